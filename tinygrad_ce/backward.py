@@ -1,0 +1,221 @@
+"""Order the graph, sweep it in reverse, accumulate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from .ops import IDENTITY, Primitive
+from .value import StaleGraphError, Value, as_data, detach
+
+_ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would mix theirs
+_SEEN: Any = object()
+
+
+def _collect(root: Value) -> tuple[list[Value], list[tuple[Value, Any]]]:
+    """Every node below ``root``, newest first, with ``.grad`` marked; and the .grads that were set.
+
+    A node is newer than its parents, so newest first is a reverse topological order.
+    """
+    nodes, before, seen = [root], [(root, root.grad)], _SEEN
+    found, newest_leaf, root.grad = nodes.append, -1, seen
+    for node in nodes:  # grows as it is read; unrolled: a third of a scalar backward is spent here
+        if node.op is None:
+            newest_leaf = max(newest_leaf, node.number)
+            continue
+        p = node._x
+        if p.__class__ is Value and p.grad is not seen:
+            if p.grad is not None:
+                before.append((p, p.grad))
+            p.grad = seen
+            found(p)
+        p = node._y
+        if p.__class__ is Value and p.grad is not seen:
+            if p.grad is not None:
+                before.append((p, p.grad))
+            p.grad = seen
+            found(p)
+        if node._more is not None:
+            for p in node._more[0]:
+                if p.__class__ is Value and p.grad is not seen:
+                    if p.grad is not None:
+                        before.append((p, p.grad))
+                    p.grad = seen
+                    found(p)
+    nodes.sort(key=attrgetter("number"), reverse=True)
+    for node in reversed(nodes):  # a parent newer than its child was assigned after it
+        if node.number > newest_leaf:
+            break
+        for p in node.parents:
+            if p.__class__ is Value and p.number > node.number:
+                _restore(nodes, before)
+                raise StaleGraphError(
+                    f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after "
+                    f"{node.name or node.op.name} had used it: compute the loss again"
+                )
+    return nodes, before
+
+
+def _restore(nodes: list[Value], before: list[tuple[Value, Any]]) -> None:
+    for node in nodes:
+        node.grad = None
+    for node, grad in before:
+        node.grad = grad
+
+
+def topological(root: Value) -> list[Value]:
+    """Every node of the graph of ``root``, parents before children, in order of creation."""
+    with _ONE_AT_A_TIME:
+        nodes, before = _collect(root)
+        _restore(nodes, before)
+    return nodes[::-1]
+
+
+def _fit(d: Any, like: Value, op: Primitive) -> Any:
+    """Undo broadcasting: bring what a VJP returned to the shape and dtype of its argument."""
+    if d.__class__ is float is like._data.__class__:
+        return d
+    shape, got = like.shape, np.shape(d)
+    if got != shape:
+        if (lead := len(got) - len(shape)) > 0:
+            d = np.sum(d, axis=tuple(range(lead)))
+        if lead >= 0 and (ones := tuple(i for i, n in enumerate(shape) if n == 1 != got[lead + i])):
+            d = np.sum(d, axis=ones, keepdims=True)
+        try:
+            d = d if np.shape(d) == shape else np.broadcast_to(d, shape)
+        except ValueError:
+            raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
+    if d.__class__ is Value or np.iscomplexobj(d):
+        return d
+    if like._data.__class__ is float:
+        return float(d)
+    return d if getattr(d, "dtype", None) == like.dtype else np.asarray(d).astype(like.dtype)
+
+
+def _contributions(node: Value, create_graph: bool) -> Iterator[tuple[Value, Any]]:
+    """What flows from a node to each of its parents: upstream gradient times local derivative."""
+    op, parents, options = node.op, node.parents, node.options
+    assert op is not None
+    args = parents if create_graph else [p._data if p.__class__ is Value else p for p in parents]
+    given = (node.grad, node if create_graph else node._data, *args)
+    for vjp, parent in zip(op.vjps, parents):
+        if parent.__class__ is Value and vjp:
+            try:
+                d = vjp(*given, **options)
+            except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
+                d = vjp(*(np.float64(a) if a.__class__ is float else a for a in given), **options)
+            yield parent, _fit(d, parent, op)
+
+
+def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
+    """The chain rule: newest first, every node hands its parents their share of its gradient."""
+    seen = _SEEN
+    for node in nodes:
+        op, x, y = node.op, node._x, node._y
+        if op is None:
+            continue
+        g = node.grad
+        if g.__class__ is float and y is not None and node._more is None and not create_graph:
+            # A binary operation on floats is most of a scalar graph. Unrolled, because the general
+            # way below, which does the same, takes three times as long.
+            a = x._data if x.__class__ is Value else x
+            b = y._data if y.__class__ is Value else y
+            if a.__class__ is float is b.__class__ and op.scalar is not None:
+                for_x, for_y = op.vjps
+                try:
+                    dx = for_x(g, node._data, a, b) if x.__class__ is Value else None
+                    dy = for_y(g, node._data, a, b) if y.__class__ is Value else None
+                except ArithmeticError:
+                    pass
+                else:
+                    if dx is not None:
+                        x.grad = dx if x.grad is seen else x.grad + dx
+                    if dy is not None:
+                        y.grad = dy if y.grad is seen else y.grad + dy
+                    continue
+        for parent, d in _contributions(node, create_graph):
+            parent.grad = d if parent.grad is seen else parent.grad + d
+
+
+def gradients(root: Value, seed: Any, wrt: Sequence[Value]) -> list[Any]:
+    """Gradients of ``root`` with respect to nodes, None where it does not depend on one.
+
+    No ``.grad`` changes. Where the graph rests on any other leaf, the gradients do too: they are
+    `Value`s then, a graph of their own, which can be differentiated again.
+    """
+    with _ONE_AT_A_TIME:
+        nodes, before = _collect(root)
+        try:
+            reached, leaves = set(nodes), set(wrt)
+            root.grad = seed
+            _sweep(nodes, any(node.op is None and node not in leaves for node in nodes))
+            return [node.grad if node in reached else None for node in wrt]
+        finally:
+            _restore(nodes, before)
+
+
+def _owned(leaves: list[Value], nodes: list[Value]) -> None:
+    """Let no two nodes hold one array: ``p.grad *= 0.5`` must change p's gradient alone."""
+    held = {id(n.grad) for n in nodes if n.op is not None}
+    for leaf in leaves:
+        if isinstance(leaf.grad, np.ndarray):
+            if leaf.grad.base is not None or id(leaf.grad) in held:
+                leaf.grad = leaf.grad.copy()
+            held.add(id(leaf.grad))
+
+
+def backward(self: Value, gradient: Any = None) -> None:
+    """Compute the gradient of this node with respect to every node it was computed from.
+
+    Each node's ``.grad`` is set: leaves add to what they hold (set it to None to start anew),
+    interior nodes are computed afresh in every pass.
+
+    Parameters
+    ----------
+    gradient : float or array of this node's shape, optional
+        The upstream gradient to start from; 1 for a scalar. A node with more than one entry needs
+        it.
+
+    Raises
+    ------
+    ValueError
+        If a node with more than one entry gets no ``gradient``, or one of another shape.
+    StaleGraphError
+        If the data of a leaf was assigned after it was used.
+
+    Examples
+    --------
+    >>> from tinygrad_ce import Value
+    >>> a, b = Value(2.0), Value(3.0)
+    >>> (a * b + a).backward()
+    >>> a.grad, b.grad
+    (4.0, 2.0)
+    """
+    if gradient is None and self.size != 1:
+        raise ValueError(
+            f"backward() starts from a scalar, this is {self.name or self.op and self.op.name} of "
+            f"shape {self.shape}: reduce it (.sum(), .mean()), or pass gradient= of that shape"
+        )
+    seed = 1.0 if gradient is None else as_data(gradient, "backward(gradient=)")
+    if gradient is not None and np.shape(seed) != self.shape:
+        raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {self.shape}")
+    with _ONE_AT_A_TIME:
+        nodes, before = _collect(self)
+        try:
+            self.grad = _fit(seed, self, IDENTITY)
+            _sweep(nodes)
+            leaves = [node for node in nodes if node.op is None]
+            if any(leaf._data.__class__ is not float for leaf in leaves):
+                _owned(leaves, nodes)
+            for node, grad in before:
+                node.grad = grad + node.grad if node.op is None else node.grad
+        except BaseException:
+            _restore(nodes, before)
+            raise
+
+
+Value.backward = backward  # here, not in value.py, so that every import looks down

@@ -1,0 +1,493 @@
+r"""Cross-entropy and its relatives, and `LogSoftmaxNLL`, the fused node.
+
+With logits z, p = softmax(z) and target t, the loss is −Σ t log p and its gradient p − t.
+``cross_entropy(..., fused=False)`` composes it of primitives, so that the chain rule finds that;
+``fused=True`` records one node whose kernel computes both without cancellation: with m = max z and
+S = Σ exp(z_j − m) over all j but one where the maximum is, the loss is (m − z_t) + log1p(S), two
+non-negative terms, and 1 − p is S / (1 + S) at the maximum. After Blanchard, Higham & Higham,
+"Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal. 41 (2021).
+
+Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .ops import REAL, primitive
+from .softmax import log_softmax, softmax
+from .value import Value, as_data
+
+BLOCK = 2**19  # bytes of a block of rows: it stays in cache from the first pass to the last
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(x: Any, what: str) -> Any:
+    """An argument that no gradient flows to, as an array."""
+    if isinstance(x, Value):
+        raise TypeError(f"{what} is a Value, but no gradient flows to it: pass its data")
+    return x if hasattr(x, "__array_function__") else np.asarray(x)
+
+
+def _input(x: Any, what: str) -> Any:
+    """A `Value` as it is; numbers as a floating-point array."""
+    if isinstance(x, Value):
+        return x
+    data = as_data(x, what)
+    return np.asarray(data) if isinstance(data, float) else data
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What every option makes of the loss: Σ_c T_c (log Σ exp z − z_c) for each sample.
+
+    T has the shape of the logits: ``peak`` at the class ``index``, plus ``spread``. The mean's 1/n
+    is in it. ``index`` and ``peak`` have length 1 along the class axis.
+    """
+
+    index: Any = None
+    peak: Any = 0.0
+    spread: Any = None
+
+    def dense(self, classes: int, axis: int) -> Any:
+        table = 0.0 if self.spread is None else self.spread
+        if self.index is None:
+            return table
+        labels = np.arange(classes).reshape(-1, *[1] * (self.index.ndim - 1 - axis))
+        return table + np.where(self.index == labels, self.peak, 0.0)
+
+
+def _read_target(
+    shape: tuple[int, ...],
+    dtype: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> _Target:
+    """Check a target and its options, and make them one table of coefficients."""
+    target = _plain(target, "target")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
+    if not shape or not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis={axis}: the logits have shape {shape}")
+    if 0 in shape:
+        raise ValueError(f"logits of shape {shape} hold no samples or no classes")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing: got {label_smoothing}, wanted 0 to 1")
+    axis %= len(shape)
+    classes, rows = shape[axis], shape[:axis] + shape[axis + 1 :]
+    along = (-1, *[1] * (len(shape) - 1 - axis))  # a vector over the classes, against the logits
+    if weight is not None:
+        weight = _plain(weight, "weight")
+        if weight.shape != (classes,) or weight.dtype.kind not in "fiu" or not (weight >= 0).all():
+            raise ValueError(f"weight: got {weight}, wanted {classes} numbers, none negative")
+        weight = weight.astype(dtype).reshape(along)
+    if target.shape == rows and target.dtype.kind in "iu":
+        index = target.reshape(shape[:axis] + (1,) + shape[axis + 1 :])
+        kept = None if ignore_index is None else index != ignore_index
+        _check_range(index, kept, classes, axis, ignore_index)
+        index = index if kept is None else np.where(kept, index, 0)
+        share: Any = 1.0 if weight is None else weight.reshape(-1)[index]
+        share = share if kept is None else np.where(kept, share, 0.0)
+        count = float(np.sum(share)) if np.ndim(share) else index.size
+        spread = 1.0 if kept is None else kept
+    elif target.shape == shape:
+        if ignore_index is not None:
+            raise ValueError("ignore_index goes with class indices, not with probabilities")
+        _check_distribution(target, axis, allow_unnormalized)
+        index, share, spread, count = None, 0.0, 1.0, target.size // classes
+        if (np.max(target, axis=axis) == 1).all() and np.count_nonzero(target) == count:
+            index = np.expand_dims(np.argmax(target, axis=axis), axis)  # one-hot: exact as an index
+            share = 1.0 if weight is None else weight.reshape(-1)[index]
+    elif target.shape == rows:
+        raise TypeError(f"target: class indices are integers, got {target.dtype}")
+    else:
+        raise ValueError(
+            f"target: got shape {target.shape}; for logits of shape {shape}, wanted {rows} "
+            f"(class indices) or {shape} (probabilities)"
+        )
+    one = 1.0 if weight is None else weight
+    scale = 1.0 if reduction != "mean" else 1.0 / count if count else math.nan
+    peak = share * ((1.0 - label_smoothing) * scale)
+    table = None if index is not None else target * ((1.0 - label_smoothing) * scale)
+    if label_smoothing:
+        table = (0.0 if table is None else table) + spread * (label_smoothing * scale / classes)
+    if table is not None:
+        table = np.broadcast_to(np.asarray(table * one).astype(dtype), shape)
+    return _Target(index, peak.astype(dtype) if np.ndim(peak) else peak, table)
+
+
+def _check_range(index: Any, kept: Any, classes: int, axis: int, ignore_index: int | None) -> None:
+    out = index.astype(np.uint64) >= classes  # a negative one wraps to a huge one
+    if kept is not None:
+        out &= kept
+    if out.any():
+        where = tuple(int(i) for i in np.argwhere(out)[0])
+        raise ValueError(
+            f"target: got class {index[where]} at {where[:axis] + where[axis + 1:]}, wanted 0 to "
+            f"{classes - 1}" + ("" if ignore_index is None else f" or ignore_index={ignore_index}")
+        )
+
+
+def _check_distribution(target: Any, axis: int, allow_unnormalized: bool) -> None:
+    if target.dtype.kind not in "fiub":
+        raise TypeError(f"target: got {target.dtype}, wanted class indices or probabilities")
+    if not (target >= 0).all():
+        raise ValueError("target: got a negative probability (or nan)")
+    if not allow_unnormalized:
+        sums = np.sum(target, axis=axis, dtype=np.float64)
+        close = 1e-6 if target.dtype.itemsize >= 8 else 1e-3
+        if (off := abs(sums - 1.0) > close).any():
+            where = tuple(int(i) for i in np.argwhere(off)[0]) if np.ndim(off) else ()
+            raise ValueError(
+                f"target: the probabilities at {where} sum to {np.asarray(sums)[where]:.6g}, "
+                "wanted 1 (or allow_unnormalized=True)"
+            )
+
+
+def _compose(log_p: Any, t: _Target, axis: int, reduction: str) -> Any:
+    """Σ_c T_c (−log p_c) in primitives; a class of no weight counts 0 though its log p be -inf."""
+    loss: Any = 0.0
+    if t.index is not None:
+        picked = np.take_along_axis(log_p, t.index, axis)
+        loss = -t.peak * (np.where(t.peak == 0, 0.0, picked) if np.ndim(t.peak) else picked)
+    if t.spread is not None:
+        terms = t.spread * np.where(t.spread == 0, 0.0, log_p)
+        loss = loss - np.sum(terms, axis=axis, keepdims=True)
+    return np.squeeze(loss, axis=axis) if reduction == "none" else np.sum(loss)
+
+
+def _dense(z: Any, t: _Target, axis: int, reduction: str) -> Any:
+    """The loss of arrays that are not NumPy's own, in functions that all of them have."""
+    table = t.dense(z.shape[axis], axis % z.ndim)
+    terms = np.where(table == 0, 0.0, table * -log_softmax(z, axis))
+    return np.sum(terms, axis=axis) if reduction == "none" else np.sum(terms)
+
+
+def _block(z: Any, index: Any, peak: Any, spread: Any, loss: Any, grad: Any) -> None:
+    """Loss and gradient of a block of rows, without cancellation. ``grad`` is also the workspace."""
+    with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
+        rows = np.arange(len(z))
+        top = z.argmax(axis=1)  # a nan counts as the maximum
+        m = z[rows, top]
+        e = np.subtract(z, m[:, None], out=grad)
+        np.exp(e, out=e)
+        e[rows, top] = 0.0
+        s = e.sum(axis=1) + (m - m)  # nan for an infinite maximum
+        log_s, r = np.log1p(s), 1.0 / (1.0 + s)
+        total = peak
+        if index is None:
+            loss[:] = 0.0
+        else:
+            loss[:] = ((m - z[rows, index]) + log_s) * peak
+            if np.ndim(peak):
+                loss[peak == 0] = 0.0
+        if spread is not None:
+            away = np.subtract(m[:, None], z)
+            away += log_s[:, None]
+            away *= spread
+            np.copyto(away, 0.0, where=(spread == 0) & (z == -np.inf))
+            loss += away.sum(axis=1)
+            total = peak + spread.sum(axis=1)
+        scale = r * total
+        e *= scale[:, None]
+        e[rows, top] = scale
+        if spread is not None:
+            e -= spread
+        if index is not None and spread is None:  # p_t − 1, from S where the target is the maximum
+            e[rows, index] = np.where(index == top, -(s * scale), e[rows, index] - peak)
+        elif index is not None:
+            e[rows, index] -= peak
+
+
+def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
+    """The loss of each row, flat, and the gradient if wanted; in threads if there are blocks."""
+    classes = z.shape[axis]
+    moved = np.moveaxis(z, axis, -1)
+    flat = moved.reshape(-1, classes)
+    out = np.empty(moved.shape, z.dtype) if grad else None
+    work = None if out is None else out.reshape(-1, classes)
+    loss = np.empty(len(flat), z.dtype)
+    spread = None if t.spread is None else np.moveaxis(t.spread, axis, -1).reshape(-1, classes)
+    index = None if t.index is None else t.index.reshape(-1)
+    peak = t.peak.reshape(-1) if np.ndim(t.peak) else t.peak
+    step = max(1, BLOCK // (classes * z.itemsize))
+
+    def run(start: int) -> None:
+        rows = slice(start, start + step)
+        part = flat[rows]
+        _block(
+            part,
+            None if index is None else index[rows],
+            peak[rows] if np.ndim(peak) else peak,
+            None if spread is None else spread[rows],
+            loss[rows],
+            np.empty_like(part) if work is None else work[rows],
+        )
+
+    starts = range(0, len(flat), step)
+    if len(starts) > 1 and CPUS > 1:
+        with ThreadPoolExecutor(min(CPUS, len(starts))) as pool:
+            list(pool.map(run, starts))
+    else:
+        for start in starts:
+            run(start)
+    return loss.reshape(moved.shape[:-1]), None if out is None else np.moveaxis(out, -1, axis)
+
+
+def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:
+    t = _read_target(logits.shape, logits.dtype, target, **options)
+    axis, reduction = options.get("axis", -1), options.get("reduction", "mean")
+    if logits.__class__ is not np.ndarray:
+        return _dense(logits, t, axis, reduction)
+    loss, grad = _kernel(logits, t, axis, saved is not None)
+    if saved is not None:
+        saved["grad"] = grad
+    return loss if reduction == "none" else np.sum(loss)
+
+
+def _fused_vjp(
+    g: Any,
+    out: Any,
+    logits: Any,
+    target: Any,
+    *,
+    saved: Any = None,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> Any:
+    """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
+    if saved and logits.__class__ is np.ndarray:
+        grad = saved.pop("grad")  # given away: the caller may write into it
+    else:
+        options: dict[str, Any] = {
+            "axis": axis,
+            "weight": weight,
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "reduction": reduction,
+            "allow_unnormalized": allow_unnormalized,
+        }
+        t = _read_target(logits.shape, logits.dtype, target, **options)
+        if logits.__class__ is np.ndarray:
+            grad = _kernel(logits, t, axis, True)[1]
+        else:
+            table = t.dense(logits.shape[axis], axis % logits.ndim)
+            grad = softmax(logits, axis) * np.sum(table, axis=axis, keepdims=True) - table
+    if reduction == "none":
+        g = np.expand_dims(g, axis)
+    if grad.__class__ is not np.ndarray or g.__class__ is Value:
+        return g * grad
+    if not (g.__class__ is float and g == 1.0):
+        grad *= g
+    return grad
+
+
+LogSoftmaxNLL = primitive(
+    (_fused_vjp, r"<g> \cdot (\operatorname{softmax}(<x>) - <y>)"),
+    None,
+    latex=r"-\sum <y> \log \operatorname{softmax}(<x>)",
+    domain=(REAL, REAL),
+    name="LogSoftmaxNLL",
+)(_fused)
+
+
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    fused: bool = True,
+    allow_unnormalized: bool = False,
+) -> Any:
+    r"""−Σ t log softmax(z), from logits z: with respect to z its gradient is softmax(z) − t.
+
+    Parameters
+    ----------
+    logits : `Value` or array, floating point, of shape (C,), (N, C) or more dimensions
+    target : integer array without the class axis (class indices), or an array of the logits'
+        shape (one-hot, or any probabilities)
+    axis : the class axis. PyTorch's is 1; here it is the last.
+    weight : (C,) array, optional
+        A factor for each class. With class indices the mean is over the weights.
+    ignore_index : int, optional
+        Class index whose samples count for nothing, in the mean neither.
+    label_smoothing : from 0 to 1, the part of the target spread evenly over all classes
+    reduction : "mean", "sum", or "none" for one loss a sample
+    fused : True records one `LogSoftmaxNLL` node, accurate and fast; False composes the loss of
+        exp, log, sum and division, so that the chain rule alone gives the gradient.
+    allow_unnormalized : accept probabilities that do not sum to 1
+
+    Returns
+    -------
+    A `Value` if the logits are one, else a number (or an array, for "none").
+
+    Raises
+    ------
+    ValueError
+        For a class index out of range, shapes that do not fit, probabilities that are negative or
+        do not sum to 1, an empty batch, or an unknown option.
+    TypeError
+        For class indices that are not integers, or a target that is a `Value`.
+
+    Examples
+    --------
+    >>> z = Value([3.2, 1.3, 0.5])
+    >>> loss = cross_entropy(z, 0)
+    >>> loss.backward()
+    >>> f"{loss:.4f}", z.grad.round(4)
+    ('0.1962', array([-0.1782,  0.1229,  0.0552]))
+    """
+    z, target = _input(logits, "logits"), _plain(target, "target")
+    options: dict[str, Any] = {
+        "axis": axis,
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "allow_unnormalized": allow_unnormalized,
+    }
+    if not fused:
+        t = _read_target(z.shape, z.dtype, target, **options)
+        return _compose(log_softmax(z, axis), t, axis, reduction)
+    return LogSoftmaxNLL(z, target, saved={}, **options) if isinstance(z, Value) else _fused(z, target, **options)
+
+
+def nll(
+    log_probs: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """−Σ t log p, from logarithms of probabilities: what follows `log_softmax` in `cross_entropy`.
+
+    Parameters, results and errors are those of `cross_entropy`.
+
+    Examples
+    --------
+    >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 0]), reduction="sum"))
+    2.0794415416798357
+    """
+    log_p = _input(log_probs, "log_probs")
+    t = _read_target(
+        log_p.shape, log_p.dtype, target,
+        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction,
+    )  # fmt: skip
+    return _compose(log_p, t, axis, reduction)
+
+
+def _reduced(loss: Any, reduction: str) -> Any:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
+    return loss if reduction == "none" else np.mean(loss) if reduction == "mean" else np.sum(loss)
+
+
+def _same_shape(x: Any, target: Any, name: str) -> tuple[Any, Any]:
+    x, target = _input(x, name), _plain(target, "target")
+    if x.shape != target.shape:
+        raise ValueError(f"target: got shape {target.shape}, wanted {x.shape}, that of the {name}")
+    if x.size == 0:
+        raise ValueError(f"{name} of shape {x.shape} hold no samples")
+    if target.dtype.kind not in "fiub":
+        raise TypeError(f"target: got {target.dtype}, wanted real numbers")
+    return x, target
+
+
+def binary_cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    pos_weight: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """−y log σ(z) − (1 − y) log(1 − σ(z)), from logits z, for y from 0 to 1.
+
+    Its gradient is σ(z) − y. Composed of ``np.logaddexp``, which neither overflows nor cancels.
+
+    Parameters
+    ----------
+    logits, target : of one shape, any
+    weight : a factor for each sample, that broadcasts against the logits
+    pos_weight : a factor for the first term, that broadcasts against the logits
+
+    Raises
+    ------
+    ValueError
+        For targets outside 0 to 1, or of another shape than the logits; for an empty batch.
+
+    Examples
+    --------
+    >>> z = Value(0.0)
+    >>> binary_cross_entropy(z, 1).backward()
+    >>> z.grad
+    -0.5
+    """
+    z, y = _same_shape(logits, target, "logits")
+    if not ((y >= 0) & (y <= 1)).all():
+        raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
+    y = y.astype(z.dtype)
+    positive = y if pos_weight is None else y * _plain(pos_weight, "pos_weight")
+    loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
+    return _reduced(loss if weight is None else loss * _plain(weight, "weight"), reduction)
+
+
+def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """log(1 + exp(−y z)), the same loss for y = −1 or +1.
+
+    Raises
+    ------
+    ValueError
+        For targets other than −1 and +1, or of another shape than the logits; for an empty batch.
+
+    Examples
+    --------
+    >>> z = Value(0.0)
+    >>> logistic_loss(z, 1).backward()
+    >>> z.grad
+    -0.5
+    """
+    z, y = _same_shape(logits, target, "logits")
+    if not (abs(y.astype(float)) == 1).all():
+        raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
+    return _reduced(np.logaddexp(0.0, -y.astype(z.dtype) * z), reduction)
+
+
+def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """(prediction − target)².
+
+    Raises
+    ------
+    ValueError
+        If the two are not of one shape (a (n, 1) against a (n,) would broadcast to n × n); for an
+        empty batch.
+
+    Examples
+    --------
+    >>> float(mse(np.array([1.0, 2.0]), np.array([0.0, 0.0])))
+    2.5
+    """
+    x, target = _same_shape(prediction, target, "prediction")
+    return _reduced(np.square(x - target.astype(x.dtype)), reduction)

@@ -1,0 +1,262 @@
+"""Functions of functions: from ``f`` to its gradient, Jacobian, Hessian, to any order.
+
+Each calls ``f`` with `Value`s in place of the arguments it differentiates and sweeps the graph that
+``f`` leaves behind. What comes back is plain (floats, arrays) unless something else in that graph
+is a `Value`, an outer variable or a parameter: then it depends on that, and is a `Value` itself.
+That is how transforms nest, and why ``grad(grad(f))`` needs no option.
+
+An argument may be a number, an array, or a dict, list or tuple of such; its gradient has the same
+structure. A list of plain numbers is an array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backward import gradients, topological
+from .value import Value, as_data
+
+Function = Callable[..., Any]
+Argnums = int | Sequence[int]
+
+
+def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
+    """The leaves of a dict, list or tuple, each with where it stands: ``[('["W"]', W), ...]``."""
+    if isinstance(tree, dict):
+        items = [(f"[{key!r}]", value) for key, value in tree.items()]
+    elif isinstance(tree, list | tuple) and not _is_array_like(tree):
+        items = [(f"[{i}]", value) for i, value in enumerate(tree)]
+    else:
+        return [(path, tree)]
+    return [leaf for step, value in items for leaf in flatten(value, path + step)]
+
+
+def _is_array_like(tree: Any) -> bool:
+    """Whether a list is numbers all the way down: one array, not a structure of several."""
+    if isinstance(tree, list | tuple):
+        return bool(tree) and all(_is_array_like(value) for value in tree)
+    return isinstance(tree, int | float | np.number)
+
+
+def unflatten(tree: Any, leaves: Sequence[Any]) -> Any:
+    """Put leaves, in the order of `flatten`, into the structure of ``tree``."""
+    supply = iter(leaves)
+
+    def fill(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: fill(value) for key, value in node.items()}
+        if isinstance(node, list | tuple) and not _is_array_like(node):
+            filled = [fill(value) for value in node]
+            return node._make(filled) if hasattr(node, "_make") else type(node)(filled)
+        return next(supply)
+
+    return fill(tree)
+
+
+def variable(x: Any) -> Value:
+    """A node of our own for an argument: a leaf, or an identity on top of an outer `Value`.
+
+    The identity keeps an inner derivative from seeing what else depends on the outer variable.
+    """
+    return +x if isinstance(x, Value) else Value(as_data(x, "argument"))
+
+
+class _Trace:
+    """One call of ``f`` with variables in place of the arguments to differentiate."""
+
+    def __init__(self, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: Any) -> None:
+        self.single = isinstance(argnums, int)
+        numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+        if wrong := [n for n in numbers if not -len(args) <= n < len(args)]:
+            raise ValueError(f"argnums={wrong[0]}: got {len(args)} positional arguments")
+        self.trees = [args[n] for n in numbers]
+        self.variables: list[Value] = []
+        filled = list(args)
+        for n, tree in zip(numbers, self.trees):
+            own = [variable(leaf) for _, leaf in flatten(tree)]
+            filled[n] = unflatten(tree, own)
+            self.variables += own
+        self.out = f(*filled, **kwargs)
+
+    def restore(self, leaves: Sequence[Any]) -> Any:
+        """Leaves, one a variable, in the structure of the arguments."""
+        supply, filled = iter(leaves), []
+        for tree in self.trees:
+            filled.append(unflatten(tree, [next(supply) for _ in flatten(tree)]))
+        return filled[0] if self.single else tuple(filled)
+
+    def pull(self, seed: Any) -> list[Any]:
+        """The gradient of each variable; zeros where the result does not depend on one."""
+        out, found = self.out, [None] * len(self.variables)
+        if isinstance(out, Value):
+            found = gradients(out, seed, self.variables)
+        return [0.0 * v.data if g is None else g for v, g in zip(self.variables, found)]
+
+    def value(self) -> Any:
+        """The result: plain, unless it rests on a leaf that is none of the variables."""
+        if not isinstance(self.out, Value):
+            return self.out
+        own = set(self.variables)
+        others = any(node.op is None and node not in own for node in topological(self.out))
+        return self.out if others else self.out.data
+
+    def scalar(self, name: str) -> None:
+        """Refuse a result that has no single gradient."""
+        if np.size(self.out) != 1:
+            raise ValueError(
+                f"{name} wants a function with one number as its result, got shape "
+                f"{np.shape(self.out)}: reduce it (.sum(), .mean()), or use jacobian or vjp"
+            )
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
+    """Return a function that computes ``f`` and its gradient in one pass.
+
+    Parameters
+    ----------
+    f : function of arrays, written in NumPy, with one number as its result
+    argnums : the positional argument to differentiate, or several
+
+    Returns
+    -------
+    A function of the same arguments that returns ``(value, gradient)``, the gradient shaped like
+    the argument; with several ``argnums``, a tuple of gradients.
+
+    Raises
+    ------
+    ValueError
+        If the result is not one number, or an argument is not there.
+
+    Examples
+    --------
+    >>> value_and_grad(lambda x: (x**2).sum())(np.array([1.0, 2.0]))
+    (5.0, array([2., 4.]))
+    """
+
+    def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        trace = _Trace(f, argnums, args, kwargs)
+        trace.scalar("grad")
+        return trace.value(), trace.restore(trace.pull(np.ones(np.shape(trace.out))))
+
+    return both
+
+
+def grad(f: Function, argnums: Argnums = 0) -> Function:
+    """Return the gradient of ``f``, a function of the same arguments: see `value_and_grad`.
+
+    Examples
+    --------
+    >>> cube = lambda x: x**3
+    >>> grad(cube)(2.0), grad(grad(cube))(2.0)
+    (12.0, 12.0)
+    """
+    return lambda *args, **kwargs: value_and_grad(f, argnums)(*args, **kwargs)[1]
+
+
+def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
+    """Compute ``f(*args)`` and the function that pulls an upstream gradient back to each argument.
+
+    Returns
+    -------
+    ``(value, pullback)``; ``pullback(g)``, with ``g`` of the value's shape, returns the tuple of
+    g·∂f/∂arg, one an argument, and can be called any number of times.
+
+    Raises
+    ------
+    ValueError
+        If ``g`` does not have the value's shape.
+
+    Examples
+    --------
+    >>> value, pullback = vjp(lambda x: np.exp(x), np.zeros(2))
+    >>> pullback(np.array([1.0, 3.0]))
+    (array([1., 3.]),)
+    """
+    trace = _Trace(f, range(len(args)), args, kwargs)
+
+    def pullback(g: Any) -> Any:
+        if np.shape(g) != np.shape(trace.out):
+            raise ValueError(f"vjp: got g of shape {np.shape(g)}, wanted {np.shape(trace.out)}")
+        return trace.restore(trace.pull(g if isinstance(g, Value) else as_data(g, "vjp")))
+
+    return trace.value(), pullback
+
+
+def jacobian(f: Function, argnums: Argnums = 0) -> Function:
+    """Return the Jacobian of ``f``: one sweep an entry of the result.
+
+    Returns
+    -------
+    A function of the same arguments. For a result of shape R and an argument of shape A it returns
+    an array of shape R + A, ∂f_r/∂x_a; for a dict, list or tuple of arrays, one of those each.
+
+    Raises
+    ------
+    TypeError
+        If ``f`` returns anything but one number or array.
+
+    Examples
+    --------
+    >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    def of(*args: Any, **kwargs: Any) -> Any:
+        trace = _Trace(f, argnums, args, kwargs)
+        out = trace.out
+        if isinstance(out, dict | list | tuple):
+            raise TypeError(f"jacobian wants one array as the result, got a {type(out).__name__}")
+        seeds = np.eye(np.size(out)).reshape((-1, *np.shape(out)))
+        rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
+        columns = zip(*rows) if rows else [()] * len(trace.variables)
+        return trace.restore([_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)])
+
+    return of
+
+
+def _rows(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
+    if not rows:
+        return np.zeros(shape + v.shape, v.dtype)
+    return np.reshape(np.stack(rows), shape + v.shape) if shape else rows[0]
+
+
+def hessian(f: Function, argnums: int = 0) -> Function:
+    """Return the matrix of second derivatives of ``f``, of shape A + A for an argument of shape A.
+
+    Examples
+    --------
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([2.0, 3.0]))
+    array([[6., 4.],
+           [4., 0.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Function, argnums: int = 0) -> Function:
+    """Return the Hessian-vector product of ``f``, without the Hessian.
+
+    Returns
+    -------
+    A function of f's arguments and then the vector, which is shaped like the argument:
+    ``hvp(f)(x, v)`` is ∂²f/∂x² · v.
+
+    Examples
+    --------
+    >>> hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+
+    def product(*args: Any, **kwargs: Any) -> Any:
+        *given, vector = args
+
+        def slope(*inner: Any) -> Any:
+            pairs = zip(flatten(grad(f, argnums)(*inner, **kwargs)), flatten(vector))
+            return sum(np.sum(g * as_data(v, "hvp")) for (_, g), (_, v) in pairs)
+
+        return grad(slope, argnums)(*given)
+
+    return product

@@ -1,0 +1,365 @@
+"""`Value`: a number or an array that remembers how it was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, ClassVar, NoReturn, final
+
+import numpy as np
+
+from .composed import COMPOSED
+from .ops import (
+    ABS,
+    ADD,
+    DIVIDE,
+    GETITEM,
+    IDENTITY,
+    MATMUL,
+    MULTIPLY,
+    NEGATIVE,
+    POWER,
+    SUBTRACT,
+    TABLE,
+    Primitive,
+)
+
+next_number = count().__next__  # one counter orders creation and assignment, in all threads
+_new = object.__new__
+
+# Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
+# is constant wherever it is smooth. On `Value`s they read the data and return plain results.
+PLAIN: set[Any] = {
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
+    np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
+    np.isclose, np.allclose, np.array_equal, np.count_nonzero,
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like,
+}  # fmt: skip
+REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}  # np.add.reduce is np.sum
+
+
+class StaleGraphError(RuntimeError):
+    """The data of a `Value` was changed after the graph above it was computed from it."""
+
+
+def detach(x: Any) -> Any:
+    """Return the data of a `Value`, and anything else as it is: a constant, for the chain rule."""
+    return x._data if x.__class__ is Value else x
+
+
+def _real(x: Any, where: str) -> Any:
+    """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
+    if isinstance(x, bool | np.bool_):
+        return bool(x)
+    if isinstance(x, float | int | np.float64 | np.integer):
+        return float(x)
+    data = x if hasattr(x, "__array_function__") else np.asarray(x)
+    if data.dtype.kind not in "fiub" and not hasattr(data, "complex_step"):
+        raise TypeError(f"{where}: got {data.dtype} data, wanted real numbers (float, int or bool)")
+    return data
+
+
+def as_data(x: Any, where: str = "Value()") -> Any:
+    """Data as a `Value` holds it: a float or a floating-point array."""
+    data = _real(x, where)
+    if data.__class__ is bool:
+        return float(data)
+    return data.astype(np.float64) if hasattr(data, "dtype") and data.dtype.kind in "iub" else data
+
+
+def _node(
+    data: Any, op: Primitive, x: Any, y: Any = None, rest: Any = (), options: Any = None
+) -> Value:
+    node = _new(Value)
+    node._data, node.grad, node.op, node.name = data, None, op, None
+    node._x, node._y, node.number = x, y, next_number()
+    node._more = (rest, options or {}) if rest or options else None
+    return node
+
+
+def _binary(op: Primitive, x: Any, y: Any) -> Value:
+    """Two floats take the short way: half the time of a scalar graph is spent here."""
+    a = x._data if x.__class__ is Value else x
+    b = y._data if y.__class__ is Value else y
+    if b.__class__ is int:
+        b = y = float(b)
+    if a.__class__ is int:
+        a = x = float(a)
+    if op.scalar and a.__class__ is float is b.__class__:
+        try:
+            return _node(op.scalar(a, b), op, x, y)
+        except (ArithmeticError, ValueError):  # inf or nan: the long way has them
+            pass
+    return record(op, (x, y), {})
+
+
+def _method(function: Any) -> Callable[..., Value]:
+    def method(self: Value, *args: Any, **kwargs: Any) -> Value:
+        return self.__array_function__(function, (), (self, *args), kwargs)
+
+    method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
+    return method
+
+
+def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shape of ``v.reshape(2, 3)`` and of ``v.reshape((2, 3))`` alike."""
+    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+
+
+def _told(arg: Any) -> str:
+    """An argument as an error message names it: its shape, and its name if it has one."""
+    name = arg.name if arg.__class__ is Value and arg.name else ""
+    return f"{name} {np.shape(arg)}".strip()
+
+
+def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+    """Compute an operation and record it as a node.
+
+    Raises
+    ------
+    TypeError
+        For data that are not real numbers, and for options the operation's rules do not take.
+    ValueError, IndexError
+        From the operation itself, with its name and the shapes of its arguments.
+    """
+    if op.scalar is not None and not kwargs:
+        data = [arg._data if arg.__class__ is Value else arg for arg in args]
+        if all([d.__class__ is float or d.__class__ is bool for d in data]):
+            try:
+                return _node(op.scalar(*data), op, args[0], args[1] if len(args) > 1 else None, args[2:])
+            except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan or a reason
+                pass
+    rules = op.vjps if isinstance(op.vjps, tuple) else (None,) * len(args)
+    if len(args) > len(rules):
+        by_position = [option for option, positional in op.options.items() if positional]
+        kwargs = {**dict(zip(by_position, args[len(rules) :])), **kwargs}
+        if len(args) - len(rules) > len(by_position):
+            raise TypeError(f"{op.name} takes {len(rules)} arrays; give its options by keyword")
+    for option in kwargs:
+        if option not in op.options:
+            raise TypeError(
+                f"{op.name}: {option}= does not work on Values; what does: {[*op.options] or None}"
+            )
+    if not args or len(args) < len(rules):
+        raise TypeError(f"{op.name} takes {len(rules) or 'some'} arrays by position, got {len(args)}")
+    args = tuple(arg if arg.__class__ is Value else _real(arg, op.name) for arg in args[: len(rules)])
+    if None in rules and any(r is None and a.__class__ is Value for r, a in zip(op.vjps, args)):
+        _lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
+    data = [arg._data if arg.__class__ is Value else arg for arg in args]
+    try:
+        if op.scalar is not None and all(d.__class__ is float for d in data):
+            data = [np.float64(d) for d in data]  # has an inf or a nan where math.exp raises
+        out = op.fn(*data, **kwargs)
+    except (ValueError, IndexError, TypeError) as error:
+        kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
+        raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
+    out = out if out.__class__ is float else as_data(out, op.name)
+    return _node(out, op, args[0], args[1] if len(args) > 1 else None, args[2:], kwargs)
+
+
+def _lost(what: str, instead: str) -> NoReturn:
+    raise TypeError(f"{what} would lose the gradient. {instead}")
+
+
+@final
+class Value:
+    """A scalar or array, and the node of a graph: it knows the operation and arguments it is from.
+
+    Parameters
+    ----------
+    data : float, array, or nested list of real numbers
+        A Python number becomes a float and stays one. An array is used as it is, not copied
+        (``v.data -= step`` writes into it); float32 stays float32, integers and booleans become
+        float64. Any array that speaks NumPy's protocols (Dask, CuPy) is kept untouched.
+    name : str, optional
+        What error messages, reports and pictures call it.
+
+    Attributes
+    ----------
+    data : float or array. On a leaf it can be assigned; a graph computed from the old data then
+        refuses to run backward.
+    grad : None until `backward` reaches the node, then of the data's shape and dtype.
+    op, parents, options : the `Primitive`, its arguments (`Value`s and constants) and its keywords.
+
+    Raises
+    ------
+    TypeError
+        For complex, text or object data, with the dtype.
+
+    Examples
+    --------
+    >>> x = Value([1.0, 2.0])
+    >>> loss = (x * x).sum()
+    >>> loss.backward()
+    >>> x.grad
+    array([2., 4.])
+    """
+
+    __slots__ = ("_data", "_more", "_x", "_y", "grad", "name", "number", "op")
+    backward: ClassVar[Callable[..., None]]  # defined in backward.py
+    relu: ClassVar[Callable[..., Value]]  # defined in softmax.py, as is sigmoid
+    sigmoid: ClassVar[Callable[..., Value]]
+
+    def __init__(self, data: Any, name: str | None = None) -> None:
+        if data.__class__ is Value:
+            _lost("Value(value)", "Use the value itself; for a new leaf, Value(value.data).")
+        self._data = as_data(data)
+        self.grad: Any = None
+        self.op: Primitive | None = None
+        self.name, self.number = name, next_number()
+        self._x = self._y = self._more = None
+
+    @property
+    def data(self) -> Any:
+        return self._data
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        if self.op is not None:
+            raise StaleGraphError(
+                f"{self.name or self.op.name}: it is the result of {self.op.name}, so its data "
+                "cannot be assigned; assign to a leaf, or make a new one with Value(...)"
+            )
+        new = as_data(detach(new), "data")
+        if np.shape(new) != self.shape:
+            raise ValueError(f"data: got shape {np.shape(new)}, wanted {self.shape}, the Value's own")
+        fits = new.__class__ is float or new.dtype == self.dtype
+        self._data, self.number = (new if fits else new.astype(self.dtype)), next_number()
+
+    @property
+    def parents(self) -> tuple[Any, ...]:
+        """The arguments, in order: `Value`s and constants; empty for a leaf."""
+        if self.op is None:
+            return ()
+        pair = (self._x,) if self._y is None else (self._x, self._y)
+        return pair + self._more[0] if self._more else pair
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword options of the operation (``axis``)."""
+        return dict(self._more[1]) if self._more else {}
+
+    # Python's operators. Addition and multiplication of two float Values are most of a scalar
+    # graph, so they are written out: that makes the whole of it 1.2 × faster.
+    def __add__(self, other: Any) -> Value:
+        if other.__class__ is Value and self._data.__class__ is float is other._data.__class__:
+            node = _new(Value)
+            node._data = self._data + other._data
+            node.op, node._x, node._y = ADD, self, other
+            node.grad = node.name = node._more = None
+            node.number = next_number()
+            return node
+        return _binary(ADD, self, other)
+
+    def __mul__(self, other: Any) -> Value:
+        if other.__class__ is Value and self._data.__class__ is float is other._data.__class__:
+            node = _new(Value)
+            node._data = self._data * other._data
+            node.op, node._x, node._y = MULTIPLY, self, other
+            node.grad = node.name = node._more = None
+            node.number = next_number()
+            return node
+        return _binary(MULTIPLY, self, other)
+
+    def __getitem__(self, index: Any) -> Value:
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(part.__class__ is Value for part in parts):
+            raise TypeError("a Value cannot be an index; use its data, as in v[i.data]")
+        return record(GETITEM, (self,), {"index": index})
+
+    def __iter__(self) -> Iterator[Value]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"{self!r} is a scalar: it has no length and no entries")
+        return int(self.shape[0])
+
+    # fmt: off
+    def __radd__(self, other: Any) -> Value: return _binary(ADD, other, self)
+    def __rmul__(self, other: Any) -> Value: return _binary(MULTIPLY, other, self)
+    def __sub__(self, other: Any) -> Value: return _binary(SUBTRACT, self, other)
+    def __rsub__(self, other: Any) -> Value: return _binary(SUBTRACT, other, self)
+    def __truediv__(self, other: Any) -> Value: return _binary(DIVIDE, self, other)
+    def __rtruediv__(self, other: Any) -> Value: return _binary(DIVIDE, other, self)
+    def __pow__(self, other: Any) -> Value: return _binary(POWER, self, other)
+    def __rpow__(self, other: Any) -> Value: return _binary(POWER, other, self)
+    def __matmul__(self, other: Any) -> Value: return record(MATMUL, (self, other), {})
+    def __rmatmul__(self, other: Any) -> Value: return record(MATMUL, (other, self), {})
+    def __neg__(self) -> Value: return record(NEGATIVE, (self,), {})
+    def __pos__(self) -> Value: return record(IDENTITY, (self,), {})
+    def __abs__(self) -> Value: return record(ABS, (self,), {})
+    def __lt__(self, other: Any) -> Any: return self._data < detach(other)
+    def __le__(self, other: Any) -> Any: return self._data <= detach(other)
+    def __gt__(self, other: Any) -> Any: return self._data > detach(other)
+    def __ge__(self, other: Any) -> Any: return self._data >= detach(other)
+    def __eq__(self, other: object) -> bool: return self is other
+    __hash__ = object.__hash__
+
+    # A gradient is never lost in silence: what would drop it says so, and what keeps it.
+    def __float__(self) -> float: _lost("float(v) or math.f(v)", "Use v.data, or np.exp(v) and the like.")
+    def __int__(self) -> int: _lost("int(v)", "Use int(v.data).")
+    def __complex__(self) -> complex: _lost("complex(v)", "Use v.data; Values are real.")
+    def __index__(self) -> int: _lost("v as an index", "Use int(v.data).")
+    def __array__(self, *_: Any, **__: Any) -> NoReturn: _lost(
+        "An array made from a Value", "Use v.data for its data, np.stack([v, w]) to join Values.")
+
+    # ndarray's attributes and methods
+    @property
+    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
+    @property
+    def ndim(self) -> int: return len(self.shape)
+    @property
+    def size(self) -> int: return int(np.size(self._data))
+    @property
+    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
+    @property
+    def T(self) -> Value: return self.transpose()
+    def reshape(self, *shape: Any) -> Value: return np.reshape(self, _unpack(shape))  # type: ignore
+    def transpose(self, *axes: Any) -> Value: return np.transpose(self, _unpack(axes) or None)  # type: ignore
+    def flatten(self) -> Value: return self.reshape(-1)
+    sum, mean, max, min = (_method(f) for f in (np.sum, np.mean, np.max, np.min))
+    squeeze, swapaxes, clip, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.clip, np.dot))
+    exp, log, tanh, sqrt = (_method(f) for f in (np.exp, np.log, np.tanh, np.sqrt))
+    # fmt: on
+
+    def __bool__(self) -> bool:
+        if self.shape:
+            _lost(f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all().")
+        return bool(self._data)
+
+    def __format__(self, spec: str) -> str:
+        if not spec or not self.shape:
+            return format(self._data if self.shape else float(self._data), spec)
+        return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
+
+    def __repr__(self) -> str:
+        parts = [repr(self._data)]
+        parts += [f"grad={self.grad!r}"] if self.grad is not None else []
+        parts += [f"name={self.name!r}"] if self.name else []
+        return f"Value({', '.join(parts)})"
+
+    # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
+    _record = staticmethod(record)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            _lost(f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value.")
+        if method == "reduce" and ufunc in REDUCTIONS:
+            return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
+        if method != "__call__":
+            raise NotImplementedError(f"np.{ufunc.__name__}.{method} has no rule for Values")
+        return self.__array_function__(ufunc, (), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in PLAIN:
+            return function(*map(detach, args), **kwargs)
+        if function in COMPOSED:
+            return COMPOSED[function](*args, **kwargs)
+        if function in TABLE:
+            return record(TABLE[function], args, kwargs)
+        name = function.__name__
+        raise NotImplementedError(
+            f"np.{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
+            f"primitive(lambda g, out, x: g * ...)(np.{name}), with the derivative for the dots"
+        )
