@@ -3,4 +3,5 @@ from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic
 from .ops import primitive
 from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
+from .gradcheck import GradcheckError, GradcheckReport, gradcheck
 from .value import StaleGraphError, Value, detach

@@ -1,0 +1,157 @@
+"""Derivatives estimated from function values alone, each with an estimate of its own error.
+
+`central` extrapolates central differences over a range of steps (Ridders, "Accurate computation of
+F'(x) and F'(x)F''(x)", Adv. Eng. Software 1982) and keeps the estimate whose neighbours agree best.
+`complex_step` evaluates f(x + ih), whose imaginary part over h is the derivative with no difference
+and so no cancellation (Squire & Trapp, "Using complex variables to estimate derivatives of real
+functions", SIAM Review 1998).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STEPS = 10  # each a quarter of the one before
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A derivative: its value, the error to expect, and what was seen on the way."""
+
+    value: float
+    error: float
+    slope: float  # the steepest secant: 0 where the function is constant
+    jump: float = 0.0  # by how much the slope differs on the two sides; 0 where it is smooth
+
+
+def central(
+    f: Callable[[float], float], x: float, size: float, x_dtype: Any, f_dtype: Any
+) -> Estimate:
+    """Estimate f'(x) for a function of one number.
+
+    Parameters
+    ----------
+    f : the function; nan where it is undefined
+    x : where
+    size : how large the terms are that f adds up
+    x_dtype, f_dtype : what x is stored in and f computed in: the steps are rounded to the one, and
+        f's rounding error is about the machine epsilon of the other times ``size``
+    """
+    eps = float(np.finfo(f_dtype).eps)
+    best = _ridders(f, x, max(1.0, abs(x)) / 8, size, x_dtype, eps)
+    if 0 < abs(x) < 1 and not best.error <= 1e-6 * abs(best.value):
+        near = _ridders(f, x, abs(x) / 8, size, x_dtype, eps)  # 0 may be the border of the domain
+        best = near if not best.error <= near.error else best
+    return best
+
+
+def _ridders(
+    f: Callable[[float], float], x: float, step: float, size: float, x_dtype: Any, eps: float
+) -> Estimate:
+    here, before = f(x), []
+    best, error, slope, bends = math.nan, math.inf, 0.0, []
+    for k in range(STEPS):
+        h = step * 0.25**k
+        right, left = float(x_dtype.type(x + h)), float(x_dtype.type(x - h))
+        up, down = f(right), f(left)
+        if not math.isfinite(up) or not math.isfinite(down) or right == left:
+            before = []
+            continue
+        noise = 2 * eps * (size + abs(up) + abs(down)) / h
+        row = [(up - down) / (right - left)]
+        for j, old in enumerate(before):  # each column removes one more even power of h
+            row.append(row[j] + (row[j] - old) / (16.0 ** (j + 1) - 1))
+            doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
+            if doubt < error:
+                best, error = row[j + 1], doubt
+        slope = max(slope, _beyond(abs(up - here) / h, noise), _beyond(abs(down - here) / h, noise))
+        bends.append((abs(up + down - 2 * here) / h, noise))
+        before = row
+    return Estimate(best, error, slope, _jump(bends))
+
+
+def _beyond(measured: float, noise: float) -> float:
+    return measured if measured > 4 * noise else 0.0
+
+
+def _jump(bends: list[tuple[float, float]]) -> float:
+    """(f(x+h) + f(x−h) − 2 f(x)) / h goes to 0 with h where f is smooth; at a kink it stays."""
+    clear = [bend for bend, noise in bends if bend > 100 * noise]
+    stays = len(clear) >= 4 and all(b > 0.7 * a for a, b in zip(clear[-4:], clear[-3:]))
+    return clear[-1] if stays else 0.0
+
+
+def complex_step(f: Callable[[complex], complex], x: float) -> Estimate:
+    """Estimate f'(x) as Im f(x + ih) / h.
+
+    There is no error but that of rounding f's own terms; moving x a little, by some hundred units
+    in its last place, shows how large it is.
+    """
+    h, little = 1e-30, 128 * math.ulp(x) if x else 1e-14
+    value, *near = (f(complex(x + k * little, h)).imag / h for k in (0, 1, -2, 3, -5))
+    rounding = max(abs(other - value) for other in near) + math.ulp(value)
+    return Estimate(value, 4 * rounding, abs(value) if abs(value) > 4 * rounding else 0.0)
+
+
+_REAL = {
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
+    np.sign, np.signbit, np.isnan,
+}  # fmt: skip
+
+
+class ComplexArray(np.ndarray[Any, Any]):
+    """Complex numbers that functions of real numbers treat as theirs: x + ih for the complex step.
+
+    Comparisons, signs, maxima and absolute values go by the real part, as in real arithmetic; the
+    complex ones would give no derivative there.
+    """
+
+    complex_step = True  # what lets a `Value` hold one
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        args = [_unwrap(x) for x in inputs]
+        if kwargs.get("out"):
+            kwargs["out"] = tuple(map(_unwrap, kwargs["out"]))
+        if method == "__call__" and ufunc in _REAL:
+            return ufunc(*map(np.real, args), **kwargs)
+        if method == "__call__" and ufunc in _BY_REAL_PART:
+            return _wrap(_BY_REAL_PART[ufunc](*args))
+        if method == "reduce" and ufunc in (np.maximum, np.minimum):
+            return _wrap(_extremum(ufunc, *args, **kwargs))
+        return _wrap(getattr(ufunc, method)(*args, **kwargs))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _wrap(super().__array_function__(function, types, args, kwargs))
+
+
+def _unwrap(x: Any) -> Any:
+    return x.view(np.ndarray) if isinstance(x, ComplexArray) else x
+
+
+def _wrap(x: Any) -> Any:
+    return np.asarray(x).view(ComplexArray) if np.iscomplexobj(x) else x
+
+
+def _extremum(ufunc: Any, x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    hit = x.real == ufunc.reduce(x.real, axis=axis, keepdims=True)
+    return np.sum(np.where(hit, x, 0), axis=axis, keepdims=keepdims) / np.sum(
+        hit, axis=axis, keepdims=keepdims
+    )
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    top = np.maximum(np.real(x), np.real(y))
+    return top + np.log(np.exp(x - top) + np.exp(y - top))
+
+
+_BY_REAL_PART: dict[Any, Callable[..., Any]] = {
+    np.absolute: lambda x: np.where(np.real(x) < 0, -x, x),
+    np.maximum: lambda x, y: np.where(np.real(x) >= np.real(y), x, y),
+    np.minimum: lambda x, y: np.where(np.real(x) <= np.real(y), x, y),
+    np.logaddexp: _logaddexp,
+}
