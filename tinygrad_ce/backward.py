@@ -93,10 +93,11 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
         return d
     if like._data.__class__ is float:
         return float(d)
-    return d if getattr(d, "dtype", None) == like.dtype else np.asarray(d).astype(like.dtype)
+    fits = shape and hasattr(d, "dtype") and d.dtype == like.dtype  # not a list, nor a 0-d's scalar
+    return d if fits else np.asarray(d).astype(like.dtype)
 
 
-def _contributions(node: Value, create_graph: bool) -> Iterator[tuple[Value, Any]]:
+def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Value, Any]]:
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
     op, parents, options = node.op, node.parents, node.options
     assert op is not None
@@ -137,7 +138,7 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
                     if dy is not None:
                         y.grad = dy if y.grad is seen else y.grad + dy
                     continue
-        for parent, d in _contributions(node, create_graph):
+        for parent, d in contributions(node, create_graph):
             parent.grad = d if parent.grad is seen else parent.grad + d
 
 

@@ -155,13 +155,16 @@ def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂xʸ/∂x = y·xʸ⁻¹, and 0 for y = 0 also at x = 0."""
     if y.__class__ is float:
         less = y - 1.0 if y else 1.0
-        return g * (y * (np.power(x, less) if x.__class__ is float else x**less))
+        if x.__class__ is float:  # math has no 0⁻¹ = inf, and Python's (−1)**0.5 is complex
+            return g * (y * (x**less if x > 0.0 else float(np.power(x, less))))
+        return g * (y * x**less)
     return g * (y * np.power(x, np.where(np.equal(y, 0.0), 1.0, np.subtract(y, 1.0))))
 
 
 def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂xʸ/∂y = xʸ·log x, and 0 at x = 0, where xʸ is 0 for every y > 0."""
-    return g * out * np.log(np.where(np.equal(x, 0), 1.0, x))
+    log = np.log(np.where(np.equal(x, 0), 1.0, x))
+    return g * out * (float(log) if x.__class__ is float else log)
 
 
 def _matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -197,7 +200,7 @@ def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _getitem(x: Any, index: Any) -> Any:
-    return x[index]
+    return (np.asarray(x) if x.__class__ is float else x)[index]
 
 
 def _along(g: Any, out: Any, x: Any, indices: Any, axis: int = -1) -> Any:
