@@ -1,0 +1,177 @@
+"""Speed against peers: one table of ratios, on the screen and (``--readme``) in README.md."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import statistics
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PEERS = {
+    "NumPy": "numpy",
+    "micrograd": "micrograd",
+    "PyTorch": "torch",
+    "autograd": "autograd",
+    "MyGrad": "mygrad",
+}
+README = Path(__file__).parents[2] / "README.md"
+MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+
+
+def find(name: str) -> ModuleType | None:
+    """Import a peer's module; None where it is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a peer warns of at import is not our concern
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            return None
+
+
+@dataclass
+class Row:
+    """One line of the table: the work, what it took us, each peer's share, and the bar."""
+
+    work: str
+    ours: str
+    peers: dict[str, str] = field(default_factory=dict)
+    bar: str = ""
+    met: bool | None = None  # None: nothing to compare with
+
+
+ROWS: list[Row] = []
+
+
+def told(ratio: float) -> str:
+    """3.2 is more than three times our time; 1/3.2 is less than a third of it."""
+    number = max(ratio, 1 / ratio)
+    return f"{'1/' if ratio < 1 else ''}{number:.{0 if number >= 20 else 1 if number >= 2 else 2}f}"
+
+
+def spelled(seconds: float) -> str:
+    unit, scale = next(u for u in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if seconds * u[1] >= 1)
+    return f"{seconds * scale:.3g} {unit}"
+
+
+def record(
+    work: str, ours: float, peers: dict[str, float], bars: dict[str, float], calls: int = 1
+) -> None:
+    """Add a row from the seconds that ``calls`` calls took us and each peer."""
+    ratios = {name: seconds / ours for name, seconds in peers.items()}
+    wanted = {name: bar for name, bar in bars.items() if name in ratios}
+    by_bar = {bar: [n for n in wanted if wanted[n] == bar] for bar in wanted.values()}
+    ROWS.append(
+        Row(
+            work,
+            spelled(ours / calls),
+            {name: told(ratio) for name, ratio in ratios.items()},
+            ", ".join(f"{' and '.join(names)} ≥ {bar_text(bar)}" for bar, names in by_bar.items()),
+            all(ratios[name] >= bar for name, bar in wanted.items()) if wanted else None,
+        )
+    )
+
+
+def bar_text(bar: float) -> str:
+    return f"{bar:g}" if bar >= 1 else f"1/{1 / bar:.3g}"
+
+
+@pytest.fixture
+def compare(benchmark: Any) -> Callable[..., None]:
+    """Time our function and each peer's in alternating rounds; the medians make a row."""
+
+    def run(
+        work: str,
+        ours: Callable[[], Any],
+        peers: dict[str, Callable[[], Any] | None],
+        bars: dict[str, float],
+        *,
+        rounds: int = 15,
+        calls: int = 1,
+    ) -> None:
+        there = {name: call for name, call in peers.items() if call}
+        taken: dict[str, list[float]] = {name: [] for name in there}
+
+        def repeat(call: Callable[[], Any]) -> None:
+            for _ in range(calls):
+                call()
+
+        def peers_round() -> None:
+            for name, call in there.items():
+                start = perf_counter()
+                repeat(call)
+                taken[name].append(perf_counter() - start)
+
+        for call in (ours, *there.values()):
+            call()  # warm up: imports, thread pools, memory
+        benchmark.pedantic(repeat, args=(ours,), setup=peers_round, rounds=rounds)
+        medians = {name: statistics.median(times) for name, times in taken.items()}
+        record(work, benchmark.stats.stats.median, medians, bars, calls)
+
+    return run
+
+
+def table() -> list[str]:
+    """The rows in Markdown; a peer that is not installed has no column."""
+    names = [name for name in PEERS if any(name in row.peers for row in ROWS)]
+    lines = [["work", "tinygrad_ce", *names, "bar", "met"]]
+    for row in ROWS:
+        met = "" if row.met is None else "yes" if row.met else "**no**"
+        lines.append([row.work, row.ours, *(row.peers.get(n, "") for n in names), row.bar, met])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
+    return ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |" for line in lines]
+
+
+def cpu() -> str:
+    """The processor's model, without the machine's name."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def notes() -> list[str]:
+    modules = {name: find(module) for name, module in PEERS.items()}
+    missing = [name for name, module in modules.items() if module is None]
+    versions = [f"Python {platform.python_version()}"]
+    for name in ("NumPy", "PyTorch"):
+        if modules[name]:
+            versions.append(f"{name} {modules[name].__version__}")
+    lines = [
+        "Under a peer stands how many times our time it takes; rounds alternate, medians count.",
+        f"Measured on {cpu()}, {os.cpu_count()} cores, {platform.system()}, {', '.join(versions)}.",
+    ]
+    return lines + ([f"Not installed, so left out: {', '.join(missing)}."] if missing else [])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--readme", action="store_true", help="write the table into README.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.benchmark_quiet = True  # its own table shows raw times; ours shows ratios
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not ROWS:
+        return
+    terminalreporter.section("speed against peers")
+    for line in [*table(), "", *notes()]:
+        terminalreporter.line(line)
+    if config.getoption("--readme"):
+        text = README.read_text(encoding="utf-8")
+        if not MARKED.search(text):
+            terminalreporter.line("README.md has no <!-- benchmarks --> ... <!-- /benchmarks -->")
+            return
+        block = "\n".join([*table(), "", *notes()]) + "\n"
+        text = MARKED.sub(lambda found: found[1] + block + found[2], text)
+        README.write_text(text, encoding="utf-8")
