@@ -201,7 +201,9 @@ def backward(self: Value, gradient: Any = None) -> None:
             f"backward() starts from a scalar, this is {self.name or self.op and self.op.name} of "
             f"shape {self.shape}: reduce it (.sum(), .mean()), or pass gradient= of that shape"
         )
-    seed = 1.0 if gradient is None else as_data(gradient, "backward(gradient=)")
+    if gradient.__class__ is Value:
+        raise TypeError("backward(gradient=): got a Value, wanted its data; grad() has more orders")
+    seed = 1.0 if gradient is None else +as_data(gradient, "backward(gradient=)")  # + copies
     if gradient is not None and np.shape(seed) != self.shape:
         raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {self.shape}")
     with _ONE_AT_A_TIME:
@@ -213,7 +215,8 @@ def backward(self: Value, gradient: Any = None) -> None:
             if any(leaf._data.__class__ is not float for leaf in leaves):
                 _owned(leaves, nodes)
             for node, grad in before:
-                node.grad = grad + node.grad if node.op is None else node.grad
+                if node.op is None and grad is not None:
+                    node.grad = grad + node.grad
         except BaseException:
             _restore(nodes, before)
             raise
