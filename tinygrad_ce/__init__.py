@@ -1,7 +1,57 @@
+"""A teaching autograd engine on NumPy: softmax and cross-entropy give p − t, before your eyes.
+
+You write a loss as plain NumPy; the engine records it as a graph of `Value`s, derives the gradient
+by the chain rule, and lets you check it. To read it, in this order, each from the ones before:
+
+  rules.py       the derivative rules that take more than a line
+  ops.py         the table of primitives: name, NumPy function, derivative rules
+  composed.py    NumPy functions that are other spellings of the primitives
+  value.py       `Value`: data, gradient, operation, parents; Python's operators, NumPy's protocols
+  backward.py    order the graph, sweep it in reverse, accumulate
+  transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
+  softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
+  losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
+  names.py       a readable name for every node of a graph
+  numeric.py     derivatives estimated from function values alone
+  gradcheck.py   the gradient against those, as a report that blames the wrong node
+
+The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
+"""
+
 from .backward import topological
+from .gradcheck import GradcheckError, GradcheckReport, gradcheck, numeric_gradient
 from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic_loss, mse, nll
-from .ops import primitive
-from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
+from .ops import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
-from .gradcheck import GradcheckError, GradcheckReport, gradcheck
+from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from .value import StaleGraphError, Value, detach
+
+__all__ = [
+    "GradcheckError",
+    "GradcheckReport",
+    "LogSoftmaxNLL",
+    "Primitive",
+    "StaleGraphError",
+    "Value",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "detach",
+    "grad",
+    "gradcheck",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "log_softmax",
+    "logistic_loss",
+    "logsumexp",
+    "mse",
+    "nll",
+    "numeric_gradient",
+    "primitive",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "topological",
+    "value_and_grad",
+    "vjp",
+]

@@ -7,13 +7,13 @@ tell a right gradient from a wrong one, or the function has a kink there, the ve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .backward import gradients, topological
+from .backward import topological
 from .names import names
 from .numeric import ComplexArray, Estimate, central, complex_step
 from .transforms import flatten, grad, unflatten
@@ -71,7 +71,16 @@ class GradcheckReport:
         return self.verdict == "pass"
 
     def __str__(self) -> str:
-        title = ["input", "shape", "max |error|", "relative", "at", "analytic", "numeric", "± error"]
+        title = [
+            "input",
+            "shape",
+            "max |error|",
+            "relative",
+            "at",
+            "analytic",
+            "numeric",
+            "± error",
+        ]
         rows = [[*title, "verdict"]]
         for c in self.inputs:
             at = str(c.where) if c.where or not c.shape else "-"
@@ -149,6 +158,39 @@ def gradcheck(
     return report
 
 
+def numeric_gradient(f: Callable[..., Any], x: Any, *, method: str = "central") -> Any:
+    """Estimate the gradient of ``f`` at ``x`` from its values alone.
+
+    Parameters
+    ----------
+    f : function of one number or array, returning one number
+    x : where
+    method : "central" or "complex", as in `gradcheck`
+
+    Returns
+    -------
+    A float or array, shaped like ``x``.
+
+    Raises
+    ------
+    ValueError
+        If ``f`` does not return one number, or ``method`` is unknown.
+
+    Examples
+    --------
+    >>> numeric_gradient(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])).round(6)
+    array([1.      , 2.718282])
+    """
+    if method not in ("central", "complex"):
+        raise ValueError(f"method: got {method!r}, wanted 'central' or 'complex'")
+    check = _Check(f, (x,), method, None, np.random.default_rng(0))
+    if check.cotangent.size != 1:
+        raise ValueError(f"f returns shape {check.cotangent.shape}, wanted one number")
+    leaf = np.asarray(check.leaves[0])
+    found = [check.estimate(0, leaf, index).value for index in np.ndindex(leaf.shape)]
+    return _same(check.leaves[0], np.reshape(found, leaf.shape).astype(leaf.dtype))
+
+
 class _Check:
     """One function, contracted to a number, with its inputs as a flat list of leaves."""
 
@@ -163,7 +205,7 @@ class _Check:
             raise TypeError(f"f returned {out.dtype} data, wanted one number or array")
         if gradient and out.size != 1:
             raise ValueError(f"with gradient=, f returns one number; got shape {out.shape}")
-        self.dtype = out.dtype if out.dtype.kind == "f" else np.dtype(float)
+        self.dtype: Any = out.dtype if out.dtype.kind == "f" else np.dtype(float)
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
@@ -303,13 +345,13 @@ class _Check:
         )
 
     def trace(self, step: float, i: int | None, index: tuple[int, ...] | None) -> list[Value]:
-        """The graph of f with one entry (or all) moved by about ``step``; empty if f leaves none."""
+        """The graph of f with one entry moved by ``step``, or all; empty if f leaves none."""
         leaves = []
         for j, leaf in enumerate(self.leaves):
             moved = np.array(leaf, dtype=np.result_type(leaf))
             near = step * np.maximum(1.0, abs(moved))
-            if i is None:
-                moved += near
+            if i is None:  # each its own way, so that ties come apart
+                moved += near * np.random.default_rng(j).uniform(-1.0, 1.0, moved.shape)
             elif i == j:
                 moved[index] += near[index]
             leaves.append(Value(_same(leaf, moved)))

@@ -53,8 +53,9 @@ def central(
 def _ridders(
     f: Callable[[float], float], x: float, step: float, size: float, x_dtype: Any, eps: float
 ) -> Estimate:
-    here, before = f(x), []
-    best, error, slope, bends = math.nan, math.inf, 0.0, []
+    here, best, error, slope = f(x), math.nan, math.inf, 0.0
+    before: list[float] = []
+    bends: list[tuple[float, float]] = []
     for k in range(STEPS):
         h = step * 0.25**k
         right, left = float(x_dtype.type(x + h)), float(x_dtype.type(x - h))

@@ -29,6 +29,22 @@ from typing import Any
 
 import numpy as np
 
+from .rules import (  # fmt: skip
+    along,
+    block,
+    einsum_back,
+    extremum,
+    getitem,
+    matmul_left,
+    matmul_right,
+    pick,
+    power_base,
+    power_exponent,
+    scatter,
+    share,
+    spread,
+)
+
 Rule = Callable[..., Any]
 Interval = tuple[float, float]
 REAL: Interval = (-math.inf, math.inf)
@@ -129,232 +145,108 @@ def primitive(
     return register
 
 
-def _pick(c: Any, x: Any, y: Any) -> Any:
-    return (x if c else y) if c.__class__ is bool else np.where(c, x, y)
+def _op(key: Any, latex: str, domain: Any, *rules: Any, **how: Any) -> Primitive:
+    return primitive(*rules, latex=latex, domain=domain, **how)(key)
 
 
-def _spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """Give each of the reduced entries its result's ``g``."""
-    if axis is not None and not keepdims:
-        g = np.expand_dims(g, axis)
-    return np.broadcast_to(g, np.shape(x))
-
-
-def _extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """∂max/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
-    hit = np.equal(x, _spread(out, x, axis, keepdims)) | np.isnan(x)
-    return _spread(g, x, axis, keepdims) * (hit / np.sum(hit, axis=axis, keepdims=True))
-
-
-def _share(g: Any, loses: Any, ties: Any) -> Any:
-    """∂max(x, y)/∂x = 1 where x wins, 0 where it loses, 1/2 in a tie."""
-    return _pick(loses, 0.0, _pick(ties, 0.5 * g, g))
-
-
-def _power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂xʸ/∂x = y·xʸ⁻¹, and 0 for y = 0 also at x = 0."""
-    if y.__class__ is float:
-        less = y - 1.0 if y else 1.0
-        if x.__class__ is float:  # math has no 0⁻¹ = inf, and Python's (−1)**0.5 is complex
-            return g * (y * (x**less if x > 0.0 else float(np.power(x, less))))
-        return g * (y * x**less)
-    return g * (y * np.power(x, np.where(np.equal(y, 0.0), 1.0, np.subtract(y, 1.0))))
-
-
-def _power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂xʸ/∂y = xʸ·log x, and 0 at x = 0, where xʸ is 0 for every y > 0."""
-    log = np.log(np.where(np.equal(x, 0), 1.0, x))
-    return g * out * (float(log) if x.__class__ is float else log)
-
-
-def _matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂L/∂X = G Yᵀ."""
-    if y.ndim == 1:
-        return np.expand_dims(g, -1) * y
-    return (np.expand_dims(g, -2) if x.ndim == 1 else g) @ np.swapaxes(y, -1, -2)
-
-
-def _matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂L/∂Y = Xᵀ G."""
-    if x.ndim == 1:
-        return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
-    return np.expand_dims(g, -2) @ x if y.ndim == 1 else np.swapaxes(x, -1, -2) @ g
-
-
-def _block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
-    """The block of ``g`` that argument i became."""
-    axis = axis % g.ndim
-    start = sum(np.shape(x)[axis] for x in xs[:i])
-    return g[(slice(None),) * axis + (slice(start, start + np.shape(xs[i])[axis]),)]
-
-
-def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of ``shape`` with ``g`` added at ``index``: an entry read twice receives twice."""
-    out = np.zeros(shape, np.result_type(g))
-    parts = index if isinstance(index, tuple) else (index,)
-    if all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts):
-        out[index] = g
-    else:
-        np.add.at(out, index, g)
-    return out
-
-
-def _getitem(x: Any, index: Any) -> Any:
-    return (np.asarray(x) if x.__class__ is float else x)[index]
-
-
-def _along(g: Any, out: Any, x: Any, indices: Any, axis: int = -1) -> Any:
-    """Each entry's ``g``, back where ``np.take_along_axis`` read it."""
-    shape = np.shape(x)
-    index = [np.arange(n).reshape(-1, *[1] * (len(shape) - d - 1)) for d, n in enumerate(shape)]
-    index[axis] = indices
-    return SCATTER(g, index=tuple(index), shape=shape)
-
-
-def _einsum_rule(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
-    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ."""
-    inputs, result = subscripts.split("->")
-    letters = inputs.split(",")
-    mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
-    known = "".join(c for c in mine if c in result or c in "".join(letters))
-    back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
-    return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
-
-
-# The table. A row: one rule an argument, as code and as it reads; the operation as it reads; its
-# domain; and what computes it on Python floats, which is what makes scalar graphs fast.
-ANY: tuple[Interval, ...] = (REAL,)
+# The table. A row: the NumPy function, how it reads, its domain, and one rule an argument, as code
+# and as it reads; then what computes it on Python floats, which makes scalar graphs fast.
+ONE: tuple[Interval, ...] = (REAL,)
 TWO: tuple[Interval, ...] = (REAL, REAL)
 
+SCATTER: Primitive  # further down; the rules of getitem and take_along_axis need it
+
 # fmt: off
-ADD = primitive(
+ADD = _op(np.add, "<x> + <y>", TWO,
     (lambda g, out, x, y: g, "<g>"),
+    (lambda g, out, x, y: g, "<g>"), scalar=operator.add)
+SUBTRACT = _op(np.subtract, "<x> - <y>", TWO,
     (lambda g, out, x, y: g, "<g>"),
-    latex="<x> + <y>", domain=TWO, scalar=operator.add)(np.add)
-SUBTRACT = primitive(
-    (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: -g, "-<g>"),
-    latex="<x> - <y>", domain=TWO, scalar=operator.sub)(np.subtract)
-MULTIPLY = primitive(
+    (lambda g, out, x, y: -g, "-<g>"), scalar=operator.sub)
+MULTIPLY = _op(np.multiply, r"<x> \cdot <y>", TWO,
     (lambda g, out, x, y: g * y, r"<g> \cdot <y>"),
-    (lambda g, out, x, y: g * x, r"<g> \cdot <x>"),
-    latex=r"<x> \cdot <y>", domain=TWO, scalar=operator.mul)(np.multiply)
-DIVIDE = primitive(
+    (lambda g, out, x, y: g * x, r"<g> \cdot <x>"), scalar=operator.mul)
+DIVIDE = _op(np.divide, r"\frac{<x>}{<y>}", (REAL, POSITIVE),
     (lambda g, out, x, y: g / y, "<g> / <y>"),
-    (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"),
-    latex=r"\frac{<x>}{<y>}", domain=(REAL, POSITIVE), scalar=operator.truediv)(np.divide)
-POWER = primitive(
-    (_power_base, r"<g> \cdot <y> \cdot <x>^{<y> - 1}"),
-    (_power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"),
-    latex="<x>^{<y>}", domain=(POSITIVE, REAL), scalar=math.pow, fn=operator.pow)(np.power)
-MATMUL = primitive(
-    (_matmul_left, r"<g> \, <y>^\top"),
-    (_matmul_right, r"<x>^\top <g>"),
-    latex=r"<x> \, <y>", domain=TWO)(np.matmul)
-MAXIMUM = primitive(
-    (lambda g, out, x, y: _share(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
-    (lambda g, out, x, y: _share(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
-    latex=r"\max(<x>, <y>)", domain=TWO, piece=np.less)(np.maximum)
-MINIMUM = primitive(
-    (lambda g, out, x, y: _share(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
-    (lambda g, out, x, y: _share(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
-    latex=r"\min(<x>, <y>)", domain=TWO, piece=np.less)(np.minimum)
-LOGADDEXP = primitive(
+    (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"), scalar=operator.truediv)
+POWER = _op(np.power, "<x>^{<y>}", (POSITIVE, REAL),
+    (power_base, r"<g> \cdot <y> \cdot <x>^{<y> - 1}"),
+    (power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"), scalar=math.pow, fn=operator.pow)
+MATMUL = _op(np.matmul, r"<x> \, <y>", TWO,
+    (matmul_left, r"<g> \, <y>^\top"),
+    (matmul_right, r"<x>^\top <g>"))
+MAXIMUM = _op(np.maximum, r"\max(<x>, <y>)", TWO,
+    (lambda g, out, x, y: share(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
+    (lambda g, out, x, y: share(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
+    piece=np.less)
+MINIMUM = _op(np.minimum, r"\min(<x>, <y>)", TWO,
+    (lambda g, out, x, y: share(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
+    (lambda g, out, x, y: share(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
+    piece=np.less)
+LOGADDEXP = _op(np.logaddexp, r"\log(e^{<x>} + e^{<y>})", TWO,
     (lambda g, out, x, y: g * np.exp(x - out), r"<g> \cdot e^{<x> - <out>}"),
-    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"),
-    latex=r"\log(e^{<x>} + e^{<y>})", domain=TWO)(np.logaddexp)
-IDENTITY = primitive(
-    (lambda g, out, x: g, "<g>"),
-    latex="<x>", domain=ANY, scalar=operator.pos)(np.positive)
-NEGATIVE = primitive(
-    (lambda g, out, x: -g, "-<g>"),
-    latex="-<x>", domain=ANY, scalar=operator.neg)(np.negative)
-EXP = primitive(
-    (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"),
-    latex="e^{<x>}", domain=ANY, scalar=math.exp)(np.exp)
-LOG = primitive(
-    (lambda g, out, x: g / x, "<g> / <x>"),
-    latex=r"\log <x>", domain=(POSITIVE,), scalar=math.log)(np.log)
-LOG1P = primitive(
-    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"),
-    latex=r"\log(1 + <x>)", domain=((-1.0, math.inf),), scalar=math.log1p)(np.log1p)
-EXPM1 = primitive(
-    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"),
-    latex="e^{<x>} - 1", domain=ANY, scalar=math.expm1)(np.expm1)
-SQRT = primitive(
-    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"),
-    latex=r"\sqrt{<x>}", domain=(POSITIVE,), scalar=math.sqrt)(np.sqrt)
-SQUARE = primitive(
-    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"),
-    latex="<x>^2", domain=ANY, scalar=lambda x: x * x)(np.square)
-ABS = primitive(
+    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"))
+IDENTITY = _op(np.positive, "<x>", ONE, (lambda g, out, x: g, "<g>"), scalar=operator.pos)
+NEGATIVE = _op(np.negative, "-<x>", ONE, (lambda g, out, x: -g, "-<g>"), scalar=operator.neg)
+EXP = _op(np.exp, "e^{<x>}", ONE,
+    (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), scalar=math.exp)
+LOG = _op(np.log, r"\log <x>", (POSITIVE,), (lambda g, out, x: g / x, "<g> / <x>"), scalar=math.log)
+LOG1P = _op(np.log1p, r"\log(1 + <x>)", ((-1.0, math.inf),),
+    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"), scalar=math.log1p)
+EXPM1 = _op(np.expm1, "e^{<x>} - 1", ONE,
+    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"), scalar=math.expm1)
+SQRT = _op(np.sqrt, r"\sqrt{<x>}", (POSITIVE,),
+    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"), scalar=math.sqrt)
+SQUARE = _op(np.square, "<x>^2", ONE,
+    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), scalar=lambda x: x * x)
+ABS = _op(np.absolute, "|<x>|", ONE,
     (lambda g, out, x: g * np.sign(x), r"<g> \cdot \operatorname{sign} <x>"),
-    latex="|<x>|", domain=ANY, piece=np.signbit, scalar=abs, name="abs")(np.absolute)
-TANH = primitive(
-    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"),
-    latex=r"\tanh <x>", domain=ANY, scalar=math.tanh)(np.tanh)
-WHERE = primitive(
-    None,
-    (lambda g, out, c, x, y: _pick(c, g, 0.0), r"<g> \cdot [<x>]"),
-    (lambda g, out, c, x, y: _pick(c, 0.0, g), r"<g> \cdot [\neg <x>]"),
-    latex=r"<y> \text{ if } <x> \text{ else } <z>", domain=(REAL, REAL, REAL),
-    piece=lambda c, x, y: c, scalar=_pick)(np.where)
-CLIP = primitive(
-    (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> \cdot [<y> \le <x> \le <z>]"),
+    piece=np.signbit, scalar=abs, name="abs")
+TANH = _op(np.tanh, r"\tanh <x>", ONE,
+    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"), scalar=math.tanh)
+WHERE = _op(np.where, r"<y> \text{ if } <x> \text{ else } <z>", (REAL, REAL, REAL), None,
+    (lambda g, out, c, x, y: pick(c, g, 0.0), r"<g> \cdot [<x>]"),
+    (lambda g, out, c, x, y: pick(c, 0.0, g), r"<g> \cdot [\neg <x>]"),
+    piece=lambda c, x, y: c, scalar=lambda c, x, y: (y, x)[c])  # TypeError if c is no bool
+CLIP = _op(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)", (REAL, (-math.inf, 0.0), POSITIVE),
+    (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where(x < lo, g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
-    latex=r"\operatorname{clip}(<x>, <y>, <z>)", domain=(REAL, (-math.inf, 0.0), POSITIVE),
-    piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi))(np.clip)
-SUM = primitive(
-    (lambda g, out, x, axis=None, *, keepdims=False: _spread(g, x, axis, keepdims), "<g>"),
-    latex=r"\sum <x>", domain=ANY)(np.sum)
-MEAN = primitive(
+    piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi))
+SUM = _op(np.sum, r"\sum <x>", ONE,
+    (lambda g, out, x, axis=None, *, keepdims=False: spread(g, x, axis, keepdims), "<g>"))
+MEAN = _op(np.mean, r"\frac1n \sum <x>", ONE,
     (lambda g, out, x, axis=None, *, keepdims=False:
-        _spread(g * (np.size(out) / np.size(x)), x, axis, keepdims), "<g> / n"),
-    latex=r"\frac1n \sum <x>", domain=ANY)(np.mean)
-MAX = primitive(
-    (_extremum, r"<g> \cdot [<x> = \max <x>]"),
-    latex=r"\max <x>", domain=ANY, piece=np.argmax)(np.max)
-MIN = primitive(
-    (_extremum, r"<g> \cdot [<x> = \min <x>]"),
-    latex=r"\min <x>", domain=ANY, piece=np.argmin)(np.min)
-RESHAPE = primitive(
+        spread(g * (np.size(out) / np.size(x)), x, axis, keepdims), "<g> / n"))
+MAX = _op(np.max, r"\max <x>", ONE, (extremum, r"<g> \cdot [<x> = \max <x>]"),
+    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
+MIN = _op(np.min, r"\min <x>", ONE, (extremum, r"<g> \cdot [<x> = \min <x>]"),
+    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
+RESHAPE = _op(np.reshape, r"\operatorname{reshape} <x>", ONE,
     (lambda g, out, x, shape=(): np.reshape(g, np.shape(x)), r"\operatorname{reshape} <g>"),
-    latex=r"\operatorname{reshape} <x>", domain=ANY, fn=lambda x, shape: np.reshape(x, shape))(np.reshape)
-EXPAND_DIMS = primitive(
-    (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"),
-    latex=r"\operatorname{expand} <x>", domain=ANY)(np.expand_dims)
-SQUEEZE = primitive(
-    (lambda g, out, x, axis=None: np.reshape(g, np.shape(x)), r"\operatorname{expand} <g>"),
-    latex=r"\operatorname{squeeze} <x>", domain=ANY)(np.squeeze)
-TRANSPOSE = primitive(
+    fn=lambda x, shape: np.reshape(x, shape))  # NumPy 2.0 has another name for shape
+EXPAND_DIMS = _op(np.expand_dims, r"\operatorname{expand} <x>", ONE,
+    (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"))
+SQUEEZE = _op(np.squeeze, r"\operatorname{squeeze} <x>", ONE,
+    (lambda g, out, x, axis=None: np.reshape(g, np.shape(x)), r"\operatorname{expand} <g>"))
+TRANSPOSE = _op(np.transpose, r"<x>^\top", ONE,
     (lambda g, out, x, axes=None: np.transpose(
-        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"),
-    latex=r"<x>^\top", domain=ANY)(np.transpose)
-SWAPAXES = primitive(
-    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"),
-    latex=r"<x>^\top", domain=ANY)(np.swapaxes)
-BROADCAST_TO = primitive(
-    (lambda g, out, x, shape=(): g, r"\sum <g>"),
-    latex=r"\operatorname{broadcast} <x>", domain=ANY)(np.broadcast_to)
-CONCATENATE = primitive(
-    (Each(_block), r"<g>[\dots]"),
-    latex=r"[<x>, <y>, \dots]", domain=TWO,
-    fn=lambda *xs, axis=0: np.concatenate(xs, axis))(np.concatenate)
-EINSUM = primitive(
-    (Each(_einsum_rule), r"\sum <g> \cdot \dots"),
-    latex=r"\sum <x> <y>", domain=TWO,
-    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs))(np.einsum)
-TAKE_ALONG_AXIS = primitive(
-    (_along, r"<g>[\dots]"),
-    None,
-    latex="<x>[<y>]", domain=TWO)(np.take_along_axis)
-GETITEM = primitive(
-    (lambda g, out, x, *, index: SCATTER(g, index=index, shape=np.shape(x)), r"<g> \to [\dots]"),
-    latex=r"<x>[\dots]", domain=ANY, name="getitem")(_getitem)
-SCATTER = primitive(
-    (lambda g, out, x, *, index, shape: g[index], r"<g>[\dots]"),
-    latex=r"<x> \to [\dots]", domain=ANY, name="scatter")(_scatter)
+        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"))
+SWAPAXES = _op(np.swapaxes, r"<x>^\top", ONE,
+    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"))
+BROADCAST_TO = _op(np.broadcast_to, r"\operatorname{broadcast} <x>", ONE,
+    (lambda g, out, x, shape=(): g, r"\sum <g>"))
+CONCATENATE = _op(np.concatenate, r"[<x>, <y>, \dots]", TWO, (Each(block), r"<g>[\dots]"),
+    fn=lambda *xs, axis=0: np.concatenate(xs, axis))
+EINSUM = _op(np.einsum, r"\sum <x> <y>", TWO, (Each(einsum_back), r"\sum <g> \cdot \dots"),
+    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs))
+TAKE_ALONG_AXIS = _op(np.take_along_axis, "<x>[<y>]", TWO,
+    (lambda g, out, x, indices, axis=-1: SCATTER(
+        g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None)
+GETITEM = _op(getitem, r"<x>[\dots]", ONE,
+    (lambda g, out, x, *, index: SCATTER(g, index=index, shape=np.shape(x)), r"<g> \to [\dots]"))
+SCATTER = _op(scatter, r"<x> \to [\dots]", ONE,
+    (lambda g, out, x, *, index, shape: g[index], r"<g>[\dots]"))
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin] = MAX, MIN

@@ -1,0 +1,266 @@
+"""The gradient check: right gradients pass, wrong ones fail and are blamed, and doubt is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_ce as tg
+from tinygrad_ce import GradcheckError, Value, gradcheck, primitive
+
+METHODS = ["central", "complex"]
+X = np.random.default_rng(1).normal(size=(2, 3))
+
+
+def wrong_exp(factor: float) -> Any:
+    return primitive(lambda g, out, x: factor * g * out, name="exp")(lambda x: np.exp(x))
+
+
+RIGHT = {
+    "softmax": tg.softmax,
+    "log_softmax": tg.log_softmax,
+    "logsumexp": lambda z: tg.logsumexp(z, axis=1),
+    "sigmoid": tg.sigmoid,
+    "quadratic": lambda x: np.einsum("ij,kj->ik", x, x),
+    "cross entropy": lambda z: tg.cross_entropy(z, np.array([0, 2])),
+    "composed cross entropy": lambda z: tg.cross_entropy(z, np.array([0, 2]), fused=False),
+    "indexing": lambda x: x[:, [0, 0, 2]] ** 2,
+    "division": lambda x: 1 / (2 + x * x),
+    "stack": lambda x: np.stack([x, np.exp(x)]).mean(axis=0),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_gradients_pass(name: str, method: str) -> None:
+    report = gradcheck(RIGHT[name], X, method=method)
+    assert report, report
+    assert report.inputs[0].max_rel_error < (1e-8 if method == "central" else 1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "cross entropy", "division"])
+def test_second_order_passes(name: str, method: str) -> None:
+    report = gradcheck(RIGHT[name], X, method=method, order=2)
+    assert report, report
+    assert report.order == 2
+
+
+def test_a_rule_right_in_first_order_and_wrong_in_second_is_caught() -> None:
+    # g·exp(x) with the exponential computed on plain data: its own derivative is lost.
+    half = primitive(lambda g, out, x: g * np.exp(tg.detach(x)))(lambda x: np.exp(x))
+    assert gradcheck(half, X)
+    assert gradcheck(half, X, order=2).verdict == "fail"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1.01, 2.001 / 2, 0.99])
+def test_wrong_gradients_fail_and_the_node_is_named(factor: float, method: str) -> None:
+    exp = wrong_exp(factor)
+    report = gradcheck(lambda x: exp(np.log(1 + x * x)) / (1 + exp(x)), X, method=method)
+    assert report.verdict == "fail"
+    assert report.blame.startswith("exp_1, entry (")
+    check = report.inputs[0]
+    assert f"{check.analytic:.8g}" in str(report)
+    assert "exp_1" in str(report)
+
+
+def test_the_blamed_entry_and_its_numbers_are_those_of_the_wrong_rule() -> None:
+    def rule(g: Any, out: Any, x: Any) -> Any:
+        weight = np.ones(np.shape(x))
+        weight[1, 2] = 3.0
+        return g * out * weight
+
+    exp = primitive(rule, name="exp")(lambda x: np.exp(x))
+    report = gradcheck(lambda x: 2 * exp(x), X)
+    assert report.inputs[0].where == (1, 2)
+    assert report.blame.startswith("exp, entry (1, 2): ")
+    analytic, numeric = (float(t) for t in report.blame.split(": ")[1].split(", numeric "))
+    assert analytic == pytest.approx(3 * numeric, rel=1e-5)
+
+
+def test_of_two_arguments_the_wrong_one_is_named() -> None:
+    times = primitive(lambda g, out, x, y: g * y, lambda g, out, x, y: g * y, name="times")(
+        lambda x, y: x * y
+    )
+    report = gradcheck(times, X, X + 1)
+    assert [c.verdict for c in report.inputs] == ["pass", "fail"]
+    assert report.blame.startswith("times to leaf_2, entry")
+
+
+@given(st.integers(0, 10**6))
+def test_random_cotangents_see_what_a_plain_sum_hides(seed: int) -> None:
+    def softmax_without_sum_rule(z: Any) -> Any:  # its backward is 0, as that of a plain sum is
+        dead = primitive(lambda g, out, z: 0 * g)(lambda z: tg.softmax(z))
+        return dead(z)
+
+    z = np.random.default_rng([seed, 1]).normal(size=4)
+    assert gradcheck(softmax_without_sum_rule, z, seed=seed).verdict == "fail"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_output_is_inconclusive(method: str) -> None:
+    report = gradcheck(lambda z: tg.softmax(z).sum(), X, method=method)
+    assert report.verdict == "inconclusive"
+    assert "output is constant in this direction" in report.reason
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("f", "x", "where"),
+    [
+        (tg.relu, [1.0, 0.0, -2.0], "kink at relu(0)"),
+        (np.abs, [1.0, 0.0], "kink at abs(0)"),
+        (lambda x: np.maximum(x, 2.0), [1.0, 2.0], "kink at maximum(2, 2)"),
+        (lambda x: x.max(), [1.0, 3.0, 3.0], "kink at max(3)"),
+        (lambda x: np.clip(x, 0.0, 1.0), [0.5, 1.0], "kink at clip(1, 0, 1)"),
+    ],
+)
+def test_a_kink_is_inconclusive_and_named(f: Any, x: Any, where: str, method: str) -> None:
+    report = gradcheck(f, np.array(x), method=method)
+    assert report.verdict == "inconclusive"
+    assert report.reason == where
+
+
+def test_beside_a_kink_the_check_works() -> None:
+    assert gradcheck(tg.relu, np.array([0.01, -0.01, 3.0]))
+
+
+def test_a_kink_of_a_function_that_is_no_graph_is_seen_too() -> None:
+    report = gradcheck(lambda x: abs(float(x)), 0.0, gradient=lambda x: 0.0)
+    assert report.verdict == "inconclusive"
+    assert report.reason.startswith("kink: the slope jumps by 2")
+
+
+def test_float32_says_what_it_cannot_see() -> None:
+    near = wrong_exp(1.0001)
+    report = gradcheck(lambda x: near(x).sum(), X.astype(np.float32))
+    assert report.verdict == "inconclusive"
+    assert "float32: numeric error larger than the difference" in report.reason
+    assert gradcheck(lambda x: near(x).sum(), X).verdict == "fail"
+
+
+def test_float32_still_sees_a_gross_mistake() -> None:
+    assert gradcheck(wrong_exp(1.5), X.astype(np.float32)).verdict == "fail"
+
+
+def test_a_gradient_function_beside_a_plain_function() -> None:
+    t = np.array([1.0, 0.0, 0.0])
+
+    def loss(z: Any) -> Any:
+        return float(-np.log(np.exp(z) / np.exp(z).sum())[0])
+
+    def p(z: Any) -> Any:
+        return np.exp(z) / np.exp(z).sum()
+
+    z = np.array([3.2, 1.3, 0.5])
+    assert gradcheck(loss, z, gradient=lambda z: p(z) - t)
+    wrong = gradcheck(loss, z, gradient=lambda z: t - p(z))
+    assert wrong.verdict == "fail"
+    assert wrong.blame == ""
+    assert gradcheck(loss, z, gradient=lambda z: p(z)).inputs[0].where == (0,)
+    assert gradcheck(loss, z, gradient=lambda z: [-0.178, 0.123, 0.0552]).verdict == "fail"
+
+
+def test_several_inputs_and_structures() -> None:
+    def model(params: Any, x: Any) -> Any:
+        return np.tanh(x @ params["W"] + params["b"])
+
+    params = {"W": X.T, "b": np.zeros(2)}
+    report = gradcheck(model, params, X)
+    assert report, report
+    assert [c.name for c in report.inputs] == ["input 0['W']", "input 0['b']", "input 1"]
+    both = gradcheck(
+        lambda a, b: float(a * b), 2.0, 3.0, gradient=lambda a, b: (b, a), method="central"
+    )
+    assert both
+
+
+def test_a_gradient_lost_on_the_way_is_told_from_a_wrong_rule() -> None:
+    report = gradcheck(lambda x: x * tg.detach(x), X)
+    assert report.verdict == "fail"
+    assert "does not go through the graph" in report.blame
+
+
+def test_a_scalar_input_stays_a_python_float() -> None:
+    seen: list[type] = []
+
+    def f(x: Any) -> Any:
+        seen.append(type(tg.detach(x)))
+        return x * x
+
+    assert gradcheck(f, 3.0)
+    assert set(seen) == {float}
+
+
+def test_raises_only_when_asked() -> None:
+    bad = wrong_exp(2.0)
+    assert not gradcheck(bad, X)
+    with pytest.raises(GradcheckError, match="first wrong node: exp, entry") as caught:
+        gradcheck(bad, X, raise_on_failure=True)
+    assert caught.value.report.verdict == "fail"
+    with pytest.raises(GradcheckError, match="kink"):
+        gradcheck(tg.relu, np.zeros(1), raise_on_failure=True)
+
+
+def test_the_report_is_an_aligned_table() -> None:
+    lines = str(gradcheck(lambda a, b: a @ b, X, X.T)).splitlines()
+    assert lines[0] == "gradcheck: pass (order 1, central)"
+    assert [lines[1].index("verdict")] * 2 == [line.rindex("pass") for line in lines[2:]]
+
+
+def test_nan_is_never_a_pass() -> None:
+    with np.errstate(all="ignore"):
+        assert not gradcheck(lambda x: np.log(x), np.array([-1.0, 1.0]))
+    assert not gradcheck(lambda x: x * x, 2.0, gradient=lambda x: np.nan)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gradcheck(np.exp, 1.0, method="forward"), "method: got 'forward'"),
+        (lambda: gradcheck(np.exp, 1.0, order=0), "order: got 0"),
+        (lambda: gradcheck(np.exp), "gradcheck needs inputs"),
+        (
+            lambda: gradcheck(np.sum, X, gradient=lambda x: np.ones(3)),
+            r"input 0: got shape \(3,\), wanted \(2, 3\)",
+        ),
+        (lambda: gradcheck(np.exp, X, gradient=np.exp), r"one number; got shape \(2, 3\)"),
+        (
+            lambda: gradcheck(lambda a, b: a * b, 1.0, 2.0, gradient=lambda a, b: b),
+            "wanted a tuple of 2",
+        ),
+        (lambda: tg.numeric_gradient(np.exp, X), r"f returns shape \(2, 3\)"),
+        (lambda: tg.numeric_gradient(np.exp, 1.0, method="x"), "method: got 'x'"),
+    ],
+)
+def test_misuse_is_a_value_error(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_complex_step_on_a_function_of_math_says_what_to_do() -> None:
+    import math
+
+    with pytest.raises(TypeError, match="use 'central'"):
+        gradcheck(lambda x: math.exp(x), 1.0, gradient=lambda x: math.exp(x), method="complex")
+
+
+def test_values_as_inputs_are_read() -> None:
+    assert gradcheck(lambda x: x * x, Value(3.0))
+
+
+def test_an_input_without_entries_is_inconclusive() -> None:
+    assert gradcheck(lambda x: np.sum(x) + 1.0, np.zeros((0, 3))).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_numeric_gradient_of_a_quadratic_form(method: str) -> None:
+    a = np.arange(9.0).reshape(3, 3)
+    x = np.array([1.0, -2.0, 0.5])
+    found = tg.numeric_gradient(lambda x: x @ a @ x, x, method=method)
+    np.testing.assert_allclose(found, (a + a.T) @ x, rtol=1e-10)

@@ -1,0 +1,121 @@
+"""The tour and its command line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_ce import __main__ as tour
+
+
+def printed(capsys: Any, *argv: str) -> str:
+    assert tour.main(list(argv)) == 0
+    return str(capsys.readouterr().out)
+
+
+def numbers(line: str) -> list[float]:
+    return [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
+
+
+def test_the_walk_ends_where_p_minus_t_stands(capsys: Any) -> None:
+    out = printed(capsys)
+    last = [line for line in out.splitlines() if "∂L/∂z" in line and "g · e^z" in line]
+    p = np.exp([3.2, 1.3, 0.5]) / np.exp([3.2, 1.3, 0.5]).sum()
+    np.testing.assert_allclose(numbers(last[0]), p - [1, 0, 0], atol=5e-5)
+    assert "∂L/∂e += " in out  # the two paths into e
+
+
+def test_four_ways_agree_and_1000_overflows_only_the_textbook(capsys: Any) -> None:
+    out = printed(capsys)
+    for name in ("composed", "fused node", "finite differences", "complex step"):
+        line = next(line for line in out.splitlines() if line.startswith(name))
+        assert float(line.split()[-1]) < 1e-11
+    assert re.search(r"textbook.*nan", out)
+    assert len(re.findall(r"loss   0\.1962   ∂L/∂z \[ -0\.1782", out)) == 2
+
+
+def test_iris_is_learnt_and_its_gradient_checked(capsys: Any) -> None:
+    out = printed(capsys, "--quiet")
+    assert re.search(r"150 flowers, 500 steps: loss 0\.0\d+, accuracy 9[78]\.\d%", out)
+    assert "gradient at the trained point: pass" in out
+    assert "Forward" not in out
+
+
+def test_iris_is_what_fisher_measured() -> None:
+    x, y = tour.iris()
+    assert x.shape == (150, 4)
+    assert np.bincount(y).tolist() == [50, 50, 50]
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(x.std(axis=0), 1)
+
+
+def test_soft_targets(capsys: Any) -> None:
+    out = printed(capsys, "--soft-target", "0.7", "0.2", "0.1", "--quiet")
+    line = next(line for line in out.splitlines() if "p − t" in line)
+    np.testing.assert_allclose(numbers(line), [0.1218, -0.0771, -0.0448], atol=5e-5)
+
+
+def test_other_logits(capsys: Any) -> None:
+    out = printed(capsys, "--logits", "2.0", "1.0", "0.1", "--target", "2", "--quiet")
+    np.testing.assert_allclose(
+        numbers(next(line for line in out.splitlines() if line.strip().startswith("p "))),
+        [0.6590, 0.2424, 0.0986],
+        atol=5e-5,
+    )
+
+
+def test_logits_of_a_thousand_still_give_an_answer(capsys: Any) -> None:
+    out = printed(capsys, "--logits", "1000", "998", "0")
+    assert "overflowed on the way" in out
+    assert "p − t = [ -0.1192   0.1192   0.0000]" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--logits", "a"], "invalid float value: 'a'"),
+        (["--logits", "1"], "two or more finite numbers"),
+        (["--logits", "1", "nan"], "two or more finite numbers"),
+        (["--logits", "1", "inf"], "two or more finite numbers"),
+        (["--target", "3"], "got 3, wanted 0 to 2 for 3 logits"),
+        (["--target", "-1"], "got -1, wanted 0 to 2 for 3 logits"),
+        (["--target", "x"], "invalid int value: 'x'"),
+        (["--soft-target", "0.5", "0.5"], "wanted 3 probabilities that sum to 1"),
+        (["--soft-target", "0.5", "0.6", "-0.1"], "wanted 3 probabilities that sum to 1"),
+        (["--soft-target", "1", "0", "0", "--target", "0"], "not allowed with"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_a_bad_value_gets_one_line_and_status_2(capsys: Any, argv: list[str], message: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        tour.main(argv)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_help_names_every_option(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        tour.main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(option in out for option in ("--logits", "--target", "--soft-target", "--quiet"))
+
+
+def test_runs_as_a_module_and_survives_a_closed_pipe() -> None:
+    command = f'"{sys.executable}" -W error -m tinygrad_ce | head -n 1'
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert run.stdout.startswith("logits z =")
+    assert "Traceback" not in run.stderr
+
+
+def test_without_tqdm_it_says_how_to_get_the_bar(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    tour.train(steps=2)
+    assert 'pip install "tinygrad_ce[progress]"' in capsys.readouterr().err

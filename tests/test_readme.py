@@ -1,0 +1,32 @@
+"""What the README shows is what its code prints."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
+def test_python_block_prints_the_text_below_it(code: str, printed: str) -> None:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    assert run.stdout == printed
+
+
+def test_every_python_block_is_tried() -> None:
+    assert len(EXAMPLES) == README.count("```python") == 2
+
+
+def test_there_are_two_shell_commands_and_each_makes_its_own_environment() -> None:
+    commands = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert len(commands) == 2
+    for command in commands:
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
+        assert command.count("\n") == 1

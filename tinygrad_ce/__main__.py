@@ -1,0 +1,231 @@
+"""The tour: from three logits to p − t by the chain rule, checked, and put to work on Iris."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .backward import contributions, topological
+from .gradcheck import gradcheck, numeric_gradient
+from .losses import cross_entropy
+from .names import names
+from .softmax import softmax
+from .transforms import grad, value_and_grad
+from .value import Value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
+    parser = _Parser(prog="tinygrad-ce", description=__doc__)
+    parser.add_argument(
+        "--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--target", type=int, metavar="K", help="the right class, from 0 (the default)"
+    )
+    which.add_argument(
+        "--soft-target", nargs="+", type=float, metavar="T", help="its probabilities"
+    )
+    parser.add_argument("--quiet", action="store_true", help="results only, no walk and no bar")
+    given = parser.parse_args(argv)
+    z, classes = np.array(given.logits), len(given.logits)
+    if classes < 2 or not np.isfinite(z).all():
+        parser.error(f"--logits: got {given.logits}, wanted two or more finite numbers")
+    if given.soft_target is None:
+        target = given.target or 0
+        if not 0 <= target < classes:
+            parser.error(f"--target: got {target}, wanted 0 to {classes - 1} for {classes} logits")
+        return z, np.eye(classes)[target], given.quiet
+    t = np.array(given.soft_target)
+    if len(t) != classes or not (t >= 0).all() or not math.isclose(t.sum(), 1.0, abs_tol=1e-6):
+        parser.error(
+            f"--soft-target: got {given.soft_target}, wanted {classes} probabilities that sum to 1"
+        )
+    return z, t, given.quiet
+
+
+def _show(x: Any) -> str:
+    """Numbers to four decimals, aligned; a zero has no sign."""
+    form: Any = {"float_kind": lambda v: f"{0.0 if abs(v) < 5e-5 else v:8.4f}"}
+    return np.array2string(np.asarray(x), formatter=form, max_line_width=10**6, threshold=10**6)
+
+
+def _title(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _textbook(z: Any, t: Any) -> Any:
+    """Cross-entropy as it is first written down, its steps named as on paper."""
+    e = np.exp(z)
+    s = np.sum(e)
+    p = e / s
+    q = np.log(p)
+    r = t * q
+    u = np.sum(r)
+    loss = -u
+    if isinstance(loss, Value):
+        for value, name in zip((e, s, p, q, r, u, loss), ("e", "s", "p", "q", "r", "u", "L")):
+            value.name = name
+    return loss
+
+
+def _read(latex: str, **names: str) -> str:
+    """A rule of the table as plain text."""
+    for token, name in names.items():
+        latex = latex.replace(f"<{token}>", name)
+    for tex, text in {r"\cdot": "·", r"\log": "log", r"\sum": "sum of", r"\frac": ""}.items():
+        latex = latex.replace(tex, text)
+    return latex.replace("}{", " / ").replace("{", "").replace("}", "")
+
+
+def walk(loss: Value) -> None:
+    """Print the forward and the backward pass, node by node, with their numbers."""
+    nodes = topological(loss)
+    called = names(nodes)
+
+    def roles(node: Value) -> dict[str, str]:
+        parents = [called[p] if isinstance(p, Value) else "t" for p in node.parents]
+        return dict(zip("xyz", parents), out=called[node], g="g")
+
+    _title("Forward: each node from the ones before it")
+    for node in nodes:
+        how = _read(node.op.latex[0], **roles(node)) if node.op else "the logits"
+        print(f"{called[node]:>8} = {how:<14} {_show(node.data)}")
+    _title("Backward: newest node first, its gradient g times each local derivative")
+    arrived: set[Value] = set()
+    for node in reversed(nodes):
+        if node.op is None:
+            continue
+        print(f"{called[node]:>8}   {'g = ∂L/∂' + called[node]:<21} {_show(node.grad)}")
+        rules = [rule for rule, p in zip(node.op.latex[1:], node.parents) if isinstance(p, Value)]
+        for rule, (parent, share) in zip(rules, contributions(node)):
+            goes = f"∂L/∂{called[parent]} {'+' if parent in arrived else ' '}="
+            print(f"{'':>11}{goes:<13}{_read(rule, **roles(node)):<14}{_show(share)}")
+            arrived.add(parent)
+
+
+def compare(z: Any, t: Any) -> None:
+    """Print one gradient, found in four ways that share nothing but the loss."""
+    _title("One gradient, four ways")
+
+    def loss(v: Any) -> Any:
+        return cross_entropy(v, t, fused=False)
+
+    rows = {
+        "p − t": softmax(z) - t,
+        "composed, by the chain rule": grad(loss)(z),
+        "fused node LogSoftmaxNLL": grad(lambda v: cross_entropy(v, t))(z),
+        "finite differences": numeric_gradient(loss, z),
+        "complex step": numeric_gradient(loss, z, method="complex"),
+    }
+    right = rows["p − t"]
+    print(f"{'':<28} {'∂L/∂z':<{len(_show(z))}} off by at most")
+    for name, g in rows.items():
+        print(f"{name:<28} {_show(g)} {np.max(abs(g - right)):.0e}")
+
+
+def overflow(z: Any, t: Any) -> None:
+    """Print what the same logits do when they are all moved up to 1000."""
+    high = z - z.max() + 1000.0
+    _title("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have")
+    with np.errstate(all="ignore"):
+        for name, loss in {
+            "textbook exp / sum": _textbook,
+            "maximum subtracted": lambda v, t: cross_entropy(v, t, fused=False),
+            "fused node LogSoftmaxNLL": cross_entropy,
+        }.items():
+            value, g = value_and_grad(lambda v, loss=loss: loss(v, t))(high)
+            print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
+
+
+def iris() -> tuple[Any, Any]:
+    """Fisher's 150 flowers: four standardised measurements, and the species 0, 1 or 2."""
+    with (files(__package__) / "iris.csv").open() as file:
+        table = np.loadtxt(file, delimiter=",", skiprows=3)
+    x = table[:, :4]
+    return (x - x.mean(axis=0)) / x.std(axis=0), table[:, 4].astype(int)
+
+
+def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
+    """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
+    x, y = iris()
+    weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
+    for _ in _progress(range(steps), quiet):
+        loss = cross_entropy(x @ weights + bias, y)
+        weights.grad = bias.grad = None
+        loss.backward()
+        weights.data -= rate * weights.grad
+        bias.data -= rate * bias.grad
+    logits = x @ weights.data + bias.data
+    accuracy = np.mean(np.argmax(logits, axis=1) == y)
+    report = gradcheck(
+        lambda w, b: cross_entropy(x @ w + b, y, fused=False), weights.data, bias.data
+    )
+    print(f"150 flowers, {steps} steps: loss {cross_entropy(logits, y):.4f}, ", end="")
+    print(f"accuracy {accuracy:.1%}")
+    print(f"gradient at the trained point: {report.verdict}" if quiet else report)
+
+
+def _progress(steps: range, quiet: bool) -> Iterable[int]:
+    if quiet:
+        return steps
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        print('(for a progress bar: pip install "tinygrad_ce[progress]")', file=sys.stderr)
+        return steps
+    bar: Iterable[int] = tqdm(steps, desc="softmax regression on Iris", unit="step", disable=None)
+    return bar
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tour; return the exit status."""
+    z, t, quiet = _arguments(argv)
+    logits = Value(z, name="z")
+    with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
+        loss = _textbook(logits, t)
+        loss.backward()
+    if not quiet:
+        print(f"logits z = {_show(z)}, target t = {_show(t)}")
+        walk(loss)
+    by_chain_rule = logits.grad if np.isfinite(logits.grad).all() else None
+    print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
+    print(f"      p     = {_show(softmax(z))}")
+    print(f"      p − t = {_show(softmax(z) - t)}")
+    if by_chain_rule is None:
+        print("      ∂L/∂z   overflowed on the way: see the fused node below")
+    else:
+        print(f"      ∂L/∂z = {_show(by_chain_rule)}, by the chain rule")
+    if not quiet:
+        compare(z, t)
+        overflow(z, t)
+        _title("At work: softmax regression on all of Iris, the gradient by the engine")
+    train(quiet=quiet)
+    return 0
+
+
+def run() -> None:
+    """The console script: a closed pipe (``| head``) ends it quietly."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,103 @@
+"""The derivative rules that take more than a line, for the table in ``ops.py``.
+
+Like every rule, they are plain NumPy and work on arrays and `Value`s alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def pick(c: Any, x: Any, y: Any) -> Any:
+    """np.where, in a tenth of the time where the condition is one bool."""
+    return (x if c else y) if c.__class__ is bool else np.where(c, x, y)
+
+
+def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """Give each of the reduced entries its result's ``g``."""
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    return np.broadcast_to(g, np.shape(x))
+
+
+def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """∂max/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
+    hit = np.equal(x, spread(out, x, axis, keepdims)) | np.isnan(x)
+    return spread(g, x, axis, keepdims) * (hit / np.sum(hit, axis=axis, keepdims=True))
+
+
+def share(g: Any, loses: Any, ties: Any) -> Any:
+    """∂max(x, y)/∂x = 1 where x wins, 0 where it loses, 1/2 in a tie."""
+    return pick(loses, 0.0, pick(ties, 0.5 * g, g))
+
+
+def power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂xʸ/∂x = y·xʸ⁻¹, and 0 for y = 0 also at x = 0."""
+    if y.__class__ is float:
+        less = y - 1.0 if y else 1.0
+        if x.__class__ is float:  # math has no 0⁻¹ = inf, and Python's (−1)**0.5 is complex
+            return g * (y * (x**less if x > 0.0 else float(np.power(x, less))))
+        return g * (y * x**less)
+    return g * (y * np.power(x, np.where(np.equal(y, 0.0), 1.0, np.subtract(y, 1.0))))
+
+
+def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂xʸ/∂y = xʸ·log x, and 0 at x = 0, where xʸ is 0 for every y > 0."""
+    log = np.log(np.where(np.equal(x, 0), 1.0, x))
+    return g * out * (float(log) if x.__class__ is float else log)
+
+
+def matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂L/∂X = G Yᵀ."""
+    if y.ndim == 1:
+        return np.expand_dims(g, -1) * y
+    return (np.expand_dims(g, -2) if x.ndim == 1 else g) @ np.swapaxes(y, -1, -2)
+
+
+def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂L/∂Y = Xᵀ G."""
+    if x.ndim == 1:
+        return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
+    return np.expand_dims(g, -2) @ x if y.ndim == 1 else np.swapaxes(x, -1, -2) @ g
+
+
+def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
+    """The block of ``g`` that argument i became."""
+    axis = axis % g.ndim
+    start = sum(np.shape(x)[axis] for x in xs[:i])
+    return g[(slice(None),) * axis + (slice(start, start + np.shape(xs[i])[axis]),)]
+
+
+def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` with ``g`` added at ``index``: an entry read twice receives twice."""
+    out = np.zeros(shape, np.result_type(g))
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts):
+        out[index] = g
+    else:
+        np.add.at(out, index, g)
+    return out
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """The entries at ``index``."""
+    return (np.asarray(x) if x.__class__ is float else x)[index]
+
+
+def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index that reads what ``np.take_along_axis(x, indices, axis)`` reads."""
+    index = [np.arange(n).reshape(-1, *[1] * (len(shape) - d - 1)) for d, n in enumerate(shape)]
+    index[axis] = indices
+    return tuple(index)
+
+
+def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
+    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ."""
+    inputs, result = subscripts.split("->")
+    letters = inputs.split(",")
+    mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
+    known = "".join(c for c in mine if c in result or c in "".join(letters))
+    back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
+    return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
