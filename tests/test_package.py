@@ -74,7 +74,6 @@ def test_import_brings_numpy_and_nothing_heavier() -> None:
 
 
 def test_everything_public_is_listed_and_documented() -> None:
-    assert sorted(tinygrad_ce.__all__, key=str.lower) == tinygrad_ce.__all__
     for name in tinygrad_ce.__all__:
         assert getattr(tinygrad_ce, name).__doc__, f"{name} has no docstring"
 

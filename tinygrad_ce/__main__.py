@@ -197,9 +197,9 @@ def main(argv: list[str] | None = None) -> int:
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
         loss = _textbook(logits, t)
         loss.backward()
-    if not quiet:
-        print(f"logits z = {_show(z)}, target t = {_show(t)}")
-        walk(loss)
+        if not quiet:
+            print(f"logits z = {_show(z)}, target t = {_show(t)}")
+            walk(loss)
     by_chain_rule = logits.grad if np.isfinite(logits.grad).all() else None
     print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
     print(f"      p     = {_show(softmax(z))}")
