@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .ops import IDENTITY, Primitive
+from .rules import same
 from .value import StaleGraphError, Value, as_data, detach
 
 _ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would mix theirs
@@ -79,6 +80,8 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
     """Undo broadcasting: bring what a VJP returned to the shape and dtype of its argument."""
     if d.__class__ is float is like._data.__class__:
         return d
+    if d is None:
+        raise TypeError(f"a VJP of {op.name} returned None, wanted the gradient of an argument")
     shape, got = like.shape, np.shape(d)
     if got != shape:
         if (lead := len(got) - len(shape)) > 0:
@@ -99,7 +102,7 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
 
 def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Value, Any]]:
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
-    op, parents, options = node.op, node.parents, node.options
+    op, parents, options = node.op, node.parents, node._more[1] if node._more else {}
     assert op is not None
     args = parents if create_graph else [p._data if p.__class__ is Value else p for p in parents]
     given = (node.grad, node if create_graph else node._data, *args)
@@ -116,26 +119,27 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
     """The chain rule: newest first, every node hands its parents their share of its gradient."""
     seen = _SEEN
     for node in nodes:
-        op, x, y = node.op, node._x, node._y
+        op = node.op
         if op is None:
             continue
-        g = node.grad
-        if g.__class__ is float and y is not None and node._more is None and not create_graph:
+        g, x, y = node.grad, node._x, node._y
+        if x.__class__ is Value and y is not None and node._more is None and not create_graph:
             # A binary operation on floats is most of a scalar graph. Unrolled, because the general
             # way below, which does the same, takes three times as long.
-            a = x._data if x.__class__ is Value else x
-            b = y._data if y.__class__ is Value else y
-            if a.__class__ is float is b.__class__ and op.scalar is not None:
+            a, b = x._data, y
+            if two := y.__class__ is Value:
+                b = y._data
+            if g.__class__ is float is a.__class__ and b.__class__ is float and op.scalar:
                 for_x, for_y = op.vjps
                 try:
-                    dx = for_x(g, node._data, a, b) if x.__class__ is Value else None
-                    dy = for_y(g, node._data, a, b) if y.__class__ is Value else None
+                    dx = g if for_x is same else for_x(g, node._data, a, b)
+                    if two:
+                        dy = g if for_y is same else for_y(g, node._data, a, b)
                 except ArithmeticError:
                     pass
                 else:
-                    if dx is not None:
-                        x.grad = dx if x.grad is seen else x.grad + dx
-                    if dy is not None:
+                    x.grad = dx if x.grad is seen else x.grad + dx
+                    if two:
                         y.grad = dy if y.grad is seen else y.grad + dy
                     continue
         for parent, d in contributions(node, create_graph):

@@ -24,6 +24,8 @@ def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis."""
+    if len(shapes := {np.shape(a) for a in arrays}) > 1:
+        raise ValueError(f"stack joins arrays of one shape, got {' and '.join(map(str, shapes))}")
     return CONCATENATE(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
@@ -37,9 +39,7 @@ def dot(a: Any, b: Any) -> Any:
     return einsum(f"{left}y,{right}yz->{left}{right}z", a, b)
 
 
-def clip(
-    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
-) -> Any:
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """Limit to [min, max]; None is no limit."""
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     return CLIP(a, -math.inf if low is None else low, math.inf if high is None else high)
@@ -62,7 +62,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     inputs, arrow, result = subscripts.replace(" ", "").partition("->")
     letters = inputs.split(",")
     if len(letters) != len(operands):
-        raise ValueError(f"einsum: {subscripts!r} names {len(letters)} operands, got {len(operands)}")
+        raise ValueError(
+            f"einsum: {subscripts!r} names {len(letters)} operands, got {len(operands)}"
+        )
     ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, operands)]
     unused = [c for c in ascii_letters if c not in subscripts]
     dots = "".join(unused[: max(ranks)])
@@ -81,7 +83,9 @@ def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
     if once == letters or len(letters) != np.ndim(x):
         return letters, x
     along = [np.arange(n) for n in np.shape(x)]
-    return once, x[tuple(a.reshape([-1 if c == d else 1 for d in once]) for c, a in zip(letters, along))]
+    return once, x[
+        tuple(a.reshape([-1 if c == d else 1 for d in once]) for c, a in zip(letters, along))
+    ]
 
 
 COMPOSED: dict[Any, Callable[..., Any]] = {

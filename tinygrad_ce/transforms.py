@@ -11,7 +11,7 @@ structure. A list of plain numbers is an array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,19 +41,18 @@ def _is_array_like(tree: Any) -> bool:
     return isinstance(tree, int | float | np.number)
 
 
-def unflatten(tree: Any, leaves: Sequence[Any]) -> Any:
+def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
     """Put leaves, in the order of `flatten`, into the structure of ``tree``."""
-    supply = iter(leaves)
+    return _fill(tree, iter(leaves))
 
-    def fill(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: fill(value) for key, value in node.items()}
-        if isinstance(node, list | tuple) and not _is_array_like(node):
-            filled = [fill(value) for value in node]
-            return node._make(filled) if hasattr(node, "_make") else type(node)(filled)
-        return next(supply)
 
-    return fill(tree)
+def _fill(tree: Any, supply: Iterator[Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _fill(value, supply) for key, value in tree.items()}
+    if isinstance(tree, list | tuple) and not _is_array_like(tree):
+        filled = [_fill(value, supply) for value in tree]
+        return tree._make(filled) if hasattr(tree, "_make") else type(tree)(filled)
+    return next(supply)
 
 
 def variable(x: Any) -> Value:
