@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .backward import gradients, topological
+from .ops import IDENTITY
 from .value import Value, as_data
 
 Function = Callable[..., Any]
@@ -63,6 +64,10 @@ def variable(x: Any) -> Value:
     return +x if isinstance(x, Value) else Value(as_data(x, "argument"))
 
 
+def _zeros(data: Any) -> Any:
+    return 0.0 if data.__class__ is float else np.zeros_like(data)
+
+
 class _Trace:
     """One call of ``f`` with variables in place of the arguments to differentiate."""
 
@@ -92,7 +97,13 @@ class _Trace:
         out, found = self.out, [None] * len(self.variables)
         if isinstance(out, Value):
             found = gradients(out, seed, self.variables)
-        return [0.0 * v.data if g is None else g for v, g in zip(self.variables, found)]
+        return [_zeros(v.data) if g is None else g for v, g in zip(self.variables, found)]
+
+    def close(self) -> None:
+        """Make our leaves constants: in a gradient that depends on outer variables, they are."""
+        for v in self.variables:
+            if v.op is None:
+                v.op, v._x = IDENTITY, v.data
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
@@ -138,7 +149,9 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         trace = _Trace(f, argnums, args, kwargs)
         trace.scalar("grad")
-        return trace.value(), trace.restore(trace.pull(np.ones(np.shape(trace.out))))
+        value, slopes = trace.value(), trace.pull(np.ones(np.shape(trace.out)))
+        trace.close()
+        return value, trace.restore(slopes)
 
     return both
 
@@ -181,7 +194,9 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
             raise ValueError(f"vjp: got g of shape {np.shape(g)}, wanted {np.shape(trace.out)}")
         return trace.restore(trace.pull(g if isinstance(g, Value) else as_data(g, "vjp")))
 
-    return trace.value(), pullback
+    value = trace.value()
+    trace.close()
+    return value, pullback
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
@@ -209,8 +224,9 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         out = trace.out
         if isinstance(out, dict | list | tuple):
             raise TypeError(f"jacobian wants one array as the result, got a {type(out).__name__}")
-        seeds = np.eye(np.size(out)).reshape((-1, *np.shape(out)))
+        seeds = np.eye(np.size(out)).reshape((np.size(out), *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
+        trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)
         return trace.restore([_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)])
 

@@ -1,0 +1,405 @@
+"""The transforms against PyTorch's and closed forms, nested, and over structures of arrays."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+
+from tinygrad_ce import (
+    StaleGraphError,
+    Value,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    primitive,
+    softmax,
+    value_and_grad,
+    vjp,
+)
+
+X = np.array([0.3, -1.2, 0.7])
+W = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def network(m: Any, w: Any, x: Any) -> Any:
+    """Two layers and a softmax, in the functions that NumPy and PyTorch share."""
+    e = m.exp(m.tanh(w @ x))
+    return e / e.sum()
+
+
+def loss(m: Any, w: Any, x: Any) -> Any:
+    p = network(m, w, x)
+    return -m.log(p[0]) + 0.1 * (w * w).sum() * m.sqrt(p[1])
+
+
+def close(got: Any, wanted: Any, rtol: float = 1e-11) -> None:
+    assert type(got) in (float, np.ndarray)  # plain, as nothing else is a Value
+    np.testing.assert_allclose(got, wanted, rtol=rtol, atol=1e-13)
+
+
+# ------------------------------------------------------------------ against PyTorch
+@pytest.mark.parametrize("argnum", [0, 1, -1, -2])
+def test_first_and_second_order_as_pytorch(argnum: int) -> None:
+    torch = need("torch")
+    w, x = torch.tensor(W), torch.tensor(X)
+
+    def ours(w: Any, x: Any) -> Any:
+        return loss(np, w, x)
+
+    def theirs(w: Any, x: Any) -> Any:
+        return loss(torch, w, x)
+
+    n = argnum % 2
+    value, slope = value_and_grad(ours, argnum)(W, X)
+    close(value, theirs(w, x).item())
+    close(slope, torch.func.grad(theirs, n)(w, x).numpy())
+    close(grad(ours, argnum)(W, X), slope, 1e-15)
+
+    def of_one(y: Any) -> Any:
+        return theirs(y, x) if n == 0 else theirs(w, y)
+
+    at, u = (w, x)[n], np.linspace(-1, 1, slope.size).reshape(slope.shape)
+    functional = torch.autograd.functional
+    close(hessian(ours, argnum)(W, X), functional.hessian(of_one, at).numpy())
+    wanted = functional.hvp(of_one, at, torch.tensor(u))[1]
+    close(hvp(ours, argnum)(W, X, u), wanted.numpy())
+
+
+@pytest.mark.parametrize("argnum", [0, 1])
+def test_jacobian_and_vjp_as_pytorch(argnum: int) -> None:
+    torch = need("torch")
+
+    def ours(w: Any, x: Any) -> Any:
+        return network(np, w, x)
+
+    def theirs(w: Any, x: Any) -> Any:
+        return network(torch, w, x)
+
+    w, x = torch.tensor(W), torch.tensor(X)
+    close(jacobian(ours, argnum)(W, X), torch.func.jacrev(theirs, argnum)(w, x).numpy())
+    value, pullback = vjp(ours, W, X)
+    close(value, theirs(w, x).numpy())
+    for g in (np.array([1.0, 0.0]), np.array([0.3, -2.0])):  # any number of times
+        wanted = torch.func.vjp(theirs, w, x)[1](torch.tensor(g))
+        for got, want in zip(pullback(g), wanted):
+            close(got, want.numpy())
+
+
+# ------------------------------------------------------------------ closed forms
+def test_softmax_cross_entropy_gives_p_minus_t_and_diag_p_minus_ppt() -> None:
+    z, t = np.array([3.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0])
+    p = np.exp(z) / np.exp(z).sum()
+
+    def cross_entropy(z: Any) -> Any:
+        e = np.exp(z)
+        return -(t * np.log(e / e.sum())).sum()
+
+    close(grad(cross_entropy)(z), p - t)
+    close(hessian(cross_entropy)(z), np.diag(p) - np.outer(p, p))
+    close(jacobian(softmax)(z), np.diag(p) - np.outer(p, p))
+
+
+def test_nesting_to_order_four() -> None:
+    def f(x: Any) -> Any:
+        return x**6 + np.exp(2.0 * x) + np.log(x) + np.tanh(x)
+
+    t = math.tanh(0.8)
+    s = 1 - t * t
+    tanhs = [t, s, -2 * t * s, s * (6 * t * t - 2), s * t * (16 - 24 * t * t)]
+    falling = [1, 6, 30, 120, 360]
+    logs = [math.log(0.8), 1 / 0.8, -1 / 0.8**2, 2 / 0.8**3, -6 / 0.8**4]
+    for order in range(5):
+        wanted = (
+            falling[order] * 0.8 ** (6 - order)
+            + 2**order * math.exp(1.6)
+            + logs[order]
+            + tanhs[order]
+        )
+        assert f(0.8) == pytest.approx(wanted, rel=1e-13)
+        f = grad(f)
+
+
+def test_nesting_of_different_transforms() -> None:
+    def f(x: Any) -> Any:
+        return (x**3).sum() * x[0]
+
+    close(jacobian(grad(f))(X), hessian(f)(X))
+    close(hessian(f)(X) @ W[0], hvp(f)(X, W[0]))
+    third = jacobian(hessian(f))(X)
+    assert third.shape == (3, 3, 3)
+    np.testing.assert_allclose(third, np.transpose(third, (1, 2, 0)), atol=1e-12)
+    close(grad(lambda x: (grad(f)(x) * W[0]).sum())(X), hvp(f)(X, W[0]))
+    close(jacobian(lambda x: hvp(f)(x, W[0]))(X), third @ W[0])
+    close(grad(lambda v: (hvp(f)(X, v) ** 2).sum())(W[0]), 2 * hessian(f)(X) @ hvp(f)(X, W[0]))
+    close(grad(lambda x: vjp(np.exp, x)[1](x)[0].sum())(X), np.exp(X) * (1 + X))
+    close(grad(lambda x: value_and_grad(f)(x)[0])(X), grad(f)(X))
+
+
+# ------------------------------------------------------------------ perturbation confusion
+def test_perturbations_are_not_confused() -> None:
+    # d/dx x · [d/dy (x + y)] at y = x: the inner derivative is 1, not 2
+    assert grad(lambda x: x * grad(lambda y: x + y)(x))(2.0) == 1.0
+    assert grad(lambda x: x * grad(lambda y: x * y)(1.0))(3.0) == 6.0
+    assert grad(lambda x: x * grad(lambda y: x * y)(x))(3.0) == 6.0
+    assert grad(lambda x: grad(lambda y: grad(lambda z: x * y * z)(y))(x))(2.0) == 1.0
+    assert grad(lambda x: grad(lambda x: x * x)(x) * x)(3.0) == 12.0
+
+
+def test_one_outer_value_as_two_arguments() -> None:
+    def f(x: Any) -> Any:
+        a, b = grad(lambda p, q: p * p * q, (0, 1))(x, x)
+        return a + 10.0 * b  # 2x² + 10x², as p and q are variables of their own
+
+    assert grad(f)(3.0) == 72.0
+
+
+# ------------------------------------------------------------------ closures, outer Values
+def test_a_closed_over_value_is_a_constant_and_its_grad_untouched() -> None:
+    w = Value(W)
+    w.grad = kept = np.ones((2, 3))
+    slope = grad(lambda x: np.tanh(w @ x).sum())(X)
+    assert isinstance(slope, Value)  # it rests on w, so it can be differentiated again
+    wanted = W.T @ (1 - np.tanh(W @ X) ** 2)
+    np.testing.assert_allclose(slope.data, wanted, rtol=1e-13)
+    assert w.grad is kept
+    np.testing.assert_array_equal(kept, np.ones((2, 3)))
+    w.grad = None
+    (slope**2).sum().backward()
+    numeric = np.zeros(W.shape)
+    for at in np.ndindex(W.shape):
+        for sign in (1, -1):
+            moved = W.copy()
+            moved[at] += sign * 1e-6
+            s = grad(lambda x, moved=moved: np.tanh(moved @ x).sum())(X)
+            numeric[at] += sign * (s**2).sum() / 2e-6
+    np.testing.assert_allclose(w.grad, numeric, rtol=1e-8)
+
+
+def test_transforms_set_no_grad_at_all() -> None:
+    outer = Value(2.0)
+    inner = outer * outer
+    seen = []
+
+    def f(x: Any) -> Any:
+        seen.append(x)
+        return x * x * inner
+
+    value, slope = value_and_grad(f)(3.0)
+    assert (value.data, slope.data) == (36.0, 24.0)
+    assert outer.grad is inner.grad is seen[0].grad is None
+    slope.backward()
+    assert outer.grad == 6.0 * 2 * 2.0
+
+
+def test_a_value_as_the_argument() -> None:
+    x = Value(3.0)
+    slope = grad(lambda y: y**3)(x)
+    assert slope.data == 27.0
+    assert x.grad is None
+    slope.backward()
+    assert x.grad == 18.0
+
+
+def test_a_stale_closure_is_caught() -> None:
+    w = Value(2.0)
+    square = w * w
+    w.data = 3.0
+    with pytest.raises(StaleGraphError):
+        grad(lambda x: x * square)(1.0)
+
+
+def test_the_argument_keeps_its_data() -> None:
+    x = X.copy()
+    x.flags.writeable = False
+    close(grad(lambda x: (x * x).sum())(x), 2 * X)
+
+    def update(x: Any) -> Any:
+        x += 1.0
+        return (x * x).sum()
+
+    close(grad(update)(x), 2 * (X + 1))
+    np.testing.assert_array_equal(x, X)
+
+
+# ------------------------------------------------------------------ zeros where independent
+def test_an_argument_that_does_not_matter_has_gradient_zero() -> None:
+    close(grad(lambda x: 3.0)(X), np.zeros(3))
+    close(grad(lambda x, y: (y * y).sum(), 0)(X, W), np.zeros(3))
+    assert grad(lambda x: 2.0)(1.0) == 0.0
+    close(grad(grad(lambda x: 3.0 * x))(1.0), 0.0)
+    close(hessian(lambda x: x.sum())(X), np.zeros((3, 3)))
+    close(hvp(lambda x: x.sum())(X, X), np.zeros(3))
+    close(jacobian(lambda x: np.ones(2))(X), np.zeros((2, 3)))
+    close(jacobian(lambda x: x[:0])(X), np.zeros((0, 3)))
+    _, pullback = vjp(lambda x, y: x * 2.0, X, W)
+    close(pullback(X)[1], np.zeros((2, 3)))
+    w = Value(2.0)
+    assert grad(lambda x: w * w)(1.0) == 0.0
+
+
+def test_infinite_data_do_not_make_a_zero_gradient_nan() -> None:
+    close(grad(lambda x, y: y.sum(), 0)(np.array([np.inf, np.nan]), X), np.zeros(2))
+
+
+# ------------------------------------------------------------------ structures
+Layer = namedtuple("Layer", ["weight", "bias"])
+
+
+def test_dicts_lists_and_tuples_as_one_argument() -> None:
+    def f(p: Any, x: Any) -> Any:
+        h = np.tanh(p["layers"][0].weight @ x + p["layers"][0].bias)
+        return (h * p["out"][0]).sum() * p["scale"] + p["out"][1]
+
+    params = {
+        "layers": [Layer(W, np.array([0.1, -0.2]))],
+        "out": (np.array([1.0, -1.0]), 0.5),
+        "scale": 2.0,
+    }
+    value, slopes = value_and_grad(f)(params, X)
+    h = np.tanh(W @ X + [0.1, -0.2])
+    assert value == pytest.approx(2 * (h[0] - h[1]) + 0.5, rel=1e-14)
+    assert type(slopes) is dict
+    assert list(slopes) == ["layers", "out", "scale"]
+    assert type(slopes["layers"][0]) is Layer
+    assert type(slopes["out"]) is tuple
+    delta = 2 * (1 - h**2) * [1.0, -1.0]
+    close(slopes["layers"][0].weight, np.outer(delta, X))
+    close(slopes["layers"][0].bias, delta)
+    close(slopes["out"][0], 2 * h)
+    assert slopes["out"][1] == 1.0
+    close(slopes["scale"], h[0] - h[1])
+
+
+def test_a_list_of_numbers_is_an_array() -> None:
+    close(grad(lambda x: (x * x).sum())([1.0, 2.0]), [2.0, 4.0])
+    close(grad(lambda x: (x * x).sum())([[1.0, 2.0], [3.0, 4.0]]), [[2.0, 4.0], [6.0, 8.0]])
+    lists = grad(lambda p: (p[0] * p[1]).sum())([X, X + 1])
+    assert type(lists) is list
+    close(lists[0], X + 1)
+
+
+def test_several_arguments_at_once() -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return (x * y * y).sum() * z["a"]
+
+    slopes = grad(f, (0, 2))(X, X + 1, {"a": 3.0})
+    assert type(slopes) is tuple
+    close(slopes[0], 3 * (X + 1) ** 2)
+    close(slopes[1]["a"], (X * (X + 1) ** 2).sum())
+    (only,) = grad(f, [1])(X, X + 1, {"a": 3.0})
+    close(only, 6 * X * (X + 1))
+    first, last = grad(f, (-1, 0))(X, X + 1, {"a": 3.0})
+    close(first["a"], slopes[1]["a"])
+    close(last, slopes[0])
+    jx, jy = jacobian(lambda x, y: x * y, (0, 1))(X, X + 1)
+    close(jx, np.diag(X + 1))
+    close(jy, np.diag(X))
+
+
+def test_jacobian_of_structures_and_hvp_of_them() -> None:
+    blocks = jacobian(lambda p: p["w"] @ p["x"])({"w": W, "x": X})
+    close(blocks["x"], W)
+    close(blocks["w"], np.einsum("ik,j->ikj", np.eye(2), X))
+
+    def f(p: Any) -> Any:
+        return (p["a"] ** 2).sum() * p["b"]
+
+    product = hvp(f)({"a": X, "b": 2.0}, {"a": np.ones(3), "b": 1.0})
+    close(product["a"], 2 * 2.0 * np.ones(3) + 2 * X)
+    close(product["b"], 2 * X.sum())
+
+
+def test_other_arguments_pass_through() -> None:
+    def f(x: Any, how: str, *, times: float) -> Any:
+        assert how == "sum"
+        return x.sum() * times
+
+    close(grad(f)(X, "sum", times=3.0), np.full(3, 3.0))
+    close(hvp(f)(X, "sum", X, times=3.0), np.zeros(3))
+    close(vjp(lambda x, times: x * times, X, times=2.0)[1](X)[0], 2 * X)
+
+
+# ------------------------------------------------------------------ dtypes
+def test_float32_stays_to_second_order() -> None:
+    x = X.astype(np.float32)
+
+    def f(x: Any) -> Any:
+        return (np.exp(x) * x * 2.0).sum()
+
+    value, slope = value_and_grad(f)(x)
+    assert np.result_type(value) == slope.dtype == np.float32
+    assert hessian(f)(x).dtype == hvp(f)(x, x).dtype == np.float32
+    assert jacobian(np.exp)(x).dtype == np.float32
+    assert vjp(np.exp, x)[1](X)[0].dtype == np.float32
+    assert grad(lambda x: 1.0)(x).dtype == np.float32
+    np.testing.assert_allclose(slope, 2 * np.exp(X) * (1 + X), rtol=1e-5)
+
+
+def test_numbers_stay_floats() -> None:
+    for result in (
+        grad(lambda x: x**3)(2),
+        value_and_grad(np.exp)(2.0)[0],
+        jacobian(np.exp)(2.0),
+        hessian(np.exp)(2.0),
+        hvp(np.exp)(2.0, 1.0),
+        vjp(np.exp, 2.0)[1](1.0)[0],
+    ):
+        assert type(result) is float
+
+
+# ------------------------------------------------------------------ errors
+def test_what_a_transform_refuses() -> None:
+    with pytest.raises(ValueError, match=r"grad wants .* got shape \(3,\)"):
+        grad(lambda x: x * 2)(X)
+    with pytest.raises(ValueError, match="argnums=2: got 2 positional"):
+        grad(lambda x, y: x, 2)(1.0, 2.0)
+    with pytest.raises(ValueError, match="argnums=-3"):
+        grad(lambda x, y: x, (0, -3))(1.0, 2.0)
+    with pytest.raises(ValueError, match=r"vjp: got g of shape \(2,\), wanted \(3,\)"):
+        vjp(np.exp, X)[1](np.ones(2))
+    with pytest.raises(TypeError, match="jacobian wants one array .* got a tuple"):
+        jacobian(lambda x: (x, x))(X)
+    for data in (1j, "text", None, np.array(["a"])):
+        with pytest.raises(TypeError, match="argument: got"):
+            grad(lambda x: x)(data)
+
+
+def test_a_failing_rule_changes_no_grad() -> None:
+    def raises(g: Any, out: Any, x: Any) -> Any:
+        raise KeyError("in a rule")
+
+    bad = primitive(raises, name="bad")(lambda x: 2.0 * x)
+    w = Value(2.0)
+    w.grad = 7.0
+    with pytest.raises(KeyError):
+        grad(lambda x: bad(x * w) * w)(1.0)
+    assert w.grad == 7.0
+
+
+def test_graphs_of_transforms_are_freed_by_reference_counting() -> None:
+    def f(p: Any) -> Any:
+        return (np.tanh(p["w"] @ p["x"]) ** 2).sum()
+
+    def run() -> None:
+        params = {"w": W, "x": X}
+        value_and_grad(f)(params)
+        hvp(f)(params, params)
+        hessian(lambda x: (x**3).sum())(X)
+        jacobian(softmax)(X)
+        vjp(np.exp, X)[1](X)
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(o) is Value for o in gc.get_objects())
+        run()
+        assert sum(type(o) is Value for o in gc.get_objects()) == before
+    finally:
+        gc.enable()
