@@ -78,8 +78,12 @@ def topological(root: Value) -> list[Value]:
 
 def _fit(d: Any, like: Value, op: Primitive) -> Any:
     """Undo broadcasting: bring what a VJP returned to the shape and dtype of its argument."""
-    if d.__class__ is float is like._data.__class__:
+    data = like._data
+    if d.__class__ is float is data.__class__:
         return d
+    if d.__class__ is np.ndarray is data.__class__:
+        if d.shape == data.shape and d.dtype == data.dtype:
+            return d
     if d is None:
         raise TypeError(f"a VJP of {op.name} returned None, wanted the gradient of an argument")
     shape, got = like.shape, np.shape(d)
@@ -202,7 +206,7 @@ def backward(self: Value, gradient: Any = None) -> None:
     """
     if gradient is None and self.size != 1:
         raise ValueError(
-            f"backward() starts from a scalar, this is {self.name or self.op and self.op.name} of "
+            f"backward() starts from a scalar, this is {self.name or (self.op and self.op.name) or 'a leaf'} of "
             f"shape {self.shape}: reduce it (.sum(), .mean()), or pass gradient= of that shape"
         )
     if gradient.__class__ is Value:

@@ -40,6 +40,7 @@ from .rules import (  # fmt: skip
     pick,
     power_base,
     power_exponent,
+    same,
     scatter,
     share,
     spread,
@@ -74,9 +75,19 @@ class Primitive:
             if p.default is not p.empty or p.kind is p.KEYWORD_ONLY
         }
 
+    @cached_property
+    def arity(self) -> int | None:
+        """The number of array arguments; None for any."""
+        return len(self.vjps) if isinstance(self.vjps, tuple) else None
+
+    @cached_property
+    def constants(self) -> tuple[int, ...]:
+        """The positions where no gradient flows."""
+        return tuple(i for i in range(self.arity or 0) if tuple(self.vjps)[i] is None)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Record the operation if an argument is a `Value`; on plain data, just compute it."""
-        for arg in args:
+        for arg in (*args, *kwargs.values()):
             if record := getattr(arg, "_record", None):
                 return record(self, args, kwargs)
         return self.fn(*args, **kwargs)
@@ -130,13 +141,15 @@ def primitive(
     >>> x = tg.Value(2.0); cube(x).backward(); x.grad
     12.0
     """
-    pairs = [rule if isinstance(rule, tuple) else (rule, r"<g> \cdot \partial") for rule in rules]
+    pairs = [rule if isinstance(rule, tuple) and len(rule) == 2 else (rule, r"<g> \cdot \partial") for rule in rules]
     each = bool(pairs) and isinstance(pairs[0][0], Each)
     vjps = pairs[0][0] if each else tuple(vjp for vjp, _ in pairs)
     if not each and (not any(vjps) or not all(vjp is None or callable(vjp) for vjp in vjps)):
         raise TypeError(f"primitive() takes one VJP (g, out, x, ...) an argument; got {rules!r}")
 
     def register(function: Rule) -> Primitive:
+        if not callable(function):
+            raise TypeError(f"primitive(vjp, ...) registers a function; got {function!r}")
         title = name or function.__name__
         reads = (latex or rf"\operatorname{{{title}}}(<x>)", *(text for _, text in pairs))
         TABLE[function] = Primitive(title, fn or function, vjps, reads, domain, piece, scalar)
@@ -157,11 +170,9 @@ TWO: tuple[Interval, ...] = (REAL, REAL)
 SCATTER: Primitive  # further down; the rules of getitem and take_along_axis need it
 
 # fmt: off
-ADD = _op(np.add, "<x> + <y>", TWO,
-    (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: g, "<g>"), scalar=operator.add)
+ADD = _op(np.add, "<x> + <y>", TWO, (same, "<g>"), (same, "<g>"), scalar=operator.add)
 SUBTRACT = _op(np.subtract, "<x> - <y>", TWO,
-    (lambda g, out, x, y: g, "<g>"),
+    (same, "<g>"),
     (lambda g, out, x, y: -g, "-<g>"), scalar=operator.sub)
 MULTIPLY = _op(np.multiply, r"<x> \cdot <y>", TWO,
     (lambda g, out, x, y: g * y, r"<g> \cdot <y>"),
@@ -186,7 +197,7 @@ MINIMUM = _op(np.minimum, r"\min(<x>, <y>)", TWO,
 LOGADDEXP = _op(np.logaddexp, r"\log(e^{<x>} + e^{<y>})", TWO,
     (lambda g, out, x, y: g * np.exp(x - out), r"<g> \cdot e^{<x> - <out>}"),
     (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"))
-IDENTITY = _op(np.positive, "<x>", ONE, (lambda g, out, x: g, "<g>"), scalar=operator.pos)
+IDENTITY = _op(np.positive, "<x>", ONE, (same, "<g>"), scalar=operator.pos)
 NEGATIVE = _op(np.negative, "-<x>", ONE, (lambda g, out, x: -g, "-<g>"), scalar=operator.neg)
 EXP = _op(np.exp, "e^{<x>}", ONE,
     (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), scalar=math.exp)

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 
 
+def same(g: Any, *_: Any) -> Any:
+    """∂(x + y)/∂x = 1: ``g`` passes; the engine knows this rule and saves the call."""
+    return g
+
+
 def pick(c: Any, x: Any, y: Any) -> Any:
     """np.where, in a tenth of the time where the condition is one bool."""
     return (x if c else y) if c.__class__ is bool else np.where(c, x, y)
@@ -19,6 +24,10 @@ def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """Give each of the reduced entries its result's ``g``."""
     if axis is not None and not keepdims:
         g = np.expand_dims(g, axis)
+    if g.__class__ is np.ndarray is x.__class__ or g.__class__ is np.float64:
+        full = np.empty(np.shape(x), g.dtype)  # a third of the time of np.broadcast_to
+        full[...] = g
+        return full
     return np.broadcast_to(g, np.shape(x))
 
 
@@ -60,7 +69,7 @@ def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂L/∂Y = Xᵀ G."""
     if x.ndim == 1:
         return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
-    return np.expand_dims(g, -2) @ x if y.ndim == 1 else np.swapaxes(x, -1, -2) @ g
+    return np.expand_dims(g, -2) @ x if y.ndim == 1 else (x.T if x.ndim == 2 else np.swapaxes(x, -1, -2)) @ g
 
 
 def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
@@ -83,7 +92,10 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 def getitem(x: Any, index: Any) -> Any:
     """The entries at ``index``."""
-    return (np.asarray(x) if x.__class__ is float else x)[index]
+    try:
+        return (np.asarray(x) if x.__class__ is float else x)[index]
+    except IndexError as error:
+        raise IndexError(f"[{index!r}]: {error}") from error
 
 
 def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:

@@ -24,6 +24,9 @@ from .ops import (
     Primitive,
 )
 
+BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
+SCALARS = {float, bool}  # what an operation's scalar function takes
+
 next_number = count().__next__  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -49,9 +52,11 @@ def detach(x: Any) -> Any:
 
 def _real(x: Any, where: str) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
-    if isinstance(x, bool | np.bool_):
+    if x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
+        return x
+    if isinstance(x, BOOLS):
         return bool(x)
-    if isinstance(x, float | int | np.float64 | np.integer):
+    if isinstance(x, NUMBERS):
         return float(x)
     data = x if hasattr(x, "__array_function__") else np.asarray(x)
     if data.dtype.kind not in "fiub" and not hasattr(data, "complex_step"):
@@ -122,39 +127,43 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     ValueError, IndexError
         From the operation itself, with its name and the shapes of its arguments.
     """
-    if op.scalar is not None and not kwargs:
-        data = [arg._data if arg.__class__ is Value else arg for arg in args]
-        if all([d.__class__ is float or d.__class__ is bool for d in data]):
-            try:
-                return _node(op.scalar(*data), op, args[0], args[1] if len(args) > 1 else None, args[2:])
-            except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan or a reason
-                pass
-    rules = op.vjps if isinstance(op.vjps, tuple) else (None,) * len(args)
-    if len(args) > len(rules):
+    if len(args) != op.arity or not kwargs.keys() <= op.options.keys():
+        args, kwargs = _bind(op, args, kwargs)
+    args = tuple([arg if arg.__class__ is Value else _real(arg, op.name) for arg in args])
+    data = [arg._data if arg.__class__ is Value else arg for arg in args]
+    x, y, rest = args[0], args[1] if len(args) > 1 else None, args[2:]
+    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
+        try:
+            return _node(op.scalar(*data), op, x, y, rest)
+        except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan or a reason
+            data = [np.float64(d) if d.__class__ is float else d for d in data]
+    for i in op.constants:
+        if args[i].__class__ is Value:
+            _lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
+    try:
+        out = op.fn(*data, **kwargs)
+    except (ValueError, IndexError, TypeError) as error:
+        kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
+        raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
+    return _node(as_data(out, op.name), op, x, y, rest, kwargs)
+
+
+def _bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Tell arrays from options given by position, and refuse options that no rule takes."""
+    arity = len(args) if op.arity is None else op.arity
+    if len(args) > arity:
         by_position = [option for option, positional in op.options.items() if positional]
-        kwargs = {**dict(zip(by_position, args[len(rules) :])), **kwargs}
-        if len(args) - len(rules) > len(by_position):
-            raise TypeError(f"{op.name} takes {len(rules)} arrays; give its options by keyword")
+        kwargs = {**dict(zip(by_position, args[arity:])), **kwargs}
+        if len(args) - arity > len(by_position):
+            raise TypeError(f"{op.name} takes {arity} arrays; give its options by keyword")
     for option in kwargs:
         if option not in op.options:
             raise TypeError(
                 f"{op.name}: {option}= does not work on Values; what does: {[*op.options] or None}"
             )
-    if not args or len(args) < len(rules):
-        raise TypeError(f"{op.name} takes {len(rules) or 'some'} arrays by position, got {len(args)}")
-    args = tuple(arg if arg.__class__ is Value else _real(arg, op.name) for arg in args[: len(rules)])
-    if None in rules and any(r is None and a.__class__ is Value for r, a in zip(op.vjps, args)):
-        _lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
-    data = [arg._data if arg.__class__ is Value else arg for arg in args]
-    try:
-        if op.scalar is not None and all(d.__class__ is float for d in data):
-            data = [np.float64(d) for d in data]  # has an inf or a nan where math.exp raises
-        out = op.fn(*data, **kwargs)
-    except (ValueError, IndexError, TypeError) as error:
-        kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
-        raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
-    out = out if out.__class__ is float else as_data(out, op.name)
-    return _node(out, op, args[0], args[1] if len(args) > 1 else None, args[2:], kwargs)
+    if not args or len(args) < arity:
+        raise TypeError(f"{op.name} takes {arity or 'some'} arrays by position, got {len(args)}")
+    return args[:arity], kwargs
 
 
 def _lost(what: str, instead: str) -> NoReturn:
@@ -222,7 +231,9 @@ class Value:
             )
         new = as_data(detach(new), "data")
         if np.shape(new) != self.shape:
-            raise ValueError(f"data: got shape {np.shape(new)}, wanted {self.shape}, the Value's own")
+            raise ValueError(
+                f"data: got shape {np.shape(new)}, wanted {self.shape}, the Value's own"
+            )
         fits = new.__class__ is float or new.dtype == self.dtype
         self._data, self.number = (new if fits else new.astype(self.dtype)), next_number()
 
@@ -325,7 +336,9 @@ class Value:
 
     def __bool__(self) -> bool:
         if self.shape:
-            _lost(f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all().")
+            _lost(
+                f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all()."
+            )
         return bool(self._data)
 
     def __format__(self, spec: str) -> str:
@@ -344,7 +357,9 @@ class Value:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
-            _lost(f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value.")
+            _lost(
+                f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value."
+            )
         if method == "reduce" and ufunc in REDUCTIONS:
             return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
         if method != "__call__":
