@@ -17,16 +17,18 @@ _ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would 
 _SEEN: Any = object()
 
 
-def _collect(root: Value) -> tuple[list[Value], list[tuple[Value, Any]]]:
-    """Every node below ``root``, newest first, with ``.grad`` marked; and the .grads that were set.
+def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, Any]]]:
+    """Every node from ``root`` down, newest first, with ``.grad`` marked; leaves; .grads before.
 
     A node is newer than its parents, so newest first is a reverse topological order.
     """
-    nodes, before, seen = [root], [(root, root.grad)], _SEEN
-    found, newest_leaf, root.grad = nodes.append, -1, seen
-    for node in nodes:  # grows as it is read; unrolled: a third of a scalar backward is spent here
+    nodes: list[Value] = []
+    stack, leaves, before, seen = [root], [], [(root, root.grad)], _SEEN
+    found, root.grad = stack.append, seen
+    while stack:  # unrolled: a third of a scalar backward is spent here
+        nodes.append(node := stack.pop())
         if node.op is None:
-            newest_leaf = max(newest_leaf, node.number)
+            leaves.append(node)
             continue
         p = node._x
         if p.__class__ is Value and p.grad is not seen:
@@ -48,6 +50,7 @@ def _collect(root: Value) -> tuple[list[Value], list[tuple[Value, Any]]]:
                     p.grad = seen
                     found(p)
     nodes.sort(key=attrgetter("number"), reverse=True)
+    newest_leaf = max([leaf.number for leaf in leaves], default=-1)
     for node in reversed(nodes):  # a parent newer than its child was assigned after it
         if node.number > newest_leaf:
             break
@@ -58,7 +61,7 @@ def _collect(root: Value) -> tuple[list[Value], list[tuple[Value, Any]]]:
                     f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after "
                     f"{node.name or node.op.name} had used it: compute the loss again"
                 )
-    return nodes, before
+    return nodes, leaves, before
 
 
 def _restore(nodes: list[Value], before: list[tuple[Value, Any]]) -> None:
@@ -71,7 +74,7 @@ def _restore(nodes: list[Value], before: list[tuple[Value, Any]]) -> None:
 def topological(root: Value) -> list[Value]:
     """Every node of the graph of ``root``, parents before children, in order of creation."""
     with _ONE_AT_A_TIME:
-        nodes, before = _collect(root)
+        nodes, _, before = _collect(root)
         _restore(nodes, before)
     return nodes[::-1]
 
@@ -81,26 +84,27 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
     data = like._data
     if d.__class__ is float is data.__class__:
         return d
-    if d.__class__ is np.ndarray is data.__class__:
-        if d.shape == data.shape and d.dtype == data.dtype:
-            return d
+    plain = d.__class__ is np.ndarray is data.__class__
+    if plain and d.shape == data.shape and d.dtype == data.dtype:
+        return d
     if d is None:
         raise TypeError(f"a VJP of {op.name} returned None, wanted the gradient of an argument")
-    shape, got = like.shape, np.shape(d)
+    d = d if hasattr(d, "shape") else np.asarray(d)
+    shape, got = like.shape, d.shape
     if got != shape:
         if (lead := len(got) - len(shape)) > 0:
-            d = np.sum(d, axis=tuple(range(lead)))
-        if lead >= 0 and (ones := tuple(i for i, n in enumerate(shape) if n == 1 != got[lead + i])):
-            d = np.sum(d, axis=ones, keepdims=True)
+            d = d.sum(axis=tuple(range(lead)))
+        if 1 in shape and lead >= 0 and got[lead:] != shape:
+            d = d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
         try:
-            d = d if np.shape(d) == shape else np.broadcast_to(d, shape)
+            d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:
             raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
-    if d.__class__ is Value or np.iscomplexobj(d):
+    if d.__class__ is Value or d.dtype.kind == "c":
         return d
-    if like._data.__class__ is float:
+    if data.__class__ is float:
         return float(d)
-    fits = shape and hasattr(d, "dtype") and d.dtype == like.dtype  # not a list, nor a 0-d's scalar
+    fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
     return d if fits else np.asarray(d).astype(like.dtype)
 
 
@@ -116,6 +120,8 @@ def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Val
                 d = vjp(*given, **options)
             except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
                 d = vjp(*(np.float64(a) if a.__class__ is float else a for a in given), **options)
+            except TypeError as error:
+                raise TypeError(f"a VJP of {op.name}: {error}") from error
             yield parent, _fit(d, parent, op)
 
 
@@ -157,11 +163,11 @@ def gradients(root: Value, seed: Any, wrt: Sequence[Value]) -> list[Any]:
     `Value`s then, a graph of their own, which can be differentiated again.
     """
     with _ONE_AT_A_TIME:
-        nodes, before = _collect(root)
+        nodes, leaves, before = _collect(root)
         try:
-            reached, leaves = set(nodes), set(wrt)
+            reached = set(nodes)
             root.grad = seed
-            _sweep(nodes, any(node.op is None and node not in leaves for node in nodes))
+            _sweep(nodes, not set(wrt).issuperset(leaves))
             return [node.grad if node in reached else None for node in wrt]
         finally:
             _restore(nodes, before)
@@ -204,9 +210,10 @@ def backward(self: Value, gradient: Any = None) -> None:
     >>> a.grad, b.grad
     (4.0, 2.0)
     """
-    if gradient is None and self.size != 1:
+    if gradient is None and self.shape and self.size != 1:
         raise ValueError(
-            f"backward() starts from a scalar, this is {self.name or (self.op and self.op.name) or 'a leaf'} of "
+            "backward() starts from a scalar, this is "
+            f"{self.name or (self.op.name if self.op else 'a leaf')} of "
             f"shape {self.shape}: reduce it (.sum(), .mean()), or pass gradient= of that shape"
         )
     if gradient.__class__ is Value:
@@ -215,11 +222,10 @@ def backward(self: Value, gradient: Any = None) -> None:
     if gradient is not None and np.shape(seed) != self.shape:
         raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {self.shape}")
     with _ONE_AT_A_TIME:
-        nodes, before = _collect(self)
+        nodes, leaves, before = _collect(self)
         try:
             self.grad = _fit(seed, self, IDENTITY)
             _sweep(nodes)
-            leaves = [node for node in nodes if node.op is None]
             if any(leaf._data.__class__ is not float for leaf in leaves):
                 _owned(leaves, nodes)
             for node, grad in before:

@@ -56,9 +56,13 @@ def _real(x: Any, where: str) -> Any:
         return x
     if isinstance(x, BOOLS):
         return bool(x)
-    if isinstance(x, NUMBERS):
-        return float(x)
-    data = x if hasattr(x, "__array_function__") else np.asarray(x)
+    try:
+        if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
+            return float(x)
+        kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
+        data = x if kept else np.asarray(x)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{where}: {error}") from error
     if data.dtype.kind not in "fiub" and not hasattr(data, "complex_step"):
         raise TypeError(f"{where}: got {data.dtype} data, wanted real numbers (float, int or bool)")
     return data
@@ -127,9 +131,9 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     ValueError, IndexError
         From the operation itself, with its name and the shapes of its arguments.
     """
-    if len(args) != op.arity or not kwargs.keys() <= op.options.keys():
+    if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
         args, kwargs = _bind(op, args, kwargs)
-    args = tuple([arg if arg.__class__ is Value else _real(arg, op.name) for arg in args])
+    args = tuple([a if a.__class__ is Value else _real(a, op.name) for a in args])
     data = [arg._data if arg.__class__ is Value else arg for arg in args]
     x, y, rest = args[0], args[1] if len(args) > 1 else None, args[2:]
     if op.scalar is not None and SCALARS.issuperset(map(type, data)):
@@ -145,7 +149,9 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
-    return _node(as_data(out, op.name), op, x, y, rest, kwargs)
+    if out.__class__ is not np.ndarray or out.dtype.kind != "f":
+        out = as_data(out, op.name)
+    return _node(out, op, x, y, rest, kwargs)
 
 
 def _bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -208,6 +214,9 @@ class Value:
     backward: ClassVar[Callable[..., None]]  # defined in backward.py
     relu: ClassVar[Callable[..., Value]]  # defined in softmax.py, as is sigmoid
     sigmoid: ClassVar[Callable[..., Value]]
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError(f"{cls.__name__}: Value has no subclasses; write a function of Values")
 
     def __init__(self, data: Any, name: str | None = None) -> None:
         if data.__class__ is Value:
@@ -363,7 +372,10 @@ class Value:
         if method == "reduce" and ufunc in REDUCTIONS:
             return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
         if method != "__call__":
-            raise NotImplementedError(f"np.{ufunc.__name__}.{method} has no rule for Values")
+            raise NotImplementedError(
+                f"np.{ufunc.__name__}.{method} has no rule. Use its data (v.data) where no gradient "
+                "is needed, or write it as a function with a rule of its own: see @primitive"
+            )
         return self.__array_function__(ufunc, (), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -373,8 +385,9 @@ class Value:
             return COMPOSED[function](*args, **kwargs)
         if function in TABLE:
             return record(TABLE[function], args, kwargs)
-        name = function.__name__
+        name = f"{function.__module__ or 'np'}.{function.__name__}".replace("numpy", "np", 1)
         raise NotImplementedError(
-            f"np.{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
-            f"primitive(lambda g, out, x: g * ...)(np.{name}), with the derivative for the dots"
+            f"{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
+            f"@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
+            "derivative"
         )
