@@ -89,7 +89,7 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
         return d
     if d is None:
         raise TypeError(f"a VJP of {op.name} returned None, wanted the gradient of an argument")
-    d = d if hasattr(d, "shape") else np.asarray(d)
+    d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
     shape, got = like.shape, d.shape
     if got != shape:
         if (lead := len(got) - len(shape)) > 0:
@@ -100,8 +100,10 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
             d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:
             raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
-    if d.__class__ is Value or d.dtype.kind == "c":
+    if d.__class__ is Value or hasattr(d, "complex_step"):
         return d
+    if d.dtype.kind != "f":
+        d = as_data(d, f"a VJP of {op.name}")
     if data.__class__ is float:
         return float(d)
     fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
@@ -112,12 +114,13 @@ def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Val
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
     op, parents, options = node.op, node.parents, node._more[1] if node._more else {}
     assert op is not None
+    g = node.grad
     args = parents if create_graph else [p._data if p.__class__ is Value else p for p in parents]
-    given = (node.grad, node if create_graph else node._data, *args)
+    given = (g, node if create_graph else node._data, *args)
     for vjp, parent in zip(op.vjps, parents):
         if parent.__class__ is Value and vjp:
             try:
-                d = vjp(*given, **options)
+                d = g if vjp is same else vjp(*given, **options)
             except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
                 d = vjp(*(np.float64(a) if a.__class__ is float else a for a in given), **options)
             except TypeError as error:

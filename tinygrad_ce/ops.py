@@ -44,6 +44,7 @@ from .rules import (  # fmt: skip
     scatter,
     share,
     spread,
+    total,
 )
 
 Rule = Callable[..., Any]
@@ -141,7 +142,8 @@ def primitive(
     >>> x = tg.Value(2.0); cube(x).backward(); x.grad
     12.0
     """
-    pairs = [rule if isinstance(rule, tuple) and len(rule) == 2 else (rule, r"<g> \cdot \partial") for rule in rules]
+    reads = r"<g> \cdot \partial"
+    pairs = [r if isinstance(r, tuple) and len(r) == 2 else (r, reads) for r in rules]
     each = bool(pairs) and isinstance(pairs[0][0], Each)
     vjps = pairs[0][0] if each else tuple(vjp for vjp, _ in pairs)
     if not each and (not any(vjps) or not all(vjp is None or callable(vjp) for vjp in vjps)):
@@ -225,7 +227,7 @@ CLIP = _op(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)", (REAL, (-math.inf, 0.
     (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
     piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi))
 SUM = _op(np.sum, r"\sum <x>", ONE,
-    (lambda g, out, x, axis=None, *, keepdims=False: spread(g, x, axis, keepdims), "<g>"))
+    (lambda g, out, x, axis=None, *, keepdims=False: spread(g, x, axis, keepdims), "<g>"), fn=total)
 MEAN = _op(np.mean, r"\frac1n \sum <x>", ONE,
     (lambda g, out, x, axis=None, *, keepdims=False:
         spread(g * (np.size(out) / np.size(x)), x, axis, keepdims), "<g> / n"))
