@@ -421,6 +421,15 @@ def test_ties_of_maximum_share_equally(name: str) -> None:
     assert (a.grad, b.grad) == (0.5, 0.5)
 
 
+def test_nan_wins_in_max_and_takes_the_gradient() -> None:
+    v = Value([[1.0, np.nan, 2.0, np.nan], [1.0, 2.0, 0.0, 1.0]])
+    for f in (np.max, np.min):
+        v.grad = None
+        f(v, axis=1).sum().backward()
+        np.testing.assert_array_equal(v.grad[0], [0.0, 0.5, 0.0, 0.5])
+        assert np.isnan(f(v).data)
+
+
 @pytest.mark.parametrize("name", OPS)
 def test_latex_has_only_known_places(name: str) -> None:
     operation, *rules = OPS[name].latex

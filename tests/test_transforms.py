@@ -364,10 +364,10 @@ def test_what_a_transform_refuses() -> None:
         grad(lambda x, y: x, (0, -3))(1.0, 2.0)
     with pytest.raises(ValueError, match=r"vjp: got g of shape \(2,\), wanted \(3,\)"):
         vjp(np.exp, X)[1](np.ones(2))
-    with pytest.raises(TypeError, match="jacobian wants one array .* got a tuple"):
+    with pytest.raises(TypeError, match="f returned a tuple, wanted one"):
         jacobian(lambda x: (x, x))(X)
     for data in (1j, "text", None, np.array(["a"])):
-        with pytest.raises(TypeError, match="argument: got"):
+        with pytest.raises(TypeError, match="argument 0: got"):
             grad(lambda x: x)(data)
 
 
