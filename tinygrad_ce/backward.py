@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from threading import RLock
 from typing import Any
@@ -87,8 +87,8 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
     plain = d.__class__ is np.ndarray is data.__class__
     if plain and d.shape == data.shape and d.dtype == data.dtype:
         return d
-    if d is None:
-        raise TypeError(f"a VJP of {op.name} returned None, wanted the gradient of an argument")
+    if d is None or isinstance(d, tuple):
+        raise TypeError(f"a VJP of {op.name} returned {d}, wanted the gradient of one argument")
     d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
     shape, got = like.shape, d.shape
     if got != shape:
@@ -100,21 +100,19 @@ def _fit(d: Any, like: Value, op: Primitive) -> Any:
             d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:
             raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
-    if d.__class__ is Value or hasattr(d, "complex_step"):
+    if d.__class__ is Value or d.dtype.kind == "c":
         return d
-    if d.dtype.kind != "f":
-        d = as_data(d, f"a VJP of {op.name}")
     if data.__class__ is float:
         return float(d)
     fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
     return d if fits else np.asarray(d).astype(like.dtype)
 
 
-def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Value, Any]]:
+def contributions(node: Value, create_graph: bool = False) -> list[tuple[Value, Any]]:
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
     op, parents, options = node.op, node.parents, node._more[1] if node._more else {}
     assert op is not None
-    g = node.grad
+    g, found = node.grad, []
     args = parents if create_graph else [p._data if p.__class__ is Value else p for p in parents]
     given = (g, node if create_graph else node._data, *args)
     for vjp, parent in zip(op.vjps, parents):
@@ -125,7 +123,8 @@ def contributions(node: Value, create_graph: bool = False) -> Iterator[tuple[Val
                 d = vjp(*(np.float64(a) if a.__class__ is float else a for a in given), **options)
             except TypeError as error:
                 raise TypeError(f"a VJP of {op.name}: {error}") from error
-            yield parent, _fit(d, parent, op)
+            found.append((parent, _fit(d, parent, op)))
+    return found
 
 
 def _sweep(nodes: list[Value], create_graph: bool = False) -> None:

@@ -52,7 +52,7 @@ def detach(x: Any) -> Any:
 
 def _real(x: Any, where: str) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
-    if x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
+    if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
         return x
     if isinstance(x, BOOLS):
         return bool(x)
@@ -138,16 +138,20 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     ValueError, IndexError
         From the operation itself, with its name and the shapes of its arguments.
     """
+    if op.scalar is not None and not kwargs:
+        data = [a._data if a.__class__ is Value else a for a in args]
+        if SCALARS.issuperset(map(type, data)):
+            try:
+                y = args[1] if len(args) > 1 else None
+                return _node(op.scalar(*data), op, args[0], y, args[2:])
+            except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
+                pass
     if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
         args, kwargs = _bind(op, args, kwargs)
     args = tuple([a if a.__class__ is Value else _real(a, op.name) for a in args])
     data = [arg._data if arg.__class__ is Value else arg for arg in args]
-    x, y, rest = args[0], args[1] if len(args) > 1 else None, args[2:]
     if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-        try:
-            return _node(op.scalar(*data), op, x, y, rest)
-        except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan or a reason
-            data = [np.float64(d) if d.__class__ is float else d for d in data]
+        data = [np.float64(d) if d.__class__ is float else d for d in data]  # has inf and nan
     for i in op.constants:
         if args[i].__class__ is Value:
             _lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
@@ -158,7 +162,7 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
         raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
     if out.__class__ is not np.ndarray or out.dtype.kind != "f":
         out = as_data(out, op.name)
-    return _node(out, op, x, y, rest, kwargs)
+    return _node(out, op, args[0], args[1] if len(args) > 1 else None, args[2:], kwargs)
 
 
 def _bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
