@@ -136,24 +136,27 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
             continue
         g, x, y = node.grad, node._x, node._y
         if x.__class__ is Value and y is not None and node._more is None and not create_graph:
-            # A binary operation on floats is most of a scalar graph. Unrolled, because the general
-            # way below, which does the same, takes three times as long.
+            # Binary operations are most of a graph. Unrolled, because the general way below, which
+            # does the same, takes three times as long.
+            for_x, for_y = op.vjps
             a, b = x._data, y
             if two := y.__class__ is Value:
                 b = y._data
-            if g.__class__ is float is a.__class__ and b.__class__ is float and op.scalar:
-                for_x, for_y = op.vjps
-                try:
-                    dx = g if for_x is same else for_x(g, node._data, a, b)
-                    if two:
-                        dy = g if for_y is same else for_y(g, node._data, a, b)
-                except ArithmeticError:
-                    pass
-                else:
-                    x.grad = dx if x.grad is seen else x.grad + dx
-                    if two:
-                        y.grad = dy if y.grad is seen else y.grad + dy
-                    continue
+            try:
+                dx = g if for_x is same else for_x(g, node._data, a, b)
+                if two:
+                    dy = g if for_y is same else for_y(g, node._data, a, b)
+            except (ArithmeticError, TypeError):
+                pass
+            else:
+                if not dx.__class__ is float is a.__class__:
+                    dx = _fit(dx, x, op)
+                x.grad = dx if x.grad is seen else x.grad + dx
+                if two:
+                    if not dy.__class__ is float is b.__class__:
+                        dy = _fit(dy, y, op)
+                    y.grad = dy if y.grad is seen else y.grad + dy
+                continue
         for parent, d in contributions(node, create_graph):
             parent.grad = d if parent.grad is seen else parent.grad + d
 
