@@ -11,7 +11,7 @@ import numpy as np
 
 from .ops import IDENTITY, Primitive
 from .rules import same
-from .value import StaleGraphError, Value, as_data, detach
+from .value import StaleGraphError, Value, as_data
 
 _ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would mix theirs
 _SEEN: Any = object()

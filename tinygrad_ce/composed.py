@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from .ops import CLIP, CONCATENATE, EINSUM, TAKE_ALONG_AXIS
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # importing string takes 1 ms
 
 
 def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
@@ -35,7 +36,7 @@ def dot(a: Any, b: Any) -> Any:
         return a * b
     if np.ndim(b) <= 2:
         return np.matmul(a, b)
-    left, right = ascii_letters[: np.ndim(a) - 1], ascii_letters[26 : 26 + np.ndim(b) - 2]
+    left, right = LETTERS[: np.ndim(a) - 1], LETTERS[26 : 26 + np.ndim(b) - 2]
     return einsum(f"{left}y,{right}yz->{left}{right}z", a, b)
 
 
@@ -66,7 +67,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
             f"einsum: {subscripts!r} names {len(letters)} operands, got {len(operands)}"
         )
     ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, operands)]
-    unused = [c for c in ascii_letters if c not in subscripts]
+    unused = [c for c in LETTERS if c not in subscripts]
     dots = "".join(unused[: max(ranks)])
     letters = [s.replace("...", dots[len(dots) - r :]) for s, r in zip(letters, ranks)]
     if not arrow:

@@ -102,8 +102,7 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     if fn:
         try:
             out = fn(a, b)
-            if out.__class__ is a.__class__:
-                return _node(out, op, x, y)
+            return _node(out if out.__class__ is a.__class__ else as_data(out), op, x, y)
         except (ArithmeticError, ValueError):  # inf, nan or an error: the long way has them
             pass
     return record(op, (x, y), {})
@@ -140,7 +139,7 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     """
     if op.scalar is not None and not kwargs:
         data = [a._data if a.__class__ is Value else a for a in args]
-        if SCALARS.issuperset(map(type, data)):
+        if data and data[0].__class__ in SCALARS and SCALARS.issuperset(map(type, data)):
             try:
                 y = args[1] if len(args) > 1 else None
                 return _node(op.scalar(*data), op, args[0], y, args[2:])
@@ -315,8 +314,8 @@ class Value:
     def __rtruediv__(self, other: Any) -> Value: return _binary(DIVIDE, other, self)
     def __pow__(self, other: Any) -> Value: return _binary(POWER, self, other)
     def __rpow__(self, other: Any) -> Value: return _binary(POWER, other, self)
-    def __matmul__(self, other: Any) -> Value: return record(MATMUL, (self, other), {})
-    def __rmatmul__(self, other: Any) -> Value: return record(MATMUL, (other, self), {})
+    def __matmul__(self, other: Any) -> Value: return _binary(MATMUL, self, other)
+    def __rmatmul__(self, other: Any) -> Value: return _binary(MATMUL, other, self)
     def __neg__(self) -> Value: return record(NEGATIVE, (self,), {})
     def __pos__(self) -> Value: return record(IDENTITY, (self,), {})
     def __abs__(self) -> Value: return record(ABS, (self,), {})
@@ -381,6 +380,8 @@ class Value:
                 f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value."
             )
         if method == "__call__" and ufunc in TABLE:
+            if len(inputs) == 2 and not kwargs:
+                return _binary(TABLE[ufunc], *inputs)
             return record(TABLE[ufunc], inputs, kwargs)
         if method == "reduce" and ufunc in REDUCTIONS:
             return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
@@ -398,7 +399,8 @@ class Value:
             return COMPOSED[function](*args, **kwargs)
         if function in TABLE:
             return record(TABLE[function], args, kwargs)
-        name = f"{function.__module__ or 'np'}.{function.__name__}".replace("numpy", "np", 1)
+        module = getattr(function, "__module__", None) or "np"
+        name = f"{module}.{function.__name__}".replace("numpy", "np", 1)
         raise NotImplementedError(
             f"{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
             f"@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
