@@ -23,11 +23,11 @@ A = np.array([[0.5, -1.5, 2.5], [3.5, 0.25, -1.25]])
 A.flags.writeable = False  # a Value does not copy: v.data -= step would write into it
 
 
-@pytest.fixture
-def own_primitive() -> Iterator[Callable[..., Any]]:
-    """Register operations for one test only."""
+@pytest.fixture(autouse=True)
+def _table_as_it_was() -> Iterator[None]:
+    """Take out what a test registers."""
     before = dict(TABLE)
-    yield primitive
+    yield
     TABLE.clear()
     TABLE.update(before)
 
@@ -92,6 +92,16 @@ def test_leaves_accumulate_over_graphs_in_tensors_too() -> None:
     x.grad = None
     x.sum().backward()
     np.testing.assert_array_equal(x.grad, np.ones((2, 3)))
+
+
+def test_leaves_accumulate_among_many_arguments() -> None:
+    xs = [Value([float(i)]) for i in range(4)]
+    joined = np.concatenate(xs)
+    loss = (joined * joined).sum()
+    for times in (1, 2):
+        loss.backward()
+        assert [x.grad.item() for x in xs] == [2.0 * i * times for i in range(4)]
+        np.testing.assert_array_equal(joined.grad, [0.0, 2.0, 4.0, 6.0])
 
 
 def test_grad_is_none_until_reached_then_like_the_data() -> None:
@@ -234,9 +244,9 @@ def failing(g: Any, out: Any, x: Any) -> Any:
     ],
 )
 def test_a_failed_backward_leaves_every_grad_as_it_was(
-    own_primitive: Any, rule: Any, error: type[Exception], message: str
+    rule: Any, error: type[Exception], message: str
 ) -> None:
-    twice = own_primitive(rule, name="twice")(lambda x: 2 * x)
+    twice = primitive(rule, name="twice")(lambda x: 2 * x)
     x, y, z = Value(A), Value(A), Value(2.0)
     (x * y).sum().backward()
     inner = x * z
@@ -253,8 +263,8 @@ def test_a_failed_backward_leaves_every_grad_as_it_was(
     np.testing.assert_array_equal(x.grad, 2 * A)
 
 
-def test_a_rule_may_return_what_broadcasts_to_the_argument(own_primitive: Any) -> None:
-    half = own_primitive(lambda g, out, x: 0.5, name="half")(lambda x: np.sum(x) / 2)
+def test_a_rule_may_return_what_broadcasts_to_the_argument() -> None:
+    half = primitive(lambda g, out, x: 0.5, name="half")(lambda x: np.sum(x) / 2)
     x = Value(A)
     half(x).backward()
     np.testing.assert_array_equal(x.grad, np.full((2, 3), 0.5))

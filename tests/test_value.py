@@ -333,6 +333,13 @@ def test_a_leaf_survives_pickling() -> None:
 
 
 # ------------------------------------------------------------------ NumPy's functions
+def test_a_call_with_too_many_or_too_few_arguments() -> None:
+    with pytest.raises(TypeError, match="max takes 1 array"):
+        np.max(Value(A), 0, None)
+    with pytest.raises(TypeError, match="where takes 3 arrays by position, got 1"):
+        np.where(Value(A))
+
+
 UNARY = [
     np.negative, np.positive, np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.square, np.abs,
     np.absolute, np.tanh, np.transpose, np.squeeze,
