@@ -12,16 +12,24 @@ from typing import Any
 import numpy as np
 
 from .ops import WHERE
-from .value import Value, detach
+from .value import Value, as_data, detach, record
 
 
-def _input(x: Any) -> Any:
-    return x if hasattr(x, "__array_function__") else np.asarray(x, float)
+def as_input(x: Any, what: str) -> Any:
+    """A `Value` as it is; real numbers as a floating-point array."""
+    if x.__class__ is Value:
+        return x
+    data = as_data(x, what)
+    return np.asarray(data) if data.__class__ is float else data
 
 
 def _shift(x: Any, axis: Any) -> Any:
     """The maximum as a plain array, kept finite so that -inf - (-inf) does not occur."""
-    top = np.max(detach(x), axis=axis, keepdims=True)
+    try:
+        top = np.max(detach(x), axis=axis, keepdims=True)
+    except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"axis={axis!r} of shape {np.shape(x)}: {error}") from error
     return np.where(np.isinf(top), 0.0, top)
 
 
@@ -42,7 +50,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> f"{logsumexp(np.array([1000.0, 1000.0])):.4f}"
     '1000.6931'
     """
-    x = _input(x)
+    x = as_input(x, "logsumexp")
     top = _shift(x, axis)
     total = np.sum(np.exp(x - top), axis=axis, keepdims=keepdims)
     with np.errstate(divide="ignore"):  # every entry -inf: the logarithm of 0 is -inf, and right
@@ -60,17 +68,18 @@ def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
 
     Raises
     ------
-    ValueError
-        If ``temperature`` is not above 0.
+    TypeError, ValueError
+        If ``temperature`` is not a number above 0, or ``axis`` is not one of ``x``.
 
     Examples
     --------
     >>> softmax(np.array([2.0, 1.0, 0.1])).round(3)
     array([0.659, 0.242, 0.099])
     """
-    if not detach(temperature) > 0:
-        raise ValueError(f"softmax: got temperature={temperature}, wanted a number above 0")
-    x = _input(x)
+    t = as_data(detach(temperature), "softmax: temperature")
+    if np.ndim(t) or not t > 0:
+        raise ValueError(f"softmax: got temperature={temperature!r}, wanted a number above 0")
+    x = as_input(x, "softmax")
     x = x if temperature.__class__ is float and temperature == 1.0 else x / temperature
     e = np.exp(x - _shift(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
@@ -84,7 +93,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    x = _input(x)
+    x = as_input(x, "log_softmax")
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
@@ -96,7 +105,7 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    x = _input(x)
+    x = as_input(x, "sigmoid")
     right = x >= 0  # each side takes the form whose exponential cannot overflow
     e = np.exp(WHERE(right, -x, x))
     return WHERE(right, 1.0, e) / (1.0 + e)
@@ -110,10 +119,11 @@ def relu(x: Any) -> Any:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    x = _input(x)
-    out = WHERE(x <= 0, 0.0, x)
-    if out.__class__ is Value:
-        out.name = "relu"
+    x = as_input(x, "relu")
+    if x.__class__ is not Value:
+        return WHERE(x <= 0, 0.0, x)
+    out = record(WHERE, (x <= 0, 0.0, x), {})  # without the detour: scalar networks are full of it
+    out.name = "relu"
     return out
 
 

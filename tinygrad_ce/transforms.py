@@ -56,16 +56,26 @@ def _fill(tree: Any, supply: Iterator[Any]) -> Any:
     return next(supply)
 
 
-def variable(x: Any) -> Value:
+def variable(x: Any, what: str = "argument") -> Value:
     """A node of our own for an argument: a leaf, or an identity on top of an outer `Value`.
 
     The identity keeps an inner derivative from seeing what else depends on the outer variable.
     """
-    return +x if isinstance(x, Value) else Value(as_data(x, "argument"))
+    return +x if isinstance(x, Value) else Value(as_data(x, what))
 
 
 def _zeros(data: Any) -> Any:
     return 0.0 if data.__class__ is float else np.zeros_like(data)
+
+
+def _checked(f: Any, argnums: Any) -> Sequence[int]:
+    """The positions to differentiate; a `TypeError` now, not when the function is called."""
+    if not callable(f):
+        raise TypeError(f"got {type(f).__name__}, wanted a function to differentiate")
+    numbers = [argnums] if isinstance(argnums, int) else argnums
+    if not isinstance(numbers, Sequence) or not all(isinstance(n, int) for n in numbers):
+        raise TypeError(f"argnums: got {argnums!r}, wanted an int or several")
+    return numbers
 
 
 class _Trace:
@@ -73,17 +83,23 @@ class _Trace:
 
     def __init__(self, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: Any) -> None:
         self.single = isinstance(argnums, int)
-        numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+        numbers = _checked(f, argnums)
         if wrong := [n for n in numbers if not -len(args) <= n < len(args)]:
             raise ValueError(f"argnums={wrong[0]}: got {len(args)} positional arguments")
+        if len({n % len(args) for n in numbers}) < len(numbers):
+            raise ValueError(f"argnums={argnums}: an argument stands there twice")
         self.trees = [args[n] for n in numbers]
         self.variables: list[Value] = []
         filled = list(args)
         for n, tree in zip(numbers, self.trees):
-            own = [variable(leaf) for _, leaf in flatten(tree)]
+            own = [variable(leaf, path) for path, leaf in flatten(tree, f"argument {n}")]
             filled[n] = unflatten(tree, own)
             self.variables += own
         self.out = f(*filled, **kwargs)
+        if self.out is None or isinstance(self.out, dict | list | tuple):
+            raise TypeError(f"f returned a {type(self.out).__name__}, wanted one number or array")
+        if not isinstance(self.out, Value):
+            as_data(self.out, "f's result")
 
     def restore(self, leaves: Sequence[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""
@@ -145,6 +161,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     >>> value_and_grad(lambda x: (x**2).sum())(np.array([1.0, 2.0]))
     (5.0, array([2., 4.]))
     """
+    _checked(f, argnums)
 
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         trace = _Trace(f, argnums, args, kwargs)
@@ -165,7 +182,8 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     >>> grad(cube)(2.0), grad(grad(cube))(2.0)
     (12.0, 12.0)
     """
-    return lambda *args, **kwargs: value_and_grad(f, argnums)(*args, **kwargs)[1]
+    both = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
 def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
@@ -190,9 +208,10 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
     trace = _Trace(f, range(len(args)), args, kwargs)
 
     def pullback(g: Any) -> Any:
+        g = g if isinstance(g, Value) else as_data(g, "vjp: g")
         if np.shape(g) != np.shape(trace.out):
             raise ValueError(f"vjp: got g of shape {np.shape(g)}, wanted {np.shape(trace.out)}")
-        return trace.restore(trace.pull(g if isinstance(g, Value) else as_data(g, "vjp")))
+        return trace.restore(trace.pull(g))
 
     value = trace.value()
     trace.close()
@@ -218,12 +237,11 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     array([[2., 0.],
            [0., 4.]])
     """
+    _checked(f, argnums)
 
     def of(*args: Any, **kwargs: Any) -> Any:
         trace = _Trace(f, argnums, args, kwargs)
         out = trace.out
-        if isinstance(out, dict | list | tuple):
-            raise TypeError(f"jacobian wants one array as the result, got a {type(out).__name__}")
         seeds = np.eye(np.size(out)).reshape((np.size(out), *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
@@ -264,14 +282,26 @@ def hvp(f: Function, argnums: int = 0) -> Function:
     >>> hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
+    gradient = grad(f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
+        if len(args) < 2:
+            raise TypeError(f"hvp wants f's arguments and then the vector, got {len(args)} in all")
         *given, vector = args
+        along = {path: as_data(v, f"vector{path}") for path, v in flatten(vector)}
 
         def slope(*inner: Any) -> Any:
-            pairs = zip(flatten(grad(f, argnums)(*inner, **kwargs)), flatten(vector))
-            return sum(np.sum(g * as_data(v, "hvp")) for (_, g), (_, v) in pairs)
+            slopes = dict(flatten(gradient(*inner, **kwargs)))
+            wanted = {path: np.shape(g) for path, g in slopes.items()}
+            if (got := {path: np.shape(v) for path, v in along.items()}) != wanted:
+                raise ValueError(f"hvp: got a vector of {_told(got)}, wanted {_told(wanted)}")
+            return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
         return grad(slope, argnums)(*given)
 
     return product
+
+
+def _told(shapes: dict[str, Any]) -> str:
+    """The shapes of a structure, as an error message names them."""
+    return ", ".join(f"shape {shape}{path and f' at {path}'}" for path, shape in shapes.items())
