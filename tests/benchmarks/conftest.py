@@ -50,6 +50,7 @@ class Row:
 
 
 ROWS: list[Row] = []
+LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # before the first round
 
 
 def told(ratio: float) -> str:
@@ -150,6 +151,8 @@ def notes() -> list[str]:
         "Under a peer stands how many times our time it takes; rounds alternate, medians count.",
         f"Measured on {cpu()}, {os.cpu_count()} cores, {platform.system()}, {', '.join(versions)}.",
     ]
+    if LOAD > 0.5:
+        lines.append(f"The machine was busy (load {LOAD:.1f} at the start): measure again.")
     return lines + ([f"Not installed, so left out: {', '.join(missing)}."] if missing else [])
 
 
