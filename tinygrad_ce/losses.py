@@ -119,7 +119,7 @@ def _read_target(
         index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
         kept = None if ignore_index is None else index != ignore_index
         _check_range(index, kept, classes, axis, ignore_index)
-        index = index.astype(np.intp, copy=False) if kept is None else np.where(kept, index, 0)
+        index = (index if kept is None else np.where(kept, index, 0)).astype(np.intp, copy=False)
         share: Any = 1.0 if weight is None else weight.reshape(-1)[index]
         share = share if kept is None else np.where(kept, share, 0.0)
         count = index.size if share.__class__ is float else float(np.sum(share))

@@ -30,7 +30,7 @@ def _shift(x: Any, axis: Any) -> Any:
     except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"axis={axis!r} of shape {np.shape(x)}: {error}") from error
-    return np.where(np.isinf(top), 0.0, top)
+    return np.where(top == -np.inf, 0.0, top)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -52,6 +52,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """
     x = as_input(x, "logsumexp")
     top = _shift(x, axis)
+    top = np.where(top == np.inf, 0.0, top)  # the result is inf too
     total = np.sum(np.exp(x - top), axis=axis, keepdims=keepdims)
     with np.errstate(divide="ignore"):  # every entry -inf: the logarithm of 0 is -inf, and right
         return np.log(total) + (top if keepdims else np.squeeze(top, axis=axis))
@@ -94,7 +95,9 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     array([-1000.,     0.])
     """
     x = as_input(x, "log_softmax")
-    return x - logsumexp(x, axis=axis, keepdims=True)
+    x = x - _shift(x, axis)
+    with np.errstate(divide="ignore"):
+        return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
 
 
 def sigmoid(x: Any) -> Any:
