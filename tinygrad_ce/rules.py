@@ -25,7 +25,7 @@ def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     if axis is not None and not keepdims:
         g = np.expand_dims(g, axis)
     if x.__class__ is np.ndarray and (g.__class__ is float or g.__class__ is np.ndarray):
-        full = np.empty(x.shape, float if g.__class__ is float else g.dtype)
+        full = np.empty(x.shape, getattr(g, "dtype", float))
         full[...] = g  # a third of the time of np.broadcast_to
         return full
     return np.broadcast_to(g, np.shape(x))

@@ -235,7 +235,9 @@ class Value:
         self.grad: Any = None
         self.op: Primitive | None = None
         self.name, self.number = name, next_number()
-        self._x = self._y = self._more = None
+        self._x: Any = None
+        self._y: Any = None
+        self._more: Any = None
 
     @property
     def data(self) -> Any:
