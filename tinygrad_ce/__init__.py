@@ -5,8 +5,10 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
 
   rules.py       the derivative rules that take more than a line
   ops.py         the table of primitives: name, NumPy function, derivative rules
-  composed.py    NumPy functions that are other spellings of the primitives
-  value.py       `Value`: data, gradient, operation, parents; Python's operators, NumPy's protocols
+  composed.py    NumPy functions that are other spellings of the primitives, or carry no gradient
+  arguments.py   what goes into an operation and comes out of a rule, checked
+  arraylike.py   what a `Value` shares with an ndarray, and what it refuses
+  value.py       `Value`: data, gradient, operation, parents; operators, NumPy's protocols
   backward.py    order the graph, sweep it in reverse, accumulate
   transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .ops import IDENTITY, Primitive
+from .arguments import as_data, fit
+from .ops import IDENTITY
 from .rules import same
-from .value import StaleGraphError, Value, as_data
+from .value import StaleGraphError, Value
 
 _ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would mix theirs
 _SEEN: Any = object()
@@ -79,35 +80,6 @@ def topological(root: Value) -> list[Value]:
     return nodes[::-1]
 
 
-def _fit(d: Any, like: Value, op: Primitive) -> Any:
-    """Undo broadcasting: bring what a VJP returned to the shape and dtype of its argument."""
-    data = like._data
-    if d.__class__ is float is data.__class__:
-        return d
-    plain = d.__class__ is np.ndarray is data.__class__
-    if plain and d.shape == data.shape and d.dtype == data.dtype:
-        return d
-    if d is None or isinstance(d, tuple):
-        raise TypeError(f"a VJP of {op.name} returned {d}, wanted the gradient of one argument")
-    d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
-    shape, got = like.shape, d.shape
-    if got != shape:
-        if (lead := len(got) - len(shape)) > 0:
-            d = d.sum(axis=tuple(range(lead)))
-        if 1 in shape and lead >= 0 and got[lead:] != shape:
-            d = d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
-        try:
-            d = d if d.shape == shape else np.broadcast_to(d, shape)
-        except ValueError:
-            raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
-    if d.__class__ is Value or d.dtype.kind == "c":
-        return d
-    if data.__class__ is float:
-        return float(d)
-    fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
-    return d if fits else np.asarray(d).astype(like.dtype)
-
-
 def contributions(node: Value, create_graph: bool = False) -> list[tuple[Value, Any]]:
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
     op, parents, options = node.op, node.parents, node._more[1] if node._more else {}
@@ -123,7 +95,7 @@ def contributions(node: Value, create_graph: bool = False) -> list[tuple[Value, 
                 d = vjp(*(np.float64(a) if a.__class__ is float else a for a in given), **options)
             except TypeError as error:
                 raise TypeError(f"a VJP of {op.name}: {error}") from error
-            found.append((parent, _fit(d, parent, op)))
+            found.append((parent, fit(d, parent._data, op)))
     return found
 
 
@@ -150,11 +122,11 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
                 pass
             else:
                 if not dx.__class__ is float is a.__class__:
-                    dx = _fit(dx, x, op)
+                    dx = fit(dx, x._data, op)
                 x.grad = dx if x.grad is seen else x.grad + dx
                 if two:
                     if not dy.__class__ is float is b.__class__:
-                        dy = _fit(dy, y, op)
+                        dy = fit(dy, y._data, op)
                     y.grad = dy if y.grad is seen else y.grad + dy
                 continue
         for parent, d in contributions(node, create_graph):
@@ -229,7 +201,7 @@ def backward(self: Value, gradient: Any = None) -> None:
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(self)
         try:
-            self.grad = _fit(seed, self, IDENTITY)
+            self.grad = fit(seed, self._data, IDENTITY)
             _sweep(nodes)
             if any(leaf._data.__class__ is not float for leaf in leaves):
                 _owned(leaves, nodes)

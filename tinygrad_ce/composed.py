@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -97,3 +97,24 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.take_along_axis: take_along_axis,
     np.einsum: einsum,
 }
+
+# Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
+# is constant wherever it is smooth. On `Value`s they read the data and return plain results.
+PLAIN: set[Any] = {
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
+    np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
+    np.isclose, np.allclose, np.array_equal, np.count_nonzero,
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like,
+}  # fmt: skip
+REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}  # np.add.reduce is np.sum
+
+
+def no_rule(function: Any) -> NoReturn:
+    """Say how to give a NumPy function the rule it lacks."""
+    module = getattr(function, "__module__", None) or "np"
+    name = f"{module}.{function.__name__}".replace("numpy", "np", 1)
+    raise NotImplementedError(
+        f"{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
+        f"@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
+        "derivative"
+    )

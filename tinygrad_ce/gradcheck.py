@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_data
 from .backward import topological
 from .names import names
 from .numeric import ComplexArray, Estimate, central, complex_step
 from .transforms import flatten, grad, unflatten
-from .value import Value, as_data, detach, record
+from .value import Value, detach, record
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
 RESOLVE = 1e-3  # a check is worth something if it would see an error of this part of the gradient

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from .rules import (  # fmt: skip
+from .rules import (
     along,
     block,
     einsum_back,
@@ -45,7 +45,7 @@ from .rules import (  # fmt: skip
     share,
     spread,
     total,
-)
+)  # fmt: skip
 
 Rule = Callable[..., Any]
 Interval = tuple[float, float]

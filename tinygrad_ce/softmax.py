@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_data
 from .ops import WHERE
-from .value import Value, as_data, detach, record
+from .value import Value, detach, record
 
 
 def as_input(x: Any, what: str) -> Any:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_data
 from .backward import gradients, topological
 from .ops import IDENTITY
-from .value import Value, as_data
+from .value import Value
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, NoReturn, final
 
 import numpy as np
 
-from .composed import COMPOSED
+from .arguments import SCALARS, as_data, bind, lost, real, told
+from .arraylike import ArrayLike
+from .composed import COMPOSED, PLAIN, REDUCTIONS, no_rule
 from .ops import (
     ABS,
     ADD,
@@ -24,21 +26,8 @@ from .ops import (
     Primitive,
 )
 
-BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
-SCALARS = {float, bool}  # what an operation's scalar function takes
-
 next_number = count().__next__  # one counter orders creation and assignment, in all threads
 _new = object.__new__
-
-# Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
-# is constant wherever it is smooth. On `Value`s they read the data and return plain results.
-PLAIN: set[Any] = {
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-    np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
-    np.isclose, np.allclose, np.array_equal, np.count_nonzero,
-    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like,
-}  # fmt: skip
-REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}  # np.add.reduce is np.sum
 
 
 class StaleGraphError(RuntimeError):
@@ -48,32 +37,6 @@ class StaleGraphError(RuntimeError):
 def detach(x: Any) -> Any:
     """Return the data of a `Value`, and anything else as it is: a constant, for the chain rule."""
     return x._data if x.__class__ is Value else x
-
-
-def _real(x: Any, where: str) -> Any:
-    """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
-    if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
-        return x
-    if isinstance(x, BOOLS):
-        return bool(x)
-    try:
-        if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
-            return float(x)
-        kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
-        data = x if kept else np.asarray(x)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {error}") from error
-    if data.dtype.kind not in "fiub" and not hasattr(data, "complex_step"):
-        raise TypeError(f"{where}: got {data.dtype} data, wanted real numbers (float, int or bool)")
-    return data
-
-
-def as_data(x: Any, where: str = "Value()") -> Any:
-    """Data as a `Value` holds it: a float or a floating-point array."""
-    data = _real(x, where)
-    if data.__class__ is bool:
-        return float(data)
-    return data.astype(np.float64) if hasattr(data, "dtype") and data.dtype.kind in "iub" else data
 
 
 def _node(
@@ -108,25 +71,6 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     return record(op, (x, y), {})
 
 
-def _method(function: Any) -> Callable[..., Value]:
-    def method(self: Value, *args: Any, **kwargs: Any) -> Value:
-        return self.__array_function__(function, (), (self, *args), kwargs)
-
-    method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
-    return method
-
-
-def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The shape of ``v.reshape(2, 3)`` and of ``v.reshape((2, 3))`` alike."""
-    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
-
-
-def _told(arg: Any) -> str:
-    """An argument as an error message names it: its shape, and its name if it has one."""
-    name = arg.name if arg.__class__ is Value and arg.name else ""
-    return f"{name} {np.shape(arg)}".strip()
-
-
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
     """Compute an operation and record it as a node.
 
@@ -146,48 +90,26 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
             except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
                 pass
     if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
-        args, kwargs = _bind(op, args, kwargs)
-    args = tuple([a if a.__class__ is Value else _real(a, op.name) for a in args])
+        args, kwargs = bind(op, args, kwargs)
+    args = tuple([a if a.__class__ is Value else real(a, op.name) for a in args])
     data = [arg._data if arg.__class__ is Value else arg for arg in args]
     if op.scalar is not None and SCALARS.issuperset(map(type, data)):
         data = [np.float64(d) if d.__class__ is float else d for d in data]  # has inf and nan
     for i in op.constants:
         if args[i].__class__ is Value:
-            _lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
+            lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
     try:
         out = op.fn(*data, **kwargs)
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
-        raise kind(f"{op.name} of {', '.join(map(_told, args))}: {error}") from error
+        raise kind(f"{op.name} of {', '.join(map(told, args))}: {error}") from error
     if out.__class__ is not np.ndarray or out.dtype.kind != "f":
         out = as_data(out, op.name)
     return _node(out, op, args[0], args[1] if len(args) > 1 else None, args[2:], kwargs)
 
 
-def _bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """Tell arrays from options given by position, and refuse options that no rule takes."""
-    arity = len(args) if op.arity is None else op.arity
-    if len(args) > arity:
-        by_position = [option for option, positional in op.options.items() if positional]
-        kwargs = {**dict(zip(by_position, args[arity:])), **kwargs}
-        if len(args) - arity > len(by_position):
-            raise TypeError(f"{op.name} takes {arity} arrays; give its options by keyword")
-    for option in kwargs:
-        if option not in op.options:
-            raise TypeError(
-                f"{op.name}: {option}= does not work on Values; what does: {[*op.options] or None}"
-            )
-    if not args or len(args) < arity:
-        raise TypeError(f"{op.name} takes {arity or 'some'} arrays by position, got {len(args)}")
-    return args[:arity], kwargs
-
-
-def _lost(what: str, instead: str) -> NoReturn:
-    raise TypeError(f"{what} would lose the gradient. {instead}")
-
-
 @final
-class Value:
+class Value(ArrayLike):
     """A scalar or array, and the node of a graph: it knows the operation and arguments it is from.
 
     Parameters
@@ -230,7 +152,7 @@ class Value:
 
     def __init__(self, data: Any, name: str | None = None) -> None:
         if data.__class__ is Value:
-            _lost("Value(value)", "Use the value itself; for a new leaf, Value(value.data).")
+            lost("Value(value)", "Use the value itself; for a new leaf, Value(value.data).")
         self._data = as_data(data)
         self.grad: Any = None
         self.op: Primitive | None = None
@@ -241,6 +163,7 @@ class Value:
 
     @property
     def data(self) -> Any:
+        """The number or array itself."""
         return self._data
 
     @data.setter
@@ -328,44 +251,7 @@ class Value:
     def __eq__(self, other: object) -> bool: return self is other
     __hash__ = object.__hash__
 
-    # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    def __float__(self) -> float: _lost("float(v) or math.f(v)", "Use v.data, or np.exp(v) and the like.")
-    def __int__(self) -> int: _lost("int(v)", "Use int(v.data).")
-    def __complex__(self) -> complex: _lost("complex(v)", "Use v.data; Values are real.")
-    def __index__(self) -> int: _lost("v as an index", "Use int(v.data).")
-    def __array__(self, *_: Any, **__: Any) -> NoReturn: _lost(
-        "An array made from a Value", "Use v.data for its data, np.stack([v, w]) to join Values.")
-
-    # ndarray's attributes and methods
-    @property
-    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
-    @property
-    def ndim(self) -> int: return len(self.shape)
-    @property
-    def size(self) -> int: return int(np.size(self._data))
-    @property
-    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
-    @property
-    def T(self) -> Value: return self.transpose()
-    def reshape(self, *shape: Any) -> Value: return np.reshape(self, _unpack(shape))  # type: ignore
-    def transpose(self, *axes: Any) -> Value: return np.transpose(self, _unpack(axes) or None)  # type: ignore
-    def flatten(self) -> Value: return self.reshape(-1)
-    sum, mean, max, min = (_method(f) for f in (np.sum, np.mean, np.max, np.min))
-    squeeze, swapaxes, clip, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.clip, np.dot))
-    exp, log, tanh, sqrt = (_method(f) for f in (np.exp, np.log, np.tanh, np.sqrt))
     # fmt: on
-
-    def __bool__(self) -> bool:
-        if self.shape:
-            _lost(
-                f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all()."
-            )
-        return bool(self._data)
-
-    def __format__(self, spec: str) -> str:
-        if not spec or not self.shape:
-            return format(self._data if self.shape else float(self._data), spec)
-        return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
 
     def __repr__(self) -> str:
         parts = [repr(self._data)]
@@ -378,7 +264,7 @@ class Value:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
-            _lost(
+            lost(
                 f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value."
             )
         if method == "__call__" and ufunc in TABLE:
@@ -401,10 +287,4 @@ class Value:
             return COMPOSED[function](*args, **kwargs)
         if function in TABLE:
             return record(TABLE[function], args, kwargs)
-        module = getattr(function, "__module__", None) or "np"
-        name = f"{module}.{function.__name__}".replace("numpy", "np", 1)
-        raise NotImplementedError(
-            f"{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
-            f"@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
-            "derivative"
-        )
+        no_rule(function)

@@ -1,0 +1,99 @@
+"""What goes into an operation and comes out of a rule: data, options, gradients.
+
+Each function returns what the graph can hold, or raises an error that says what was got and what
+was wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .ops import Primitive
+
+BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
+SCALARS = {float, bool}  # what an operation's scalar function takes
+
+
+def lost(what: str, instead: str) -> NoReturn:
+    """Refuse what would drop a gradient in silence, and say what keeps it."""
+    raise TypeError(f"{what} would lose the gradient. {instead}")
+
+
+def real(x: Any, where: str) -> Any:
+    """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
+    if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
+        return x
+    if isinstance(x, BOOLS):
+        return bool(x)
+    try:
+        if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
+            return float(x)
+        kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
+        data = x if kept else np.asarray(x)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    if data.dtype.kind not in "fiub" and not hasattr(data, "complex_step"):
+        raise TypeError(f"{where}: got {data.dtype} data, wanted real numbers (float, int or bool)")
+    return data
+
+
+def as_data(x: Any, where: str = "Value()") -> Any:
+    """Data as a `Value` holds it: a float or a floating-point array."""
+    data = real(x, where)
+    if data.__class__ is bool:
+        return float(data)
+    return data.astype(np.float64) if hasattr(data, "dtype") and data.dtype.kind in "iub" else data
+
+
+def told(arg: Any) -> str:
+    """An argument as an error message names it: its shape, and its name if it has one."""
+    name = getattr(arg, "name", None) or ""
+    return f"{name} {np.shape(arg)}".strip()
+
+
+def bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Tell arrays from options given by position, and refuse options that no rule takes."""
+    arity = len(args) if op.arity is None else op.arity
+    if len(args) > arity:
+        by_position = [option for option, positional in op.options.items() if positional]
+        kwargs = {**dict(zip(by_position, args[arity:])), **kwargs}
+        if len(args) - arity > len(by_position):
+            raise TypeError(f"{op.name} takes {arity} arrays; give its options by keyword")
+    for option in kwargs:
+        if option not in op.options:
+            raise TypeError(
+                f"{op.name}: {option}= does not work on Values; what does: {[*op.options] or None}"
+            )
+    if not args or len(args) < arity:
+        raise TypeError(f"{op.name} takes {arity or 'some'} arrays by position, got {len(args)}")
+    return args[:arity], kwargs
+
+
+def fit(d: Any, data: Any, op: Primitive) -> Any:
+    """Undo broadcasting: bring what a VJP returned to the shape and dtype of its argument."""
+    if d.__class__ is float is data.__class__:
+        return d
+    plain = d.__class__ is np.ndarray is data.__class__
+    if plain and d.shape == data.shape and d.dtype == data.dtype:
+        return d
+    if d is None or isinstance(d, tuple):
+        raise TypeError(f"a VJP of {op.name} returned {d}, wanted the gradient of one argument")
+    d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
+    shape, got = getattr(data, "shape", ()), d.shape
+    if got != shape:
+        if (lead := len(got) - len(shape)) > 0:
+            d = d.sum(axis=tuple(range(lead)))
+        if 1 in shape and lead >= 0 and got[lead:] != shape:
+            d = d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+        try:
+            d = d if d.shape == shape else np.broadcast_to(d, shape)
+        except ValueError:
+            raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
+    if hasattr(d, "_record") or d.dtype.kind == "c":
+        return d
+    if data.__class__ is float:
+        return float(d)
+    fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
+    return d if fits else np.asarray(d).astype(data.dtype)

@@ -1,0 +1,69 @@
+"""What a `Value` shares with an ndarray, and what it refuses to do as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .arguments import lost
+
+
+def _method(function: Any) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.__array_function__(function, (), (self, *args), kwargs)
+
+    method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
+    return method
+
+
+def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shape of ``v.reshape(2, 3)`` and of ``v.reshape((2, 3))`` alike."""
+    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+
+
+class ArrayLike:
+    """Attributes and methods of ndarray, each by the NumPy function of its name."""
+
+    __slots__ = ()
+    _data: Any
+    __array_function__: Callable[..., Any]
+
+    # fmt: off
+    # A gradient is never lost in silence: what would drop it says so, and what keeps it.
+    def __float__(self) -> float: lost("float(v) or math.f(v)", "Use v.data, or np.exp(v).")
+    def __int__(self) -> int: lost("int(v)", "Use int(v.data).")
+    def __complex__(self) -> complex: lost("complex(v)", "Use v.data; Values are real.")
+    def __index__(self) -> int: lost("v as an index", "Use int(v.data).")
+    def __array__(self, *_: Any, **__: Any) -> NoReturn: lost(
+        "An array made from a Value", "Use v.data for its data, np.stack([v, w]) to join Values.")
+
+    # ndarray's attributes and methods
+    @property
+    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
+    @property
+    def ndim(self) -> int: return len(self.shape)
+    @property
+    def size(self) -> int: return int(np.size(self._data))
+    @property
+    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
+    @property
+    def T(self) -> Any: return self.transpose()
+    def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
+    def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
+    def flatten(self) -> Any: return self.reshape(-1)
+    sum, mean, max, min = (_method(f) for f in (np.sum, np.mean, np.max, np.min))
+    squeeze, swapaxes, clip, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.clip, np.dot))
+    exp, log, tanh, sqrt = (_method(f) for f in (np.exp, np.log, np.tanh, np.sqrt))
+    # fmt: on
+
+    def __bool__(self) -> bool:
+        if self.shape:
+            lost(f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all().")
+        return bool(self._data)
+
+    def __format__(self, spec: str) -> str:
+        if not spec or not self.shape:
+            return format(self._data if self.shape else float(self._data), spec)
+        return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
