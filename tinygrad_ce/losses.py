@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_data
 from .ops import REAL, primitive
 from .softmax import as_input, log_softmax, softmax
-from .value import Value, _node, as_data
+from .value import Value, _node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
 THREADED = 2**21  # bytes of logits below which one thread is faster than starting others
