@@ -356,6 +356,22 @@ def test_masked_classes_count_for_nothing() -> None:
         assert gradient[z == -np.inf].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_an_ignored_sample_counts_for_nothing_though_classes_are_masked(smoothing: float) -> None:
+    z = np.array([[-np.inf, 0.5, 1.5], [1.0, 2.0, 3.0]])
+    options: Any = {"ignore_index": -1, "label_smoothing": smoothing, "reduction": "none"}
+    loss, gradient = ours(lambda v: cross_entropy(v, [-1, 0], **options), z, np.ones(2))
+    assert loss[0] == 0.0
+    assert not gradient[0].any()
+    assert loss[1] > 0.0
+    if not smoothing:  # nor does a target whose class has weight 0
+        loss, gradient = ours(
+            lambda v: cross_entropy(v, [0, 0], weight=[0, 1, 1], reduction="sum"), z
+        )
+        assert loss == 0.0
+        assert not gradient.any()
+
+
 def test_a_masked_target_costs_inf_as_in_pytorch() -> None:
     torch = need("torch")
     z, t = np.array([[0.5, -np.inf, 1.5]]), np.array([1])

@@ -263,7 +263,6 @@ def _by_table(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> 
     m = z[rows, top]
     np.subtract(z, m[:, None], out=e)
     own, others = _exponentials(e, rows * z.shape[1] + top, e)
-    own += m - m  # nan for an infinite maximum
     log_total = np.log1p(others / own)
     away = np.subtract(m[:, None], z)
     away += log_total[:, None]
