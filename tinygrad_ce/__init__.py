@@ -4,6 +4,7 @@ You write a loss as plain NumPy; the engine records it as a graph of `Value`s, d
 by the chain rule, and lets you check it. To read it, in this order, each from the ones before:
 
   rules.py       the derivative rules that take more than a line
+  primitive.py   what an operation is: one record of its function and rules; @primitive
   ops.py         the table of primitives: name, NumPy function, derivative rules
   composed.py    NumPy functions that are other spellings of the primitives, or carry no gradient
   arguments.py   what goes into an operation and comes out of a rule, checked
@@ -23,7 +24,7 @@ The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it a
 from .backward import topological
 from .gradcheck import GradcheckError, GradcheckReport, gradcheck, numeric_gradient
 from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic_loss, mse, nll
-from .ops import Primitive, primitive
+from .primitive import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
 from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from .value import StaleGraphError, Value, detach

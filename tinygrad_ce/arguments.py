@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .ops import Primitive
+from .primitive import Primitive
+from .rules import total
 
-BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
+BOOLS, NUMBERS = (bool, np.bool_), (int, np.integer)
+DATA = (float, np.ndarray)  # what most data are
 SCALARS = {float, bool}  # what an operation's scalar function takes
 
 
@@ -28,6 +30,8 @@ def real(x: Any, where: str) -> Any:
     if isinstance(x, BOOLS):
         return bool(x)
     try:
+        if x.__class__ is int or isinstance(x, float):
+            return float(x)
         if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
             return float(x)
         kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
@@ -42,9 +46,9 @@ def real(x: Any, where: str) -> Any:
 def as_data(x: Any, where: str = "Value()") -> Any:
     """Data as a `Value` holds it: a float or a floating-point array."""
     data = real(x, where)
-    if data.__class__ is bool:
+    if data.__class__ in SCALARS:
         return float(data)
-    return data.astype(np.float64) if hasattr(data, "dtype") and data.dtype.kind in "iub" else data
+    return data.astype(np.float64) if data.dtype.kind in "iub" else data
 
 
 def told(arg: Any) -> str:
@@ -84,9 +88,9 @@ def fit(d: Any, data: Any, op: Primitive) -> Any:
     shape, got = getattr(data, "shape", ()), d.shape
     if got != shape:
         if (lead := len(got) - len(shape)) > 0:
-            d = d.sum(axis=tuple(range(lead)))
+            d = total(d, axis=tuple(range(lead)))
         if 1 in shape and lead >= 0 and got[lead:] != shape:
-            d = d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+            d = total(d, axis=tuple([i for i, n in enumerate(shape) if n == 1]), keepdims=True)
         try:
             d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:

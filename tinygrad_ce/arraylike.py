@@ -12,7 +12,7 @@ from .arguments import lost
 
 def _method(function: Any) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.__array_function__(function, (), (self, *args), kwargs)
+        return function(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
     return method
@@ -28,7 +28,6 @@ class ArrayLike:
 
     __slots__ = ()
     _data: Any
-    __array_function__: Callable[..., Any]
 
     # fmt: off
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.

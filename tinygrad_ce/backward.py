@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
                 _restore(nodes, before)
                 raise StaleGraphError(
                     f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after "
-                    f"{node.name or node.op.name} had used it: compute the loss again"
+                    f"{node.name or cast(Any, node.op).name} had used it: compute the loss again"
                 )
     return nodes, leaves, before
 
@@ -106,27 +106,32 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
         op = node.op
         if op is None:
             continue
-        g, x, y = node.grad, node._x, node._y
-        if x.__class__ is Value and y is not None and node._more is None and not create_graph:
-            # Binary operations are most of a graph. Unrolled, because the general way below, which
+        x, y, more = node._x, node._y, node._more
+        if not create_graph and (more is None or (y is None and not more[0])):
+            # One or two arguments: most of a graph. Unrolled, because the general way below, which
             # does the same, takes three times as long.
-            for_x, for_y = op.vjps
-            a, b = x._data, y
-            if two := y.__class__ is Value:
-                b = y._data
+            g, out, rules = node.grad, node._data, cast(Any, op.vjps)
+            a = x._data if (one := x.__class__ is Value) else x
+            b = y._data if (two := y.__class__ is Value) else y
             try:
-                dx = g if for_x is same else for_x(g, node._data, a, b)
+                if more is not None:
+                    dx = rules[0](g, out, a, **more[1])
+                elif y is None:
+                    dx = rules[0](g, out, a)
+                elif one:
+                    dx = g if rules[0] is same else rules[0](g, out, a, b)
                 if two:
-                    dy = g if for_y is same else for_y(g, node._data, a, b)
+                    dy = g if rules[1] is same else rules[1](g, out, a, b)
             except (ArithmeticError, TypeError):
-                pass
+                pass  # the general way knows what to do, or to say
             else:
-                if not dx.__class__ is float is a.__class__:
-                    dx = fit(dx, x._data, op)
-                x.grad = dx if x.grad is seen else x.grad + dx
+                if one:
+                    if not dx.__class__ is float is a.__class__:
+                        dx = fit(dx, a, op)
+                    x.grad = dx if x.grad is seen else x.grad + dx
                 if two:
                     if not dy.__class__ is float is b.__class__:
-                        dy = fit(dy, y._data, op)
+                        dy = fit(dy, b, op)
                     y.grad = dy if y.grad is seen else y.grad + dy
                 continue
         for parent, d in contributions(node, create_graph):
@@ -152,12 +157,10 @@ def gradients(root: Value, seed: Any, wrt: Sequence[Value]) -> list[Any]:
 
 def _owned(leaves: list[Value], nodes: list[Value]) -> None:
     """Let no two nodes hold one array: ``p.grad *= 0.5`` must change p's gradient alone."""
-    held = {id(n.grad) for n in nodes if n.op is not None}
+    held = [n.grad for n in nodes if n.grad.__class__ is np.ndarray] if leaves else []
     for leaf in leaves:
-        if isinstance(leaf.grad, np.ndarray):
-            if leaf.grad.base is not None or id(leaf.grad) in held:
-                leaf.grad = leaf.grad.copy()
-            held.add(id(leaf.grad))
+        if leaf.grad.base is not None or sum([leaf.grad is other for other in held]) > 1:
+            leaf.grad = leaf.grad.copy()
 
 
 def backward(self: Value, gradient: Any = None) -> None:
@@ -203,8 +206,7 @@ def backward(self: Value, gradient: Any = None) -> None:
         try:
             self.grad = fit(seed, self._data, IDENTITY)
             _sweep(nodes)
-            if any(leaf._data.__class__ is not float for leaf in leaves):
-                _owned(leaves, nodes)
+            _owned([leaf for leaf in leaves if leaf.grad.__class__ is np.ndarray], nodes)
             for node, grad in before:
                 if node.op is None and grad is not None:
                     node.grad = grad + node.grad

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from .arguments import as_data
-from .ops import REAL, primitive
+from .primitive import REAL, primitive
 from .softmax import as_input, log_softmax, softmax
-from .value import Value, _node
+from .value import Value, make_node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
 THREADED = 2**21  # bytes of logits below which one thread is faster than starting others
@@ -485,7 +485,7 @@ def cross_entropy(
     # small batch to check it again.
     saved = options["saved"] = {}
     loss = as_data(_loss(z._data, t, axis, reduction, saved), "LogSoftmaxNLL")
-    return _node(loss, LogSoftmaxNLL, z, target, options=options)
+    return make_node(loss, LogSoftmaxNLL, z, target, options=options)
 
 
 def nll(

@@ -24,15 +24,17 @@ def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """Give each of the reduced entries its result's ``g``."""
     if axis is not None and not keepdims:
         g = np.expand_dims(g, axis)
-    if x.__class__ is np.ndarray and (g.__class__ is float or g.__class__ is np.ndarray):
+    if g.__class__ in (float, np.ndarray) and x.__class__ is np.ndarray and x.size < 2**12:
         full = np.empty(x.shape, getattr(g, "dtype", float))
         full[...] = g  # a third of the time of np.broadcast_to
         return full
     return np.broadcast_to(g, np.shape(x))
 
 
-def total(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     """np.sum, in half its time."""
+    if x.__class__ is np.ndarray:
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
     return (x if hasattr(x, "sum") else np.asarray(x)).sum(axis=axis, keepdims=keepdims)
 
 

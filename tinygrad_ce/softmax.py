@@ -13,7 +13,7 @@ import numpy as np
 
 from .arguments import as_data
 from .ops import WHERE
-from .value import Value, detach, record
+from .value import Value, detach, make_node
 
 
 def as_input(x: Any, what: str) -> Any:
@@ -124,10 +124,13 @@ def relu(x: Any) -> Any:
     array([0., 2.])
     """
     x = as_input(x, "relu")
-    if x.__class__ is not Value:
-        return WHERE(x <= 0, 0.0, x)
-    out = record(WHERE, (x <= 0, 0.0, x), {})  # without the detour: scalar networks are full of it
-    out.name = "relu"
+    if x.__class__ is Value and x._data.__class__ is float:  # scalar networks are full of it
+        below = x._data <= 0.0
+        out = make_node(0.0 if below else x._data, WHERE, below, 0.0, (x,))
+    else:
+        out = WHERE(x <= 0, 0.0, x)
+    if out.__class__ is Value:
+        out.name = "relu"
     return out
 
 
