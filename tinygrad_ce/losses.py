@@ -2,10 +2,11 @@ r"""Cross-entropy and its relatives, and `LogSoftmaxNLL`, the fused node.
 
 With logits z, p = softmax(z) and target t, the loss is −Σ t log p and its gradient p − t.
 ``cross_entropy(..., fused=False)`` composes it of primitives, so that the chain rule finds that;
-``fused=True`` records one node whose kernel computes both without cancellation: with m = max z and
-S = Σ exp(z_j − m) over all j but one where the maximum is, the loss is (m − z_t) + log1p(S), two
-non-negative terms, and 1 − p is S / (1 + S) at the maximum. After Blanchard, Higham & Higham,
-"Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal. 41 (2021).
+``fused=True`` records one node whose kernel computes both without cancellation: with o the sum of
+exp(z_j) over the other classes, the loss is log1p(o / exp(z_t)), and p_t − 1 is −o / Σ exp(z); the
+maximum is subtracted only in rows where exp would leave its range. Why such forms are accurate:
+Blanchard, Higham & Higham, "Accurately computing the log-sum-exp and softmax functions",
+IMA J. Numer. Anal. 41 (2021).
 
 Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
 """
