@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 from threading import RLock
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
                 _restore(nodes, before)
                 raise StaleGraphError(
                     f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after "
-                    f"{node.name or cast(Any, node.op).name} had used it: compute the loss again"
+                    f"{node.name or getattr(node.op, 'name', '')} had used it: compute the loss again"
                 )
     return nodes, leaves, before
 
@@ -110,7 +110,8 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
         if not create_graph and (more is None or (y is None and not more[0])):
             # One or two arguments: most of a graph. Unrolled, because the general way below, which
             # does the same, takes three times as long.
-            g, out, rules = node.grad, node._data, cast(Any, op.vjps)
+            g, out = node.grad, node._data
+            rules: Any = op.vjps
             a = x._data if (one := x.__class__ is Value) else x
             b = y._data if (two := y.__class__ is Value) else y
             try:

@@ -1,7 +1,8 @@
 """Derivatives estimated from function values alone, each with an estimate of its own error.
 
 `central` extrapolates central differences over a range of steps (Ridders, "Accurate computation of
-F'(x) and F'(x)F''(x)", Adv. Eng. Software 1982) and keeps the estimate whose neighbours agree best.
+F'(x) and F'(x)F''(x)", Adv. Eng. Software 1982) and keeps the estimate whose neighbours agree best
+and that no smaller step contradicts: long steps agree, too, on both sides of a kink or a peak.
 `complex_step` evaluates f(x + ih), whose imaginary part over h is the derivative with no difference
 and so no cancellation (Squire & Trapp, "Using complex variables to estimate derivatives of real
 functions", SIAM Review 1998).
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-STEPS = 10  # each a quarter of the one before
+STEPS = 14  # each a quarter of the one before
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,17 @@ def central(
     best = _ridders(f, x, max(1.0, abs(x)) / 8, size, x_dtype, eps)
     if 0 < abs(x) < 1 and not best.error <= 1e-6 * abs(best.value):
         near = _ridders(f, x, abs(x) / 8, size, x_dtype, eps)  # 0 may be the border of the domain
-        best = near if not best.error <= near.error else best
+        apart = not abs(near.value - best.value) <= near.error + best.error
+        best = near if apart or not best.error <= near.error else best
     return best
 
 
 def _ridders(
     f: Callable[[float], float], x: float, step: float, size: float, x_dtype: Any, eps: float
 ) -> Estimate:
-    here, best, error, slope = f(x), math.nan, math.inf, 0.0
+    here, slope = f(x), 0.0
     before: list[float] = []
+    rows: list[tuple[float, float]] = []  # of each step the best estimate and how far to trust it
     bends: list[tuple[float, float]] = []
     for k in range(STEPS):
         h = step * 0.25**k
@@ -64,7 +67,7 @@ def _ridders(
             before = []
             continue
         noise = 2 * eps * (size + abs(up) + abs(down)) / h
-        row = [(up - down) / (right - left)]
+        row, best, error = [(up - down) / (right - left)], math.nan, math.inf
         for j, old in enumerate(before):  # each column removes one more even power of h
             row.append(row[j] + (row[j] - old) / (16.0 ** (j + 1) - 1))
             doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
@@ -73,7 +76,20 @@ def _ridders(
         slope = max(slope, _beyond(abs(up - here) / h, noise), _beyond(abs(down - here) / h, noise))
         bends.append((abs(up + down - 2 * here) / h, noise))
         before = row
+        rows.append((best, error))
+    best, error = _uncontradicted(rows)
     return Estimate(best, error, slope, _jump(bends))
+
+
+def _uncontradicted(rows: list[tuple[float, float]]) -> tuple[float, float]:
+    """The estimate of least error, where a smaller step's other answer counts as error too."""
+    best, least = math.nan, math.inf
+    for k, (value, error) in enumerate(rows):
+        apart = (abs(value - other) - 2 * doubt for other, doubt in rows[k + 1 :])
+        error = max(error, *apart) if k + 1 < len(rows) else error
+        if error < least:
+            best, least = value, error
+    return best, least
 
 
 def _beyond(measured: float, noise: float) -> float:
@@ -93,7 +109,8 @@ def complex_step(f: Callable[[complex], complex], x: float) -> Estimate:
     There is no error but that of rounding f's own terms; moving x a little, by some hundred units
     in its last place, shows how large it is.
     """
-    h, little = 1e-30, 128 * math.ulp(x) if x else 1e-14
+    h = max(1e-20 * abs(x), 1e-300) if x else 1e-30
+    little = 128 * math.ulp(x) if x else 1e-14
     value, *near = (f(complex(x + k * little, h)).imag / h for k in (0, 1, -2, 3, -5))
     rounding = max(abs(other - value) for other in near) + math.ulp(value)
     return Estimate(value, 4 * rounding, abs(value) if abs(value) > 4 * rounding else 0.0)
