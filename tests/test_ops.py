@@ -502,3 +502,12 @@ def test_primitive_passes_options_to_its_rules() -> None:
 def test_primitive_wants_a_rule(rules: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="one VJP"):
         primitive(*rules)
+
+
+def test_a_value_where_a_ufunc_has_no_rule_is_refused() -> None:
+    primitive(lambda g, out, x, y: g * np.sign(x) * np.sign(y), None)(np.copysign)
+    x = Value([1.0, -2.0])
+    np.copysign(x, 1.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, -1.0])
+    with pytest.raises(TypeError, match="copysign has no derivative"):
+        np.copysign(x, Value(1.0))

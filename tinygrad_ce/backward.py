@@ -58,9 +58,10 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
         for p in node.parents:
             if p.__class__ is Value and p.number > node.number:
                 _restore(nodes, before)
+                user = node.name or getattr(node.op, "name", "")
                 raise StaleGraphError(
-                    f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after "
-                    f"{node.name or getattr(node.op, 'name', '')} had used it: compute the loss again"
+                    f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after {user} "
+                    "had used it: compute the loss again"
                 )
     return nodes, leaves, before
 

@@ -109,12 +109,16 @@ PLAIN: set[Any] = {
 REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}  # np.add.reduce is np.sum
 
 
-def no_rule(function: Any) -> NoReturn:
+def no_rule(function: Any, method: str = "") -> NoReturn:
     """Say how to give a NumPy function the rule it lacks."""
     module = getattr(function, "__module__", None) or "np"
-    name = f"{module}.{function.__name__}".replace("numpy", "np", 1)
+    name = f"{module}.{function.__name__}{method}".replace("numpy", "np", 1)
+    add = "write a function with a rule of its own: see @primitive"
+    if not method:
+        add = (
+            f"add one: @primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the "
+            "dots the derivative"
+        )
     raise NotImplementedError(
-        f"{name} has no rule. Use its data (v.data) where no gradient is needed, or add one: "
-        f"@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
-        "derivative"
+        f"{name} has no rule. Use its data (v.data) where no gradient is needed, or {add}"
     )

@@ -201,15 +201,24 @@ class _Check:
         named = [flatten(tree, f"input {i}") for i, tree in enumerate(self.trees)]
         self.names = [name for leaves in named for name, _ in leaves]
         self.leaves = [leaf for leaves in named for _, leaf in leaves]
-        out = np.asarray(detach(f(*self.trees)))
+        result = detach(f(*self.filled(self.leaves)))
+        if isinstance(result, dict | list | tuple):
+            raise TypeError(f"f returned a {type(result).__name__}, wanted one number or array")
+        out = np.asarray(result)
         if out.dtype.kind not in "fiub":
             raise TypeError(f"f returned {out.dtype} data, wanted one number or array")
         if gradient and out.size != 1:
             raise ValueError(f"with gradient=, f returns one number; got shape {out.shape}")
-        self.dtype: Any = out.dtype if out.dtype.kind == "f" else np.dtype(float)
+        narrow = out.dtype.kind == "f" and out.dtype.itemsize < 8  # estimates are in float64
+        self.dtype: Any = out.dtype if narrow else np.dtype(float)
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
+
+    def filled(self, leaves: list[Any]) -> list[Any]:
+        """The inputs with these leaves, as copies: f may write into what it is given."""
+        supply = iter([np.copy(x) if isinstance(x, np.ndarray) else x for x in leaves])
+        return [unflatten(tree, [next(supply) for _ in flatten(tree)]) for tree in self.trees]
 
     def scalar(self, *trees: Any) -> Any:
         out = self.f(*trees)
@@ -244,30 +253,28 @@ class _Check:
     def analytic(self) -> list[Any]:
         """The gradient to be checked, one array a leaf."""
         if self.gradient:
-            found = self.gradient(*self.trees)
+            found = self.gradient(*self.filled(self.leaves))
             trees = (found,) if len(self.trees) == 1 else found
             if not isinstance(trees, tuple | list) or len(trees) != len(self.trees):
                 raise ValueError(f"gradient: wanted a tuple of {len(self.trees)}, one an input")
         else:
             trees = grad(self.scalar, range(len(self.trees)))(*self.trees)
-        leaves = [detach(leaf) for tree in trees for _, leaf in flatten(tree)]
-        for name, leaf, got in zip(self.names, self.leaves, leaves):
+        found = dict(leaf for i, tree in enumerate(trees) for leaf in flatten(tree, f"input {i}"))
+        for name, leaf in zip(self.names, self.leaves):
+            if name not in found:
+                raise ValueError(f"gradient for {name}: there is none, only for {[*found]}")
+            got = found[name] = as_data(detach(found[name]), f"gradient for {name}")
             if np.shape(got) != np.shape(leaf):
                 raise ValueError(
                     f"gradient for {name}: got shape {np.shape(got)}, wanted {np.shape(leaf)}"
                 )
-        return leaves
+        return [found[name] for name in self.names]
 
     def call(self, i: int, leaf: Any) -> Any:
         """The contracted result with leaf i replaced."""
         leaves = [*self.leaves[:i], leaf, *self.leaves[i + 1 :]]
-        trees = []
-        for tree in self.trees:
-            count = len(flatten(tree))
-            trees.append(unflatten(tree, leaves[:count]))
-            leaves = leaves[count:]
         with np.errstate(all="ignore"):
-            return detach(self.scalar(*trees))
+            return detach(self.scalar(*self.filled(leaves)))
 
     def estimate(self, i: int, leaf: Any, index: tuple[int, ...]) -> Estimate:
         """The derivative by one entry of leaf i, from values of f alone."""
@@ -356,14 +363,9 @@ class _Check:
             elif i == j:
                 moved[index] += near[index]
             leaves.append(Value(_same(leaf, moved)))
-        trees = []
-        for tree in self.trees:
-            count = len(flatten(tree))
-            trees.append(unflatten(tree, leaves[:count]))
-            leaves = leaves[count:]
         try:
             with np.errstate(all="ignore"):
-                out = self.f(*trees)
+                out = self.f(*self.filled(leaves))
         except (TypeError, ValueError, NotImplementedError):
             return []
         return topological(out) if isinstance(out, Value) else []

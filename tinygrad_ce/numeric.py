@@ -66,8 +66,10 @@ def _ridders(
         if not math.isfinite(up) or not math.isfinite(down) or right == left:
             before = []
             continue
-        noise = 2 * eps * (size + abs(up) + abs(down)) / h
         row, best, error = [(up - down) / (right - left)], math.nan, math.inf
+        noise = (
+            2 * eps * (size + abs(up) + abs(down) + abs(x * row[0])) / h
+        )  # x is rounded in f too
         for j, old in enumerate(before):  # each column removes one more even power of h
             row.append(row[j] + (row[j] - old) / (16.0 ** (j + 1) - 1))
             doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
@@ -97,10 +99,16 @@ def _beyond(measured: float, noise: float) -> float:
 
 
 def _jump(bends: list[tuple[float, float]]) -> float:
-    """(f(x+h) + f(x−h) − 2 f(x)) / h goes to 0 with h where f is smooth; at a kink it stays."""
-    clear = [bend for bend, noise in bends if bend > 100 * noise]
-    stays = len(clear) >= 4 and all(b > 0.7 * a for a, b in zip(clear[-4:], clear[-3:]))
-    return clear[-1] if stays else 0.0
+    """(f(x+h) + f(x−h) − 2 f(x)) / h goes to 0 with h where f is smooth; at a kink it stays.
+
+    A kink that more than two of the smallest steps do not reach does no harm.
+    """
+    for k in range(len(bends) - 1, 2, -1):
+        four, noise = [bend for bend, _ in bends[k - 3 : k + 1]], bends[k][1]
+        if four[3] > 100 * noise and all(b > 0.7 * a for a, b in zip(four, four[1:])):
+            short = [bend for bend, noise in bends[k + 1 :] if bend + 100 * noise < 0.5 * four[3]]
+            return four[3] if len(short) <= 2 else 0.0
+    return 0.0
 
 
 def complex_step(f: Callable[[complex], complex], x: float) -> Estimate:
@@ -169,6 +177,7 @@ def _logaddexp(x: Any, y: Any) -> Any:
 
 _BY_REAL_PART: dict[Any, Callable[..., Any]] = {
     np.absolute: lambda x: np.where(np.real(x) < 0, -x, x),
+    np.conjugate: lambda x: x,
     np.maximum: lambda x, y: np.where(np.real(x) >= np.real(y), x, y),
     np.minimum: lambda x, y: np.where(np.real(x) <= np.real(y), x, y),
     np.logaddexp: _logaddexp,

@@ -248,17 +248,14 @@ class Value(ArrayLike):
             lost(
                 f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value."
             )
-        if method == "__call__" and ufunc in TABLE:
-            if len(inputs) <= 2 and not kwargs:
-                return _apply(TABLE[ufunc], *inputs)
-            return record(TABLE[ufunc], inputs, kwargs)
+        if method == "__call__" and (op := TABLE.get(ufunc)):
+            if len(inputs) <= 2 and not kwargs and not op.constants:
+                return _apply(op, *inputs)
+            return record(op, inputs, kwargs)
         if method == "reduce" and ufunc in REDUCTIONS:
             return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
         if method != "__call__":
-            raise NotImplementedError(
-                f"np.{ufunc.__name__}.{method} has no rule. Use its data (v.data) where no "
-                "gradient is needed, or write a function with a rule of its own: see @primitive"
-            )
+            no_rule(ufunc, f".{method}")
         return self.__array_function__(ufunc, (), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
