@@ -406,7 +406,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "where, both": lambda x: np.where(A > 1, x, x[0]),
     "where, other side": lambda x: np.where(A > 1, 0.0, x),
     "reshape": lambda x: np.reshape(x, (3, 2)),
-    "reshape(shape=)": lambda x: np.reshape(x, shape=(3, 2)),
+    "reshape to -1": lambda x: np.reshape(x, (3, -1)),
     "transpose(axes)": lambda x: np.transpose(x, (1, 0)),
     "swapaxes": lambda x: np.swapaxes(x, 0, 1),
     "swapaxes by name": lambda x: np.swapaxes(x, axis1=0, axis2=1),

@@ -52,8 +52,10 @@ class ArrayLike:
     def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
     def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
     def flatten(self) -> Any: return self.reshape(-1)
+    ravel = flatten
     sum, mean, max, min = (_method(f) for f in (np.sum, np.mean, np.max, np.min))
-    squeeze, swapaxes, clip, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.clip, np.dot))
+    def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
+    squeeze, swapaxes, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.dot))
     exp, log, tanh, sqrt = (_method(f) for f in (np.exp, np.log, np.tanh, np.sqrt))
     # fmt: on
 
