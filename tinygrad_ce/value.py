@@ -63,17 +63,16 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
     ValueError, IndexError
         From the operation itself, with its name and the shapes of its arguments.
     """
+    if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
+        args, kwargs = bind(op, args, kwargs)
     data = [a._data if a.__class__ is Value else a for a in args]
-    scalars = op.scalar is not None and SCALARS.issuperset(map(type, data))
-    if scalars and op.scalar and not kwargs:
+    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
         try:
             y = args[1] if len(args) > 1 else None
             return make_node(op.scalar(*data), op, args[0], y, args[2:])
         except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
             data = [np.float64(d) if d.__class__ is float else d for d in data]
-    if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
-        args, kwargs = bind(op, args, kwargs)
-    if not scalars:
+    elif len(args) > 1 or args[0].__class__ is not Value:
         args = tuple([a if a.__class__ is Value else real(a, op.name) for a in args])
         data = [a._data if a.__class__ is Value else a for a in args]
     for i in op.constants:
