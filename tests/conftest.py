@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tinygrad_ce.primitive import TABLE
 
 settings.register_profile(
     "default",
@@ -27,6 +30,15 @@ def need(module: str) -> ModuleType:
         if os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
             raise
         pytest.skip(f"{module} is not installed", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def _table_as_it_was() -> Iterator[None]:
+    """Take out of the table of operations what a test registers."""
+    before = dict(TABLE)
+    yield
+    TABLE.clear()
+    TABLE.update(before)
 
 
 @pytest.fixture

@@ -17,19 +17,9 @@ import pytest
 from conftest import need
 
 from tinygrad_ce import StaleGraphError, Value, grad, primitive, topological
-from tinygrad_ce.ops import TABLE
 
 A = np.array([[0.5, -1.5, 2.5], [3.5, 0.25, -1.25]])
 A.flags.writeable = False  # a Value does not copy: v.data -= step would write into it
-
-
-@pytest.fixture(autouse=True)
-def _table_as_it_was() -> Iterator[None]:
-    """Take out what a test registers."""
-    before = dict(TABLE)
-    yield
-    TABLE.clear()
-    TABLE.update(before)
 
 
 # ------------------------------------------------------------------ the graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -20,15 +20,6 @@ from tinygrad_ce.ops import TABLE, Each, Primitive, primitive
 
 # What the package registers; a user's operation, as in a doctest, declares no domain.
 OPS = {op.name: op for op in TABLE.values() if op.domain is not None}
-
-
-@pytest.fixture(autouse=True)
-def _table_as_it_was() -> Iterator[None]:
-    """Take out what a test registers."""
-    before = dict(TABLE)
-    yield
-    TABLE.clear()
-    TABLE.update(before)
 
 
 # ------------------------------------------------------------------ shapes and options, drawn

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 from collections import namedtuple
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,17 +23,6 @@ from tinygrad_ce import (
     value_and_grad,
     vjp,
 )
-from tinygrad_ce.ops import TABLE
-
-
-@pytest.fixture(autouse=True)
-def _table_as_it_was() -> Iterator[None]:
-    """Take out what a test registers."""
-    before = dict(TABLE)
-    yield
-    TABLE.clear()
-    TABLE.update(before)
-
 
 X = np.array([0.3, -1.2, 0.7])
 W = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
