@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,96 @@ def test_a_scalar_input_stays_a_python_float() -> None:
 
     assert gradcheck(f, 3.0)
     assert set(seen) == {float}
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("distance", [1e-9, 3e-9, 1e-8, 1e-6, 1e-3, 0.1])
+def test_near_a_kink_half_the_slope_never_passes(distance: float, right: bool) -> None:
+    # Steps across the kink agree on the mean of the two slopes; only shorter ones tell.
+    for x in (1 - distance, 1 + distance):
+        slope = float(x > 1) if right else 0.5
+        report = gradcheck(lambda x: max(x - 1, 0.0), x, gradient=lambda x, slope=slope: slope)
+        assert report.verdict in ("inconclusive", "pass" if right else "fail"), report
+        assert distance < 1e-6 or report.verdict != "inconclusive", report
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+@pytest.mark.parametrize(
+    ("f", "slope", "x"),
+    [
+        (lambda x: math.sin(1e4 * x), lambda x: 1e4 * math.cos(1e4 * x), 3.3),
+        (lambda x: math.sin(x), lambda x: math.cos(x), 1e6 + 0.3),
+        (lambda x: math.exp(-((1e3 * x) ** 2)), lambda x: -2e6 * x * math.exp(-1e6 * x * x), 1e-3),
+        (lambda x: 1 / x, lambda x: -1 / x**2, 1e-8),
+        (lambda x: 1 / x, lambda x: -1 / x**2, 1e-30),
+        (lambda x: math.tanh(1e30 * x), lambda x: 1e30 / math.cosh(1e30 * x) ** 2, 3e-31),
+        (lambda x: 1e6 + math.exp(x), math.exp, 0.7),
+    ],
+)
+def test_every_scale_is_resolved(f: Any, slope: Any, x: float, factor: float) -> None:
+    report = gradcheck(f, x, gradient=lambda x: factor * slope(x))
+    assert report.verdict == ("pass" if factor == 1 else "fail"), report
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-30, 1e-8, 1e8, 1e100])
+def test_the_complex_step_suits_the_scale_of_x(scale: float) -> None:
+    assert gradcheck(lambda x: 1 / x + np.tanh(x / scale) / scale, scale * X**2, method="complex")
+
+
+def test_float32_inside_a_function_that_returns_float64_is_noticed() -> None:
+    def network(x: Any) -> float:
+        return float(np.tanh(np.float32(x)))
+
+    for x in (0.37, -1.21, 0.816):
+        right = gradcheck(network, x, gradient=lambda x: 1 - np.tanh(x) ** 2)
+        assert right.verdict != "fail", right
+        assert gradcheck(network, x, gradient=lambda x: 0.5).verdict == "fail"
+
+
+def test_longdouble_is_judged_in_the_float64_of_the_estimate() -> None:
+    assert gradcheck(np.exp, X.astype(np.longdouble))
+
+
+def test_a_dict_of_gradients_is_read_by_key() -> None:
+    point = {"a": 2.0, "b": 3.0}
+    right = gradcheck(
+        lambda d: d["a"] * d["b"] ** 2,
+        point,
+        gradient=lambda d: {"b": 2 * d["a"] * d["b"], "a": d["b"] ** 2},
+    )
+    assert right, right
+    with pytest.raises(ValueError, match=r"gradient for input 0\['b'\]: there is none"):
+        gradcheck(lambda d: d["a"] * d["b"], point, gradient=lambda d: {"a": d["b"]})
+
+
+@pytest.mark.parametrize("wrong", [None, "a", 1j * X])
+def test_a_gradient_that_is_no_real_number_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"gradient for input 0: got .* data, wanted real numbers"):
+        gradcheck(np.sum, X, gradient=lambda x: wrong)
+
+
+def test_a_function_that_writes_into_its_input_is_given_copies() -> None:
+    def loss(z: Any) -> Any:
+        z -= z.max()
+        return np.log(np.exp(z).sum()) - z[0]
+
+    z = np.array([3.2, 1.3, 0.5])
+    assert gradcheck(loss, z, gradient=lambda z: tg.softmax(z) - np.array([1.0, 0.0, 0.0]))
+    assert z[0] == 3.2
+
+
+def test_a_result_that_is_several_arrays_is_named() -> None:
+    with pytest.raises(TypeError, match="f returned a tuple, wanted one number or array"):
+        gradcheck(lambda x: (x, x), X)
+
+
+@pytest.mark.parametrize(
+    "f", [np.tanh, lambda x: np.exp(x[0, 1] * x[:, 1]), lambda x: np.exp(x[[0, 0]] * x)]
+)
+def test_the_complex_step_reaches_third_order(f: Any) -> None:
+    report = gradcheck(f, X, method="complex", order=3)
+    assert report, report
+    assert report.order == 3
 
 
 def test_raises_only_when_asked() -> None:

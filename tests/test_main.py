@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -113,6 +114,23 @@ def test_runs_as_a_module_and_survives_a_closed_pipe() -> None:
     run = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert run.stdout.startswith("logits z =")
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_without_unicode_gets_ascii(encoding: str) -> None:
+    env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    run = subprocess.run([sys.executable, "-m", "tinygrad_ce"], capture_output=True, env=env)
+    out = run.stdout.decode(encoding)
+    assert run.returncode == 0, run.stderr
+    assert "      p - t = [ -0.1782   0.1229   0.0552]" in out
+    assert "dL/dz" in out
+    assert "?" not in out
+
+
+def test_negative_numbers_in_every_spelling(capsys: Any) -> None:
+    out = printed(capsys, "--logits", "-1e0", "-2", "-.5", "--target", "1", "--quiet")
+    line = next(line for line in out.splitlines() if line.strip().startswith("p "))
+    np.testing.assert_allclose(numbers(line), [0.3315, 0.1220, 0.5465], atol=5e-5)
 
 
 def test_without_tqdm_it_says_how_to_get_the_bar(monkeypatch: Any, capsys: Any) -> None:

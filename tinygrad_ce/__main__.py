@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import math
 import os
 import sys
 from collections.abc import Iterable
 from importlib.resources import files
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,6 +21,28 @@ from .names import names
 from .softmax import softmax
 from .transforms import grad, value_and_grad
 from .value import Value
+
+ASCII = {
+    "−": "-",
+    "·": "*",
+    "∂": "d",
+    "±": "~",
+}  # where no more can be printed
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(ASCII.get(letter, "?") for letter in text), error.end
+
+
+def _minus(arg: str) -> str:
+    """A number with a blank before it, so that argparse takes no -1e3 for an option."""
+    try:
+        float(arg)
+    except ValueError:
+        return arg
+    return f" {arg}" if arg.startswith("-") else arg
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +63,7 @@ def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray
         "--soft-target", nargs="+", type=float, metavar="T", help="its probabilities"
     )
     parser.add_argument("--quiet", action="store_true", help="results only, no walk and no bar")
-    given = parser.parse_args(argv)
+    given = parser.parse_args([_minus(arg) for arg in (sys.argv[1:] if argv is None else argv)])
     z, classes = np.array(given.logits), len(given.logits)
     if classes < 2 or not np.isfinite(z).all():
         parser.error(f"--logits: got {given.logits}, wanted two or more finite numbers")
@@ -57,8 +81,12 @@ def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray
 
 
 def _show(x: Any) -> str:
-    """Numbers to four decimals, aligned; a zero has no sign."""
-    form: Any = {"float_kind": lambda v: f"{0.0 if abs(v) < 5e-5 else v:8.4f}"}
+    """Numbers to four decimals, aligned; a zero has no sign, from a million on it is 1.0e+06."""
+
+    def number(v: float) -> str:
+        return f"{v:8.1e}" if 1e6 <= abs(v) < math.inf else f"{0.0 if abs(v) < 5e-5 else v:8.4f}"
+
+    form: Any = {"float_kind": number}
     return np.array2string(np.asarray(x), formatter=form, max_line_width=10**6, threshold=10**6)
 
 
@@ -217,7 +245,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The console script: a closed pipe (``| head``) ends it quietly."""
+    """The console script: a closed pipe (``| head``) ends it quietly, ASCII is enough for it."""
+    codecs.register_error("in_ascii", _in_ascii)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="in_ascii")
     try:
         code = main()
         sys.stdout.flush()

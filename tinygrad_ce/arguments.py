@@ -95,8 +95,8 @@ def fit(d: Any, data: Any, op: Primitive) -> Any:
             d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:
             raise ValueError(f"a VJP of {op.name} returned shape {got}, wanted {shape}") from None
-    if hasattr(d, "_record") or d.dtype.kind == "c":
-        return d
+    if hasattr(d, "_record") or "c" in (d.dtype.kind, getattr(data, "dtype", d.dtype).kind):
+        return d  # a graph of its own; or the complex step, whose numbers are a class of their own
     if data.__class__ is float:
         return float(d)
     fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar

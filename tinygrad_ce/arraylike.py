@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -44,7 +45,7 @@ class ArrayLike:
     @property
     def ndim(self) -> int: return len(self.shape)
     @property
-    def size(self) -> int: return int(np.size(self._data))
+    def size(self) -> int: return math.prod(self.shape)
     @property
     def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
     @property

@@ -210,10 +210,22 @@ class _Check:
         if gradient and out.size != 1:
             raise ValueError(f"with gradient=, f returns one number; got shape {out.shape}")
         narrow = out.dtype.kind == "f" and out.dtype.itemsize < 8  # estimates are in float64
-        self.dtype: Any = out.dtype if narrow else np.dtype(float)
+        self.dtype: Any = out.dtype if narrow else self.precision(out)
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
+
+    def precision(self, out: Any) -> Any:
+        """float32 where f computes in it, whatever it returns: the ``.item()`` of a network."""
+        rng, (double, single) = np.random.default_rng(0), map(np.dtype, "df")
+        moved = [_same(x, x * (1 + 1e-3 * rng.random(np.shape(x)))) for x in self.leaves]
+        with np.errstate(all="ignore"):
+            try:
+                other = np.asarray(detach(self.f(*self.filled(moved))))
+            except (ValueError, ArithmeticError):  # outside the domain
+                return double
+            fits = (np.array_equal(x, x.astype(single).astype(double)) for x in (out, other))
+            return single if not np.array_equal(out, other) and all(fits) else double
 
     def filled(self, leaves: list[Any]) -> list[Any]:
         """The inputs with these leaves, as copies: f may write into what it is given."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def _jump(bends: list[tuple[float, float]]) -> float:
     """
     for k in range(len(bends) - 1, 2, -1):
         four, noise = [bend for bend, _ in bends[k - 3 : k + 1]], bends[k][1]
-        if four[3] > 100 * noise and all(b > 0.7 * a for a, b in zip(four, four[1:])):
+        if four[3] > 100 * noise and all(b > 0.7 * a for a, b in pairwise(four)):
             short = [bend for bend, noise in bends[k + 1 :] if bend + 100 * noise < 0.5 * four[3]]
             return four[3] if len(short) <= 2 else 0.0
     return 0.0
@@ -138,6 +139,9 @@ class ComplexArray(np.ndarray[Any, Any]):
     """
 
     complex_step = True  # what lets a `Value` hold one
+
+    def __getitem__(self, index: Any) -> Any:
+        return _wrap(super().__getitem__(index))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         args = [_unwrap(x) for x in inputs]

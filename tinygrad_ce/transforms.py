@@ -11,6 +11,7 @@ structure. A list of plain numbers is an array.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -132,7 +133,7 @@ class _Trace:
 
     def scalar(self, name: str) -> None:
         """Refuse a result that has no single gradient."""
-        if np.size(self.out) != 1:
+        if math.prod(np.shape(self.out)) != 1:
             raise ValueError(
                 f"{name} wants a function with one number as its result, got shape "
                 f"{np.shape(self.out)}: reduce it (.sum(), .mean()), or use jacobian or vjp"
@@ -243,7 +244,8 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     def of(*args: Any, **kwargs: Any) -> Any:
         trace = _Trace(f, argnums, args, kwargs)
         out = trace.out
-        seeds = np.eye(np.size(out)).reshape((np.size(out), *np.shape(out)))
+        size = math.prod(np.shape(out))
+        seeds = np.eye(size).reshape((size, *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)
