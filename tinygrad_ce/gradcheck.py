@@ -309,9 +309,17 @@ class _Check:
                     f"method='complex': f does not take complex numbers ({error}); use 'central'"
                 ) from error
 
-        if self.method == "complex":
-            return complex_step(on_complex, float(leaf[index]))
-        return central(at, float(leaf[index]), self.size, leaf.dtype, self.dtype)
+        x = float(leaf[index])
+        found = complex_step(on_complex, x) if self.method == "complex" else None
+        if found and found.value:
+            return found
+        guess = central(at, x, self.size, leaf.dtype, self.dtype)
+        if found and not guess.jump and abs(guess.value) > SAFETY * guess.error:
+            raise TypeError(
+                "method='complex': f drops the imaginary part of complex numbers, as np.real and "
+                "np.linalg.norm do; use 'central'"
+            )
+        return found or guess
 
     def check(self, i: int, leaf: Any, analytic: Any, kinked: bool) -> InputCheck:
         """The verdict on leaf i: the worst of its entries'."""
