@@ -32,7 +32,7 @@ class ArrayLike:
 
     # fmt: off
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    def __float__(self) -> float: lost("float(v) or math.f(v)", "Use v.data, or np.exp(v).")
+    def __float__(self) -> float: lost("float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
     def __int__(self) -> int: lost("int(v)", "Use int(v.data).")
     def __complex__(self) -> complex: lost("complex(v)", "Use v.data; Values are real.")
     def __index__(self) -> int: lost("v as an index", "Use int(v.data).")
