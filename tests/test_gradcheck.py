@@ -361,3 +361,10 @@ def test_numeric_gradient_of_a_quadratic_form(method: str) -> None:
     x = np.array([1.0, -2.0, 0.5])
     found = tg.numeric_gradient(lambda x: x @ a @ x, x, method=method)
     np.testing.assert_allclose(found, (a + a.T) @ x, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", [tg.mse, tg.binary_cross_entropy, tg.logistic_loss])
+def test_other_losses_to_second_order(loss: Any, method: str) -> None:
+    target = np.array([-1.0, 1.0, 1.0]) if loss is tg.logistic_loss else np.array([0, 1, 0.5])
+    assert gradcheck(lambda z: loss(z, target), np.array([0.3, -0.2, 1.0]), order=2, method=method)

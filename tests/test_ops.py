@@ -500,5 +500,13 @@ def test_a_value_where_a_ufunc_has_no_rule_is_refused() -> None:
     x = Value([1.0, -2.0])
     np.copysign(x, 1.0).sum().backward()
     np.testing.assert_array_equal(x.grad, [1.0, -1.0])
-    with pytest.raises(TypeError, match="copysign has no derivative"):
+    with pytest.raises(TypeError, match="copysign: argument 1 has no derivative"):
         np.copysign(x, Value(1.0))
+
+
+def test_mean_of_nothing_has_a_gradient_of_nothing() -> None:
+    x = Value(np.zeros((0, 3, 2)))
+    with pytest.warns(RuntimeWarning):
+        out = x.mean(axis=(0, 1))
+    out.backward(np.ones(2))
+    assert x.grad.shape == (0, 3, 2)

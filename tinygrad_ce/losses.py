@@ -48,6 +48,11 @@ def _plain(x: Any, what: str) -> Any:
     return data
 
 
+def _dtype(x: Any) -> Any:
+    """The dtype for what multiplies x: its own, or float where the complex step goes through."""
+    return x.dtype if x.dtype.kind == "f" else np.dtype(float)
+
+
 def _factor(x: Any, what: str, like: Any) -> Any:
     """A weight for each entry of ``like``."""
     x = _plain(x, what)
@@ -56,7 +61,7 @@ def _factor(x: Any, what: str, like: Any) -> Any:
         raise ValueError(f"{what}: got shape {x.shape}, wanted one that broadcasts to {like.shape}")
     if not (x >= 0).all():
         raise ValueError(f"{what}: got {x}, wanted numbers from 0 up")
-    return x.astype(like.dtype)
+    return x.astype(_dtype(like))
 
 
 @dataclass(frozen=True)
@@ -354,6 +359,10 @@ def _in_threads(run: Callable[[int], None], starts: range) -> None:
 
 
 def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:
+    """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` checks and calls it.
+
+    Arguments, options and errors are those of `cross_entropy`; the target is an array.
+    """
     t = _read_target(logits.shape, logits.dtype, target, **options)
     return _loss(logits, t, options.get("axis", -1), options.get("reduction", "mean"), saved)
 
@@ -416,6 +425,7 @@ LogSoftmaxNLL = primitive(
     domain=(REAL, REAL),
     name="LogSoftmaxNLL",
 )(_fused)
+object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() shows
 
 
 def cross_entropy(
@@ -565,7 +575,7 @@ def binary_cross_entropy(
     z, y = _same_shape(logits, target, "logits")
     if not ((y >= 0) & (y <= 1)).all():
         raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
-    y = y.astype(z.dtype)
+    y = y.astype(_dtype(z))
     positive = y if pos_weight is None else y * _factor(pos_weight, "pos_weight", z)
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
@@ -591,7 +601,7 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
     if not (abs(y.astype(float)) == 1).all():
         raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
-        loss = np.logaddexp(0.0, -y.astype(z.dtype) * z)
+        loss = np.logaddexp(0.0, -y.astype(_dtype(z)) * z)
     return _reduced(loss, reduction)
 
 
@@ -610,4 +620,4 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     2.5
     """
     x, target = _same_shape(prediction, target, "prediction")
-    return _reduced(np.square(x - target.astype(x.dtype)), reduction)
+    return _reduced(np.square(x - target.astype(_dtype(x))), reduction)

@@ -20,32 +20,19 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
 
 import numpy as np
 
-from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive, primitive
+from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive
+
+# fmt: off
+# isort: off
 from .rules import (
-    along,
-    block,
-    einsum_back,
-    extremum,
-    getitem,
-    matmul_left,
-    matmul_right,
-    pick,
-    power_base,
-    power_exponent,
-    same,
-    scatter,
-    share,
-    spread,
-    total,
-)  # fmt: skip
-
-
-def _op(key: Any, latex: str, domain: Any, *rules: Any, **how: Any) -> Primitive:
-    return primitive(*rules, latex=latex, domain=domain, **how)(key)
+    along, block, einsum_back, extremum, getitem, matmul_left, matmul_right, mean_share, pick,
+    power_base, power_exponent, same, scatter, share, spread, total,
+)
+# isort: on
+# fmt: on
 
 
 # The table. A row: the NumPy function, how it reads, its domain, and one rule an argument, as code
@@ -114,7 +101,7 @@ SUM = _op(np.sum, r"\sum <x>", ONE,
     (lambda g, out, x, axis=None, *, keepdims=False: spread(g, x, axis, keepdims), "<g>"), fn=total)
 MEAN = _op(np.mean, r"\frac1n \sum <x>", ONE,
     (lambda g, out, x, axis=None, *, keepdims=False:
-        spread(g * (np.size(out) / np.size(x)), x, axis, keepdims), "<g> / n"))
+        spread(g * mean_share(out, x), x, axis, keepdims), "<g> / n"))
 MAX = _op(np.max, r"\max <x>", ONE, (extremum, r"<g> \cdot [<x> = \max <x>]"),
     piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
 MIN = _op(np.min, r"\min <x>", ONE, (extremum, r"<g> \cdot [<x> = \min <x>]"),

@@ -5,6 +5,7 @@ Like every rule, they are plain NumPy and work on arrays and `Value`s alike.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,11 @@ def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     if x.__class__ is np.ndarray:
         return np.add.reduce(x, axis=axis, keepdims=keepdims)
     return (x if hasattr(x, "sum") else np.asarray(x)).sum(axis=axis, keepdims=keepdims)
+
+
+def mean_share(out: Any, x: Any) -> float:
+    """1/n, for the n entries that each mean is over."""
+    return float(math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1))
 
 
 def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:

@@ -77,7 +77,7 @@ def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Valu
         data = [a._data if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
-            lost(f"A Value where {op.name} has no derivative", "Use its data (v.data) there.")
+            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
     try:
         out = op.fn(*data, **kwargs)
     except (ValueError, IndexError, TypeError) as error:
