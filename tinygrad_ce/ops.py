@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
-from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive
+from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive, primitive
 
 # fmt: off
 # isort: off
@@ -33,6 +34,10 @@ from .rules import (
 )
 # isort: on
 # fmt: on
+
+
+def _op(key: Any, latex: str, domain: Any, *rules: Any, **how: Any) -> Primitive:
+    return primitive(*rules, latex=latex, domain=domain, **how)(key)
 
 
 # The table. A row: the NumPy function, how it reads, its domain, and one rule an argument, as code
