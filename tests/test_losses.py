@@ -599,3 +599,12 @@ def test_unnormalized_targets_when_asked(rng: Any) -> None:
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-14)
     for _, gradient in results:
         np.testing.assert_allclose(gradient, want, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_upstream_gradient_of_one_costs_no_pass_and_no_copy(dtype: Any) -> None:
+    z = Value(np.zeros((3, 4), dtype))
+    loss = cross_entropy(z, np.array([0, 1, 2]))
+    made = loss.options["saved"]["grad"]
+    loss.backward()
+    assert z.grad is made

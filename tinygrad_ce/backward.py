@@ -200,8 +200,11 @@ def backward(self: Value, gradient: Any = None) -> None:
         )
     if gradient.__class__ is Value:
         raise TypeError("backward(gradient=): got a Value, wanted its data; grad() has more orders")
-    seed = 1.0 if gradient is None else +as_data(gradient, "backward(gradient=)")  # + copies
-    if gradient is not None and np.shape(seed) != self.shape:
+    if gradient is None:
+        seed = 1.0 if self._data.__class__ is float else np.ones(self.shape, self.dtype)
+    else:
+        seed = +as_data(gradient, "backward(gradient=)")  # + copies
+    if np.shape(seed) != self.shape:
         raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {self.shape}")
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(self)

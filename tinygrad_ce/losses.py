@@ -413,7 +413,7 @@ def _fused_vjp(
         g = np.expand_dims(g, axis)
     if grad.__class__ is not np.ndarray or g.__class__ is Value:
         return g * grad
-    if g.__class__ is not float or g != 1.0:
+    if reduction == "none" or g != 1.0:  # a pass over the gradient saved, most of the time
         grad *= g
     return grad
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from types import ModuleType
 from typing import Any
 
@@ -106,11 +106,17 @@ def compare(benchmark: Any) -> Callable[..., None]:
             for _ in range(calls):
                 call()
 
+        def settle(call: Callable[[], Any]) -> None:
+            sleep(0.02)  # PyTorch's workers spin a while for more work, on whoever's core it is
+            call()  # and caches hold what the call before left
+
         def peers_round() -> None:
             for name, call in there.items():
+                settle(call)
                 start = perf_counter()
                 repeat(call)
                 taken[name].append(perf_counter() - start)
+            settle(ours)
 
         for call in (ours, *there.values()):
             call()  # warm up: imports, thread pools, memory
