@@ -27,6 +27,8 @@ def real(x: Any, where: str) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
     if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
         return x
+    if isinstance(x, np.floating):
+        return float(x) if isinstance(x, float) else np.asarray(x)
     if isinstance(x, BOOLS):
         return bool(x)
     try:

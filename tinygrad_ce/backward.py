@@ -204,8 +204,8 @@ def backward(self: Value, gradient: Any = None) -> None:
         seed = 1.0 if self._data.__class__ is float else np.ones(self.shape, self.dtype)
     else:
         seed = +as_data(gradient, "backward(gradient=)")  # + copies
-    if np.shape(seed) != self.shape:
-        raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {self.shape}")
+        if (got := np.shape(seed)) != self.shape:
+            raise ValueError(f"backward(): got gradient of shape {got}, wanted {self.shape}")
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(self)
         try:
