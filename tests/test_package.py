@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from pathlib import Path
 
 import tinygrad_ce
@@ -27,21 +25,10 @@ def reading_order() -> list[str]:
     return re.findall(r"^  (\w+)\.py", tinygrad_ce.__doc__ or "", re.MULTILINE)
 
 
-def code_lines(path: Path) -> int:
-    """Lines with code on them: no blanks, comments or docstrings."""
-    source = path.read_text(encoding="utf-8")
-    skip = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in skip and token.string.strip():
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            doc = node.body[0]
-            lines -= set(range(doc.lineno, (doc.end_lineno or doc.lineno) + 1))
-    return len(lines)
+def lines(path: Path) -> int:
+    """Lines that are neither blank nor a comment; docstrings count."""
+    stripped = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return sum(1 for line in stripped if line and not line.startswith("#"))
 
 
 def test_the_docstring_gives_every_module_a_place_in_the_reading_order() -> None:
@@ -57,8 +44,8 @@ def test_every_module_imports_only_modules_before_it() -> None:
         assert not later, f"{name}.py imports {later}, which come after it"
 
 
-def test_the_core_is_at_most_500_lines_of_code() -> None:
-    counts = {n: code_lines(PACKAGE / f"{n}.py") for n in ("value", "ops", "backward")}
+def test_the_core_is_at_most_500_lines() -> None:
+    counts = {n: lines(PACKAGE / f"{n}.py") for n in ("value", "ops", "backward")}
     assert sum(counts.values()) <= 500, counts
 
 

@@ -6,6 +6,7 @@ was wanted.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -75,6 +76,24 @@ def bind(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
     if not args or len(args) < arity:
         raise TypeError(f"{op.name} takes {arity or 'some'} arrays by position, got {len(args)}")
     return args[:arity], kwargs
+
+
+def upstream(gradient: Any, data: Any, name: str) -> Any:
+    """Return the gradient that a backward pass starts from, of the data's shape."""
+    shape = getattr(data, "shape", ())
+    if gradient is None:
+        if shape and math.prod(shape) != 1:
+            raise ValueError(
+                f"backward() starts from a scalar, this is {name} of shape {shape}: reduce it "
+                "(.sum(), .mean()), or pass gradient= of that shape"
+            )
+        return 1.0 if data.__class__ is float else np.ones(shape, data.dtype)
+    if hasattr(gradient, "_record"):
+        raise TypeError("backward(gradient=): got a Value, wanted its data; grad() has more orders")
+    seed = +as_data(gradient, "backward(gradient=)")  # + copies
+    if np.shape(seed) != shape:
+        raise ValueError(f"backward(): got gradient of shape {np.shape(seed)}, wanted {shape}")
+    return seed
 
 
 def _sum_2d(d: Any, axis: int) -> Any:

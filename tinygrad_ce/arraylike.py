@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,6 +29,9 @@ class ArrayLike:
 
     __slots__ = ()
     _data: Any
+    grad: Any
+    name: str | None
+    __getitem__: Callable[..., Any]
 
     # fmt: off
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
@@ -69,3 +72,17 @@ class ArrayLike:
         if not spec or not self.shape:
             return format(self._data if self.shape else float(self._data), spec)
         return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"{self!r} is a scalar: it has no length and no entries")
+        return int(self.shape[0])
+
+    def __repr__(self) -> str:
+        parts = [repr(self._data)]
+        parts += [f"grad={self.grad!r}"] if self.grad is not None else []
+        parts += [f"name={self.name!r}"] if self.name else []
+        return f"Value({', '.join(parts)})"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_data, fit
+from .arguments import fit, upstream
 from .ops import IDENTITY
 from .rules import same
 from .value import StaleGraphError, Value
@@ -19,10 +19,7 @@ _SEEN: Any = object()
 
 
 def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, Any]]]:
-    """Every node from ``root`` down, newest first, with ``.grad`` marked; leaves; .grads before.
-
-    A node is newer than its parents, so newest first is a reverse topological order.
-    """
+    """Every node below ``root``, newest first, ``.grad`` marked; its leaves; the .grads before."""
     nodes: list[Value] = []
     stack, leaves, before, seen = [root], [], [(root, root.grad)], _SEEN
     found, root.grad = stack.append, seen
@@ -50,7 +47,7 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
                         before.append((p, p.grad))
                     p.grad = seen
                     found(p)
-    nodes.sort(key=attrgetter("number"), reverse=True)
+    nodes.sort(key=attrgetter("number"), reverse=True)  # a node is newer than its parents
     newest_leaf = max([leaf.number for leaf in leaves], default=-1)
     for node in reversed(nodes):  # a parent newer than its child was assigned after it
         if node.number > newest_leaf:
@@ -144,7 +141,7 @@ def gradients(root: Value, seed: Any, wrt: Sequence[Value]) -> list[Any]:
     """Gradients of ``root`` with respect to nodes, None where it does not depend on one.
 
     No ``.grad`` changes. Where the graph rests on any other leaf, the gradients do too: they are
-    `Value`s then, a graph of their own, which can be differentiated again.
+    `Value`s then, which can be differentiated again.
     """
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(root)
@@ -173,9 +170,8 @@ def backward(self: Value, gradient: Any = None) -> None:
 
     Parameters
     ----------
-    gradient : float or array of this node's shape, optional
-        The upstream gradient to start from; 1 for a scalar. A node with more than one entry needs
-        it.
+    gradient : float or array of this node's shape; a node of more than one entry needs it
+        The upstream gradient to start from; 1 by default.
 
     Raises
     ------
@@ -192,20 +188,7 @@ def backward(self: Value, gradient: Any = None) -> None:
     >>> a.grad, b.grad
     (4.0, 2.0)
     """
-    if gradient is None and self.shape and self.size != 1:
-        raise ValueError(
-            "backward() starts from a scalar, this is "
-            f"{self.name or (self.op.name if self.op else 'a leaf')} of "
-            f"shape {self.shape}: reduce it (.sum(), .mean()), or pass gradient= of that shape"
-        )
-    if gradient.__class__ is Value:
-        raise TypeError("backward(gradient=): got a Value, wanted its data; grad() has more orders")
-    if gradient is None:
-        seed = 1.0 if self._data.__class__ is float else np.ones(self.shape, self.dtype)
-    else:
-        seed = +as_data(gradient, "backward(gradient=)")  # + copies
-        if (got := np.shape(seed)) != self.shape:
-            raise ValueError(f"backward(): got gradient of shape {got}, wanted {self.shape}")
+    seed = upstream(gradient, self._data, self.name or (self.op.name if self.op else "a leaf"))
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(self)
         try:

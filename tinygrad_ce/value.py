@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any, ClassVar, NoReturn, final
 
@@ -54,15 +54,7 @@ def _apply(op: Primitive, x: Any, y: Any = _ABSENT) -> Value:
 
 
 def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
-    """Compute an operation and record it as a node.
-
-    Raises
-    ------
-    TypeError
-        For data that are not real numbers, and for options the operation's rules do not take.
-    ValueError, IndexError
-        From the operation itself, with its name and the shapes of its arguments.
-    """
+    """Compute an operation and record it as a node; an error gets its name and the shapes."""
     if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
         args, kwargs = bind(op, args, kwargs)
     data = [a._data if a.__class__ is Value else a for a in args]
@@ -202,14 +194,6 @@ class Value(ArrayLike):
             raise TypeError("a Value cannot be an index; use its data, as in v[i.data]")
         return record(GETITEM, (self,), {"index": index})
 
-    def __iter__(self) -> Iterator[Value]:
-        return (self[i] for i in range(len(self)))
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(f"{self!r} is a scalar: it has no length and no entries")
-        return int(self.shape[0])
-
     # fmt: off
     def __radd__(self, other: Any) -> Value: return _apply(ADD, other, self)
     def __rmul__(self, other: Any) -> Value: return _apply(MULTIPLY, other, self)
@@ -232,12 +216,6 @@ class Value(ArrayLike):
     __hash__ = object.__hash__
 
     # fmt: on
-
-    def __repr__(self) -> str:
-        parts = [repr(self._data)]
-        parts += [f"grad={self.grad!r}"] if self.grad is not None else []
-        parts += [f"name={self.name!r}"] if self.name else []
-        return f"Value({', '.join(parts)})"
 
     # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
     _record = staticmethod(record)
