@@ -489,3 +489,17 @@ def test_a_million_is_not_too_deep_to_delete() -> None:
         out = -out
     assert math.isfinite(out.data)
     del out  # a recursive release would overflow the stack
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (2048, 1), (1, 1), ()])
+def test_broadcasting_over_a_tall_matrix_is_undone(shape: Any, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = (rng.normal(size=(2048, 3)).astype(dtype) for _ in range(2))
+    small = Value(rng.normal(size=shape).astype(dtype))
+    (weight * (x + small)).sum().backward()
+    axes = tuple(i for i, n in enumerate(((1,) * (2 - len(shape)) + shape)) if n == 1)
+    exact = weight.astype(float).sum(axis=axes).reshape(shape)
+    assert small.grad.shape == shape
+    assert small.grad.dtype == dtype
+    np.testing.assert_allclose(small.grad, exact, atol=2e3 * np.finfo(dtype).eps)

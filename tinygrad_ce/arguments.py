@@ -14,7 +14,7 @@ import numpy as np
 from .primitive import Primitive
 from .rules import total
 
-BOOLS, NUMBERS = (bool, np.bool_), (int, np.integer)
+BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
 DATA = (float, np.ndarray)  # what most data are
 SCALARS = {float, bool}  # what an operation's scalar function takes
 
@@ -33,8 +33,6 @@ def real(x: Any, where: str) -> Any:
     if isinstance(x, BOOLS):
         return bool(x)
     try:
-        if x.__class__ is int or isinstance(x, float):
-            return float(x)
         if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
             return float(x)
         kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
@@ -96,10 +94,14 @@ def upstream(gradient: Any, data: Any, name: str) -> Any:
     return seed
 
 
-def _sum_2d(d: Any, axis: int) -> Any:
-    """Σ over one axis of a plain matrix, as a product with ones: in a quarter of the time."""
-    ones = np.ones(d.shape[axis], d.dtype)
-    return ones @ d if axis == 0 else (d @ ones)[:, None]
+def _add_up(d: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
+    """Σ over axes; over one of a tall matrix as a product with ones, three times as fast."""
+    matrix = d.__class__ is np.ndarray and d.ndim == 2 and len(axes) == 1
+    if matrix and d.size >= 2**12 and d.shape[1] < 2**7:
+        ones = np.ones(d.shape[axes[0]], d.dtype)
+        found = ones @ d if axes == (0,) else d @ ones
+        return np.expand_dims(found, axes) if keepdims else found
+    return total(d, axis=axes, keepdims=keepdims)
 
 
 def fit(d: Any, data: Any, op: Primitive) -> Any:
@@ -114,16 +116,10 @@ def fit(d: Any, data: Any, op: Primitive) -> Any:
     d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
     shape, got = getattr(data, "shape", ()), d.shape
     if got != shape:
-        lead = len(got) - len(shape)
-        if d.__class__ is np.ndarray and len(got) == 2 and d.size >= 2**12 and got[1] < 2**7:
-            if shape == got[1:]:
-                d, lead = _sum_2d(d, 0), 0
-            elif shape == (got[0], 1):
-                d = _sum_2d(d, 1)
-        if lead > 0:
-            d = total(d, axis=tuple(range(lead)))
+        if (lead := len(got) - len(shape)) > 0:
+            d = _add_up(d, tuple(range(lead)))
         if 1 in shape and lead >= 0 and got[lead:] != shape:
-            d = total(d, axis=tuple([i for i, n in enumerate(shape) if n == 1]), keepdims=True)
+            d = _add_up(d, tuple([i for i, n in enumerate(shape) if n == 1]), keepdims=True)
         try:
             d = d if d.shape == shape else np.broadcast_to(d, shape)
         except ValueError:

@@ -68,9 +68,8 @@ def _ridders(
             before = []
             continue
         row, best, error = [(up - down) / (right - left)], math.nan, math.inf
-        noise = (
-            2 * eps * (size + abs(up) + abs(down) + abs(x * row[0])) / h
-        )  # x is rounded in f too
+        terms = size + abs(up) + abs(down) + abs(x * row[0])  # x is rounded in f too
+        noise = 2 * eps * terms / h
         for j, old in enumerate(before):  # each column removes one more even power of h
             row.append(row[j] + (row[j] - old) / (16.0 ** (j + 1) - 1))
             doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
