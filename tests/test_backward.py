@@ -498,7 +498,7 @@ def test_broadcasting_over_a_tall_matrix_is_undone(shape: Any, dtype: Any) -> No
     x, weight = (rng.normal(size=(2048, 3)).astype(dtype) for _ in range(2))
     small = Value(rng.normal(size=shape).astype(dtype))
     (weight * (x + small)).sum().backward()
-    axes = tuple(i for i, n in enumerate(((1,) * (2 - len(shape)) + shape)) if n == 1)
+    axes = tuple(i for i, n in enumerate((1,) * (2 - len(shape)) + shape) if n == 1)
     exact = weight.astype(float).sum(axis=axes).reshape(shape)
     assert small.grad.shape == shape
     assert small.grad.dtype == dtype
