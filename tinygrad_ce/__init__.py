@@ -17,6 +17,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   names.py       a readable name for every node of a graph
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
+  reading.py     how operations and their rules read, with names or numbers filled in
+  steps.py       a graph as numbered steps, forward and backward
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
@@ -26,6 +28,7 @@ from .gradcheck import GradcheckError, GradcheckReport, gradcheck, numeric_gradi
 from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic_loss, mse, nll
 from .primitive import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
+from .steps import Step, Steps, step_through
 from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from .value import StaleGraphError, Value, detach
 
@@ -35,6 +38,8 @@ __all__ = [
     "LogSoftmaxNLL",
     "Primitive",
     "StaleGraphError",
+    "Step",
+    "Steps",
     "Value",
     "binary_cross_entropy",
     "cross_entropy",
@@ -54,6 +59,7 @@ __all__ = [
     "relu",
     "sigmoid",
     "softmax",
+    "step_through",
     "topological",
     "value_and_grad",
     "vjp",
