@@ -2,7 +2,7 @@ r"""How an operation and its rules read: the LaTeX of the table in ``ops.py``, f
 
 A text of the table has placeholders: ``<x> <y> <z>`` for the first three arguments, ``<out>`` for
 the result and ``<g>`` for the upstream gradient. They are filled with names or with numbers, as
-LaTeX or, after `plain`, as text for a terminal.
+LaTeX or, made `plain`, as text for a terminal.
 """
 
 from __future__ import annotations
@@ -16,61 +16,80 @@ import numpy as np
 
 from .primitive import Primitive
 
-FEW = 4  # entries of a vector that are shown in a line of text
-SIGNS = {
-    "cdot": "·", "le": "≤", "ge": "≥", "neg": "not ", "to": "→", "dots": "…", "sum": "Σ",
-    "top": "ᵀ", "partial": "∂", "times": "×", ",": " ",
+FEW = 4  # entries of a vector that a line of text still holds
+WORDS = {
+    "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
+    "partial": "∂", ",": "",
 }  # fmt: skip
-ESCAPED = {c: "\\" + c for c in "#$%&_{}"} | {
+# What \text{} cannot hold: not even escaped, for a converter to MathML that takes it literally.
+OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
 }  # fmt: skip
 
 
 def rule(op: Primitive, argument: int | None = None) -> str:
     """Return the table's LaTeX of an operation, or of the rule of one of its arguments."""
-    return op.latex[0 if argument is None else min(argument + 1, len(op.latex) - 1)]
+    if argument is not None:
+        return op.latex[min(argument + 1, len(op.latex) - 1)]  # one rule may serve them all
+    title = op.name if op.name.isalpha() else symbol(op.name)
+    return op.latex[0].replace(rf"\operatorname{{{op.name}}}", rf"\operatorname{{{title}}}")
 
 
 @cache
 def plain(latex: str) -> str:
-    r"""LaTeX of the table as text: ``\frac{<x>}{<y>}`` is ``<x> / <y>``.
+    r"""Turn LaTeX of the table into text.
 
     Examples
     --------
-    >>> plain(r"<g> \cdot e^{<x>}")
-    '<g> · e^<x>'
+    >>> plain(r"-<g> \cdot e^{<x>}"), plain(r"\frac{<x>}{<y>}")
+    ('−<g> · e^<x>', '<x> / <y>')
     """
-    latex = re.sub(r"\\frac\{(.*?)\}\{(.*?)\}", r"\1 / \2", latex).replace(r"\frac1n", "1/n")
-    latex = re.sub(r"\\(?:operatorname|text)\{([^{}]*)\}", r"\1", latex)
-    latex = re.sub(r"\\sqrt\{(.*?)\}", r"√\1", latex)
-    latex = re.sub(r"\^(?:\\top|\{\\top\})", "ᵀ", latex).replace("^2", "²")
-    latex = re.sub(r"\^\{(<\w+>)\}", r"^\1", latex)
-    latex = re.sub(r"\^\{([^{}]*)\}", r"^(\1)", latex)
-    latex = re.sub(r"\\([a-z]+|,)", lambda m: SIGNS.get(m[1], m[1]), latex)
-    return re.sub("  +", " ", latex.replace("-", "−").replace("{", "").replace("}", ""))
+    for pattern, text in {
+        r"\\frac\{(.*?)\}\{(.*?)\}": r"\1 / \2",
+        r"\\frac1n": "1/n",
+        r"\\sqrt\{(.*?)\}": r"√\1",
+        r"\\(?:operatorname|text)\{([^{}]*)\}": r"\1",
+        r"\^\\top": "ᵀ",
+        r"\^2": "²",
+        r"\^\{(<\w+>)\}": r"^\1",
+        r"\^\{([^{}]*)\}": r"^(\1)",
+        "-": "−",
+        r"[{}]": "",
+    }.items():
+        latex = re.sub(pattern, text, latex)
+    latex = re.sub(r"\\([A-Za-z]+|\W)", lambda m: WORDS.get(m[1], m[1]), latex)
+    return " ".join(latex.split())
 
 
 def fill(text: str, given: Mapping[str, str]) -> str:
-    """Put names or numbers where a text of the table has its placeholders.
+    r"""Put names or numbers where a text of the table has its placeholders.
 
-    A negative number gets brackets unless it has some; a second argument that is not there goes.
+    A negative number gets brackets unless it has some; an argument that is not there goes.
 
     Examples
     --------
-    >>> fill(r"<x> \\cdot <y>", {"x": "2", "y": "-3"})
-    '2 \\cdot (-3)'
+    >>> print(fill(r"<x> \cdot <y>", {"x": "2", "y": "-3"}))
+    2 \cdot (-3)
     """
 
     def put(found: re.Match[str]) -> str:
-        before, key = found[1], found[2]
-        if key not in given:
-            return ""
-        value, after = given[key], text[found.end() : found.end() + 1]
-        alone = before[:1] in "{(|[" and before and after in ("}", ")", "|", "]", ",")
-        needs = value[:1] in "-−" or r"\times 10" in value or "e+" in value or "e-" in value
-        return before + (f"({value})" if needs and not alone else value)
+        before, value = found[1], given.get(found[2])
+        if value is None:
+            return before.replace(", ", "")
+        enclosed = before and text[found.end() : found.end() + 1] in ("}", ")", "|", "]", ",")
+        return before + (value if enclosed else bracketed(value))
 
-    return re.sub(r"([{(|\[]|, |)<(x|y|z|out|g)>", put, text)
+    return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
+
+
+def bracketed(text: str) -> str:
+    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
+    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
+
+
+def inline(name: str) -> str:
+    r"""Return a name on one line, what cannot be printed as its escape: a newline is ``\n``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def symbol(name: str) -> str:
@@ -78,33 +97,35 @@ def symbol(name: str) -> str:
 
     Examples
     --------
-    >>> print(symbol("z1"), symbol("p_12"), symbol("L"), symbol("a_b"))
-    z_{1} p_{12} L \text{a\_b}
+    >>> print(symbol("z1"), symbol("exp_12"), symbol("L"), symbol("a_b"))
+    z_{1} \text{exp}_{12} L {\text{a}\_\text{b}}
     """
-    if part := re.fullmatch(r"([^\W\d_]+)_?(\d+)", name):
+    if part := re.fullmatch(r"([^\W\d_]+)_?([0-9]+)", name):
         return f"{symbol(part[1])}_{{{part[2]}}}"
-    if re.fullmatch(r"[A-Za-zα-ωΑ-Ω]", name):
+    if re.fullmatch(r"[A-Za-z]", name):
         return name
-    text = "".join(ESCAPED.get(c, c) for c in " ".join(name.split()))
-    return rf"\text{{{text}}}"
-
-
-def number(x: float) -> str:
-    """Return a number to four significant digits, as text."""
-    return f"{x:.4g}".replace("-", "−")
+    parts = re.split(r"([#$%&_{}\\^~<>])", inline(name))
+    text = [OUTSIDE.get(part) or rf"\text{{{part}}}" for part in parts if part]
+    return text[0] if len(text) == 1 else f"{{{''.join(text)}}}"
 
 
 def told(x: Any) -> str:
-    """Return data as text: a number, a short vector in full, anything larger as its shape."""
-    if not np.shape(x):
-        return number(float(x))
-    if np.ndim(x) == 1 and np.size(x) <= FEW:
-        return f"[{', '.join(number(float(v)) for v in x)}]"
+    """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
+    if np.ndim(x) == 0:
+        return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
+    if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):
+        return f"[{', '.join(told(v) for v in np.ravel(x))}]"
     return f"({'×'.join(map(str, np.shape(x)))})"
 
 
 def typeset(x: Any) -> str:
-    """Return data as LaTeX, as `told` does as text."""
-    text = told(x).replace("−", "-").replace("×", r" \times ")
-    text = re.sub(r"e([+-])0*(\d+)", lambda m: rf" \times 10^{{{m[1].strip('+')}{m[2]}}}", text)
-    return text.replace("inf", r"\infty").replace("nan", r"\text{nan}").replace(", ", r",\, ")
+    """Return the same as LaTeX."""
+    text = told(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
+    text = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", text)
+    return text.replace("inf", r"\infty").replace("nan", r"\text{nan}")
+
+
+def gives(x: Any, tex: bool = False) -> str:
+    """Return how a formula ends: = and a number, or → and the shape of an array."""
+    text = typeset(x) if tex else told(x)
+    return f"= {text}" if text[0] != "(" else f"{chr(92) + 'to' if tex else '→'} {text}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
+from unicodedata import combining, east_asian_width
 
 import numpy as np
 
@@ -18,14 +18,14 @@ from .backward import topological
 from .names import names
 from .ops import IDENTITY
 from .primitive import TABLE
-from .reading import fill, plain, rule, symbol, told, typeset
+from .reading import bracketed, fill, gives, inline, plain, rule, symbol, told, typeset
 from .value import Value, detach
 
 if TYPE_CHECKING:
     from tinygrad_ce.draw import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
-ENTRYWISE = (np.where, np.clip)  # no ufuncs, but as elementwise
+BOTH = (False, True)  # as text, as LaTeX
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,10 +96,9 @@ def _vjp(node: Value, k: int, g: Any) -> Any:
         return vjp(*(np.float64(a) if isinstance(a, float) else a for a in given), **options)
 
 
-def _entrywise(node: Value) -> bool:
-    """Whether upstream × local is the contribution, entry by entry."""
-    ufuncs = (op for f, op in TABLE.items() if isinstance(f, np.ufunc) and f.signature is None)
-    return node.size == 1 or node.op in ufuncs or node.op in [TABLE.get(f) for f in ENTRYWISE]
+def _then(result: Data) -> str:
+    """What stands between a formula with names and the same with numbers, or with shapes."""
+    return " = " if gives(result)[0] == "=" else ": "
 
 
 class _Walk:
@@ -108,70 +107,81 @@ class _Walk:
     def __init__(self, loss: Value, gradient: Any) -> None:
         self.order = topological(loss)
         self.place = {node: i for i, node in enumerate(self.order)}
-        self.called = names(self.order)
-        plain_l = loss.name or "L" not in self.called.values()
-        self.loss = loss.name or ("L" if plain_l else self.called[loss])
+        self.called = {node: inline(name) for node, name in names(self.order).items()}
+        taken = loss.name or "L" in self.called.values()
+        self.loss = self.called[loss] if taken else "L"
+        self.entrywise = {
+            op
+            for function, op in TABLE.items()
+            if function in (np.where, np.clip)
+            or (isinstance(function, np.ufunc) and function.signature is None)
+        }
         self.gradients: dict[Value, Data] = {}
         self.last: dict[Value, Step] = {}
         self.steps: list[Step] = []
+        seed = upstream(gradient, loss.data, self.called[loss])
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
                 self.forward(node)
-            seed = upstream(gradient, loss.data, loss.name or self.called[loss])
             self.seed(loss, _kept(fit(seed, loss.data, IDENTITY)))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
 
-    def add(self, phase: str, node: Value, words: str, latex: str, **what: Any) -> Step:
-        """Record a step."""
-        op = node.op.name if node.op else ""
-        number, called = len(self.steps) + 1, self.called[node]
-        step = Step(number, phase, called, self.place[node], op, words=words, latex=latex, **what)
+    def add(self, phase: str, node: Value, read: list[str], **what: Any) -> Step:
+        """Record a step; ``read`` is its rule as text and as LaTeX."""
+        step = Step(
+            number=len(self.steps) + 1,
+            phase=phase,
+            node=self.called[node],
+            index=self.place[node],
+            op=node.op.name if node.op else "",
+            words=read[0],
+            latex=read[1],
+            **what,
+        )
         self.steps.append(step)
         return step
-
-    def roles(self, node: Value, tex: bool, numbers: bool = False) -> dict[str, str]:
-        """What fills the placeholders of a node's rules."""
-        show, name = (typeset, symbol) if tex else (told, str)
-
-        def one(x: Any) -> str:
-            named = isinstance(x, Value) and not numbers
-            return name(self.called[x]) if named else show(detach(x))
-
-        return dict(zip("xyz", map(one, node.parents)), out=one(node), g=self.slope(node, tex))
-
-    def slope(self, node: Value, tex: bool) -> str:
-        """∂L/∂node."""
-        if tex:
-            top = rf"\partial {symbol(self.loss)}"
-            return rf"\frac{{{top}}}{{\partial {symbol(self.called[node])}}}"
-        return f"∂{self.loss}/∂{self.called[node]}"
 
     def forward(self, node: Value) -> None:
         """A node's value, from its arguments."""
         after = _kept(node.data)
-        read = []
-        for tex in (False, True):
-            show = typeset if tex else told
-            name = symbol(self.called[node]) if tex else self.called[node]
-            parts = [name]
-            if node.op:
-                text = rule(node.op) if tex else plain(rule(node.op))
-                parts.append(fill(text, self.roles(node, tex)))
-                if all(not np.shape(detach(p)) for p in (node, *node.parents)):
-                    parts.append(fill(text, self.roles(node, tex, numbers=True)))
-            read.append(" = ".join([*parts, show(after)]))
-        self.add("forward", node, *read, after=after)
+        self.add("forward", node, [self.formula(node, after, tex) for tex in BOTH], after=after)
+
+    def formula(self, node: Value, after: Data, tex: bool) -> str:
+        """The operation with names, then with numbers, then what it gives."""
+        called = self.called[node]
+        name = symbol(called) if tex else called
+        if node.op is None:
+            return f"{name}{_then(after)}{(told, typeset)[tex](after)}"
+        text = rule(node.op) if tex else plain(rule(node.op))
+        named, numbers = (fill(text, self.roles(node, tex, n)) for n in (False, True))
+        return f"{name} = {named}{_then(after)}{numbers} {gives(after, tex)}"
+
+    def roles(self, node: Value, tex: bool, numbers: bool) -> dict[str, str]:
+        """What fills the placeholders of a node's rules: names, or numbers."""
+        show, name = (typeset, symbol) if tex else (told, str)
+
+        def one(x: Any) -> str:
+            return name(self.called[x]) if isinstance(x, Value) and not numbers else show(detach(x))
+
+        g = self.gradients.get(node)
+        slope = self.slope(node, tex) if g is None or not numbers else show(g)
+        return {**dict(zip("xyz", map(one, node.parents))), "out": one(node), "g": slope}
+
+    def slope(self, node: Value, tex: bool) -> str:
+        """∂L/∂node."""
+        top, bottom = self.loss, self.called[node]
+        if tex:
+            return rf"\frac{{\partial {symbol(top)}}}{{\partial {symbol(bottom)}}}"
+        return f"∂{top}/∂{bottom}"
 
     def seed(self, loss: Value, g: Data) -> None:
         """The first step back: the loss changes as fast as itself."""
-        words, latex = (f"{self.slope(loss, tex)} = {(told, typeset)[tex](g)}" for tex in (0, 1))
         target = {"target": self.called[loss], "target_index": self.place[loss]}
-        step = self.add(
-            "backward", loss, words, latex, **target, upstream=g, contribution=g, after=g
-        )
+        read = [f"{self.slope(loss, tex)}{_then(g)}{(told, typeset)[tex](g)}" for tex in BOTH]
+        step = self.add("backward", loss, read, **target, upstream=g, contribution=g, after=g)
         self.gradients[loss], self.last[loss] = g, step
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
@@ -179,16 +189,16 @@ class _Walk:
         assert node.op is not None
         g = self.gradients[node]
         got = _kept(fit(_vjp(node, k, g), parent.data, node.op))
-        one = 1.0 if isinstance(node.data, float) else np.ones_like(node.data)
-        local = _kept(_vjp(node, k, one)) if _entrywise(node) else None
+        local = None
+        if node.size == 1 or node.op in self.entrywise:
+            one = 1.0 if isinstance(node.data, float) else np.ones_like(node.data)
+            local = _kept(_vjp(node, k, one))
         before = self.gradients.get(parent)
         after = got if before is None else _kept(before + got)
-        words, latex = (self.reads(node, k, parent, local, got, tex) for tex in (False, True))
         self.last[parent] = self.add(
             "backward",
             node,
-            words,
-            latex,
+            [self.chain(node, k, parent, local, got, tex) for tex in BOTH],
             target=self.called[parent],
             target_index=self.place[parent],
             argument=k,
@@ -201,31 +211,39 @@ class _Walk:
         )
         self.gradients[parent] = after
 
-    def reads(self, node: Value, k: int, parent: Value, local: Data, got: Data, tex: bool) -> str:
+    def result(self, loss: Value) -> Steps:
+        shapes = tuple(node.shape for node in self.order)
+        return Steps(tuple(self.steps), tuple(self.called.values()), shapes, loss)
+
+    def chain(self, node: Value, k: int, parent: Value, local: Data, got: Data, tex: bool) -> str:
         """The rule with names, then upstream × local, then what they give."""
         assert node.op is not None
-        show, text = (typeset if tex else told), rule(node.op, k)
-        more = parent in self.gradients
-        adds = (r" \mathrel{+}= " if tex else " += ") if more else " = "
-        head = self.slope(parent, tex) + adds
-        head += fill(text if tex else plain(text), self.roles(node, tex))
+        g, text = self.gradients[node], rule(node.op, k)
+        text = text if tex else plain(text)
+        adds = "=" if parent not in self.gradients else r"\mathrel{+}=" if tex else "+="
+        named = fill(text, self.roles(node, tex, numbers=False))
         if local is None:
-            return f"{head} = {show(got)}"
-        cross = r" \times " if tex else " × "
-        pair = fill(f"<x>{cross}<y>", {"x": show(self.gradients[node]), "y": show(local)})
-        return f"{head} = {pair} = {show(got)}"
+            numbers = fill(text, self.roles(node, tex, numbers=True))
+        else:
+            show = typeset if tex else told
+            full = np.shape(g) == np.shape(local) != ()
+            times = (r"\odot" if tex else "⊙") if full else r"\times" if tex else "×"
+            numbers = f"{show(g)} {times} {bracketed(show(local))}"
+            if np.size(got) < max(np.size(g), np.size(local)):  # broadcasting is undone
+                numbers = rf"\sum {numbers}" if tex else f"Σ {numbers}"
+        head = f"{self.slope(parent, tex)} {adds} {named}"
+        return f"{head}{_then(got)}{numbers} {gives(got, tex)}"
 
 
 @dataclass(frozen=True, eq=False)
 class Steps(Sequence[Step]):
-    """The steps of a walk: printed, a table; saved or shown in a notebook, one page.
+    """The steps of a walk: print them as a table, save or show them as one page.
 
     Attributes
     ----------
     nodes, shapes : name and shape of every node, in `topological` order
-    drawing : the picture of the graph
-    fused, difference : the walk over the fused form of the same loss, if it was given, and the
-        largest difference between the two gradients of a leaf
+    fused, difference : the walk over the fused form of the same loss, if one was given, and the
+        largest difference between the two gradients of the leaves they share
     """
 
     records: tuple[Step, ...]
@@ -246,24 +264,25 @@ class Steps(Sequence[Step]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[Step]:  # Sequence's own is slower
         return iter(self.records)
 
     def __str__(self) -> str:
-        rows = [("", "", "node", "rule", "gives")]
-        rows += [
-            (str(s.number), s.phase, s.node, s.words, told(s.after) if s.phase else "")
-            for s in self
-        ]
-        widths = [max(map(len, column)) for column in zip(*rows)]
+        rows = [("step", "phase", "node", "to", "rule", "before", "after")]
+        for s in self:
+            before = "" if s.before is None else told(s.before)
+            row = (str(s.number), s.phase, s.node, s.target or "", s.words, before, told(s.after))
+            rows.append(row)
+        widths = [max(map(_width, column)) for column in zip(*rows)]
         return "\n".join(
-            "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths)).rstrip() for row in rows
+            "  ".join(cell + " " * (w - _width(cell)) for cell, w in zip(row, widths)).rstrip()
+            for row in rows
         )
 
     def latex(self) -> str:
-        """Return every step's rule, as lines of one ``aligned`` display."""
-        lines = [step.latex.replace("=", "&=", 1) for step in self]
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+        """Return the rules as LaTeX, one line a step."""
+        lines = " \\\\\n".join(f"& {step.latex}" for step in self)
+        return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
 
     @cached_property
     def drawing(self) -> Drawing:
@@ -273,10 +292,10 @@ class Steps(Sequence[Step]):
         return draw(self.loss)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page, one self-contained HTML file; an existing file is replaced at once."""
+        """Write the page, one HTML file that loads nothing; an existing one is replaced at once."""
         from tinygrad_ce.page import page
 
-        replace_file(Path(path), page(self).encode())
+        replace_file(path, page(self).encode())
 
     def _repr_html_(self) -> str:
         from tinygrad_ce.page import page
@@ -285,30 +304,77 @@ class Steps(Sequence[Step]):
         return f'<iframe title="Steps" style="{style}" srcdoc="{escape(page(self))}"></iframe>'
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside the old one and put it in its place: a reader sees one or the other."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes: Korean letters two, accents none."""
+    wide = sum(east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(map(bool, map(combining, text)))
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file and put it in the place of an old one: who reads sees either, never a part."""
+    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
     try:
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except BaseException:
-        os.unlink(file.name)
-        raise
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
     """Walk through a graph: each node's value, then each gradient, edge by edge.
 
+    The walk computes everything itself: no ``.grad`` is read or changed.
+
+    Parameters
+    ----------
+    loss : the node to start from
+    gradient : float or array of its shape; a node of more than one entry needs it
+        The upstream gradient to start from; 1 by default.
+    fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves
+        Its walk is shown beside this one.
+
+    Returns
+    -------
+    `Steps`, a sequence of `Step`: ``print`` it, index and slice it, ``save("steps.html")`` it. In
+    a notebook it is that page.
+
+    Raises
+    ------
+    TypeError
+        If ``loss`` or ``fused`` is no `Value`.
+    ValueError
+        If a node with more than one entry gets no ``gradient``, or one of another shape; if
+        ``fused`` has no leaf of ``loss``.
+    StaleGraphError
+        If the data of a leaf was assigned after it was used.
+
     Examples
     --------
     >>> x = Value(3.0, name="x")
-    >>> steps = step_through(x * x)
-    >>> print(steps[-1].words)
-    ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
+    >>> print(step_through(x * x))
+    step  phase     node      to        rule                                   before  after
+    1     forward   x                   x = 3                                          3
+    2     forward   multiply            multiply = x · x = 3 · 3 = 9                   9
+    3     backward  multiply  multiply  ∂L/∂multiply = 1                               1
+    4     backward  multiply  x         ∂L/∂x = ∂L/∂multiply · x = 1 × 3 = 3           3
+    5     backward  multiply  x         ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3  3       6
     """
-    if not isinstance(loss, Value):
-        raise TypeError(f"step_through wants the Value to start from, got {type(loss).__name__}")
+    for what, value in (("loss", loss), ("fused", fused)):
+        if not isinstance(value, Value) and (what == "loss" or value is not None):
+            raise TypeError(
+                f"step_through: got {type(value).__name__} for {what}, wanted a Value, the result "
+                "of computing with Values"
+            )
     walk = _Walk(loss, gradient)
-    shapes = tuple(node.shape for node in walk.order)
-    return Steps(tuple(walk.steps), tuple(walk.called.values()), shapes, loss)
+    if fused is None:
+        return walk.result(loss)
+    other = _Walk(fused, gradient)
+    shared = [v for v in walk.order if v.op is None and v in other.gradients]
+    if not shared:
+        raise ValueError(
+            "step_through: fused shares no leaf with the loss, so there is no gradient to "
+            "compare; compute both from the same Values"
+        )
+    with np.errstate(all="ignore"):
+        off = [np.max(abs(walk.gradients[v] - other.gradients[v]), initial=0.0) for v in shared]
+    return replace(walk.result(loss), fused=other.result(fused), difference=float(np.max(off)))
