@@ -189,10 +189,11 @@ class _Walk:
         assert node.op is not None
         g = self.gradients[node]
         got = _kept(fit(_vjp(node, k, g), parent.data, node.op))
-        local = None
-        if node.size == 1 or node.op in self.entrywise:
+        entrywise, local = node.op in self.entrywise, None
+        if entrywise or node.size == 1:  # a number's gradient is upstream × local, whatever it is
             one = 1.0 if isinstance(node.data, float) else np.ones_like(node.data)
-            local = _kept(_vjp(node, k, one))
+            slope = _vjp(node, k, one)
+            local = _kept(slope if entrywise else fit(slope, parent.data, node.op))
         before = self.gradients.get(parent)
         after = got if before is None else _kept(before + got)
         self.last[parent] = self.add(
