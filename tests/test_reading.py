@@ -67,7 +67,7 @@ def test_an_operation_with_an_odd_name_is_still_latex() -> None:
 @pytest.mark.parametrize(
     ("text", "filled"),
     [
-        ("<x> + <y>", "(-2) + (-3)"),
+        ("<x> + <y>", "-2 + (-3)"),
         ("e^{<x>}", "e^{-2}"),
         (r"\max(<x>, <y>)", r"\max(-2, -3)"),
         ("|<x>|", "|-2|"),

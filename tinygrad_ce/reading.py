@@ -64,7 +64,7 @@ def plain(latex: str) -> str:
 def fill(text: str, given: Mapping[str, str]) -> str:
     r"""Put names or numbers where a text of the table has its placeholders.
 
-    A negative number gets brackets unless it has some; an argument that is not there goes.
+    A negative number gets brackets unless it has some or comes first; what is not given goes.
 
     Examples
     --------
@@ -76,7 +76,10 @@ def fill(text: str, given: Mapping[str, str]) -> str:
         before, value = found[1], given.get(found[2])
         if value is None:
             return before.replace(", ", "")
-        enclosed = before and text[found.end() : found.end() + 1] in ("}", ")", "|", "]", ",")
+        after = text[found.end() : found.end() + 1]
+        enclosed = (
+            after in ("}", ")", "|", "]", ",") if before else not found.start() and after != "^"
+        )
         return before + (value if enclosed else bracketed(value))
 
     return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
