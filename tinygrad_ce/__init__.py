@@ -23,14 +23,15 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
 
+from .arguments import StaleGraphError
 from .backward import topological
 from .gradcheck import GradcheckError, GradcheckReport, gradcheck, numeric_gradient
 from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic_loss, mse, nll
 from .primitive import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
 from .steps import Step, Steps, step_through
-from .transforms import grad, hessian, hvp, jacobian, value_and_grad, vjp
-from .value import StaleGraphError, Value, detach
+from .transforms import grad, grad_of, hessian, hvp, jacobian, value_and_grad, vjp
+from .value import Value, detach
 
 __all__ = [
     "GradcheckError",
@@ -45,6 +46,7 @@ __all__ = [
     "cross_entropy",
     "detach",
     "grad",
+    "grad_of",
     "gradcheck",
     "hessian",
     "hvp",

@@ -19,6 +19,18 @@ DATA = (float, np.ndarray)  # what most data are
 SCALARS = {float, bool}  # what an operation's scalar function takes
 
 
+class StaleGraphError(RuntimeError):
+    """The data of a `Value` was changed after the graph above it was computed from it."""
+
+
+def stale(leaf: Any, user: Any) -> NoReturn:
+    """Refuse a backward pass through a leaf that was assigned new data since it was used."""
+    raise StaleGraphError(
+        f"{leaf.name or 'a leaf'} of shape {leaf.shape} was assigned new data after "
+        f"{user.name or user.op.name} had used it: compute the loss again"
+    )
+
+
 def lost(what: str, instead: str) -> NoReturn:
     """Refuse what would drop a gradient in silence, and say what keeps it."""
     raise TypeError(f"{what} would lose the gradient. {instead}")
@@ -130,3 +142,17 @@ def fit(d: Any, data: Any, op: Primitive) -> Any:
         return float(d)
     fits = shape and d.dtype == data.dtype  # not where d is a 0-d array's scalar
     return d if fits else np.asarray(d).astype(data.dtype)
+
+
+def empty(grad: Any) -> bool:
+    """Whether a gradient holds nothing to add to: None, or set to zero by hand."""
+    return grad is None or not (grad.any() if hasattr(grad, "any") else grad)
+
+
+def own(leaves: list[Any], nodes: list[Any]) -> None:
+    """Let no two nodes hold one array: ``p.grad *= 0.5`` must change p's gradient alone."""
+    leaves = [leaf for leaf in leaves if leaf.grad.__class__ is np.ndarray]
+    held = [n.grad for n in nodes if n.grad.__class__ is np.ndarray] if leaves else []
+    for leaf in leaves:
+        if leaf.grad.base is not None or sum([leaf.grad is other for other in held]) > 1:
+            leaf.grad = leaf.grad.copy()

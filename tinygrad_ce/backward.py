@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import fit, upstream
-from .ops import IDENTITY
-from .rules import same
-from .value import StaleGraphError, Value
+from .arguments import empty, fit, own, stale, upstream
+from .ops import IDENTITY, WHERE
+from .rules import by_x, by_y, same
+from .value import Value, detach
 
 _ONE_AT_A_TIME = RLock()  # during a sweep, .grad is the accumulator: two would mix theirs
 _SEEN: Any = object()
@@ -29,22 +29,21 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
             leaves.append(node)
             continue
         p = node._x
-        if p.__class__ is Value and p.grad is not seen:
-            if p.grad is not None:
-                before.append((p, p.grad))
+        if p.__class__ is Value and (grad := p.grad) is not seen:
+            if grad is not None:
+                before.append((p, grad))
             p.grad = seen
             found(p)
         p = node._y
-        if p.__class__ is Value and p.grad is not seen:
-            if p.grad is not None:
-                before.append((p, p.grad))
+        if p.__class__ is Value and (grad := p.grad) is not seen:
+            if grad is not None:
+                before.append((p, grad))
             p.grad = seen
             found(p)
         if node._more is not None:
             for p in node._more[0]:
                 if p.__class__ is Value and p.grad is not seen:
-                    if p.grad is not None:
-                        before.append((p, p.grad))
+                    before.append((p, p.grad))
                     p.grad = seen
                     found(p)
     nodes.sort(key=attrgetter("number"), reverse=True)  # a node is newer than its parents
@@ -55,11 +54,7 @@ def _collect(root: Value) -> tuple[list[Value], list[Value], list[tuple[Value, A
         for p in node.parents:
             if p.__class__ is Value and p.number > node.number:
                 _restore(nodes, before)
-                user = node.name or getattr(node.op, "name", "")
-                raise StaleGraphError(
-                    f"{p.name or 'a leaf'} of shape {p.shape} was assigned new data after {user} "
-                    "had used it: compute the loss again"
-                )
+                stale(p, node)
     return nodes, leaves, before
 
 
@@ -80,11 +75,11 @@ def topological(root: Value) -> list[Value]:
 
 def contributions(node: Value, create_graph: bool = False) -> list[tuple[Value, Any]]:
     """What flows from a node to each of its parents: upstream gradient times local derivative."""
-    op, parents, options = node.op, node.parents, node._more[1] if node._more else {}
+    op, parents, g = node.op, node.parents, node.grad
     assert op is not None
-    g, found = node.grad, []
-    args = parents if create_graph else [p._data if p.__class__ is Value else p for p in parents]
-    given = (g, node if create_graph else node._data, *args)
+    options = node._more[1] if node._more else {}
+    given = [g, node, *parents] if create_graph else [g, node._data, *map(detach, parents)]
+    found = []
     for vjp, parent in zip(op.vjps, parents):
         if parent.__class__ is Value and vjp:
             try:
@@ -101,65 +96,63 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
     """The chain rule: newest first, every node hands its parents their share of its gradient."""
     seen = _SEEN
     for node in nodes:
-        op = node.op
+        op: Any = node.op
         if op is None:
             continue
-        x, y, more = node._x, node._y, node._more
-        if not create_graph and (more is None or (y is None and not more[0])):
-            # One or two arguments: most of a graph. Unrolled, because the general way below, which
-            # does the same, takes three times as long.
+        if not create_graph:
+            # Written out: one or two arguments, most of a graph, and a scalar relu (where on one
+            # bool), most of the rest. The general way below does the same in three times as long.
+            x, y, more = node._x, node._y, node._more
             g, out = node.grad, node._data
-            rules: Any = op.vjps
-            a = x._data if (one := x.__class__ is Value) else x
-            b = y._data if (two := y.__class__ is Value) else y
             try:
-                if more is not None:
-                    dx = rules[0](g, out, a, **more[1])
-                elif y is None:
-                    dx = rules[0](g, out, a)
-                elif one:
-                    dx = g if rules[0] is same else rules[0](g, out, a, b)
-                if two:
-                    dy = g if rules[1] is same else rules[1](g, out, a, b)
-            except (ArithmeticError, TypeError):
+                if more is None and x.__class__ is Value is y.__class__:
+                    a, b = x._data, y._data
+                    left, right = op.vjps
+                    d = g if left is same else g * b if left is by_y else left(g, out, a, b)
+                    e = g if right is same else g * a if right is by_x else right(g, out, a, b)
+                    if not d.__class__ is float is a.__class__:
+                        d = fit(d, a, op)
+                    if not e.__class__ is float is b.__class__:
+                        e = fit(e, b, op)
+                    x.grad = d if x.grad is seen else x.grad + d
+                    y.grad = e if y.grad is seen else y.grad + e
+                    continue
+                if more is None and y.__class__ is Value:
+                    p, d = y, op.vjps[1](g, out, x, y._data)
+                elif y is None and x.__class__ is Value:
+                    p, d = x, op.vjps[0](g, out, x._data, **(more[1] if more else {}))
+                elif more is None and x.__class__ is Value:
+                    p, d = x, op.vjps[0](g, out, x._data, y)
+                elif op is WHERE and x.__class__ is bool and y.__class__ is float:
+                    p, d = more[0][0], (0.0 if x else g)
+                else:
+                    p = None
+                if p is not None:
+                    if not d.__class__ is float is p._data.__class__:
+                        d = fit(d, p._data, op)
+                    p.grad = d if p.grad is seen else p.grad + d
+                    continue
+            except (ArithmeticError, TypeError, ValueError):
                 pass  # the general way knows what to do, or to say
-            else:
-                if one:
-                    if not dx.__class__ is float is a.__class__:
-                        dx = fit(dx, a, op)
-                    x.grad = dx if x.grad is seen else x.grad + dx
-                if two:
-                    if not dy.__class__ is float is b.__class__:
-                        dy = fit(dy, b, op)
-                    y.grad = dy if y.grad is seen else y.grad + dy
-                continue
         for parent, d in contributions(node, create_graph):
             parent.grad = d if parent.grad is seen else parent.grad + d
 
 
-def gradients(root: Value, seed: Any, wrt: Sequence[Value]) -> list[Any]:
+def gradients(root: Value, seed: Any, wrt: Sequence[Value], graph: bool = False) -> list[Any]:
     """Gradients of ``root`` with respect to nodes, None where it does not depend on one.
 
-    No ``.grad`` changes. Where the graph rests on any other leaf, the gradients do too: they are
-    `Value`s then, which can be differentiated again.
+    No ``.grad`` changes. With ``graph``, or where the graph rests on any other leaf, the gradients
+    are `Value`s, which can be differentiated again.
     """
     with _ONE_AT_A_TIME:
         nodes, leaves, before = _collect(root)
         try:
             reached = set(nodes)
             root.grad = seed
-            _sweep(nodes, not set(wrt).issuperset(leaves))
+            _sweep(nodes, graph or not set(wrt).issuperset(leaves))
             return [node.grad if node in reached else None for node in wrt]
         finally:
             _restore(nodes, before)
-
-
-def _owned(leaves: list[Value], nodes: list[Value]) -> None:
-    """Let no two nodes hold one array: ``p.grad *= 0.5`` must change p's gradient alone."""
-    held = [n.grad for n in nodes if n.grad.__class__ is np.ndarray] if leaves else []
-    for leaf in leaves:
-        if leaf.grad.base is not None or sum([leaf.grad is other for other in held]) > 1:
-            leaf.grad = leaf.grad.copy()
 
 
 def backward(self: Value, gradient: Any = None) -> None:
@@ -194,10 +187,12 @@ def backward(self: Value, gradient: Any = None) -> None:
         try:
             self.grad = fit(seed, self._data, IDENTITY)
             _sweep(nodes)
-            _owned([leaf for leaf in leaves if leaf.grad.__class__ is np.ndarray], nodes)
-            for node, grad in before:
-                if node.op is None and grad is not None:
-                    node.grad = grad + node.grad
+            own(leaves, nodes)
+            held = dict(before)
+            for leaf in leaves:
+                grad = held.get(leaf)
+                leaf._more = 1 if empty(grad) else (leaf._more or 1) + 1
+                leaf.grad = leaf.grad if grad is None else grad + leaf.grad
         except BaseException:
             _restore(nodes, before)
             raise

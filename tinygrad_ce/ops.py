@@ -29,8 +29,8 @@ from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive, primiti
 # fmt: off
 # isort: off
 from .rules import (
-    along, block, einsum_back, extremum, getitem, matmul_left, matmul_right, mean_share, pick,
-    power_base, power_exponent, same, scatter, share, spread, total,
+    along, block, by_x, by_y, einsum_back, extremum, getitem, matmul_left, matmul_right, mean_share,
+    pick, power_base, power_exponent, same, scatter, share, spread, total,
 )
 # isort: on
 # fmt: on
@@ -53,8 +53,8 @@ SUBTRACT = _op(np.subtract, "<x> - <y>", TWO,
     (same, "<g>"),
     (lambda g, out, x, y: -g, "-<g>"), scalar=operator.sub)
 MULTIPLY = _op(np.multiply, r"<x> \cdot <y>", TWO,
-    (lambda g, out, x, y: g * y, r"<g> \cdot <y>"),
-    (lambda g, out, x, y: g * x, r"<g> \cdot <x>"), scalar=operator.mul)
+    (by_y, r"<g> \cdot <y>"),
+    (by_x, r"<g> \cdot <x>"), scalar=operator.mul)
 DIVIDE = _op(np.divide, r"\frac{<x>}{<y>}", (REAL, POSITIVE),
     (lambda g, out, x, y: g / y, "<g> / <y>"),
     (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"), scalar=operator.truediv)

@@ -16,6 +16,16 @@ def same(g: Any, *_: Any) -> Any:
     return g
 
 
+def by_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂(x·y)/∂x = y."""
+    return g * y
+
+
+def by_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """∂(x·y)/∂y = x."""
+    return g * x
+
+
 def pick(c: Any, x: Any, y: Any) -> Any:
     """np.where, in a tenth of the time where the condition is one bool."""
     return (x if c else y) if c.__class__ is bool else np.where(c, x, y)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_data
+from .arguments import as_data, upstream
 from .backward import gradients, topological
 from .ops import IDENTITY
 from .value import Value
@@ -173,6 +173,45 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
         return value, trace.restore(slopes)
 
     return both
+
+
+def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -> Any:
+    """Return the gradient of a node as a graph of its own: to draw it, or to differentiate it.
+
+    Parameters
+    ----------
+    output : the node to differentiate, a scalar unless there is a ``gradient``
+    wrt : the node or nodes, leaves or not, to differentiate it with respect to
+    gradient : float or array of the output's shape, optional
+        The upstream gradient to start from; 1 by default.
+
+    Returns
+    -------
+    A `Value` of the shape of ``wrt``, or a list of them; zeros where nothing flows. No ``.grad``
+    changes.
+
+    Raises
+    ------
+    TypeError
+        If ``output`` or ``wrt`` is not a `Value`.
+    ValueError
+        If a node with more than one entry gets no ``gradient``, or one of another shape.
+
+    Examples
+    --------
+    >>> z = Value(3.0)
+    >>> dz = grad_of(z * z * z, z)
+    >>> dz.data, grad_of(dz, z).data
+    (27.0, 18.0)
+    """
+    nodes = [wrt] if isinstance(wrt, Value) else list(wrt)
+    for node in (output, *nodes):
+        if not isinstance(node, Value):
+            raise TypeError(f"grad_of: got {type(node).__name__}, wanted Values")
+    seed = Value(upstream(gradient, output.data, output.name or "a node"))
+    found = gradients(output, seed, nodes, graph=True)
+    found = [Value(_zeros(n.data)) if g is None else g for n, g in zip(nodes, found)]
+    return found[0] if isinstance(wrt, Value) else found
 
 
 def grad(f: Function, argnums: Argnums = 0) -> Function:

@@ -8,19 +8,16 @@ from typing import Any, ClassVar, NoReturn, final
 
 import numpy as np
 
-from .arguments import DATA, SCALARS, as_data, bind, lost, real, told
+from .arguments import DATA, SCALARS, StaleGraphError, as_data, bind, lost, real, told
 from .arraylike import ArrayLike
 from .composed import COMPOSED, PLAIN, REDUCTIONS, no_rule
 from .ops import ABS, ADD, DIVIDE, GETITEM, IDENTITY, MATMUL, MULTIPLY, NEGATIVE, POWER, SUBTRACT
 from .primitive import TABLE, Primitive
 
-next_number = count().__next__  # one counter orders creation and assignment, in all threads
+numbers = count()  # one counter orders creation and assignment, in all threads
+next_number = numbers.__next__
 _new = object.__new__
 _ABSENT: Any = object()
-
-
-class StaleGraphError(RuntimeError):
-    """The data of a `Value` was changed after the graph above it was computed from it."""
 
 
 def detach(x: Any) -> Any:
@@ -34,19 +31,19 @@ def make_node(
     """Record a result that is already computed and checked, with the arguments it is from."""
     node = _new(Value)
     node._data, node.grad, node.op, node.name = data, None, op, None
-    node._x, node._y, node.number = x, y, next_number()
+    node._x, node._y, node.number = x, y, next(numbers)
     node._more = (rest, options or {}) if rest or options else None
     return node
 
 
 def _apply(op: Primitive, x: Any, y: Any = _ABSENT) -> Value:
     """Record an operation of one or two arguments and no options: `record`, in half its time."""
-    a = x._data if x.__class__ is Value else (x := real(x, op.name))
+    a = x._data if x.__class__ is Value else x if type(x) is float else (x := real(x, op.name))
     try:
         if y is _ABSENT:
             out = op.scalar(a) if a.__class__ is float and op.scalar else op.fn(a)
             return make_node(out if out.__class__ in DATA else as_data(out), op, x)
-        b = y._data if y.__class__ is Value else (y := real(y, op.name))
+        b = y._data if y.__class__ is Value else y if type(y) is float else (y := real(y, op.name))
         out = op.scalar(a, b) if a.__class__ is float is b.__class__ and op.scalar else op.fn(a, b)
         return make_node(out if out.__class__ in DATA else as_data(out), op, x, y)
     except (ArithmeticError, ValueError, TypeError):  # record() has inf, nan, or a better message
@@ -128,7 +125,7 @@ class Value(ArrayLike):
         self._data = as_data(data)
         self.grad: Any = None
         self.op: Primitive | None = None
-        self.name, self.number = name, next_number()
+        self.name, self.number = name, next(numbers)
         self._x: Any = None
         self._y: Any = None
         self._more: Any = None
@@ -151,7 +148,7 @@ class Value(ArrayLike):
                 f"data: got shape {np.shape(new)}, wanted {self.shape}, the Value's own"
             )
         fits = new.__class__ is float or new.dtype == self.dtype
-        self._data, self.number = (new if fits else new.astype(self.dtype)), next_number()
+        self._data, self.number = (new if fits else new.astype(self.dtype)), next(numbers)
 
     @property
     def parents(self) -> tuple[Any, ...]:
@@ -164,7 +161,12 @@ class Value(ArrayLike):
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return dict(self._more[1]) if self._more else {}
+        return dict(self._more[1]) if self.op and self._more else {}
+
+    @property
+    def passes(self) -> int:
+        """How many backward passes ``.grad`` adds up: more than one only on a leaf."""
+        return 0 if self.grad is None else 1 if self.op else self._more or 0
 
     # Python's operators. Addition and multiplication of two float Values are most of a scalar
     # graph, so they are written out: that makes the whole of it 1.2 × faster.
@@ -174,7 +176,7 @@ class Value(ArrayLike):
             node._data = self._data + other._data
             node.op, node._x, node._y = ADD, self, other
             node.grad = node.name = node._more = None
-            node.number = next_number()
+            node.number = next(numbers)
             return node
         return _apply(ADD, self, other)
 
@@ -184,7 +186,7 @@ class Value(ArrayLike):
             node._data = self._data * other._data
             node.op, node._x, node._y = MULTIPLY, self, other
             node.grad = node.name = node._more = None
-            node.number = next_number()
+            node.number = next(numbers)
             return node
         return _apply(MULTIPLY, self, other)
 
