@@ -74,6 +74,22 @@ def test_a_second_backward_doubles_leaves_only() -> None:
     assert (x.grad, square.grad, cube.grad) == (28.0, 1.0, 1.0)
 
 
+def test_a_leaf_says_how_many_passes_its_gradient_adds_up() -> None:
+    x, w = Value(3.0), Value([1.0, 2.0])
+    assert x.passes == w.passes == 0
+    for n in (1, 2, 3):
+        loss = (w * x).sum()
+        loss.backward()
+        assert x.passes == w.passes == n
+        assert loss.passes == 1
+    x.grad = None
+    assert x.passes == 0
+    x.grad, w.grad[:] = 0.0, 0.0  # set to zero by hand: nothing is added up
+    loss.backward()
+    assert (x.passes, w.passes) == (1, 1)
+    assert x.options == {}
+
+
 def test_leaves_accumulate_over_graphs_in_tensors_too() -> None:
     x = Value(A)
     for times in (1, 2, 3):

@@ -15,6 +15,7 @@ from tinygrad_ce import (
     StaleGraphError,
     Value,
     grad,
+    grad_of,
     hessian,
     hvp,
     jacobian,
@@ -403,3 +404,30 @@ def test_graphs_of_transforms_are_freed_by_reference_counting() -> None:
         assert sum(type(o) is Value for o in gc.get_objects()) == before
     finally:
         gc.enable()
+
+
+def test_grad_of_gives_the_gradient_as_a_graph_and_leaves_grad_alone() -> None:
+    torch = need("torch")
+    w, x = Value(W, name="w"), Value(X, name="x")
+    value = loss(np, w, x)
+    gw, gx = grad_of(value, [w, x])
+    second = grad_of((gx * np.array([1.0, -2.0, 0.5])).sum(), w)
+    assert w.grad is None is x.grad
+    tw, tx = (torch.tensor(a, requires_grad=True) for a in (W, X))
+    first = torch.autograd.grad(loss(torch, tw, tx), (tw, tx), create_graph=True)
+    again = torch.autograd.grad((first[1] * torch.tensor([1.0, -2.0, 0.5])).sum(), tw)[0]
+    np.testing.assert_allclose(gw.data, first[0].detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(gx.data, first[1].detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(second.data, again.numpy(), rtol=1e-11)
+
+
+def test_grad_of_interior_nodes_unreached_ones_and_seeds() -> None:
+    x, other = Value(2.0), Value([1.0, 2.0])
+    square = x * x
+    assert grad_of(square * 3.0, square).data == 3.0
+    np.testing.assert_array_equal(grad_of(square, other).data, [0.0, 0.0])
+    assert grad_of(square, x, gradient=10.0).data == 40.0
+    with pytest.raises(TypeError, match="got float, wanted Values"):
+        grad_of(1.0, x)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"starts from a scalar, this is a node of shape \(2,\)"):
+        grad_of(other, x)
