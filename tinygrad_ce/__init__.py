@@ -14,10 +14,12 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
-  names.py       a readable name for every node of a graph
+  names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
   reading.py     how operations and their rules read, with names or numbers filled in
+  render.py      from Graphviz's language to a picture, by whichever Graphviz there is
+  draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
@@ -25,8 +27,10 @@ The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it a
 
 from .arguments import StaleGraphError
 from .backward import topological
+from .draw import Drawing, draw
 from .gradcheck import GradcheckError, GradcheckReport, gradcheck, numeric_gradient
 from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic_loss, mse, nll
+from .names import scope
 from .primitive import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
 from .steps import Step, Steps, step_through
@@ -34,6 +38,7 @@ from .transforms import grad, grad_of, hessian, hvp, jacobian, value_and_grad, v
 from .value import Value, detach
 
 __all__ = [
+    "Drawing",
     "GradcheckError",
     "GradcheckReport",
     "LogSoftmaxNLL",
@@ -45,6 +50,7 @@ __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
     "detach",
+    "draw",
     "grad",
     "grad_of",
     "gradcheck",
@@ -59,6 +65,7 @@ __all__ = [
     "numeric_gradient",
     "primitive",
     "relu",
+    "scope",
     "sigmoid",
     "softmax",
     "step_through",
