@@ -6,12 +6,22 @@ import os
 import re
 import subprocess
 import sys
+from io import StringIO
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import need
 
 from tinygrad_ce import __main__ as tour
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
+    """What the tour writes, it writes into a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
 
 
 def printed(capsys: Any, *argv: str) -> str:
@@ -20,15 +30,17 @@ def printed(capsys: Any, *argv: str) -> str:
 
 
 def numbers(line: str) -> list[float]:
-    return [float(x) for x in re.findall(r"-?\d+\.\d+", line)]
+    return [float(x) for x in re.findall(r"-?\d+\.\d+", line.replace("−", "-"))]
 
 
 def test_the_walk_ends_where_p_minus_t_stands(capsys: Any) -> None:
     out = printed(capsys)
-    last = [line for line in out.splitlines() if "∂L/∂z" in line and "g · e^z" in line]
+    walk = out.partition("\nloss  L")[0]
     p = np.exp([3.2, 1.3, 0.5]) / np.exp([3.2, 1.3, 0.5]).sum()
-    np.testing.assert_allclose(numbers(last[0]), p - [1, 0, 0], atol=5e-5)
-    assert "∂L/∂e += " in out  # the two paths into e
+    np.testing.assert_allclose(numbers(walk.splitlines()[-1]), p - [1, 0, 0], atol=5e-5)
+    assert "∂L/∂e += ∂L/∂s = " in walk  # the second of two paths into e
+    assert "= ∂L/∂e · e^z\n" in walk
+    assert max(map(len, walk.splitlines())) <= 80
 
 
 def test_four_ways_agree_and_1000_overflows_only_the_textbook(capsys: Any) -> None:
@@ -106,7 +118,8 @@ def test_help_names_every_option(capsys: Any) -> None:
         tour.main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert all(option in out for option in ("--logits", "--target", "--soft-target", "--quiet"))
+    options = ("--logits", "--target", "--soft-target", "--quiet", "--step", "--out")
+    assert all(option in out for option in options)
 
 
 def test_runs_as_a_module_and_survives_a_closed_pipe() -> None:
@@ -137,3 +150,91 @@ def test_without_tqdm_it_says_how_to_get_the_bar(monkeypatch: Any, capsys: Any) 
     monkeypatch.setitem(sys.modules, "tqdm", None)
     tour.train(steps=2)
     assert 'pip install "tinygrad_ce[progress]"' in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ what it writes
+def test_it_writes_the_picture_and_the_page_and_says_where(capsys: Any, tmp_path: Path) -> None:
+    need("pygraphviz")
+    need("latex2mathml")
+    out = printed(capsys, "--quiet")
+    paths = [Path(line.strip()) for line in out.partition("written:\n")[2].splitlines()]
+    assert paths == [Path("tinygrad_ce_out", name) for name in ("graph.svg", "steps.html")]
+    svg = ElementTree.parse(paths[0]).getroot()
+    assert svg.tag.endswith("svg")
+    ids = {element.get("id") for element in svg.iter()}
+    assert {f"node-{i}" for i in range(8)} <= ids
+    assert {"edge-7-0", "edge-3-1"} <= ids
+    page = paths[1].read_text(encoding="utf-8")
+    assert page.count("<html") == 1
+    assert "−0.1782" in page
+
+
+def test_out_makes_the_folder_and_replaces_what_is_there(capsys: Any, tmp_path: Path) -> None:
+    need("latex2mathml")
+    folder = tmp_path / "a" / "b"
+    printed(capsys, "--quiet", "--out", str(folder))
+    old = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    printed(capsys, "--quiet", "--out", str(folder))
+    assert {path.name for path in folder.iterdir()} == set(old)
+    assert all(path.stat().st_ino != old[path.name] for path in folder.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_gets_one_line_and_status_2(
+    capsys: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in ("file", "file/below"):
+        assert tour.main(["--out", folder]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.count("\n") == 1
+        assert f"--out: cannot write to {folder}: " in shown.err
+
+
+def test_without_the_extra_it_writes_what_it_can(
+    capsys: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    for module in ("pygraphviz", "latex2mathml", "latex2mathml.converter"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = printed(capsys, "--quiet")
+    assert out.count('pip install "tinygrad_ce[render]"') == 2  # no picture, no page
+    folder = tmp_path / "tinygrad_ce_out"
+    assert {path.name for path in folder.iterdir()} == {"graph.txt", "graph.dot"}
+    assert "digraph" in (folder / "graph.dot").read_text()
+    assert "0.8218" in (folder / "graph.txt").read_text()
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------ one key a step
+def test_step_waits_for_enter_and_stops_at_q_or_the_end(capsys: Any, monkeypatch: Any) -> None:
+    for typed, steps in (("\n\nq\n", 3), ("", 1), ("\nQ\n", 2), ("\n" * 40, 17), ("qq\nq\n", 2)):
+        monkeypatch.setattr(sys, "stdin", StringIO(typed))
+        out = printed(capsys, "--step")
+        shown = re.findall(r"^ {1,2}(\d+)  ", out, re.MULTILINE)
+        assert shown == [str(i) for i in range(1, steps + 1)]
+        assert "Iris" not in out
+        assert "written:" in out
+
+
+def test_step_reads_keys_of_a_terminal_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty", reason="keys one by one are for POSIX")
+    import termios
+
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    command = [sys.executable, "-m", "tinygrad_ce", "--step"]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        for key, after in (("x", 1), ("\x1b[C", 2), (" ", 3), ("q", 4)):
+            line = ""
+            while not line.startswith(f"  {after}  "):
+                line = run.stdout.readline()
+                assert line, "it ended"
+            os.write(ours, key.encode())
+        rest = run.stdout.read()
+    assert run.returncode == 0
+    assert not re.search(r"^ +5  ", rest, re.MULTILINE)
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)

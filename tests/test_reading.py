@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import need
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_ops import OPS
 
 from tinygrad_ce import primitive
 from tinygrad_ce.ops import CLIP, CONCATENATE, DIVIDE, EINSUM, EXP, MATMUL, MEAN, POWER, WHERE
+from tinygrad_ce.primitive import Primitive
 from tinygrad_ce.reading import bracketed, fill, gives, inline, plain, rule, symbol, told, typeset
 
 NAMED = {"x": "a", "y": "b", "z": "c", "out": "o", "g": "G"}
@@ -19,8 +22,8 @@ NAMED = {"x": "a", "y": "b", "z": "c", "out": "o", "g": "G"}
 
 # ------------------------------------------------------------------ the table as text
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
-def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: object) -> None:
-    for latex in op.latex:  # type: ignore[attr-defined]
+def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: Primitive) -> None:
+    for latex in op.latex:
         text = plain(latex)
         assert not re.search(r"[\\{}]", text), text
         assert re.findall(r"<\w+>", text) == re.findall(r"<\w+>", latex)
@@ -165,3 +168,24 @@ def test_no_name_breaks_latex(name: str) -> None:
 def test_a_name_stays_on_its_line(name: str) -> None:
     assert inline(name).isprintable()
     assert inline("abc 로짓 🎲") == "abc 로짓 🎲"
+
+
+# ------------------------------------------------------------------ through the converter
+def mathml(latex: str) -> ElementTree.Element:
+    return ElementTree.fromstring(need("latex2mathml.converter").convert(latex))
+
+
+@given(st.text(min_size=1))
+def test_mathml_shows_every_name_as_it_is(name: str) -> None:
+    assume(not re.fullmatch(r"[^\W\d_]+_?[0-9]+", name))  # z_1: the index stands lower
+    shown = "".join(mathml(symbol(name)).itertext()).replace("\xa0", " ")
+    assert shown == inline(name)
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+def test_every_text_of_the_table_becomes_mathml(op: Primitive) -> None:
+    given_ = {key: symbol(name) for key, name in NAMED.items()} | {"x": symbol("z_1")}
+    for latex in (rule(op), *op.latex[1:]):
+        shown = "".join(mathml(fill(latex, given_)).itertext())
+        assert "\\" not in shown
+        assert not re.search("<[a-z]+>", shown)

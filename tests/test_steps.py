@@ -26,7 +26,7 @@ from tinygrad_ce import (
     topological,
 )
 from tinygrad_ce.ops import TABLE, Primitive
-from tinygrad_ce.steps import replace_file
+from tinygrad_ce.render import replace_file
 
 CASES = json.loads((Path(__file__).parent / "seed_cases.json").read_text(encoding="utf-8"))
 

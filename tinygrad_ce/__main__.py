@@ -6,19 +6,22 @@ import argparse
 import codecs
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable
 from importlib.resources import files
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .backward import contributions, topological
+from .draw import draw
 from .gradcheck import gradcheck, numeric_gradient
 from .losses import cross_entropy
-from .names import names
+from .render import NO_GRAPHVIZ, replace_file
 from .softmax import softmax
+from .steps import Step, Steps, step_through
 from .transforms import grad, value_and_grad
 from .value import Value
 
@@ -27,7 +30,18 @@ ASCII = {
     "·": "*",
     "∂": "d",
     "±": "~",
+    "×": "x",
+    "⊙": "*",
+    "→": "->",
+    "Σ": "sum",
+    "ᵀ": "^T",
+    "²": "^2",
+    "√": "sqrt ",
+    "…": "...",
+    "≤": "<=",
 }  # where no more can be printed
+EXTRA = 'pip install "tinygrad_ce[render]"'
+QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -50,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], bool]:
+def _arguments(argv: list[str] | None) -> tuple[Any, Any, argparse.Namespace]:
     parser = _Parser(prog="tinygrad-ce", description=__doc__)
     parser.add_argument(
         "--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more"
@@ -63,6 +77,14 @@ def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray
         "--soft-target", nargs="+", type=float, metavar="T", help="its probabilities"
     )
     parser.add_argument("--quiet", action="store_true", help="results only, no walk and no bar")
+    parser.add_argument("--step", action="store_true", help="only the walk, one key a step")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tinygrad_ce_out"),
+        metavar="DIR",
+        help="where graph.svg and steps.html go (default: %(default)s)",
+    )
     given = parser.parse_args([_minus(arg) for arg in (sys.argv[1:] if argv is None else argv)])
     z, classes = np.array(given.logits), len(given.logits)
     if classes < 2 or not np.isfinite(z).all():
@@ -71,13 +93,13 @@ def _arguments(argv: list[str] | None) -> tuple[np.ndarray[Any, Any], np.ndarray
         target = given.target or 0
         if not 0 <= target < classes:
             parser.error(f"--target: got {target}, wanted 0 to {classes - 1} for {classes} logits")
-        return z, np.eye(classes)[target], given.quiet
+        return z, np.eye(classes)[target], given
     t = np.array(given.soft_target)
     if len(t) != classes or not (t >= 0).all() or not math.isclose(t.sum(), 1.0, abs_tol=1e-6):
         parser.error(
             f"--soft-target: got {given.soft_target}, wanted {classes} probabilities that sum to 1"
         )
-    return z, t, given.quiet
+    return z, t, given
 
 
 def _show(x: Any) -> str:
@@ -109,39 +131,67 @@ def _textbook(z: Any, t: Any) -> Any:
     return loss
 
 
-def _read(latex: str, **names: str) -> str:
-    """A rule of the table as plain text."""
-    for token, name in names.items():
-        latex = latex.replace(f"<{token}>", name)
-    for tex, text in {r"\cdot": "·", r"\log": "log", r"\sum": "sum of", r"\frac": ""}.items():
-        latex = latex.replace(tex, text)
-    return latex.replace("}{", " / ").replace("{", "").replace("}", "")
+def _lines(step: Step) -> str:
+    """A step's rule; one too long for a line of a terminal breaks before each =, :, → of it."""
+    text = f"{step.number:>3}  {step.words}"
+    if len(text) > 80:
+        head, *rest = re.split(r"(?:(?<=:) | (?== | →))", step.words)
+        text = "\n       ".join([f"{step.number:>3}  {head}", *rest])
+    return text
 
 
-def walk(loss: Value) -> None:
-    """Print the forward and the backward pass, node by node, with their numbers."""
-    nodes = topological(loss)
-    called = names(nodes)
+def walk(steps: Steps, by_key: bool = False) -> None:
+    """Print the forward and the backward pass, step by step; at a key each, until a q."""
+    titles = {
+        "forward": "Forward: each node from the ones before it",
+        "backward": "Backward: newest node first, its gradient times each local derivative",
+    }
+    if by_key:
+        print("Any key for the next step (Enter, where keys cannot be read); q to stop.")
+    for step in steps:
+        if title := titles.pop(step.phase, ""):
+            _title(title)
+        print(_lines(step), flush=True)
+        if by_key and step is not steps[-1] and _key().strip(" \r\n") in QUIT:
+            break
 
-    def roles(node: Value) -> dict[str, str]:
-        parents = [called[p] if isinstance(p, Value) else "t" for p in node.parents]
-        return dict(zip("xyz", parents), out=called[node], g="g")
 
-    _title("Forward: each node from the ones before it")
-    for node in nodes:
-        how = _read(node.op.latex[0], **roles(node)) if node.op else "the logits"
-        print(f"{called[node]:>8} = {how:<14} {_show(node.data)}")
-    _title("Backward: newest node first, its gradient g times each local derivative")
-    arrived: set[Value] = set()
-    for node in reversed(nodes):
-        if node.op is None:
-            continue
-        print(f"{called[node]:>8}   {'g = ∂L/∂' + called[node]:<21} {_show(node.grad)}")
-        rules = [rule for rule, p in zip(node.op.latex[1:], node.parents) if isinstance(p, Value)]
-        for rule, (parent, share) in zip(rules, contributions(node)):
-            goes = f"∂L/∂{called[parent]} {'+' if parent in arrived else ' '}="
-            print(f"{'':>11}{goes:<13}{_read(rule, **roles(node)):<14}{_show(share)}")
-            arrived.add(parent)
+def _key() -> str:
+    """Wait for a key, or for Enter where keys cannot be read one by one; q at the end of input."""
+    try:
+        import termios
+        import tty
+    except ImportError:  # not POSIX
+        return sys.stdin.readline() or "q"
+    if not sys.stdin.isatty():
+        return sys.stdin.readline() or "q"
+    at = sys.stdin.fileno()
+    before = termios.tcgetattr(at)
+    try:
+        tty.setcbreak(at, termios.TCSADRAIN)  # keeps what is typed ahead
+        return os.read(at, 16).decode(errors="replace")  # an arrow key is several bytes, one key
+    except KeyboardInterrupt:
+        return "q"
+    finally:
+        termios.tcsetattr(at, termios.TCSADRAIN, before)
+
+
+def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
+    """Write the picture and the page into a folder; yield their paths, and what is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawing = draw(loss)
+    pictures = {"graph.svg": drawing.svg_or_none}
+    if pictures["graph.svg"] is None:
+        pictures = {"graph.txt": drawing.text, "graph.dot": drawing.dot}
+        yield f"({NO_GRAPHVIZ}; the graph is in these)"
+    for name, text in pictures.items():
+        replace_file(folder / name, str(text).encode())
+        yield str(folder / name)
+    try:
+        steps.save(folder / "steps.html")
+        yield str(folder / "steps.html")
+    except ImportError:
+        yield f"(no page: {EXTRA})"
 
 
 def compare(z: Any, t: Any) -> None:
@@ -220,14 +270,34 @@ def _progress(steps: range, quiet: bool) -> Iterable[int]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tour; return the exit status."""
-    z, t, quiet = _arguments(argv)
+    z, t, given = _arguments(argv)
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
         loss = _textbook(logits, t)
         loss.backward()
-        if not quiet:
-            print(f"logits z = {_show(z)}, target t = {_show(t)}")
-            walk(loss)
+        fused = cross_entropy(logits, t)
+        fused.name = "L"
+        steps = step_through(loss, fused=fused)
+        try:
+            written = list(write(loss, steps, given.out))
+        except OSError as error:
+            why = f"--out: cannot write to {given.out}: {error.strerror or error}"
+            print(f"tinygrad-ce: error: {why}", file=sys.stderr)
+            return 2
+    if given.step:
+        walk(steps, by_key=True)
+    else:
+        tour(logits, t, steps, given.quiet)
+    print("\nwritten:", *written, sep="\n  ")
+    return 0
+
+
+def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:
+    """Print the walk, the gradient found in other ways, and the work on Iris."""
+    z = logits.data
+    if not quiet:
+        print(f"logits z = {_show(z)}, target t = {_show(t)}")
+        walk(steps)
     by_chain_rule = logits.grad if np.isfinite(logits.grad).all() else None
     print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
     print(f"      p     = {_show(softmax(z))}")
@@ -241,7 +311,6 @@ def main(argv: list[str] | None = None) -> int:
         overflow(z, t)
         _title("At work: softmax regression on all of Iris, the gradient by the engine")
     train(quiet=quiet)
-    return 0
 
 
 def run() -> None:

@@ -6,23 +6,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 from unicodedata import combining, east_asian_width
 
 import numpy as np
 
 from .arguments import fit, upstream
 from .backward import topological
+from .draw import SHOW, Drawing, draw
 from .names import names
 from .ops import IDENTITY
 from .primitive import TABLE
 from .reading import bracketed, fill, gives, inline, plain, rule, symbol, told, typeset
+from .render import replace_file
 from .value import Value, detach
-
-if TYPE_CHECKING:
-    from tinygrad_ce.draw import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
 BOTH = (False, True)  # as text, as LaTeX
@@ -280,6 +277,8 @@ class Steps(Sequence[Step]):
             for row in rows
         )
 
+    __repr__ = __str__
+
     def latex(self) -> str:
         """Return the rules as LaTeX, one line a step."""
         lines = " \\\\\n".join(f"& {step.latex}" for step in self)
@@ -287,10 +286,8 @@ class Steps(Sequence[Step]):
 
     @cached_property
     def drawing(self) -> Drawing:
-        """The picture of the graph."""
-        from tinygrad_ce.draw import draw
-
-        return draw(self.loss)
+        """The picture of the graph, without the gradients, which the walk is to find."""
+        return draw(self.loss, show=[part for part in SHOW if part != "gradient"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page, one HTML file that loads nothing; an existing one is replaced at once."""
@@ -299,6 +296,8 @@ class Steps(Sequence[Step]):
         replace_file(path, page(self).encode())
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         from tinygrad_ce.page import page
 
         style = "width: 100%; height: 48rem; border: 0"
@@ -309,16 +308,6 @@ def _width(text: str) -> int:
     """How many columns of a terminal a text takes: Korean letters two, accents none."""
     wide = sum(east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(map(bool, map(combining, text)))
-
-
-def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file and put it in the place of an old one: who reads sees either, never a part."""
-    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
