@@ -164,6 +164,17 @@ def test_records_do_not_change_with_the_graph() -> None:
         steps.records = ()  # type: ignore[misc]
 
 
+def test_the_picture_is_of_the_graph_as_it_was_and_gives_no_gradient_away() -> None:
+    x = Value(3.0, name="x")
+    loss = x * x
+    loss.backward()
+    steps = step_through(loss)
+    x.data = 7.0
+    assert "value 9" in steps.drawing.dot
+    assert "gradient" not in steps.drawing.dot
+    assert 'id="node-0"' in steps.drawing.dot or "id=node-0" in steps.drawing.dot
+
+
 def test_it_is_a_sequence() -> None:
     steps = step_through(of_scalars([3.2, 1.3, 0.5]))
     assert steps[0].number == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, overload
 from unicodedata import combining, east_asian_width
 
@@ -211,7 +210,8 @@ class _Walk:
 
     def result(self, loss: Value) -> Steps:
         shapes = tuple(node.shape for node in self.order)
-        return Steps(tuple(self.steps), tuple(self.called.values()), shapes, loss)
+        drawing = draw(loss, show=[part for part in SHOW if part != "gradient"])
+        return Steps(tuple(self.steps), tuple(self.called.values()), shapes, drawing)
 
     def chain(self, node: Value, k: int, parent: Value, local: Data, got: Data, tex: bool) -> str:
         """The rule with names, then upstream × local, then what they give."""
@@ -240,6 +240,7 @@ class Steps(Sequence[Step]):
     Attributes
     ----------
     nodes, shapes : name and shape of every node, in `topological` order
+    drawing : the picture of the graph, without the gradients, which the walk is to find
     fused, difference : the walk over the fused form of the same loss, if one was given, and the
         largest difference between the two gradients of the leaves they share
     """
@@ -247,7 +248,7 @@ class Steps(Sequence[Step]):
     records: tuple[Step, ...]
     nodes: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
-    loss: Value = field(repr=False)
+    drawing: Drawing
     fused: Steps | None = None
     difference: float | None = None
 
@@ -283,11 +284,6 @@ class Steps(Sequence[Step]):
         """Return the rules as LaTeX, one line a step."""
         lines = " \\\\\n".join(f"& {step.latex}" for step in self)
         return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """The picture of the graph, without the gradients, which the walk is to find."""
-        return draw(self.loss, show=[part for part in SHOW if part != "gradient"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page, one HTML file that loads nothing; an existing one is replaced at once."""
