@@ -217,7 +217,7 @@ def check(loss: Value, gradient: Any = None) -> Steps:
                 undone(step)
     for i, node in enumerate(nodes):
         total = [s.after for s in steps if s.target_index == i][-1]
-        assert type(total) is type(node.grad)
+        assert type(total) is type(node.data)
         assert np.shape(total) == node.shape
         assert getattr(total, "dtype", float) == getattr(node.grad, "dtype", float)
         np.testing.assert_allclose(total, node.grad, rtol=1e-5, atol=1e-7)
@@ -295,6 +295,11 @@ def test_overflow_is_shown_without_a_warning() -> None:
         loss = (np.exp(z) / np.exp(z).sum()).sum()
     steps = step_through(loss)
     assert np.isnan(steps[-1].after).any()
+
+
+def test_an_array_of_no_dimensions_stays_one() -> None:
+    x = Value(np.array(2.0), name="x")
+    check(x * x)
 
 
 def test_a_gradient_to_start_from() -> None:

@@ -114,6 +114,7 @@ def symbol(name: str) -> str:
 
 def told(x: Any) -> str:
     """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
+    x = np.asarray(x)  # Dask computes it
     if np.ndim(x) == 0:
         return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
     if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):

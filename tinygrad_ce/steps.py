@@ -191,7 +191,7 @@ class _Walk:
             slope = _vjp(node, k, one)
             local = _kept(slope if entrywise else fit(slope, parent.data, node.op))
         before = self.gradients.get(parent)
-        after = got if before is None else _kept(before + got)
+        after = got if before is None else _kept(fit(before + got, parent.data, node.op))
         self.last[parent] = self.add(
             "backward",
             node,
@@ -287,17 +287,18 @@ class Steps(Sequence[Step]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page, one HTML file that loads nothing; an existing one is replaced at once."""
-        from tinygrad_ce.page import page
+        replace_file(path, self._page().encode())
 
-        replace_file(path, page(self).encode())
+    def _page(self) -> str:
+        from tinygrad_ce.page import page  # which reads Steps, and so comes later
+
+        return page(self)
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        from tinygrad_ce.page import page
-
         style = "width: 100%; height: 48rem; border: 0"
-        return f'<iframe title="Steps" style="{style}" srcdoc="{escape(page(self))}"></iframe>'
+        return f'<iframe title="Steps" style="{style}" srcdoc="{escape(self._page())}"></iframe>'
 
 
 def _width(text: str) -> int:
