@@ -26,6 +26,7 @@ ENTRIES = 6  # of an array, that a node shows in full
 LETTERS = 40  # of a name
 LINE = 32  # letters of a formula
 DEPTH = 40  # levels that the text form indents
+TANGLE = 1500  # levels that all edges cross together, before Graphviz is told to hurry
 
 # What an argument is to its operation, where exchanging two arguments changes the result.
 ROLES = {
@@ -108,6 +109,7 @@ class Drawing:
                 "fontcolor": TEXT,
                 "nodesep": "0.2",
                 "ranksep": "0.35",
+                **self._effort(),
             },
             node_attr={
                 "shape": "box",
@@ -131,6 +133,17 @@ class Drawing:
             label = _label([edge.role, edge.flow]) if edge.role or edge.flow else None
             graph.edge(edge.tail, edge.head, id=edge.id, label=label)
         return str(graph.source)
+
+    def _effort(self) -> dict[str, str]:
+        """How hard Graphviz may try: on a tangle, its best would take half a minute."""
+        height: dict[str, int] = defaultdict(int)
+        for edge in reversed(self.edges):
+            height[edge.tail] = max(height[edge.tail], height[edge.head] + 1)
+        crossed = sum(height[edge.tail] - height[edge.head] for edge in self.edges)
+        if crossed <= TANGLE:
+            return {}
+        steps = f"{400 / crossed:.4f}"
+        return {"nslimit": steps, "nslimit1": steps, "mclimit": "0.2", "splines": "line"}
 
     def _nest(self, graph: Any, items: Iterable[Item], depth: int) -> None:
         """Write items, those of a scope in its box."""
@@ -241,8 +254,14 @@ def _label(facts: Iterable[str], name: str = "") -> str:
     """A name in bold and lines of text; a long one is broken where its formula has a sign."""
     lines = [f"<B>{_html(name)}</B>"] if name else []
     for fact in filter(None, facts):
-        parts = re.split(r" (?=[+×=] )", fact) if len(fact) > LINE else [fact]
-        lines += map(_html, parts)
+        first, *rest = re.split(r" (?=[+×=] )", fact)
+        row = [first]
+        for part in rest:
+            if len(row[-1]) + len(part) < LINE:
+                row[-1] += f" {part}"
+            else:
+                row.append(part)
+        lines += map(_html, row)
     return f"<{'<BR/>'.join(lines)}>"
 
 
@@ -259,7 +278,8 @@ def entries(x: Any) -> str:
     if np.size(x) <= ENTRIES:
         return f"[{', '.join(map(entries, x))}]"
     with np.errstate(all="ignore"):
-        return f"{told(np.min(x))} … {told(np.max(x))}, mean {told(np.mean(x))}"
+        low, high, mean = map(told, (np.min(x), np.max(x), np.mean(x)))
+    return f"all {low}" if low == high else f"{low} … {high}, mean {mean}"
 
 
 def _brief(x: Any) -> str:
@@ -280,7 +300,7 @@ def _operation(node: Value) -> str:
     options = [
         f"{name}={inline(repr(x)) if np.size(x) <= ENTRIES else f'array {np.shape(x)}'}"
         for name, x in node.options.items()
-        if name != "saved" and x is not None
+        if name != "saved" and x is not None and x is not False
     ]
     return f"{node.op.name}({', '.join(options)})" if options else node.op.name
 
