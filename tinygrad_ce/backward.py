@@ -120,7 +120,8 @@ def _sweep(nodes: list[Value], create_graph: bool = False) -> None:
                 if more is None and y.__class__ is Value:
                     p, d = y, op.vjps[1](g, out, x, y._data)
                 elif y is None and x.__class__ is Value:
-                    p, d = x, op.vjps[0](g, out, x._data, **(more[1] if more else {}))
+                    p, rule = x, op.vjps[0]
+                    d = rule(g, out, x._data, **more[1]) if more else rule(g, out, x._data)
                 elif more is None and x.__class__ is Value:
                     p, d = x, op.vjps[0](g, out, x._data, y)
                 elif op is WHERE and x.__class__ is bool and y.__class__ is float:
@@ -187,12 +188,11 @@ def backward(self: Value, gradient: Any = None) -> None:
         try:
             self.grad = fit(seed, self._data, IDENTITY)
             _sweep(nodes)
-            own(leaves, nodes)
             held = dict(before)
             for leaf in leaves:
                 grad = held.get(leaf)
                 leaf._more = 1 if empty(grad) else (leaf._more or 1) + 1
-                leaf.grad = leaf.grad if grad is None else grad + leaf.grad
+                leaf.grad = own(leaf) if grad is None else grad + leaf.grad
         except BaseException:
             _restore(nodes, before)
             raise

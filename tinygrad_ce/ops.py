@@ -30,7 +30,7 @@ from .primitive import POSITIVE, REAL, TABLE, Each, Interval, Primitive, primiti
 # isort: off
 from .rules import (
     along, block, by_x, by_y, einsum_back, extremum, getitem, matmul_left, matmul_right, mean_share,
-    pick, power_base, power_exponent, same, scatter, share, spread, total,
+    pick, power_base, power_exponent, product, same, scatter, share, spread, total,
 )
 # isort: on
 # fmt: on
@@ -63,7 +63,7 @@ POWER = _op(np.power, "<x>^{<y>}", (POSITIVE, REAL),
     (power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"), scalar=math.pow, fn=operator.pow)
 MATMUL = _op(np.matmul, r"<x> \, <y>", TWO,
     (matmul_left, r"<g> \, <y>^\top"),
-    (matmul_right, r"<x>^\top <g>"))
+    (matmul_right, r"<x>^\top <g>"), fn=product)
 MAXIMUM = _op(np.maximum, r"\max(<x>, <y>)", TWO,
     (lambda g, out, x, y: share(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
     (lambda g, out, x, y: share(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),

@@ -81,11 +81,18 @@ def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * out * (float(log) if x.__class__ is float else log)
 
 
+def product(x: Any, y: Any) -> Any:
+    """np.matmul, in a third of the time where two small matrices are multiplied."""
+    plain = x.__class__ is np.ndarray is y.__class__ and x.ndim == 2 == y.ndim
+    return x.dot(y) if plain else np.matmul(x, y)
+
+
 def matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂L/∂X = G Yᵀ."""
     if y.ndim == 1:
         return np.expand_dims(g, -1) * y
-    return (np.expand_dims(g, -2) if x.ndim == 1 else g) @ np.swapaxes(y, -1, -2)
+    turned = y.T if y.ndim == 2 else np.swapaxes(y, -1, -2)
+    return product(np.expand_dims(g, -2) if x.ndim == 1 else g, turned)
 
 
 def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -93,8 +100,8 @@ def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 1:
         return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
     if y.ndim == 1:
-        return np.expand_dims(g, -2) @ x
-    return (x.T if x.ndim == 2 else np.swapaxes(x, -1, -2)) @ g
+        return product(np.expand_dims(g, -2), x)
+    return product(x.T if x.ndim == 2 else np.swapaxes(x, -1, -2), g)
 
 
 def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:

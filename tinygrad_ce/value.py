@@ -223,13 +223,12 @@ class Value(ArrayLike):
     _record = staticmethod(record)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        op = TABLE.get(ufunc) if method == "__call__" else None
+        if op and not kwargs and len(inputs) <= 2 and not op.constants:
+            return _apply(op, *inputs)
         if kwargs.get("out") is not None:
-            lost(
-                f"out= (or an in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value."
-            )
-        if method == "__call__" and (op := TABLE.get(ufunc)):
-            if len(inputs) <= 2 and not kwargs and not op.constants:
-                return _apply(op, *inputs)
+            lost(f"out= (or in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value.")
+        if op:
             return record(op, inputs, kwargs)
         if method == "reduce" and ufunc in REDUCTIONS:
             return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
