@@ -519,3 +519,41 @@ def test_broadcasting_over_a_tall_matrix_is_undone(shape: Any, dtype: Any) -> No
     assert small.grad.shape == shape
     assert small.grad.dtype == dtype
     np.testing.assert_allclose(small.grad, exact, atol=2e3 * np.finfo(dtype).eps)
+
+
+SHAPES: list[Any] = [
+    *(((32, 3), small) for small in [(3,), (1, 3), (32, 1), (1, 1), ()]),
+    ((2, 32, 3), (32, 1)),
+    ((2, 3, 4), (1, 4)),
+    ((5, 200), (200,)),
+    ((0, 3), (3,)),
+    ((3, 0), (3, 1)),
+]
+
+
+@pytest.mark.parametrize(("big", "small"), SHAPES)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_broadcasting_is_undone_as_a_sum(big: Any, small: Any, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    weight, v = rng.normal(size=big).astype(dtype), Value(np.zeros(small, dtype))
+    (weight + v).backward(weight)
+    lead = len(big) - len(small)
+    axes = tuple(i for i in range(len(big)) if i < lead or small[i - lead] != big[i])
+    exact = weight.astype(float).sum(axis=axes).reshape(small)
+    assert v.grad.__class__ is np.ndarray
+    assert (v.grad.shape, v.grad.dtype) == (small, dtype)
+    np.testing.assert_allclose(v.grad, exact, atol=64 * np.finfo(dtype).eps)
+
+
+def test_no_leaf_shares_the_array_of_its_gradient() -> None:
+    kept = np.array([1.0, 2.0])
+    constant = primitive(lambda g, out, x: kept)(lambda x: x * kept)
+    x, y, z = (Value([3.0, 4.0]) for _ in range(3))
+    total = x + y
+    (total + constant(z)).sum().backward()
+    for leaf in (x, y, z):
+        leaf.grad *= 0.5
+    assert kept.tolist() == [1.0, 2.0]
+    assert total.grad.tolist() == [1.0, 1.0]
+    assert x.grad.tolist() == y.grad.tolist() == [0.5, 0.5]
+    assert z.grad.tolist() == [0.5, 1.0]

@@ -605,6 +605,6 @@ def test_unnormalized_targets_when_asked(rng: Any) -> None:
 def test_an_upstream_gradient_of_one_costs_no_pass_and_no_copy(dtype: Any) -> None:
     z = Value(np.zeros((3, 4), dtype))
     loss = cross_entropy(z, np.array([0, 1, 2]))
-    made = loss.options["saved"]["grad"]
+    made = id(loss.options["saved"]["grad"])  # to hold it would be a reason to copy it
     loss.backward()
-    assert z.grad is made
+    assert id(z.grad) == made
