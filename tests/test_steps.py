@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import FrozenInstanceError, fields
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import need
 from hypothesis import given, settings
 from test_backward import random_graph
 from test_ops import LINES, OPS, cases
@@ -397,3 +399,17 @@ def test_a_leaf_used_thousands_of_times_takes_linear_space() -> None:
     assert steps[-1].after == 3001.0
     assert len(steps[-1].contributions) == 3001
     del steps  # a chain of records is no deep recursion
+
+
+def test_a_notebook_and_a_file_get_the_same_page(tmp_path: Path) -> None:
+    need("latex2mathml")
+    steps = step_through(of_scalars([3.2, 1.3, 0.5]))
+    steps.save(tmp_path / "steps.html")
+    tags: list[tuple[str, dict[str, str | None]]] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)))  # type: ignore
+    parser.feed(steps._repr_html_())
+    ((tag, attrs),) = tags
+    assert tag == "iframe"
+    assert attrs["title"]
+    assert attrs["srcdoc"] == (tmp_path / "steps.html").read_text(encoding="utf-8")
