@@ -21,6 +21,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   render.py      from Graphviz's language to a picture, by whichever Graphviz there is
   draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
+  page.py        those steps as one HTML page (page.html) that loads nothing
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
