@@ -246,8 +246,8 @@ class Drawing:
 
 
 def _html(text: str) -> str:
-    """Text as Graphviz's HTML-like labels have it: there, a backslash would begin an escape."""
-    return escape(text).replace("\\", "&#92;")
+    r"""Text as Graphviz's HTML-like labels have it: there, ``\N`` would be the node's id."""
+    return escape(text).replace("\\", "\\\\")
 
 
 def _label(facts: Iterable[str], name: str = "") -> str:
@@ -278,8 +278,8 @@ def entries(x: Any) -> str:
     if np.size(x) <= ENTRIES:
         return f"[{', '.join(map(entries, x))}]"
     with np.errstate(all="ignore"):
-        low, high, mean = map(told, (np.min(x), np.max(x), np.mean(x)))
-    return f"all {low}" if low == high else f"{low} … {high}, mean {mean}"
+        low, high, mean = np.min(x), np.max(x), np.mean(x)
+    return f"all {told(low)}" if low == high else f"{told(low)} … {told(high)}, mean {told(mean)}"
 
 
 def _brief(x: Any) -> str:
@@ -469,8 +469,9 @@ class _Sketch:
 
     def what(self, node: Value) -> list[str]:
         """The operation, dtype and shape."""
-        op = [_operation(node)] if "op" in self.show else []
-        return [" · ".join(op + ([_kind(node.data)] if "shape" in self.show else []))]
+        parts = {"op": _operation(node), "shape": _kind(node.data)}
+        line = " · ".join(text for part, text in parts.items() if part in self.show)
+        return [line] if line else []
 
     def state(self, node: Value) -> list[str]:
         """The value; the gradient, or why there is none."""
