@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import numpy as np
@@ -304,6 +305,14 @@ def test_a_collapsed_scope_is_one_node_with_what_comes_out_of_it() -> None:
     assert item(inside, "softmax").look == "output"
 
 
+def test_a_collapsed_scope_keeps_its_constants_to_itself() -> None:
+    with scope("affine"):
+        y = Value(1.0) * 2.0 + 1.0
+    assert [i.id for i in draw(y + 1.0, collapse=["affine"]).items] == [
+        *("scope-0", "node-3", "const-3-1")
+    ]
+
+
 def test_an_unknown_scope_is_named_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"got 'softmx', wanted scopes of the graph: softmax"):
         draw(textbook(), collapse=["softmx"])
@@ -503,11 +512,16 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.parametrize("hidden", [False, True])
 @settings(max_examples=50)
 @given(names=st.lists(NAMES, min_size=4, max_size=4, unique_by=inline), box=NAMES | st.just(""))
-def test_no_name_changes_the_structure_of_dot_or_svg(names: list[str], box: str) -> None:
+def test_no_name_changes_the_structure_of_dot_or_svg(
+    hidden: bool, names: list[str], box: str
+) -> None:
+    """By the program dot, where there is one, and by the Graphviz of pygraphviz."""
     pygraphviz = need("pygraphviz")
-    drawing, counts = structure(names, box)
+    with patch.dict(os.environ, {"PATH": "nowhere"} if hidden else {}):
+        drawing, counts = structure(names, box)
     assert counts == plain_structure() == (9, 8, 1)
     parsed = pygraphviz.AGraph(string=drawing.dot)
     assert (parsed.number_of_nodes(), parsed.number_of_edges()) == counts[:2]
