@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +33,36 @@ def need(module: str) -> ModuleType:
         if os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
             raise
         pytest.skip(f"{module} is not installed", allow_module_level=True)
+
+
+def found(path: str | Path | None, what: str) -> str:
+    """A program or file that a fresh machine may lack; the same rule as in `need`."""
+    if path is not None and Path(path).exists():
+        return str(path)
+    if os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for all tests: it takes a second to start."""
+    api = need("playwright.sync_api")
+    path = found(shutil.which("chromium") or shutil.which("chromium-browser"), "Chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    quiet += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    with api.sync_playwright() as play:
+        running = play.chromium.launch(executable_path=path, args=quiet)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core: ``npm install axe-core`` here, or AXE_CORE names its file."""
+    near = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
+    path = found(os.environ.get("AXE_CORE") or near, "axe-core (npm install axe-core)")
+    return Path(path).read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from html import escape, unescape
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 from xml.etree import ElementTree
 
@@ -44,6 +45,8 @@ def page(steps: Steps) -> str:
     >>> page(step_through(x * x)).count("</li>")
     5
     """
+    if find_spec("latex2mathml") is None:
+        raise ImportError('page: the rules need latex2mathml: pip install "tinygrad_ce[render]"')
     pool = _Pool()
     walks = [steps] if steps.fused is None else [steps, steps.fused]
     bodies = [_walk(walk, "fused-" * k) for k, walk in enumerate(walks)]
@@ -197,7 +200,7 @@ def _mathml(latex: str) -> str:
     except Exception:  # its errors share no class; a user's operation may have any LaTeX
         math = ElementTree.Element("math")
         ElementTree.SubElement(math, "mtext").text = text
-    del math.attrib["xmlns"], math.attrib["display"]
+    math.attrib.clear()  # where it stands in a page, both are known
     for part in math.iter():
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
         for before, sign in zip([None, *part], part):
@@ -218,7 +221,8 @@ def _graph(steps: Steps, prefix: str) -> str:
     if svg is None:
         return f'<pre class="text">{_text(steps.drawing, prefix)}</pre>'
     label = f'role="img" aria-label="The graph of {escape(steps.nodes[-1])}"'
-    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf"<svg \1 {label}>", svg, count=1)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    svg = f"<svg {box and box[0]} {label}>{svg.partition('>')[2]}"
     svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")
     text = escape(steps.drawing.text)
     return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
