@@ -166,7 +166,7 @@ def fit(d: Any, data: Any, op: Primitive) -> Any:
 
 def empty(grad: Any) -> bool:
     """Whether a gradient holds nothing to add to: None, or set to zero by hand."""
-    return grad is None or not (grad.any() if hasattr(grad, "any") else grad)
+    return grad is None or not (grad if grad.__class__ in NUMBERS else np.any(grad))
 
 
 def own(leaf: Any) -> Any:

@@ -123,11 +123,11 @@ def relu(x: Any) -> Any:
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    x = as_input(x, "relu")
     if x.__class__ is Value and x._data.__class__ is float:  # scalar networks are full of it
         below = x._data <= 0.0
         out = make_node(0.0 if below else x._data, WHERE, below, 0.0, (x,))
     else:
+        x = as_input(x, "relu")
         out = WHERE(x <= 0, 0.0, x)
     if out.__class__ is Value:
         out.name = "relu"
