@@ -99,7 +99,7 @@ def upstream(gradient: Any, data: Any, name: str) -> Any:
                 f"backward() starts from a scalar, this is {name} of shape {shape}: reduce it "
                 "(.sum(), .mean()), or pass gradient= of that shape"
             )
-        return 1.0 if data.__class__ is float else np.ones(shape, data.dtype)
+        return 1.0 if data.__class__ is float else np.array(1.0, data.dtype).reshape(shape)
     if hasattr(gradient, "_record"):
         raise TypeError("backward(gradient=): got a Value, wanted its data; grad() has more orders")
     seed = +as_data(gradient, "backward(gradient=)")  # + copies
@@ -113,14 +113,18 @@ def _few_ones(n: int, dtype: Any) -> Any:
     return np.ones(n, dtype)
 
 
+def ones(n: int, dtype: Any) -> Any:
+    """np.ones, made once where they are few; not to be written into."""
+    return _few_ones(n, dtype) if n < 2**12 else np.ones(n, dtype)
+
+
 def _add_up(d: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """Σ over axes; in a matrix with short rows as a product with ones, in a third of the time."""
     matrix = d.__class__ is np.ndarray and d.ndim == 2 and len(axes) == 1 and d.dtype.char in "fd"
     if not matrix or d.shape[1] >= 2**7:
         return total(d, axis=axes, keepdims=keepdims)
-    n = d.shape[axes[0]]
-    ones = (_few_ones if n < 2**12 else np.ones)(n, d.dtype)
-    found = ones.dot(d) if axes == (0,) else d.dot(ones)
+    one = ones(d.shape[axes[0]], d.dtype)
+    found = one.dot(d) if axes == (0,) else d.dot(one)
     return np.expand_dims(found, axes) if keepdims else found
 
 
