@@ -26,6 +26,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .arguments import StaleGraphError
 from .backward import topological
 from .draw import Drawing, draw
@@ -34,9 +36,11 @@ from .losses import LogSoftmaxNLL, binary_cross_entropy, cross_entropy, logistic
 from .names import scope
 from .primitive import Primitive, primitive
 from .softmax import log_softmax, logsumexp, relu, sigmoid, softmax
-from .steps import Step, Steps, step_through
 from .transforms import grad, grad_of, hessian, hvp, jacobian, value_and_grad, vjp
 from .value import Value, detach
+
+if TYPE_CHECKING:
+    from .steps import Step, Steps, step_through
 
 __all__ = [
     "Drawing",
@@ -74,3 +78,12 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room that only shows graphs when it is asked for: it costs what the core costs."""
+    if name not in ("Step", "Steps", "step_through"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import steps
+
+    return getattr(steps, name)

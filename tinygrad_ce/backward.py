@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from _thread import RLock
 from collections.abc import Sequence
 from operator import attrgetter
-from threading import RLock
 from typing import Any
 
 import numpy as np

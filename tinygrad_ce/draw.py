@@ -8,9 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,8 +51,7 @@ LOOKS = {
 }
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One thing in the picture: its id, its look (see `LOOKS`), its name, and lines about it."""
 
     id: str
@@ -64,8 +61,7 @@ class Item:
     boxes: tuple[int, ...] = ()  # the scopes around it, outermost first
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """From an argument to the operation: its id, the items it joins, its role, and what flows."""
 
     id: str
@@ -165,6 +161,7 @@ class Drawing:
         text = render(self.dot, "svg").decode()
         text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
         titles = self._titles()
+        from html import escape
 
         def title(found: re.Match[str]) -> str:
             name = found[2].replace("&#45;", "-")
@@ -223,7 +220,7 @@ class Drawing:
         ImportError
             For a picture, where there is no Graphviz.
         """
-        form = Path(path).suffix.lower()
+        form = os.path.splitext(path)[1].lower()
         if form not in (".svg", ".png", ".pdf", ".dot"):
             raise ValueError(f"save: got {form!r}, wanted a name in .svg, .png, .pdf or .dot")
         if form in (".svg", ".dot"):
@@ -247,6 +244,8 @@ class Drawing:
 
 def _html(text: str) -> str:
     r"""Text as Graphviz's HTML-like labels have it: there, ``\N`` would be the node's id."""
+    from html import escape
+
     return escape(text).replace("\\", "\\\\")
 
 

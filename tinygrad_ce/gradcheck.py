@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ class GradcheckError(AssertionError):
         self.report = report
 
 
-@dataclass(frozen=True)
-class InputCheck:
+class InputCheck(NamedTuple):
     """The verdict on one input, and its worst entry."""
 
     name: str
@@ -48,13 +46,12 @@ class InputCheck:
     max_rel_error: float = math.nan
 
 
-@dataclass(frozen=True)
-class GradcheckReport:
+class GradcheckReport(NamedTuple):
     """What a gradient check found; true in a condition if it passed, printed as a table."""
 
     method: str
     order: int
-    inputs: list[InputCheck] = field(default_factory=list)
+    inputs: list[InputCheck]
     blame: str = ""  # on a failure: the first node whose own rule is wrong
 
     @property
@@ -94,7 +91,8 @@ class GradcheckReport:
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
         return "\n".join([*lines, f"first wrong node: {self.blame}"] if self.blame else lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def gradcheck(

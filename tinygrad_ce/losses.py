@@ -18,9 +18,8 @@ import os
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,8 +63,7 @@ def _factor(x: Any, what: str, like: Any) -> Any:
     return x.astype(_dtype(like))
 
 
-@dataclass(frozen=True)
-class _Target:
+class _Target(NamedTuple):
     """What every option makes of the loss: Σ_c T_c (log Σ exp z − z_c) for each sample.
 
     T has the shape of the logits: ``peak`` at the class ``index``, plus ``spread``. The mean's 1/n

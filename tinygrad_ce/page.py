@@ -240,7 +240,7 @@ def _with_gradients(steps: Steps) -> Drawing:
         if place and (told_of := arrived.get(int(place[1]))):
             width = max(map(len, told_of))
             fact = f"gradient {told_of[-1].center(width, chr(160))}"  # a blank would be dropped
-            item = replace(item, facts=(*item.facts, fact))
+            item = item._replace(facts=(*item.facts, fact))
         items.append(item)
     return replace(steps.drawing, items=tuple(items), direction="TB")
 
@@ -250,7 +250,7 @@ def _text(drawing: Drawing, prefix: str) -> str:
     marked = []
     for item in drawing.items:
         name, facts = (item.name, item.facts) if item.name else (item.facts[0], item.facts[1:])
-        marked.append(replace(item, name=f"{item.id}\t{name}", facts=facts))
+        marked.append(item._replace(name=f"{item.id}\t{name}", facts=facts))
     lines = []
     for line in replace(drawing, items=tuple(marked)).text.splitlines():
         role, name, rest = re.fullmatch(r"(.*?)([a-z-]+[\d-]*)\t(.*)", line).groups()  # type: ignore[union-attr]

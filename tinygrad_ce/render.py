@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 NO_GRAPHVIZ = (
     'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
@@ -36,6 +33,9 @@ def render(dot: str, form: str) -> bytes:
     RuntimeError
         If the Graphviz that is there fails; with its last words.
     """
+    import subprocess
+    from importlib.util import find_spec
+
     import graphviz
 
     failed = []
@@ -58,9 +58,11 @@ def render(dot: str, form: str) -> bytes:
 
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file and put it in the place of an old one: who reads sees either, never a part."""
-    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+    part = f"{os.fspath(path)}.{os.getpid()}.part"
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        with open(part, "wb") as file:
+            file.write(content)
+        os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        if os.path.exists(part):
+            os.unlink(part)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
-from unicodedata import combining, east_asian_width
 
 import numpy as np
 
@@ -303,6 +302,8 @@ class Steps(Sequence[Step]):
 
 def _width(text: str) -> int:
     """How many columns of a terminal a text takes: Korean letters two, accents none."""
+    from unicodedata import combining, east_asian_width
+
     wide = sum(east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(map(bool, map(combining, text)))
 
