@@ -234,6 +234,8 @@ def test_typesetting() -> None:
     text = page(step_through(of_scalars([3.2, 1.3, 0.5])))
     assert "<mo>+=</mo>" in text
     assert '<mo form="prefix">−</mo>' in text
+    z = Value([3.2, 1.3], name="z")
+    assert ")</mo><mo>−</mo>" in page(step_through(cross_entropy(z, np.array([1.0, 0.0]))))
     assert len(re.findall(r"<math>", text)) > 23
     assert "&amp;#x" not in text
 
@@ -357,7 +359,8 @@ def matches(seen: Any, steps: Steps, k: int, prefix: str = "") -> None:
     elif step.argument is not None:
         assert f"{prefix}edge-{step.index}-{step.argument}" in seen["now"]
         assert seen["to"] == [f"{prefix}node-{step.target_index}"]
-        every = [step.upstream, step.local, step.contribution, step.before, step.after]
+        arrived = (step.contribution, step.before) if step.before is not None else ()
+        every = [step.upstream, step.local, *arrived, step.after]
         shown = [x for x in every if x is not None]
         assert len(shown) == len(seen["work"])
         for data, (_, text) in zip(shown, seen["work"]):

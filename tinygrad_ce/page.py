@@ -203,9 +203,10 @@ def _mathml(latex: str) -> str:
     math.attrib.clear()  # where it stands in a page, both are known
     for part in math.iter():
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
-        for before, sign in zip([None, *part], part):
-            ends = before is not None and (before.tag not in ("mo", "mspace") or before.text == ")")
-            if sign.text == "&#x02212;" and not ends:
+    for row in math.iter("mrow"):
+        for before, sign in zip([None, *row], row):
+            term = before is not None and before.tag not in ("mo", "mspace")
+            if sign.text == "−" and not term and (before is None or before.text not in (")", "]")):
                 sign.set("form", "prefix")  # a minus sign, not a difference
     if adds:
         plus = ElementTree.Element("mo")
