@@ -665,3 +665,16 @@ def test_without_graphviz_the_text_is_lit(visit: Visit, monkeypatch: Any) -> Non
         if step.target_index not in (None, step.index):
             assert seen["to"] == [f"node-{step.target_index}"]
         tab.keyboard.press("ArrowRight")
+
+
+def test_colours_tell_sign_and_size(visit: Visit) -> None:
+    x = Value(np.array([[-4.0, 2.0, 0.0], [1.0, -1.0, np.inf]]), name="x")
+    tab = visit(step_through(x, np.ones((2, 3))))
+    colours = tab.evaluate(
+        "[...document.querySelectorAll('.nodes .array td')].map("
+        "cell => getComputedStyle(cell).backgroundColor.match(/[\\d.]+/g).map(Number))"
+    )
+    orange, blue = [213, 94, 0], [0, 114, 178]
+    assert [c[:3] for c in colours] == [orange, blue, [0, 0, 0], blue, orange, blue]
+    alphas = [c[3] for c in colours]
+    np.testing.assert_allclose(alphas, np.array([1, 0.5, 0, 0.25, 0.25, 1]) / 2, atol=0.01)
