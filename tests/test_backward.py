@@ -126,6 +126,15 @@ def test_grad_is_none_until_reached_then_like_the_data() -> None:
     assert scalar.grad.shape == ()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_0d_arrays_add_up_to_one(dtype: Any) -> None:
+    x = Value(np.array(2.0, dtype))
+    for total in (4.0, 8.0):
+        (x * x).backward()
+        assert x.grad.__class__ is np.ndarray
+        assert (x.grad.dtype, x.grad) == (dtype, total)
+
+
 def test_backward_of_a_leaf() -> None:
     for data, one in ((2.0, 1.0), (np.array([2.0]), np.ones(1))):
         x = Value(data)

@@ -111,11 +111,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     replace_file(str(path), b"two")
     assert path.read_bytes() == b"two"
 
-    def full(self: Path, content: bytes) -> int:
-        self.open("wb").close()
+    def full(part: str, _: Path) -> None:
+        assert Path(part).exists()
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         replace_file(path, b"three")
     assert path.read_bytes() == b"two"

@@ -19,7 +19,7 @@ import numpy as np
 from .draw import draw
 from .gradcheck import gradcheck, numeric_gradient
 from .losses import cross_entropy
-from .render import NO_GRAPHVIZ, replace_file
+from .render import replace_file
 from .softmax import softmax
 from .steps import Step, Steps, step_through
 from .transforms import grad, value_and_grad
@@ -180,12 +180,13 @@ def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
     """Write the picture and the page into a folder; yield their paths, and what is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     drawing = draw(loss)
-    pictures = {"graph.svg": drawing.svg_or_none}
-    if pictures["graph.svg"] is None:
+    try:
+        pictures = {"graph.svg": drawing.svg}
+    except (ImportError, RuntimeError) as error:
         pictures = {"graph.txt": drawing.text, "graph.dot": drawing.dot}
-        yield f"({NO_GRAPHVIZ}; the graph is in these)"
+        yield f"({error}; the graph is in these)"
     for name, text in pictures.items():
-        replace_file(folder / name, str(text).encode())
+        replace_file(folder / name, text.encode())
         yield str(folder / name)
     try:
         steps.save(folder / "steps.html")

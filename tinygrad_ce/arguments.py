@@ -173,8 +173,12 @@ def empty(grad: Any) -> bool:
     return grad is None or not (grad if grad.__class__ in NUMBERS else np.any(grad))
 
 
-def own(leaf: Any) -> Any:
-    """A leaf's gradient, copied if another holds it: ``p.grad *= 0.5`` must change p's alone."""
-    g = leaf.grad
-    shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 3)
-    return g.copy() if shared else g  # one reference is the leaf's, one g's, one the call's
+def own(leaf: Any, before: Any) -> Any:
+    """A leaf's gradient, added to the one before; an array that no other node holds.
+
+    ``p.grad *= 0.5`` must change p's gradient alone.
+    """
+    g = leaf.grad if before is None else before + leaf.grad
+    if g.__class__ is np.ndarray:  # one reference is the leaf's, one g's, one the call's
+        return g.copy() if g.base is not None or getrefcount(g) > 3 else g
+    return np.asarray(g) if leaf.data.__class__ is np.ndarray else g  # 0-d add up to a scalar

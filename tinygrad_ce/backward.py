@@ -192,7 +192,7 @@ def backward(self: Value, gradient: Any = None) -> None:
             for leaf in leaves:
                 grad = held.get(leaf)
                 leaf._more = 1 if empty(grad) else (leaf._more or 1) + 1
-                leaf.grad = own(leaf) if grad is None else grad + leaf.grad
+                leaf.grad = own(leaf, grad)
         except BaseException:
             _restore(nodes, before)
             raise

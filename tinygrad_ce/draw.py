@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import defaultdict
@@ -14,8 +15,8 @@ import numpy as np
 
 from .backward import contributions, topological
 from .names import Box, boxes, names
-from .primitive import TABLE, Primitive
-from .reading import bracketed, fill, inline, plain, rule, told
+from .primitive import Primitive
+from .reading import bracketed, entrywise, fill, inline, plain, rule, told
 from .render import render, replace_file
 from .value import Value, detach, make_node
 
@@ -272,18 +273,23 @@ def entries(x: Any) -> str:
     >>> entries(np.eye(2)), entries(np.arange(10.0))
     ('[[1, 0], [0, 1]]', '0 … 9, mean 4.5')
     """
-    if np.ndim(x) == 0:
+    x = np.asarray(x)  # Dask computes it
+    if x.ndim == 0:
         return told(x)
-    if np.size(x) <= ENTRIES:
+    if x.size <= ENTRIES:
         return f"[{', '.join(map(entries, x))}]"
     with np.errstate(all="ignore"):
         low, high, mean = np.min(x), np.max(x), np.mean(x)
     return f"all {told(low)}" if low == high else f"{told(low)} … {told(high)}, mean {told(mean)}"
 
 
+def _few(x: Any) -> bool:
+    return bool(math.prod(np.shape(x)) <= ENTRIES)
+
+
 def _brief(x: Any) -> str:
     """The same for an edge."""
-    return entries(x) if np.size(x) <= ENTRIES else f"[{entries(x).split(',')[0]}]"
+    return entries(x) if _few(x) else f"[{entries(x).split(',')[0]}]"
 
 
 def _kind(x: Any) -> str:
@@ -297,7 +303,7 @@ def _operation(node: Value) -> str:
     if node.op is None:
         return "leaf"
     options = [
-        f"{name}={inline(repr(x)) if np.size(x) <= ENTRIES else f'array {np.shape(x)}'}"
+        f"{name}={inline(repr(x)) if _few(x) else f'array {np.shape(x)}'}"
         for name, x in node.options.items()
         if name != "saved" and x is not None and x is not False
     ]
@@ -315,11 +321,7 @@ class _Flow:
     """What the last backward pass sent along each edge of some nodes, and where paths meet."""
 
     def __init__(self, nodes: Iterable[Value]) -> None:
-        self.entrywise = {
-            op
-            for function, op in TABLE.items()
-            if isinstance(function, np.ufunc) and function.signature is None
-        }
+        self.entrywise = entrywise()
         self.edges: dict[tuple[Value, int], str] = {}
         self.paths: dict[Value, list[Any]] = defaultdict(list)
         with np.errstate(all="ignore"):
@@ -438,7 +440,7 @@ class _Sketch:
         return self.flow.edges.get((node, k), "")
 
     def constant(self, name: str, data: Any, node: Value) -> Item:
-        shape = f"{_kind(data)}: " if np.size(data) > ENTRIES else ""
+        shape = "" if _few(data) else f"{_kind(data)}: "
         return Item(name, "constant", "", (f"constant {shape}{entries(data)}",), self.rings(node))
 
     def rings(self, node: Value) -> tuple[int, ...]:

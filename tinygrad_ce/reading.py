@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .primitive import Primitive
+from .primitive import TABLE, Primitive
 
 FEW = 4  # entries of a vector that a line of text still holds
 WORDS = {
@@ -25,6 +25,16 @@ WORDS = {
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
 }  # fmt: skip
+
+
+def entrywise() -> set[Primitive]:
+    """Return the operations whose every entry depends on one entry of each argument."""
+    return {
+        op
+        for function, op in TABLE.items()
+        if function in (np.where, np.clip)
+        or (isinstance(function, np.ufunc) and function.signature is None)
+    }
 
 
 def rule(op: Primitive, argument: int | None = None) -> str:

@@ -14,8 +14,7 @@ from .backward import topological
 from .draw import SHOW, Drawing, draw
 from .names import names
 from .ops import IDENTITY
-from .primitive import TABLE
-from .reading import bracketed, fill, gives, inline, plain, rule, symbol, told, typeset
+from .reading import bracketed, entrywise, fill, gives, inline, plain, rule, symbol, told, typeset
 from .render import replace_file
 from .value import Value, detach
 
@@ -105,12 +104,7 @@ class _Walk:
         self.called = {node: inline(name) for node, name in names(self.order).items()}
         taken = loss.name or "L" in self.called.values()
         self.loss = self.called[loss] if taken else "L"
-        self.entrywise = {
-            op
-            for function, op in TABLE.items()
-            if function in (np.where, np.clip)
-            or (isinstance(function, np.ufunc) and function.signature is None)
-        }
+        self.entrywise = entrywise()
         self.gradients: dict[Value, Data] = {}
         self.last: dict[Value, Step] = {}
         self.steps: list[Step] = []
