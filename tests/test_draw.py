@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 from unittest.mock import patch
 from xml.etree import ElementTree
@@ -343,26 +342,24 @@ def test_above_max_nodes_the_ends_stay_and_the_rest_is_counted() -> None:
 
 
 @pytest.mark.parametrize("gradients", ["nodes", "edges"])
-def test_a_hundred_thousand_nodes_answer_within_two_seconds(gradients: str) -> None:
+def test_of_a_hundred_thousand_nodes_200_are_written(gradients: str) -> None:
     loss = chain(100_000)
     loss.backward()
-    start = perf_counter()
     drawing = draw(loss, gradients=gradients)
-    assert drawing.dot
-    assert drawing.text
-    assert perf_counter() - start < 2.0
+    assert drawing.dot.count("<B>") == 200
     assert "99,800 nodes left out" in drawing.text
 
 
-def test_a_tangle_of_200_nodes_is_laid_out_within_seconds() -> None:
+def test_graphviz_is_told_to_hurry_on_a_tangle_and_lays_it_out() -> None:
     """Graphviz, left alone with it, took half a minute."""
     need("pygraphviz")
     xs = [Value(float(i)) for i in range(14)]
     tangle = sum((x * y for x in xs for y in xs), Value(0.0))
     tangle.backward()
-    start = perf_counter()
-    assert draw(tangle, gradients="edges").svg
-    assert perf_counter() - start < 5.0
+    drawing = draw(tangle, gradients="edges")
+    assert "splines=line" in drawing.dot
+    assert "splines=line" not in draw(chain(50)).dot
+    assert drawing.svg.count('class="node"') == len(drawing.items)
 
 
 # Several outputs, gradient graphs
