@@ -208,7 +208,7 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     for node in (output, *nodes):
         if not isinstance(node, Value):
             raise TypeError(f"grad_of: got {type(node).__name__}, wanted Values")
-    seed = Value(upstream(gradient, output.data, output.name or "a node"))
+    seed = Value(upstream(gradient, output.data, output.name or "a node"), name="seed")
     found = gradients(output, seed, nodes, graph=True)
     found = [Value(_zeros(n.data)) if g is None else g for n, g in zip(nodes, found)]
     return found[0] if isinstance(wrt, Value) else found
