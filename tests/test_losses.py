@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -506,6 +507,23 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:
     monkeypatch.setattr(losses, "CPUS", 3)
     with pytest.raises(MemoryError, match="no room"):
         cross_entropy(np.zeros((9, 4)), np.zeros(9, int))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
+def test_workers_keep_off_the_processor_of_the_caller(monkeypatch: Any) -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one processor")
+    monkeypatch.setattr(losses, "CPUS", 3)
+    crew = losses._Crew()
+    while len(crew.threads) < 2:
+        time.sleep(0.001)
+    for processor in sorted(allowed)[:2]:
+        crew.keep_off(processor)
+        for thread in crew.threads:
+            assert os.sched_getaffinity(thread) == allowed - {processor}
+    crew.keep_off(-1)  # not known: nothing changes
+    assert os.sched_getaffinity(crew.threads[0]) == allowed - {processor}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_native_id, start_new_thread
 from collections import deque
 from collections.abc import Callable
 from functools import cache
@@ -344,10 +344,12 @@ def _in_threads(run: Callable[[int], None], starts: range) -> None:
         except BaseException as error:
             errors.append(error)
 
+    crew = _crew(os.getpid())
+    crew.keep_off(_processor()())
     for _ in range(min(CPUS, len(starts)) - 1):
         offers.append(({"work": work}, allocate_lock()))
         offers[-1][1].acquire()
-        _offers(os.getpid()).put(offers[-1])
+        crew.offers.put(offers[-1])
     work()
     for offer, done in offers:
         if not offer.pop("work", None):
@@ -356,24 +358,57 @@ def _in_threads(run: Callable[[int], None], starts: range) -> None:
         raise errors[0]
 
 
-@cache
-def _offers(process: int) -> Any:
-    """The queue of a process's workers: threads do not survive a fork, so a child has its own."""
-    from queue import SimpleQueue
+class _Crew:
+    """The standing workers of a process."""
 
-    offers: Any = SimpleQueue()
+    def __init__(self) -> None:
+        from queue import SimpleQueue
 
-    def serve() -> None:
+        self.offers: Any = SimpleQueue()
+        self.threads: list[int] = []
+        self.off: tuple[int, int] | None = None
+        for _ in range(CPUS - 1):
+            start_new_thread(self.serve, ())
+
+    def serve(self) -> None:
+        self.threads.append(get_native_id())
         while True:
-            offer, done = offers.get()
+            offer, done = self.offers.get()
             if work := offer.pop("work", None):
                 work()
                 work = None  # it holds the arrays
                 done.release()
 
-    for _ in range(CPUS - 1):
-        start_new_thread(serve, ())
-    return offers
+    def keep_off(self, processor: int) -> None:
+        """Keep the workers off the processor of the thread that they are to relieve.
+
+        Linux may wake one there, where it waits for that thread, or that thread for it; and would
+        do so every time.
+        """
+        if processor < 0 or (processor, len(self.threads)) == self.off:
+            return
+        self.off = processor, len(self.threads)
+        if others := os.sched_getaffinity(0) - {processor}:
+            for thread in self.threads:
+                os.sched_setaffinity(thread, others)
+
+
+@cache
+def _crew(process: int) -> _Crew:
+    """The workers of a process: threads do not survive a fork, so a child has its own."""
+    return _Crew()
+
+
+@cache
+def _processor() -> Callable[[], int]:
+    """What tells a thread the processor it is on; −1 where nothing does."""
+    try:
+        from ctypes import PyDLL
+
+        found: Callable[[], int] = PyDLL(None).sched_getcpu
+    except (ImportError, OSError, AttributeError, TypeError):
+        return lambda: -1
+    return found
 
 
 def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:
