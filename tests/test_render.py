@@ -113,10 +113,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 
     def full(part: str, _: Path) -> None:
         assert Path(part).exists()
-        raise OSError("no space left")
+        raise OSError(28, "no space left")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         replace_file(path, b"three")
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(
+        FileNotFoundError, match=r"No such file or directory: '[^']*nowhere/graph.svg'"
+    ):
+        replace_file(tmp_path / "nowhere" / "graph.svg", b"")

@@ -63,6 +63,8 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
         with open(part, "wb") as file:
             file.write(content)
         os.replace(part, path)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
     finally:
         if os.path.exists(part):
             os.unlink(part)
