@@ -14,6 +14,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
+  linear.py      the cross-entropy of a linear layer, without ever holding all its logits
   names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
@@ -40,6 +41,7 @@ from .transforms import grad, grad_of, hessian, hvp, jacobian, value_and_grad, v
 from .value import Value, detach
 
 if TYPE_CHECKING:
+    from .linear import linear_cross_entropy
     from .steps import Step, Steps, step_through
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "hessian",
     "hvp",
     "jacobian",
+    "linear_cross_entropy",
     "log_softmax",
     "logistic_loss",
     "logsumexp",
@@ -80,10 +83,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a room that only shows graphs when it is asked for: it costs what the core costs."""
-    if name not in ("Step", "Steps", "step_through"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import steps
+_LATER = {"linear_cross_entropy": "linear", "Step": "steps", "Steps": "steps", "step_through": "steps"}
 
-    return getattr(steps, name)
+
+def __getattr__(name: str) -> Any:
+    """Import a room that not every program needs when it is asked for: it costs what the core costs."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -81,6 +81,22 @@ class _Target(NamedTuple):
         labels = np.arange(classes).reshape(-1, *[1] * (self.index.ndim - 1 - axis))
         return table + np.where(self.index == labels, self.peak, 0.0)
 
+    def flat(self, classes: int, axis: int = -1) -> _Target:
+        """One row a sample, as the kernel takes it."""
+        return _Target(
+            None if self.index is None else self.index.reshape(-1),
+            self.peak if self.peak.__class__ is float else self.peak.reshape(-1),
+            None if self.spread is None else np.moveaxis(self.spread, axis, -1).reshape(-1, classes),
+        )
+
+    def rows(self, rows: slice) -> _Target:
+        """Some of those."""
+        return _Target(
+            None if self.index is None else self.index[rows],
+            self.peak if self.peak.__class__ is float else self.peak[rows],
+            None if self.spread is None else self.spread[rows],
+        )
+
 
 def _read_target(
     shape: tuple[int, ...],
@@ -93,8 +109,12 @@ def _read_target(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     allow_unnormalized: bool = False,
+    count: float | None = None,
 ) -> _Target:
-    """Check a target and its options, and make them one table of coefficients."""
+    """Check a target and its options, and make them one table of coefficients.
+
+    ``count`` is what a mean divides by, where these rows are a part of it.
+    """
     target = _plain(target, "target")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
@@ -127,14 +147,16 @@ def _read_target(
         index = (index if kept is None else np.where(kept, index, 0)).astype(np.intp, copy=False)
         share: Any = 1.0 if weight is None else weight.reshape(-1)[index]
         share = share if kept is None else np.where(kept, share, 0.0)
-        count = index.size if share.__class__ is float else float(np.sum(share))
+        if count is None:
+            count = index.size if share.__class__ is float else float(np.sum(share))
         spread = 1.0 if kept is None else kept
     elif target.shape == shape:
         if ignore_index is not None:
             raise ValueError("ignore_index goes with class indices, not with probabilities")
         _check_distribution(target, axis, allow_unnormalized)
-        index, share, spread, count = None, 0.0, 1.0, target.size // classes
-        if (np.max(target, axis=axis) == 1).all() and np.count_nonzero(target) == count:
+        index, share, spread, samples = None, 0.0, 1.0, target.size // classes
+        count = samples if count is None else count
+        if (np.max(target, axis=axis) == 1).all() and np.count_nonzero(target) == samples:
             index = np.expand_dims(np.argmax(target, axis=axis), axis)  # one-hot: exact as an index
             share = 1.0 if weight is None else weight.reshape(-1)[index]
     elif target.shape == rows:
@@ -288,12 +310,19 @@ def _by_table(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> 
         e[rows, index] -= peak
 
 
-def _block(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> None:
+def _block(z: Any, t: _Target, loss: Any, e: Any) -> None:
+    """Loss and gradient (``e``) of a block of rows, whose target is flat."""
     with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
-        if spread is None:
-            _by_index(z, index, peak, loss, e)
+        if t.spread is None:
+            _by_index(z, t.index, t.peak, loss, e)
         else:
-            _by_table(z, index, peak, spread, loss, e)
+            _by_table(z, t.index, t.peak, t.spread, loss, e)
+
+
+def _step(rows: int, row: int) -> int:
+    """How many rows of ``row`` bytes a thread takes at a time; all, if one thread is enough."""
+    threads = CPUS if rows * row >= THREADED else 1
+    return max(1, min(BLOCK // row, -(-rows // threads)))
 
 
 def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
@@ -304,22 +333,17 @@ def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
     out = np.empty(moved.shape, z.dtype) if grad else None
     work = None if out is None else out.reshape(-1, classes)
     loss = np.empty(len(flat), z.dtype)
-    spread = None if t.spread is None else np.moveaxis(t.spread, axis, -1).reshape(-1, classes)
-    index = None if t.index is None else t.index.reshape(-1)
-    peak: Any = t.peak if t.peak.__class__ is float else t.peak.reshape(-1)
-    threads = CPUS if z.nbytes >= THREADED else 1
-    step = max(1, min(BLOCK // (classes * z.itemsize), -(-len(flat) // threads)))
+    t = t.flat(classes, axis)
+    step = _step(len(flat), classes * z.itemsize)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
         part = flat[rows]
         e = np.empty_like(part) if work is None else work[rows]
-        i = None if index is None else index[rows]
-        k = peak if peak.__class__ is float else peak[rows]
-        _block(part, i, k, None if spread is None else spread[rows], loss[rows], e)
+        _block(part, t.rows(rows), loss[rows], e)
 
     if step >= len(flat):
-        _block(flat, index, peak, spread, loss, np.empty_like(flat) if work is None else work)
+        _block(flat, t, loss, np.empty_like(flat) if work is None else work)
     else:
         _in_threads(run, range(0, len(flat), step))
     if out is not None and not last:
