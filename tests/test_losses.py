@@ -498,6 +498,33 @@ def test_blocks_and_threads_change_nothing_but_rounding(
             np.testing.assert_allclose(got, wanted, rtol=0, atol=4 * ulp)
 
 
+@pytest.mark.parametrize(
+    ("caches", "block"),
+    [
+        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**21),  # an eighth of half of 32 MiB
+        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**19),  # at least that
+        ({"1024K": "1", "384M": "ffff"}, 3 * 2**20),
+        ({"768M": "00000001"}, 2**23),  # at most that
+        ({}, 2**21),
+        ({"big": "1"}, 2**21),
+        ({"32M": "0"}, 2**21),
+        ({"": ""}, 2**21),
+    ],
+    ids=str,
+)
+def test_a_block_is_what_stays_in_the_machines_cache(
+    caches: Any, block: int, tmp_path: Any, monkeypatch: Any
+) -> None:
+    for i, (size, shared) in enumerate(caches.items()):
+        (tmp_path / f"index{i}").mkdir()
+        (tmp_path / f"index{i}" / "size").write_text(size + "\n")
+        (tmp_path / f"index{i}" / "shared_cpu_map").write_text(shared + "\n")
+    monkeypatch.setattr(losses, "CACHES", str(tmp_path))
+    assert losses._cached.__wrapped__() == block
+    monkeypatch.setattr(losses, "CACHES", str(tmp_path / "missing"))
+    assert losses._cached.__wrapped__() == 2**21
+
+
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:
     def fails(*_: Any) -> None:
         raise MemoryError("no room")

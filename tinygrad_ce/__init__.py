@@ -83,11 +83,16 @@ __all__ = [
 ]
 
 
-_LATER = {"linear_cross_entropy": "linear", "Step": "steps", "Steps": "steps", "step_through": "steps"}
+_LATER = {
+    "linear_cross_entropy": "linear",
+    "Step": "steps",
+    "Steps": "steps",
+    "step_through": "steps",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a room that not every program needs when it is asked for: it costs what the core costs."""
+    """Import a room that not every program needs when asked for: it costs what the core costs."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -15,13 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from . import losses
 from .arguments import as_data, ones, told
-from .losses import _block, _dense, _fused_vjp, _in_threads, _plain, _read_target, _step
+from .losses import (
+    _block,
+    _dense,
+    _fused_vjp,
+    _in_threads,
+    _plain,
+    _read_target,
+    _step,
+    block_rows,
+)
 from .primitive import REAL, primitive
 from .rules import matmul_left, matmul_right
 from .softmax import as_input
-from .value import Value, make_node
+from .value import Value, detach, make_node
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
@@ -30,7 +38,7 @@ STRIP = 4096  # columns: a product of them stays in cache until it is added to W
 
 def _rows(row: int) -> int:
     """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
-    return max(1, min(LOGITS // row, max(ROWS, losses.BLOCK // row)))
+    return max(1, min(LOGITS // row, max(ROWS, block_rows(row))))
 
 
 def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
@@ -150,10 +158,11 @@ def _vjp(
         d = _fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
         return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
     rows = g if reduction == "none" else None
-    held = {"wanted": (i,)} if saved is None else saved
+    held: dict[Any, Any] = {"wanted": (i,)} if saved is None else saved
     if i not in held or held["g"] is not rows:
         flat = None if rows is None else np.reshape(rows, -1)
-        held.update(_sweep(x, W, b, target, held["wanted"], flat, block, options)[1], g=rows)
+        grads = _sweep(x, W, b, target, held["wanted"], flat, block, options)[1]
+        held.update({**grads, "g": rows})
     grad = held.pop(i)  # given away: the caller may write into it
     if rows is None and float(g) != 1.0:
         grad *= g
@@ -231,8 +240,8 @@ def linear_cross_entropy(
     if not wanted:
         return _linear(x, W, b, target, **options)
     options["saved"] = {"wanted": wanted, "g": None}
-    data = (a._data if a.__class__ is Value else a for a in (x, W, b))
-    loss = as_data(_linear(*data, target, **options), "LinearCrossEntropy")
+    data = _linear(detach(x), detach(W), detach(b), target, **options)
+    loss = as_data(data, "LinearCrossEntropy")
     return make_node(loss, LinearCrossEntropy, x, W, (b, target), options)
 
 
@@ -246,7 +255,7 @@ def _check(x: Any, W: Any, b: Any, block: Any) -> None:
     if b.__class__ is not float and b.shape != W.shape[1:]:
         raise ValueError(f"b: got shape {b.shape}, wanted {W.shape[1:]}, one a class (or None)")
     if block is not None:
-        if not isinstance(block, int | np.integer):
+        if not isinstance(block, int | np.integer) or isinstance(block, bool):
             raise TypeError(f"block: got {block!r}, wanted a number of rows, or None")
         if block < 1:
             raise ValueError(f"block: got {block}, wanted 1 row or more")
