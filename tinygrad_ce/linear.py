@@ -16,16 +16,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import as_data, ones, told
-from .losses import (
-    _block,
-    _dense,
-    _fused_vjp,
-    _in_threads,
-    _plain,
-    _read_target,
-    _step,
-    block_rows,
-)
+from .losses import _block, _cached, _dense, _fused_vjp, _in_threads, _plain, _read_target, _step
 from .primitive import REAL, primitive
 from .rules import matmul_left, matmul_right
 from .softmax import as_input
@@ -38,7 +29,7 @@ STRIP = 4096  # columns: a product of them stays in cache until it is added to W
 
 def _rows(row: int) -> int:
     """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
-    return max(1, min(LOGITS // row, max(ROWS, block_rows(row))))
+    return max(1, min(LOGITS // row, max(ROWS, _cached() // row)))
 
 
 def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
@@ -61,7 +52,7 @@ def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> Non
         part += b
         t = _read_target(part.shape, part.dtype, target[rows], **options)
         e = np.empty_like(part)
-        _block(part, t.flat(part.shape[1]), loss[rows], e)
+        _block(part, *t.flat(part.shape[1]), loss[rows], e)
         np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
 
     if step >= len(z):
@@ -161,8 +152,8 @@ def _vjp(
     held: dict[Any, Any] = {"wanted": (i,)} if saved is None else saved
     if i not in held or held["g"] is not rows:
         flat = None if rows is None else np.reshape(rows, -1)
-        grads = _sweep(x, W, b, target, held["wanted"], flat, block, options)[1]
-        held.update({**grads, "g": rows})
+        held["g"] = rows
+        held |= _sweep(x, W, b, target, held["wanted"], flat, block, options)[1]
     grad = held.pop(i)  # given away: the caller may write into it
     if rows is None and float(g) != 1.0:
         grad *= g

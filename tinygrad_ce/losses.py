@@ -82,22 +82,14 @@ class _Target(NamedTuple):
         labels = np.arange(classes).reshape(-1, *[1] * (self.index.ndim - 1 - axis))
         return table + np.where(self.index == labels, self.peak, 0.0)
 
-    def flat(self, classes: int, axis: int = -1) -> _Target:
-        """One row a sample, as the kernel takes it."""
-        return _Target(
+    def flat(self, classes: int, axis: int = -1) -> tuple[Any, Any, Any]:
+        """Index, peak and spread with one row a sample, as the kernel takes them."""
+        return (
             None if self.index is None else self.index.reshape(-1),
             self.peak if self.peak.__class__ is float else self.peak.reshape(-1),
             None
             if self.spread is None
             else np.moveaxis(self.spread, axis, -1).reshape(-1, classes),
-        )
-
-    def rows(self, rows: slice) -> _Target:
-        """Some of those."""
-        return _Target(
-            None if self.index is None else self.index[rows],
-            self.peak if self.peak.__class__ is float else self.peak[rows],
-            None if self.spread is None else self.spread[rows],
         )
 
 
@@ -314,13 +306,12 @@ def _by_table(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> 
         e[rows, index] -= peak
 
 
-def _block(z: Any, t: _Target, loss: Any, e: Any) -> None:
-    """Loss and gradient (``e``) of a block of rows, whose target is flat."""
+def _block(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> None:
     with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
-        if t.spread is None:
-            _by_index(z, t.index, t.peak, loss, e)
+        if spread is None:
+            _by_index(z, index, peak, loss, e)
         else:
-            _by_table(z, t.index, t.peak, t.spread, loss, e)
+            _by_table(z, index, peak, spread, loss, e)
 
 
 @cache
@@ -332,33 +323,22 @@ def _cached() -> int:
     """
     from pathlib import Path  # not needed to import the package
 
-    shares = []
+    def share(kind: Path) -> int:
+        size, cores = ((kind / name).read_text().strip() for name in ("size", "shared_cpu_map"))
+        many = int(cores.replace(",", ""), 16).bit_count()
+        return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]] // many
+
     try:
-        for kind in Path(CACHES).glob("index*"):
-            size, cores = ((kind / name).read_text() for name in ("size", "shared_cpu_map"))
-            unit = {"K": 2**10, "M": 2**20}[size.strip()[-1]]
-            shares.append(
-                int(size.strip()[:-1]) * unit // int(cores.replace(",", ""), 16).bit_count()
-            )
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        ZeroDivisionError,
-    ):  # not told, or told in another way
-        shares = []
-    return min(max(max(shares, default=2**24) // 8, 2**19), 2**23)
-
-
-def block_rows(row: int) -> int:
-    """How many rows of ``row`` bytes stay in cache; 0 if one does not."""
-    return (BLOCK or _cached()) // row
+        most = max(map(share, Path(CACHES).glob("index*")))
+    except (OSError, ValueError, LookupError, ZeroDivisionError):  # not told, or not like this
+        most = 2**24
+    return min(max(most // 8, 2**19), 2**23)
 
 
 def _step(rows: int, row: int) -> int:
     """How many rows of ``row`` bytes a thread takes at a time; all, if one thread is enough."""
     threads = CPUS if rows * row >= THREADED else 1
-    return max(1, min(block_rows(row), -(-rows // threads)))
+    return max(1, min((BLOCK or _cached()) // row, -(-rows // threads)))
 
 
 def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
@@ -369,17 +349,19 @@ def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
     out = np.empty(moved.shape, z.dtype) if grad else None
     work = None if out is None else out.reshape(-1, classes)
     loss = np.empty(len(flat), z.dtype)
-    t = t.flat(classes, axis)
+    index, peak, spread = t.flat(classes, axis)
     step = _step(len(flat), classes * z.itemsize)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
         part = flat[rows]
         e = np.empty_like(part) if work is None else work[rows]
-        _block(part, t.rows(rows), loss[rows], e)
+        i = None if index is None else index[rows]
+        k = peak if peak.__class__ is float else peak[rows]
+        _block(part, i, k, None if spread is None else spread[rows], loss[rows], e)
 
     if step >= len(flat):
-        _block(flat, t, loss, np.empty_like(flat) if work is None else work)
+        _block(flat, index, peak, spread, loss, np.empty_like(flat) if work is None else work)
     else:
         _in_threads(run, range(0, len(flat), step))
     if out is not None and not last:
