@@ -501,14 +501,14 @@ def test_blocks_and_threads_change_nothing_but_rounding(
 @pytest.mark.parametrize(
     ("caches", "block"),
     [
-        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**21),  # an eighth of half of 32 MiB
-        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**19),  # at least that
-        ({"1024K": "1", "384M": "ffff"}, 3 * 2**20),
+        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**22),  # a quarter of half of 32 MiB
+        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**20),  # at least that
+        ({"1024K": "1", "384M": "ffff"}, 6 * 2**20),
         ({"768M": "00000001"}, 2**23),  # at most that
-        ({}, 2**21),
-        ({"big": "1"}, 2**21),
-        ({"32M": "0"}, 2**21),
-        ({"": ""}, 2**21),
+        ({}, 2**22),
+        ({"big": "1"}, 2**22),
+        ({"32M": "0"}, 2**22),
+        ({"": ""}, 2**22),
     ],
     ids=str,
 )
@@ -522,7 +522,7 @@ def test_a_block_is_what_stays_in_the_machines_cache(
     monkeypatch.setattr(losses, "CACHES", str(tmp_path))
     assert losses._cached.__wrapped__() == block
     monkeypatch.setattr(losses, "CACHES", str(tmp_path / "missing"))
-    assert losses._cached.__wrapped__() == 2**21
+    assert losses._cached.__wrapped__() == 2**22
 
 
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:

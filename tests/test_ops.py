@@ -182,7 +182,8 @@ LINES: dict[str, Any] = {
     "scatter": indexed().map(scattered),
 }
 # fmt: on
-ELSEWHERE = {"LogSoftmaxNLL"}  # its kernel has options and an accuracy of its own: test_losses.py
+# Their kernels have options and an accuracy of their own: test_linear.py, test_losses.py.
+ELSEWHERE = {"LinearCrossEntropy", "LogSoftmaxNLL"}
 
 
 def test_every_operation_has_a_line() -> None:

@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 
 from .arguments import as_data, ones, told
-from .losses import _block, _cached, _dense, _fused_vjp, _in_threads, _plain, _read_target, _step
+from .losses import (
+    CPUS,
+    _block,
+    _cached,
+    _dense,
+    _fused_vjp,
+    _in_threads,
+    _plain,
+    _read_target,
+    _step,
+)
 from .primitive import REAL, primitive
 from .rules import matmul_left, matmul_right
 from .softmax import as_input
@@ -24,6 +34,7 @@ from .value import Value, detach, make_node
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
+SCRATCH = 8 * 2**20  # bytes that the threads together write their exponentials to
 STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
 
 
@@ -43,7 +54,7 @@ def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> flo
 
 def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> None:
     """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
-    step = _step(len(z), z[0].nbytes)
+    step = max(1, min(_step(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
 
     @np.errstate(all="ignore")  # inf and nan logits give nan; that is the answer
     def run(start: int) -> None:
@@ -67,8 +78,9 @@ def _sweep(
     """The loss of each row, and the gradients of the ``wanted`` arguments, times the rows' g."""
     dtype, shape = np.result_type(x, W, b), (*x.shape[:-1], W.shape[1])
     each = {"count": _count(shape, dtype, target, options), **options}
-    flat, W = (a.reshape(-1, a.shape[-1]).astype(dtype, copy=False) for a in (x, W))
-    rows, classes = len(flat), shape[-1]
+    rows, classes = math.prod(shape[:-1]), shape[-1]
+    flat = x.reshape(rows, len(W)).astype(dtype, copy=False)
+    W = W.astype(dtype, copy=False)
     block = block or _rows(classes * dtype.itemsize)
     z, loss = np.empty((min(block, rows), classes), dtype), np.empty(rows, dtype)
     grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
@@ -145,7 +157,7 @@ def _vjp(
         "reduction": reduction,
         "allow_unnormalized": allow_unnormalized,
     }
-    if not _is_plain(x, W, b) or g.__class__ is Value:  # a graph of its own, which holds the logits
+    if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
         d = _fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
         return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
     rows = g if reduction == "none" else None
