@@ -34,7 +34,7 @@ from .value import Value, detach, make_node
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
-SCRATCH = 8 * 2**20  # bytes that the threads together write their exponentials to
+SCRATCH = 4 * 2**20  # bytes that the threads together write their exponentials to
 STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
 
 
