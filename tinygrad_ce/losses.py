@@ -29,7 +29,7 @@ from .softmax import as_input, log_softmax, softmax
 from .value import Value, make_node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-THREADED = 3 * 2**19  # bytes of logits below which one thread is as fast as several
+THREADED = 2**21  # bytes of logits below which one thread is as fast as several
 BLOCK = 0  # bytes of a block of rows; 0: from the machine's cache, when first needed
 CACHES = "/sys/devices/system/cpu/cpu0/cache"  # where Linux tells of them
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
