@@ -23,6 +23,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
   page.py        those steps as one HTML page (page.html) that loads nothing
+  tracing.py     arrays that record what NumPy does with them
+  program.py     a function and its gradient as NumPy source, compiled
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
@@ -42,6 +44,7 @@ from .value import Value, detach
 
 if TYPE_CHECKING:
     from .linear import linear_cross_entropy
+    from .program import Program, program
     from .steps import Step, Steps, step_through
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "GradcheckReport",
     "LogSoftmaxNLL",
     "Primitive",
+    "Program",
     "StaleGraphError",
     "Step",
     "Steps",
@@ -72,6 +76,7 @@ __all__ = [
     "nll",
     "numeric_gradient",
     "primitive",
+    "program",
     "relu",
     "scope",
     "sigmoid",
@@ -85,6 +90,8 @@ __all__ = [
 
 _LATER = {
     "linear_cross_entropy": "linear",
+    "Program": "program",
+    "program": "program",
     "Step": "steps",
     "Steps": "steps",
     "step_through": "steps",
@@ -97,4 +104,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+    found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = found  # over the module of that name, which the import left here
+    return found

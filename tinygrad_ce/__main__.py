@@ -79,6 +79,9 @@ def _arguments(argv: list[str] | None) -> tuple[Any, Any, argparse.Namespace]:
     parser.add_argument("--quiet", action="store_true", help="results only, no walk and no bar")
     parser.add_argument("--step", action="store_true", help="only the walk, one key a step")
     parser.add_argument(
+        "--source", action="store_true", help="only the loss and gradient as a NumPy program"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("tinygrad_ce_out"),
@@ -195,6 +198,16 @@ def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
         yield f"(no page: {EXTRA})"
 
 
+def show_source(z: Any, t: Any) -> None:
+    """Print loss and gradient as NumPy source: the chain rule as it is applied, and cleaned."""
+    from .program import program
+
+    _title("The chain rule, line by line")
+    print(program(_textbook, z, t, clean=False))
+    _title("The same, cleaned")
+    print(program(_textbook, z, t))
+
+
 def compare(z: Any, t: Any) -> None:
     """Print one gradient, found in four ways that share nothing but the loss."""
     _title("One gradient, four ways")
@@ -272,6 +285,9 @@ def _progress(steps: range, quiet: bool) -> Iterable[int]:
 def main(argv: list[str] | None = None) -> int:
     """Run the tour; return the exit status."""
     z, t, given = _arguments(argv)
+    if given.source:
+        show_source(z, t)
+        return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
         loss = _textbook(logits, t)

@@ -25,8 +25,8 @@ import numpy as np
 
 from .arguments import as_data, ones
 from .primitive import REAL, primitive
-from .softmax import as_input, log_softmax, softmax
-from .value import Value, make_node
+from .softmax import as_input, log_softmax
+from .value import Value, detach, make_node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
 THREADED = 2**21  # bytes of logits below which one thread is as fast as several
@@ -141,10 +141,10 @@ def _read_target(
         kept = None if ignore_index is None else index != ignore_index
         _check_range(index, kept, classes, axis, ignore_index)
         index = (index if kept is None else np.where(kept, index, 0)).astype(np.intp, copy=False)
-        share: Any = 1.0 if weight is None else weight.reshape(-1)[index]
+        share: Any = 1.0 if weight is None else _picked(weight, index)
         share = share if kept is None else np.where(kept, share, 0.0)
         if count is None:
-            count = index.size if share.__class__ is float else float(np.sum(share))
+            count = index.size if share.__class__ is float else np.sum(share)
         spread = 1.0 if kept is None else kept
     elif target.shape == shape:
         if ignore_index is not None:
@@ -152,7 +152,8 @@ def _read_target(
         _check_distribution(target, axis, allow_unnormalized)
         index, share, spread, samples = None, 0.0, 1.0, target.size // classes
         count = samples if count is None else count
-        if (np.max(target, axis=axis) == 1).all() and np.count_nonzero(target) == samples:
+        sure = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
+        if sure and (np.max(target, axis=axis) == 1).all() and np.count_nonzero(target) == samples:
             index = np.expand_dims(np.argmax(target, axis=axis), axis)  # one-hot: exact as an index
             share = 1.0 if weight is None else weight.reshape(-1)[index]
     elif target.shape == rows:
@@ -169,8 +170,16 @@ def _read_target(
     if label_smoothing:
         table = (0.0 if table is None else table) + spread * (label_smoothing * scale / classes)
     if table is not None:
-        table = np.broadcast_to(np.asarray(table * one).astype(dtype), shape)
+        table = table * one
+        table = table if hasattr(table, "astype") else np.asarray(table)
+        table = np.broadcast_to(table.astype(dtype), shape)
     return _Target(index, peak if peak.__class__ is float else peak.astype(dtype), table)
+
+
+def _picked(weight: Any, index: Any) -> Any:
+    """``weight.reshape(-1)[index]``, also for an index that only speaks NumPy's protocols."""
+    flat = np.take_along_axis(weight.reshape(-1), index.reshape(-1), 0)
+    return flat.reshape(index.shape)
 
 
 def _check_range(index: Any, kept: Any, classes: int, axis: int, ignore_index: int | None) -> None:
@@ -216,7 +225,9 @@ def _compose(log_p: Any, t: _Target, axis: int, reduction: str) -> Any:
 def _dense(z: Any, t: _Target, axis: int, reduction: str) -> Any:
     """The loss of arrays that are not NumPy's own, in functions that all of them have."""
     table = t.dense(z.shape[axis], axis % z.ndim)
-    terms = np.where(table == 0, 0.0, table * -log_softmax(z, axis))
+    away = z - np.max(z, axis=axis, keepdims=True)
+    log_total = np.log(np.sum(np.exp(away), axis=axis, keepdims=True))
+    terms = table * np.where(table == 0, 0.0, log_total - away)
     return np.sum(terms, axis=axis) if reduction == "none" else np.sum(terms)
 
 
@@ -503,7 +514,10 @@ def _fused_vjp(
             grad = _kernel(logits, t, axis, True)[1]
         else:
             table = t.dense(logits.shape[axis], axis % logits.ndim)
-            grad = softmax(logits, axis) * np.sum(table, axis=axis, keepdims=True) - table
+            top = np.max(detach(logits), axis=axis, keepdims=True)
+            e = np.exp(logits - top)  # as in _dense: a program computes it once
+            p = e / np.sum(e, axis=axis, keepdims=True)
+            grad = p * np.sum(table, axis=axis, keepdims=True) - table
     if reduction == "none":
         g = np.expand_dims(g, axis)
     if grad.__class__ is not np.ndarray or g.__class__ is Value:

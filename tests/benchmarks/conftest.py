@@ -19,10 +19,12 @@ import pytest
 
 PEERS = {
     "NumPy": "numpy",
+    "plain Python": "math",
     "micrograd": "micrograd",
     "PyTorch": "torch",
     "autograd": "autograd",
     "MyGrad": "mygrad",
+    "jax.jit": "jax",
 }
 README = Path(__file__).parents[2] / "README.md"
 MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
@@ -60,7 +62,8 @@ def told(ratio: float) -> str:
 
 
 def spelled(seconds: float) -> str:
-    unit, scale = next(u for u in (("s", 1), ("ms", 1e3), ("µs", 1e6)) if seconds * u[1] >= 1)
+    units = (("s", 1), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9))
+    unit, scale = next(u for u in units if seconds * u[1] >= 1)
     return f"{seconds * scale:.3g} {unit}"
 
 
