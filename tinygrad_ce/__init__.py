@@ -23,12 +23,14 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
   page.py        those steps as one HTML page (page.html) that loads nothing
+  rewrite.py     the textbook's loss found in a graph, and the stable one put in its place
   tracing.py     arrays that record what NumPy does with them
   program.py     a function and its gradient as NumPy source, compiled
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .arguments import StaleGraphError
@@ -45,6 +47,7 @@ from .value import Value, detach
 if TYPE_CHECKING:
     from .linear import linear_cross_entropy
     from .program import Program, program
+    from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "cross_entropy",
     "detach",
     "draw",
+    "fuse",
     "grad",
     "grad_of",
     "gradcheck",
@@ -89,6 +93,7 @@ __all__ = [
 
 
 _LATER = {
+    "fuse": "rewrite",
     "linear_cross_entropy": "linear",
     "Program": "program",
     "program": "program",
@@ -102,8 +107,6 @@ def __getattr__(name: str) -> Any:
     """Import a room that not every program needs when asked for: it costs what the core costs."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     found = getattr(import_module(f".{_LATER[name]}", __name__), name)
     globals()[name] = found  # over the module of that name, which the import left here
     return found
