@@ -460,7 +460,7 @@ def _match(read: _Reader, node: Value, unnormalized: bool) -> _Match:
         )
     numbers = [p for p in node.parents if not isinstance(p, Value) and np.size(p) == 1]
     scales = node.op in (MULTIPLY, DIVIDE) and numbers and scale not in (None, 1.0, 1.0 / samples)
-    if scales or (node.op is NEGATIVE and sign < 0.0):
+    if scales:
         raise _No(f"{_named(node)}: the loss is what it scales", 3)
     reduction = "none" if not one else "mean" if scale not in (None, 1.0) else "sum"
     factor = sign * (scale or 1.0) * (samples if reduction == "mean" else 1.0)
@@ -561,7 +561,7 @@ def _scale(read: _Reader, node: Value, z: Value, axis: Any, mass: Any, mean: flo
 
 
 def _range(mass: Any) -> str:
-    low, high = f"{np.min(mass):.4g}", f"{np.max(mass):.4g}"
+    low, high = (f"{end + 0.0:.4g}" for end in (np.min(mass), np.max(mass)))  # + 0: no -0
     return low if low == high else f"{low} to {high}"
 
 
