@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,47 @@ def browser() -> Iterator[Any]:
         running = play.chromium.launch(executable_path=path, args=quiet)
         yield running
         running.close()
+
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture
+def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
+    """Open a walk's page from disk, offline; in the end, no complaint and no request are left."""
+    from tinygrad_ce.page import page
+
+    contexts, problems, requests = [], [], []
+
+    def open_page(
+        steps: Any,
+        link: str = "",
+        width: int = 1000,
+        scheme: str = "light",
+        motion: str = "reduce",
+    ) -> Any:
+        path = tmp_path / "steps.html"
+        path.write_text(steps if isinstance(steps, str) else page(steps), encoding="utf-8")
+        size = {"width": width, "height": 600}
+        context = browser.new_context(
+            viewport=size, color_scheme=scheme, offline=True, reduced_motion=motion
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.set_default_timeout(5000)
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(f"{path.as_uri()}{link}")
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems
+    # "data:," is the icon: it keeps a browser from asking a server for one.
+    own = {(tmp_path / "steps.html").as_uri(), "data:,"}
+    assert {url.partition("#")[0] for url in requests} <= own
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,14 @@ import re
 import sys
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
+from conftest import Visit, need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_backward import random_graph
@@ -246,45 +245,6 @@ def test_a_slice_is_a_page_too() -> None:
 
 
 # ------------------------------------------------------------------ in a browser
-Visit = Callable[..., Any]
-
-
-@pytest.fixture
-def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    """Open a walk's page from disk, offline; in the end, no complaint and no request are left."""
-    contexts, problems, requests = [], [], []
-
-    def open_page(
-        steps: Steps | str,
-        link: str = "",
-        width: int = 1000,
-        scheme: str = "light",
-        motion: str = "reduce",
-    ) -> Any:
-        path = tmp_path / "steps.html"
-        path.write_text(steps if isinstance(steps, str) else page(steps), encoding="utf-8")
-        size = {"width": width, "height": 600}
-        context = browser.new_context(
-            viewport=size, color_scheme=scheme, offline=True, reduced_motion=motion
-        )
-        contexts.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(5000)
-        tab.on("console", lambda message: problems.append(message.text))
-        tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("request", lambda request: requests.append(request.url))
-        tab.goto(f"{path.as_uri()}{link}")
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not problems
-    # "data:," is the icon: it keeps a browser from asking a server for one.
-    own = {(tmp_path / "steps.html").as_uri(), "data:,"}
-    assert {url.partition("#")[0] for url in requests} <= own
-
-
 READ = """() => {
   const walk = [...document.querySelectorAll('.walk')].find(w => !w.hidden);
   const data = (box) => {
@@ -559,92 +519,6 @@ def test_fused_folds_into_one_node_and_tells_the_difference(visit: Visit) -> Non
     assert visit(step_through(Value(1.0) * 2.0)).locator("#fold").is_hidden()
 
 
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1600])
-def test_axe_finds_nothing(visit: Visit, axe: str, scheme: str, width: int) -> None:
-    tab = visit(of_tensors(), "#step=16", width=width, scheme=scheme)
-    tab.evaluate(axe)
-
-    def violations() -> Any:
-        found = tab.evaluate(f"axe.run({{runOnly: {TAGS}}}).then(r => r.violations)")
-        return [(v["id"], n["html"], n["failureSummary"]) for v in found for n in v["nodes"]]
-
-    tab.get_by_label("Predict first").check()
-    tab.keyboard.press("ArrowRight")
-    assert tab.locator("#guess").is_visible()
-    assert violations() == []
-    tab.locator("#guess").fill("7")
-    tab.keyboard.press("Enter")
-    assert violations() == []
-
-
-@pytest.mark.parametrize("width", [400, 1600])
-def test_nothing_sticks_out_and_what_is_lit_is_in_view(visit: Visit, width: int) -> None:
-    need("pygraphviz")
-    for steps in (of_matrices()[::5], of_tensors()):
-        tab = visit(steps, width=width)
-        for _ in steps:
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            inside = tab.evaluate(
-                """() => {
-                  const graph = document.querySelector('.graph');
-                  const frame = graph.getBoundingClientRect();
-                  const node = graph.querySelector('.node.now').getBoundingClientRect();
-                  return node.top >= frame.top && node.bottom <= frame.bottom
-                    && node.left < frame.right && node.right > frame.left;
-                }"""
-            )
-            assert inside
-            tab.keyboard.press("ArrowRight")
-        bar = tab.locator(".bar").bounding_box()
-        assert bar["y"] + bar["height"] <= 600 + 1
-
-
-def test_every_control_is_reached_by_tab_and_seen_to_be(visit: Visit) -> None:
-    tab = visit(of_tensors(), "#step=4")
-    reached = []
-    for _ in range(16):
-        tab.keyboard.press("Tab")
-        name, outline = tab.evaluate(
-            "[document.activeElement.id || document.activeElement.className, "
-            "getComputedStyle(document.activeElement).outlineStyle]"
-        )
-        assert name == "" or outline != "none", name
-        reached.append(name)
-    wanted = ["graph", "side", "table", "slider", "first", "back", "play", "next", "last", "link"]
-    wanted += ["speed", "predict", "fused"]
-    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
-    status = tab.locator("#said")
-    assert status.get_attribute("role") == "status"  # which is aria-live="polite"
-    tab.keyboard.press("Home")
-    assert status.text_content() == "Step 1. z is given. z = [3.2, 1.3, 0.5]"
-
-
-def test_motion_is_reduced_where_that_is_asked_for(visit: Visit) -> None:
-    spy = "() => { window.how = []; Element.prototype.scrollBy = (o) => how.push(o.behavior); }"
-    for motion, how in (("reduce", "instant"), ("no-preference", "smooth")):
-        tab = visit(of_tensors(), motion=motion)
-        tab.evaluate(spy)
-        tab.keyboard.press("End")
-        assert set(tab.evaluate("how")) == {how}
-    css = tab.evaluate("document.querySelector('style').textContent")
-    assert "transition" not in css
-    assert "animation" not in css
-
-
-def test_in_print_every_step_stands_there_and_no_control(visit: Visit) -> None:
-    steps = step_through(of_scalars([3.2, 1.3, 0.5]))
-    tab = visit(steps, scheme="dark")
-    tab.emulate_media(media="print", color_scheme="dark")
-    assert tab.locator(".steps > li:visible").count() == len(steps)
-    assert tab.locator(".bar").is_hidden()
-    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert tab.pdf().startswith(b"%PDF")
-
-
 def test_the_same_page_in_a_notebook(visit: Visit) -> None:
     steps = of_tensors()
     tab = visit(f"<!DOCTYPE html><title>n</title>{steps._repr_html_()}")
@@ -665,16 +539,3 @@ def test_without_graphviz_the_text_is_lit(visit: Visit, monkeypatch: Any) -> Non
         if step.target_index not in (None, step.index):
             assert seen["to"] == [f"node-{step.target_index}"]
         tab.keyboard.press("ArrowRight")
-
-
-def test_colours_tell_sign_and_size(visit: Visit) -> None:
-    x = Value(np.array([[-4.0, 2.0, 0.0], [1.0, -1.0, np.inf]]), name="x")
-    tab = visit(step_through(x, np.ones((2, 3))))
-    colours = tab.evaluate(
-        "[...document.querySelectorAll('.nodes .array td')].map("
-        "cell => getComputedStyle(cell).backgroundColor.match(/[\\d.]+/g).map(Number))"
-    )
-    orange, blue = [213, 94, 0], [0, 114, 178]
-    assert [c[:3] for c in colours] == [orange, blue, [0, 0, 0], blue, orange, blue]
-    alphas = [c[3] for c in colours]
-    np.testing.assert_allclose(alphas, np.array([1, 0.5, 0, 0.25, 0.25, 1]) / 2, atol=0.01)
