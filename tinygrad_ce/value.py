@@ -15,7 +15,6 @@ from .ops import ABS, ADD, DIVIDE, GETITEM, IDENTITY, MATMUL, MULTIPLY, NEGATIVE
 from .primitive import TABLE, Primitive
 
 numbers = count()  # one counter orders creation and assignment, in all threads
-next_number = numbers.__next__
 _new = object.__new__
 _ABSENT: Any = object()
 
