@@ -381,6 +381,9 @@ def test_save_and_str(tmp_path: Path) -> None:
     made.save(tmp_path / "loss_and_grad.py")
     text = (tmp_path / "loss_and_grad.py").read_text(encoding="utf-8")
     assert text == made.source == f"{made}\n"
+    missing = tmp_path / "nowhere" / "loss_and_grad.py"
+    with pytest.raises(FileNotFoundError, match=r"nowhere/loss_and_grad\.py'$"):  # no .part file
+        made.save(missing)
 
 
 def test_hessian_of_the_softmax_loss() -> None:

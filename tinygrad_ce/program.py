@@ -10,11 +10,11 @@ import inspect
 import keyword
 import math
 import operator
+import os
 import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 
 from .arguments import as_data
 from .backward import gradients, topological
+from .render import replace_file
 from .rules import scatter
 from .tracing import SCALAR, Traced, astype, leaves, replace
 from .transforms import flatten, unflatten
@@ -1115,9 +1116,9 @@ class Program:
     def __repr__(self) -> str:
         return f"<program of {getattr(self._f, '__name__', 'f')}: {_shapes(self._key)}>"
 
-    def save(self, path: str | Path) -> None:
-        """Write the source into a file."""
-        Path(path).write_text(self.source, encoding="utf-8")
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the source into a file; an existing one is replaced at once."""
+        replace_file(path, self.source.encode())
 
 
 def _shapes(key: Any) -> str:
