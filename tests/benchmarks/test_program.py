@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import find, record
-from test_speed import in_turn, python, regression_data
+from test_speed import in_turn, python, regression_data, regression_loss
 
 import tinygrad_ce as tg
 from tinygrad_ce import program
@@ -23,11 +23,7 @@ HAND = "plain Python"
 
 # ------------------------------------------------------------------ arrays
 def composed(w: Any, b: Any, x: Any, t: Any) -> Any:
-    """Softmax regression, as anyone writes it."""
-    z = x @ w + b
-    z = z - tg.detach(z).max(axis=1, keepdims=True)
-    log_p = z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))
-    return np.sum(t * log_p) / -len(x)
+    return regression_loss(np, tg.detach, x, t, w, b)
 
 
 def fused(w: Any, b: Any, x: Any, t: Any) -> Any:
