@@ -376,6 +376,15 @@ def test_sum_of_what_was_broadcast_is_a_product() -> None:
     close(made(b)[1], 50.0 * b)
 
 
+def test_what_is_returned_is_written_into_by_nothing_later() -> None:
+    def f(x: Any) -> Any:
+        return [x + 1.0, np.exp(x) * 2.0, np.tanh(x * 3.0) - x]
+
+    x = RNG.normal(size=(64, 64))
+    for found, wanted in zip(program(f, x, wrt=None)(x), f(x)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
 def test_save_and_str(tmp_path: Path) -> None:
     made = program(textbook, Z, SOFT)
     made.save(tmp_path / "loss_and_grad.py")
