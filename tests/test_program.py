@@ -707,7 +707,7 @@ def test_a_chain_of_ten_thousand() -> None:
 def test_arrays_written_into_ones_that_are_done_with(case: Case) -> None:
     """As if every array were a large one: the same as where each result is a new array."""
     f, args, wrt, _ = case
-    module = sys.modules["tinygrad_ce.program"]
+    module = sys.modules["tinygrad_ce.memory"]
     before = module.LARGE  # type: ignore[attr-defined]
     with np.errstate(all="ignore"):
         value, slopes = program(f, *args, wrt=wrt)(*args)
@@ -726,13 +726,13 @@ def test_arrays_written_into_ones_that_are_done_with(case: Case) -> None:
 
 
 # ------------------------------------------------------------------ the tests are tested
-@pytest.mark.parametrize("name", ["_arithmetic", "_narrow", "_key"])
+@pytest.mark.parametrize("name", ["_arithmetic", "_narrow", "key_of"])
 def test_a_wrong_cleaning_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["tinygrad_ce.program"]
+    module = sys.modules["tinygrad_ce.cleaning"]
     wrong: dict[str, Any] = {
         "_arithmetic": lambda node, x, y: x if x.__class__ is not float else None,
         "_narrow": lambda node, args: tuple(0.5 if isinstance(a, float) else a for a in args),
-        "_key": lambda x: x if callable(x) else str(x.__class__),
+        "key_of": lambda x: x if callable(x) else str(x.__class__),
     }
     monkeypatch.setattr(module, name, wrong[name])
 

@@ -25,6 +25,11 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   page.py        those steps as one HTML page (page.html) that loads nothing
   rewrite.py     the textbook's loss found in a graph, and the stable one put in its place
   tracing.py     arrays that record what NumPy does with them
+  recording.py   a function and its backward pass, recorded once
+  cleaning.py    that record, simplified
+  memory.py      which array a result can be written into
+  literals.py    constants and structures as source text
+  printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.

@@ -60,6 +60,7 @@ SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, n
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
 PLAIN = (float, bool)
+CONSTANT = "constant"  # the call of a node that is no call
 _numbers = count()
 
 
@@ -275,3 +276,21 @@ class Traced(NDArrayOperatorsMixin):
 
 def _unpack(args: tuple[Any, ...]) -> Any:
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+
+
+def order(outputs: Any) -> list[Traced]:
+    """What the outputs need, in order."""
+    found = set(leaves(outputs))
+    stack = list(found)
+    while stack:
+        node = stack.pop()
+        for parent in leaves((node.args, node.options)):
+            if parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return sorted(found, key=lambda node: node.number)
+
+
+def elementwise(f: Any) -> bool:
+    """Whether a function works entry by entry, and broadcasts its arguments itself."""
+    return (f.__class__ is np.ufunc and f.signature is None) or f is np.where or f is np.clip

@@ -1,0 +1,105 @@
+"""Constants, structures and checks as source text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LARGEST = 10_000  # entries of an array written out in the source
+WIDTH = 88
+
+
+def array_text(x: Any, literal: Any) -> str:
+    """An array's entries, written out by ``literal``."""
+    if x.size > LARGEST:
+        raise ValueError(
+            f"program: f uses an array of shape {x.shape} that is no argument, too large to be "
+            "written out: make it an argument"
+        )
+    if x.size and (x == x.flat[0]).all():
+        return fresh(x, literal)
+    shape = "" if x.ndim == 1 else f".reshape({x.shape})"
+    flat = x.reshape(-1)
+    default = flat.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool))
+    kind = "" if default else f", dtype={dtype_text(x.dtype)}"
+    if flat.dtype == np.dtype(int) and np.array_equal(flat, np.arange(flat.size)):
+        return f"np.arange({flat.size}){shape}"
+    items = [literal(v.item()) for v in flat]
+    line = f"np.array([{', '.join(items)}]{kind}){shape}"
+    if len(line) <= WIDTH - 8:
+        return line
+    rows, row = [], ""
+    for item in items:
+        if row and len(row) + len(item) + 2 > WIDTH - 8:
+            rows.append(row)
+            row = ""
+        row += ("" if not row else " ") + item + ","
+    inner = "\n".join(f"        {r}" for r in [*rows, row])
+    tail = f"    dtype={dtype_text(x.dtype)},\n" if kind else ""
+    return f"np.array(\n    [\n{inner}\n    ],\n{tail}){shape}"
+
+
+def fresh(x: Any, literal: Any) -> str:
+    """A constant result, made anew in each call."""
+    if x.__class__ is np.ndarray and x.size and not (x == x.flat[0]).all():
+        return f"{literal(x)}.copy()"
+    if x.__class__ is np.ndarray:
+        kind = "" if x.dtype == np.float64 else f", {dtype_text(x.dtype)}"
+        if not x.size or x.flat[0] == 0:
+            return f"np.zeros({x.shape}{kind})"
+        if x.flat[0] == 1:
+            return f"np.ones({x.shape}{kind})"
+        return f"np.full({x.shape}, {literal(x.flat[0].item())}{kind})"
+    return str(literal(x))
+
+
+def dtype_text(kind: Any) -> str:
+    """A dtype's name."""
+    return "bool" if kind == np.dtype(bool) else f"np.{kind.name}"
+
+
+def function_text(f: Any) -> str:
+    """A NumPy function's name."""
+    owner = getattr(f, "__self__", None)
+    if owner.__class__ is np.ufunc:
+        return f"np.{owner.__name__}.{f.__name__}"
+    module = (getattr(f, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    return f"{module}.{f.__name__}" if not module.startswith("np._") else f"np.{f.__name__}"
+
+
+def quoted(x: Any) -> str:
+    """A string as formatters have it; anything else by its repr."""
+    return '"' + x.replace('"', '\\"') + '"' if isinstance(x, str) and "\\" not in x else repr(x)
+
+
+def check_fixed(name: str, x: Any) -> list[str]:
+    """Lines that refuse another value of an argument that is fixed."""
+    if callable(x):
+        return []
+    shown = quoted(x) if isinstance(x, str) else repr(x)
+    how = "is not" if x is None or isinstance(x, bool) else "!="
+    message = quoted(f"this program is for {name} = {x}")
+    return [f"if {name} {how} {shown}:", f"    raise ValueError({message})"]
+
+
+def wrapped(start: str, tree: Any, end: str, indent: int = 0) -> str:
+    """One line if it fits, else a line an item."""
+    flat: str = start + _flat_text(tree) + end
+    if tree.__class__ is str or len(flat) + 4 + 4 * indent <= WIDTH:
+        return flat
+    left, items, right = tree
+    inner = ["    " * (indent + 1) + wrapped(label, item, ",", indent + 1) for label, item in items]
+    return "\n".join([start + left, *inner, "    " * indent + right.lstrip(",") + end])
+
+
+def _flat_text(tree: Any) -> str:
+    if tree.__class__ is str:
+        return str(tree)
+    left, items, right = tree
+    return f"{left}{', '.join(label + _flat_text(item) for label, item in items)}{right}"
+
+
+def indented(text: str) -> str:
+    """The lines of a body."""
+    return "    " + text.replace("\n", "\n    ")

@@ -1,0 +1,418 @@
+"""A recorded graph as source: a line a node, names from the user where there are any."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+import numpy as np
+
+from .cleaning import key_of, number_of
+from .literals import (
+    WIDTH,
+    array_text,
+    check_fixed,
+    dtype_text,
+    fresh,
+    function_text,
+    indented,
+    quoted,
+    wrapped,
+)
+from .memory import METHODS, VIEWS, reused
+from .recording import TAKEN, Recorded
+from .rules import scatter
+from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order
+from .transforms import flatten
+
+OPERATORS = {
+    np.add: "+",
+    np.subtract: "-",
+    np.multiply: "*",
+    np.divide: "/",
+    np.floor_divide: "//",
+    np.remainder: "%",
+    np.power: "**",
+    np.matmul: "@",
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+    np.equal: "==",
+    np.not_equal: "!=",
+    np.bitwise_and: "&",
+    np.bitwise_or: "|",
+    np.bitwise_xor: "^",
+}
+PREFIX = {np.negative: "-", np.invert: "~"}
+# How tightly an operation binds, as Python's grammar has it; 0 is x if c else y.
+COMPARE, UNARY, POWER, ATOM = 4, 11, 12, 13
+LEVEL = {
+    np.where: 0,
+    np.maximum: 0,
+    np.minimum: 0,
+    np.sign: 0,
+    np.bitwise_or: 5,
+    np.bitwise_xor: 6,
+    np.bitwise_and: 7,
+    np.add: 8,
+    np.subtract: 8,
+    np.logaddexp: 8,
+    np.multiply: 9,
+    np.divide: 9,
+    np.floor_divide: 9,
+    np.remainder: 9,
+    np.matmul: 9,
+    np.square: 9,
+    np.negative: UNARY,
+} | dict.fromkeys(
+    (np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.isnan),
+    COMPARE,
+)
+TWICE = {f for f, text in SCALAR.items() if text.count("{0}") > 1}
+INLINE = 36  # letters of an expression that may stand inside another
+DIRECT = {np.sum: "_sum", np.max: "_max", np.min: "_min"}
+DEFAULTS = {"axis": None, "keepdims": False}
+
+
+class Printer:
+    """Names, lines and constants of one program."""
+
+    def __init__(self, recorded: Recorded, outputs: Any, clean: bool, direct: bool = False) -> None:
+        self.recorded, self.outputs = recorded, outputs
+        self.nodes = [node for node in order(outputs) if node.call is not None]
+        inputs = [x for row in recorded.inputs for x in row if x.__class__ is Traced]
+        self.scalar = all(x.sample.__class__ in (float, bool) for x in (*self.nodes, *inputs))
+        self.scalar = self.scalar and all(
+            number_of(x) is not None for x in constants_among(outputs)
+        )
+        self.constants: dict[Any, tuple[str, str]] = {}
+        self.taken = {*TAKEN, *recorded.parameters}
+        self.names: dict[Traced, str] = {}
+        for x in inputs:
+            name = x.name or "x"
+            self.names[x] = name if name in recorded.parameters else self.unique(name)
+        self.ones: dict[str, Any] = {}
+        self.direct = direct  # call what NumPy's own wrappers would call
+        self.inline: dict[Traced, tuple[str, int]] = {}
+        self.uses = self.count()
+        self.numbers: dict[str, int] = {}
+        self.found: list[str] = []
+        self.into = reused(self.nodes, outputs) if direct else {}
+        self.inlines = clean and not self.into  # a line that runs later would read a reused array
+
+    def count(self) -> dict[Traced, int]:
+        """How often each node is used: one that is returned, or read twice in a line, often."""
+        uses = dict.fromkeys(leaves(self.outputs), 2)
+        for node in self.nodes:
+            often = 2 if node.sample.__class__ in (float, bool) and node.call in TWICE else 1
+            for parent in leaves((node.args, node.options)):
+                uses[parent] = uses.get(parent, 0) + often
+        return uses
+
+    def unique(self, name: str) -> str:
+        """A name that no other has."""
+        found, n = name, 1
+        while found in self.taken:
+            n += 1
+            found = f"{name}_{n}"
+        self.taken.add(found)
+        return found
+
+    def name(self, node: Traced) -> str:
+        """The user's name; ``grad_`` of a node's name; else the operation's, numbered."""
+        of = self.names.get(node.of) if node.of is not None else None
+        if node.name or (of and not of.endswith(".T")):
+            found = self.unique(node.name or f"grad_{of}")
+        else:
+            name = _operation(node)
+            self.numbers[name] = self.numbers.get(name, 0) + 1
+            found = self.unique(f"{name}_{self.numbers[name]}")
+        self.names[node] = found
+        return found
+
+    def literal(self, x: Any, weak: bool = True) -> str:
+        """A constant, as source."""
+        if x is None or x is Ellipsis or isinstance(x, bool | str | int):
+            return "..." if x is Ellipsis else repr(x)
+        if isinstance(x, np.dtype | type):
+            return dtype_text(np.dtype(x))
+        if isinstance(x, float | np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
+            kind = getattr(x, "dtype", np.dtype(float))
+            text = repr(x.item() if hasattr(x, "item") else x)
+            prefix = "math." if self.scalar else "np."
+            text = re.sub(r"inf|nan", lambda m: prefix + m[0], text)
+            strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
+            return f"{dtype_text(kind)}({text})" if strong or not weak else text
+        assert isinstance(x, np.ndarray), x
+        key = key_of(x)
+        if key not in self.constants:
+            name = self.unique(f"C_{len(self.constants) + 1}")
+            self.constants[key] = (name, array_text(x, self.literal))
+        return self.constants[key][0]
+
+    def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
+        """An argument, as source; in brackets where it binds less than ``level``."""
+        if x.__class__ is Traced:
+            if x in self.names:
+                return self.names[x]
+            found, own = self.inline[x]
+            return f"({found})" if own < level else found
+        if x.__class__ is slice:
+            parts = ["None" if p is None else self.text(p) for p in (x.start, x.stop, x.step)]
+            return f"slice({', '.join(parts)})"
+        if x.__class__ is tuple:
+            return f"({', '.join(map(self.text, x))}{',' if len(x) == 1 else ''})"
+        if x.__class__ is list:
+            return f"[{', '.join(map(self.text, x))}]"
+        found = self.literal(x, weak)
+        return f"({found})" if found.startswith("-") and level > UNARY else found
+
+    def index(self, x: Any) -> str:
+        """What stands between brackets."""
+        if x.__class__ is tuple and x:
+            return ", ".join(map(self.index, x)) + ("," if len(x) == 1 else "")
+        if x.__class__ is slice:
+            parts = ["" if p is None else self.text(p) for p in (x.start, x.stop, x.step)]
+            return ":".join(parts[:2] if not parts[2] else parts)
+        return self.text(x)
+
+    def expression(self, node: Traced) -> tuple[str, int]:
+        """The right-hand side, and how tightly it binds."""
+        f, args = node.call, node.args
+        if f is CONSTANT:
+            return self.text(args[0]), ATOM
+        if node.sample.__class__ in (float, bool) and f in SCALAR:
+            return self.on_numbers(f, args)
+        if f is operator.getitem:
+            return f"{self.text(args[0], ATOM)}[{self.index(args[1])}]", ATOM
+        if f is astype:
+            return f"{self.text(args[0], ATOM)}.astype({self.text(args[1])})", ATOM
+        if _is_turned(node):
+            return f"{self.text(args[0], ATOM)}.T", ATOM
+        wide = any(a.__class__ is Traced and a.dtype == np.float64 for a in args)
+        strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
+        weak = [not strict or a.__class__ is float for a in args]
+        if f in OPERATORS and len(args) == 2 and not node.options and node not in self.into:
+            return self.infix(node, weak)
+        if f in PREFIX and len(args) == 1 and node not in self.into:
+            return f"{PREFIX[f]}{self.text(args[0], UNARY + 1)}", UNARY
+        return self.called(node, weak), ATOM
+
+    def infix(self, node: Traced, weak: list[bool]) -> tuple[str, int]:
+        """``x + y``."""
+        f, (x, y) = node.call, node.args
+        if f is np.power:
+            whole = x.__class__ is Traced and x.dtype.kind == "f"
+            return self.power(node.args, _exponent(y) if whole else "", weak)
+        if self.direct and f is np.matmul and all(getattr(a, "ndim", 0) == 2 for a in (x, y)):
+            return f"{self.text(x, ATOM)}.dot({self.text(y)})", ATOM
+        level = LEVEL[f]
+        left = self.text(x, level + (level == COMPARE), weak[0])
+        return f"{left} {OPERATORS[f]} {self.text(y, level + 1, weak[1])}", level
+
+    def called(self, node: Traced, weak: list[bool]) -> str:
+        """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
+        f, args, options = node.call, node.args, node.options
+        if self.direct and f in DIRECT and len(args) == 1 and options.keys() <= DEFAULTS.keys():
+            return self.reduced(node, **DEFAULTS | options)
+        method = f in METHODS and args[0].__class__ is Traced and args[0].shape
+        parts = [self.text(a, 0, w) for a, w in zip(args, weak)][bool(method) :]
+        shown = {k: v for k, v in options.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
+        parts += [f"{k}={self.text(v)}" for k, v in shown.items()]
+        if node in self.into:
+            parts.append(f"out={self.names[self.into[node]]}")
+        name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else function_text(f)
+        return f"{name}({', '.join(parts)})"
+
+    def reduced(self, node: Traced, axis: Any, keepdims: bool) -> str:
+        """A sum or maximum; of short rows as a product with ones, in a third of the time."""
+        x = node.args[0]
+        short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7
+        if node.call is not np.sum or not short or not isinstance(axis, int):
+            found = self.text(x)
+            return f"{DIRECT[node.call]}({found}, {axis}, None, None, {keepdims})"
+        axis %= 2
+        n = x.shape[axis]
+        shape = ((1, n) if axis == 0 else (n, 1)) if keepdims else (n,)
+        ones = f"_ones_{'_'.join(map(str, shape))}_{x.dtype.name}"
+        self.ones[ones] = np.ones(shape, x.dtype)
+        found = self.text(x, ATOM)
+        return f"{ones}.dot({found})" if axis == 0 else f"{found}.dot({ones})"
+
+    def power(self, args: Any, whole: str, weak: Any) -> tuple[str, int]:
+        """``x**2``, and ``(x + 1) ** 2`` with blanks, as formatters have it."""
+        x, y = self.text(args[0], ATOM, weak[0]), whole or self.text(args[1], UNARY, weak[1])
+        simple = re.fullmatch(r"[\w.]+", x) and re.fullmatch(r"-?[\w.]+", y)
+        return f"{x}**{y}" if simple else f"{x} ** {y}", POWER
+
+    def on_numbers(self, f: Any, args: Any) -> tuple[str, int]:
+        """The same on Python floats."""
+        if f is np.power and (whole := _exponent(args[1])):
+            if (
+                whole == "2" and args[0].__class__ is Traced and args[0] in self.names
+            ):  # the same number in a third of the time
+                return f"{self.names[args[0]]} * {self.names[args[0]]}", LEVEL[np.multiply]
+            return self.power(args, whole, (True, True))
+        template, level = SCALAR[f], LEVEL.get(f, ATOM)
+        call = level == ATOM
+        parts = [
+            self.text(a, 0 if call else level + (level == COMPARE or i > 0 or level in (0, UNARY)))
+            for i, a in enumerate(args)
+        ]
+        found = template.format(*parts)
+        if "math." in found and not self.scalar:
+            found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
+        return found, level
+
+    def lines(self) -> list[str]:
+        """The body: forward, then backward."""
+        recorded, needed = self.recorded, set(order(self.outputs))
+        for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
+            for x, (path, _) in zip(row, flatten(arg)):
+                if x.__class__ is not Traced:
+                    self.found += check_fixed(name + path, x)
+                elif self.names[x] != name + path and x in needed:
+                    self.found.append(f"{self.names[x]} = {name}{path}")
+        backward = False
+        for node in self.nodes:
+            if not backward and recorded.has_gradient and node.number >= recorded.start:
+                backward = True
+                self.found.append("# backward, newest first")
+            self.node(node)
+        return self.found
+
+    def node(self, node: Traced) -> None:
+        """A line for a node; or none, where its one user can have it in its own line."""
+        of = node.of is not None and (node.of.name or node.of.call is None)
+        kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
+        if _is_turned(node) or (self.inlines and not kept and self.uses[node] == 1):
+            text, level = self.expression(node)
+            if len(text) <= INLINE:
+                self.inline[node] = text, level
+                return
+        self.line(node)
+
+    def line(self, node: Traced) -> None:
+        """Write one line; what is too long has its longest part in a line before."""
+        if node.call is scatter:
+            g, index, shape = (self.text(x) for x in node.args)
+            name = self.name(node)
+            made = f"{name} = np.zeros_like({g}, shape={shape})"
+            self.found += [_line(made, _note(node, self)), f"np.add.at({name}, {index}, {g})"]
+            return
+        while True:
+            text = self.expression(node)[0]
+            parts = [p for p in leaves((node.args, node.options)) if p not in self.names]
+            if len(text) <= WIDTH - 30 or not parts:
+                break
+            self.line(max(parts, key=lambda p: len(self.inline[p][0])))
+        name = self.name(node)
+        self.found.append(_line(f"{name} = {text}", _note(node, self)))
+
+    def result(self) -> str:
+        """What is returned; nothing that the caller holds already."""
+        seen: set[Any] = set()
+
+        def leaf(x: Any) -> str:
+            if x.__class__ is not Traced:
+                return fresh(x, self.literal)
+            base, copied = x, False
+            while base.__class__ is Traced and base.call in VIEWS:
+                copied = copied or base.call is np.broadcast_to
+                base = base.args[0]
+            again = base.__class__ is not Traced or base.call is None or base in seen
+            if base.__class__ is Traced:
+                seen.add(base)
+            copied = (copied or again) and isinstance(x.sample, np.ndarray)
+            return self.names[x] + (".copy()" if copied else "")
+
+        def tree(x: Any) -> Any:
+            if isinstance(x, dict):
+                return "{", [(f"{quoted(k)}: ", tree(v)) for k, v in x.items()], "}"
+            if x.__class__ is list:
+                return "[", [("", tree(v)) for v in x], "]"
+            if isinstance(x, tuple):
+                return "(", [("", tree(v)) for v in x], ")" if len(x) != 1 else ",)"
+            return leaf(x)
+
+        value, gradient = self.outputs
+        if not self.recorded.has_gradient:
+            return wrapped("return ", tree(value), "")
+        first = leaf(value)
+        return wrapped(f"return {first}, ", tree(gradient), "")
+
+    def source(self) -> tuple[str, str, str]:
+        """The head (imports, constants), the body, and the whole."""
+        name = "loss_and_grad" if self.recorded.has_gradient else "value"
+        text = "\n".join([*self.lines(), self.result()])
+        uses = re.sub(r"#.*", "", text + "".join(t for _, t in self.constants.values()))
+        head = ["import math"] if re.search(r"\bmath\.", uses) else []
+        head += ["import numpy as np"] if re.search(r"\bnp\.", uses) else []
+        consts = [f"{n} = {t}" for n, t in self.constants.values()]
+        what = "Return the value."
+        if self.recorded.has_gradient:
+            what = (
+                f"Return the value and its gradient with respect to {self.recorded.differentiated}."
+            )
+        if len(what) > WIDTH - 10:
+            what = "Return the value and its gradient."
+        define = f"def {name}({', '.join(self.recorded.parameters)}):"
+        if len(define) > WIDTH:
+            inner = "".join(f"    {p},\n" for p in self.recorded.parameters)
+            define = f"def {name}(\n{inner}):"
+        blocks = ['"""Loss and gradient, printed by tinygrad_ce.program."""', "\n".join(head)]
+        start = "\n\n".join(b for b in (*blocks, "\n".join(consts)) if b)
+        whole = f'{start}\n\n\n{define}\n    """{what}"""\n{indented(text)}\n'
+        return "\n".join([*head, *consts]), text, whole
+
+
+def _note(node: Traced, printer: Printer) -> str:
+    """What a line computes, and its shape."""
+    of = printer.names.get(node.of) if node.of is not None else None
+    name = printer.names[node]
+    what = f"gradient of {of}" if of and name.startswith("grad_") else _operation(node)
+    if node.call is CONSTANT:
+        what = "the gradient of the result by itself"
+    shape = getattr(node.sample, "shape", None)
+    return what if not shape else f"{what}, {shape}"
+
+
+def _line(code: str, note: str) -> str:
+    line = f"{code}  # {note}"
+    return line if len(line) + 4 <= WIDTH else f"# {note}\n{code}"
+
+
+def _operation(node: Traced) -> str:
+    f = node.call
+    if f is operator.getitem:
+        return "item"
+    if f.__class__ is str:
+        return "one"
+    name = getattr(f, "__name__", "x")
+    owner = getattr(f, "__self__", None)
+    return f"{owner.__name__}_{name}" if owner.__class__ is np.ufunc else name
+
+
+def _is_turned(node: Traced) -> bool:
+    """Whether it reads ``x.T``, which needs no line of its own."""
+    plain = node.call is np.transpose and node.args[1:] in ((), (None,)) and not node.options
+    return plain and node.args[0].__class__ is Traced
+
+
+def _exponent(x: Any) -> str:
+    """A whole exponent: 3 instead of 3.0."""
+    n = number_of(x)
+    return str(int(n)) if n is not None and n == int(n) and abs(n) < 1000 else ""
+
+
+def constants_among(tree: Any) -> list[Any]:
+    """The constants among outputs."""
+    if tree is None or tree.__class__ is Traced:
+        return []
+    if isinstance(tree, dict):
+        return [c for v in tree.values() for c in constants_among(v)]
+    if isinstance(tree, list | tuple):
+        return [c for v in tree for c in constants_among(v)]
+    return [tree]
