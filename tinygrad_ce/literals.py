@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,19 @@ WIDTH = 88
 
 def array_text(x: Any, literal: Any) -> str:
     """An array's entries, written out by ``literal``."""
-    if x.size > LARGEST:
-        raise ValueError(
-            f"program: f uses an array of shape {x.shape} that is no argument, too large to be "
-            "written out: make it an argument"
-        )
     if x.size and (x == x.flat[0]).all():
         return fresh(x, literal)
     shape = "" if x.ndim == 1 else f".reshape({x.shape})"
     flat = x.reshape(-1)
     default = flat.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool))
     kind = "" if default else f", dtype={dtype_text(x.dtype)}"
-    if flat.dtype == np.dtype(int) and np.array_equal(flat, np.arange(flat.size)):
-        return f"np.arange({flat.size}){shape}"
+    if flat.dtype == np.dtype(int) and (progression := _progression(flat)):
+        return f"np.arange({progression}){shape}"
+    if x.size > LARGEST:
+        raise ValueError(
+            f"program: f uses an array of shape {x.shape} that is no argument, too large to be "
+            "written out: make it an argument"
+        )
     items = [literal(v.item()) for v in flat]
     line = f"np.array([{', '.join(items)}]{kind}){shape}"
     if len(line) <= WIDTH - 8:
@@ -38,6 +39,15 @@ def array_text(x: Any, literal: Any) -> str:
     inner = "\n".join(f"        {r}" for r in [*rows, row])
     tail = f"    dtype={dtype_text(x.dtype)},\n" if kind else ""
     return f"np.array(\n    [\n{inner}\n    ],\n{tail}){shape}"
+
+
+def _progression(x: Any) -> str:
+    """What np.arange makes such whole numbers of; "" if it makes none."""
+    first, step = int(x[0]), int(x[1] - x[0]) if x.size > 1 else 1
+    stop = first + step * x.size
+    if not step or not np.array_equal(x, np.arange(first, stop, step)):
+        return ""
+    return f"{stop}" if (first, step) == (0, 1) else f"{first}, {stop}, {step}"
 
 
 def fresh(x: Any, literal: Any) -> str:
@@ -83,6 +93,37 @@ def check_fixed(name: str, x: Any) -> list[str]:
     return [f"if {name} {how} {shown}:", f"    raise ValueError({message})"]
 
 
+def check_shape(name: str, shape: Any) -> list[str]:
+    """Lines that refuse an array of another shape."""
+    message = quoted(f"this program is for {name} of shape {shape}")
+    return [f"if np.shape({name}) != {shape}:", f"    raise ValueError({message})"]
+
+
+def check_range(name: str, n: int) -> list[str]:
+    """Lines that refuse an index out of range."""
+    message = quoted(f"{name}: wanted indices from -{n} to {n - 1}")
+    test = f"if {name}.min() < -{n} or {name}.max() >= {n}:"
+    return [test, f"    raise IndexError({message})"]
+
+
+def buffer_text(names: Iterable[str], kinds: list[Any]) -> tuple[str, list[str]]:
+    """What makes buffers, of such shapes and dtypes; and the lines with which a call takes its."""
+    made = [f"np.empty({s}{'' if d == np.float64 else f', {dtype_text(d)}'})" for s, d in kinds]
+    right = ",)" if len(made) == 1 else ")"
+    what = (
+        "FREE = []  # sets of buffers that no call uses; each call takes its own, in every thread"
+        '\n\n\ndef new_buffers():\n    """Arrays for all that is computed on the way."""\n'
+        + indented(wrapped("return ", ("(", [("", m) for m in made], right), ""))
+    )
+    return what, [
+        "try:",
+        "    buffers = FREE.pop()",
+        "except IndexError:",
+        "    buffers = new_buffers()",
+        wrapped("", ("(", [("", name) for name in names], right), " = buffers"),
+    ]
+
+
 def wrapped(start: str, tree: Any, end: str, indent: int = 0) -> str:
     """One line if it fits, else a line an item."""
     flat: str = start + _flat_text(tree) + end
@@ -91,6 +132,26 @@ def wrapped(start: str, tree: Any, end: str, indent: int = 0) -> str:
     left, items, right = tree
     inner = ["    " * (indent + 1) + wrapped(label, item, ",", indent + 1) for label, item in items]
     return "\n".join([start + left, *inner, "    " * indent + right.lstrip(",") + end])
+
+
+def broken(code: str) -> str:
+    """A call in one line if it fits, else its arguments in one, else each in its own."""
+    start, bracket, rest = code.partition("(")
+    if len(code) + 4 <= WIDTH or not bracket or not rest.endswith(")"):
+        return code
+    parts, depth = [""], 0
+    for letter in rest[:-1]:
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth < 0:
+            return code
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    parts = [part.strip() for part in parts]
+    line = ", ".join(parts)
+    inner = f"    {line}" if len(line) + 8 <= WIDTH else "".join(f"    {p},\n" for p in parts)[:-1]
+    return f"{start}(\n{inner}\n)"
 
 
 def _flat_text(tree: Any) -> str:

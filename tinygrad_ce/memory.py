@@ -1,57 +1,289 @@
-"""Which array a result can be written into: one of its shape that nobody reads any more."""
+"""Which array a result can be written into: one of its shape that nobody reads any more.
+
+Every program reuses its large arrays within a call (`reused`). With ``optimize="memory"`` each
+array that is no result is one of a few buffers that outlive the call (`buffered`), after the graph
+was brought into a form in which every operation can write into an array that is there (`writable`).
+"""
 
 from __future__ import annotations
 
+import inspect
+import math
 import operator
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .rules import scatter
-from .tracing import Traced, elementwise, leaves
+from .literals import LARGEST
+from .rules import along, scatter
+from .tracing import CONSTANT, Traced, astype, elementwise, leaves, order, replace
 
 LARGE = 2**14  # bytes from which an array is written into one that is done with
+WITHIN = "within"  # the call of a node that is its argument, an index, once its range is checked
 VIEWS = {
     np.reshape, np.transpose, np.swapaxes, np.expand_dims, np.squeeze, np.broadcast_to, np.ravel,
-    operator.getitem,
+    operator.getitem, WITHIN,
 }  # fmt: skip
 METHODS = {np.sum, np.mean, np.max, np.min, np.argmax, np.argmin, np.any, np.all}
+NEW = {np.matmul, np.dot, np.vdot, np.concatenate, np.stack, np.einsum, scatter, astype}
 
 
-def reused(nodes: list[Traced], outputs: Any) -> dict[Traced, Traced]:
-    """For entrywise operations on large arrays: an array of that shape that nobody reads any more.
+def is_view(node: Traced) -> bool:
+    """Whether its array is a part of its first argument's."""
+    if node.call is operator.getitem:
+        return _is_basic(node.args[1])
+    if node.call is np.einsum and len(node.args) == 2:  # NumPy gives a view where nothing is summed
+        inputs, result = node.args[0].split("->")
+        return set(inputs) == set(result)
+    return node.call in VIEWS
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if index.__class__ is tuple else (index,)
+    return all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts)
+
+
+@cache
+def _has_out(f: Any) -> bool:
+    try:
+        return (f.__module__ or "").startswith("numpy") and "out" in inspect.signature(f).parameters
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _gives_new(node: Traced) -> bool:
+    """Whether the result shares no memory with the arguments, and can be written where one says."""
+    f = node.call
+    if elementwise(f):
+        return not node.options
+    if getattr(f, "__self__", None).__class__ is np.ufunc:
+        return f.__name__ in ("reduce", "accumulate", "outer")
+    return (f in METHODS or f in NEW or _has_out(f)) and not is_view(node)
+
+
+def _is_new(node: Traced) -> bool:
+    """Whether it makes an array of its own."""
+    return node.sample.__class__ is np.ndarray and bool(node.shape) and _gives_new(node)
+
+
+def _lifetimes(nodes: list[Traced], outputs: Any) -> tuple[dict[Any, Traced], dict[Traced, float]]:
+    """Of each node the array it is in, and of that the last line that reads it.
+
+    That line is inf for an array that leaves the call: a result, or read by a function that may
+    give it out as a view. Of what is a part of a larger array a copy leaves, at the end.
+    """
+    root, last = dict[Any, Traced](), dict[Traced, float]()
+    for i, node in enumerate(nodes):
+        read = [root[p] for p in leaves((node.args, node.options)) if p in root]
+        until = i if _gives_new(node) or is_view(node) else math.inf
+        last |= {r: max(last[r], until) for r in read}
+        if _is_new(node):
+            root[node], last[node] = node, i
+        elif is_view(node) and read:
+            root[node] = read[0]
+    for p in leaves(outputs):
+        if p in root:
+            r = root[p]
+            whole = p.sample.nbytes == r.sample.nbytes and p.size == r.size
+            last[r] = math.inf if whole else max(last[r], len(nodes))
+    return root, last
+
+
+def _slots(
+    nodes: list[Traced], outputs: Any, counts: Callable[..., bool], takes: Callable[..., bool]
+) -> dict[Traced, int]:
+    """A number for each array that counts, the same for those that can be one in turn."""
+    root, last = _lifetimes(nodes, outputs)
+    last = {node: until for node, until in last.items() if counts(node, until)}
+    ends: dict[float, list[Traced]] = {}
+    for node, until in last.items():
+        ends.setdefault(until, []).append(node)
+    slots: dict[Traced, int] = {}
+    free: dict[Any, list[int]] = {}
+    numbers = count()
+
+    def give(gone: Traced) -> None:
+        free.setdefault((gone.shape, gone.dtype), []).append(slots[gone])
+
+    for i, node in enumerate(nodes):
+        over = {g for g in ends.get(i, []) if g is not node and _is_over(node, g, root)}
+        for gone in over:
+            give(gone)
+        if node in last:
+            there = free.get((node.shape, node.dtype)) if takes(node) else None
+            slots[node] = there.pop() if there else next(numbers)
+        for gone in ends.get(i, []):
+            if gone not in over:
+                give(gone)
+    return slots
+
+
+def _is_over(node: Traced, gone: Traced, root: dict[Any, Traced]) -> bool:
+    """Whether an operation can write over an array that it reads: entry by entry, in its order."""
+    where = [i for i, p in enumerate(node.args) if p.__class__ is Traced and root.get(p) is gone]
+    plain = elementwise(node.call) and all(node.args[i] is gone for i in where)
+    return plain and (node.call is not np.where or where == [2])
+
+
+def reused(nodes: list[Traced], outputs: Any) -> dict[Traced, int]:
+    """A number for each large array; an entrywise operation is written into one that is done with.
 
     New memory costs more than the arithmetic: softmax regression on 1024×784×10 takes 1.3 times as
     long without.
     """
-    never, last, root = float(len(nodes)), dict[Traced, float](), dict[Traced, Traced]()
-    for i, node in enumerate(nodes):
-        read = [root[p] for p in leaves((node.args, node.options)) if p in root]
-        fresh = elementwise(node.call) or node.call is np.matmul
-        known = fresh or node.call in METHODS or node.call in (np.vdot, scatter)
-        until: float = (
-            i if known or node.call in VIEWS else never
-        )  # others may give it out as a view
-        last |= {r: max(last[r], until) for r in read}
-        if fresh and node.sample.__class__ is np.ndarray and node.sample.nbytes >= LARGE:
-            root[node] = node
-            last[node] = i
-        elif node.call in VIEWS and read:
-            root[node] = read[0]
-    last |= dict.fromkeys([root[p] for p in leaves(outputs) if p in root], never)
-    into: dict[Traced, Traced] = {}
-    free: dict[Any, list[Traced]] = {}
-    dying: dict[float, list[Traced]] = {}
-    for node, until in last.items():
-        dying.setdefault(until, []).append(node)
-    for i, node in enumerate(nodes):
-        for gone in dying.get(i, []):
-            if gone is not node:
-                free.setdefault((gone.shape, gone.dtype), []).append(gone)
-        plain = node.call.__class__ is np.ufunc and node.call.nout == 1 and not node.options
-        there = free.get((node.shape, node.dtype))
-        if plain and there and root.get(node) is node and elementwise(node.call):
-            into[node] = there.pop()
-        if any(gone is node for gone in dying.get(i, [])):
-            free.setdefault((node.shape, node.dtype), []).append(node)
-    return into
+
+    def counts(node: Traced, until: float) -> bool:
+        return node.sample.nbytes >= LARGE and (elementwise(node.call) or node.call is np.matmul)
+
+    def takes(node: Traced) -> bool:
+        return node.call.__class__ is np.ufunc and elementwise(node.call)
+
+    found = _slots(nodes, outputs, counts, takes)
+    many = Counter(found.values())
+    return {node: k for node, k in found.items() if many[k] > 1}
+
+
+def buffered(nodes: list[Traced], outputs: Any) -> dict[Traced, int]:
+    """A number for each array that does not leave the call: its buffer's."""
+    return _slots(nodes, outputs, lambda node, until: until < math.inf, lambda node: True)
+
+
+# ------------------------------------------------------------------ operations that write
+def writable(outputs: Any) -> Any:
+    """The same outputs, of operations that take ``out=`` and then make no array inside."""
+    new: dict[Traced, Any] = {}
+    for node in order(outputs):
+        new[node] = node
+        if node.call is None or node.call is CONSTANT:
+            continue
+        args, options = replace(node.args, new.__getitem__), replace(node.options, new.__getitem__)
+        found = _Steps(node).of(args, options)
+        found.number, found.name = node.number, node.name
+        found.of = new.get(node.of)
+        new[node] = found
+    return replace(outputs, new.__getitem__)
+
+
+class _Steps:
+    """What one node becomes: some steps before it, and itself."""
+
+    def __init__(self, node: Traced) -> None:
+        self.node, self.number = node, node.number - 0.4  # after all that it reads
+
+    def before(self, call: Any, args: tuple[Any, ...], sample: Any) -> Traced:
+        """A step before the node."""
+        made = Traced(call, args, {}, sample)
+        self.number += 1e-3
+        made.number = self.number
+        return made
+
+    def copy(self, x: Any) -> Any:
+        """Its entries, one row after another."""
+        return self.before(astype, (x, x.dtype), x.sample)
+
+    def of(self, args: tuple[Any, ...], options: dict[str, Any]) -> Traced:
+        """The node itself, for these arguments."""
+        node, f = self.node, self.node.call
+        if isinstance(node.sample, np.ndarray | np.generic):
+            if f in (np.reshape, np.ravel) and _moves(f, args, options):
+                args = (self.copy(args[0]), *args[1:])
+            elif f is np.vdot:
+                args = tuple([x if _is_flat(x) else self.copy(x) for x in args])
+            elif f is np.power and args[1].__class__ is float and args[0].dtype.kind == "f":
+                f = _POWERS.get(args[1], f)
+                args = args if f is np.power else args[:1]
+            elif f is np.where and len(args) == 3 and node.shape:
+                args = self.where(*args)
+            elif f in (operator.getitem, np.take_along_axis) and node.shape:
+                found = self.picked(f, args, options)
+                if found is not None:
+                    return found
+        return Traced(f, args, options, node.sample)
+
+    def where(self, c: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
+        """The number comes second: written last, it takes half the time of writing it first."""
+        if c.__class__ is Traced and c.dtype != bool and c.shape:
+            c = self.before(np.not_equal, (c, 0), np.empty(c.shape, bool))
+        if c.__class__ is Traced and c.shape and not np.ndim(y) and np.shape(x) == self.node.shape:
+            return self.before(np.invert, (c,), c.sample), y, x
+        return c, x, y
+
+    def picked(self, f: Any, args: Any, options: dict[str, Any]) -> Traced | None:
+        """``x[index]`` by np.take, which writes into an array if it need not check the range."""
+        x, index, *_ = args
+        if f is np.take_along_axis:
+            axis = options.get("axis", args[2] if len(args) > 2 else -1)
+            index = along(x.shape, index, axis % x.ndim) if axis is not None else None
+        if index is None or _is_basic(index) or x.__class__ not in (Traced, np.ndarray):
+            return None
+        parts = index if index.__class__ is tuple else (index,)
+        how: dict[str, Any] = {"mode": "wrap"}
+        if next(leaves(parts), None) is None:
+            at: Any = np.arange(x.size).reshape(x.shape)[index]
+            if at.size > LARGEST:
+                return None
+        elif any(not _is_integers(p) for p in parts) or len(parts) not in (1, x.ndim):
+            return None
+        elif len(parts) == 1:
+            at, how = self.checked(parts[0], x.shape[0]), {"axis": 0, "mode": "wrap"}
+        else:
+            at = self.flat(parts, x.shape)
+        x = x if _is_flat(x) or "axis" in how else self.copy(x)
+        return Traced(np.take, (x, at), how, self.node.sample)
+
+    def flat(self, parts: Any, shape: tuple[int, ...]) -> Any:
+        """Where the entries stand in ``x.reshape(-1)``."""
+        fixed: Any = 0
+        moving: list[Traced] = []
+        for k, (part, n) in enumerate(zip(parts, shape)):
+            stride = math.prod(shape[k + 1 :])
+            if part.__class__ is not Traced:
+                fixed = fixed + np.asarray(part) % n * stride
+                continue
+            at = self.checked(part, n)
+            if stride > 1:
+                at = self.before(np.multiply, (at, stride), at.sample)
+            moving.append(at)
+        if np.any(fixed):
+            moving.append(fixed)
+        found = moving[0]
+        for more in moving[1:]:
+            sample = np.empty(np.broadcast_shapes(found.shape, np.shape(more)), np.intp)
+            found = self.before(np.add, (found, more), sample)
+        return found
+
+    def checked(self, index: Traced, n: int) -> Traced:
+        """An index from 0 to n - 1; from -n on it counts from the end."""
+        if index.size:
+            index = self.before(WITHIN, (index, n), index.sample)
+        return self.before(np.remainder, (index, n), np.empty(index.shape, np.intp))
+
+
+_POWERS = {2.0: np.square, 0.5: np.sqrt, -1.0: np.reciprocal}  # as NumPy's own ** has it
+
+
+def _is_integers(x: Any) -> bool:
+    return isinstance(x, int) or getattr(x, "dtype", np.dtype(float)).kind in "iu"
+
+
+def _layout(x: Any) -> Any:
+    """An empty array that lies in memory as the node's will: rows one after another, and views."""
+    if x.__class__ is Traced and is_view(x) and x.call is not WITHIN:
+        return x.call(_layout(x.args[0]), *x.args[1:], **x.options)
+    return np.empty(np.shape(x), x.dtype)
+
+
+def _is_flat(x: Any) -> bool:
+    return x.__class__ is not Traced or bool(_layout(x).flags.c_contiguous)
+
+
+def _moves(f: Any, args: Any, options: dict[str, Any]) -> bool:
+    """Whether a reshape is none of a view, but makes a new array."""
+    if args[0].__class__ is not Traced or not args[0].shape:
+        return False
+    whole = _layout(args[0])
+    return not np.may_share_memory(whole, f(whole, *args[1:], **options))

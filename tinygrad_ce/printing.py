@@ -12,7 +12,11 @@ from .cleaning import key_of, number_of
 from .literals import (
     WIDTH,
     array_text,
+    broken,
+    buffer_text,
     check_fixed,
+    check_range,
+    check_shape,
     dtype_text,
     fresh,
     function_text,
@@ -20,7 +24,7 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import METHODS, VIEWS, reused
+from .memory import METHODS, WITHIN, buffered, is_view, reused
 from .recording import TAKEN, Recorded
 from .rules import scatter
 from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order
@@ -79,7 +83,9 @@ DEFAULTS = {"axis": None, "keepdims": False}
 class Printer:
     """Names, lines and constants of one program."""
 
-    def __init__(self, recorded: Recorded, outputs: Any, clean: bool, direct: bool = False) -> None:
+    def __init__(
+        self, recorded: Recorded, outputs: Any, clean: bool, memory: bool, direct: bool = False
+    ) -> None:
         self.recorded, self.outputs = recorded, outputs
         self.nodes = [node for node in order(outputs) if node.call is not None]
         inputs = [x for row in recorded.inputs for x in row if x.__class__ is Traced]
@@ -99,8 +105,15 @@ class Printer:
         self.uses = self.count()
         self.numbers: dict[str, int] = {}
         self.found: list[str] = []
-        self.into = reused(self.nodes, outputs) if direct else {}
-        self.inlines = clean and not self.into  # a line that runs later would read a reused array
+        self.clean, self.memory = clean, memory
+        self.slots: dict[Traced, int] = {}
+        if memory or direct:
+            self.slots = (buffered if memory else reused)(self.nodes, outputs)
+        self.arrays: dict[int, str] = {}  # their names
+        if memory:
+            kinds = {k: node for node, k in self.slots.items()}
+            self.arrays = {k: self.unique(f"buffer_{k + 1}") for k in sorted(kinds)}
+            self.kinds = [(kinds[k].shape, kinds[k].dtype) for k in sorted(kinds)]
 
     def count(self) -> dict[Traced, int]:
         """How often each node is used: one that is returned, or read twice in a line, often."""
@@ -135,7 +148,7 @@ class Printer:
     def literal(self, x: Any, weak: bool = True) -> str:
         """A constant, as source."""
         if x is None or x is Ellipsis or isinstance(x, bool | str | int):
-            return "..." if x is Ellipsis else repr(x)
+            return "..." if x is Ellipsis else quoted(x)
         if isinstance(x, np.dtype | type):
             return dtype_text(np.dtype(x))
         if isinstance(x, float | np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
@@ -194,11 +207,12 @@ class Printer:
         wide = any(a.__class__ is Traced and a.dtype == np.float64 for a in args)
         strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
         weak = [not strict or a.__class__ is float for a in args]
-        if f in OPERATORS and len(args) == 2 and not node.options and node not in self.into:
+        out = self.arrays.get(self.slots.get(node, -1))
+        if f in OPERATORS and len(args) == 2 and not node.options and not out:
             return self.infix(node, weak)
-        if f in PREFIX and len(args) == 1 and node not in self.into:
+        if f in PREFIX and len(args) == 1 and not out:
             return f"{PREFIX[f]}{self.text(args[0], UNARY + 1)}", UNARY
-        return self.called(node, weak), ATOM
+        return self.called(node, weak, out), ATOM
 
     def infix(self, node: Traced, weak: list[bool]) -> tuple[str, int]:
         """``x + y``."""
@@ -206,40 +220,43 @@ class Printer:
         if f is np.power:
             whole = x.__class__ is Traced and x.dtype.kind == "f"
             return self.power(node.args, _exponent(y) if whole else "", weak)
-        if self.direct and f is np.matmul and all(getattr(a, "ndim", 0) == 2 for a in (x, y)):
+        if self.direct and f is np.matmul and _are_matrices(x, y):
             return f"{self.text(x, ATOM)}.dot({self.text(y)})", ATOM
         level = LEVEL[f]
         left = self.text(x, level + (level == COMPARE), weak[0])
         return f"{left} {OPERATORS[f]} {self.text(y, level + 1, weak[1])}", level
 
-    def called(self, node: Traced, weak: list[bool]) -> str:
+    def called(self, node: Traced, weak: list[bool], out: str | None) -> str:
         """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
         f, args, options = node.call, node.args, node.options
         if self.direct and f in DIRECT and len(args) == 1 and options.keys() <= DEFAULTS.keys():
-            return self.reduced(node, **DEFAULTS | options)
+            return self.reduced(node, out, **DEFAULTS | options)
+        if self.direct and f is np.matmul and _are_matrices(*args):
+            return f"{self.text(args[0], ATOM)}.dot({self.text(args[1])}, {out})"
         method = f in METHODS and args[0].__class__ is Traced and args[0].shape
         parts = [self.text(a, 0, w) for a, w in zip(args, weak)][bool(method) :]
         shown = {k: v for k, v in options.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
         parts += [f"{k}={self.text(v)}" for k, v in shown.items()]
-        if node in self.into:
-            parts.append(f"out={self.names[self.into[node]]}")
+        if out:
+            parts.append(f"out={out}")
         name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else function_text(f)
         return f"{name}({', '.join(parts)})"
 
-    def reduced(self, node: Traced, axis: Any, keepdims: bool) -> str:
+    def reduced(self, node: Traced, out: str | None, axis: Any, keepdims: bool) -> str:
         """A sum or maximum; of short rows as a product with ones, in a third of the time."""
         x = node.args[0]
         short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7
         if node.call is not np.sum or not short or not isinstance(axis, int):
             found = self.text(x)
-            return f"{DIRECT[node.call]}({found}, {axis}, None, None, {keepdims})"
+            return f"{DIRECT[node.call]}({found}, {axis}, None, {out}, {keepdims})"
         axis %= 2
         n = x.shape[axis]
         shape = ((1, n) if axis == 0 else (n, 1)) if keepdims else (n,)
         ones = f"_ones_{'_'.join(map(str, shape))}_{x.dtype.name}"
         self.ones[ones] = np.ones(shape, x.dtype)
         found = self.text(x, ATOM)
-        return f"{ones}.dot({found})" if axis == 0 else f"{found}.dot({ones})"
+        into = f", {out}" if out else ""
+        return f"{ones}.dot({found}{into})" if axis == 0 else f"{found}.dot({ones}{into})"
 
     def power(self, args: Any, whole: str, weak: Any) -> tuple[str, int]:
         """``x**2``, and ``(x + 1) ** 2`` with blanks, as formatters have it."""
@@ -261,46 +278,59 @@ class Printer:
             self.text(a, 0 if call else level + (level == COMPARE or i > 0 or level in (0, UNARY)))
             for i, a in enumerate(args)
         ]
+        if f in (np.maximum, np.minimum) and parts[0] == parts[1]:
+            return self.text(args[0]), ATOM
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
         return found, level
 
-    def lines(self) -> list[str]:
+    def lines(self) -> None:
         """The body: forward, then backward."""
         recorded, needed = self.recorded, set(order(self.outputs))
         for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
             for x, (path, _) in zip(row, flatten(arg)):
                 if x.__class__ is not Traced:
                     self.found += check_fixed(name + path, x)
-                elif self.names[x] != name + path and x in needed:
-                    self.found.append(f"{self.names[x]} = {name}{path}")
-        backward = False
+                elif x in needed:
+                    if self.names[x] != name + path:
+                        self.found.append(f"{self.names[x]} = {name}{path}")
+                    if self.memory and self.slots and not self.direct:
+                        self.found += check_shape(self.names[x], x.shape)
+        self.checks, backward = len(self.found), False
         for node in self.nodes:
             if not backward and recorded.has_gradient and node.number >= recorded.start:
                 backward = True
                 self.found.append("# backward, newest first")
             self.node(node)
-        return self.found
 
     def node(self, node: Traced) -> None:
         """A line for a node; or none, where its one user can have it in its own line."""
         of = node.of is not None and (node.of.name or node.of.call is None)
         kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
-        if _is_turned(node) or (self.inlines and not kept and self.uses[node] == 1):
+        if _is_turned(node) or (self.inlines(node) and not kept and self.uses[node] == 1):
             text, level = self.expression(node)
             if len(text) <= INLINE:
                 self.inline[node] = text, level
                 return
         self.line(node)
 
+    def inlines(self, node: Traced) -> bool:
+        """Whether it may run in a later line: not where that would read an array reused by then."""
+        if not self.memory:
+            return self.clean and not self.slots
+        arrays = any(np.shape(p.sample) for p in leaves((node.args, node.options)))
+        return self.clean and (is_view(node) or not arrays) and node.call != WITHIN
+
     def line(self, node: Traced) -> None:
         """Write one line; what is too long has its longest part in a line before."""
-        if node.call is scatter:
-            g, index, shape = (self.text(x) for x in node.args)
-            name = self.name(node)
-            made = f"{name} = np.zeros_like({g}, shape={shape})"
-            self.found += [_line(made, _note(node, self)), f"np.add.at({name}, {index}, {g})"]
+        out = self.arrays.get(self.slots.get(node, -1))
+        if node.call == WITHIN:
+            self.names[node] = index = self.text(node.args[0])
+            self.found += check_range(index, node.args[1])
+            return
+        if node.call is scatter or (out and node.call in (np.where, astype)):
+            self.filled(node, out)
             return
         while True:
             text = self.expression(node)[0]
@@ -310,22 +340,50 @@ class Printer:
             self.line(max(parts, key=lambda p: len(self.inline[p][0])))
         name = self.name(node)
         self.found.append(_line(f"{name} = {text}", _note(node, self)))
+        if node in self.slots:
+            self.arrays.setdefault(self.slots[node], name)
+
+    def filled(self, node: Traced, out: str | None) -> None:
+        """Lines for what is made in several steps."""
+        parts = [self.text(x) for x in node.args]
+        name = self.name(node)
+        if node.call is scatter:
+            g, index, shape = parts
+            made = f"{name} = {out or f'np.zeros_like({g}, shape={shape})'}"
+            then = [f"{name}.fill(0.0)"] if out else []
+            then.append(f"np.add.at({name}, {index}, {g})")
+        elif node.call is astype:
+            made = f"{name} = {out}"
+            then = [f'np.copyto({name}, {parts[0]}, casting="unsafe")']
+        else:
+            c, x, y = parts
+            last = node.args[2]
+            over = last.__class__ is Traced and self.slots.get(last) == self.slots[node]
+            made = f"{name} = {y if over else out}"
+            then = [] if over else [f"np.copyto({name}, {y})"]
+            then.append(f"np.copyto({name}, {x}, where={c})")
+        self.found += [_line(made, _note(node, self)), *map(broken, then)]
 
     def result(self) -> str:
         """What is returned; nothing that the caller holds already."""
         seen: set[Any] = set()
+        buffers = self.slots if self.memory else {}
 
         def leaf(x: Any) -> str:
             if x.__class__ is not Traced:
                 return fresh(x, self.literal)
             base, copied = x, False
-            while base.__class__ is Traced and base.call in VIEWS:
+            while base.__class__ is Traced and is_view(base):
                 copied = copied or base.call is np.broadcast_to
                 base = base.args[0]
             again = base.__class__ is not Traced or base.call is None or base in seen
             if base.__class__ is Traced:
                 seen.add(base)
-            copied = (copied or again) and isinstance(x.sample, np.ndarray)
+            copied = (copied or again or base in buffers) and isinstance(x.sample, np.ndarray)
+            if copied and base in buffers:  # before another call takes the buffer
+                name = self.unique(f"{self.names[x]}_copy")
+                self.found.append(f"{name} = {self.names[x]}.copy()")
+                return name
             return self.names[x] + (".copy()" if copied else "")
 
         def tree(x: Any) -> Any:
@@ -346,11 +404,19 @@ class Printer:
     def source(self) -> tuple[str, str, str]:
         """The head (imports, constants), the body, and the whole."""
         name = "loss_and_grad" if self.recorded.has_gradient else "value"
-        text = "\n".join([*self.lines(), self.result()])
-        uses = re.sub(r"#.*", "", text + "".join(t for _, t in self.constants.values()))
+        self.lines()
+        end = self.result()
+        head_of_buffers = ""
+        if self.arrays and self.memory:
+            head_of_buffers, taken = buffer_text(self.arrays.values(), self.kinds)
+            self.found[self.checks : self.checks] = taken
+            self.found.append("FREE.append(buffers)")
+        text = "\n".join([*self.found, end])
+        consts = [f"{n} = {t}" for n, t in self.constants.values()]
+        consts += [head_of_buffers] if head_of_buffers else []
+        uses = re.sub(r"#.*", "", "\n".join([text, *consts]))
         head = ["import math"] if re.search(r"\bmath\.", uses) else []
         head += ["import numpy as np"] if re.search(r"\bnp\.", uses) else []
-        consts = [f"{n} = {t}" for n, t in self.constants.values()]
         what = "Return the value."
         if self.recorded.has_gradient:
             what = (
@@ -381,7 +447,7 @@ def _note(node: Traced, printer: Printer) -> str:
 
 def _line(code: str, note: str) -> str:
     line = f"{code}  # {note}"
-    return line if len(line) + 4 <= WIDTH else f"# {note}\n{code}"
+    return line if len(line) + 4 <= WIDTH else f"# {note}\n{broken(code)}"
 
 
 def _operation(node: Traced) -> str:
@@ -393,6 +459,10 @@ def _operation(node: Traced) -> str:
     name = getattr(f, "__name__", "x")
     owner = getattr(f, "__self__", None)
     return f"{owner.__name__}_{name}" if owner.__class__ is np.ufunc else name
+
+
+def _are_matrices(*args: Any) -> bool:
+    return all(getattr(a, "ndim", 0) == 2 for a in args)
 
 
 def _is_turned(node: Traced) -> bool:

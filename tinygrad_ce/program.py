@@ -21,6 +21,7 @@ import numpy as np
 from .arguments import as_data
 from .cleaning import cleaned
 from .literals import indented
+from .memory import writable
 from .printing import Printer
 from .recording import Recorded, parameters
 from .render import replace_file
@@ -36,6 +37,7 @@ def program(
     wrt: int | Sequence[int] | None = 0,
     clean: bool = True,
     retrace: bool = True,
+    optimize: str | None = None,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -86,7 +88,7 @@ def program(
         loss = a * b  # multiply
         return loss, (b, a)
     """
-    return Program(f, examples, wrt, clean, retrace)
+    return Program(f, examples, wrt, clean, retrace, optimize)
 
 
 # ------------------------------------------------------------------ arguments
@@ -129,14 +131,17 @@ def _guard(name: str, x: Any) -> str:
 class _Compiled:
     """One program, for arguments of one signature."""
 
-    def __init__(self, f: Any, args: Sequence[Any], wrt: Any, clean: bool, other: Any) -> None:
+    def __init__(
+        self, f: Any, args: Sequence[Any], wrt: Any, clean: bool, memory: bool, other: Any
+    ) -> None:
         recorded = Recorded(f, args, wrt)
         outputs = (recorded.value, recorded.gradient)
         outputs = cleaned(outputs) if clean else outputs
-        printer = Printer(recorded, outputs, clean)
+        outputs = writable(outputs) if memory else outputs
+        printer = Printer(recorded, outputs, clean, memory)
         head, body, self.source = printer.source()
         if not printer.scalar:  # the same, past NumPy's wrappers in Python: small arrays need it
-            printer = Printer(recorded, outputs, clean, direct=True)
+            printer = Printer(recorded, outputs, clean, memory, direct=True)
             head, body, _ = printer.source()
         guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
         self.guarded = all(guards)
@@ -200,7 +205,9 @@ class Program:
         made: Program = object.__new__(own)
         return made
 
-    def __init__(self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool) -> None:
+    def __init__(
+        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, optimize: str | None
+    ) -> None:
         if not callable(f):
             raise TypeError(f"program: got {type(f).__name__}, wanted a function")
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
@@ -209,7 +216,10 @@ class Program:
             raise ValueError(f"program: wrt={wrong[0]!r}: got {n} example arguments, from 0")
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"program: wrt={wrt}: an argument stands there twice")
+        if optimize not in (None, "memory"):
+            raise ValueError(f"program: got optimize={optimize!r}, wanted None or 'memory'")
         self._f, self._wrt, self._clean, self._retrace = f, wrt, clean, retrace
+        self._memory = optimize is not None
         self._numbers, self._lock = numbers, Lock()
         self._kept: OrderedDict[Any, _Compiled] = OrderedDict()
         self._parameters = parameters(f, n)
@@ -248,7 +258,7 @@ class Program:
                 f"program: got {_shapes(key)}, wanted {_shapes(self._key)}: call program() for "
                 "these, or with retrace=True"
             )
-        made = _Compiled(self._f, args, self._wrt, self._clean, self._other)
+        made = _Compiled(self._f, args, self._wrt, self._clean, self._memory, self._other)
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > KEPT:

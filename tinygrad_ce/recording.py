@@ -21,7 +21,7 @@ from .transforms import flatten, unflatten
 from .value import Value
 
 TAKEN = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
-    "abs", "float", "max", "min", "slice"
+    "abs", "float", "max", "min", "slice", "FREE", "buffers", "new_buffers",
 }  # fmt: skip
 
 
