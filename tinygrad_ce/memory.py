@@ -35,14 +35,15 @@ NEW = {np.matmul, np.dot, np.vdot, np.concatenate, np.stack, np.einsum, scatter,
 def is_view(node: Traced) -> bool:
     """Whether its array is a part of its first argument's."""
     if node.call is operator.getitem:
-        return _is_basic(node.args[1])
+        return is_basic(node.args[1])
     if node.call is np.einsum and len(node.args) == 2:  # NumPy gives a view where nothing is summed
         inputs, result = node.args[0].split("->")
         return set(inputs) == set(result)
     return node.call in VIEWS
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Whether an index is of whole numbers and slices: NumPy gives a view there."""
     parts = index if index.__class__ is tuple else (index,)
     return all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts)
 
@@ -181,28 +182,45 @@ class _Steps:
         made.number = self.number
         return made
 
-    def copy(self, x: Any) -> Any:
-        """Its entries, one row after another."""
-        return self.before(astype, (x, x.dtype), x.sample)
+    def copy(self, x: Any, kind: Any = None) -> Any:
+        """Its entries, one row after another, in another dtype."""
+        kind = kind or x.dtype
+        return self.before(astype, (x, kind), np.empty(x.shape, kind))
+
+    def cast(self, x: Any, kind: Any) -> Any:
+        """An array in the dtype that it is computed in: NumPy would make a new one for that."""
+        if x.__class__ is np.ndarray and x.shape:
+            return x.astype(kind)
+        plain = x.__class__ is not Traced or not x.shape or x.dtype == kind
+        return x if plain else self.copy(x, kind)
 
     def of(self, args: tuple[Any, ...], options: dict[str, Any]) -> Traced:
         """The node itself, for these arguments."""
         node, f = self.node, self.node.call
-        if isinstance(node.sample, np.ndarray | np.generic):
-            if f in (np.reshape, np.ravel) and _moves(f, args, options):
-                args = (self.copy(args[0]), *args[1:])
-            elif f is np.vdot:
-                args = tuple([x if _is_flat(x) else self.copy(x) for x in args])
-            elif f is np.power and args[1].__class__ is float and args[0].dtype.kind == "f":
-                f = _POWERS.get(args[1], f)
-                args = args if f is np.power else args[:1]
-            elif f is np.where and len(args) == 3 and node.shape:
-                args = self.where(*args)
-            elif f in (operator.getitem, np.take_along_axis) and node.shape:
-                found = self.picked(f, args, options)
-                if found is not None:
-                    return found
+        if f in (np.vdot, np.matmul, np.dot):
+            args = self.multiplied(f, args)
+        elif node.sample.__class__ is not np.ndarray or not node.shape:
+            pass
+        elif f in (np.reshape, np.ravel) and _moves(f, args, options):
+            args = (self.copy(args[0]), *args[1:])
+        elif f is np.where and len(args) == 3:
+            args = self.where(*args)
+        elif f is np.power and args[1].__class__ is float and args[0].dtype.kind == "f":
+            f = _POWERS.get(args[1], f)
+            args = args if f is np.power else args[:1]
+        elif f.__class__ is np.ufunc and not options:
+            args = tuple(map(self.cast, args, _computed_in(f, args)))
+        elif f in (operator.getitem, np.take_along_axis):
+            found = self.picked(f, args, options)
+            if found is not None:
+                return found
         return Traced(f, args, options, node.sample)
+
+    def multiplied(self, f: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments as BLAS takes them: of one dtype, and lying so that it needs no copy."""
+        suits = _is_flat if f is np.vdot else suits_blas
+        same = [self.cast(x, self.node.dtype) for x in args]
+        return tuple([self.copy(x) if x.__class__ is Traced and not suits(x) else x for x in same])
 
     def where(self, c: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
         """The number comes second: written last, it takes half the time of writing it first."""
@@ -218,7 +236,7 @@ class _Steps:
         if f is np.take_along_axis:
             axis = options.get("axis", args[2] if len(args) > 2 else -1)
             index = along(x.shape, index, axis % x.ndim) if axis is not None else None
-        if index is None or _is_basic(index) or x.__class__ not in (Traced, np.ndarray):
+        if index is None or is_basic(index) or x.__class__ not in (Traced, np.ndarray):
             return None
         parts = index if index.__class__ is tuple else (index,)
         how: dict[str, Any] = {"mode": "wrap"}
@@ -279,6 +297,23 @@ def _layout(x: Any) -> Any:
 
 def _is_flat(x: Any) -> bool:
     return x.__class__ is not Traced or bool(_layout(x).flags.c_contiguous)
+
+
+def suits_blas(x: Any) -> bool:
+    """Whether BLAS takes a matrix as it lies; else NumPy copies it."""
+    lies = _layout(x)
+    strides = lies.strides
+    return not lies.ndim or (min(strides) > 0 and lies.itemsize in strides[-2:])
+
+
+def _computed_in(f: Any, args: Any) -> Any:
+    """The dtypes that a ufunc converts its arguments to."""
+    samples = [x.sample if x.__class__ is Traced else x for x in args]
+    kinds = [
+        getattr(x, "dtype", np.dtype(bool) if x is True or x is False else x.__class__)
+        for x in samples
+    ]
+    return f.resolve_dtypes((*kinds, *[None] * f.nout))
 
 
 def _moves(f: Any, args: Any, options: dict[str, Any]) -> bool:

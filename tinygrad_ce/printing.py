@@ -24,7 +24,7 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import METHODS, WITHIN, buffered, is_view, reused
+from .memory import METHODS, WITHIN, buffered, is_basic, is_view, reused, suits_blas
 from .recording import TAKEN, Recorded
 from .rules import scatter
 from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order
@@ -102,6 +102,7 @@ class Printer:
         self.ones: dict[str, Any] = {}
         self.direct = direct  # call what NumPy's own wrappers would call
         self.inline: dict[Traced, tuple[str, int]] = {}
+        self.results = set(leaves(outputs))
         self.uses = self.count()
         self.numbers: dict[str, int] = {}
         self.found: list[str] = []
@@ -117,7 +118,7 @@ class Printer:
 
     def count(self) -> dict[Traced, int]:
         """How often each node is used: one that is returned, or read twice in a line, often."""
-        uses = dict.fromkeys(leaves(self.outputs), 2)
+        uses = dict.fromkeys(self.results, 2)
         for node in self.nodes:
             often = 2 if node.sample.__class__ in (float, bool) and node.call in TWICE else 1
             for parent in leaves((node.args, node.options)):
@@ -238,14 +239,15 @@ class Printer:
         shown = {k: v for k, v in options.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
         parts += [f"{k}={self.text(v)}" for k, v in shown.items()]
         if out:
-            parts.append(f"out={out}")
+            short = self.direct and f.__class__ is np.ufunc and f not in (np.maximum, np.minimum)
+            parts.append(out if short else f"out={out}")
         name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else function_text(f)
         return f"{name}({', '.join(parts)})"
 
     def reduced(self, node: Traced, out: str | None, axis: Any, keepdims: bool) -> str:
         """A sum or maximum; of short rows as a product with ones, in a third of the time."""
         x = node.args[0]
-        short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7
+        short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7 and suits_blas(x)
         if node.call is not np.sum or not short or not isinstance(axis, int):
             found = self.text(x)
             return f"{DIRECT[node.call]}({found}, {axis}, None, {out}, {keepdims})"
@@ -308,7 +310,8 @@ class Printer:
         """A line for a node; or none, where its one user can have it in its own line."""
         of = node.of is not None and (node.of.name or node.of.call is None)
         kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
-        if _is_turned(node) or (self.inlines(node) and not kept and self.uses[node] == 1):
+        turned = _is_turned(node) and node not in self.results
+        if turned or (self.inlines(node) and not kept and self.uses[node] == 1):
             text, level = self.expression(node)
             if len(text) <= INLINE:
                 self.inline[node] = text, level
@@ -351,7 +354,9 @@ class Printer:
             g, index, shape = parts
             made = f"{name} = {out or f'np.zeros_like({g}, shape={shape})'}"
             then = [f"{name}.fill(0.0)"] if out else []
-            then.append(f"np.add.at({name}, {index}, {g})")
+            at, plain = node.args[1], is_basic(node.args[1])
+            add = f"{name}[{self.index(at)}] = {g}" if plain else f"np.add.at({name}, {index}, {g})"
+            then.append(add)
         elif node.call is astype:
             made = f"{name} = {out}"
             then = [f'np.copyto({name}, {parts[0]}, casting="unsafe")']
