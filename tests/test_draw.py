@@ -19,8 +19,8 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce import Value, cross_entropy, draw, grad_of, scope, topological
-from tinygrad_ce.draw import LOOKS, ROLES, TEXT, Drawing, entries
+from tinygrad_ce import Value, cross_entropy, draw, fuse, grad_of, scope, topological
+from tinygrad_ce.draw import FORMS, LOOKS, ROLES, TEXT, Drawing, entries
 from tinygrad_ce.primitive import TABLE
 from tinygrad_ce.reading import inline
 
@@ -534,6 +534,61 @@ def test_no_name_changes_the_structure_of_dot_or_svg(
     assert "script" not in {e.tag.split("}")[1] for e in ElementTree.fromstring(drawing.svg).iter()}
 
 
+# Before and after fusing
+
+
+def test_both_forms_of_a_loss_stand_in_boxes_on_what_they_share() -> None:
+    loss = textbook()
+    drawing = draw(loss, fused=fuse(loss), show=["op"])
+    assert drawing.scopes == tuple(FORMS) == ("as written", "fused")
+    inside = {
+        name: [i.id for i in drawing.items if i.boxes == (j,)] for j, name in enumerate(FORMS)
+    }
+    new = len(topological(loss))
+    assert inside["fused"] == [f"node-{new}", f"const-{new}-1"]
+    assert len(inside["as written"]) == new  # all but z, and the constant
+    assert item(drawing, "z").boxes == ()
+    assert sorted(drawing.outputs) == sorted([f"node-{new - 1}", f"node-{new}"])
+    assert set(drawing.dot.split()) > {'color="#d55e00"', 'color="#007a5a"'}
+    heads = [line for line in str(drawing).splitlines() if not line.startswith(" ")]
+    assert [h.partition("  ")[0] for h in heads] == ["as written: L_1", "fused: L_2"]
+    boxes = groups(drawing)["cluster"]
+    assert {name: words(box) for name, box in boxes.items()} == {
+        "scope-0": ["as written"],
+        "scope-1": ["fused"],
+    }
+
+
+def test_what_the_result_needs_besides_is_in_no_box() -> None:
+    z = Value([1.0, 2.0], name="z")
+    p = np.exp(z) / np.exp(z).sum()
+    p.name = "p"
+    loss = -np.log(p)[0] + p[1]
+    drawing = draw(loss, fused=fuse(loss))
+    assert item(drawing, "p").boxes == ()
+    assert item(drawing, "LogSoftmaxNLL").boxes == (1,)
+    assert item(drawing, "log").boxes == (0,)
+
+
+def test_where_nothing_was_fused_the_picture_is_as_ever() -> None:
+    x = Value(1.0) * 2.0
+    assert draw(x, fused=fuse(x)).dot == draw(x).dot
+
+
+def test_the_old_form_may_be_one_node() -> None:
+    loss = textbook()
+    drawing = draw(loss, fused=fuse(loss), collapse=["as written"])
+    assert facts(drawing, "as written").startswith("7 nodes; value 0.1962")
+
+
+def test_a_form_made_before_the_other() -> None:
+    z, t = Value([1.0, 2.0], name="z"), np.array([0.0, 1.0])
+    stable = cross_entropy(z, t)
+    drawing = draw(-np.log(np.exp(z) / np.exp(z).sum())[1], fused=stable)
+    for name, form in (("log", "as written"), ("LogSoftmaxNLL", "fused")):
+        assert [drawing.scopes[j] for j in item(drawing, name).boxes] == [form]
+
+
 # Errors
 
 
@@ -548,6 +603,8 @@ def test_no_name_changes_the_structure_of_dot_or_svg(
         (lambda x: draw(x, gradients="all"), ValueError, "got 'all', wanted 'nodes'"),
         (lambda x: draw(x, max_nodes=1), ValueError, "max_nodes: got 1, wanted"),
         (lambda x: draw(x, max_nodes=2.5), ValueError, "max_nodes: got 2.5"),
+        (lambda x: draw(x, fused=1.0), TypeError, "got 1 Values and float, wanted a Value beside"),
+        (lambda x: draw([x, x], fused=x), TypeError, "got 2 Values and Value"),
         (lambda x: draw(x, collapse=["a"]), ValueError, "wanted scopes of the graph: none"),
     ],
 )

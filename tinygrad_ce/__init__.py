@@ -27,6 +27,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   tracing.py     arrays that record what NumPy does with them
   recording.py   a function and its backward pass, recorded once
   cleaning.py    that record, simplified
+  algebra.py     the same of numbers, in fewer operations
   literals.py    constants and structures as source text
   memory.py      which array a result can be written into
   printing.py    the record as source, a line a node

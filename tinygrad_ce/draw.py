@@ -50,6 +50,12 @@ LOOKS = {
     "scope": {"style": "filled,bold", "fillcolor": "#f6e3ee", "color": "#8f3f71"},
     "left out": {"style": "dotted", "color": "#444444"},
 }
+# The boxes of a scope, of what fusing takes out, and of what it puts there.
+SCOPE = {"fillcolor": "#f4f4f4", "color": "#888888", "style": "filled,rounded"}
+FORMS = {
+    "as written": {"fillcolor": "#fdf3ec", "color": "#d55e00", "style": "filled,rounded,dashed"},
+    "fused": {"fillcolor": "#e9f5f0", "color": "#007a5a", "style": "filled,rounded,bold"},
+}
 
 
 class Item(NamedTuple):
@@ -91,6 +97,7 @@ class Drawing:
     scopes: tuple[str, ...] = ()
     direction: str = "LR"
     outputs: tuple[str, ...] = field(default=(), repr=False)
+    compared: bool = False  # the scopes are FORMS, around the two forms of a loss
 
     @cached_property
     def dot(self) -> str:
@@ -153,7 +160,7 @@ class Drawing:
         for j, inside in inner.items():
             with graph.subgraph(name=f"cluster_{j}") as box:
                 box.attr(id=f"scope-{j}", label=_label([self.scopes[j]]), labeljust="l")
-                box.attr(style="filled,rounded", fillcolor="#f4f4f4", color="#888888")
+                box.attr(**(FORMS[self.scopes[j]] if self.compared else SCOPE))
                 self._nest(box, inside, depth + 1)
 
     @cached_property
@@ -195,7 +202,8 @@ class Drawing:
         for edge in self.edges:
             into[edge.head].append(edge)
         lines, told_of = [], set()
-        stack = [(name, 0, "") for name in reversed(self.outputs)]
+        heads = [f"{name}: " for name in FORMS] if self.compared else [""] * len(self.outputs)
+        stack = [(name, 0, head) for name, head in zip(self.outputs, heads)][::-1]
         while stack:
             name, depth, how = stack.pop()
             item = items[name]
@@ -367,8 +375,17 @@ class _Sketch:
         self.nodes = sorted(found, key=lambda node: node.number)
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
         self.around = boxes(self.nodes)
+        self.compared = False
         self.limit = limit
         self.results: dict[str, set[Value]] = defaultdict(set)  # of a scope: what is used outside
+
+    def compare(self) -> None:
+        """Box what is in the graph of the one output alone, and of the other: they are one loss."""
+        old, new = (set(topological(out)) for out in self.outputs)
+        both = [Box(name, 0) for name in FORMS]
+        for node in self.nodes:
+            self.around[node] = () if node in old & new else (both[node in new],)
+        self.compared = True
 
     def choose(self, collapse: Collection[str]) -> None:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
@@ -408,6 +425,7 @@ class _Sketch:
             tuple(inline(box.name) for box in self.number),
             direction,
             tuple(dict.fromkeys(self.place[out] for out in self.outputs)),
+            self.compared,
         )
 
     def edges(self) -> tuple[list[Edge], list[Item]]:
@@ -506,6 +524,7 @@ def draw(
     max_nodes: int = 200,
     gradients: str = "nodes",
     collapse: Collection[str] = (),
+    fused: Value | None = None,
 ) -> Drawing:
     """Draw the graph of a `Value`, or of several.
 
@@ -518,6 +537,8 @@ def draw(
     max_nodes : above it, the nodes in the middle are left out
     gradients : "nodes"; or "edges", where each edge reads upstream × local = contribution
     collapse : names of scopes (see `scope`) to draw as one node each
+    fused : the same loss after `fuse`; then the picture has both, on the nodes that they share, in
+        boxes "as written" and "fused" in place of the scopes'
 
     Returns
     -------
@@ -557,6 +578,15 @@ def draw(
     ):
         if bad:
             raise ValueError(f"draw: {what}: got {bad}, wanted {wanted}")
+    if fused is not None:
+        if not isinstance(fused, Value) or len(outputs) != 1:
+            got = f"{len(outputs)} Values and {type(fused).__name__}"
+            raise TypeError(
+                f"draw: fused: got {got}, wanted a Value beside one, as fuse returns it"
+            )
+        outputs += [fused] if fused is not outputs[0] else []
     sketch = _Sketch(outputs, show, max_nodes)
+    if len(outputs) == 2 and fused is not None:
+        sketch.compare()
     sketch.choose(collapse)
     return sketch.drawing(direction, gradients == "edges")

@@ -20,7 +20,7 @@ import numpy as np
 
 from .literals import LARGEST
 from .rules import along, scatter
-from .tracing import CONSTANT, Traced, astype, elementwise, leaves, order, replace
+from .tracing import CONSTANT, Traced, astype, elementwise, leaves, order, parents, replace
 
 LARGE = 2**14  # bytes from which an array is written into one that is done with
 WITHIN = "within"  # the call of a node that is its argument, an index, once its range is checked
@@ -79,7 +79,7 @@ def _lifetimes(nodes: list[Traced], outputs: Any) -> tuple[dict[Any, Traced], di
     """
     root, last = dict[Any, Traced](), dict[Traced, float]()
     for i, node in enumerate(nodes):
-        read = [root[p] for p in leaves((node.args, node.options)) if p in root]
+        read = [root[p] for p in parents(node) if p in root]
         until = i if _gives_new(node) or is_view(node) else math.inf
         last |= {r: max(last[r], until) for r in read}
         if _is_new(node):

@@ -27,7 +27,7 @@ from .literals import (
 from .memory import METHODS, WITHIN, buffered, is_basic, is_view, reused, suits_blas
 from .recording import TAKEN, Recorded
 from .rules import scatter
-from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order
+from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order, parents
 from .transforms import flatten
 
 OPERATORS = {
@@ -75,7 +75,11 @@ LEVEL = {
     COMPARE,
 )
 TWICE = {f for f, text in SCALAR.items() if text.count("{0}") > 1}
-INLINE = 36  # letters of an expression that may stand inside another
+INLINE, LONGEST = (
+    36,
+    300,
+)  # letters of an expression that may stand inside another; if none reads it
+WORD = re.compile(r"[^\W\d]\w*")
 DIRECT = {np.sum: "_sum", np.max: "_max", np.min: "_min"}
 DEFAULTS = {"axis": None, "keepdims": False}
 
@@ -87,7 +91,9 @@ class Printer:
         self, recorded: Recorded, outputs: Any, clean: bool, memory: bool, direct: bool = False
     ) -> None:
         self.recorded, self.outputs = recorded, outputs
-        self.nodes = [node for node in order(outputs) if node.call is not None]
+        found = order(outputs)
+        self.needed = set(found)
+        self.nodes = [node for node in found if node.call is not None]
         inputs = [x for row in recorded.inputs for x in row if x.__class__ is Traced]
         self.scalar = all(x.sample.__class__ in (float, bool) for x in (*self.nodes, *inputs))
         self.scalar = self.scalar and all(
@@ -103,12 +109,13 @@ class Printer:
         self.direct = direct  # call what NumPy's own wrappers would call
         self.inline: dict[Traced, tuple[str, int]] = {}
         self.results = set(leaves(outputs))
+        self.straight = direct and self.scalar  # one expression is faster than two
         self.uses = self.count()
         self.numbers: dict[str, int] = {}
         self.found: list[str] = []
         self.clean, self.memory = clean, memory
         self.slots: dict[Traced, int] = {}
-        if memory or direct:
+        if (memory or direct) and not self.scalar:
             self.slots = (buffered if memory else reused)(self.nodes, outputs)
         self.arrays: dict[int, str] = {}  # their names
         if memory:
@@ -117,13 +124,18 @@ class Printer:
             self.kinds = [(kinds[k].shape, kinds[k].dtype) for k in sorted(kinds)]
 
     def count(self) -> dict[Traced, int]:
-        """How often each node is used: one that is returned, or read twice in a line, often."""
-        uses = dict.fromkeys(self.results, 2)
-        for node in self.nodes:
+        """How often each node is read: one that is returned, or read twice in a line, often."""
+        uses = dict.fromkeys(self.results, 1 if self.straight else 2)
+        for node in reversed(self.nodes):
             often = 2 if node.sample.__class__ in (float, bool) and node.call in TWICE else 1
-            for parent in leaves((node.args, node.options)):
+            often = max(often, uses[node]) if self.repeats(node) else often
+            for parent in parents(node):
                 uses[parent] = uses.get(parent, 0) + often
         return uses
+
+    def repeats(self, node: Traced) -> bool:
+        """Whether it is as fast and as short as its name: ``x <= 0.0``."""
+        return self.scalar and node.sample.__class__ is bool and LEVEL.get(node.call) == COMPARE
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
@@ -289,12 +301,12 @@ class Printer:
 
     def lines(self) -> None:
         """The body: forward, then backward."""
-        recorded, needed = self.recorded, set(order(self.outputs))
+        recorded = self.recorded
         for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
             for x, (path, _) in zip(row, flatten(arg)):
                 if x.__class__ is not Traced:
                     self.found += check_fixed(name + path, x)
-                elif x in needed:
+                elif x in self.needed:
                     if self.names[x] != name + path:
                         self.found.append(f"{self.names[x]} = {name}{path}")
                     if self.memory and self.slots and not self.direct:
@@ -310,10 +322,12 @@ class Printer:
         """A line for a node; or none, where its one user can have it in its own line."""
         of = node.of is not None and (node.of.name or node.of.call is None)
         kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
+        kept = kept and not self.straight
+        once = self.uses[node] == 1 or self.repeats(node)
         turned = _is_turned(node) and node not in self.results
-        if turned or (self.inlines(node) and not kept and self.uses[node] == 1):
+        if turned or (self.inlines(node) and not kept and once):
             text, level = self.expression(node)
-            if len(text) <= INLINE:
+            if len(text) <= (LONGEST if self.straight else INLINE):
                 self.inline[node] = text, level
                 return
         self.line(node)
@@ -322,7 +336,7 @@ class Printer:
         """Whether it may run in a later line: not where that would read an array reused by then."""
         if not self.memory:
             return self.clean and not self.slots
-        arrays = any(np.shape(p.sample) for p in leaves((node.args, node.options)))
+        arrays = any(np.shape(p.sample) for p in parents(node))
         return self.clean and (is_view(node) or not arrays) and node.call != WITHIN
 
     def line(self, node: Traced) -> None:
@@ -337,12 +351,13 @@ class Printer:
             return
         while True:
             text = self.expression(node)[0]
-            parts = [p for p in leaves((node.args, node.options)) if p not in self.names]
-            if len(text) <= WIDTH - 30 or not parts:
+            parts = [p for p in parents(node) if p not in self.names]
+            if self.straight or len(text) <= WIDTH - 30 or not parts:
                 break
             self.line(max(parts, key=lambda p: len(self.inline[p][0])))
         name = self.name(node)
-        self.found.append(_line(f"{name} = {text}", _note(node, self)))
+        code = f"{name} = {text}"
+        self.found.append(code if self.straight else _line(code, _note(node, self)))
         if node in self.slots:
             self.arrays.setdefault(self.slots[node], name)
 
@@ -389,7 +404,7 @@ class Printer:
                 name = self.unique(f"{self.names[x]}_copy")
                 self.found.append(f"{name} = {self.names[x]}.copy()")
                 return name
-            return self.names[x] + (".copy()" if copied else "")
+            return self.text(x) + (".copy()" if copied else "")
 
         def tree(x: Any) -> Any:
             if isinstance(x, dict):
@@ -411,6 +426,8 @@ class Printer:
         name = "loss_and_grad" if self.recorded.has_gradient else "value"
         self.lines()
         end = self.result()
+        if self.straight:
+            self.found[self.checks :] = _recycled(self.found[self.checks :], end)
         head_of_buffers = ""
         if self.arrays and self.memory:
             head_of_buffers, taken = buffer_text(self.arrays.values(), self.kinds)
@@ -453,6 +470,25 @@ def _note(node: Traced, printer: Printer) -> str:
 def _line(code: str, note: str) -> str:
     line = f"{code}  # {note}"
     return line if len(line) + 4 <= WIDTH else f"# {note}\n{broken(code)}"
+
+
+def _recycled(lines: list[str], result: str) -> list[str]:
+    """The lines with each name used again once nobody reads its value: ten thousand are slow.
+
+    Python has an instruction more for every name after 256, and new memory for every float kept.
+    """
+    kept = set(WORD.findall(result))
+    last = {word: i for i, line in enumerate(lines) for word in WORD.findall(line)}
+    found, free, now = [], list[str](), dict[str, str]()
+    for i, line in enumerate(lines):
+        name, sign, text = line.partition(" = ")
+        read = set(WORD.findall(text))
+        text = WORD.sub(lambda word: now.get(word[0], word[0]), text)
+        free += [now[word] for word in read & now.keys() if last[word] == i]
+        if sign and name not in kept:
+            now[name] = free.pop() if free else name
+        found.append(f"{now.get(name, name)}{sign}{text}")
+    return found
 
 
 def _operation(node: Traced) -> str:

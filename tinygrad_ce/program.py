@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .algebra import simplified
 from .arguments import as_data
 from .cleaning import cleaned
 from .literals import indented
@@ -136,13 +137,12 @@ class _Compiled:
     ) -> None:
         recorded = Recorded(f, args, wrt)
         outputs = (recorded.value, recorded.gradient)
-        outputs = cleaned(outputs) if clean else outputs
+        outputs = simplified(cleaned(outputs)) if clean else outputs
         outputs = writable(outputs) if memory else outputs
-        printer = Printer(recorded, outputs, clean, memory)
-        head, body, self.source = printer.source()
-        if not printer.scalar:  # the same, past NumPy's wrappers in Python: small arrays need it
-            printer = Printer(recorded, outputs, clean, memory, direct=True)
-            head, body, _ = printer.source()
+        self.source = Printer(recorded, outputs, clean, memory).source()[2]
+        # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.
+        printer = Printer(recorded, outputs, clean, memory, direct=True)
+        head, body, _ = printer.source()
         guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
         self.guarded = all(guards)
         parameters = ", ".join(recorded.parameters)

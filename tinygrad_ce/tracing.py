@@ -278,13 +278,21 @@ def _unpack(args: tuple[Any, ...]) -> Any:
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
+def parents(node: Traced) -> list[Traced]:
+    """What a node is computed from: `leaves`, in a third of the time."""
+    found = [x for x in node.args if x.__class__ is Traced]
+    if len(found) < len(node.args):
+        found = list(leaves(node.args))
+    return found + list(leaves(node.options)) if node.options else found
+
+
 def order(outputs: Any) -> list[Traced]:
     """What the outputs need, in order."""
     found = set(leaves(outputs))
     stack = list(found)
     while stack:
         node = stack.pop()
-        for parent in leaves((node.args, node.options)):
+        for parent in parents(node):
             if parent not in found:
                 found.add(parent)
                 stack.append(parent)

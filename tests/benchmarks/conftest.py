@@ -19,13 +19,16 @@ import pytest
 
 PEERS = {
     "NumPy": "numpy",
+    "NumPy, out=": "numpy",
     "plain Python": "math",
     "micrograd": "micrograd",
     "PyTorch": "torch",
+    "torch.compile": "torch",
     "autograd": "autograd",
     "MyGrad": "mygrad",
     "jax.jit": "jax",
 }
+LEFT_OUT: dict[str, str] = {}  # a peer that is installed, and why it does not run here
 README = Path(__file__).parents[2] / "README.md"
 MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
@@ -91,7 +94,10 @@ def bar_text(bar: float) -> str:
 
 @pytest.fixture
 def compare(benchmark: Any) -> Callable[..., None]:
-    """Time our function and each peer's in alternating rounds; the medians make a row."""
+    """Time our function and each peer's in alternating rounds; the medians make a row.
+
+    Or the means, where a peer's graph is work for the garbage collector: that comes in bursts.
+    """
 
     def run(
         work: str,
@@ -101,6 +107,7 @@ def compare(benchmark: Any) -> Callable[..., None]:
         *,
         rounds: int = 15,
         calls: int = 1,
+        mean: bool = False,
     ) -> None:
         there = {name: call for name, call in peers.items() if call}
         taken: dict[str, list[float]] = {name: [] for name in there}
@@ -124,8 +131,10 @@ def compare(benchmark: Any) -> Callable[..., None]:
         for call in (ours, *there.values()):
             call()  # warm up: imports, thread pools, memory
         benchmark.pedantic(repeat, args=(ours,), setup=peers_round, rounds=rounds)
-        medians = {name: statistics.median(times) for name, times in taken.items()}
-        record(work, benchmark.stats.stats.median, medians, bars, calls)
+        stats = benchmark.stats.stats
+        typical = statistics.mean if mean else statistics.median
+        theirs = {name: typical(times) for name, times in taken.items()}
+        record(work, stats.mean if mean else stats.median, theirs, bars, calls)
 
     return run
 
@@ -153,15 +162,18 @@ def notes() -> list[str]:
     modules = {name: find(module) for name, module in PEERS.items()}
     missing = [name for name, module in modules.items() if module is None]
     versions = [f"Python {platform.python_version()}"]
-    for name in ("NumPy", "PyTorch"):
+    for name, told_as in (("NumPy", "NumPy"), ("PyTorch", "PyTorch"), ("jax.jit", "JAX")):
         if modules[name]:
-            versions.append(f"{name} {modules[name].__version__}")
+            versions.append(f"{told_as} {modules[name].__version__}")
     lines = [
         "Under a peer stands how many times our time it takes; rounds alternate, medians count.",
+        "Beside micrograd means count: its garbage is collected in bursts, the dearer the more is",
+        "imported; so the scalar MLPs run by turns in processes that import both engines alone.",
         f"Measured on {cpu()}, {os.cpu_count()} cores, {platform.system()}, {', '.join(versions)}.",
     ]
     if LOAD > 0.5:
         lines.append(f"The machine was busy (load {LOAD:.1f} at the start): measure again.")
+    lines += [f"Left out: {name}: {why}" for name, why in LEFT_OUT.items()]
     return lines + ([f"Not installed, so left out: {', '.join(missing)}."] if missing else [])
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import statistics
+import warnings
 from collections.abc import Callable
+from functools import cache
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import find, record
-from test_speed import in_turn, python, regression_data, regression_loss
+from conftest import LEFT_OUT, find, record
+from test_speed import by_turns, python, regression_data, regression_loss
 
 import tinygrad_ce as tg
 from tinygrad_ce import program
@@ -44,9 +49,82 @@ def hand(w: Any, b: Any, x: Any, t: Any) -> Any:
     return loss, (x.T @ p, p.sum(axis=0))
 
 
+def hand_into(w: Any, b: Any, x: Any, t: Any) -> Callable[[], Any]:
+    """The same with every array made once; the next call overwrites what this one returns."""
+    z, p = np.empty((2, len(x), len(b)))
+    top, s = np.empty((2, len(x), 1))
+    dw, db = np.empty_like(w), np.empty_like(b)
+
+    def run() -> Any:
+        np.matmul(x, w, out=z)
+        np.add(z, b, out=z)
+        np.max(z, axis=1, keepdims=True, out=top)
+        np.subtract(z, top, out=z)
+        np.exp(z, out=p)
+        np.sum(p, axis=1, keepdims=True, out=s)
+        loss = (np.log(s, out=top).sum() - np.vdot(t, z)) / len(x)
+        np.divide(p, s, out=p)
+        np.subtract(p, t, out=p)
+        np.divide(p, len(x), out=p)
+        return loss, (np.matmul(x.T, p, out=dw), np.sum(p, axis=0, out=db))
+
+    return run
+
+
 def agree(mine: Any, theirs: Any) -> None:
     for a, b in zip(mine, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@cache
+def compiled(loss: Any) -> Callable[..., Any] | None:
+    """``torch.compile(loss)``, where there is a C++ compiler."""
+    if not shutil.which(os.environ.get("CXX", "g++")) and not shutil.which("clang++"):
+        LEFT_OUT["torch.compile"] = "there is no C++ compiler"
+        return None
+    return torch.compile(loss, dynamic=False, fullgraph=True)  # type: ignore[union-attr]
+
+
+@cache
+def regression_peers(size: tuple[int, int, int]) -> dict[str, Callable[[], Any] | None]:
+    """The loss and gradient of softmax regression, by every peer; what compiles has compiled."""
+    x, t, w, b = regression_data(*size)
+    right = hand(w, b, x, t)[1]
+    peers: dict[str, Callable[[], Any] | None] = {
+        "NumPy": lambda: hand(w, b, x, t),
+        "NumPy, out=": hand_into(w, b, x, t),
+    }
+    agree(peers["NumPy, out="]()[1], right)  # type: ignore[misc]
+    if torch:
+        xt, tt = torch.tensor(x), torch.tensor(t)
+        wt, bt = (torch.tensor(a, requires_grad=True) for a in (w, b))
+
+        def torch_loss(w: Any, b: Any, x: Any, t: Any) -> Any:
+            return torch.nn.functional.cross_entropy(x @ w + b, t)  # type: ignore[union-attr]
+
+        def pytorch(loss: Any) -> Any:
+            wt.grad = bt.grad = None
+            loss(wt, bt, xt, tt).backward()
+            return wt.grad.numpy(), bt.grad.numpy()
+
+        agree(pytorch(torch_loss), right)
+        peers["PyTorch"] = lambda: pytorch(torch_loss)
+        if faster := compiled(torch_loss):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what the compiler warns of is not our concern
+                agree(pytorch(faster), right)
+            peers["torch.compile"] = lambda: pytorch(faster)
+    if jax:
+        jnp = jax.numpy
+
+        def loss(w: Any, b: Any, x: Any, t: Any) -> Any:
+            return -jnp.mean(jnp.sum(t * jax.nn.log_softmax(x @ w + b), axis=1))
+
+        both = jax.jit(jax.value_and_grad(loss, (0, 1)))
+        args = [jnp.asarray(a) for a in (w, b, x, t)]
+        agree(both(*args)[1], right)
+        peers["jax.jit"] = lambda: jax.block_until_ready(both(*args))
+    return peers
 
 
 SIZES = [(1, 4, 3), (32, 4, 3), (150, 4, 3), (256, 64, 10), (1024, 784, 10), (8192, 784, 10)]
@@ -58,32 +136,12 @@ def test_softmax_regression(compare: Any, size: Any, f: Any) -> None:
     x, t, w, b = regression_data(*size)
     made = program(f, w, b, x, t, wrt=(0, 1))
     agree(made(w, b, x, t)[1], hand(w, b, x, t)[1])
-    peers: dict[str, Callable[[], Any] | None] = {"NumPy": lambda: hand(w, b, x, t)}
-    bars = {"NumPy": 1 / 1.05, "PyTorch": 1.0}
-    if torch:
-        xt, tt = torch.tensor(x), torch.tensor(t)
-        wt, bt = (torch.tensor(a, requires_grad=True) for a in (w, b))
-
-        def pytorch() -> Any:
-            wt.grad = bt.grad = None
-            torch.nn.functional.cross_entropy(xt @ wt + bt, tt).backward()
-            return wt.grad.numpy(), bt.grad.numpy()
-
-        agree(pytorch(), hand(w, b, x, t)[1])
-        peers["PyTorch"] = pytorch
-    if jax:
-        jnp = jax.numpy
-
-        def loss(w: Any, b: Any, x: Any, t: Any) -> Any:
-            return -jnp.mean(jnp.sum(t * jax.nn.log_softmax(x @ w + b), axis=1))
-
-        both = jax.jit(jax.value_and_grad(loss, (0, 1)))
-        args = [jnp.asarray(a) for a in (w, b, x, t)]
-        peers["jax.jit"] = lambda: jax.block_until_ready(both(*args))
-        if size[0] in (32, 150):
-            bars["jax.jit"] = 1.0
+    bars = {"NumPy": 1 / 1.05, "NumPy, out=": 1 / 1.05, "PyTorch": 1.0}
+    if size[0] in (32, 150):
+        bars["jax.jit"] = 1.0
     name = f"program, softmax regression {'×'.join(map(str, size))}, {f.__name__}"
     calls = 300 if size[0] < 200 else 20 if size[0] < 1000 else 2
+    peers = regression_peers(size)
     compare(name, lambda: made(w, b, x, t), peers, bars, rounds=25, calls=calls)
 
 
@@ -220,11 +278,17 @@ def test_few_numbers(
 
         peers["PyTorch"] = pytorch
     wanted = {HAND: 1 / 1.7, "micrograd": bars[0], "PyTorch": bars[1]}
-    compare(f"program, {name}", lambda: made(a, b), peers, wanted, rounds=15, calls=3000)
+    compare(f"program, {name}", lambda: made(a, b), peers, wanted, rounds=25, calls=3000, mean=True)
 
 
+# As in test_speed: a process of its own for each, with the same modules imported.
 SCALAR_MLP = """
 import gc, random, statistics, sys, time
+import tinygrad_ce
+try:
+    from micrograd.engine import Value
+except ImportError:
+    assert sys.argv[1] != "micrograd"
 sizes, samples = [2, 16, 16, 1], 20
 random.seed(0)
 many = sum((i + 1) * o for i, o in zip(sizes, sizes[1:]))
@@ -280,7 +344,6 @@ def by_hand(params, xs, ys):
     return total * share, [g for layer in slopes for row in layer for g in row]
 
 if sys.argv[1] == "program":
-    import tinygrad_ce
     start = time.perf_counter()
     made = tinygrad_ce.program(loss, *params, *xs, *ys, wrt=range(many))
     compiled = time.perf_counter() - start
@@ -290,7 +353,6 @@ if sys.argv[1] == "program":
     assert abs(value - right[0]) < 1e-12
     assert max(abs(a - b) for a, b in zip(slopes, right[1])) < 1e-12
 elif sys.argv[1] == "micrograd":
-    from micrograd.engine import Value
     def run():
         leaves = [Value(p) for p in params]
         out = loss(*leaves, *xs, *ys)
@@ -305,18 +367,18 @@ for _ in range(25):
     start = time.perf_counter()
     run()
     times.append(time.perf_counter() - start)
-print(compiled if sys.argv[2] == "compile" else statistics.median(times[5:]))
+print(compiled if sys.argv[2] == "compile" else statistics.mean(times[5:]))
 """
 
 
 @pytest.mark.parametrize(("collector", "bar"), [("on", 300), ("off", 25)])
 def test_scalar_mlp(benchmark: Any, collector: str, bar: float) -> None:
     benchmark.pedantic(lambda: None)
-    peers = {}
-    ours, peers[HAND] = in_turn(SCALAR_MLP, ["program", collector], ["by hand", collector], 5)
-    if find("micrograd"):
-        peers["micrograd"] = python(SCALAR_MLP, "micrograd", collector)
+    there = ["program", "by hand", *(["micrograd"] if find("micrograd") else [])]
+    taken = by_turns(SCALAR_MLP, [[name, collector] for name in there], 5)
+    ours, *theirs = map(statistics.mean, taken)
     name = f"program, scalar MLP 2-16-16-1, 20 samples, garbage collector {collector}"
+    peers = dict(zip([HAND, "micrograd"], theirs))
     record(name, ours, peers, {HAND: 1 / 1.3, "micrograd": bar})
 
 

@@ -36,9 +36,14 @@ def python(code: str, *args: str) -> float:
 
 def in_turn(code: str, ours: list[str], peer: list[str], rounds: int) -> tuple[float, float]:
     """Median of what fresh interpreters print, by turns for us and for the peer."""
-    pairs = [(python(code, *ours), python(code, *peer)) for _ in range(rounds)]
-    mine, theirs = (statistics.median(numbers) for numbers in zip(*pairs))
-    return mine, theirs
+    mine, theirs = by_turns(code, [ours, peer], rounds)
+    return statistics.median(mine), statistics.median(theirs)
+
+
+def by_turns(code: str, runs: list[list[str]], rounds: int) -> list[list[float]]:
+    """For each run what ``rounds`` fresh interpreters print, one of each run at a time."""
+    found = [[python(code, *run) for run in runs] for _ in range(rounds)]
+    return [list(numbers) for numbers in zip(*found)]
 
 
 # A plain training loop in a process of its own, with the same modules imported for both: whatever
@@ -66,7 +71,7 @@ for _ in range(25):
     if sys.argv[2] == "off, but run between steps":
         del loss
         gc.collect()  # outside the clock: so both have memory to reuse
-print(statistics.median(times[5:]))
+print(statistics.mean(times[5:]))
 """
 
 
@@ -82,7 +87,8 @@ def test_scalar_mlp(benchmark: Any, collector: str, bars: dict[str, float]) -> N
     if not find("micrograd"):
         pytest.skip("micrograd is not installed, whose network this is")
     benchmark.pedantic(lambda: None)
-    ours, theirs = in_turn(MLP, ["ours", collector], ["micrograd", collector], 5)
+    runs = [["ours", collector], ["micrograd", collector]]
+    ours, theirs = map(statistics.mean, by_turns(MLP, runs, 5))
     name = f"scalar MLP 2-16-16-1, 20 samples, garbage collector {collector}"
     record(name, ours, {"micrograd": theirs}, bars)
 
