@@ -15,6 +15,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py      the cross-entropy of a linear layer, without ever holding all its logits
+  optim.py       gradient descent: SGD, Adam
   names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
@@ -46,11 +47,14 @@ from .value import Value, detach
 
 if TYPE_CHECKING:
     from .linear import linear_cross_entropy
+    from .optim import SGD, Adam
     from .program import Program, program
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
 __all__ = [
+    "SGD",
+    "Adam",
     "Drawing",
     "GradcheckError",
     "GradcheckReport",
@@ -93,6 +97,8 @@ __all__ = [
 
 
 _LATER = {
+    "Adam": "optim",
+    "SGD": "optim",
     "fuse": "rewrite",
     "linear_cross_entropy": "linear",
     "Program": "program",
