@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tinygrad_ce import SGD, Adam, StaleGraphError, Value
 
-# What is descended on: a matrix, a vector, a scalar, all coupled, the gradients never constant.
+# What is descended on: a matrix, a vector, a scalar, coupled. Its minimum is further than Adam goes:
+# there, Adam divides nearly 0 by nearly 0, and makes a last place of the loss's g a large one.
 START = {"W": (4, 3), "b": (3,), "s": ()}
 
 
@@ -23,7 +24,9 @@ def start(rng: np.random.Generator, dtype: Any = float) -> list[np.ndarray]:
 
 def loss(params: Any, x: Any, tanh: Callable[[Any], Any]) -> Any:
     w, b, s = params
-    return (tanh(x @ w + b) ** 2).sum() * 0.1 + ((w * s - 1.0) ** 2).sum() + (b**4).sum() + s * s
+    return (
+        (tanh(x @ w + b) ** 2).sum() + ((w - 5.0 + 0.1 * s) ** 2).sum() + ((b - s - 9.0) ** 2).sum()
+    )
 
 
 def ours(make: Any, data: list[Any], x: Any, lrs: list[float], skip: int = -1) -> list[Any]:
@@ -77,7 +80,7 @@ SGDS = [
 ADAMS = [
     {},
     {"betas": (0.5, 0.9)},
-    {"betas": (0.0, 0.5)},
+    {"betas": (0.0, 0.9)},
     {"eps": 0.1},
     {"weight_decay": 0.1},
     {"betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.5},
@@ -94,6 +97,23 @@ def test_follows_pytorch_over_300_steps(name: str, cls: Any, options: Any, rng: 
     wanted = theirs(lambda p: getattr(torch.optim, name)(p, lr=0.01, **options), data, x, lrs)
     assert np.abs(wanted[-1][0] - wanted[0][0]).max() > 0.1  # it went somewhere
     close(got, wanted, 1e-12)
+
+
+@pytest.mark.parametrize(("name", "cls", "options"), CASES)
+def test_the_same_gradients_move_as_in_pytorch(name: str, cls: Any, options: Any, rng: Any) -> None:
+    torch = need("torch")
+    data = start(rng)
+    params = [Value(d.copy()) for d in data]
+    tensors = [torch.tensor(d, requires_grad=True) for d in data]
+    one = cls(params, lr=0.01, **options)
+    other = getattr(torch.optim, name)(tensors, lr=0.01, **options)
+    for _ in range(300):
+        for p, q in zip(params, tensors):
+            p.grad = 1.0 + rng.normal(size=p.shape)
+            q.grad = torch.tensor(p.grad)
+        one.step()
+        other.step()
+        close([[p.data for p in params]], [[q.detach().numpy() for q in tensors]], 1e-12)
 
 
 @pytest.mark.parametrize(("name", "cls"), [("SGD", SGD), ("Adam", Adam)])
