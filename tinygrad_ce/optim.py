@@ -44,16 +44,16 @@ def _number(x: Any, name: str, below: float = np.inf) -> float:
 
 
 def _gradient(p: Value, i: int) -> Any:
-    """``p.grad``, of the data's class, shape and dtype, also where it was assigned by hand."""
+    """``p.grad``, of the data's shape, also where it was assigned by hand."""
     g, data = detach(p.grad), p.data
     if g.__class__ is float is data.__class__:
         return g
     if g.__class__ is data.__class__ and g.shape == data.shape and g.dtype == data.dtype:
         return g
-    g = as_data(g, f"params[{i}].grad")
+    g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
     if np.shape(g) != p.shape:
         raise ValueError(f"params[{i}].grad: got shape {np.shape(g)}, wanted {p.shape}, the data's")
-    return float(g) if data.__class__ is float else np.asarray(g, data.dtype)
+    return float(g) if data.__class__ is float else g
 
 
 class Optimizer:
@@ -82,9 +82,7 @@ class Optimizer:
         ValueError
             If ``lr`` was set below 0, or a ``.grad`` to another shape than the data's.
         """
-        lr = self.lr
-        if lr.__class__ is not float or not 0.0 <= lr < np.inf:
-            lr = _number(lr, "lr")
+        lr = _number(self.lr, "lr")
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 data = self._moved(p.data, _gradient(p, i), lr, i)
@@ -219,9 +217,7 @@ class Adam(Optimizer):
         if self.weight_decay:
             g = g + self.weight_decay * data
         if self._moments[i] is None:
-            # v as a NumPy float, for a Python float: a root of 0 then divides as in an array.
-            square = g * g if g.__class__ is not float else np.float64(g * g)
-            t, m, v = 1, (1.0 - keep) * g, (1.0 - keep2) * square
+            t, m, v = 1, (1.0 - keep) * g, (1.0 - keep2) * g * g
         else:
             t, m, v = self._moments[i]
             t += 1
@@ -230,7 +226,7 @@ class Adam(Optimizer):
             v *= keep2
             v += (1.0 - keep2) * g * g
         self._moments[i] = t, m, v
-        root = np.sqrt(v)
+        root = np.sqrt(v)  # of a float, NumPy's: divided by 0 it is inf or nan, as in an array
         root /= (1.0 - keep2**t) ** 0.5
         root += self.eps
         step = (lr / (1.0 - keep**t)) * m
