@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tinygrad_ce import SGD, Adam, StaleGraphError, Value
 
-# What is descended on: a matrix, a vector, a scalar, coupled. Its minimum is further than Adam goes:
-# there, Adam divides nearly 0 by nearly 0, and makes a last place of the loss's g a large one.
+# What is descended on: a matrix, a vector, a scalar, coupled. Its minimum is too far for Adam: it
+# would divide nearly 0 by nearly 0 there, and make a last place of the loss's g a large one.
 START = {"W": (4, 3), "b": (3,), "s": ()}
 
 

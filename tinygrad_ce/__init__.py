@@ -16,6 +16,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py      the cross-entropy of a linear layer, without ever holding all its logits
   optim.py       gradient descent: SGD, Adam
+  nn.py          modules with parameters: a linear layer, a multi-layer perceptron
   names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
@@ -47,18 +48,22 @@ from .value import Value, detach
 
 if TYPE_CHECKING:
     from .linear import linear_cross_entropy
+    from .nn import MLP, Linear, Module
     from .optim import SGD, Adam
     from .program import Program, program
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
 __all__ = [
+    "MLP",
     "SGD",
     "Adam",
     "Drawing",
     "GradcheckError",
     "GradcheckReport",
+    "Linear",
     "LogSoftmaxNLL",
+    "Module",
     "Primitive",
     "Program",
     "StaleGraphError",
@@ -99,6 +104,9 @@ __all__ = [
 _LATER = {
     "Adam": "optim",
     "SGD": "optim",
+    "Linear": "nn",
+    "MLP": "nn",
+    "Module": "nn",
     "fuse": "rewrite",
     "linear_cross_entropy": "linear",
     "Program": "program",
