@@ -15,6 +15,9 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py      the cross-entropy of a linear layer, without ever holding all its logits
+  optim.py       gradient descent: SGD, Adam
+  nn.py          modules with parameters: a linear layer, a multi-layer perceptron
+  calibration.py whether probabilities mean what they say, and one temperature that helps
   names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
@@ -51,18 +54,27 @@ from .transforms import grad, grad_of, hessian, hvp, jacobian, value_and_grad, v
 from .value import Value, detach
 
 if TYPE_CHECKING:
+    from .calibration import Reliability, reliability, temperature_scale
     from .linear import linear_cross_entropy
+    from .nn import MLP, Linear, Module
+    from .optim import SGD, Adam
     from .program import Program, program
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
 __all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
     "Drawing",
     "GradcheckError",
     "GradcheckReport",
+    "Linear",
     "LogSoftmaxNLL",
+    "Module",
     "Primitive",
     "Program",
+    "Reliability",
     "StaleGraphError",
     "Step",
     "Steps",
@@ -87,11 +99,13 @@ __all__ = [
     "numeric_gradient",
     "primitive",
     "program",
+    "reliability",
     "relu",
     "scope",
     "sigmoid",
     "softmax",
     "step_through",
+    "temperature_scale",
     "topological",
     "value_and_grad",
     "vjp",
@@ -99,6 +113,14 @@ __all__ = [
 
 
 _LATER = {
+    "Adam": "optim",
+    "SGD": "optim",
+    "Linear": "nn",
+    "MLP": "nn",
+    "Module": "nn",
+    "Reliability": "calibration",
+    "reliability": "calibration",
+    "temperature_scale": "calibration",
     "fuse": "rewrite",
     "linear_cross_entropy": "linear",
     "Program": "program",
