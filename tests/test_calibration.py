@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -89,6 +89,11 @@ def test_no_other_temperature_has_a_smaller_loss(seed: int, n: int, k: int, size
         assert best <= cross_entropy(z / (T * factor), y) * (1 + 1e-13) + 1e-300
 
 
+FAR = np.array([[0.0, -1.0, 0.0], [-1e-206, 0.0, -1e-206], [0.0] * 3, [0.0] * 3])
+
+
+@example(FAR, 0)  # the best 1 / T is about 1e206
+@example(np.where(np.eye(4, 3), -5e-324, 0.0), 1)
 @given(arrays(float, (4, 3), elements=st.floats(-1e6, 1e6)), st.integers(0, 80))
 def test_any_logits_have_a_temperature(z: Any, code: int) -> None:
     y = np.array([code // 3**i % 3 for i in range(4)])

@@ -99,7 +99,7 @@ def temperature_scale(logits: Any, y: Any) -> float:
         return 1.0
     if z.max() <= 0.0:
         _no_minimum("every sample is right, so the loss falls as T → 0")
-        return max(float(-z[z < 0].max()) / ONE_HOT, size / 1e300)
+        return max(float(-z[z < 0].max()) / ONE_HOT, size / 1e300, 5e-324)
     if z.sum() >= 1e-12 * z[z < 0].sum():  # or so little below that T is beyond 1e12
         _no_minimum("the right logits are not above the mean, so the loss falls as T → ∞")
         return float("inf")
@@ -122,7 +122,7 @@ def _lowest(z: Any, y: Any) -> float:
         new = min(max(new, 0.1 * b), 10.0 * b)
         if abs(new - b) <= 1e-12 * b or high - low <= 1e-15 * b:
             return float(new)
-        b = new if low < new < high else (low * high) ** 0.5
+        b = new if low < new < high else low**0.5 * high**0.5  # low * high overflows
 
 
 def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:
