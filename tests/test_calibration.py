@@ -89,7 +89,8 @@ def test_no_other_temperature_has_a_smaller_loss(seed: int, n: int, k: int, size
         assert best <= cross_entropy(z / (T * factor), y) * (1 + 1e-13) + 1e-300
 
 
-FAR = np.array([[0.0, -1.0, 0.0], [-1e-206, 0.0, -1e-206], [0.0] * 3, [0.0] * 3])
+FAR = np.full((4, 3), -7.6e-207)
+FAR[0, :2], FAR[1, 1] = (0.0, -1.0), 0.0
 
 
 @example(FAR, 0)  # the best 1 / T is about 1e206
