@@ -222,6 +222,55 @@ def test_drawn_graphs_make_no_array_but_their_gradients(case: Any, clean: bool) 
     assert extra(made, args) == extra(source_of(made), args) == []
 
 
+SINGLE = RNG.normal(size=(30, 30)).astype(np.float32)
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "two dtypes": lambda x: np.sum(x * SINGLE),
+    "two dtypes, multiplied": lambda x: np.sum(np.tanh(x @ tg.detach(x).astype(np.float32))),
+    "their inner product": lambda x: np.sum(x * (SINGLE[::-1].T * SINGLE)),
+    "truth values": lambda x: np.sum((x > 0.0) * x + (x < 1.0)),
+    "a matrix backwards": lambda x: np.sum((x @ x[::-1, ::2])[:, :3]),
+    "a stretched matrix": lambda x: np.sum(np.tanh(x @ np.broadcast_to(x[0], (30, 30)))),
+    "rows backwards, summed": lambda x: np.sum(np.sum(x[::-1, ::-1], axis=1) ** 2),
+    "turned, then flat": lambda x: np.sum(np.reshape(np.tanh(x).T, -1) * np.reshape(x, -1)),
+    "with itself turned": lambda x: np.sum(np.tanh(x * 2.0 + (x * 2.0).T)),
+    "where, itself backwards": lambda x: np.sum(np.where(x > 0.0, (x * 2.0)[::-1], x * 2.0)),
+    "where, whole numbers": lambda x: np.sum(np.where((tg.detach(x) > 0.0) * 1, x, 0.0)),
+    "picked from a turned one": lambda x: np.sum(
+        np.exp(x).T[np.arange(30) ** 2 % 30, np.arange(30)]
+    ),
+    "a fixed mask": lambda x: np.sum(np.exp(x)[np.arange(900).reshape(30, 30) % 3 == 0]),
+    "joined": lambda x: np.sum(np.tanh(np.concatenate([x, x * 2.0], axis=1))),
+    "stacked": lambda x: np.sum(np.tanh(np.stack([x, x.T], axis=1))),
+    "einsum": lambda x: np.sum(np.tanh(np.einsum("ij,jk->ki", x, x * 3.0))),
+    "running sums": lambda x: np.sum(x * np.cumsum(tg.detach(x) * 2.0, axis=0)),
+    "powers": lambda x: np.sum((x**2 + 1.0) ** 0.5 + (x**2 + 2.0) ** -1.0 + (x**2 + 2.0) ** 1.7),
+    "largest": lambda x: np.sum(np.max(x * 2.0, axis=0) - np.min(x, axis=1)),
+    "batches": lambda x: np.sum(
+        np.tanh(np.reshape(x, (9, 10, 10)) @ np.reshape(x * 2.0, (9, 10, 10)))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_each_form_makes_no_array_but_its_gradient(name: str) -> None:
+    f, x = FORMS[name], RNG.normal(size=(30, 30))
+    made = program(f, np.ones((30, 30)), optimize="memory")
+    right, [back] = by_backward(f, [x], (0,))
+    with np.errstate(all="ignore"):
+        for run in (made, source_of(made)):
+            assert extra(run, (x,)) == []
+            value, slope = run(x)
+            close(value, right)
+            close(slope, back)
+
+
+def test_powers_are_printed_as_what_is_fast() -> None:
+    source = program(FORMS["powers"], SINGLE * 1.0, optimize="memory").source
+    assert source.count("np.square(") >= 1
+    assert source.count("np.sqrt(") == source.count("np.reciprocal(") == 1
+    close(program(FORMS["powers"], SINGLE, optimize="memory")(SINGLE)[1].dtype == np.float32, True)
+
+
 # ------------------------------------------------------------------ results
 @given(cases(), st.booleans())
 @settings(max_examples=150, phases=[Phase.generate], database=None)
@@ -251,6 +300,7 @@ def some_views(x: Any, y: Any) -> Any:
         "picked": (b - 1.0)[y], "joined": np.concatenate([a, b]), "sorted": np.sort(a * b, axis=0),
         "moved": np.moveaxis(b * 3.0, 0, 1), "einsum": np.einsum("ij->ji", b * 5.0),
         "rows": np.where(b > 0.0, a, b), "whole numbers": (x > 0.0).astype(int),
+        "early": (x * 7.0)[:, 1:], "late": np.sqrt((x * 9.0) ** 2 + 1.0) * 2.0 - 1.0,
         "column": np.sum(a, axis=1), "one": np.reshape(a[:1, :1] * 2.0, ()), "last": a[-1],
     }  # fmt: skip
 
@@ -259,6 +309,8 @@ def some_views(x: Any, y: Any) -> Any:
 def test_results_of_every_kind_belong_to_the_caller(clean: bool) -> None:
     x, y = RNG.normal(size=(3, 4)), np.array([0, -1, 2, 2])
     made = program(some_views, x, y, wrt=None, clean=clean, optimize="memory")
+    copied, free = made.source.rfind("_copy = "), made.source.find("FREE.append")
+    assert 0 < copied < free, "another call could write into it before"
     for run in (made, source_of(made)):
         kept, wanted = run(x, y), some_views(x, y)
         run(x + 1.0, y)
