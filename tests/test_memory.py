@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes as c
 import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from allocating import extra
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from test_program import LOSSES, ONE, SHAPED, TWO, by_backward, cases, close, graph, textbook
@@ -22,88 +20,11 @@ from tinygrad_ce import program
 RNG = np.random.default_rng(0)
 
 
-# ------------------------------------------------------------------ what NumPy allocates
-# NumPy calls these with the interpreter's lock held, and expects it held where it is called.
-MALLOC = c.PYFUNCTYPE(c.c_void_p, c.c_void_p, c.c_size_t)
-CALLOC = c.PYFUNCTYPE(c.c_void_p, c.c_void_p, c.c_size_t, c.c_size_t)
-REALLOC = c.PYFUNCTYPE(c.c_void_p, c.c_void_p, c.c_void_p, c.c_size_t)
-FREE = c.PYFUNCTYPE(None, c.c_void_p, c.c_void_p, c.c_size_t)
-
-
-class Handler(c.Structure):
-    """NumPy's PyDataMem_Handler (NEP 49): who gives arrays their memory."""
-
-    _fields_ = [
-        ("name", c.c_char * 127), ("version", c.c_uint8), ("context", c.c_void_p),
-        ("malloc", MALLOC), ("calloc", CALLOC), ("realloc", REALLOC), ("free", FREE),
-    ]  # fmt: skip
-
-
-@contextmanager
-def allocations() -> Iterator[list[int]]:
-    """The size of every array made meanwhile, in bytes, also of those that are gone again."""
-    pointer, capsule = c.pythonapi.PyCapsule_GetPointer, c.pythonapi.PyCapsule_New
-    pointer.restype, pointer.argtypes = c.c_void_p, [c.py_object, c.c_char_p]
-    capsule.restype, capsule.argtypes = c.py_object, [c.c_void_p, c.c_void_p, c.c_void_p]
-    table = c.cast(pointer(np._core.multiarray._ARRAY_API, None), c.POINTER(c.c_void_p))
-    set_handler = c.PYFUNCTYPE(c.py_object, c.py_object)(table[304])
-    get_handler = c.PYFUNCTYPE(c.py_object)(table[305])
-    old = Handler.from_address(pointer(get_handler(), b"mem_handler"))
-    sizes: list[int] = []
-
-    def malloc(_: Any, size: int) -> Any:
-        sizes.append(size)
-        return old.malloc(old.context, size)
-
-    def calloc(_: Any, many: int, size: int) -> Any:
-        sizes.append(many * size)
-        return old.calloc(old.context, many, size)
-
-    def realloc(_: Any, old_one: int, size: int) -> Any:
-        sizes.append(size)
-        return old.realloc(old.context, old_one, size)
-
-    def free(_: Any, gone: int, size: int) -> None:
-        old.free(old.context, gone, size)
-
-    name = c.create_string_buffer(b"mem_handler")
-    new = Handler(
-        b"counting", 1, None, MALLOC(malloc), CALLOC(calloc), REALLOC(realloc), FREE(free)
-    )
-    ALIVE.append((name, new))  # an array is freed by the handler that it was made by
-    before = set_handler(capsule(c.addressof(new), c.addressof(name), None))
-    try:
-        yield sizes
-    finally:
-        set_handler(before)
-
-
-ALIVE: list[Any] = []
-
-
-def arrays(tree: Any) -> list[Any]:
-    if isinstance(tree, dict | list | tuple):
-        return [a for x in (tree.values() if isinstance(tree, dict) else tree) for a in arrays(x)]
-    return [tree] if isinstance(tree, np.ndarray) else []
-
-
 def source_of(made: Any) -> Callable[..., Any]:
     names: dict[str, Any] = {}
     exec(made.source, names)
     found: Callable[..., Any] = names.get("loss_and_grad") or names["value"]
     return found
-
-
-def extra(run: Callable[..., Any], args: Any) -> list[int]:
-    """Arrays over 1 kB that a third call makes besides its results."""
-    with np.errstate(all="ignore"):
-        run(*args)
-        run(*args)
-        with allocations() as sizes:
-            results = run(*args)
-    found = Counter(n for n in sizes if n > 1024)
-    found -= Counter(a.nbytes for a in arrays(results) if a.nbytes > 1024)
-    return sorted(found.elements())
 
 
 def test_what_is_made_and_gone_again_is_counted() -> None:
@@ -222,6 +143,55 @@ def test_drawn_graphs_make_no_array_but_their_gradients(case: Any, clean: bool) 
     assert extra(made, args) == extra(source_of(made), args) == []
 
 
+SINGLE = RNG.normal(size=(30, 30)).astype(np.float32)
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "two dtypes": lambda x: np.sum(x * SINGLE),
+    "two dtypes, multiplied": lambda x: np.sum(np.tanh(x @ tg.detach(x).astype(np.float32))),
+    "their inner product": lambda x: np.sum(x * (SINGLE[::-1].T * SINGLE)),
+    "truth values": lambda x: np.sum((x > 0.0) * x + (x < 1.0)),
+    "a matrix backwards": lambda x: np.sum((x @ x[::-1, ::2])[:, :3]),
+    "a stretched matrix": lambda x: np.sum(np.tanh(x @ np.broadcast_to(x[0], (30, 30)))),
+    "rows backwards, summed": lambda x: np.sum(np.sum(x[::-1, ::-1], axis=1) ** 2),
+    "turned, then flat": lambda x: np.sum(np.reshape(np.tanh(x).T, -1) * np.reshape(x, -1)),
+    "with itself turned": lambda x: np.sum(np.tanh(x * 2.0 + (x * 2.0).T)),
+    "where, itself backwards": lambda x: np.sum(np.where(x > 0.0, (x * 2.0)[::-1], x * 2.0)),
+    "where, whole numbers": lambda x: np.sum(np.where((tg.detach(x) > 0.0) * 1, x, 0.0)),
+    "picked from a turned one": lambda x: np.sum(
+        np.exp(x).T[np.arange(30) ** 2 % 30, np.arange(30)]
+    ),
+    "a fixed mask": lambda x: np.sum(np.exp(x)[np.arange(900).reshape(30, 30) % 3 == 0]),
+    "joined": lambda x: np.sum(np.tanh(np.concatenate([x, x * 2.0], axis=1))),
+    "stacked": lambda x: np.sum(np.tanh(np.stack([x, x.T], axis=1))),
+    "einsum": lambda x: np.sum(np.tanh(np.einsum("ij,jk->ki", x, x * 3.0))),
+    "running sums": lambda x: np.sum(x * np.cumsum(tg.detach(x) * 2.0, axis=0)),
+    "powers": lambda x: np.sum((x**2 + 1.0) ** 0.5 + (x**2 + 2.0) ** -1.0 + (x**2 + 2.0) ** 1.7),
+    "largest": lambda x: np.sum(np.max(x * 2.0, axis=0) - np.min(x, axis=1)),
+    "batches": lambda x: np.sum(
+        np.tanh(np.reshape(x, (9, 10, 10)) @ np.reshape(x * 2.0, (9, 10, 10)))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_each_form_makes_no_array_but_its_gradient(name: str) -> None:
+    f, x = FORMS[name], RNG.normal(size=(30, 30))
+    made = program(f, np.ones((30, 30)), optimize="memory")
+    right, [back] = by_backward(f, [x], (0,))
+    with np.errstate(all="ignore"):
+        for run in (made, source_of(made)):
+            assert extra(run, (x,)) == []
+            value, slope = run(x)
+            close(value, right)
+            close(slope, back)
+
+
+def test_powers_are_printed_as_what_is_fast() -> None:
+    source = program(FORMS["powers"], SINGLE * 1.0, optimize="memory").source
+    assert source.count("np.square(") >= 1
+    assert source.count("np.sqrt(") == source.count("np.reciprocal(") == 1
+    close(program(FORMS["powers"], SINGLE, optimize="memory")(SINGLE)[1].dtype == np.float32, True)
+
+
 # ------------------------------------------------------------------ results
 @given(cases(), st.booleans())
 @settings(max_examples=150, phases=[Phase.generate], database=None)
@@ -251,6 +221,7 @@ def some_views(x: Any, y: Any) -> Any:
         "picked": (b - 1.0)[y], "joined": np.concatenate([a, b]), "sorted": np.sort(a * b, axis=0),
         "moved": np.moveaxis(b * 3.0, 0, 1), "einsum": np.einsum("ij->ji", b * 5.0),
         "rows": np.where(b > 0.0, a, b), "whole numbers": (x > 0.0).astype(int),
+        "early": (x * 7.0)[:, 1:], "late": np.sqrt((x * 9.0) ** 2 + 1.0) * 2.0 - 1.0,
         "column": np.sum(a, axis=1), "one": np.reshape(a[:1, :1] * 2.0, ()), "last": a[-1],
     }  # fmt: skip
 
@@ -259,6 +230,8 @@ def some_views(x: Any, y: Any) -> Any:
 def test_results_of_every_kind_belong_to_the_caller(clean: bool) -> None:
     x, y = RNG.normal(size=(3, 4)), np.array([0, -1, 2, 2])
     made = program(some_views, x, y, wrt=None, clean=clean, optimize="memory")
+    copied, free = made.source.rfind("_copy = "), made.source.find("FREE.append")
+    assert 0 < copied < free, "another call could write into it before"
     for run in (made, source_of(made)):
         kept, wanted = run(x, y), some_views(x, y)
         run(x + 1.0, y)
@@ -431,7 +404,7 @@ def test_picking_by_index(name: str, kind: Any) -> None:
 def test_a_wrong_plan_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    module = sys.modules["tinygrad_ce.memory"]
+    module = sys.modules["tinygrad_ce.memory" if name != "_moves" else "tinygrad_ce.writing"]
     right = getattr(module, name)
 
     def short(nodes: Any, outputs: Any) -> Any:

@@ -205,13 +205,13 @@ def cases(draw: Any) -> Case:
 def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     drawn: list[tuple[str, list[Any], Any]] = []
 
-    @given(cases(), st.booleans())
+    @given(cases(), st.booleans(), st.sampled_from([None, None, "memory"]))
     @settings(max_examples=500, phases=[Phase.generate], database=None)
-    def draw(case: Case, clean: bool) -> None:
+    def draw(case: Case, clean: bool, optimize: str | None) -> None:
         f, args, wrt, _ = case
         with np.errstate(all="ignore"):
             wanted = by_backward(f, args, wrt)
-            made = program(f, *args, wrt=wrt, clean=clean)
+            made = program(f, *args, wrt=wrt, clean=clean, optimize=optimize)
             value, slopes = made(*args)
         close(value, wanted[0])
         for got, want in zip(slopes, wanted[1]):
@@ -226,6 +226,7 @@ def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
         for got, want in zip(slopes, wanted[1]):
             close(got, want)
     ruffed(tmp_path)
+    assert sum("FREE.pop()" in source for source, _, _ in drawn) > 100
     numbers = [source for source, args, _ in drawn if isinstance(args[0], float)]
     assert len(numbers) > 20
     assert not any("numpy" in source for source in numbers)

@@ -33,6 +33,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   algebra.py     the same of numbers, in fewer operations
   literals.py    constants and structures as source text
   memory.py      which array a result can be written into
+  writing.py     the record in operations that can all write into an array
   printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
 

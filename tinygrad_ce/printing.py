@@ -24,11 +24,12 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import METHODS, WITHIN, buffered, is_basic, is_view, reused, suits_blas
+from .memory import METHODS, WITHIN, buffered, is_basic, is_view, reused
 from .recording import TAKEN, Recorded
 from .rules import scatter
 from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order, parents
 from .transforms import flatten
+from .writing import suits_blas
 
 OPERATORS = {
     np.add: "+",
@@ -75,10 +76,8 @@ LEVEL = {
     COMPARE,
 )
 TWICE = {f for f, text in SCALAR.items() if text.count("{0}") > 1}
-INLINE, LONGEST = (
-    36,
-    300,
-)  # letters of an expression that may stand inside another; if none reads it
+INLINE = 36  # letters of an expression that may stand inside another
+LONGEST = 300  # the same where nobody reads it
 WORD = re.compile(r"[^\W\d]\w*")
 DIRECT = {np.sum: "_sum", np.max: "_max", np.min: "_min"}
 DEFAULTS = {"axis": None, "keepdims": False}

@@ -22,12 +22,12 @@ from .algebra import simplified
 from .arguments import as_data
 from .cleaning import cleaned
 from .literals import indented
-from .memory import writable
 from .printing import Printer
 from .recording import Recorded, parameters
 from .render import replace_file
 from .transforms import flatten, unflatten
 from .value import Value
+from .writing import writable
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -52,6 +52,9 @@ def program(
         constants, and drops what multiplies by one, adds zero or is not used.
     retrace : whether a call with other shapes, dtypes or fixed arguments makes another program (the
         last 16 are kept) or raises a `ValueError`
+    optimize : "memory" keeps the arrays on the way from call to call, so that a call makes no array
+        but its results. They are made once, and again for each call that runs beside another (in
+        another thread, say): no two share them. Results are new arrays, yours to keep.
 
     Returns
     -------
@@ -65,14 +68,18 @@ def program(
     TypeError
         If ``f`` branches on data, or turns data into plain numbers, with the line that does.
     ValueError
-        If ``wrt`` is not an argument, or f rests on an array too large to be written out.
+        If ``wrt`` is not an argument, ``optimize`` is something else, or f rests on an array too
+        large to be written out.
 
     Notes
     -----
     The value and gradient are those of ``backward()`` but for rounding: operations are the same,
     some in another order. Arrays and `Value`s that f takes from outside are constants. What runs is
     the source past NumPy's wrappers in Python: short rows are summed as products with ones, and
-    large results are written into arrays that are done with; no array outlives a call.
+    large results are written into arrays that are done with. Without ``optimize`` no array outlives
+    a call. With it NumPy makes arrays inside only where it has no way to write into one that is
+    there (``np.sort``, ``np.std``), and where BLAS is given an argument that it cannot take as it
+    lies; ``source`` is then for arrays of the shapes of the example.
 
     Examples
     --------
