@@ -355,6 +355,11 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "X has shape (5, 4), wanted (N, 2), 2 features",
     ),
+    (
+        lambda: plot_decision_regions(MODEL, X, resolution=1),
+        ValueError,
+        "resolution: got 1, wanted an int from 2 up",
+    ),
     (lambda: plot_decision_regions(NO_FIT, X), TypeError, "a NoFit cannot predict"),
     (
         lambda: plot_decision_regions(MODEL, X, Y[:3]),

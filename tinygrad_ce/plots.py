@@ -231,6 +231,8 @@ def plot_decision_regions(
     if not callable(predict):
         raise TypeError(f"plot_decision_regions: a {type(model).__name__} cannot predict")
     named = hasattr(frame, "iloc")  # a model fitted to a data frame wants one again
+    if not isinstance(resolution, int | np.integer) or resolution < 2:
+        raise ValueError(f"resolution: got {resolution!r}, wanted an int from 2 up")
     margin = 0.08 * np.ptp(X, axis=0) + 1e-6 * (1.0 + np.abs(X).max())
     low, high = X.min(axis=0) - margin, X.max(axis=0) + margin
     across, up = np.meshgrid(*(np.linspace(a, b, resolution) for a, b in zip(low, high)))
