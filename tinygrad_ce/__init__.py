@@ -18,6 +18,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   optim.py       gradient descent: SGD, Adam
   nn.py          modules with parameters: a linear layer, a multi-layer perceptron
   calibration.py whether probabilities mean what they say, and one temperature that helps
+  plots.py       a fitted classifier in pictures: loss, confusion, regions, weights, reliability
   names.py       a readable name for every node of a graph; scopes
   numeric.py     derivatives estimated from function values alone
   gradcheck.py   the gradient against those, as a report that blames the wrong node
@@ -59,6 +60,13 @@ if TYPE_CHECKING:
     from .linear import linear_cross_entropy
     from .nn import MLP, Linear, Module
     from .optim import SGD, Adam
+    from .plots import (
+        plot_confusion_matrix,
+        plot_decision_regions,
+        plot_loss_curve,
+        plot_reliability,
+        plot_weights,
+    )
     from .program import Program, program
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
@@ -98,6 +106,11 @@ __all__ = [
     "mse",
     "nll",
     "numeric_gradient",
+    "plot_confusion_matrix",
+    "plot_decision_regions",
+    "plot_loss_curve",
+    "plot_reliability",
+    "plot_weights",
     "primitive",
     "program",
     "reliability",
@@ -124,6 +137,11 @@ _LATER = {
     "temperature_scale": "calibration",
     "fuse": "rewrite",
     "linear_cross_entropy": "linear",
+    "plot_confusion_matrix": "plots",
+    "plot_decision_regions": "plots",
+    "plot_loss_curve": "plots",
+    "plot_reliability": "plots",
+    "plot_weights": "plots",
     "Program": "program",
     "program": "program",
     "Step": "steps",

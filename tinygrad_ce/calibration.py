@@ -114,15 +114,17 @@ def _lowest(z: Any, y: Any) -> float:
     """The b = 1 / T with the least loss of b · z, where there is one."""
     slope = grad(lambda b: cross_entropy(b * z, y))
     low, high, b = 0.0, np.inf, 1.0
-    while True:
+    for _ in range(1000):  # ten, if not for logits of very different sizes; then up to 200
         down, curve = value_and_grad(slope)(b)
         low, high = (b, high) if down < 0 else (low, b)
         # Far out the curvature vanishes, and Newton's step is not to be trusted beyond tenfold.
         new = b - down / curve if curve > 0 else b * (10.0 if down < 0 else 0.1)
         new = min(max(new, 0.1 * b), 10.0 * b)
-        if abs(new - b) <= 1e-12 * b or high - low <= 1e-15 * b:
+        # Newton's next step would be the square of this one: below the last place.
+        if abs(new - b) <= 1e-8 * b or high - low <= 1e-15 * b:
             return float(new)
         b = new if low < new < high else low**0.5 * high**0.5  # low * high overflows
+    return float(b)
 
 
 def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:
