@@ -657,10 +657,10 @@ def test_long_chains_that_are_no_loss_are_not_read_at_every_link(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tried: list[Value] = []
-    match = rewrite._match
+    match = rewrite.read_loss
     monkeypatch.setattr(
         rewrite,
-        "_match",
+        "read_loss",
         lambda read, node, *more: (tried.append(node), match(read, node, *more))[1],
     )
     q = softmax(Value(np.zeros((300, 3))))

@@ -29,6 +29,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   page.py        those steps as one HTML page (page.html) that loads nothing
   rewrite.py     the textbook's loss found in a graph, and the stable one put in its place
   tracing.py     arrays that record what NumPy does with them
+  fusing.py      the stable loss in what is recorded
   recording.py   a function and its backward pass, recorded once
   cleaning.py    that record, simplified
   algebra.py     the same of numbers, in fewer operations

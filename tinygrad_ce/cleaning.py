@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .rules import scatter
 from .tracing import CONSTANT, Traced, elementwise, leaves, order, replace
 
 SHAPING = {np.reshape, np.expand_dims, np.squeeze}
@@ -102,9 +103,9 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
         return x.args[0]
     if f is np.negative and x.__class__ is Traced and x.call is np.multiply:
         a, b = x.args
-        if a.__class__ is float:
+        if isinstance(a, float):
             return _make(np.multiply, (-a, b), node)
-        if b.__class__ is float:
+        if isinstance(b, float):
             return _make(np.multiply, (a, -b), node)
     if f in SHAPING or f is np.broadcast_to:
         shaped = x.__class__ is Traced and x.call in SHAPING
@@ -119,6 +120,9 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
             return _make(np.vdot, (a, b), node)  # half the time of a product and its sum
     if f is np.sum and x.__class__ is Traced and x.call is np.broadcast_to:
         found = _sum_of_stretched(node, x, options)
+        return made if found is None else found
+    if f is np.sum and x.__class__ is Traced and x.call is scatter:
+        found = _sum_of_scattered(node, x, options)
         return made if found is None else found
     return made
 
@@ -142,9 +146,9 @@ def _arithmetic(node: Traced, x: Any, y: Any) -> Any:
     if a == 0.0 and f is np.subtract and _like(y, node):
         return _make(np.negative, (y,), node)
     for c, other in ((x, y), (y, x)):
-        if f is np.multiply and c.__class__ is float and other.call is np.multiply:
+        if f is np.multiply and isinstance(c, float) and other.call is np.multiply:
             for c2, rest in (other.args, other.args[::-1]):
-                if c2.__class__ is float and _like(rest, node):
+                if isinstance(c2, float) and _like(rest, node):
                     found = _arithmetic(node, c * c2, rest)
                     return _make(f, (c * c2, rest), node) if found is None else found
     for number, other in ((b, x), (a, y)):
@@ -178,3 +182,17 @@ def _sum_of_stretched(node: Traced, x: Traced, options: dict[str, Any]) -> Any:
         shaped.number = small.number + 0.5  # after it, before all else
         small = _simpler(shaped, shaped.args, {})
     return _make(np.multiply, (small, times), node)
+
+
+def _sum_of_scattered(node: Traced, x: Traced, options: dict[str, Any]) -> Any:
+    """Σ over one axis of a matrix that has one entry in each row: that entry."""
+    (g, index, shape), axis = x.args, options.get("axis")
+    if len(shape) != 2 or not isinstance(axis, int) or {*options} - {"axis", "keepdims"}:
+        return None
+    rows: Any = index[1 - axis % 2] if index.__class__ is tuple and len(index) == 2 else None
+    n = shape[1 - axis % 2]
+    one_a_row = rows.__class__ is np.ndarray and np.array_equal(rows.reshape(-1), np.arange(n))
+    if not one_a_row or np.shape(g) != rows.shape:
+        return None
+    made = _make(np.reshape, (g, node.shape), node)
+    return _simpler(made, made.args, {}) if g.__class__ is Traced else np.reshape(g, node.shape)

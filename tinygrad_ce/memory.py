@@ -46,6 +46,19 @@ def is_basic(index: Any) -> bool:
     return all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts)
 
 
+def distinct(index: Any) -> bool:
+    """Whether an index reads no entry twice, whatever the arguments are: ``[np.arange(n), y]``."""
+    if is_basic(index):
+        return True
+    parts = [p for p in (index if index.__class__ is tuple else (index,)) if hasattr(p, "shape")]
+    known = [p for p in parts if p.__class__ is np.ndarray and p.dtype.kind in "iu" and p.size]
+    shape = np.broadcast_shapes(*[p.shape for p in parts])
+    if not known or any((p < 0).any() for p in known):
+        return False
+    places = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in known])
+    return bool(np.unique(places, axis=1).shape[1] == math.prod(shape))
+
+
 @cache
 def _has_out(f: Any) -> bool:
     try:

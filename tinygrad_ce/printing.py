@@ -24,7 +24,7 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import METHODS, WITHIN, buffered, is_basic, is_view, reused
+from .memory import METHODS, WITHIN, buffered, distinct, is_view, reused
 from .recording import TAKEN, Recorded
 from .rules import scatter
 from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order, parents
@@ -362,20 +362,24 @@ class Printer:
 
     def filled(self, node: Traced, out: str | None) -> None:
         """Lines for what is made in several steps."""
-        parts = [self.text(x) for x in node.args]
-        name = self.name(node)
         if node.call is scatter:
-            g, index, shape = parts
-            made = f"{name} = {out or f'np.zeros_like({g}, shape={shape})'}"
+            g, index, shape = node.args
+            alike = g.__class__ is np.ndarray and g.size and (g == g.flat[0]).all()
+            what = self.literal(g.flat[0].item()) if alike else self.text(g)
+            name = self.name(node)
+            kind = "" if node.dtype == np.float64 else f", {dtype_text(node.dtype)}"
+            made = f"{name} = {out or f'np.zeros({shape}{kind})'}"
             then = [f"{name}.fill(0.0)"] if out else []
-            at, plain = node.args[1], is_basic(node.args[1])
-            add = f"{name}[{self.index(at)}] = {g}" if plain else f"np.add.at({name}, {index}, {g})"
-            then.append(add)
+            if distinct(index):
+                then.append(f"{name}[{self.index(index)}] = {what}")
+            else:
+                then.append(f"np.add.at({name}, {self.text(index)}, {what})")
         elif node.call is astype:
+            x, name = self.text(node.args[0]), self.name(node)
             made = f"{name} = {out}"
-            then = [f'np.copyto({name}, {parts[0]}, casting="unsafe")']
+            then = [f'np.copyto({name}, {x}, casting="unsafe")']
         else:
-            c, x, y = parts
+            (c, x, y), name = map(self.text, node.args), self.name(node)
             last = node.args[2]
             over = last.__class__ is Traced and self.slots.get(last) == self.slots[node]
             made = f"{name} = {y if over else out}"

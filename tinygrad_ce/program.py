@@ -39,6 +39,7 @@ def program(
     clean: bool = True,
     retrace: bool = True,
     optimize: str | None = None,
+    fuse: bool = False,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -96,7 +97,7 @@ def program(
         loss = a * b  # multiply
         return loss, (b, a)
     """
-    return Program(f, examples, wrt, clean, retrace, optimize)
+    return Program(f, examples, wrt, clean, retrace, optimize, fuse)
 
 
 # ------------------------------------------------------------------ arguments
@@ -140,9 +141,9 @@ class _Compiled:
     """One program, for arguments of one signature."""
 
     def __init__(
-        self, f: Any, args: Sequence[Any], wrt: Any, clean: bool, memory: bool, other: Any
+        self, f: Any, args: Any, wrt: Any, clean: bool, memory: bool, fuse: bool, other: Any
     ) -> None:
-        recorded = Recorded(f, args, wrt)
+        recorded = Recorded(f, args, wrt, fuse)
         outputs = (recorded.value, recorded.gradient)
         outputs = simplified(cleaned(outputs)) if clean else outputs
         outputs = writable(outputs) if memory else outputs
@@ -213,7 +214,7 @@ class Program:
         return made
 
     def __init__(
-        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, optimize: str | None
+        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, optimize: Any, fuse: bool
     ) -> None:
         if not callable(f):
             raise TypeError(f"program: got {type(f).__name__}, wanted a function")
@@ -226,7 +227,7 @@ class Program:
         if optimize not in (None, "memory"):
             raise ValueError(f"program: got optimize={optimize!r}, wanted None or 'memory'")
         self._f, self._wrt, self._clean, self._retrace = f, wrt, clean, retrace
-        self._memory = optimize is not None
+        self._memory, self._fuse = optimize is not None, fuse
         self._numbers, self._lock = numbers, Lock()
         self._kept: OrderedDict[Any, _Compiled] = OrderedDict()
         self._parameters = parameters(f, n)
@@ -265,7 +266,9 @@ class Program:
                 f"program: got {_shapes(key)}, wanted {_shapes(self._key)}: call program() for "
                 "these, or with retrace=True"
             )
-        made = _Compiled(self._f, args, self._wrt, self._clean, self._memory, self._other)
+        made = _Compiled(
+            self._f, args, self._wrt, self._clean, self._memory, self._fuse, self._other
+        )
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > KEPT:

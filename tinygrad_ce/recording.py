@@ -16,6 +16,7 @@ import numpy as np
 
 from .arguments import as_data
 from .backward import gradients, topological
+from .fusing import fused
 from .tracing import CONSTANT, Traced
 from .transforms import flatten, unflatten
 from .value import Value
@@ -28,7 +29,7 @@ TAKEN = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
 class Recorded:
     """One call of ``f``, and the backward pass on top, as graphs of `Traced`."""
 
-    def __init__(self, f: Any, args: Sequence[Any], wrt: Any) -> None:
+    def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
         self.args, self.parameters = args, parameters(f, len(args))
         self.inputs: list[list[Any]] = []  # of each argument its leaves
         filled, variables = [], []
@@ -49,6 +50,8 @@ class Recorded:
                 filled.append(unflatten(arg, row))
         with np.errstate(all="ignore"):
             out = f(*filled)
+            if fuse:
+                out = fused(out, [x for row in self.inputs for x in row if x.__class__ is Traced])
             self.value = _data(out)
             self.start = 0.0
             self.gradient: Any = None

@@ -58,7 +58,7 @@ Pull = Callable[[Any], Any]  # from the coefficient of a node to that of one of 
 Terms = Iterator[tuple[Term, Pull]]
 
 
-class _No(Exception):
+class NoLoss(Exception):
     """Why a node stays as it is; of several reasons the one of the lowest rank is told."""
 
     def __init__(self, why: str, rank: int = 0) -> None:
@@ -91,7 +91,7 @@ def _const(x: Any) -> Term:
 
 def _fit(g: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting."""
-    g = np.asarray(g)
+    g = g if hasattr(g, "dtype") else np.asarray(g)
     return fit(g, np.broadcast_to(np.zeros((), g.dtype), shape), IDENTITY)
 
 
@@ -107,6 +107,7 @@ def _softplus(z: Value, sign: Any, factor: float = 1.0) -> Terms:
     """log(1 + exp(s z)), entry by entry that of z or of −z."""
     for way in (1.0, -1.0):
         if np.any(hit := np.equal(sign, way)):
+            hit = 1.0 if np.all(hit) else hit
             yield ("soft", z, way), lambda g, hit=hit: factor * g * hit  # type: ignore[misc]
 
 
@@ -114,10 +115,11 @@ def _leaves(v: Value) -> set[Value]:
     return {node for node in topological(v) if node.op is None}
 
 
-class _Reader:
+class Reader:
     """The nodes of a graph, read as sums of logarithms."""
 
     def __init__(self, nodes: Sequence[Value]) -> None:
+        self.recorded: dict[Value, Value] = {}  # a node -> one whose data a program has recorded
         self.same: dict[Value, Value] = {}  # a node -> the first that computes the same
         self.alive: list[Any] = []  # what is known by its id
         first: dict[Any, Value] = {}
@@ -135,7 +137,7 @@ class _Reader:
             elif node.op in (ADD, LOG1P):
                 self._read_softplus(node)
         self.work = 0  # nodes swept over
-        self.seen: dict[tuple[bool, Value], tuple[set[Term], _No | None]] = {}
+        self.seen: dict[tuple[bool, Value], tuple[set[Term], NoLoss | None]] = {}
         for node in first.values():
             for log in (False, True):
                 self.seen[log, node] = self._survey(node, log)
@@ -252,7 +254,7 @@ class _Reader:
 
         Raises
         ------
-        _No
+        NoLoss
             If it is more than a sum.
         """
         op: Any = node.op
@@ -262,17 +264,20 @@ class _Reader:
         elif op in SUMS:
             for i, p in enumerate(given):
                 if i not in op.constants:
-                    rule = _rule(node, i, SUM if plain and op is MEAN else op)
+                    rule = self.rule(node, i, SUM if plain and op is MEAN else op)
                     yield (("lin", p) if isinstance(p, Value) else _const(p)), rule
         elif op in PRODUCTS:
             values = [i for i, p in enumerate(given) if isinstance(p, Value)]
             if len(values) > 1 or (op is DIVIDE and values != [0]):
-                raise _No(f"{_named(node)} is of two Values, and a target is plain data", 1)
+                raise NoLoss(f"{_named(node)} is of two Values, and a target is plain data", 1)
             i = values[0]
             factor = math.prod(map(_scalar_sign, given)) if op in (MULTIPLY, DIVIDE) else 0.0
-            yield ("lin", given[i]), (lambda g: g * factor) if plain and factor else _rule(node, i)
+            yield (
+                ("lin", given[i]),
+                (lambda g: g * factor) if plain and factor else self.rule(node, i),
+            )
         else:
-            raise _No(f"{_named(node)} is not a part of such a loss", 2)
+            raise NoLoss(f"{_named(node)} is not a part of such a loss", 2)
 
     def _of_lin_log(self, node: Value, given: list[Any]) -> Terms:
         if node.op is LOG:
@@ -282,12 +287,14 @@ class _Reader:
         elif given[0].op is NEGATIVE and (found := self._sigmoid(self.parents(given[0])[0])):
             yield from _softplus(*found, -1.0)  # log(1 − σ(x)) = −log(1 + exp x)
         else:
-            raise _No(f"log(1 + {_named(given[0])}) is not that of a sigmoid", 1)
+            raise NoLoss(f"log(1 + {_named(given[0])}) is not that of a sigmoid", 1)
 
     def _of_log(self, node: Value, given: list[Any]) -> Terms:
         op: Any = node.op
         if op is EXP:
             yield ("lin", given[0]), _pass
+        elif found := self._sigmoid(node):  # log σ(x) = −log(1 + exp −x)
+            yield from _softplus(found[0], -found[1], -1.0)
         elif op in (MULTIPLY, DIVIDE):
             yield _log(given[0]), _pass
             yield _log(given[1]), _pass if op is MULTIPLY else _minus
@@ -296,7 +303,7 @@ class _Reader:
         elif op in MOVES:
             for i, p in enumerate(given):
                 if i not in op.constants:
-                    yield _log(p), _rule(node, i)
+                    yield _log(p), self.rule(node, i)
         elif node in self.softmaxes:
             z, axis, shifts = self.softmaxes[node]
             kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
@@ -311,7 +318,7 @@ class _Reader:
         elif picked := self._picked(node, given):
             yield picked
         else:
-            raise _No(f"log of {_named(node)}: that is no softmax and no sigmoid", 1)
+            raise NoLoss(f"log of {_named(node)}: that is no softmax and no sigmoid", 1)
 
     def _picked(self, node: Value, given: list[Any]) -> tuple[Term, Pull] | None:
         """log Σ c x = log x_k, where c is 1 at k and 0 elsewhere: one-hot rows pick."""
@@ -331,14 +338,22 @@ class _Reader:
         # numbers from 0 up whose sum is 1, and the sum of whose squares is 1: one 1, the rest 0
         if not (np.all(c >= 0) and _is(combine(c), 1.0) and _is(combine(c * c), 1.0)):
             return None
-        rule = _rule(node, 0 if summed else i)
+        rule = self.rule(node, 0 if summed else i)
         return ("log", x), (lambda g: rule(g) * c) if summed else rule
 
+    def rule(self, node: Value, i: int, op: Any = None) -> Pull:
+        """The derivative rule of one argument."""
+        op = op or node.op
+        rule = next(vjp for k, vjp in enumerate(op.vjps) if k == i)
+        node = self.recorded.get(node, node)
+        data = [detach(p) for p in node.parents]
+        return lambda g: rule(g, node.data, *data, **node.options)
+
     # --- sweeping down
-    def _survey(self, node: Value, log: bool) -> tuple[set[Term], _No | None]:
+    def _survey(self, node: Value, log: bool) -> tuple[set[Term], NoLoss | None]:
         """Find the softmaxes and sigmoids a node is a sum over, and why it may not be just that."""
         groups: set[Term] = set()
-        why: _No | None = None
+        why: NoLoss | None = None
         if not log and (node in self.stops or node.op is MAX):
             return groups, why
         try:
@@ -349,7 +364,7 @@ class _Reader:
                     below, reason = self.seen[term[0] == "log", term[1]]
                     groups |= set(list(below)[:2])  # two are too many already
                     why = why or reason
-        except _No as no:
+        except NoLoss as no:
             why = no
             for p in () if log else self.parents(node):
                 if isinstance(p, Value):
@@ -417,28 +432,23 @@ def _scalar_sign(p: Any) -> float:
     )
 
 
-def _rule(node: Value, i: int, op: Any = None) -> Pull:
-    op = op or node.op
-    rule = next(vjp for k, vjp in enumerate(op.vjps) if k == i)
-    data = [detach(p) for p in node.parents]
-    return lambda g: rule(g, node.data, *data, **node.options)
-
-
 # ------------------------------------------------------------------------------- is it the loss?
-def _match(read: _Reader, node: Value, unnormalized: bool) -> _Match:
-    """What can take the place of a node; a `_No` if nothing can."""
+def read_loss(read: Reader, node: Value, unnormalized: bool) -> _Match:
+    """What can take the place of a node; a `NoLoss` if nothing can."""
     groups, why = read.seen[False, node]
     if why:
         raise why
     if len(groups) > 1:
-        raise _No(f"{_named(node)} is of two softmaxes or sigmoids", 2)
+        raise NoLoss(f"{_named(node)} is of two softmaxes or sigmoids", 2)
     _, z, *axis = next(iter(groups))  # no axis: a sigmoid
     if not z.size:
-        raise _No(f"{_named(node)} is of no samples")
+        raise NoLoss(f"{_named(node)} is of no samples")
     samples = math.prod(n for a, n in enumerate(z.shape) if a not in axis)
     one = node.size == 1
     if not one and node.size != samples:
-        raise _No(f"{_named(node)} of shape {node.shape} has neither one entry nor one a sample", 3)
+        raise NoLoss(
+            f"{_named(node)} of shape {node.shape} has neither one entry nor one a sample", 3
+        )
     tiny = TIGHT * _eps(z)
     ones = np.ones(node.shape, node.dtype)
     target, mass = _table(read.coefficients(node, ones), z, axis, tiny)
@@ -446,35 +456,35 @@ def _match(read: _Reader, node: Value, unnormalized: bool) -> _Match:
         own = np.random.default_rng(0).uniform(1.0, 2.0, node.shape)
         _, moved = _table(read.coefficients(node, own), z, axis, tiny)
         if not np.allclose(np.ravel(moved), np.ravel(own) * np.ravel(mass), tiny, 0.0):
-            raise _No(f"{_named(node)} mixes samples, or has them in another order")
+            raise NoLoss(f"{_named(node)} mixes samples, or has them in another order")
     sign = -1.0 if np.all(mass <= 0.0) else 1.0
     target, mass, least = sign * target, sign * mass, tiny * np.max(np.abs(mass))
     target = np.where(np.abs(target) < least, 0.0, target)
     if np.any(target < 0.0) or (not axis and np.any(target > mass + least)):
-        raise _No(f"{_named(node)}: its targets have both signs")
+        raise NoLoss(f"{_named(node)}: its targets have both signs")
     scale = _scale(read, node, z, axis, mass, 1.0 / samples if one else 1.0)
     if scale is None and not unnormalized:
-        raise _No(
+        raise NoLoss(
             f"{_named(node)}: its targets sum to {_range(mass)}, not to 1 a sample "
             "(allow_unnormalized=True takes them)"
         )
     numbers = [p for p in node.parents if not isinstance(p, Value) and np.size(p) == 1]
     scales = node.op in (MULTIPLY, DIVIDE) and numbers and scale not in (None, 1.0, 1.0 / samples)
     if scales:
-        raise _No(f"{_named(node)}: the loss is what it scales", 3)
+        raise NoLoss(f"{_named(node)}: the loss is what it scales", 3)
     reduction = "none" if not one else "mean" if scale not in (None, 1.0) else "sum"
     factor = sign * (scale or 1.0) * (samples if reduction == "mean" else 1.0)
     make = _softmax_loss if axis else _sigmoid_loss
     loss = make(read, node, z, axis, target, mass, scale, reduction, tiny)
     return _Match(
         z,
-        lambda new: _in_place(node, loss(new), factor),
+        lambda new: in_place(node, loss(new), factor),
         "LogSoftmaxNLL" if axis else "binary_cross_entropy",
     )
 
 
 def _softmax_loss(
-    read: _Reader, node: Value, z: Value, axis: Any, target: Any, mass: Any, scale: Any,
+    read: Reader, node: Value, z: Value, axis: Any, target: Any, mass: Any, scale: Any,
     reduction: str, tiny: float,
 ) -> Callable[[Value], Any]:  # fmt: skip
     """`cross_entropy` of the targets found, as the table that the user has or as class indices."""
@@ -492,7 +502,7 @@ def _softmax_loss(
 
 
 def _sigmoid_loss(
-    read: _Reader, node: Value, z: Value, axis: Any, target: Any, mass: Any, scale: Any,
+    read: Reader, node: Value, z: Value, axis: Any, target: Any, mass: Any, scale: Any,
     reduction: str, tiny: float,
 ) -> Callable[[Value], Any]:  # fmt: skip
     """`binary_cross_entropy` of the targets found."""
@@ -503,7 +513,7 @@ def _sigmoid_loss(
     return partial(binary_cross_entropy, target=table, weight=weight, reduction=reduction)
 
 
-def _in_place(node: Value, loss: Any, factor: float) -> Value:
+def in_place(node: Value, loss: Any, factor: float) -> Value:
     """The loss, scaled, with the shape and the name of the node whose place it takes."""
     loss = loss if factor == 1.0 else -loss if factor == -1.0 else loss * factor
     loss = loss if loss.shape == node.shape else np.reshape(loss, node.shape)
@@ -523,11 +533,13 @@ def _table(found: dict[Term, Any], z: Value, axis: Any, tiny: float) -> tuple[An
         target, mass = -linear if linear is not None else 0.0, found.pop(("lse", z, *axis))
         wanted = np.sum(target, axis=axis[0], keepdims=True) if linear is not None else 0.0
         if not np.allclose(wanted, mass, 0.0, tiny * np.max(np.abs(mass))):
-            raise _No("logsumexp and the logits have other weights: another axis, or another row")
+            raise NoLoss(
+                "logsumexp and the logits have other weights: another axis, or another row"
+            )
     else:  # z = log(1 + exp z) − log(1 + exp −z)
         up, down = found.pop(("soft", z, 1.0), None), found.pop(("soft", z, -1.0), None)
         if linear is None and (up is None or down is None):
-            raise _No("log(1 + exp) alone has no target")
+            raise NoLoss("log(1 + exp) alone has no target")
         shift, up, down = (0.0 if x is None else x for x in (linear, up, down))
         target, mass = np.broadcast_to(down - shift, z.shape), np.broadcast_to(up + down, z.shape)
     size = tiny * np.sum(np.abs(mass))
@@ -536,11 +548,11 @@ def _table(found: dict[Term, Any], z: Value, axis: Any, tiny: float) -> tuple[An
             coefficient = np.where(np.frombuffer(what) == 0.0, 0.0, coefficient)
         if not np.all(np.abs(coefficient) <= size):
             told = "a constant" if kind == "const" else "max of " * (kind == "max") + _named(what)
-            raise _No(f"{told} is left over: what is subtracted does not cancel")
+            raise NoLoss(f"{told} is left over: what is subtracted does not cancel")
     return target, mass
 
 
-def _scale(read: _Reader, node: Value, z: Value, axis: Any, mass: Any, mean: float) -> float | None:
+def _scale(read: Reader, node: Value, z: Value, axis: Any, mass: Any, mean: float) -> float | None:
     """The number that each sample's loss is multiplied by: 1/n, 1, or what the graph scales with.
 
     None where the targets themselves do not sum to one number for every sample.
@@ -552,7 +564,7 @@ def _scale(read: _Reader, node: Value, z: Value, axis: Any, mass: Any, mean: flo
     try:
         plain = read.coefficients(node, np.ones(node.shape, node.dtype), plain=True)
         _, own = _table(plain, z, axis, TIGHT * _eps(z))
-    except _No:
+    except NoLoss:
         return None
     if not np.allclose(np.abs(own), 1.0, near, 0.0):
         return None
@@ -565,7 +577,7 @@ def _range(mass: Any) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _given(read: _Reader, node: Value, wanted: Any, tiny: float) -> Any:
+def _given(read: Reader, node: Value, wanted: Any, tiny: float) -> Any:
     """The user's own array where it is the one wanted: who follows arrays finds it."""
     for array in read.arrays(node):
         if array.shape == wanted.shape and np.allclose(array, wanted, tiny, 0.0):
@@ -581,12 +593,12 @@ def _by_a_number(node: Value) -> bool:
     return node.op in (ADD, SUBTRACT, MULTIPLY, DIVIDE) and len(values) == 1 == len(numbers)
 
 
-def _find(roots: Sequence[Value], unnormalized: bool) -> tuple[_Reader, dict[Value, _Match], str]:
+def find(roots: Sequence[Value], unnormalized: bool) -> tuple[Reader, dict[Value, _Match], str]:
     """The outermost losses in a graph, below them those in their logits; and what kept others."""
     nodes = {node for root in roots for node in topological(root)}
-    read = _Reader(sorted(nodes, key=lambda node: node.number))
+    read = Reader(sorted(nodes, key=lambda node: node.number))
     found: dict[Value, _Match] = {}
-    reasons = [_No("there is no log of a softmax or a sigmoid", 4)]
+    reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
     todo = [read.same[root] for root in roots]
     seen = set(todo)
     limit = PATIENCE * len(nodes) + 10_000
@@ -597,10 +609,10 @@ def _find(roots: Sequence[Value], unnormalized: bool) -> tuple[_Reader, dict[Val
         if not (_by_a_number(node) and _by_a_number(below[0])) and (groups or why):
             try:
                 if read.work > limit:
-                    raise _No("too much that looks like a loss and is none")
-                found[node] = _match(read, node, unnormalized)
+                    raise NoLoss("too much that looks like a loss and is none")
+                found[node] = read_loss(read, node, unnormalized)
                 below = [found[node].z]
-            except _No as no:
+            except NoLoss as no:
                 reasons += [no] if groups or no.rank == 1 else []
         todo += [p for p in below if p not in seen]
         seen.update(below)
@@ -610,7 +622,7 @@ def _find(roots: Sequence[Value], unnormalized: bool) -> tuple[_Reader, dict[Val
 def _rewritten(roots: Sequence[Value], unnormalized: bool, explain: bool) -> list[Value]:
     """The same results from a graph in which each loss found is one node."""
     with np.errstate(all="ignore"):  # constants may be anything
-        read, found, why = _find(roots, unnormalized)
+        read, found, why = find(roots, unnormalized)
     if explain:
         names = [f"{_named(node)} is now {match.loss}" for node, match in found.items()]
         print("fuse:", "; ".join(names) or f"nothing: {why}")
@@ -629,13 +641,11 @@ def _rewritten(roots: Sequence[Value], unnormalized: bool, explain: bool) -> lis
                 made[first] = found[first].make(made[found[first].z])
             made[node] = made[first]
         else:
-            made[node] = _again(
-                node, [made[p] if isinstance(p, Value) else p for p in node.parents]
-            )
+            made[node] = again(node, [made[p] if isinstance(p, Value) else p for p in node.parents])
     return [made[root] for root in roots]
 
 
-def _again(node: Value, parents: list[Any]) -> Value:
+def again(node: Value, parents: list[Any]) -> Value:
     """A node on new parents; itself if they are the old ones."""
     if all(new is old for new, old in zip(parents, node.parents)):
         return node

@@ -1,0 +1,186 @@
+"""program(fuse=True): every spelling of the loss, in plain NumPy, for data the example is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_rewrite import BINARY, FAR, NEAR_MISSES, SPELLINGS, N, Z, exact
+
+import tinygrad_ce as tg
+from tinygrad_ce import Value, fusing, program
+
+RNG = np.random.default_rng(5)
+X, W, B = RNG.normal(size=(6, 4)), np.zeros((4, 3)), np.zeros(3)
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+ROWS = np.arange(6)
+TABLE = np.eye(3)[LABELS]
+BITS = (LABELS > 0).astype(float)
+
+
+def p(z: Any) -> Any:
+    e = np.exp(z)
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def total(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The sum over samples, of a loss that is none yet."""
+    return lambda *args: np.sum(f(*args))
+
+
+def by_backward(f: Callable[..., Any], args: list[Any], n: int = 1) -> tuple[Any, list[Any]]:
+    leaves = [Value(a) for a in args[:n]]
+    out = f(*leaves, *args[n:])
+    out.backward()
+    return out.data, [v.grad for v in leaves]
+
+
+@pytest.mark.parametrize(
+    ("binary", "name"), [*((False, name) for name in SPELLINGS), *((True, name) for name in BINARY)]
+)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_a_spelling_is_finite_and_right_at_a_thousand(binary: bool, name: str) -> None:
+    f, table = (BINARY if binary else SPELLINGS)[name]
+    near, far = (Z[:, 0], FAR[:, 0]) if binary else (Z, FAR)
+    made = program(total(f), near, fuse=True)
+    value, slope = made(near)
+    right, [back] = by_backward(total(f), [near])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-15)
+    value, slope = made(far)
+    if binary:
+        far, table = np.stack([far, np.zeros(N)], 1), np.stack([table, 1.0 - table], 1) / N
+    losses, slopes = exact(far, table)
+    np.testing.assert_allclose(value, np.sum(losses), rtol=1e-13)
+    np.testing.assert_allclose(slope, slopes[:, 0] if binary else slopes, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_a_near_miss_is_left_as_it_is(name: str) -> None:
+    f = NEAR_MISSES[name]
+    if f(Value(Z)).size > 1:
+        pytest.skip("one loss a sample: its sum over the samples is one")
+    assert program(f, Z, fuse=True).source == program(f, Z).source
+
+
+# Of linear layers: the target is an argument too, and then the program is for other targets.
+OF_ARGUMENTS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "a table": (lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum() / len(x), TABLE),
+    "soft": (lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum(axis=1).mean(), p(X @ W)),
+    "indices": (lambda w, b, x, y: -np.log(p(x @ w + b)[ROWS, y]).mean(), LABELS),
+    "log p at indices": (lambda w, b, x, y: -np.log(p(x @ w + b))[ROWS, y].sum(), LABELS),
+    "take_along_axis": (
+        lambda w, b, x, y: -np.take_along_axis(np.log(p(x @ w + b)), y[:, None], 1).mean(), LABELS),
+    "logsumexp": (
+        lambda w, b, x, y: np.mean(np.log(np.exp(x @ w + b).sum(1)) - (x @ w + b)[ROWS, y]),
+        LABELS),
+    "weights": (
+        lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum() * 0.3 + (w * w).sum(), TABLE),
+    "the maximum of the data": (
+        lambda w, b, x, t: -(t * np.log(
+            p(x @ w + b - np.max(getattr(x @ w + b, "data", 0.0), axis=1, keepdims=True)))).sum(),
+        TABLE),
+    "binary": (
+        lambda w, b, x, y: -np.mean(
+            y * np.log(1 / (1 + np.exp(-(x @ w + b)[:, 0])))
+            + (1 - y) * np.log(1 - 1 / (1 + np.exp(-(x @ w + b)[:, 0])))),
+        BITS),
+    "the package's sigmoid": (
+        lambda w, b, x, y: -np.mean(
+            y * np.log(tg.sigmoid((x @ w + b)[:, 0]))
+            + (1 - y) * np.log(1 - tg.sigmoid((x @ w + b)[:, 0]))),
+        BITS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ARGUMENTS)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_targets_as_arguments_are_for_other_data_too(name: str) -> None:
+    f, target = OF_ARGUMENTS[name]
+    made = program(f, W, B, X, target, wrt=(0, 1), fuse=True)
+    assert made.source != program(f, W, B, X, target, wrt=(0, 1)).source
+    for other in (target, RNG.permutation(target)):
+        args = [RNG.normal(size=W.shape), RNG.normal(size=3), X, other]
+        value, slopes = made(*args)
+        right, wanted = by_backward(f, args, 2)
+        np.testing.assert_allclose(value, right, rtol=1e-12)
+        for got, want in zip(slopes, wanted):
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13)
+    args = [1000.0 * RNG.normal(size=W.shape), B, X, target]
+    value, slopes = made(*args)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in slopes)
+    assert not np.isfinite(by_backward(f, args, 2)[0])
+
+
+# What is the loss for the example alone stays as it is: it is another for other data.
+FOR_THE_EXAMPLE: dict[str, tuple[Callable[..., Any], Any]] = {
+    "rows that sum to 1": (
+        lambda z, t: (np.log(np.exp(z).sum(1)) - (t * z).sum(1)).mean(), TABLE),
+    "a one-hot table picks": (lambda z, t: -np.log((p(z) * t).sum(1)).mean(), TABLE),
+    "signs": (lambda z, y: np.log(1 + np.exp(-y * z[:, 0])).mean(), 2.0 * BITS - 1.0),
+    "a 1 in a sigmoid": (lambda z, c: -np.log(1 / (c + np.exp(-z))).mean(), np.ones((6, 3))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_THE_EXAMPLE)
+def test_what_is_a_loss_for_the_example_alone_is_left(name: str) -> None:
+    f, target = FOR_THE_EXAMPLE[name]
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, target, fuse=True)
+    assert made.source == program(f, z, target).source
+    other = target + 0.25
+    value, slope = made(z, other)
+    right, [back] = by_backward(f, [z, other])
+    np.testing.assert_allclose(value, right, rtol=1e-12)
+    np.testing.assert_allclose(slope, back, rtol=1e-11, atol=1e-14)
+
+
+def test_what_is_printed_can_be_read() -> None:
+    """The maximum subtracted, the log of the sum, and p − t."""
+    f, y = OF_ARGUMENTS["indices"]
+    source = program(f, W, B, X, y, wrt=(0, 1), fuse=True).source
+    for line in (
+        "shifted = add_1 - add_1.max(axis=1, keepdims=True)",
+        "log_sum_exp = np.log(sum_1)",
+        "(log_sum_exp - shifted)[C_1, y].sum()",
+        "scatter_1[C_1, y] = 0.16666666666666666",
+        "0.16666666666666666 / sum_1 * exp_1 - scatter_1",
+    ):
+        assert line in source
+    assert "add.at" not in source
+    assert "C_2" not in source
+
+
+def test_what_is_used_elsewhere_stays() -> None:
+    def f(z: Any) -> Any:
+        q = p(z)
+        return -np.log(q)[ROWS, LABELS].sum() + (q * q).sum()
+
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, fuse=True)
+    assert "shifted" in made.source
+    value, slope = made(z)
+    right, [back] = by_backward(f, [z])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-14)
+
+
+def test_float32_stays_float32() -> None:
+    f, t = OF_ARGUMENTS["a table"]
+    args = [a.astype(np.float32) for a in (W, B, X, t)]
+    value, (dw, db) = program(f, *args, wrt=(0, 1), fuse=True)(*args)
+    assert value.dtype == dw.dtype == db.dtype == np.float32
+
+
+def test_a_wrong_form_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not agree for drawn data is not put there."""
+    f, t = OF_ARGUMENTS["a table"]
+    plain = program(f, W, B, X, t, wrt=(0, 1)).source
+    assert program(f, W, B, X, t, wrt=(0, 1), fuse=True).source != plain
+    right = fusing._softmax_loss
+    monkeypatch.setattr(fusing, "_softmax_loss", lambda *args: 1.01 * right(*args))
+    assert program(f, W, B, X, t, wrt=(0, 1), fuse=True).source == plain
