@@ -21,6 +21,7 @@ import numpy as np
 from .algebra import simplified
 from .arguments import as_data
 from .cleaning import cleaned
+from .lifting import lifted
 from .literals import indented
 from .printing import Printer
 from .recording import Recorded, parameters
@@ -144,7 +145,7 @@ class _Compiled:
     ) -> None:
         recorded = Recorded(f, args, wrt)
         outputs = (recorded.value, recorded.gradient)
-        outputs = simplified(cleaned(outputs)) if clean else outputs
+        outputs = simplified(cleaned(lifted(outputs))) if clean else outputs
         outputs = writable(outputs) if memory else outputs
         self.source = Printer(recorded, outputs, clean, memory).source()[2]
         # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.

@@ -20,7 +20,7 @@ import numpy as np
 from .arguments import as_data, upstream
 from .backward import gradients, topological
 from .ops import IDENTITY
-from .value import Value
+from .value import Value, detach
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -284,7 +284,9 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         trace = _Trace(f, argnums, args, kwargs)
         out = trace.out
         size = math.prod(np.shape(out))
-        seeds = np.eye(size).reshape((size, *np.shape(out)))
+        like = detach(out)  # what records NumPy records the unit vectors too
+        eye = np.eye(size, like=like if hasattr(like, "_record") else None)
+        seeds = eye.reshape((size, *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)

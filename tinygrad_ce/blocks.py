@@ -1,0 +1,210 @@
+"""Sums of products, written in NumPy: ``np.diag(p) - np.outer(p, p)``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from .products import Factor, Form, Products, Terms, proper, term
+from .tracing import Traced, astype, call
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+Powers = dict[Factor, int]
+Written = tuple[float, Powers, frozenset[tuple[int, int]]]  # a term
+
+
+class Writer:
+    """Nodes that compute sums of products, placed just before a node of a graph."""
+
+    def __init__(self, products: Products, before: Traced) -> None:
+        self.p, self.at, self.steps = products, before.number - 1.0, count(1)
+
+    def block(self, form: Form, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A node, or a constant, of that shape."""
+        if not form.terms:
+            return np.zeros(shape, dtype)
+        labels = proper(form.axes)
+        parts = [(c, self.ratios(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
+        found = self.sum(parts, labels)
+        if found.__class__ is not Traced:
+            return np.full(shape, found, dtype)
+        sizes = tuple([self.p.size[x] for x in labels])
+        if found.shape != sizes:
+            found = self.make(np.broadcast_to, found, sizes)
+        if found.shape != shape:
+            found = self.make(np.reshape, found, shape)
+        return found if found.dtype == dtype else self.make(astype, found, np.dtype(dtype))
+
+    def make(self, f: Any, *args: Any) -> Any:
+        """One operation; of a number and 1, none."""
+        if f is np.multiply and args[0].__class__ is float and args[0] in (1.0, -1.0):
+            return args[1] if args[0] == 1.0 else self.make(np.negative, args[1])
+        if all(a.__class__ is float for a in args):
+            return float(f(*args))
+        made = call(f, args)
+        made.number = self.at + next(self.steps) / 2.0**16
+        return made
+
+    # ------------------------------------------------------------------ sums
+    def sum(self, parts: Sequence[Written], out: Sequence[int]) -> Any:
+        """Terms, with what they share in front; it broadcasts to the labels ``out``."""
+        if len(parts) == 1:
+            return self.term(*parts[0], out)
+        pairs = frozenset.intersection(*[pairs for _, _, pairs in parts])
+        firsts = {low for low, _ in pairs}
+        shared = {
+            f: n
+            for f, n in parts[0][1].items()
+            if firsts.issuperset(f[1]) and all(powers.get(f) == n for _, powers, _ in parts)
+        }
+        c = abs(parts[0][0]) if len({abs(c) for c, _, _ in parts}) == 1 else 1.0
+        c = -c if all(c < 0 for c, _, _ in parts) else c
+        inner = [x for x in out if x not in {x for _, x in pairs}]
+        found: Any = None
+        for d, powers, own in sorted(parts, key=lambda part: (part[0] / c < 0, -len(part[2]))):
+            rest = {f: n for f, n in powers.items() if f not in shared}
+            d /= c
+            if found is None:
+                found = self.term(d, rest, own - pairs, inner)
+            else:
+                f = np.add if d > 0 else np.subtract
+                found = self.make(f, found, self.term(abs(d), rest, own - pairs, inner))
+        scale = self.product(c, shared, inner)
+        found = self.make(np.multiply, scale, found)
+        return self.deltas(found, pairs, inner, out)
+
+    def term(
+        self, c: float, powers: Powers, pairs: frozenset[tuple[int, int]], out: Sequence[int]
+    ) -> Any:
+        """One product."""
+        inner = [x for x in out if x not in {x for _, x in pairs}]
+        if pairs and len(out) == 2 and any(inner[0] in f[1] for f in powers):
+            return self.make(np.diag, self.product(c, powers, inner))
+        if not pairs and len(out) == 2:
+            left, right = ({f: n for f, n in powers.items() if x in f[1]} for x in out)
+            alone = {f: n for f, n in powers.items() if not f[1]}
+            if left and right and not left.keys() & right.keys():
+                x = self.product(c, alone | left, out[:1])
+                return self.make(np.outer, x, self.product(1.0, right, out[1:]))
+        return self.deltas(self.product(c, powers, inner), pairs, inner, out)
+
+    def deltas(
+        self, x: Any, pairs: frozenset[tuple[int, int]], inner: Sequence[int], out: Sequence[int]
+    ) -> Any:
+        """Multiply by each δ."""
+        if not pairs:
+            return x
+        if x.__class__ is Traced and x.ndim:
+            axes = [None if n == 1 else y for n, y in zip(x.shape, inner[len(inner) - x.ndim :])]
+            x = self.place(x, axes, out)
+        for pair in sorted(pairs):
+            eye = self.make(np.eye, self.p.size[pair[0]])
+            eye = self.place(eye, sorted(pair, key=list(out).index), out)
+            x = self.make(np.multiply, x, eye)
+        return x
+
+    # ------------------------------------------------------------------ products
+    def ratios(self, powers: Powers) -> Powers:
+        """``e / Σ e`` as one factor, which is called p where e is an exponential."""
+        while found := self.p.share(powers):
+            (part, total), labels, powers = found
+            ratio = (self.p.ratio(part, total), labels, False)
+            powers = powers | {ratio: powers.get(ratio, 0) + 1}
+            if ratio[0] not in self.p.nodes:
+                self.p.nodes[ratio[0]] = self.shares(part, total)
+            node, exponential = self.p.nodes[ratio[0]], self.p.nodes[part].call is np.exp
+            if node.name is None and exponential:
+                node.name = "p"
+        return powers
+
+    def shares(self, part: int, total: int) -> Any:
+        ((_, pattern, _), _) = self.p.arrays[total].body[0]
+        x, labels = self.p.nodes[part], iter(range(len(pattern)))
+        axes = [None if n == 1 else next(labels) for n in x.shape]
+        below = [i for i, _ in sorted(enumerate(pattern), key=lambda q: q[1]) if pattern[i] >= 0]
+        return self.make(np.divide, x, self.place(*self.array(total, below), axes))
+
+    def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
+        """A number times factors: what stands above the line, then what divides."""
+        found: Any = c
+        ordered = sorted(powers.items(), key=lambda f: (len(f[0][1]), f[0]))
+        placed = [((below == (n > 0)), abs(n), self.place(*self.array(a, xs), out))
+                  for (a, xs, below), n in ordered]  # fmt: skip
+        for _, n, x in [f for f in placed if not f[0]]:
+            x = x if n == 1 else self.make(np.power, x, float(n))
+            found = self.make(np.multiply, found, x)
+        for _, n, x in [f for f in placed if f[0]]:
+            for _ in range(n):  # one by one: their product could overflow
+                found = self.make(np.divide, found, x)
+        return found
+
+    def array(self, number: int, labels: Sequence[int]) -> tuple[Any, Sequence[int | None]]:
+        """A factor's node, and the label of each of its axes."""
+        if number not in self.p.nodes:
+            self.p.nodes[number] = self.inner_sum(number)
+        x, supply = self.p.nodes[number], iter(labels)
+        axes = [None if n == 1 else next(supply) for n in x.shape]
+        if len({*labels}) < len(labels):  # the diagonal
+            once = tuple(dict.fromkeys(proper(axes)))
+            return self.einsum([(x, axes)], once), once
+        return x, axes
+
+    def inner_sum(self, number: int) -> Any:
+        """Σ of products."""
+        _, body, sizes = self.p.arrays[number]
+        names = {q: self.p.labels((n,))[0] for q, n in sorted(sizes.items())}
+        factors = [((a, tuple([names[q] for q in xs]), b), n) for (a, xs, b), n in body]
+        powers = self.ratios(dict(term(factors, ())[0]))  # type: ignore[arg-type]
+        free = [names[q] for q in sorted(sizes) if q >= 0]
+        bound = [names[q] for q in sorted(sizes) if q < 0]
+        holds = [{f: n for f, n in powers.items() if x in f[1]} for x in free]
+        alone = {f: n for f, n in powers.items() if not {*free}.intersection(f[1])}
+        if not free:
+            return self.make(np.sum, self.product(1.0, powers, bound))
+        if len(bound) == 1 and len(free) == 1 and alone:
+            left = self.product(1.0, holds[0], [*free, *bound])
+            return self.make(np.matmul, left, self.product(1.0, alone, bound))
+        if len(bound) == 1 and len(free) == 2 and not holds[0].keys() & holds[1].keys():
+            left = self.product(1.0, holds[0] | alone, [free[0], *bound])
+            return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, free[1]]))
+        above = [f for f, n in powers.items() if n == 1 and not f[2]]
+        rest = {f: n for f, n in powers.items() if f not in above}
+        operands = [self.array(a, xs) for a, xs, _ in sorted(above)]
+        if rest:
+            labels = [x for x in (*free, *bound) if any(x in f[1] for f in rest)]
+            operands.append((self.product(1.0, rest, labels), labels))
+        return self.einsum(operands, free)
+
+    # ------------------------------------------------------------------ axes
+    def einsum(self, operands: Sequence[Any], out: Sequence[Any]) -> Any:
+        """An einsum, given the labels of each operand's axes."""
+        letters: dict[Any, str] = {}
+        inputs, nodes = [], []
+        for x, axes in operands:
+            nodes.append(x if None not in axes else self.make(np.reshape, x, tuple([n for n in x.shape if n != 1])))
+            for label in proper(axes):
+                letters.setdefault(label, LETTERS[len(letters)])
+            inputs.append("".join(letters[label] for label in proper(axes)))
+        subscripts = f"{','.join(inputs)}->{''.join(letters[x] for x in out)}"
+        return self.make(np.einsum, subscripts, *nodes)
+
+    def place(self, x: Any, axes: Sequence[int | None], out: Sequence[int | None]) -> Any:
+        """A node with its axes where ``out`` has them, by what broadcasting does not do itself."""
+        pairs = [*zip(reversed(axes), reversed(out))]
+        if len(axes) <= len(out) and all(a in (None, b) for a, b in pairs):
+            return x
+        have = proper(axes)
+        if None in axes:
+            x = self.make(np.reshape, x, tuple([n for n in x.shape if n != 1]))
+        wanted = [a for a in out if a in have]
+        if wanted != [*have]:
+            turn = tuple([have.index(a) for a in wanted])
+            x = self.make(np.transpose, x) if turn == (1, 0) else self.make(np.transpose, x, turn)
+        steps = [slice(None) if a in have else None for a in out]
+        while steps and steps[0] is None:
+            del steps[0]
+        return x if None not in steps else self.make(operator.getitem, x, tuple(steps))
