@@ -39,13 +39,13 @@ class Writer:
             found = self.make(np.reshape, found, shape)
         return found if found.dtype == dtype else self.make(astype, found, np.dtype(dtype))
 
-    def make(self, f: Any, *args: Any) -> Any:
+    def make(self, f: Any, *args: Any, **options: Any) -> Any:
         """One operation; of a number and 1, none."""
         if f is np.multiply and args[0].__class__ is float and args[0] in (1.0, -1.0):
             return args[1] if args[0] == 1.0 else self.make(np.negative, args[1])
         if all(a.__class__ is float for a in args):
             return float(f(*args))
-        made = call(f, args)
+        made = call(f, args, options)
         made.number = self.at + next(self.steps) / 2.0**16
         return made
 
@@ -144,8 +144,9 @@ class Writer:
 
     def array(self, number: int, labels: Sequence[int]) -> tuple[Any, Sequence[int | None]]:
         """A factor's node, and the label of each of its axes."""
-        if number not in self.p.nodes:
-            self.p.nodes[number] = self.inner_sum(number)
+        kept = self.p.nodes.get(number)
+        if kept is None or (kept.ndim and not labels):  # Σ over all, not of shape (1, 1)
+            self.p.nodes[number] = self.inner_sum(number) if self.p.arrays[number].body else kept
         x, supply = self.p.nodes[number], iter(labels)
         axes = [None if n == 1 else next(supply) for n in x.shape]
         if len({*labels}) < len(labels):  # the diagonal
@@ -165,6 +166,11 @@ class Writer:
         alone = {f: n for f, n in powers.items() if not {*free}.intersection(f[1])}
         if not free:
             return self.make(np.sum, self.product(1.0, powers, bound))
+        labels = [*dict.fromkeys(x for f in powers for x in f[1])]
+        if len(powers) == 1 and [x for x in labels if x in free] == free:
+            over = tuple([i for i, x in enumerate(labels) if x in bound])
+            axis = over[0] if len(over) == 1 else over
+            return self.make(np.sum, self.product(1.0, powers, labels), axis=axis)
         if len(bound) == 1 and len(free) == 1 and alone:
             left = self.product(1.0, holds[0], [*free, *bound])
             return self.make(np.matmul, left, self.product(1.0, alone, bound))
@@ -190,7 +196,8 @@ class Writer:
                 letters.setdefault(label, LETTERS[len(letters)])
             inputs.append("".join(letters[label] for label in proper(axes)))
         subscripts = f"{','.join(inputs)}->{''.join(letters[x] for x in out)}"
-        return self.make(np.einsum, subscripts, *nodes)
+        fast = {"optimize": True} if len(nodes) > 2 else {}
+        return self.make(np.einsum, subscripts, *nodes, **fast)
 
     def place(self, x: Any, axes: Sequence[int | None], out: Sequence[int | None]) -> Any:
         """A node with its axes where ``out`` has them, by what broadcasting does not do itself."""
@@ -201,7 +208,11 @@ class Writer:
         if None in axes:
             x = self.make(np.reshape, x, tuple([n for n in x.shape if n != 1]))
         wanted = [a for a in out if a in have]
-        if wanted != [*have]:
+        if wanted != [*have] and x.call is np.einsum:
+            inputs, _, letters = x.args[0].partition("->")
+            result = "".join(letters[have.index(a)] for a in wanted)
+            x = self.make(np.einsum, f"{inputs}->{result}", *x.args[1:], **x.options)
+        elif wanted != [*have]:
             turn = tuple([have.index(a) for a in wanted])
             x = self.make(np.transpose, x) if turn == (1, 0) else self.make(np.transpose, x, turn)
         steps = [slice(None) if a in have else None for a in out]

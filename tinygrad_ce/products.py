@@ -270,9 +270,22 @@ class Products:
                             together |= {*have} & {*left}
                 group = [(f, n) for f, n in inside if not together.isdisjoint(f[1])]
                 inside = [(f, n) for f, n in inside if together.isdisjoint(f[1])]
-                outside.append((self.sum_of(group, together), 1))
+                if together.issuperset(x for f, _ in group for x in f[1]) and all(
+                    self.nodes.get(f[0]).__class__ is np.ndarray for f, _ in group
+                ):
+                    c *= self.sum_of_constants(group)
+                else:
+                    outside.append((self.sum_of(group, together), 1))
             parts.append((term(outside, pairs), c))
         return _merged(parts)
+
+    def sum_of_constants(self, factors: Powers) -> float:
+        """Σ of known numbers; that of a target that sums to 1 but for rounding is 1."""
+        operands: list[Any] = []
+        for (array, labels, below), n in factors:
+            operands += [self.nodes[array] ** (-n if below else n), labels]
+        found = float(np.einsum(*operands, []))
+        return float(round(found)) if abs(found - round(found)) < 1e-15 * abs(found) else found
 
     def sum_of(self, factors: Powers, bound: set[int]) -> Factor:
         """A sum of products as an array of its own."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,11 @@ class _Trace:
             )
 
 
+def _with_arguments_of(f: Function, derivative: Function) -> Function:
+    """For help() and for a printed program: the signature of ``derivative`` is that of ``f``."""
+    return update_wrapper(derivative, f, assigned=(), updated=())
+
+
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     """Return a function that computes ``f`` and its gradient in one pass.
 
@@ -172,7 +178,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
         trace.close()
         return value, trace.restore(slopes)
 
-    return both
+    return _with_arguments_of(f, both)
 
 
 def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -> Any:
@@ -224,7 +230,7 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     (12.0, 12.0)
     """
     both = value_and_grad(f, argnums)
-    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+    return _with_arguments_of(f, lambda *args, **kwargs: both(*args, **kwargs)[1])
 
 
 def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
@@ -278,6 +284,11 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     array([[2., 0.],
            [0., 4.]])
     """
+    return _derivative(f, argnums, "jacobian")
+
+
+def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
+    """The Jacobian of ``f``, under a name."""
     _checked(f, argnums)
 
     def of(*args: Any, **kwargs: Any) -> Any:
@@ -290,9 +301,13 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)
-        return trace.restore([_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)])
+        found = [_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)]
+        for block in found:
+            if isinstance(block, Value):
+                block.name = block.name or name
+        return trace.restore(found)
 
-    return of
+    return _with_arguments_of(f, of)
 
 
 def _rows(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
@@ -310,7 +325,7 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     array([[6., 4.],
            [4., 0.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    return _derivative(grad(f, argnums), argnums, "hessian")
 
 
 def hvp(f: Function, argnums: int = 0) -> Function:
