@@ -22,6 +22,7 @@ class Writer:
 
     def __init__(self, products: Products, before: Traced) -> None:
         self.p, self.at, self.steps = products, before.number - 1.0, count(1)
+        self.dtype = {} if before.dtype == np.float64 else {"dtype": before.dtype}
 
     def block(self, form: Form, shape: tuple[int, ...], dtype: Any) -> Any:
         """A node, or a constant, of that shape."""
@@ -102,7 +103,7 @@ class Writer:
             axes = [None if n == 1 else y for n, y in zip(x.shape, inner[len(inner) - x.ndim :])]
             x = self.place(x, axes, out)
         for pair in sorted(pairs):
-            eye = self.make(np.eye, self.p.size[pair[0]])
+            eye = self.make(np.eye, self.p.size[pair[0]], **self.dtype)
             eye = self.place(eye, sorted(pair, key=list(out).index), out)
             x = self.make(np.multiply, x, eye)
         return x
@@ -116,7 +117,7 @@ class Writer:
             powers = powers | {ratio: powers.get(ratio, 0) + 1}
             if ratio[0] not in self.p.nodes:
                 self.p.nodes[ratio[0]] = self.shares(part, total)
-            node, exponential = self.p.nodes[ratio[0]], self.p.nodes[part].call is np.exp
+            node, exponential = self.p.nodes[ratio[0]], getattr(self.p.nodes[part], "call", None) is np.exp
             if node.name is None and exponential:
                 node.name = "p"
         return powers
@@ -208,7 +209,7 @@ class Writer:
         if None in axes:
             x = self.make(np.reshape, x, tuple([n for n in x.shape if n != 1]))
         wanted = [a for a in out if a in have]
-        if wanted != [*have] and x.call is np.einsum:
+        if wanted != [*have] and getattr(x, "call", None) is np.einsum:
             inputs, _, letters = x.args[0].partition("->")
             result = "".join(letters[have.index(a)] for a in wanted)
             x = self.make(np.einsum, f"{inputs}->{result}", *x.args[1:], **x.options)

@@ -201,8 +201,11 @@ class Traced(NDArrayOperatorsMixin):
         if any(a.__class__ is Value for a in args):
             return record(op, args, options)
         if op is SCATTER:
-            return call(scatter, (*args, options["index"], options["shape"]))
+            return self._scatter(options["index"], options["shape"], *args)
         return op.fn(*args, **options)
+
+    def _scatter(self, index: Any, shape: tuple[int, ...], g: Any = None) -> Any:
+        return call(scatter, (self if g is None else g, index, shape))
 
     def __getitem__(self, index: Any) -> Any:
         return call(operator.getitem, (self, index))

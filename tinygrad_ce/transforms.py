@@ -295,9 +295,7 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
         trace = _Trace(f, argnums, args, kwargs)
         out = trace.out
         size = math.prod(np.shape(out))
-        like = detach(out)  # what records NumPy records the unit vectors too
-        eye = np.eye(size, like=like if hasattr(like, "_record") else None)
-        seeds = eye.reshape((size, *np.shape(out)))
+        seeds = _eye(size, detach(out)).reshape((size, *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)
@@ -308,6 +306,13 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
         return trace.restore(found)
 
     return _with_arguments_of(f, of)
+
+
+def _eye(n: int, like: Any) -> Any:
+    """The unit vectors; recorded, where ``like`` is an array that records what NumPy does."""
+    if np.shape(like) and hasattr(like, "_record"):
+        return np.eye(n, dtype=like.dtype, like=like)
+    return np.eye(n)
 
 
 def _rows(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
