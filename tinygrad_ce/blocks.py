@@ -99,7 +99,7 @@ class Writer:
         """Multiply by each δ."""
         if not pairs:
             return x
-        if x.__class__ is Traced and x.ndim:
+        if np.ndim(x):
             axes = [None if n == 1 else y for n, y in zip(x.shape, inner[len(inner) - x.ndim :])]
             x = self.place(x, axes, out)
         for pair in sorted(pairs):
@@ -178,12 +178,11 @@ class Writer:
         if len(bound) == 1 and len(free) == 2 and not holds[0].keys() & holds[1].keys():
             left = self.product(1.0, holds[0] | alone, [free[0], *bound])
             return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, free[1]]))
-        above = [f for f, n in powers.items() if n == 1 and not f[2]]
-        rest = {f: n for f, n in powers.items() if f not in above}
-        operands = [self.array(a, xs) for a, xs, _ in sorted(above)]
-        if rest:
-            labels = [x for x in (*free, *bound) if any(x in f[1] for f in rest)]
-            operands.append((self.product(1.0, rest, labels), labels))
+        groups: dict[tuple[int, ...], Powers] = {}
+        for f, n in sorted(powers.items(), key=lambda f: (-len(f[0][1]), f[0])):
+            held = (g for g in reversed(groups) if {*f[1]}.issubset(g))
+            groups.setdefault(next(held, f[1]), {})[f] = n
+        operands = [(self.product(1.0, group, labels), labels) for labels, group in groups.items()]
         return self.einsum(operands, free)
 
     # ------------------------------------------------------------------ axes
@@ -192,13 +191,19 @@ class Writer:
         letters: dict[Any, str] = {}
         inputs, nodes = [], []
         for x, axes in operands:
-            nodes.append(x if None not in axes else self.make(np.reshape, x, tuple([n for n in x.shape if n != 1])))
-            for label in proper(axes):
+            own = [a for a in axes if a is not None]
+            nodes.append(x if np.ndim(x) == len(own) else self.make(np.reshape, x, self.long(x)))
+            for label in own:
                 letters.setdefault(label, LETTERS[len(letters)])
-            inputs.append("".join(letters[label] for label in proper(axes)))
+            inputs.append("".join(letters[label] for label in own))
         subscripts = f"{','.join(inputs)}->{''.join(letters[x] for x in out)}"
         fast = {"optimize": True} if len(nodes) > 2 else {}
         return self.make(np.einsum, subscripts, *nodes, **fast)
+
+    @staticmethod
+    def long(x: Any) -> tuple[int, ...]:
+        """The lengths of the axes longer than 1."""
+        return tuple([n for n in x.shape if n != 1])
 
     def place(self, x: Any, axes: Sequence[int | None], out: Sequence[int | None]) -> Any:
         """A node with its axes where ``out`` has them, by what broadcasting does not do itself."""
@@ -207,7 +212,7 @@ class Writer:
             return x
         have = proper(axes)
         if None in axes:
-            x = self.make(np.reshape, x, tuple([n for n in x.shape if n != 1]))
+            x = self.make(np.reshape, x, self.long(x))
         wanted = [a for a in out if a in have]
         if wanted != [*have] and getattr(x, "call", None) is np.einsum:
             inputs, _, letters = x.args[0].partition("->")

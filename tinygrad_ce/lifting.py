@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import LETTERS, Writer
-from .cleaning import key_of
+from .cleaning import cleaned, key_of
 from .products import NotProductsError, Products
 from .rules import scatter
 from .tracing import Traced, astype, call, elementwise, leaves, order, replace
@@ -102,17 +102,32 @@ def _block(stack: Traced, rows: list[Traced], eye: Traced) -> Any:
     if any(same[row] is not same[rows[0]] or of[row] != i for i, row in enumerate(rows)):
         return None
     seeded = {same[node] for node, row in of.items() if row is not None}
-    for expand in (True, False):
-        products = Products(same, seeded, eye, expand)
-        try:
-            form = products.block(rows[0])
-        except NotProductsError:
-            continue
-        return Writer(products, stack).block(form, stack.shape, stack.dtype)
+    found = [_product(stack, rows[0], Products(same, seeded, eye, expand=True))]
+    if found[0] is None:
+        found = [_product(stack, rows[0], Products(same, seeded, eye, expand=False))]
+        found.append(_leading_axis(rows[0], eye, {node for node, row in of.items() if row == 0}))
+    return min((x for x in found if x is not None), key=_length, default=None)
+
+
+def _product(stack: Traced, row: Traced, products: Products) -> Any:
+    """All rows, given the first, as a short sum of products; None if they are none."""
     try:
-        return _Lift(rows[0], eye, {node for node, row in of.items() if row == 0}).row
+        form = products.block(row)
+    except NotProductsError:
+        return None
+    return Writer(products, stack).block(form, stack.shape, stack.dtype)
+
+
+def _leading_axis(row: Traced, eye: Traced, seeded: set[Traced]) -> Any:
+    try:
+        return _Lift(row, eye, seeded).row
     except NotLiftedError:
         return None
+
+
+def _length(block: Any) -> int:
+    """How many operations a program has for it."""
+    return len(order(cleaned(block)))
 
 
 class _Lift:

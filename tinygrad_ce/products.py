@@ -367,13 +367,13 @@ def _quotient(p: Products, node: Traced) -> Form:
 
 def _power(p: Products, node: Traced) -> Form:
     n = 2.0 if node.call is np.square else number_of(node.args[1])
-    if n not in (1.0, 2.0, 3.0, 4.0):
+    if n not in (0.0, 1.0, 2.0, 3.0, 4.0):
         raise NotProductsError
     axes = p.labels(node.shape)
-    x = found = p.onto(p.of(node.args[0]), axes)
-    if len(x) != 1:
+    x, found = p.onto(p.of(node.args[0]), axes), {ONE: 1.0}
+    if n and len(x) != 1:
         raise NotProductsError
-    for _ in range(int(n) - 1):
+    for _ in range(int(n)):
         found = _times(found, x)
     return Form(axes, found)
 

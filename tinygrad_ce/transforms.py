@@ -301,7 +301,7 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
         columns = zip(*rows) if rows else [()] * len(trace.variables)
         found = [_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)]
         for block in found:
-            if isinstance(block, Value):
+            if hasattr(block, "_record"):  # a node, here or of a printed program
                 block.name = block.name or name
         return trace.restore(found)
 
