@@ -31,9 +31,9 @@ class Writer:
         labels = proper(form.axes)
         parts = [(c, self.ratios(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
         found = self.sum(parts, labels)
-        if found.__class__ is not Traced:
-            return np.full(shape, found, dtype)
         sizes = tuple([self.p.size[x] for x in labels])
+        if found.__class__ is not Traced:
+            return np.broadcast_to(found, sizes).reshape(shape).astype(dtype)
         if found.shape != sizes:
             found = self.make(np.broadcast_to, found, sizes)
         if found.shape != shape:
@@ -76,7 +76,11 @@ class Writer:
                 found = self.make(f, found, self.term(abs(d), rest, own - pairs, inner))
         scale = self.product(c, shared, inner)
         found = self.make(np.multiply, scale, found)
-        return self.deltas(found, pairs, inner, out)
+        if pairs and np.ndim(found):
+            last = inner[len(inner) - found.ndim :]
+            axes = [None if n == 1 else x for n, x in zip(found.shape, last)]
+            found = self.place(found, axes, out)
+        return self.deltas(found, pairs, out)
 
     def term(
         self, c: float, powers: Powers, pairs: frozenset[tuple[int, int]], out: Sequence[int]
@@ -91,17 +95,10 @@ class Writer:
             if left and right and not left.keys() & right.keys():
                 x = self.product(c, alone | left, out[:1])
                 return self.make(np.outer, x, self.product(1.0, right, out[1:]))
-        return self.deltas(self.product(c, powers, inner), pairs, inner, out)
+        return self.deltas(self.product(c, powers, out), pairs, out)
 
-    def deltas(
-        self, x: Any, pairs: frozenset[tuple[int, int]], inner: Sequence[int], out: Sequence[int]
-    ) -> Any:
+    def deltas(self, x: Any, pairs: frozenset[tuple[int, int]], out: Sequence[int]) -> Any:
         """Multiply by each δ."""
-        if not pairs:
-            return x
-        if np.ndim(x):
-            axes = [None if n == 1 else y for n, y in zip(x.shape, inner[len(inner) - x.ndim :])]
-            x = self.place(x, axes, out)
         for pair in sorted(pairs):
             eye = self.make(np.eye, self.p.size[pair[0]], **self.dtype)
             eye = self.place(eye, sorted(pair, key=list(out).index), out)
@@ -211,9 +208,15 @@ class Writer:
         if len(axes) <= len(out) and all(a in (None, b) for a, b in pairs):
             return x
         have = proper(axes)
-        if None in axes:
-            x = self.make(np.reshape, x, self.long(x))
         wanted = [a for a in out if a in have]
+        steps = [slice(None) if a in have else None for a in out]
+        while steps and steps[0] is None:
+            del steps[0]
+        if None in axes:
+            lengths = iter(self.long(x))
+            if wanted == [*have]:
+                return self.make(np.reshape, x, tuple([next(lengths) if s else 1 for s in steps]))
+            x = self.make(np.reshape, x, self.long(x))
         if wanted != [*have] and getattr(x, "call", None) is np.einsum:
             inputs, _, letters = x.args[0].partition("->")
             result = "".join(letters[have.index(a)] for a in wanted)
@@ -221,7 +224,4 @@ class Writer:
         elif wanted != [*have]:
             turn = tuple([have.index(a) for a in wanted])
             x = self.make(np.transpose, x) if turn == (1, 0) else self.make(np.transpose, x, turn)
-        steps = [slice(None) if a in have else None for a in out]
-        while steps and steps[0] is None:
-            del steps[0]
         return x if None not in steps else self.make(operator.getitem, x, tuple(steps))

@@ -444,10 +444,25 @@ def _vdot(p: Products, node: Traced) -> Form:
     return Form((), p.summed(found, proper(axes)))
 
 
+def _einsum(p: Products, node: Traced) -> Form:
+    subscripts, *operands = node.args
+    inputs, _, result = subscripts.partition("->")
+    if node.options or not inputs.replace(",", "").isalpha():
+        raise NotProductsError
+    labels: dict[str, int | None] = {}
+    found: Terms = {ONE: 1.0}
+    for letters, x in zip(inputs.split(","), operands):
+        new = [c for c in letters if c not in labels]
+        labels |= zip(new, p.labels([np.shape(x)[letters.index(c)] for c in new]))
+        found = _times(found, p.onto(p.of(x), [labels[c] for c in letters]))
+    over = [x for c, x in labels.items() if c not in result]
+    return Form(tuple([labels[c] for c in result]), p.summed(found, proper(over)))
+
+
 RULES: dict[Any, Callable[[Products, Traced], Form]] = {
     np.add: _sum_of_two, np.subtract: _sum_of_two, np.negative: _negative,
     np.multiply: _product, np.divide: _quotient, np.power: _power, np.square: _power,
-    np.sum: _sum, np.mean: _mean, np.vdot: _vdot, np.matmul: _matmul,
+    np.sum: _sum, np.mean: _mean, np.vdot: _vdot, np.matmul: _matmul, np.einsum: _einsum,
     np.broadcast_to: _broadcast,
     np.reshape: _shaped, np.expand_dims: _shaped, np.squeeze: _shaped,
     np.transpose: _turned, np.swapaxes: _turned, np.moveaxis: _turned,
