@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .products import Factor, Form, Products, Terms, proper, term
+from .products import Factor, Form, Products, proper, term
 from .tracing import Traced, astype, call
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -47,6 +47,8 @@ class Writer:
         if all(a.__class__ is float for a in args):
             return float(f(*args))
         made = call(f, args, options)
+        if any(made is x for x in args):  # a number, in its own shape
+            return made
         made.number = self.at + next(self.steps) / 2.0**16
         return made
 
@@ -101,7 +103,7 @@ class Writer:
         """Multiply by each δ."""
         for pair in sorted(pairs):
             eye = self.make(np.eye, self.p.size[pair[0]], **self.dtype)
-            eye = self.place(eye, sorted(pair, key=list(out).index), out)
+            eye = self.place(eye, [x for x in out if x in pair], out)
             x = self.make(np.multiply, x, eye)
         return x
 
@@ -114,12 +116,13 @@ class Writer:
             powers = powers | {ratio: powers.get(ratio, 0) + 1}
             if ratio[0] not in self.p.nodes:
                 self.p.nodes[ratio[0]] = self.shares(part, total)
-            node, exponential = self.p.nodes[ratio[0]], getattr(self.p.nodes[part], "call", None) is np.exp
-            if node.name is None and exponential:
+            node, whole = self.p.nodes[ratio[0]], self.p.nodes[part]
+            if getattr(whole, "call", None) is np.exp and node.name is None:
                 node.name = "p"
         return powers
 
     def shares(self, part: int, total: int) -> Any:
+        """The node of such a factor."""
         ((_, pattern, _), _) = self.p.arrays[total].body[0]
         x, labels = self.p.nodes[part], iter(range(len(pattern)))
         axes = [None if n == 1 else next(labels) for n in x.shape]
@@ -155,9 +158,9 @@ class Writer:
     def inner_sum(self, number: int) -> Any:
         """Σ of products."""
         _, body, sizes = self.p.arrays[number]
-        names = {q: self.p.labels((n,))[0] for q, n in sorted(sizes.items())}
+        names = {q: proper(self.p.labels((n,)))[0] for q, n in sorted(sizes.items())}
         factors = [((a, tuple([names[q] for q in xs]), b), n) for (a, xs, b), n in body]
-        powers = self.ratios(dict(term(factors, ())[0]))  # type: ignore[arg-type]
+        powers = self.ratios(dict(term(factors, ())[0]))
         free = [names[q] for q in sorted(sizes) if q >= 0]
         bound = [names[q] for q in sorted(sizes) if q < 0]
         holds = [{f: n for f, n in powers.items() if x in f[1]} for x in free]

@@ -31,6 +31,8 @@ class NotLiftedError(Exception):
 def lifted(outputs: Any) -> Any:
     """The same outputs with one block in place of the rows of each derivative."""
     nodes = order(outputs)
+    if not any(node.call is np.eye for node in nodes):
+        return outputs
     new: dict[Traced, Any] = {}
     for stack, rows in _stacks(nodes):
         for eye in dict.fromkeys(n.args[0] for n in order(rows[0]) if _unit_row(n) == 0):
@@ -73,8 +75,11 @@ def _stacks(nodes: list[Traced]) -> Iterator[tuple[Traced, list[Any]]]:
 
 
 def _is_expanded(x: Any) -> bool:
-    return x.__class__ is Traced and x.call is np.expand_dims and x.shape[:1] == (1,) and (
-        x.options.get("axis", x.args[-1]) in (0, (0,))
+    return (
+        x.__class__ is Traced
+        and x.call is np.expand_dims
+        and x.shape[:1] == (1,)
+        and (x.options.get("axis", x.args[-1]) in (0, (0,)))
     )
 
 
@@ -97,16 +102,23 @@ def _block(stack: Traced, rows: list[Traced], eye: Traced) -> Any:
         args, options = (replace(x, same.__getitem__) for x in (node.args, node.options))
         key: Any = (node.call, args, options) if node.call else node
         same[node] = first.setdefault(key_of("unit" if unit else key), node)
-        found = {of[x] for x in leaves((node.args, node.options))} - {None}
-        of[node] = node.args[1] if unit else MIXED if len(found) > 1 else found.pop() if found else None
+        of[node] = (
+            node.args[1] if unit else _one({of[x] for x in leaves((node.args, node.options))})
+        )
     if any(same[row] is not same[rows[0]] or of[row] != i for i, row in enumerate(rows)):
         return None
     seeded = {same[node] for node, row in of.items() if row is not None}
-    found = [_product(stack, rows[0], Products(same, seeded, eye, expand=True))]
-    if found[0] is None:
-        found = [_product(stack, rows[0], Products(same, seeded, eye, expand=False))]
-        found.append(_leading_axis(rows[0], eye, {node for node, row in of.items() if row == 0}))
-    return min((x for x in found if x is not None), key=_length, default=None)
+    found = _product(stack, rows[0], Products(same, seeded, eye, expand=True))
+    if found is None:
+        found = _product(stack, rows[0], Products(same, seeded, eye, expand=False))
+    other = _leading_axis(rows[0], eye, {node for node, row in of.items() if row == 0})
+    return min((x for x in (found, other) if x is not None), key=_length, default=None)
+
+
+def _one(rows: set[int | None]) -> int | None:
+    """The row that nodes of these depend on."""
+    rows = rows - {None}
+    return MIXED if len(rows) > 1 else next(iter(rows), None)
 
 
 def _product(stack: Traced, row: Traced, products: Products) -> Any:
@@ -147,7 +159,7 @@ class _Lift:
         rule = _entrywise if elementwise(node.call) or node.call is astype else LIFTS.get(node.call)
         if rule is None or not isinstance(node.sample, np.ndarray | np.generic | float | bool):
             raise NotLiftedError
-        found = rule(self, node)
+        found: Traced = rule(self, node)
         if found.shape != (self.n, *node.shape):
             raise NotLiftedError
         return found
@@ -155,6 +167,8 @@ class _Lift:
     def make(self, f: Any, *args: Any, **options: Any) -> Any:
         """A node, after its arguments and before what reads it."""
         made = call(f, args, options)
+        if any(made is x for x in args):  # a number, in its own shape
+            return made
         made.number = self.at + next(self.steps) / 2.0**16
         return made
 
@@ -220,8 +234,8 @@ def _index(index: Any) -> tuple[Any, ...]:
     steps = index if isinstance(index, tuple) else (index,)
     basic = [i is None or i is Ellipsis or i.__class__ is slice for i in steps]
     arrays = [at for at, plain in enumerate(basic) if not plain]
-    several = any(not isinstance(i, int | np.integer) for at, i in enumerate(steps) if not basic[at])
-    if several and arrays[-1] - arrays[0] >= len(arrays):
+    numbers = [isinstance(steps[at], int | np.integer) for at in arrays]
+    if not all(numbers) and arrays[-1] - arrays[0] >= len(arrays):
         raise NotLiftedError
     return (slice(None), *steps)
 
@@ -245,10 +259,8 @@ def _multiplied(lift: _Lift, node: Traced) -> Any:
         return lift.make(np.matmul, lift.rows(y), turned)
     if a == 1 == b:
         return lift.make(np.sum, lift.make(np.multiply, lift.rows(x), lift.rows(y)), axis=1)
-    ndim, shapes = max(a, b, 2), (
-        x.shape if a > 1 else (1, *x.shape),
-        y.shape if b > 1 else (*y.shape, 1),
-    )
+    ndim = max(a, b, 2)
+    shapes = (x.shape if a > 1 else (1, *x.shape), y.shape if b > 1 else (*y.shape, 1))
     matrices = []
     for z, shape in zip((x, y), shapes):
         if _has_rows(lift, z):

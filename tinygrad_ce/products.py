@@ -50,7 +50,7 @@ class Factored(NamedTuple):
 
     positive: bool
     body: tuple[tuple[Factor, int], ...] = ()
-    sizes: dict[int, int] = {}  # noqa: RUF012 - never written
+    sizes: dict[int, int] = {}
 
 
 # ------------------------------------------------------------------ terms
@@ -100,6 +100,11 @@ def _times(left: Terms, right: Terms) -> Terms:
     )
 
 
+def _is_real(kind: np.dtype[Any]) -> bool:
+    """Whether numbers of a dtype multiply and add as real ones do; small integers overflow."""
+    return kind.kind == "f" or (kind.kind == "i" and kind.itemsize >= 4)
+
+
 def proper(axes: Sequence[int | None]) -> tuple[int, ...]:
     """The labels of the axes longer than 1."""
     return tuple([x for x in axes if x is not None])
@@ -137,9 +142,12 @@ class Products:
             If they are no sum of products, or one in which terms may cancel that did not before:
             entry by entry, every δ being 0 or 1, there is one product for each pattern of δ.
         """
-        for node in order(row):
-            if not getattr(node.sample, "size", 1):
-                raise NotProductsError
+        nodes = order(row)
+        if not all(getattr(node.sample, "size", 1) for node in nodes):
+            raise NotProductsError
+        if len({node.dtype for node in nodes if node.dtype.kind == "f"}) > 1:
+            raise NotProductsError  # in another order, the narrow one's rounding would spread
+        for node in nodes:
             if self.same[node] not in self.forms:
                 self.forms[self.same[node]] = self.form(self.same[node])
         axes, terms = self.forms[self.same[row]]
@@ -150,7 +158,8 @@ class Products:
 
     def form(self, node: Traced) -> Form:
         """A node in index notation, its arguments being so already."""
-        rule = RULES.get(node.call)
+        plain = not (node.call.__class__ is np.ufunc and node.options)
+        rule = RULES.get(node.call) if plain else None
         seeded = node in self.seeded
         if rule and (seeded or self.expand or node.call not in (np.add, np.subtract)):
             try:
@@ -219,9 +228,6 @@ class Products:
 
     def array(self, key: Any, node: Any, positive: bool) -> Form:
         """An array as a factor."""
-        kind = node.dtype
-        if kind.kind != "f" and not (kind.kind in "iu" and kind.itemsize >= 4):
-            return Form(self.labels(node.shape), {})  # never read: see `of`
         axes, found = self.labels(node.shape), self.number(key, Factored(positive))
         self.nodes.setdefault(found, node)
         return Form(axes, {term([((found, proper(axes), False), 1)], ()): 1.0})
@@ -229,13 +235,13 @@ class Products:
     def of(self, x: Any) -> Form:
         """An argument in index notation."""
         if x.__class__ is Traced:
-            if x.dtype.kind not in "fiu" or (x.dtype.kind != "f" and x.dtype.itemsize < 4):
+            if not _is_real(x.dtype):
                 raise NotProductsError
             return self.forms[self.same[x]]
-        if x.__class__ is np.ndarray and x.ndim and x.dtype.kind in "fiu" and np.isfinite(x).all():
+        if x.__class__ is np.ndarray and x.ndim and _is_real(x.dtype) and np.isfinite(x).all():
             if (x == x.flat[0]).all():
                 return Form(self.labels(x.shape), {ONE: float(x.flat[0])} if x.flat[0] else {})
-            return self.array(key_of(x), x.astype(float), bool((x > 0).all()))
+            return self.array(key_of(x), x, bool((x > 0).all()))
         c = number_of(x)
         if c is None or not np.isfinite(c):
             raise NotProductsError
@@ -402,6 +408,8 @@ def _turned(p: Products, node: Traced) -> Form:
 
 
 def _same(p: Products, node: Traced) -> Form:
+    if node.dtype.kind != "f":
+        raise NotProductsError
     return p.of(node.args[0])
 
 
