@@ -108,9 +108,9 @@ def _block(stack: Traced, rows: list[Traced], eye: Traced) -> Any:
     if any(same[row] is not same[rows[0]] or of[row] != i for i, row in enumerate(rows)):
         return None
     seeded = {same[node] for node, row in of.items() if row is not None}
-    found = _product(stack, rows[0], Products(same, seeded, eye, expand=True))
-    if found is None:
-        found = _product(stack, rows[0], Products(same, seeded, eye, expand=False))
+    if (found := _product(stack, rows[0], Products(same, seeded, eye, expand=True))) is not None:
+        return found
+    found = _product(stack, rows[0], Products(same, seeded, eye, expand=False))
     other = _leading_axis(rows[0], eye, {node for node, row in of.items() if row == 0})
     return min((x for x in (found, other) if x is not None), key=_length, default=None)
 
