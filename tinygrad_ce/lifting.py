@@ -42,7 +42,15 @@ def lifted(outputs: Any) -> Any:
     for node in order((outputs, *new.values())):
         if _unit_row(node) is not None:
             new.setdefault(node, node.sample)  # of rows that stay as they are
-    return _replaced(outputs, new)
+    return _spaced(_replaced(outputs, new))
+
+
+def _spaced(outputs: Any) -> Any:
+    """The same outputs, their numbers 1 apart: other passes put nodes in between."""
+    after = np.inf
+    for node in reversed(order(outputs)):  # down, so that the forward pass stays one
+        after = node.number = min(node.number, after - 1.0)
+    return outputs
 
 
 def _replaced(outputs: Any, new: dict[Traced, Any]) -> Any:
