@@ -287,7 +287,7 @@ def test_dtypes_mixed() -> None:
     wide = 1.0 + 1e-9 * np.arange(3)
     x = X3.astype(np.float32)
     f = hessian(lambda x: np.sum(np.exp(x * wide)) * 1e9 - 1e9 * np.sum(np.exp(x)))
-    np.testing.assert_allclose(program(f, x)(x), f(x), rtol=1e-6)
+    near(program(f, x)(x), program(f, x, clean=False)(x))
 
 
 def test_a_leading_axis_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,15 +304,9 @@ def test_a_leading_axis_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     fs = [*KINDS.values(), (lambda z: book(z, np.eye(3)[1]), X3), (lambda z: tg.logsumexp(z), M)]
     for f, x in fs:
         near(value_of(program(hessian(f), x)(x)), hessian(f)(x))
-    ways: list[tuple[Function, Any]] = [
-        (lambda x: np.concatenate([x, X3 * 2.0]), X3),
-        (lambda x: np.transpose(B, (2, 1, 0))[:, 0, 0] * x, X3),
-    ]
-    for f, x in ways:
-        near(program(jacobian(f), x)(x), jacobian(f)(x))
-    # min: its rule is max's; squeeze, mean and max stand in first derivatives alone
-    first = {np.mean, np.max, np.min, np.squeeze}
-    assert used >= {"entrywise", *lifting.LIFTS} - first
+    for f, _ in ROWS.values():
+        near(program(rows_of(f, 3), X3, wrt=None)(X3), rows_of(f, 3)(X3))
+    assert used >= {"entrywise", *lifting.LIFTS}
 
 
 def test_products_are_right_where_a_leading_axis_would_be_shorter(
@@ -327,6 +321,20 @@ def test_products_are_right_where_a_leading_axis_would_be_shorter(
         near(value_of(program(hessian(f), x)(x)), hessian(f)(x))
     assert {*found} == {True, False}
     assert len(found) > 15
+
+
+def test_what_cancels_and_what_does_not() -> None:
+    """An exponential that underflows is still not 0; x / x at 0 stays nan, as in the graph."""
+    z, t = np.array([0.0, -800.0, 1.0]), np.array([0.5, 0.25, 0.25])
+    made = program(hessian(book), z, t)
+    p = tg.softmax(z)
+    near(made(z, t), np.diag(p) - np.outer(p, p))
+    with np.errstate(all="ignore"):
+        assert np.isnan(hessian(book)(z, t)).any()
+        f = hessian(lambda x: np.sum(x * x * x / x))
+        x = np.array([0.0, 1.0, 2.0])
+        assert np.isnan(f(x)[0, 0])
+        assert np.isnan(program(f, X3)(x)[0, 0])
 
 
 # ------------------------------------------------------------------ rows that stay
@@ -348,6 +356,16 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     "the wrong row": (lambda i, eye, x: eye[2 - i] * np.exp(x), False),
     "two rows": (lambda i, eye, x: eye[i] * np.exp(x) + eye[0], False),
     "no row": (lambda i, eye, x: np.exp(x), False),
+    "joined": (lambda i, eye, x: np.concatenate([eye[i] * x, x * x]), True),
+    "reduced": (
+        lambda i, eye, x: np.max(eye[i] * x) + np.min(eye[i] * x) + np.mean(eye[i] * x, axis=0),
+        True,
+    ),
+    "squeezed": (lambda i, eye, x: np.squeeze((eye[i] * np.exp(x))[None, :, None]), True),
+    "arrays apart": (
+        lambda i, eye, x: (B * eye[i] * x)[np.array([0, 1]), :, np.array([2, 0])],
+        False,
+    ),
     "an operation that has no such axis": (
         lambda i, eye, x: np.exp(x) * np.cumsum(eye[i]),
         False,
@@ -362,7 +380,7 @@ def test_rows_that_are_not_alike_stay(name: str) -> None:
     made = program(stacked, X3, wrt=None)
     near(made(X3 + 1.0), stacked(X3 + 1.0))
     assert ("stack" not in made.source) == alike
-    assert "np.eye" not in made.source
+    assert alike or "np.eye" not in made.source
 
 
 def test_a_function_of_no_derivatives_is_left_alone() -> None:
