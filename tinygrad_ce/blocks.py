@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from .products import Factor, Form, Products, proper, term
+from .products import FIXED, Factor, Form, Products, is_fixed, proper
 from .tracing import Traced, astype, call
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Powers = dict[Factor, int]
 Written = tuple[float, Powers, frozenset[tuple[int, int]]]  # a term
+
+
+def free(factor: Factor) -> tuple[int, ...]:
+    """The labels of a factor that are no whole numbers."""
+    return tuple([x for x in factor[1] if not is_fixed(x)])
 
 
 class Writer:
@@ -62,7 +67,7 @@ class Writer:
         shared = {
             f: n
             for f, n in parts[0][1].items()
-            if firsts.issuperset(f[1]) and all(powers.get(f) == n for _, powers, _ in parts)
+            if firsts.issuperset(free(f)) and all(powers.get(f) == n for _, powers, _ in parts)
         }
         c = abs(parts[0][0]) if len({abs(c) for c, _, _ in parts}) == 1 else 1.0
         c = -c if all(c < 0 for c, _, _ in parts) else c
@@ -89,23 +94,27 @@ class Writer:
     ) -> Any:
         """One product."""
         inner = [x for x in out if x not in {x for _, x in pairs}]
-        if pairs and len(out) == 2 and any(inner[0] in f[1] for f in powers):
+        if pairs == {(*out,)} and any(inner[0] in f[1] for f in powers):
             return self.make(np.diag, self.product(c, powers, inner))
         if not pairs and len(out) == 2:
             left, right = ({f: n for f, n in powers.items() if x in f[1]} for x in out)
-            alone = {f: n for f, n in powers.items() if not f[1]}
+            alone = {f: n for f, n in powers.items() if not free(f)}
             if left and right and not left.keys() & right.keys():
                 x = self.product(c, alone | left, out[:1])
                 return self.make(np.outer, x, self.product(1.0, right, out[1:]))
         return self.deltas(self.product(c, powers, out), pairs, out)
 
-    def deltas(self, x: Any, pairs: frozenset[tuple[int, int]], out: Sequence[int]) -> Any:
+    def deltas(self, found: Any, pairs: frozenset[tuple[int, int]], out: Sequence[int]) -> Any:
         """Multiply by each δ."""
-        for pair in sorted(pairs):
-            eye = self.make(np.eye, self.p.size[pair[0]], **self.dtype)
-            eye = self.place(eye, [x for x in out if x in pair], out)
-            x = self.make(np.multiply, x, eye)
-        return x
+        for low, x in sorted(pairs):
+            eye = self.make(np.eye, self.p.size[x], **self.dtype)
+            if is_fixed(low):
+                unit = self.make(operator.getitem, eye, FIXED - low)
+                found = self.make(np.multiply, found, self.place(unit, (x,), out))
+            else:
+                eye = self.place(eye, [y for y in out if y in (low, x)], out)
+                found = self.make(np.multiply, found, eye)
+        return found
 
     # ------------------------------------------------------------------ products
     def ratios(self, powers: Powers) -> Powers:
@@ -150,7 +159,11 @@ class Writer:
             self.p.nodes[number] = self.inner_sum(number) if self.p.arrays[number].body else kept
         x, supply = self.p.nodes[number], iter(labels)
         axes = [None if n == 1 else next(supply) for n in x.shape]
-        if len({*labels}) < len(labels):  # the diagonal
+        if any(map(is_fixed, labels)):
+            at = [FIXED - a if a is not None and is_fixed(a) else slice(None) for a in axes]
+            x = self.make(operator.getitem, x, at[0] if len(at) == 1 else tuple(at))
+            axes = [a for a in axes if a is None or not is_fixed(a)]
+        if len({*proper(axes)}) < len(proper(axes)):  # the diagonal
             once = tuple(dict.fromkeys(proper(axes)))
             return self.einsum([(x, axes)], once), once
         return x, axes
@@ -159,31 +172,31 @@ class Writer:
         """Σ of products."""
         _, body, sizes = self.p.arrays[number]
         names = {q: proper(self.p.labels((n,)))[0] for q, n in sorted(sizes.items())}
-        factors = [((a, tuple([names[q] for q in xs]), b), n) for (a, xs, b), n in body]
-        powers = self.ratios(dict(term(factors, ())[0]))
-        free = [names[q] for q in sorted(sizes) if q >= 0]
+        factors = [((a, tuple([names.get(q, q) for q in xs]), b), n) for (a, xs, b), n in body]
+        powers = self.ratios(dict(factors))
+        own = [names[q] for q in sorted(sizes) if q >= 0]
         bound = [names[q] for q in sorted(sizes) if q < 0]
-        holds = [{f: n for f, n in powers.items() if x in f[1]} for x in free]
-        alone = {f: n for f, n in powers.items() if not {*free}.intersection(f[1])}
-        if not free:
+        holds = [{f: n for f, n in powers.items() if x in f[1]} for x in own]
+        alone = {f: n for f, n in powers.items() if not {*own}.intersection(f[1])}
+        if not own:
             return self.make(np.sum, self.product(1.0, powers, bound))
-        labels = [*dict.fromkeys(x for f in powers for x in f[1])]
-        if len(powers) == 1 and [x for x in labels if x in free] == free:
+        labels = [*dict.fromkeys(x for f in powers for x in free(f))]
+        if len(powers) == 1 and [x for x in labels if x in own] == own:
             over = tuple([i for i, x in enumerate(labels) if x in bound])
             axis = over[0] if len(over) == 1 else over
             return self.make(np.sum, self.product(1.0, powers, labels), axis=axis)
-        if len(bound) == 1 and len(free) == 1 and alone:
-            left = self.product(1.0, holds[0], [*free, *bound])
+        if len(bound) == 1 and len(own) == 1 and alone:
+            left = self.product(1.0, holds[0], [*own, *bound])
             return self.make(np.matmul, left, self.product(1.0, alone, bound))
-        if len(bound) == 1 and len(free) == 2 and not holds[0].keys() & holds[1].keys():
-            left = self.product(1.0, holds[0] | alone, [free[0], *bound])
-            return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, free[1]]))
+        if len(bound) == 1 and len(own) == 2 and not holds[0].keys() & holds[1].keys():
+            left = self.product(1.0, holds[0] | alone, [own[0], *bound])
+            return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, own[1]]))
         groups: dict[tuple[int, ...], Powers] = {}
-        for f, n in sorted(powers.items(), key=lambda f: (-len(f[0][1]), f[0])):
-            held = (g for g in reversed(groups) if {*f[1]}.issubset(g))
-            groups.setdefault(next(held, f[1]), {})[f] = n
+        for f, n in sorted(powers.items(), key=lambda f: (-len(free(f[0])), f[0])):
+            held = (g for g in reversed(groups) if {*free(f)}.issubset(g))
+            groups.setdefault(next(held, free(f)), {})[f] = n
         operands = [(self.product(1.0, group, labels), labels) for labels, group in groups.items()]
-        return self.einsum(operands, free)
+        return self.einsum(operands, own)
 
     # ------------------------------------------------------------------ axes
     def einsum(self, operands: Sequence[Any], out: Sequence[Any]) -> Any:

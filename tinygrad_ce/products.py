@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cleaning import key_of, number_of
+from .rules import scatter
 from .tracing import CONSTANT, Traced, astype, order
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
+FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
 FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
 
 Factor = tuple[int, tuple[int, ...], bool]  # which array, its labels, whether it divides
@@ -54,12 +56,22 @@ class Factored(NamedTuple):
 
 
 # ------------------------------------------------------------------ terms
-def term(factors: Powers, pairs: Pairs) -> Term:
-    """One product: of equal labels the first stands for all, powers of a factor add up."""
+def is_fixed(label: int) -> bool:
+    """Whether a label is a whole number, as in x[2]."""
+    return label <= FIXED
+
+
+def term(factors: Powers, pairs: Pairs) -> Term | None:
+    """One product: of equal labels the first stands for all, powers of a factor add up.
+
+    None where a label would have to be two numbers.
+    """
     first: dict[int, int] = {}
     for pair in pairs:
         low, high = sorted(first.get(x, x) for x in pair)
         first = {x: low if r == high else r for x, r in first.items()} | {low: low, high: low}
+    if any(is_fixed(x) and x != low for x, low in first.items()):
+        return None
     powers: dict[Factor, int] = {}
     for (array, labels, below), n in factors:
         factor = (array, tuple([first.get(x, x) for x in labels]), below)
@@ -70,17 +82,18 @@ def term(factors: Powers, pairs: Pairs) -> Term:
     )
 
 
-def _merged(parts: Iterable[tuple[Term, float]]) -> Terms:
+def _merged(parts: Iterable[tuple[Term | None, float]]) -> Terms:
     """Like terms as one; what cancels is gone."""
     found: Terms = {}
     for product, c in parts:
-        found[product] = found.get(product, 0.0) + c
+        if product is not None:
+            found[product] = found.get(product, 0.0) + c
     if len(found) > MOST:
         raise NotProductsError
     return {product: c for product, c in found.items() if c}
 
 
-def _relabelled(product: Term, to: dict[Any, Any]) -> Term:
+def _relabelled(product: Term, to: dict[Any, Any]) -> Term | None:
     factors, pairs = product
     return term(
         [((a, tuple([to.get(x, x) for x in labels]), b), n) for (a, labels, b), n in factors],
@@ -201,7 +214,7 @@ class Products:
             for part, k in powers.items():
                 if part[0] == array and k > 0 and m == 1 and not part[2] | below:
                     pairs = zip(pattern, part[1])
-                    if all(q < 0 or x == total[1][q] for q, x in pairs):
+                    if all(FIXED < q < 0 or x == (q if q < 0 else total[1][q]) for q, x in pairs):
                         rest = dict(powers)
                         rest[part] -= 1
                         rest[total] -= 1 if total[2] else -1
@@ -230,7 +243,7 @@ class Products:
         """An array as a factor."""
         axes, found = self.labels(node.shape), self.number(key, Factored(positive))
         self.nodes.setdefault(found, node)
-        return Form(axes, {term([((found, proper(axes), False), 1)], ()): 1.0})
+        return Form(axes, _merged([(term([((found, proper(axes), False), 1)], ()), 1.0)]))
 
     def of(self, x: Any) -> Form:
         """An argument in index notation."""
@@ -254,13 +267,13 @@ class Products:
 
     def summed(self, terms: Terms, labels: Sequence[int]) -> Terms:
         """Σ over labels: a δ picks an entry, what does not depend on them stands before the sum."""
-        parts = []
+        parts: list[tuple[Term | None, float]] = []
         for product, c in terms.items():
             left = []
             for k in labels:
                 factors, pairs = product
                 if equal := [x if y == k else y for x, y in pairs if k in (x, y)]:
-                    product = _relabelled(product, {k: equal[0]})
+                    product = _relabelled(product, {k: equal[0]}) or product
                 elif any(k in f[1] for f, _ in factors):
                     left.append(k)
                 else:
@@ -300,12 +313,16 @@ class Products:
         free: list[int] = []
         for (_, labels, _), _ in ordered:
             for x in labels:
-                if x not in names and x in bound:
+                if x in names or is_fixed(x):
+                    continue
+                if x in bound:
                     names[x] = -1 - (len(names) - len(free))
-                elif x not in names:
+                else:
                     names[x] = len(free)
                     free.append(x)
-        body = tuple([((a, tuple([names[x] for x in xs]), b), n) for (a, xs, b), n in ordered])
+        body = tuple(
+            [((a, tuple([names.get(x, x) for x in xs]), b), n) for (a, xs, b), n in ordered]
+        )
         sizes = {names[x]: self.size[x] for x in names}
         positive = all(self.arrays[a].positive for (a, _, _), _ in body)
         key = (body, tuple(sorted(sizes.items())))
@@ -368,7 +385,9 @@ def _quotient(p: Products, node: Traced) -> Form:
         ((a, labels, b), -n) if p.arrays[a].positive else ((a, labels, not b), n)
         for (a, labels, b), n in factors
     ]
-    return Form(axes, _times(p.onto(p.of(node.args[0]), axes), {term(below, ()): 1.0 / c}))
+    return Form(
+        axes, _times(p.onto(p.of(node.args[0]), axes), _merged([(term(below, ()), 1.0 / c)]))
+    )
 
 
 def _power(p: Products, node: Traced) -> Form:
@@ -428,10 +447,6 @@ def _matmul(p: Products, node: Traced) -> Form:
     return Form(axes, p.summed(found, proper(over)))
 
 
-def _is_whole(i: Any) -> bool:
-    return i.__class__ is slice and i == slice(None)
-
-
 def _item(p: Products, node: Traced) -> Form:
     x, index = node.args
     if x.__class__ is not Traced:
@@ -439,11 +454,47 @@ def _item(p: Products, node: Traced) -> Form:
     if node in p.seeded and p.same[x] is p.same[p.eye]:
         axes = p.labels(node.shape)
         pairs = zip(proper(p.rows), proper(axes))
-        return Form(axes, {term((), pairs): 1.0})
-    steps = index if isinstance(index, tuple) else (index,)
-    if all(i is None or i is Ellipsis or _is_whole(i) for i in steps):
-        return _shaped(p, node)
-    raise NotProductsError
+        return Form(axes, _merged([(term((), pairs), 1.0)]))
+    form = p.of(x)
+    axes, to = _indexed(form.axes, x.shape, index)
+    return Form(axes, _renamed(form.terms, to))
+
+
+def _indexed(
+    axes: Sequence[int | None], shape: tuple[int, ...], index: Any
+) -> tuple[tuple[int | None, ...], dict[int, int]]:
+    """What is left of the axes, and the whole numbers that labels become."""
+    steps = [*index] if isinstance(index, tuple) else [index]
+    if any(i is not None and i is not Ellipsis and not _is_plain(i) for i in steps):
+        raise NotProductsError
+    used = sum(i is not None and i is not Ellipsis for i in steps)
+    at = next((n for n, i in enumerate(steps) if i is Ellipsis), len(steps))
+    steps[at : at + 1] = [slice(None)] * (len(axes) - used)
+    left: list[int | None] = []
+    to: dict[int, int] = {}
+    supply = iter(zip(axes, shape))
+    for i in steps:
+        label, n = (None, 1) if i is None else next(supply)
+        if i is None or i.__class__ is slice:
+            left.append(label)
+        elif label is not None:
+            to[label] = FIXED - int(i) % n
+    return tuple(left), to
+
+
+def _is_plain(i: Any) -> bool:
+    return (
+        i == slice(None)
+        if i.__class__ is slice
+        else isinstance(i, int | np.integer) and i.__class__ is not bool
+    )
+
+
+def _scatter(p: Products, node: Traced) -> Form:
+    g, index, shape = node.args
+    whole = p.labels(shape)
+    axes, to = _indexed(whole, shape, index)
+    return Form(whole, _times(p.onto(p.of(g), axes), _merged([(term((), to.items()), 1.0)])))
 
 
 def _vdot(p: Products, node: Traced) -> Form:
@@ -474,5 +525,5 @@ RULES: dict[Any, Callable[[Products, Traced], Form]] = {
     np.broadcast_to: _broadcast,
     np.reshape: _shaped, np.expand_dims: _shaped, np.squeeze: _shaped,
     np.transpose: _turned, np.swapaxes: _turned, np.moveaxis: _turned,
-    operator.getitem: _item, astype: _same, CONSTANT: _same,
+    operator.getitem: _item, scatter: _scatter, astype: _same, CONSTANT: _same,
 }  # fmt: skip
