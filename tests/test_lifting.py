@@ -69,6 +69,11 @@ FORMS: dict[str, tuple[Function, str]] = {  # of the loss, and what the Hessian 
     ),
     "index": (lambda z, t: tg.cross_entropy(z, 1), "np.diag(p) - np.outer(p, p)"),
     "index, picked": (lambda z, t: -tg.log_softmax(z)[1], "np.diag(p) - np.outer(p, p)"),
+    "index, of the textbook's": (
+        lambda z, t: -np.log(np.exp(z)[1] / np.exp(z).sum()),
+        "np.diag(p) - np.outer(p, p)",
+    ),
+    "index, of softmax": (lambda z, t: -np.log(tg.softmax(z)[1]), "np.diag(p) - np.outer(p, p)"),
     "smooth": (
         lambda z, t: tg.cross_entropy(z, 1, label_smoothing=0.1),
         "np.diag(p) - np.outer(p, p)",
@@ -238,6 +243,8 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "a vector and a stack": (lambda x: np.sum(np.tanh(x[:2] @ B) * x), X3),
     "transpose": (lambda b: np.sum(np.tanh(np.transpose(b, (2, 0, 1))[0] * b[..., 1])), B),
     "broadcast": (lambda x: np.sum(np.tanh(np.broadcast_to(x, (2, 3)) * M)), X3),
+    "stretched": (lambda x: np.sum(np.broadcast_to(x, (4, 3)) ** 3), X3),
+    "entries of matrices": (lambda b: np.sum(b[..., 0] ** 2 * b[0, None, :, -1] * b[1, 0, 1]), B),
     "outer": (lambda x: np.sum(np.tanh(x[:, None] * x)), X3),
     "maximum": (lambda z: np.sum(np.max(z, axis=1) ** 2 * np.min(z)), M),
     "mean": (lambda x: np.mean((x - x.mean()) ** 2) * np.mean(x, keepdims=True)[0], X3),
