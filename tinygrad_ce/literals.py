@@ -139,19 +139,21 @@ def broken(code: str) -> str:
     start, bracket, rest = code.partition("(")
     if len(code) + 4 <= WIDTH or not bracket or not rest.endswith(")"):
         return code
-    parts, depth = [""], 0
+    parts, depth, text = [""], 0, False
     for letter in rest[:-1]:
-        depth += (letter in "([{") - (letter in ")]}")
+        text ^= letter == '"'
+        depth += 0 if text else (letter in "([{") - (letter in ")]}")
         if depth < 0:
             return code
-        if letter == "," and not depth:
+        if letter == "," and not depth and not text:
             parts.append("")
         else:
             parts[-1] += letter
     parts = [part.strip() for part in parts]
     line = ", ".join(parts)
-    inner = f"    {line}" if len(line) + 8 <= WIDTH else "".join(f"    {p},\n" for p in parts)[:-1]
-    return f"{start}(\n{inner}\n)"
+    if len(line) + 8 > WIDTH:
+        line = "\n".join(f"{broken(part)}," for part in parts)
+    return f"{start}(\n{indented(line)}\n)"
 
 
 def _flat_text(tree: Any) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from .algebra import simplified
 from .arguments import as_data
 from .cleaning import cleaned
+from .lifting import lifted
 from .literals import indented
 from .printing import Printer
 from .recording import Recorded, parameters
@@ -75,7 +76,9 @@ def program(
     Notes
     -----
     The value and gradient are those of ``backward()`` but for rounding: operations are the same,
-    some in another order. Arrays and `Value`s that f takes from outside are constants. What runs is
+    some in another order. The rows of a Jacobian or Hessian that f computes are one block, and where
+    that is a short sum of products, like terms in it are one: it can be finite where an exponential
+    underflows and the graph has nan. Arrays and `Value`s that f takes from outside are constants. What runs is
     the source past NumPy's wrappers in Python: short rows are summed as products with ones, and
     large results are written into arrays that are done with. Without ``optimize`` no array outlives
     a call. With it NumPy makes arrays inside only where it has no way to write into one that is
@@ -145,7 +148,7 @@ class _Compiled:
     ) -> None:
         recorded = Recorded(f, args, wrt, fuse)
         outputs = (recorded.value, recorded.gradient)
-        outputs = simplified(cleaned(outputs)) if clean else outputs
+        outputs = simplified(cleaned(lifted(outputs))) if clean else outputs
         outputs = writable(outputs) if memory else outputs
         self.source = Printer(recorded, outputs, clean, memory).source()[2]
         # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.

@@ -53,6 +53,7 @@ class Recorded:
             if fuse:
                 out = fused(out, [x for row in self.inputs for x in row if x.__class__ is Traced])
             self.value = _data(out)
+            _name(out)
             self.start = 0.0
             self.gradient: Any = None
             if variables and not isinstance(out, dict | list | tuple) and np.size(self.value) == 1:
@@ -68,9 +69,6 @@ class Recorded:
             found = dict.fromkeys(wanted)
         else:
             nodes = topological(out)
-            for v in nodes:
-                if v.name and v.data.__class__ is Traced and not v.data.name:
-                    v.data.name = _identifier(v.name)
             if self.value.__class__ is Traced and not self.value.name:
                 self.value.name = "loss"
             one: Any = 1.0 if not self._is_array(out.data) else np.ones(out.shape, out.dtype)[()]
@@ -130,6 +128,14 @@ def _data(out: Any) -> Any:
     """What f returned, its Values replaced by what they hold."""
     found = [x.data if x.__class__ is Value else x for _, x in flatten(out)]
     return unflatten(out, [x if x.__class__ is Traced else as_data(x, "f's result") for x in found])
+
+
+def _name(out: Any) -> None:
+    """Give what f's `Value`s hold the names that the user gave them."""
+    for _, result in flatten(out):
+        for v in topological(result) if result.__class__ is Value else ():
+            if v.name and v.data.__class__ is Traced and not v.data.name:
+                v.data.name = _identifier(v.name)
 
 
 def _builtin(tree: Any) -> Any:

@@ -60,6 +60,7 @@ SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, n
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
 PLAIN = (float, bool)
+EYE = {"M": None, "k": 0, "dtype": float, "order": "C", "device": None}
 CONSTANT = "constant"  # the call of a node that is no call
 _numbers = count()
 
@@ -191,6 +192,8 @@ class Traced(NDArrayOperatorsMixin):
             _refuse(f"{_text(function)} into an array", "Compute a new array instead.")
         if function in STATIC:
             return function(*replace(args, _sample), **options)
+        if function is np.eye:  # with like=, NumPy spells every option out
+            options = {name: x for name, x in options.items() if x != EYE[name]}
         return call(function, args, options)
 
     def _record(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -198,8 +201,11 @@ class Traced(NDArrayOperatorsMixin):
         if any(a.__class__ is Value for a in args):
             return record(op, args, options)
         if op is SCATTER:
-            return call(scatter, (*args, options["index"], options["shape"]))
+            return self._scatter(options["index"], options["shape"], *args)
         return op.fn(*args, **options)
+
+    def _scatter(self, index: Any, shape: tuple[int, ...], g: Any = None) -> Any:
+        return call(scatter, (self if g is None else g, index, shape))
 
     def __getitem__(self, index: Any) -> Any:
         return call(operator.getitem, (self, index))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import update_wrapper
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from .arguments import as_data, upstream
 from .backward import gradients, topological
 from .ops import IDENTITY
-from .value import Value
+from .value import Value, detach
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -140,6 +141,11 @@ class _Trace:
             )
 
 
+def _with_arguments_of(f: Function, derivative: Function) -> Function:
+    """For help() and for a printed program: the signature of ``derivative`` is that of ``f``."""
+    return update_wrapper(derivative, f, assigned=(), updated=())
+
+
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     """Return a function that computes ``f`` and its gradient in one pass.
 
@@ -168,11 +174,12 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         trace = _Trace(f, argnums, args, kwargs)
         trace.scalar("grad")
-        value, slopes = trace.value(), trace.pull(np.ones(np.shape(trace.out)))
+        one = np.ones(np.shape(trace.out), getattr(trace.out, "dtype", None))
+        value, slopes = trace.value(), trace.pull(one)
         trace.close()
         return value, trace.restore(slopes)
 
-    return both
+    return _with_arguments_of(f, both)
 
 
 def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -> Any:
@@ -224,7 +231,7 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     (12.0, 12.0)
     """
     both = value_and_grad(f, argnums)
-    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+    return _with_arguments_of(f, lambda *args, **kwargs: both(*args, **kwargs)[1])
 
 
 def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
@@ -278,19 +285,35 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     array([[2., 0.],
            [0., 4.]])
     """
+    return _derivative(f, argnums, "jacobian")
+
+
+def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
+    """The Jacobian of ``f``, under a name."""
     _checked(f, argnums)
 
     def of(*args: Any, **kwargs: Any) -> Any:
         trace = _Trace(f, argnums, args, kwargs)
         out = trace.out
         size = math.prod(np.shape(out))
-        seeds = np.eye(size).reshape((size, *np.shape(out)))
+        seeds = _eye(size, detach(out)).reshape((size, *np.shape(out)))
         rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
         trace.close()
         columns = zip(*rows) if rows else [()] * len(trace.variables)
-        return trace.restore([_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)])
+        found = [_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)]
+        for block in found:
+            if hasattr(block, "_record"):  # a node, here or of a printed program
+                block.name = block.name or name
+        return trace.restore(found)
 
-    return of
+    return _with_arguments_of(f, of)
+
+
+def _eye(n: int, like: Any) -> Any:
+    """The unit vectors; recorded, where ``like`` is an array that records what NumPy does."""
+    if np.shape(like) and hasattr(like, "_record"):
+        return np.eye(n, dtype=like.dtype, like=like)
+    return np.eye(n)
 
 
 def _rows(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
@@ -308,7 +331,7 @@ def hessian(f: Function, argnums: int = 0) -> Function:
     array([[6., 4.],
            [4., 0.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    return _derivative(grad(f, argnums), argnums, "hessian")
 
 
 def hvp(f: Function, argnums: int = 0) -> Function:

@@ -1,0 +1,243 @@
+"""Sums of products, written in NumPy: ``np.diag(p) - np.outer(p, p)``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from .products import FIXED, Factor, Form, Products, is_fixed, proper
+from .tracing import Traced, astype, call
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+Powers = dict[Factor, int]
+Written = tuple[float, Powers, frozenset[tuple[int, int]]]  # a term
+
+
+def free(factor: Factor) -> tuple[int, ...]:
+    """The labels of a factor that are no whole numbers."""
+    return tuple([x for x in factor[1] if not is_fixed(x)])
+
+
+class Writer:
+    """Nodes that compute sums of products, placed just before a node of a graph."""
+
+    def __init__(self, products: Products, before: Traced) -> None:
+        self.p, self.at, self.steps = products, before.number - 1.0, count(1)
+        self.dtype = {} if before.dtype == np.float64 else {"dtype": before.dtype}
+
+    def block(self, form: Form, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A node, or a constant, of that shape."""
+        if not form.terms:
+            return np.zeros(shape, dtype)
+        labels = proper(form.axes)
+        parts = [(c, self.ratios(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
+        found = self.sum(parts, labels)
+        sizes = tuple([self.p.size[x] for x in labels])
+        if found.__class__ is not Traced:
+            return np.broadcast_to(found, sizes).reshape(shape).astype(dtype)
+        if found.shape != sizes:
+            found = self.make(np.broadcast_to, found, sizes)
+        if found.shape != shape:
+            found = self.make(np.reshape, found, shape)
+        return found if found.dtype == dtype else self.make(astype, found, np.dtype(dtype))
+
+    def make(self, f: Any, *args: Any, **options: Any) -> Any:
+        """One operation; of a number and 1, none."""
+        if f is np.multiply and args[0].__class__ is float and args[0] in (1.0, -1.0):
+            return args[1] if args[0] == 1.0 else self.make(np.negative, args[1])
+        if all(a.__class__ is float for a in args):
+            return float(f(*args))
+        made = call(f, args, options)
+        if any(made is x for x in args):  # a number, in its own shape
+            return made
+        made.number = self.at + next(self.steps) / 2.0**16
+        return made
+
+    # ------------------------------------------------------------------ sums
+    def sum(self, parts: Sequence[Written], out: Sequence[int]) -> Any:
+        """Terms, with what they share in front; it broadcasts to the labels ``out``."""
+        if len(parts) == 1:
+            return self.term(*parts[0], out)
+        pairs = frozenset.intersection(*[pairs for _, _, pairs in parts])
+        firsts = {low for low, _ in pairs}
+        shared = {
+            f: n
+            for f, n in parts[0][1].items()
+            if firsts.issuperset(free(f)) and all(powers.get(f) == n for _, powers, _ in parts)
+        }
+        c = abs(parts[0][0]) if len({abs(c) for c, _, _ in parts}) == 1 else 1.0
+        c = -c if all(c < 0 for c, _, _ in parts) else c
+        inner = [x for x in out if x not in {x for _, x in pairs}]
+        found: Any = None
+        for d, powers, own in sorted(parts, key=lambda part: (part[0] / c < 0, -len(part[2]))):
+            rest = {f: n for f, n in powers.items() if f not in shared}
+            d /= c
+            if found is None:
+                found = self.term(d, rest, own - pairs, inner)
+            else:
+                f = np.add if d > 0 else np.subtract
+                found = self.make(f, found, self.term(abs(d), rest, own - pairs, inner))
+        scale = self.product(c, shared, inner)
+        found = self.make(np.multiply, scale, found)
+        if pairs and np.ndim(found):
+            last = inner[len(inner) - found.ndim :]
+            axes = [None if n == 1 else x for n, x in zip(found.shape, last)]
+            found = self.place(found, axes, out)
+        return self.deltas(found, pairs, out)
+
+    def term(
+        self, c: float, powers: Powers, pairs: frozenset[tuple[int, int]], out: Sequence[int]
+    ) -> Any:
+        """One product."""
+        inner = [x for x in out if x not in {x for _, x in pairs}]
+        if pairs == {(*out,)} and any(inner[0] in f[1] for f in powers):
+            return self.make(np.diag, self.product(c, powers, inner))
+        if not pairs and len(out) == 2:
+            left, right = ({f: n for f, n in powers.items() if x in f[1]} for x in out)
+            alone = {f: n for f, n in powers.items() if not free(f)}
+            if left and right and not left.keys() & right.keys():
+                x = self.product(c, alone | left, out[:1])
+                return self.make(np.outer, x, self.product(1.0, right, out[1:]))
+        return self.deltas(self.product(c, powers, out), pairs, out)
+
+    def deltas(self, found: Any, pairs: frozenset[tuple[int, int]], out: Sequence[int]) -> Any:
+        """Multiply by each δ."""
+        for low, x in sorted(pairs):
+            eye = self.make(np.eye, self.p.size[x], **self.dtype)
+            if is_fixed(low):
+                unit = self.make(operator.getitem, eye, FIXED - low)
+                found = self.make(np.multiply, found, self.place(unit, (x,), out))
+            else:
+                eye = self.place(eye, [y for y in out if y in (low, x)], out)
+                found = self.make(np.multiply, found, eye)
+        return found
+
+    # ------------------------------------------------------------------ products
+    def ratios(self, powers: Powers) -> Powers:
+        """``e / Σ e`` as one factor, which is called p where e is an exponential."""
+        while found := self.p.share(powers):
+            (part, total), labels, powers = found
+            ratio = (self.p.ratio(part, total), labels, False)
+            powers = powers | {ratio: powers.get(ratio, 0) + 1}
+            if ratio[0] not in self.p.nodes:
+                self.p.nodes[ratio[0]] = self.shares(part, total)
+            node, whole = self.p.nodes[ratio[0]], self.p.nodes[part]
+            if getattr(whole, "call", None) is np.exp and node.name is None:
+                node.name = "p"
+        return powers
+
+    def shares(self, part: int, total: int) -> Any:
+        """The node of such a factor."""
+        ((_, pattern, _), _) = self.p.arrays[total].body[0]
+        x, labels = self.p.nodes[part], iter(range(len(pattern)))
+        axes = [None if n == 1 else next(labels) for n in x.shape]
+        below = [i for i, _ in sorted(enumerate(pattern), key=lambda q: q[1]) if pattern[i] >= 0]
+        return self.make(np.divide, x, self.place(*self.array(total, below), axes))
+
+    def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
+        """A number times factors: what stands above the line, then what divides."""
+        found: Any = c
+        ordered = sorted(powers.items(), key=lambda f: (len(f[0][1]), f[0]))
+        placed = [((below == (n > 0)), abs(n), self.place(*self.array(a, xs), out))
+                  for (a, xs, below), n in ordered]  # fmt: skip
+        for _, n, x in [f for f in placed if not f[0]]:
+            x = x if n == 1 else self.make(np.power, x, float(n))
+            found = self.make(np.multiply, found, x)
+        for _, n, x in [f for f in placed if f[0]]:
+            for _ in range(n):  # one by one: their product could overflow
+                found = self.make(np.divide, found, x)
+        return found
+
+    def array(self, number: int, labels: Sequence[int]) -> tuple[Any, Sequence[int | None]]:
+        """A factor's node, and the label of each of its axes."""
+        kept = self.p.nodes.get(number)
+        if kept is None or (kept.ndim and not labels):  # Σ over all, not of shape (1, 1)
+            self.p.nodes[number] = self.inner_sum(number) if self.p.arrays[number].body else kept
+        x, supply = self.p.nodes[number], iter(labels)
+        axes = [None if n == 1 else next(supply) for n in x.shape]
+        if any(map(is_fixed, labels)):
+            at = [FIXED - a if a is not None and is_fixed(a) else slice(None) for a in axes]
+            x = self.make(operator.getitem, x, at[0] if len(at) == 1 else tuple(at))
+            axes = [a for a in axes if a is None or not is_fixed(a)]
+        if len({*proper(axes)}) < len(proper(axes)):  # the diagonal
+            once = tuple(dict.fromkeys(proper(axes)))
+            return self.einsum([(x, axes)], once), once
+        return x, axes
+
+    def inner_sum(self, number: int) -> Any:
+        """Σ of products."""
+        _, body, sizes = self.p.arrays[number]
+        names = {q: proper(self.p.labels((n,)))[0] for q, n in sorted(sizes.items())}
+        factors = [((a, tuple([names.get(q, q) for q in xs]), b), n) for (a, xs, b), n in body]
+        powers = self.ratios(dict(factors))
+        own = [names[q] for q in sorted(sizes) if q >= 0]
+        bound = [names[q] for q in sorted(sizes) if q < 0]
+        holds = [{f: n for f, n in powers.items() if x in f[1]} for x in own]
+        alone = {f: n for f, n in powers.items() if not {*own}.intersection(f[1])}
+        if not own:
+            return self.make(np.sum, self.product(1.0, powers, bound))
+        labels = [*dict.fromkeys(x for f in powers for x in free(f))]
+        if len(powers) == 1 and [x for x in labels if x in own] == own:
+            over = tuple([i for i, x in enumerate(labels) if x in bound])
+            axis = over[0] if len(over) == 1 else over
+            return self.make(np.sum, self.product(1.0, powers, labels), axis=axis)
+        if len(bound) == 1 and len(own) == 1 and alone:
+            left = self.product(1.0, holds[0], [*own, *bound])
+            return self.make(np.matmul, left, self.product(1.0, alone, bound))
+        if len(bound) == 1 and len(own) == 2 and not holds[0].keys() & holds[1].keys():
+            left = self.product(1.0, holds[0] | alone, [own[0], *bound])
+            return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, own[1]]))
+        groups: dict[tuple[int, ...], Powers] = {}
+        for f, n in sorted(powers.items(), key=lambda f: (-len(free(f[0])), f[0])):
+            held = (g for g in reversed(groups) if {*free(f)}.issubset(g))
+            groups.setdefault(next(held, free(f)), {})[f] = n
+        operands = [(self.product(1.0, group, labels), labels) for labels, group in groups.items()]
+        return self.einsum(operands, own)
+
+    # ------------------------------------------------------------------ axes
+    def einsum(self, operands: Sequence[Any], out: Sequence[Any]) -> Any:
+        """An einsum, given the labels of each operand's axes."""
+        letters: dict[Any, str] = {}
+        inputs, nodes = [], []
+        for x, axes in operands:
+            own = [a for a in axes if a is not None]
+            nodes.append(x if np.ndim(x) == len(own) else self.make(np.reshape, x, self.long(x)))
+            for label in own:
+                letters.setdefault(label, LETTERS[len(letters)])
+            inputs.append("".join(letters[label] for label in own))
+        subscripts = f"{','.join(inputs)}->{''.join(letters[x] for x in out)}"
+        fast = {"optimize": True} if len(nodes) > 2 else {}
+        return self.make(np.einsum, subscripts, *nodes, **fast)
+
+    @staticmethod
+    def long(x: Any) -> tuple[int, ...]:
+        """The lengths of the axes longer than 1."""
+        return tuple([n for n in x.shape if n != 1])
+
+    def place(self, x: Any, axes: Sequence[int | None], out: Sequence[int | None]) -> Any:
+        """A node with its axes where ``out`` has them, by what broadcasting does not do itself."""
+        pairs = [*zip(reversed(axes), reversed(out))]
+        if len(axes) <= len(out) and all(a in (None, b) for a, b in pairs):
+            return x
+        have = proper(axes)
+        wanted = [a for a in out if a in have]
+        steps = [slice(None) if a in have else None for a in out]
+        while steps and steps[0] is None:
+            del steps[0]
+        if None in axes:
+            lengths = iter(self.long(x))
+            if wanted == [*have]:
+                return self.make(np.reshape, x, tuple([next(lengths) if s else 1 for s in steps]))
+            x = self.make(np.reshape, x, self.long(x))
+        if wanted != [*have] and getattr(x, "call", None) is np.einsum:
+            inputs, _, letters = x.args[0].partition("->")
+            result = "".join(letters[have.index(a)] for a in wanted)
+            x = self.make(np.einsum, f"{inputs}->{result}", *x.args[1:], **x.options)
+        elif wanted != [*have]:
+            turn = tuple([have.index(a) for a in wanted])
+            x = self.make(np.transpose, x) if turn == (1, 0) else self.make(np.transpose, x, turn)
+        return x if None not in steps else self.make(operator.getitem, x, tuple(steps))

@@ -1,0 +1,529 @@
+"""Derivatives in index notation: sums of products, simplified.
+
+A row of a Jacobian is linear in its unit vector, so the block of all rows is a sum of products like
+δ_ij p_j − p_i p_j: each a number, factors (arrays, with a label an axis) and pairs of labels that
+must be equal. A δ within a sum picks one entry of it, like terms merge, and little is left.
+
+A factor cancels against itself below the line only where it is positive (an exponential, or a sum
+of such): x / x stays what it was at 0.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cleaning import key_of, number_of
+from .rules import scatter
+from .tracing import CONSTANT, Traced, astype, order
+
+MOST = 24  # terms of one sum; more would be no clearer than the rows
+FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
+FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
+
+Factor = tuple[int, tuple[int, ...], bool]  # which array, its labels, whether it divides
+Powers = Iterable[tuple[Factor, int]]
+Pairs = Iterable[tuple[int, int]]
+Term = tuple[frozenset[tuple[Factor, int]], frozenset[tuple[int, int]]]  # factors, pairs of δ
+Terms = dict[Term, float]
+ONE: Term = (frozenset(), frozenset())
+
+
+class NotProductsError(Exception):
+    """The rows are no sum of products, or too long a one."""
+
+
+class Form(NamedTuple):
+    """A node in index notation: a label an axis (None for one of length 1), and the terms."""
+
+    axes: tuple[int | None, ...]
+    terms: Terms
+
+
+class Factored(NamedTuple):
+    """An array that stands in products: a node or constant, or a sum of products itself.
+
+    In such a ``body`` the array's own labels are 0, 1, … and those summed over −1, −2, ….
+    """
+
+    positive: bool
+    body: tuple[tuple[Factor, int], ...] = ()
+    sizes: dict[int, int] = {}
+
+
+# ------------------------------------------------------------------ terms
+def is_fixed(label: int) -> bool:
+    """Whether a label is a whole number, as in x[2]."""
+    return label <= FIXED
+
+
+def term(factors: Powers, pairs: Pairs) -> Term | None:
+    """One product: of equal labels the first stands for all, powers of a factor add up.
+
+    None where a label would have to be two numbers.
+    """
+    first: dict[int, int] = {}
+    for pair in pairs:
+        low, high = sorted(first.get(x, x) for x in pair)
+        first = {x: low if r == high else r for x, r in first.items()} | {low: low, high: low}
+    if any(is_fixed(x) and x != low for x, low in first.items()):
+        return None
+    powers: dict[Factor, int] = {}
+    for (array, labels, below), n in factors:
+        factor = (array, tuple([first.get(x, x) for x in labels]), below)
+        powers[factor] = powers.get(factor, 0) + n
+    return (
+        frozenset([(factor, n) for factor, n in powers.items() if n]),
+        frozenset([(low, x) for x, low in first.items() if low != x]),
+    )
+
+
+def _merged(parts: Iterable[tuple[Term | None, float]]) -> Terms:
+    """Like terms as one; what cancels is gone."""
+    found: Terms = {}
+    for product, c in parts:
+        if product is not None:
+            found[product] = found.get(product, 0.0) + c
+    if len(found) > MOST:
+        raise NotProductsError
+    return {product: c for product, c in found.items() if c}
+
+
+def _relabelled(product: Term, to: dict[Any, Any]) -> Term | None:
+    factors, pairs = product
+    return term(
+        [((a, tuple([to.get(x, x) for x in labels]), b), n) for (a, labels, b), n in factors],
+        [(to.get(x, x), to.get(y, y)) for x, y in pairs],
+    )
+
+
+def _renamed(terms: Terms, to: dict[Any, Any]) -> Terms:
+    return _merged((_relabelled(product, to), c) for product, c in terms.items())
+
+
+def _times(left: Terms, right: Terms) -> Terms:
+    return _merged(
+        (term([*f, *g], [*p, *q]), c * d)
+        for (f, p), c in left.items()
+        for (g, q), d in right.items()
+    )
+
+
+def _is_real(kind: np.dtype[Any]) -> bool:
+    """Whether numbers of a dtype multiply and add as real ones do; small integers overflow."""
+    return kind.kind == "f" or (kind.kind == "i" and kind.itemsize >= 4)
+
+
+def proper(axes: Sequence[int | None]) -> tuple[int, ...]:
+    """The labels of the axes longer than 1."""
+    return tuple([x for x in axes if x is not None])
+
+
+# ------------------------------------------------------------------ reading
+class Products:
+    """What the rows of one derivative are made of.
+
+    Parameters
+    ----------
+    same : for every node the first that computes what it does, the unit vectors being one
+    seeded : of those, what depends on the unit vectors
+    eye : the array whose rows are the unit vectors
+    expand : whether a sum that does not depend on them is multiplied out
+    """
+
+    def __init__(
+        self, same: dict[Traced, Traced], seeded: set[Traced], eye: Traced, expand: bool
+    ) -> None:
+        self.same, self.seeded, self.eye, self.expand = same, seeded, eye, expand
+        self.numbers, self.size = count(), dict[int, int]()
+        self.arrays: list[Factored] = []
+        self.nodes: dict[int, Any] = {}  # of each array that is one its node, or constant
+        self.known: dict[Any, int] = {}
+        self.forms: dict[Traced, Form] = {}
+        self.rows = self.labels(eye.shape[1:])
+
+    def block(self, row: Traced) -> Form:
+        """All rows, given the first one: labels of the row, then its own.
+
+        Raises
+        ------
+        NotProductsError
+            If they are no sum of products, or one in which terms may cancel that did not before:
+            entry by entry, every δ being 0 or 1, there is one product for each pattern of δ.
+        """
+        nodes = order(row)
+        if not all(getattr(node.sample, "size", 1) for node in nodes):
+            raise NotProductsError
+        if len({node.dtype for node in nodes if node.dtype.kind == "f"}) > 1:
+            raise NotProductsError  # in another order, the narrow one's rounding would spread
+        for node in nodes:
+            if self.same[node] not in self.forms:
+                self.forms[self.same[node]] = self.form(self.same[node])
+        axes, terms = self.forms[self.same[row]]
+        patterns = [pairs for _, pairs in terms]
+        if len({*patterns}) < len(patterns) and (self.expand or len(patterns) > FEW):
+            raise NotProductsError
+        return Form(self.rows + axes, terms)
+
+    def form(self, node: Traced) -> Form:
+        """A node in index notation, its arguments being so already."""
+        plain = not (node.call.__class__ is np.ufunc and node.options)
+        rule = RULES.get(node.call) if plain else None
+        seeded = node in self.seeded
+        if rule and (seeded or self.expand or node.call not in (np.add, np.subtract)):
+            try:
+                found = rule(self, node)
+            except NotProductsError:
+                if seeded:
+                    raise
+            else:
+                if not seeded:
+                    self.note(node, found)
+                return found
+        if seeded:
+            raise NotProductsError
+        return self.array(node, node, node.call is np.exp)
+
+    def note(self, node: Traced, form: Form) -> None:
+        """Remember a node that is a sum of products, or one factor's share of its sum."""
+        if len(form.terms) != 1 or [*form.terms.values()] != [1.0]:
+            return
+        ((factors, pairs),) = form.terms
+        if pairs:
+            return
+        if len(factors) == 1:
+            (((array, labels, below), n),) = factors
+            if n == 1 and not below and labels == proper(form.axes):
+                self.nodes.setdefault(array, node)
+        elif (found := self.share(dict(factors))) and found[1] == proper(form.axes):
+            array = self.ratio(*found[0])
+            if len(found[2]) == 0:
+                self.nodes.setdefault(array, node)
+
+    def share(self, powers: dict[Factor, int]) -> Any:
+        """A factor and its sum below the line: which arrays, the labels, and what else there is."""
+        for total, n in powers.items():
+            body = self.arrays[total[0]].body
+            if len(body) != 1 or (n if total[2] else -n) <= 0:
+                continue
+            ((array, pattern, below), m) = body[0]
+            for part, k in powers.items():
+                if part[0] == array and k > 0 and m == 1 and not part[2] | below:
+                    pairs = zip(pattern, part[1])
+                    if all(FIXED < q < 0 or x == (q if q < 0 else total[1][q]) for q, x in pairs):
+                        rest = dict(powers)
+                        rest[part] -= 1
+                        rest[total] -= 1 if total[2] else -1
+                        return (array, total[0]), part[1], {f: n for f, n in rest.items() if n}
+        return None
+
+    def ratio(self, part: int, total: int) -> int:
+        """The array that is ``part / total``."""
+        positive = self.arrays[part].positive
+        return self.number(("ratio", part, total), Factored(positive))
+
+    def labels(self, shape: Sequence[int]) -> tuple[int | None, ...]:
+        """New labels for the axes of a shape."""
+        found = tuple([None if n == 1 else next(self.numbers) for n in shape])
+        self.size |= {x: n for x, n in zip(found, shape) if x is not None}
+        return found
+
+    def number(self, key: Any, what: Factored) -> int:
+        """The number of an array, which a key finds again."""
+        if key not in self.known:
+            self.known[key] = len(self.arrays)
+            self.arrays.append(what)
+        return self.known[key]
+
+    def array(self, key: Any, node: Any, positive: bool) -> Form:
+        """An array as a factor."""
+        axes, found = self.labels(node.shape), self.number(key, Factored(positive))
+        self.nodes.setdefault(found, node)
+        return Form(axes, _merged([(term([((found, proper(axes), False), 1)], ()), 1.0)]))
+
+    def of(self, x: Any) -> Form:
+        """An argument in index notation."""
+        if x.__class__ is Traced:
+            if not _is_real(x.dtype):
+                raise NotProductsError
+            return self.forms[self.same[x]]
+        if x.__class__ is np.ndarray and x.ndim and _is_real(x.dtype) and np.isfinite(x).all():
+            if (x == x.flat[0]).all():
+                return Form(self.labels(x.shape), {ONE: float(x.flat[0])} if x.flat[0] else {})
+            return self.array(key_of(x), x, bool((x > 0).all()))
+        c = number_of(x)
+        if c is None or not np.isfinite(c):
+            raise NotProductsError
+        return Form((), {ONE: c} if c else {})
+
+    def onto(self, form: Form, axes: Sequence[int | None]) -> Terms:
+        """The terms with the labels of the axes that it is broadcast to."""
+        pairs = zip(reversed(form.axes), reversed(axes))
+        return _renamed(form.terms, {x: y for x, y in pairs if x is not None})
+
+    def summed(self, terms: Terms, labels: Sequence[int]) -> Terms:
+        """Σ over labels: a δ picks an entry, what does not depend on them stands before the sum."""
+        parts: list[tuple[Term | None, float]] = []
+        for product, c in terms.items():
+            left = []
+            for k in labels:
+                factors, pairs = product
+                if equal := [x if y == k else y for x, y in pairs if k in (x, y)]:
+                    product = _relabelled(product, {k: equal[0]}) or product
+                elif any(k in f[1] for f, _ in factors):
+                    left.append(k)
+                else:
+                    c *= self.size[k]
+            factors, pairs = product
+            inside = [(f, n) for f, n in factors if not {*left}.isdisjoint(f[1])]
+            outside = [(f, n) for f, n in factors if {*left}.isdisjoint(f[1])]
+            while inside:
+                together = {*inside[0][0][1]} & {*left}
+                for _ in left:
+                    for (_, have, _), _ in inside:
+                        if not together.isdisjoint(have):
+                            together |= {*have} & {*left}
+                group = [(f, n) for f, n in inside if not together.isdisjoint(f[1])]
+                inside = [(f, n) for f, n in inside if together.isdisjoint(f[1])]
+                if together.issuperset(x for f, _ in group for x in f[1]) and all(
+                    self.nodes.get(f[0]).__class__ is np.ndarray for f, _ in group
+                ):
+                    c *= self.sum_of_constants(group)
+                else:
+                    outside.append((self.sum_of(group, together), 1))
+            parts.append((term(outside, pairs), c))
+        return _merged(parts)
+
+    def sum_of_constants(self, factors: Powers) -> float:
+        """Σ of known numbers; that of a target that sums to 1 but for rounding is 1."""
+        operands: list[Any] = []
+        for (array, labels, below), n in factors:
+            operands += [self.nodes[array] ** (-n if below else n), labels]
+        found = float(np.einsum(*operands, []))
+        return float(round(found)) if abs(found - round(found)) < 1e-15 * abs(found) else found
+
+    def sum_of(self, factors: Powers, bound: set[int]) -> Factor:
+        """A sum of products as an array of its own."""
+        ordered = sorted(factors, key=lambda f: (f[0][0], f[0][2], f[1], f[0][1]))
+        names: dict[int, int] = {}
+        free: list[int] = []
+        for (_, labels, _), _ in ordered:
+            for x in labels:
+                if x in names or is_fixed(x):
+                    continue
+                if x in bound:
+                    names[x] = -1 - (len(names) - len(free))
+                else:
+                    names[x] = len(free)
+                    free.append(x)
+        body = tuple(
+            [((a, tuple([names.get(x, x) for x in xs]), b), n) for (a, xs, b), n in ordered]
+        )
+        sizes = {names[x]: self.size[x] for x in names}
+        positive = all(self.arrays[a].positive for (a, _, _), _ in body)
+        key = (body, tuple(sorted(sizes.items())))
+        return self.number(key, Factored(positive, body, sizes)), tuple(free), False
+
+
+def _reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
+    """The axes that a sum or mean is over, and whether they stay."""
+    options = {"axis": None, "keepdims": False} | node.options
+    if len(node.args) == 2:
+        options["axis"] = node.args[1]
+    if len(node.args) > 2 or len(options) > 2:
+        raise NotProductsError
+    axis, n = options["axis"], np.ndim(node.args[0])
+    axes = range(n) if axis is None else (axis,) if isinstance(axis, int) else axis
+    return tuple([a % n for a in axes]), options["keepdims"]
+
+
+def _sum(p: Products, node: Traced) -> Form:
+    form, (over, keep) = p.of(node.args[0]), _reduced_axes(node)
+    terms = p.summed(form.terms, proper([form.axes[a] for a in over]))
+    stay = [None if a in over else x for a, x in enumerate(form.axes) if keep or a not in over]
+    return Form(tuple(stay), terms)
+
+
+def _mean(p: Products, node: Traced) -> Form:
+    axes, terms = _sum(p, node)
+    n = np.size(node.args[0]) // node.size
+    return Form(axes, {product: c / n for product, c in terms.items()})
+
+
+def _sum_of_two(p: Products, node: Traced) -> Form:
+    axes = p.labels(node.shape)
+    x, y = (p.onto(p.of(a), axes) for a in node.args)
+    sign = -1.0 if node.call is np.subtract else 1.0
+    return Form(axes, _merged([*x.items(), *((t, sign * c) for t, c in y.items())]))
+
+
+def _negative(p: Products, node: Traced) -> Form:
+    axes, terms = p.of(node.args[0])
+    return Form(axes, {product: -c for product, c in terms.items()})
+
+
+def _product(p: Products, node: Traced) -> Form:
+    axes = p.labels(node.shape)
+    x, y = (p.onto(p.of(a), axes) for a in node.args)
+    return Form(axes, _times(x, y))
+
+
+def _quotient(p: Products, node: Traced) -> Form:
+    axes, divisor = p.labels(node.shape), p.of(node.args[1])
+    single = len(divisor.terms) == 1 and not any(pairs for _, pairs in divisor.terms)
+    if not single:
+        whole = p.same.get(node.args[1]) if node.args[1].__class__ is Traced else None
+        if whole is None or whole in p.seeded:
+            raise NotProductsError
+        divisor = p.array(whole, whole, False)
+    (((factors, _), c),) = p.onto(divisor, axes).items()
+    below = [
+        ((a, labels, b), -n) if p.arrays[a].positive else ((a, labels, not b), n)
+        for (a, labels, b), n in factors
+    ]
+    return Form(
+        axes, _times(p.onto(p.of(node.args[0]), axes), _merged([(term(below, ()), 1.0 / c)]))
+    )
+
+
+def _power(p: Products, node: Traced) -> Form:
+    n = 2.0 if node.call is np.square else number_of(node.args[1])
+    if n not in (0.0, 1.0, 2.0, 3.0, 4.0):
+        raise NotProductsError
+    axes = p.labels(node.shape)
+    x, found = p.onto(p.of(node.args[0]), axes), {ONE: 1.0}
+    if n and len(x) != 1:
+        raise NotProductsError
+    for _ in range(int(n)):
+        found = _times(found, x)
+    return Form(axes, found)
+
+
+def _broadcast(p: Products, node: Traced) -> Form:
+    axes = p.labels(node.shape)
+    return Form(axes, p.onto(p.of(node.args[0]), axes))
+
+
+def _shaped(p: Products, node: Traced) -> Form:
+    """An operation that adds or drops axes of length 1 alone."""
+    axes, terms = p.of(node.args[0])
+    stay = proper(axes)
+    if [p.size[x] for x in stay] != [n for n in node.shape if n != 1]:
+        raise NotProductsError
+    supply = iter(stay)
+    return Form(tuple([None if n == 1 else next(supply) for n in node.shape]), terms)
+
+
+def _turned(p: Products, node: Traced) -> Form:
+    axes, terms = p.of(node.args[0])
+    # where each axis comes from, by what NumPy does with an array of that many axes
+    probe = np.empty(range(2, 2 + len(axes)))
+    found = node.call(probe, *node.args[1:], **node.options).shape
+    return Form(tuple([axes[n - 2] for n in found]), terms)
+
+
+def _same(p: Products, node: Traced) -> Form:
+    if node.dtype.kind != "f":
+        raise NotProductsError
+    return p.of(node.args[0])
+
+
+def _matmul(p: Products, node: Traced) -> Form:
+    x, y = p.of(node.args[0]), p.of(node.args[1])
+    if not x.axes or not y.axes:
+        raise NotProductsError
+    at = -1 if len(y.axes) == 1 else -2
+    over = p.labels((node.args[0].shape[-1],))
+    axes = p.labels(node.shape)
+    rows = axes if len(y.axes) == 1 else axes[:-1]
+    left = rows + over if len(x.axes) > 1 else over
+    lead, last = (axes[: len(axes) - (len(x.axes) > 1) - 1], axes[-1:]) if at == -2 else ((), ())
+    right = lead + over + last
+    found = _times(p.onto(x, left), p.onto(y, right))
+    return Form(axes, p.summed(found, proper(over)))
+
+
+def _item(p: Products, node: Traced) -> Form:
+    x, index = node.args
+    if x.__class__ is not Traced:
+        raise NotProductsError
+    if node in p.seeded and p.same[x] is p.same[p.eye]:
+        axes = p.labels(node.shape)
+        pairs = zip(proper(p.rows), proper(axes))
+        return Form(axes, _merged([(term((), pairs), 1.0)]))
+    form = p.of(x)
+    axes, to = _indexed(form.axes, x.shape, index)
+    return Form(axes, _renamed(form.terms, to))
+
+
+def _indexed(
+    axes: Sequence[int | None], shape: tuple[int, ...], index: Any
+) -> tuple[tuple[int | None, ...], dict[int, int]]:
+    """What is left of the axes, and the whole numbers that labels become."""
+    steps = [*index] if isinstance(index, tuple) else [index]
+    if any(i is not None and i is not Ellipsis and not _is_plain(i) for i in steps):
+        raise NotProductsError
+    used = sum(i is not None and i is not Ellipsis for i in steps)
+    at = next((n for n, i in enumerate(steps) if i is Ellipsis), len(steps))
+    steps[at : at + 1] = [slice(None)] * (len(axes) - used)
+    left: list[int | None] = []
+    to: dict[int, int] = {}
+    supply = iter(zip(axes, shape))
+    for i in steps:
+        label, n = (None, 1) if i is None else next(supply)
+        if i is None or i.__class__ is slice:
+            left.append(label)
+        elif label is not None:
+            to[label] = FIXED - int(i) % n
+    return tuple(left), to
+
+
+def _is_plain(i: Any) -> bool:
+    return (
+        i == slice(None)
+        if i.__class__ is slice
+        else isinstance(i, int | np.integer) and i.__class__ is not bool
+    )
+
+
+def _scatter(p: Products, node: Traced) -> Form:
+    g, index, shape = node.args
+    whole = p.labels(shape)
+    axes, to = _indexed(whole, shape, index)
+    return Form(whole, _times(p.onto(p.of(g), axes), _merged([(term((), to.items()), 1.0)])))
+
+
+def _vdot(p: Products, node: Traced) -> Form:
+    axes = p.labels(node.args[0].shape)
+    found = _times(*(p.onto(p.of(a), axes) for a in node.args))
+    return Form((), p.summed(found, proper(axes)))
+
+
+def _einsum(p: Products, node: Traced) -> Form:
+    subscripts, *operands = node.args
+    inputs, _, result = subscripts.partition("->")
+    if node.options or not inputs.replace(",", "").isalpha():
+        raise NotProductsError
+    labels: dict[str, int | None] = {}
+    found: Terms = {ONE: 1.0}
+    for letters, x in zip(inputs.split(","), operands):
+        new = [c for c in letters if c not in labels]
+        labels |= zip(new, p.labels([np.shape(x)[letters.index(c)] for c in new]))
+        found = _times(found, p.onto(p.of(x), [labels[c] for c in letters]))
+    over = [x for c, x in labels.items() if c not in result]
+    return Form(tuple([labels[c] for c in result]), p.summed(found, proper(over)))
+
+
+RULES: dict[Any, Callable[[Products, Traced], Form]] = {
+    np.add: _sum_of_two, np.subtract: _sum_of_two, np.negative: _negative,
+    np.multiply: _product, np.divide: _quotient, np.power: _power, np.square: _power,
+    np.sum: _sum, np.mean: _mean, np.vdot: _vdot, np.matmul: _matmul, np.einsum: _einsum,
+    np.broadcast_to: _broadcast,
+    np.reshape: _shaped, np.expand_dims: _shaped, np.squeeze: _shaped,
+    np.transpose: _turned, np.swapaxes: _turned, np.moveaxis: _turned,
+    operator.getitem: _item, scatter: _scatter, astype: _same, CONSTANT: _same,
+}  # fmt: skip
