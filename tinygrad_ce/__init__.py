@@ -35,6 +35,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   memory.py      which array a result can be written into
   printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
+  estimator.py   scikit-learn's conventions, with it or without
+  regression.py  SoftmaxRegression: a linear classifier trained with all this
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from .nn import MLP, Linear, Module
     from .optim import SGD, Adam
     from .program import Program, program
+    from .regression import SoftmaxRegression
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
@@ -75,6 +78,7 @@ __all__ = [
     "Primitive",
     "Program",
     "Reliability",
+    "SoftmaxRegression",
     "StaleGraphError",
     "Step",
     "Steps",
@@ -125,6 +129,7 @@ _LATER = {
     "linear_cross_entropy": "linear",
     "Program": "program",
     "program": "program",
+    "SoftmaxRegression": "regression",
     "Step": "steps",
     "Steps": "steps",
     "step_through": "steps",

@@ -1,0 +1,709 @@
+"""`SoftmaxRegression`: a linear classifier in scikit-learn's conventions, fitted with the engine.
+
+`objective` is the loss of some rows as plain NumPy; the engine differentiates it, and nothing here
+is derived by hand. `chunk` sums it over rows, a block at a time, so that no array of a number for
+each row and class is larger than a block. A solver sees the mean of those sums and its gradient.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from .estimator import (
+    BaseEstimator,
+    ClassifierMixin,
+    ConvergenceWarning,
+    check_classification_targets,
+    check_is_fitted,
+    validate_data,
+)
+from .losses import cross_entropy
+from .optim import SGD, Adam
+from .program import program
+from .softmax import log_softmax, sigmoid, softmax
+from .transforms import value_and_grad, vjp
+from .value import Value
+
+BLOCK = 2**22  # bytes of logits at a time
+SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
+Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
+
+
+# ------------------------------------------------------------------ the objective
+def objective(params: Params, X: Any, y: Any, weight: Any = None, loss: str = "") -> Any:
+    """Σ weight · loss over the rows of X.
+
+    y holds class indices; with two classes, which share one column of logits, −1.0 and +1.0.
+    """
+    z = X @ params[0] if len(params) == 1 else X @ params[0] + params[1]
+    classes = z.shape[1]
+    if loss == "mse" and classes > 1:
+        t = (y[:, None] == np.arange(classes)).astype(z.dtype)
+        each = np.sum(np.square(softmax(z) - t), axis=1)
+    elif loss == "mse":  # both columns of p − t are ±σ(−y z)
+        each = 2.0 * np.square(sigmoid(-y * z[:, 0]))
+    elif classes == 1:
+        each = np.logaddexp(0.0, -y * z[:, 0])
+    elif weight is None:
+        return cross_entropy(z, y, reduction="sum")
+    else:
+        each = cross_entropy(z, y, reduction="none")
+    return np.sum(each if weight is None else each * weight)
+
+
+def penalty(params: Params, l2: float) -> Any:
+    """½ · l2 · ‖W‖²; the L1 part is not smooth, and `_shrink` takes care of it."""
+    return 0.5 * l2 * np.sum(np.square(params[0]))
+
+
+_objective_and_grad = value_and_grad(objective)
+_penalty_and_grad = value_and_grad(penalty)
+
+
+def chunk(params: Params, X: Any, y: Any, weight: Any, loss: str) -> tuple[float, Params]:
+    """The `objective` of rows in memory and its gradients, a block of rows at a time."""
+    rows = max(1, BLOCK // (params[0].shape[1] * X.itemsize))
+    total, grads = 0.0, [np.zeros_like(p) for p in params]
+    for i in range(0, len(X), rows):
+        part = slice(i, i + rows)
+        w = None if weight is None else weight[part]
+        value, found = _objective_and_grad(params, X[part], y[part], w, loss)
+        total += float(value)
+        for g, d in zip(grads, found):
+            g += d
+    return total, grads
+
+
+def moments(X: Any, weight: Any) -> Any:
+    """Σ weight · (x, 1)(x, 1)ᵀ over rows in memory: what `_conditioner` needs to know of them."""
+    D = X.shape[1]
+    found = np.zeros((D + 1, D + 1))
+    rows = max(1, BLOCK // (D * 8)) if weight is not None else max(1, len(X))
+    for i in range(0, len(X), rows):
+        x = X[i : i + rows]
+        scaled = x if weight is None else x * weight[i : i + rows, None]
+        found[:D, :D] += x.T @ scaled
+        found[:D, D] += scaled.sum(axis=0)
+    found[D, :D] = found[:D, D]
+    found[D, D] = len(X) if weight is None else weight.sum()
+    return found
+
+
+# ------------------------------------------------------------------ where the rows are
+class Rows:
+    """The rows of a fit, in memory: the loss over all of them, or batch by batch."""
+
+    def __init__(self, X: Any, y: Any, weight: Any, loss: str) -> None:
+        self.X, self.y, self.weight, self.loss = X, y, weight, loss
+        self.total = float(len(X) if weight is None else weight.sum())
+
+    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
+        """The weighted mean of the loss over all rows, and its gradients."""
+        value, grads = chunk(params, self.X, self.y, self.weight, self.loss)
+        return value / self.total, [g / self.total for g in grads]
+
+    def moments(self) -> Any:
+        """Weighted means of (x, 1)(x, 1)ᵀ."""
+        return moments(self.X, self.weight) / self.total
+
+    def accuracy(self, params: Params) -> float:
+        """The part of the rows whose class has the largest logit."""
+        rows = max(1, BLOCK // (params[0].shape[1] * self.X.itemsize))
+        hits = 0
+        for i in range(0, len(self.X), rows):
+            z = self.X[i : i + rows] @ params[0] + (params[1] if len(params) > 1 else 0.0)
+            y = self.y[i : i + rows]
+            hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
+        return hits / len(self.X)
+
+    def batches(self, size: int, rng: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """All rows once, ``size`` at a time, in random order if there is an ``rng``."""
+        n = len(self.X)
+        order = None
+        if rng is not None and size < n:
+            order = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+            rng.shuffle(order)
+        for i in range(0, n, size):
+            rows: Any = slice(i, i + size) if order is None else order[i : i + size]
+            w = None if self.weight is None else self.weight[rows]
+            yield self.X[rows], self.y[rows], w
+
+
+# ------------------------------------------------------------------ steps
+def _batch_loss(params: Params, X: Any, y: Any, weight: Any, l2: float, loss: str) -> Any:
+    return objective(params, X, y, weight, loss) / float(len(X)) + penalty(params, l2)
+
+
+_batch_loss_and_grad = value_and_grad(_batch_loss)
+
+
+@lru_cache(32)
+def _compiled(loss: str, weighted: bool, intercept: bool, binary: bool) -> Any:
+    """`_batch_loss` and its gradient as a program, which makes itself anew for other shapes."""
+    params = [np.zeros((1, 1 if binary else 3)), np.zeros(1 if binary else 3)]
+    y = np.ones(1) if binary else np.zeros(1, np.intp)
+    weight = np.ones(1) if weighted else None
+    return program(_batch_loss, params[: 1 + intercept], np.zeros((1, 1)), y, weight, 0.0, loss)
+
+
+def _shrink(W: Any, by: Any) -> None:
+    """The proximal step of ``by`` · ‖W‖₁, in place: every weight nearer to 0, at most to 0."""
+    np.copyto(W, np.sign(W) * np.maximum(np.abs(W) - by, 0.0))
+
+
+def _l1_step(optimizer: Any, l1: float) -> Any:
+    """What a step of ``optimizer`` moves a weight whose gradient stays ``l1``.
+
+    Only with this factor is a point that the proximal step leaves alone an optimum.
+    """
+    if isinstance(optimizer, SGD):
+        return optimizer.lr * l1 / (1.0 - optimizer.momentum)
+    t, _, v = optimizer._moments[0]
+    return optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
+
+
+def _conditioner(second: Any, scale: float, l2: float, intercept: bool) -> Any:
+    """M such that in φ, with (W, b) = M φ, the loss curves alike in all directions at W = 0.
+
+    There the curvature along W is ``scale`` times the features' covariance, plus l2.
+    """
+    D = len(second) - 1
+    mean = second[:D, D] if intercept else np.zeros(D)
+    curvature = scale * (second[:D, :D] - np.outer(mean, mean))
+    spread = np.diag(curvature).max(initial=0.0)
+    curvature[np.diag_indices(D)] += l2 + 1e-10 * spread + (spread == 0.0 == l2)
+    M = np.eye(D + intercept)
+    M[:D, :D] = np.linalg.inv(np.linalg.cholesky(curvature)).T
+    if intercept:
+        M[D, :D] = -mean @ M[:D, :D]
+    return M
+
+
+# ------------------------------------------------------------------ Ctrl-C
+class _Interrupt:
+    """Whether Ctrl-C was pressed; `check` raises where it does no harm, between two steps."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def check(self) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _held() -> Iterator[_Interrupt]:
+    """Hold a first Ctrl-C back until `check`; a second one is Python's own."""
+    interrupt = _Interrupt()
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupt
+        return
+
+    def press(number: int, frame: Any) -> None:
+        interrupt.pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# ------------------------------------------------------------------ the estimator
+class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear classifier: softmax(X W + b), fitted by gradient descent or L-BFGS.
+
+    It minimizes J = mean loss + alpha · R(W), R = ½ ‖W‖² for "l2", ‖W‖₁ for "l1", a mix for
+    "elasticnet". The mean is over the sample weights; b is not penalized. That is scikit-learn's
+    LogisticRegression with C = 1 / (alpha · n), and SGDClassifier with the same alpha.
+
+    Parameters
+    ----------
+    loss : "cross_entropy"; "logistic", the same for two classes, coded −1 and +1; or "mse", the
+        squared distance of softmax(z) from one-hot targets, which learns little from a sample that
+        is wrong with confidence
+    penalty : "l2", "l1", "elasticnet" or None
+    alpha : float, the strength of the penalty
+    l1_ratio : float, the L1 part of "elasticnet"
+    solver : "sgd", "adam", "lbfgs" (which needs SciPy), or "auto": "lbfgs" where there is SciPy and
+        no L1 penalty, else "adam"
+    batch_size : int, rows a step of "sgd" and "adam" takes, or "full" for all
+    learning_rate : float
+    schedule : "constant", or "invscaling": learning_rate / t**power_t in step t
+    power_t : float
+    momentum : float, of "sgd"
+    nesterov : bool, whether that momentum is Nesterov's
+    max_iter : int, epochs at most (for "lbfgs", iterations)
+    tol : float or None; "lbfgs" stops where no entry of the gradient is larger, in coordinates
+        scaled to the data; the others where the loss does not fall by it any more
+    n_iter_no_change : int, for so many epochs
+    early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
+        these get no better
+    validation_fraction : float, how many are set aside, the same part of each class
+    shuffle : bool, whether an epoch takes the rows in a new order
+    fit_intercept : bool
+    class_weight : dict from label to weight, "balanced", or None
+    random_state : int, NumPy random generator, or None
+    verbose : bool, whether to show a progress bar (tqdm) with loss and accuracy
+    callback : function of the model, the epoch and its loss, called after each; the model is usable
+
+    Attributes
+    ----------
+    coef_ : (classes, features) array; (1, features) for two classes
+    intercept_ : (classes,) or (1,) array
+    classes_ : the labels
+    n_iter_ : epochs (iterations) done
+    loss_curve_ : list of J, for each epoch the mean over its steps
+    solver_ : the solver taken
+    n_features_in_, feature_names_in_ : as in scikit-learn
+
+    Raises
+    ------
+    ValueError
+        If an option is not one of these or goes with no other given, or data are not as wanted.
+    ImportError
+        If "lbfgs" finds no SciPy, or ``verbose`` no tqdm.
+
+    Notes
+    -----
+    Ctrl-C ends a fit after the current step, with a warning; the model is as fitted so far. The L1
+    penalty goes by a proximal step, so that weights become exactly 0. "lbfgs" runs in coordinates
+    turned and scaled so that the loss curves alike in all directions; the optimum is the same.
+    Float32 data are computed with in float32.
+
+    Examples
+    --------
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
+    >>> model = SoftmaxRegression(alpha=0.1).fit(X, y)
+    >>> model.predict([[0.4], [2.6]]).tolist()
+    ['no', 'yes']
+    """
+
+    def __init__(
+        self,
+        loss: str = "cross_entropy",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 1e-4,
+        l1_ratio: float = 0.15,
+        solver: str = "auto",
+        batch_size: int | str = 32,
+        learning_rate: float = 0.01,
+        schedule: str = "constant",
+        power_t: float = 0.5,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        max_iter: int = 1000,
+        tol: float | None = 1e-8,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        shuffle: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        callback: Callable[[Any, int, float], Any] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.shuffle = shuffle
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callback = callback
+
+    # -------------------------------------------------------------- fitting
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
+        """Fit to X (samples, features) and labels y (samples,).
+
+        ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
+        """
+        self._check()
+        X, y = self._validated(X, y, reset=True)
+        self.classes_ = np.unique(y)
+        codes, weight = self._encoded(X, y, sample_weight)
+        rng = _generator(self.random_state)
+        train, valid = self._split(X, codes, weight, rng)
+        self._start(X.dtype)
+        params = [np.zeros(p.shape, p.dtype) for p in self._params()]
+        solve = self._lbfgs if self.solver_ == "lbfgs" else self._descend
+        with _held() as interrupt, _bar(self.verbose, self.max_iter) as bar:
+            watch = _Watch(self, train, valid, interrupt, bar)
+            try:
+                solve(params, train, watch, rng)
+            except KeyboardInterrupt:
+                warnings.warn(
+                    f"interrupted after {self.n_iter_} of at most {self.max_iter} epochs; the "
+                    "model is as fitted so far",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+            watch.finish()
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> SoftmaxRegression:
+        """Go on fitting, one epoch of "sgd" or "adam" over these rows.
+
+        The first call wants ``classes``, all labels there will be.
+        """
+        self._check()
+        first = not hasattr(self, "coef_")
+        X, y = self._validated(X, y, reset=first)
+        if first:
+            if classes is None:
+                raise ValueError("classes: got None, wanted all labels in the first partial_fit")
+            self.classes_ = np.unique(classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes: got {classes!r}, wanted {self.classes_}, as before")
+        codes, weight = self._encoded(X, y, sample_weight)
+        if first:
+            self._start(X.dtype)
+        if self.solver == "lbfgs":
+            raise ValueError('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
+        if not hasattr(self, "_optimizer"):
+            self._optimizer = self._new_optimizer([p.copy() for p in self._params()])
+        X = X.astype(self.coef_.dtype, copy=False)
+        train = Rows(X, codes, weight, self.loss)
+        with _held() as interrupt, _bar(self.verbose, 1) as bar:
+            watch = _Watch(self, train, None, interrupt, bar)
+            self._epoch(self._optimizer, train, watch, _generator(self.random_state))
+        return self
+
+    def _check(self) -> None:
+        """Refuse options that are none, or do not go together."""
+        choices = {
+            "loss": ("cross_entropy", "logistic", "mse"),
+            "penalty": ("l2", "l1", "elasticnet", None),
+            "solver": ("auto", "sgd", "adam", "lbfgs"),
+            "schedule": ("constant", "invscaling"),
+        }
+        for name, wanted in choices.items():
+            if (got := getattr(self, name)) not in wanted:
+                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, wanted))}")
+        least = {"alpha": 0, "l1_ratio": 0, "learning_rate": 0, "momentum": 0, "max_iter": 1}
+        for name, low in least.items():
+            if not getattr(self, name) >= low:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted {low} or more")
+        if self.batch_size != "full" and not (
+            isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
+        ):
+            raise ValueError(f'batch_size: got {self.batch_size!r}, wanted 1 or more, or "full"')
+        if self.solver == "lbfgs" and self._l1():
+            raise ValueError(
+                f'solver="lbfgs" wants a smooth penalty, got {self.penalty!r}: take "sgd" or "adam"'
+            )
+
+    def _l1(self) -> float:
+        ratio = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty or "", 0.0)
+        return float(self.alpha * ratio)
+
+    def _l2(self) -> float:
+        return 0.0 if self.penalty is None else float(self.alpha) - self._l1()
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> Any:
+        X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
+        check_classification_targets(y)
+        return X, y
+
+    def _encoded(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Labels as `objective` takes them, and a weight for each row, or None."""
+        classes = self.classes_
+        if len(classes) < 2:
+            raise ValueError(f"y: got the one class {classes.tolist()}, wanted two or more")
+        if self.loss == "logistic" and len(classes) > 2:
+            raise ValueError(f'loss="logistic" is for two classes, got {len(classes)}')
+        index = np.searchsorted(classes, y)
+        if index.max() == len(classes) or (classes[index] != y).any():
+            raise ValueError(f"y: got labels that are not among the classes {classes.tolist()}")
+        weight = None
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight, X.dtype)
+            weight = np.broadcast_to(weight, len(X)) if weight.ndim == 0 else weight
+            if weight.shape != (len(X),):
+                raise ValueError(f"sample_weight: got shape {weight.shape}, wanted {(len(X),)}")
+            if not (weight >= 0).all() or not weight.any():
+                raise ValueError("sample_weight: wanted numbers from zero up, not all zero")
+        if self.class_weight is not None:
+            each = self._class_weights(index, weight).astype(X.dtype)[index]
+            weight = each if weight is None else weight * each
+        if len(classes) == 2:
+            signs = index.astype(X.dtype)
+            signs *= 2
+            signs -= 1
+            return signs, weight
+        return index, weight
+
+    def _class_weights(self, index: Any, weight: Any) -> Any:
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise ValueError(f'class_weight: got {self.class_weight!r}, wanted "balanced"')
+            counts = np.bincount(index, weight, minlength=len(self.classes_))
+            return counts.sum() / (len(counts) * np.maximum(counts, 1e-300))
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
+            raise ValueError(f"class_weight: got {unknown}, which are not among the classes")
+        return np.array([self.class_weight.get(label, 1.0) for label in labels])
+
+    def _split(self, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Rows, Rows | None]:
+        """Rows to fit, and rows of each class set aside."""
+        if not self.early_stopping:
+            return Rows(X, y, weight, self.loss), None
+        aside = np.zeros(len(X), bool)
+        for label in np.unique(y):
+            rows = np.flatnonzero(y == label)
+            rng.shuffle(rows)
+            aside[rows[: round(self.validation_fraction * len(rows))]] = True
+        if not aside.any() or aside.all():
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(X)} rows sets aside "
+                f"{aside.sum()}"
+            )
+        parts = [(X[a], y[a], None if weight is None else weight[a]) for a in (~aside, aside)]
+        return Rows(*parts[0], self.loss), Rows(*parts[1], self.loss)
+
+    def _start(self, dtype: Any) -> None:
+        """All parameters 0, nothing done."""
+        columns = 1 if len(self.classes_) == 2 else len(self.classes_)
+        self.coef_ = np.zeros((columns, self.n_features_in_), dtype)
+        self.intercept_ = np.zeros(columns, dtype)
+        self.n_iter_, self.t_ = 0, 0
+        self.loss_curve_: list[float] = []
+        self.solver_ = self.solver
+        if self.solver == "auto":
+            smooth = not self._l1() and find_spec("scipy") is not None
+            self.solver_ = "lbfgs" if smooth else "adam"
+        self.__dict__.pop("_optimizer", None)
+
+    def _params(self) -> Params:
+        return [self.coef_.T, self.intercept_][: 1 + bool(self.fit_intercept)]
+
+    def _keep(self, params: Params) -> None:
+        """Make these the fitted ones."""
+        self.coef_ = np.ascontiguousarray(params[0].T)
+        if self.fit_intercept:
+            self.intercept_ = params[1].copy()
+
+    # -------------------------------------------------------------- solvers
+    def _lbfgs(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise ImportError(
+                'solver="lbfgs" needs SciPy: pip install "tinygrad_ce[scipy]", or take "adam"'
+            ) from None
+        dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
+        scale = 0.25 if shape[1] == 1 else 1.0 / shape[1]
+        M = _conditioner(train.moments(), scale, l2, bool(self.fit_intercept))
+        size = (len(M), shape[1])
+
+        def split(theta: Any) -> Params:
+            theta = theta.astype(dtype, copy=False)
+            return [theta[: shape[0]], *theta[shape[0] :]]
+
+        def both(flat: Any) -> tuple[float, Any]:
+            theta, pull = vjp(lambda phi: M @ phi, flat.reshape(size))
+            own = split(theta)
+            value, grads = train.loss_and_grad(own)
+            more, slopes = _penalty_and_grad(own, l2)
+            grads = [g + s for g, s in zip(grads, slopes)]
+            watch.interrupt.check()
+            return value + float(more), pull(np.vstack(grads).astype(float))[0].ravel()
+
+        def after(intermediate_result: Any) -> None:
+            own = split(M @ intermediate_result.x.reshape(size))
+            if watch(own, intermediate_result.fun):
+                raise StopIteration
+
+        options = {
+            "maxiter": self.max_iter,
+            "maxfun": 50 * self.max_iter,
+            "maxls": 50,
+            "gtol": self.tol or 0.0,
+            "ftol": float(np.finfo(dtype).eps),
+        }
+        found = minimize(
+            both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
+            options=options,
+        )  # fmt: skip
+        watch.ended = self.n_iter_ < self.max_iter or found.status != 1
+        self.n_iter_ = max(self.n_iter_, 1)
+
+    def _new_optimizer(self, params: Params) -> Any:
+        values = [Value(p) for p in params]
+        if self.solver == "sgd":
+            return SGD(values, self.learning_rate, self.momentum, nesterov=self.nesterov)
+        return Adam(values, self.learning_rate)
+
+    def _descend(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+        optimizer = self._new_optimizer(params)
+        for _ in range(self.max_iter):
+            if self._epoch(optimizer, train, watch, rng):
+                break
+
+    def _epoch(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+        """One step for each batch; whether to stop."""
+        values, l1, l2 = optimizer.params, self._l1(), self._l2()
+        arrays = [p.data for p in values]
+        n = len(train.X)
+        size = n if self.batch_size == "full" else min(int(self.batch_size), n)
+        small = size * arrays[0].shape[1] * arrays[0].itemsize <= SMALL
+        binary = arrays[0].shape[1] == 1
+        step = (
+            _compiled(self.loss, train.weight is not None, len(values) > 1, binary)
+            if small
+            else _batch_loss_and_grad
+        )
+        share = n / train.total  # weights with a mean of 1
+        total = 0.0
+        try:
+            for X, y, w in train.batches(size, rng if self.shuffle else None):
+                if size == n:
+                    loss, grads = train.loss_and_grad(arrays)
+                    more, slopes = _penalty_and_grad(arrays, l2)
+                    loss, grads = loss + more, [g + s for g, s in zip(grads, slopes)]
+                else:
+                    loss, grads = step(
+                        arrays, X, y, None if w is None else w * share, l2, self.loss
+                    )
+                for p, g in zip(values, grads):
+                    p.grad = g
+                self.t_ += 1
+                if self.schedule == "invscaling":
+                    optimizer.lr = self.learning_rate / self.t_**self.power_t
+                optimizer.step()
+                total += float(loss) * len(X)
+                if l1:
+                    total += l1 * float(np.abs(arrays[0]).sum()) * len(X)
+                    _shrink(arrays[0], _l1_step(optimizer, l1))
+                watch.interrupt.check()
+        except KeyboardInterrupt:
+            self._keep(arrays)
+            raise
+        if not np.isfinite(total):
+            raise ValueError(
+                f"the loss is {total} in epoch {self.n_iter_ + 1}: scale the data, or take a "
+                f"learning_rate below {self.learning_rate}"
+            )
+        return watch(arrays, total / n)
+
+    # -------------------------------------------------------------- predicting
+    def decision_function(self, X: Any) -> Any:
+        """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        z = X @ self.coef_.T + self.intercept_
+        return z.ravel() if z.shape[1] == 1 else z
+
+    def predict(self, X: Any) -> Any:
+        """The label of the largest logit, for each sample."""
+        z = self.decision_function(X)
+        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, (samples, classes)."""
+        z = self.decision_function(X)
+        return softmax(z) if z.ndim > 1 else np.stack([sigmoid(-z), sigmoid(z)], axis=1)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Their logarithms, exact also where a probability underflows."""
+        z = self.decision_function(X)
+        if z.ndim > 1:
+            return log_softmax(z)
+        return np.stack([-np.logaddexp(0.0, z), -np.logaddexp(0.0, -z)], axis=1)
+
+
+def _generator(seed: Any) -> Any:
+    """A NumPy random generator: the one given, or one from a seed."""
+    return seed if hasattr(seed, "shuffle") else np.random.default_rng(seed)
+
+
+@contextmanager
+def _bar(shown: bool, epochs: int) -> Iterator[Any]:
+    """A progress bar, or None."""
+    if not shown:
+        yield None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('verbose=True needs tqdm: pip install "tinygrad_ce[progress]"') from None
+    with tqdm(total=epochs, unit="epoch") as bar:
+        yield bar
+
+
+class _Watch:
+    """What happens after each epoch: curve, bar, callback, and whether to stop."""
+
+    def __init__(self, model: Any, train: Any, valid: Any, interrupt: _Interrupt, bar: Any) -> None:
+        self.model, self.train, self.valid = model, train, valid
+        self.interrupt, self.bar = interrupt, bar
+        self.best, self.waited, self.ended = np.inf, 0, False
+        self.best_params: Params | None = None
+
+    def __call__(self, params: Params, loss: float) -> bool:
+        model, loss = self.model, float(loss)
+        model._keep(params)
+        model.n_iter_ += 1
+        model.loss_curve_.append(loss)
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{self.train.accuracy(params):.3f}")
+            self.bar.update()
+        if model.callback is not None:
+            model.callback(model, model.n_iter_, loss)
+        self.interrupt.check()
+        self.ended = self._enough(params, loss)
+        return self.ended
+
+    def _enough(self, params: Params, loss: float) -> bool:
+        model = self.model
+        if self.valid is None and (model.solver_ == "lbfgs" or model.tol is None):
+            return False
+        if self.valid is not None:
+            loss = self.valid.loss_and_grad(params)[0]
+        self.waited = 0 if loss < self.best - (model.tol or 0.0) else self.waited + 1
+        if loss < self.best:
+            self.best = loss
+            if self.valid is not None:
+                self.best_params = [p.copy() for p in params]
+        return bool(self.waited >= model.n_iter_no_change)
+
+    def finish(self) -> None:
+        """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
+        if self.best_params is not None:
+            self.model._keep(self.best_params)
+        if not self.ended and self.model.tol is not None and not self.interrupt.pressed:
+            warnings.warn(
+                f"max_iter={self.model.max_iter} reached before tol={self.model.tol}; scale the "
+                "data, or raise max_iter",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
