@@ -33,7 +33,8 @@ from .softmax import log_softmax, sigmoid, softmax
 from .transforms import value_and_grad, vjp
 from .value import Value
 
-BLOCK = 2**22  # bytes of logits at a time
+BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again
+LEAST = 256  # rows at a time, that a product of matrices pays
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
@@ -70,89 +71,94 @@ _penalty_and_grad = value_and_grad(penalty)
 
 
 def chunk(params: Params, X: Any, y: Any, weight: Any, loss: str) -> tuple[float, Params]:
-    """The `objective` of rows in memory and its gradients, a block of rows at a time."""
-    rows = max(1, BLOCK // (params[0].shape[1] * X.itemsize))
-    total, grads = 0.0, [np.zeros_like(p) for p in params]
-    for i in range(0, len(X), rows):
-        part = slice(i, i + rows)
-        w = None if weight is None else weight[part]
-        value, found = _objective_and_grad(params, X[part], y[part], w, loss)
-        total += float(value)
-        for g, d in zip(grads, found):
-            g += d
-    return total, grads
+    """The `objective` of rows in memory, and its gradients."""
+    value, grads = _objective_and_grad(params, X, y, weight, loss)
+    return float(value), grads
 
 
 def moments(X: Any, weight: Any) -> Any:
     """Σ weight · (x, 1)(x, 1)ᵀ over rows in memory: what `_conditioner` needs to know of them."""
-    D = X.shape[1]
-    found = np.zeros((D + 1, D + 1))
-    rows = max(1, BLOCK // (D * 8)) if weight is not None else max(1, len(X))
-    for i in range(0, len(X), rows):
-        x = X[i : i + rows]
-        scaled = x if weight is None else x * weight[i : i + rows, None]
-        found[:D, :D] += x.T @ scaled
-        found[:D, D] += scaled.sum(axis=0)
-    found[D, :D] = found[:D, D]
-    found[D, D] = len(X) if weight is None else weight.sum()
-    return found
+    scaled = X if weight is None else X * weight[:, None]
+    sums = scaled.sum(axis=0)[:, None]
+    n = len(X) if weight is None else weight.sum()
+    return np.block([[X.T @ scaled, sums], [sums.T, np.array([[n]])]]).astype(float)
 
 
 # ------------------------------------------------------------------ where the rows are
 class Rows:
-    """The rows of a fit, in memory: the loss over all of them, or batch by batch."""
+    """Rows in memory, all or those of an index: the loss over all of them, or batch by batch."""
 
-    def __init__(self, X: Any, y: Any, weight: Any, loss: str) -> None:
-        self.X, self.y, self.weight, self.loss = X, y, weight, loss
-        self.total = float(len(X) if weight is None else weight.sum())
+    def __init__(self, X: Any, y: Any, weight: Any, loss: str, index: Any = None) -> None:
+        self.X, self.y, self.weight, self.loss, self.index = X, y, weight, loss, index
+        self.count = len(X) if index is None else len(index)
+        self.total = float(self.count if weight is None else self.take(weight, slice(None)).sum())
 
-    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
-        """The weighted mean of the loss over all rows, and its gradients."""
-        value, grads = chunk(params, self.X, self.y, self.weight, self.loss)
-        return value / self.total, [g / self.total for g in grads]
+    def take(self, array: Any, rows: slice) -> Any:
+        """Some of the rows, of an array of all."""
+        return array[rows if self.index is None else self.index[rows]]
 
-    def moments(self) -> Any:
-        """Weighted means of (x, 1)(x, 1)ᵀ."""
-        return moments(self.X, self.weight) / self.total
-
-    def accuracy(self, params: Params) -> float:
-        """The part of the rows whose class has the largest logit."""
-        rows = max(1, BLOCK // (params[0].shape[1] * self.X.itemsize))
-        hits = 0
-        for i in range(0, len(self.X), rows):
-            z = self.X[i : i + rows] @ params[0] + (params[1] if len(params) > 1 else 0.0)
-            y = self.y[i : i + rows]
-            hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
-        return hits / len(self.X)
+    def blocks(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
+        """All rows in order, as many at a time as BLOCK holds of ``row`` bytes."""
+        step = max(LEAST, BLOCK // row)
+        for i in range(0, self.count, step):
+            yield self._part(slice(i, i + step))
 
     def batches(self, size: int, rng: Any) -> Iterator[tuple[Any, Any, Any]]:
         """All rows once, ``size`` at a time, in random order if there is an ``rng``."""
-        n = len(self.X)
-        order = None
-        if rng is not None and size < n:
-            order = np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)
+        if rng is not None:
+            order = np.arange(self.count, dtype=np.intp) if self.index is None else +self.index
             rng.shuffle(order)
-        for i in range(0, n, size):
-            rows: Any = slice(i, i + size) if order is None else order[i : i + size]
-            w = None if self.weight is None else self.weight[rows]
-            yield self.X[rows], self.y[rows], w
+            yield from Rows(self.X, self.y, self.weight, self.loss, order).batches(size, None)
+            return
+        for i in range(0, self.count, size):
+            yield self._part(slice(i, i + size))
+
+    def _part(self, rows: slice) -> tuple[Any, Any, Any]:
+        w = None if self.weight is None else self.take(self.weight, rows)
+        return self.take(self.X, rows), self.take(self.y, rows), w
+
+    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
+        """The weighted mean of the loss over all rows, and its gradients."""
+        total, grads = 0.0, [np.zeros_like(p) for p in params]
+        for X, y, w in self.blocks(params[0].shape[1] * self.X.itemsize):
+            value, found = chunk(params, X, y, w, self.loss)
+            total += value
+            for g, d in zip(grads, found):
+                g += d
+        return total / self.total, [g / self.total for g in grads]
+
+    def moments(self) -> Any:
+        """The weighted mean of (x, 1)(x, 1)ᵀ."""
+        return sum(moments(X, w) for X, _, w in self.blocks(self.X[0].nbytes)) / self.total
+
+    def accuracy(self, params: Params) -> float:
+        """The part of the rows whose class has the largest logit."""
+        hits = 0
+        for X, y, _ in self.blocks(params[0].shape[1] * self.X.itemsize):
+            z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
+            hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
+        return hits / self.count
 
 
 # ------------------------------------------------------------------ steps
-def _batch_loss(params: Params, X: Any, y: Any, weight: Any, l2: float, loss: str) -> Any:
-    return objective(params, X, y, weight, loss) / float(len(X)) + penalty(params, l2)
-
-
-_batch_loss_and_grad = value_and_grad(_batch_loss)
-
-
 @lru_cache(32)
-def _compiled(loss: str, weighted: bool, intercept: bool, binary: bool) -> Any:
-    """`_batch_loss` and its gradient as a program, which makes itself anew for other shapes."""
-    params = [np.zeros((1, 1 if binary else 3)), np.zeros(1 if binary else 3)]
-    y = np.ones(1) if binary else np.zeros(1, np.intp)
-    weight = np.ones(1) if weighted else None
-    return program(_batch_loss, params[: 1 + intercept], np.zeros((1, 1)), y, weight, 0.0, loss)
+def _compiled(loss: str, shape: tuple[int, int], columns: int, dtype: Any, extra: Any) -> Any:
+    """J of a batch and its gradient as a program of (X, y, l2, [weight,] W[, b]).
+
+    It takes arrays and numbers alone, of these shapes: then a call is the compiled code itself.
+    """
+    weighted, intercept = extra
+    n, D = shape
+    y = np.zeros(n, np.intp) if columns > 1 else np.ones(n, dtype)
+
+    def batch_loss(X: Any, y: Any, l2: float, *rest: Any) -> Any:
+        weight, *params = rest if weighted else (None, *rest)
+        return objective(params, X, y, weight, loss) / float(n) + penalty(params, l2)
+
+    rest = [np.ones(n, dtype)] * weighted + [np.zeros((D, columns), dtype)]
+    rest += [np.zeros(columns, dtype)] * intercept
+    wrt = range(3 + weighted, 3 + len(rest))
+    return program(batch_loss, np.zeros(shape, dtype), y, 0.0, *rest, wrt=wrt)
 
 
 def _shrink(W: Any, by: Any) -> None:
@@ -171,18 +177,21 @@ def _l1_step(optimizer: Any, l1: float) -> Any:
     return optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
 
 
-def _conditioner(second: Any, scale: float, l2: float, intercept: bool) -> Any:
-    """M such that in φ, with (W, b) = M φ, the loss curves alike in all directions at W = 0.
+def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
+    """M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
 
-    There the curvature along W is ``scale`` times the features' covariance, plus l2.
+    There its curvature is that of Σ (x W + b)² and of the penalty, which is ``ridge`` beside it:
+    the features are centred, scaled and, most of the way, decorrelated. All of the way takes more
+    steps where it is the features of little variance that are noise: on the digits a third more.
     """
     D = len(second) - 1
     mean = second[:D, D] if intercept else np.zeros(D)
-    curvature = scale * (second[:D, :D] - np.outer(mean, mean))
-    spread = np.diag(curvature).max(initial=0.0)
-    curvature[np.diag_indices(D)] += l2 + 1e-10 * spread + (spread == 0.0 == l2)
+    curvature = second[:D, :D] - np.outer(mean, mean) + ridge * np.eye(D)
+    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-12 * np.diag(second)[:D]))
+    scale[scale == 0] = 1.0
+    correlation = curvature / scale / scale[:, None] + 0.1 * np.eye(D)
     M = np.eye(D + intercept)
-    M[:D, :D] = np.linalg.inv(np.linalg.cholesky(curvature)).T
+    M[:D, :D] = np.linalg.inv(np.linalg.cholesky(correlation)).T / scale[:, None]
     if intercept:
         M[D, :D] = -mean @ M[:D, :D]
     return M
@@ -245,9 +254,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     momentum : float, of "sgd"
     nesterov : bool, whether that momentum is Nesterov's
     max_iter : int, epochs at most (for "lbfgs", iterations)
-    tol : float or None; "lbfgs" stops where no entry of the gradient is larger, in coordinates
-        scaled to the data; the others where the loss does not fall by it any more
-    n_iter_no_change : int, for so many epochs
+    tol : float, "auto" or None. "lbfgs" stops where no entry of the gradient is larger, in
+        coordinates scaled to the data ("auto": 1e-10); the others where the loss has not fallen by
+        more in ``n_iter_no_change`` epochs ("auto": 1e-4). None stops at ``max_iter``
+    n_iter_no_change : int
     early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
         these get no better
     validation_fraction : float, how many are set aside, the same part of each class
@@ -295,7 +305,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         loss: str = "cross_entropy",
         *,
         penalty: str | None = "l2",
-        alpha: float = 1e-4,
+        alpha: float = 0.01,
         l1_ratio: float = 0.15,
         solver: str = "auto",
         batch_size: int | str = 32,
@@ -304,9 +314,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         power_t: float = 0.5,
         momentum: float = 0.0,
         nesterov: bool = False,
-        max_iter: int = 1000,
-        tol: float | None = 1e-8,
-        n_iter_no_change: int = 5,
+        max_iter: int = 10_000,
+        tol: float | str | None = "auto",
+        n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         shuffle: bool = True,
@@ -376,6 +386,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The first call wants ``classes``, all labels there will be.
         """
         self._check()
+        if self.solver == "lbfgs":
+            raise ValueError('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
         first = not hasattr(self, "coef_")
         X, y = self._validated(X, y, reset=first)
         if first:
@@ -387,9 +399,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         codes, weight = self._encoded(X, y, sample_weight)
         if first:
             self._start(X.dtype)
-        if self.solver == "lbfgs":
-            raise ValueError('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
         if not hasattr(self, "_optimizer"):
+            self.solver_ = "sgd" if self.solver == "sgd" else "adam"
             self._optimizer = self._new_optimizer([p.copy() for p in self._params()])
         X = X.astype(self.coef_.dtype, copy=False)
         train = Rows(X, codes, weight, self.loss)
@@ -426,6 +437,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ratio = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty or "", 0.0)
         return float(self.alpha * ratio)
 
+    def _tol(self) -> float:
+        """The tolerance as a number; one below 0 is never reached."""
+        if self.tol == "auto":
+            return 1e-10 if self.solver_ == "lbfgs" else 1e-4
+        return -1.0 if self.tol is None else float(self.tol)
+
     def _l2(self) -> float:
         return 0.0 if self.penalty is None else float(self.alpha) - self._l1()
 
@@ -450,7 +467,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             weight = np.broadcast_to(weight, len(X)) if weight.ndim == 0 else weight
             if weight.shape != (len(X),):
                 raise ValueError(f"sample_weight: got shape {weight.shape}, wanted {(len(X),)}")
-            if not (weight >= 0).all() or not weight.any():
+            if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
                 raise ValueError("sample_weight: wanted numbers from zero up, not all zero")
         if self.class_weight is not None:
             each = self._class_weights(index, weight).astype(X.dtype)[index]
@@ -487,8 +504,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction={self.validation_fraction} of {len(X)} rows sets aside "
                 f"{aside.sum()}"
             )
-        parts = [(X[a], y[a], None if weight is None else weight[a]) for a in (~aside, aside)]
-        return Rows(*parts[0], self.loss), Rows(*parts[1], self.loss)
+        parts = [Rows(X, y, weight, self.loss, np.flatnonzero(a)) for a in (~aside, aside)]
+        return parts[0], parts[1]
 
     def _start(self, dtype: Any) -> None:
         """All parameters 0, nothing done."""
@@ -521,8 +538,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 'solver="lbfgs" needs SciPy: pip install "tinygrad_ce[scipy]", or take "adam"'
             ) from None
         dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
-        scale = 0.25 if shape[1] == 1 else 1.0 / shape[1]
-        M = _conditioner(train.moments(), scale, l2, bool(self.fit_intercept))
+        curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
+        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept))
         size = (len(M), shape[1])
 
         def split(theta: Any) -> Params:
@@ -547,8 +564,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "maxiter": self.max_iter,
             "maxfun": 50 * self.max_iter,
             "maxls": 50,
-            "gtol": self.tol or 0.0,
-            "ftol": float(np.finfo(dtype).eps),
+            "gtol": self._tol(),
+            "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
         }
         found = minimize(
             both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
@@ -571,49 +588,56 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _epoch(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
         """One step for each batch; whether to stop."""
-        values, l1, l2 = optimizer.params, self._l1(), self._l2()
-        arrays = [p.data for p in values]
-        n = len(train.X)
-        size = n if self.batch_size == "full" else min(int(self.batch_size), n)
-        small = size * arrays[0].shape[1] * arrays[0].itemsize <= SMALL
-        binary = arrays[0].shape[1] == 1
-        step = (
-            _compiled(self.loss, train.weight is not None, len(values) > 1, binary)
-            if small
-            else _batch_loss_and_grad
-        )
-        share = n / train.total  # weights with a mean of 1
-        total = 0.0
+        values, l1 = optimizer.params, self._l1()
+        params = [p.data for p in values]
+        W, total = params[0], 0.0
         try:
-            for X, y, w in train.batches(size, rng if self.shuffle else None):
-                if size == n:
-                    loss, grads = train.loss_and_grad(arrays)
-                    more, slopes = _penalty_and_grad(arrays, l2)
-                    loss, grads = loss + more, [g + s for g, s in zip(grads, slopes)]
-                else:
-                    loss, grads = step(
-                        arrays, X, y, None if w is None else w * share, l2, self.loss
-                    )
+            for count, loss, grads in self._gradients(train, params, rng):
                 for p, g in zip(values, grads):
                     p.grad = g
                 self.t_ += 1
                 if self.schedule == "invscaling":
                     optimizer.lr = self.learning_rate / self.t_**self.power_t
+                total += count * (float(loss) + (l1 and l1 * float(np.abs(W).sum())))
                 optimizer.step()
-                total += float(loss) * len(X)
                 if l1:
-                    total += l1 * float(np.abs(arrays[0]).sum()) * len(X)
-                    _shrink(arrays[0], _l1_step(optimizer, l1))
+                    _shrink(W, _l1_step(optimizer, l1))
                 watch.interrupt.check()
         except KeyboardInterrupt:
-            self._keep(arrays)
+            self._keep(params)
             raise
         if not np.isfinite(total):
             raise ValueError(
                 f"the loss is {total} in epoch {self.n_iter_ + 1}: scale the data, or take a "
                 f"learning_rate below {self.learning_rate}"
             )
-        return watch(arrays, total / n)
+        return watch(params, total / train.count)
+
+    def _gradients(
+        self, train: Any, params: Params, rng: Any
+    ) -> Iterator[tuple[int, float, Params]]:
+        """Rows, J and its gradients for each batch, at what ``params`` hold by then."""
+        l2, W, n = self._l2(), params[0], train.count
+        share = n / train.total  # makes the mean weight 1
+        size = n if self.batch_size == "full" else min(int(self.batch_size), n)
+        extra = (train.weight is not None, len(params) > 1)
+        small = size * W.shape[1] * W.itemsize <= SMALL
+        if not small and size == n:
+            batches: Any = [(None, None, None)]
+        else:
+            batches = train.batches(size, rng if self.shuffle and size < n else None)
+        for X, y, w in batches:
+            w = w if w is None else w * share
+            if small:
+                run = _compiled(self.loss, X.shape, W.shape[1], W.dtype, extra)
+                yield len(X), *run(X, y, l2, *([] if w is None else [w]), *params)
+                continue
+            part = train if X is None else Rows(X, y, w, self.loss)
+            loss, grads = part.loss_and_grad(params)
+            factor = 1.0 if X is None or w is None else part.total / part.count
+            more, slopes = _penalty_and_grad(params, l2)
+            grads = [g * factor + s for g, s in zip(grads, slopes)]
+            yield part.count, loss * factor + float(more), grads
 
     # -------------------------------------------------------------- predicting
     def decision_function(self, X: Any) -> Any:
@@ -684,17 +708,17 @@ class _Watch:
         return self.ended
 
     def _enough(self, params: Params, loss: float) -> bool:
-        model = self.model
-        if self.valid is None and (model.solver_ == "lbfgs" or model.tol is None):
-            return False
+        model, tol = self.model, self.model._tol()
+        if self.valid is None and model.solver_ == "lbfgs":
+            return False  # SciPy looks at the gradient
         if self.valid is not None:
             loss = self.valid.loss_and_grad(params)[0]
-        self.waited = 0 if loss < self.best - (model.tol or 0.0) else self.waited + 1
+        self.waited = 0 if loss < self.best - max(tol, 0.0) else self.waited + 1
         if loss < self.best:
             self.best = loss
             if self.valid is not None:
                 self.best_params = [p.copy() for p in params]
-        return bool(self.waited >= model.n_iter_no_change)
+        return bool(self.waited >= model.n_iter_no_change and tol >= 0)
 
     def finish(self) -> None:
         """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
@@ -702,8 +726,8 @@ class _Watch:
             self.model._keep(self.best_params)
         if not self.ended and self.model.tol is not None and not self.interrupt.pressed:
             warnings.warn(
-                f"max_iter={self.model.max_iter} reached before tol={self.model.tol}; scale the "
-                "data, or raise max_iter",
+                f"max_iter={self.model.max_iter} reached before tol={self.model._tol():g}: scale "
+                "the data, or raise it",
                 ConvergenceWarning,
                 stacklevel=3,
             )
