@@ -97,30 +97,33 @@ class Rows:
         """Some of the rows, of an array of all."""
         return array[rows if self.index is None else self.index[rows]]
 
-    def blocks(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
-        """All rows in order, as many at a time as BLOCK holds of ``row`` bytes."""
-        step = max(LEAST, BLOCK // row)
+    def blocks(self, step: int) -> Iterator[tuple[Any, Any, Any]]:
+        """All rows in order, ``step`` at a time: X, y and weight."""
         for i in range(0, self.count, step):
-            yield self._part(slice(i, i + step))
+            rows = slice(i, i + step)
+            w = None if self.weight is None else self.take(self.weight, rows)
+            yield self.take(self.X, rows), self.take(self.y, rows), w
 
-    def batches(self, size: int, rng: Any) -> Iterator[tuple[Any, Any, Any]]:
-        """All rows once, ``size`` at a time, in random order if there is an ``rng``."""
-        if rng is not None:
-            order = np.arange(self.count, dtype=np.intp) if self.index is None else +self.index
-            rng.shuffle(order)
-            yield from Rows(self.X, self.y, self.weight, self.loss, order).batches(size, None)
-            return
+    def fitting(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
+        """As many at a time as a block holds of ``row`` bytes."""
+        return self.blocks(max(LEAST, BLOCK // row))
+
+    def shuffled(self, rng: Any) -> Rows:
+        """The same rows in another order, by an index: nothing is copied."""
+        order = np.arange(self.count) if self.index is None else +self.index
+        rng.shuffle(order)
+        return Rows(self.X, self.y, self.weight, self.loss, order)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """``size`` rows at a time."""
+        order = np.arange(self.count) if self.index is None else self.index
         for i in range(0, self.count, size):
-            yield self._part(slice(i, i + size))
-
-    def _part(self, rows: slice) -> tuple[Any, Any, Any]:
-        w = None if self.weight is None else self.take(self.weight, rows)
-        return self.take(self.X, rows), self.take(self.y, rows), w
+            yield Rows(self.X, self.y, self.weight, self.loss, order[i : i + size])
 
     def loss_and_grad(self, params: Params) -> tuple[float, Params]:
         """The weighted mean of the loss over all rows, and its gradients."""
         total, grads = 0.0, [np.zeros_like(p) for p in params]
-        for X, y, w in self.blocks(params[0].shape[1] * self.X.itemsize):
+        for X, y, w in self.fitting(params[0].shape[1] * self.X.itemsize):
             value, found = chunk(params, X, y, w, self.loss)
             total += value
             for g, d in zip(grads, found):
@@ -129,12 +132,12 @@ class Rows:
 
     def moments(self) -> Any:
         """The weighted mean of (x, 1)(x, 1)ᵀ."""
-        return sum(moments(X, w) for X, _, w in self.blocks(self.X[0].nbytes)) / self.total
+        return sum(moments(X, w) for X, _, w in self.fitting(self.X[0].nbytes)) / self.total
 
     def accuracy(self, params: Params) -> float:
         """The part of the rows whose class has the largest logit."""
         hits = 0
-        for X, y, _ in self.blocks(params[0].shape[1] * self.X.itemsize):
+        for X, y, _ in self.fitting(params[0].shape[1] * self.X.itemsize):
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
         return hits / self.count
@@ -369,6 +372,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             try:
                 solve(params, train, watch, rng)
             except KeyboardInterrupt:
+                watch.ended = True
                 warnings.warn(
                     f"interrupted after {self.n_iter_} of at most {self.max_iter} epochs; the "
                     "model is as fitted so far",
@@ -424,6 +428,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name, low in least.items():
             if not getattr(self, name) >= low:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted {low} or more")
+        if self.tol not in ("auto", None) and not (
+            isinstance(self.tol, float | int | np.number) and self.tol >= 0
+        ):
+            raise ValueError(f'tol: got {self.tol!r}, wanted 0 or more, "auto" or None')
         if self.batch_size != "full" and not (
             isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
         ):
@@ -449,7 +457,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _validated(self, X: Any, y: Any, reset: bool) -> Any:
         X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
         check_classification_targets(y)
-        return X, y
+        return X.view(np.dtype(X.dtype.str)), y  # unpickled, it slows programs down
 
     def _encoded(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """Labels as `objective` takes them, and a weight for each row, or None."""
@@ -592,17 +600,18 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         params = [p.data for p in values]
         W, total = params[0], 0.0
         try:
-            for count, loss, grads in self._gradients(train, params, rng):
-                for p, g in zip(values, grads):
-                    p.grad = g
-                self.t_ += 1
-                if self.schedule == "invscaling":
-                    optimizer.lr = self.learning_rate / self.t_**self.power_t
-                total += count * (float(loss) + (l1 and l1 * float(np.abs(W).sum())))
-                optimizer.step()
-                if l1:
-                    _shrink(W, _l1_step(optimizer, l1))
-                watch.interrupt.check()
+            with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told below
+                for count, loss, grads in self._gradients(train, params, rng):
+                    for p, g in zip(values, grads):
+                        p.grad = g
+                    self.t_ += 1
+                    if self.schedule == "invscaling":
+                        optimizer.lr = self.learning_rate / self.t_**self.power_t
+                    total += count * (float(loss) + (l1 and l1 * float(np.abs(W).sum())))
+                    optimizer.step()
+                    if l1:
+                        _shrink(W, _l1_step(optimizer, l1))
+                    watch.interrupt.check()
         except KeyboardInterrupt:
             self._keep(params)
             raise
@@ -617,24 +626,20 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, train: Any, params: Params, rng: Any
     ) -> Iterator[tuple[int, float, Params]]:
         """Rows, J and its gradients for each batch, at what ``params`` hold by then."""
-        l2, W, n = self._l2(), params[0], train.count
-        share = n / train.total  # makes the mean weight 1
-        size = n if self.batch_size == "full" else min(int(self.batch_size), n)
-        extra = (train.weight is not None, len(params) > 1)
-        small = size * W.shape[1] * W.itemsize <= SMALL
-        if not small and size == n:
-            batches: Any = [(None, None, None)]
-        else:
-            batches = train.batches(size, rng if self.shuffle and size < n else None)
-        for X, y, w in batches:
-            w = w if w is None else w * share
-            if small:
+        l2, W = self._l2(), params[0]
+        share = train.count / train.total  # makes the mean weight 1
+        whole = self.batch_size == "full" or self.batch_size >= train.count
+        size = train.count if whole else int(self.batch_size)
+        rows = train.shuffled(rng) if self.shuffle and not whole else train
+        if size * W.shape[1] * W.itemsize <= SMALL:
+            extra = (train.weight is not None, len(params) > 1)
+            for X, y, w in rows.blocks(size):
                 run = _compiled(self.loss, X.shape, W.shape[1], W.dtype, extra)
-                yield len(X), *run(X, y, l2, *([] if w is None else [w]), *params)
-                continue
-            part = train if X is None else Rows(X, y, w, self.loss)
+                yield len(X), *run(X, y, l2, *([] if w is None else [w * share]), *params)
+            return
+        for part in [rows] if whole else rows.batches(size):
             loss, grads = part.loss_and_grad(params)
-            factor = 1.0 if X is None or w is None else part.total / part.count
+            factor = part.total * share / part.count
             more, slopes = _penalty_and_grad(params, l2)
             grads = [g * factor + s for g, s in zip(grads, slopes)]
             yield part.count, loss * factor + float(more), grads
@@ -724,7 +729,7 @@ class _Watch:
         """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
         if self.best_params is not None:
             self.model._keep(self.best_params)
-        if not self.ended and self.model.tol is not None and not self.interrupt.pressed:
+        if not self.ended and self.model.tol is not None:
             warnings.warn(
                 f"max_iter={self.model.max_iter} reached before tol={self.model._tol():g}: scale "
                 "the data, or raise it",
