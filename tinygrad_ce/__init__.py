@@ -24,6 +24,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   reading.py     how operations and their rules read, with names or numbers filled in
   render.py      from Graphviz's language to a picture, by whichever Graphviz there is
   keeping.py     what was learnt, as a file that is read whole or refused
+  chunks.py      rows in Dask's chunks, and sums over them computed where they are
   draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
   page.py        those steps as one HTML page (page.html) that loads nothing
