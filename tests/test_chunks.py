@@ -23,13 +23,14 @@ WEIGHT = np.linspace(0, 1, 20)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, w=WEIGHT)
 
 
-def products(x: Any, y: Any, w: Any, k: float) -> Any:
+def products(block: Any, k: float) -> Any:
+    x, y, w, _ = block
     return k * x.T @ y, [np.sum(x if w is None else w @ x)]
 
 
 def check(chunks: Chunks, w: Any = WEIGHT) -> None:
     assert sum(chunks.rows) == 20
-    (product, [total]), wanted = chunks.sum(products, 2.0), products(X, Y, w, 2.0)
+    (product, [total]), wanted = chunks.sum(products, 2.0), products((X, Y, w, 0), 2.0)
     np.testing.assert_allclose(product, wanted[0], rtol=1e-14)
     np.testing.assert_allclose(total, wanted[1][0], rtol=1e-14)
 
@@ -77,10 +78,11 @@ def test_chunks_that_a_filter_left_empty_are_passed_over() -> None:
     np.testing.assert_allclose(chunks.sum(products, 1.0)[0], wanted, rtol=1e-14)
 
 
-def test_each_and_fold_go_in_order() -> None:
+def test_each_and_one_know_their_place() -> None:
     chunks = Chunks(da.from_array(X, chunks=(7, 3)), Y)
-    assert chunks.rows == chunks.each(lambda x, y, w: len(x)) == [7, 7, 6]
-    assert chunks.fold(lambda x, y, w, seen: [*seen, *y], []) == Y.tolist()
+    assert chunks.rows == chunks.each(lambda block: len(block.X)) == [7, 7, 6]
+    assert chunks.each(lambda block: block.place) == [0, 1, 2]
+    assert chunks.one(1, lambda block, k: (block.y * k).tolist(), 2) == (2 * Y[7:14]).tolist()
 
 
 def test_what_x_and_y_share_is_computed_once() -> None:

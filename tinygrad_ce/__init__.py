@@ -23,8 +23,6 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   gradcheck.py   the gradient against those, as a report that blames the wrong node
   reading.py     how operations and their rules read, with names or numbers filled in
   render.py      from Graphviz's language to a picture, by whichever Graphviz there is
-  keeping.py     what was learnt, as a file that is read whole or refused
-  chunks.py      rows in Dask's chunks, and sums over them computed where they are
   draw.py        a graph as a picture, or as indented text
   steps.py       a graph as numbered steps, forward and backward
   page.py        those steps as one HTML page (page.html) that loads nothing
@@ -37,6 +35,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   memory.py      which array a result can be written into
   printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
+  keeping.py     what was learnt, as a file that is read whole or refused
+  chunks.py      rows in Dask's chunks, and sums over them computed where they are
   estimator.py   scikit-learn's conventions, with it or without
   regression.py  SoftmaxRegression: a linear classifier trained with all this
 

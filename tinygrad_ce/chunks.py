@@ -13,7 +13,7 @@ where a collection of its own was passed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,11 @@ def rows_of(X: Any) -> Any:
 
 def as_array(x: Any) -> Any:
     """A Dask DataFrame's, or a column's, values; the sizes of their chunks are unknown."""
-    return x.to_dask_array() if hasattr(x, "to_dask_array") else x
+    if not hasattr(x, "to_dask_array"):
+        return x
+    dtypes = [x.dtype] if hasattr(x, "dtype") else x.dtypes
+    plain = all(isinstance(dtype, np.dtype) for dtype in dtypes)
+    return (x if plain else x.astype(object)).to_dask_array()  # of pandas' own, it would warn
 
 
 def map_rows(f: Callable[[Any], Any], X: Any, like: Any) -> Any:
@@ -51,6 +55,15 @@ def map_rows(f: Callable[[Any], Any], X: Any, like: Any) -> Any:
     if like.ndim == 1:
         return X.map_blocks(f, drop_axis=1, meta=like[:0])
     return X.map_blocks(f, chunks=(X.chunks[0], like.shape[1:]), meta=like[:0])
+
+
+class Block(NamedTuple):
+    """A chunk's rows, labels and weights (or None), and which chunk it is."""
+
+    X: Any
+    y: Any
+    weight: Any
+    place: int
 
 
 class Chunks:
@@ -79,44 +92,39 @@ class Chunks:
         first, *others = _together([X, *lazy.values()])
         parts = dict(zip(lazy, others))
         parts |= {n: _sent(n, c, rows) for n, c in columns.items() if n not in lazy}
-        self.blocks = [b for b, n in zip(zip(first, *(parts[n] for n in columns)), rows) if n]
+        blocks = enumerate(zip(first, *(parts[n] for n in columns)))
+        self.blocks = [(*block, i) for i, block in blocks if rows[i]]
         self.rows = [n for n in rows if n]
 
     def each(self, f: Callable[..., Any], *args: Any) -> list[Any]:
-        """Return ``f(x, y, weight, *args)`` of every chunk."""
+        """Return ``f(block, *args)`` of every chunk's `Block`."""
         from dask.delayed import delayed
 
-        return list(delayed(self._calls(f, args)).compute())
+        return list(delayed(self._calls(f, args, self.blocks)).compute())
 
     def sum(self, f: Callable[..., Any], *args: Any) -> Any:
-        """Return the sum of ``f(x, y, weight, *args)``: a number, an array, or several.
+        """Return the sum of ``f(block, *args)``: a number, an array, or a list or tuple of such.
 
         The order of additions is that of the chunks, whichever is ready first: the same sum to the
         last bit each time.
         """
         from dask.delayed import delayed
 
-        parts, add = self._calls(f, args), delayed(_add, pure=False)
+        parts, add = self._calls(f, args, self.blocks), delayed(_add, pure=False)
         while len(parts) > 1:
             parts = [add(parts[i : i + TREE]) for i in range(0, len(parts), TREE)]
         return parts[0].compute()
 
-    def fold(self, f: Callable[..., Any], state: Any) -> Any:
-        """Return what ``state = f(x, y, weight, state)`` makes of it, a chunk after another.
+    def one(self, i: int, f: Callable[..., Any], *args: Any) -> Any:
+        """Return ``f(block, *args)`` of the i-th chunk alone."""
+        return self._calls(f, args, self.blocks[i : i + 1])[0].compute()
 
-        One chunk at a time is asked for: no worker needs room for two.
-        """
-        for i in range(len(self.blocks)):
-            (state,) = self._calls(f, (state,), slice(i, i + 1))
-            state = state.compute()
-        return state
-
-    def _calls(self, f: Callable[..., Any], args: Any, which: slice = slice(None)) -> list[Any]:
+    def _calls(self, f: Callable[..., Any], args: Any, blocks: list[Any]) -> list[Any]:
         from dask.delayed import delayed
 
         shared = delayed(args, traverse=False, pure=False)  # travels once, not once a chunk
         call = delayed(_call, pure=False)
-        return [call(f, block, shared) for block in self.blocks[which]]
+        return [call(f, block, shared) for block in blocks]
 
 
 def _sized(x: Any) -> Any:
@@ -160,13 +168,16 @@ def _sent(name: str, column: Any, rows: Sequence[int]) -> list[Any]:
 
     if column is None:
         return [None] * len(rows)
+    column = np.asarray(column)
+    if column.ndim == 0:
+        column = np.full(sum(rows), column)
     _check_length(name, len(column), rows)
-    pieces = np.split(np.asarray(column), np.cumsum(rows)[:-1])
+    pieces = np.split(column, np.cumsum(rows)[:-1])
     return [delayed(piece, pure=False).persist() for piece in pieces]
 
 
 def _call(f: Callable[..., Any], block: Any, args: Any) -> Any:
-    return f(*block, *args)
+    return f(Block(*block), *args)
 
 
 def _add(parts: list[Any]) -> Any:
