@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from .estimator import (
     check_is_fitted,
     validate_data,
 )
+from .keeping import read, write
 from .losses import cross_entropy
 from .optim import SGD, Adam
 from .program import program
@@ -36,6 +38,18 @@ from .value import Value
 BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again
 LEAST = 256  # rows at a time, that a product of matrices pays
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
+KIND = "SoftmaxRegression"  # of a file
+FITTED = (
+    "classes_",
+    "coef_",
+    "intercept_",
+    "n_iter_",
+    "t_",
+    "loss_curve_",
+    "solver_",
+    "n_features_in_",
+    "feature_names_in_",
+)
 Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
 
@@ -643,6 +657,105 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             more, slopes = _penalty_and_grad(params, l2)
             grads = [g * factor + s for g, s in zip(grads, slopes)]
             yield part.count, loss * factor + float(more), grads
+
+    # -------------------------------------------------------------- keeping
+    def save(self, path: str | PathLike[str]) -> None:
+        """Keep the fitted model in a file, NumPy's .npz; `load` gives it back, equal to the bit.
+
+        Parameters, attributes and the state of `partial_fit` are kept; the callback is not. An old
+        file of that name is replaced at once: a crash leaves the old or the new one.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        TypeError
+            If a parameter is no number, text or dict of them: a random generator, for one.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        options = self.get_params(deep=False)
+        del options["callback"]
+        kept = {name: vars(self)[name] for name in FITTED if name in vars(self)}
+        optimizer = dict(vars(self._optimizer)) if hasattr(self, "_optimizer") else None
+        if optimizer is not None:
+            del optimizer["params"]
+        write(path, KIND, {"parameters": options, **kept, "optimizer": optimizer})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SoftmaxRegression:
+        """Return the model that `save` kept; nothing in the file is run.
+
+        Raises
+        ------
+        ValueError
+            If the file is cut, damaged, of a newer version, or holds anything else.
+        OSError
+            If there is no such file, or it cannot be opened.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> model = SoftmaxRegression().fit([[0.0], [1.0]], ["no", "yes"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.npz")
+        ...     SoftmaxRegression.load(f"{folder}/model.npz").predict([[0.9]]).tolist()
+        ['yes']
+        """
+        return read(path, KIND, cls._of)
+
+    @classmethod
+    def _of(cls, kept: dict[str, Any]) -> SoftmaxRegression:
+        """The model of a file's content, each piece of it checked."""
+        options = kept.pop("parameters")
+        model = cls(**options)
+        if options.keys() | {"callback"} != model.get_params(deep=False).keys():
+            raise ValueError(f"its parameters are {', '.join(options)}")
+        model._check()
+        optimizer = kept.pop("optimizer")
+        if kept.keys() | {"feature_names_in_"} != set(FITTED):
+            raise ValueError(f"it holds {', '.join(kept)}")
+        model.__dict__.update(kept)
+        model._check_fitted()
+        if optimizer is not None:
+            model._optimizer = model._resumed(optimizer)
+        return model
+
+    def _check_fitted(self) -> None:
+        """Refuse attributes that no fit leaves behind."""
+        labels, W, b = self.classes_, self.coef_, self.intercept_
+        names = getattr(self, "feature_names_in_", None)
+        columns = 1 if len(labels) == 2 else len(labels)
+        right = {
+            "classes_": labels.ndim == 1 < len(labels) and list(np.unique(labels)) == list(labels),
+            "n_features_in_": type(self.n_features_in_) is int,
+            "coef_": W.dtype.kind == "f" and W.shape == (columns, self.n_features_in_),
+            "intercept_": b.dtype == W.dtype and b.shape == (columns,),
+            "feature_names_in_": names is None
+            or (names.shape == W.shape[1:] and all(isinstance(name, str) for name in names)),
+            "n_iter_": type(self.n_iter_) is int and self.n_iter_ >= 0,
+            "t_": type(self.t_) is int and self.t_ >= 0,
+            "loss_curve_": all(isinstance(loss, float) for loss in self.loss_curve_),
+            "solver_": self.solver_ in ("sgd", "adam", "lbfgs"),
+        }
+        if wrong := [name for name in right if not right[name]]:
+            raise ValueError(f"{wrong[0]} is not what a fit leaves there")
+
+    def _resumed(self, kept: dict[str, Any]) -> Any:
+        """The optimizer of `partial_fit` with these attributes."""
+        values = [Value(p.copy()) for p in self._params()]
+        adam = "_moments" in kept
+        memory = kept.pop("_moments" if adam else "_buffers")
+        optimizer = (Adam if adam else SGD)(values, **kept)
+        for p, held in zip(values, memory, strict=True):
+            t, *arrays = held if adam and held is not None else (1, held)
+            like = (p.data.shape, p.data.dtype)
+            right = held is None or all((a.shape, a.dtype) == like for a in arrays)
+            if type(t) is not int or t < 1 or not right:
+                raise ValueError("the optimizer's state does not fit the coefficients")
+        setattr(optimizer, "_moments" if adam else "_buffers", memory)
+        return optimizer
 
     # -------------------------------------------------------------- predicting
     def decision_function(self, X: Any) -> Any:
