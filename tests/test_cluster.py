@@ -86,7 +86,7 @@ FITS = {
     "sgd": {"solver": "sgd", "batch_size": 500, "shuffle": False, "max_iter": 4},
 }
 for options in FITS.values():
-    options["tol"] = 1e-8 if options["solver"] == "lbfgs" else None
+    options["tol"] = "auto" if options["solver"] == "lbfgs" else None
 
 
 @pytest.fixture(scope="module")

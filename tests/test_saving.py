@@ -30,7 +30,7 @@ FITS: dict[str, dict[str, Any]] = {
     "lbfgs": {"solver": "lbfgs", "alpha": np.float64(0.1)},
     "adam": {"solver": "adam", "penalty": "elasticnet", "max_iter": 3, "random_state": 7},
     "sgd": {"solver": "sgd", "momentum": 0.9, "nesterov": True, "max_iter": np.int64(3)},
-    "mse": {"loss": "mse", "solver": "adam", "max_iter": 3, "tol": -np.inf, "penalty": None},
+    "mse": {"loss": "mse", "solver": "adam", "max_iter": 3, "tol": 0, "penalty": None},
     "no intercept": {"solver": "sgd", "fit_intercept": False, "max_iter": 3, "random_state": None},
     "balanced": {"solver": "adam", "class_weight": "balanced", "batch_size": "full", "max_iter": 3},
 }

@@ -12,13 +12,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from copy import copy, deepcopy
+from functools import lru_cache, partial, wraps
 from importlib.util import find_spec
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from .chunks import Block, Chunks, is_dask, map_rows, rows_of
 from .estimator import (
     BaseEstimator,
     ClassifierMixin,
@@ -155,6 +157,117 @@ class Rows:
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
         return hits / self.count
+
+
+class ChunkedRows:
+    """Rows in Dask's chunks, as `Rows` are in memory: a mean over all is put together from theirs.
+
+    ``aside`` is None, or (seed, fraction, part): of each chunk, the rows set aside or the others.
+    """
+
+    X = weight = None
+
+    def __init__(self, chunks: Chunks, model: Any, aside: Any = None) -> None:
+        self.chunks, self.model, self.aside = chunks, model, aside
+        self.count, self.total = chunks.sum(_size_in, model, aside)
+        if not self.total > 0:
+            raise ValueError(f"got {self.count} rows to fit, whose weights sum to {self.total}")
+
+    def _mean(self, what: str, *args: Any) -> Any:
+        return self.chunks.sum(_share_in, self.model, self.aside, self.total, what, args)
+
+    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
+        """As of `Rows`; only the parameters go to the chunks, only sums come back."""
+        value, grads = self._mean("loss_and_grad", params)
+        return float(value), grads
+
+    def moments(self) -> Any:
+        """As of `Rows`."""
+        return self._mean("moments")
+
+    def accuracy(self, params: Params) -> float:
+        """As of `Rows`."""
+        return float(self.chunks.sum(_hits_in, self.model, self.aside, params) / self.count)
+
+
+def _rows_in(block: Block, model: Any, aside: Any) -> Rows:
+    """A chunk as `Rows` in memory; on the machine where the chunk is."""
+    X = np.asarray(block.X, model.coef_.dtype)
+    y, weight = model._encoded(X, np.asarray(block.y), block.weight, part=True)
+    index = None
+    if aside is not None:
+        seed, fraction, part = aside
+        drawn = np.random.default_rng([seed, block.place]).random(len(X))
+        index = np.flatnonzero((drawn < fraction) == part)
+    return Rows(X, y, weight, model.loss, index)
+
+
+def _size_in(block: Block, model: Any, aside: Any) -> tuple[int, float]:
+    rows = _rows_in(block, model, aside)
+    return rows.count, rows.total
+
+
+def _share_in(block: Block, model: Any, aside: Any, total: float, what: str, args: Any) -> Any:
+    """What a chunk adds to a weighted mean over all rows."""
+    rows = _rows_in(block, model, aside)
+    rows.total = total
+    return getattr(rows, what)(*args)
+
+
+def _hits_in(block: Block, model: Any, aside: Any, params: Params) -> float:
+    rows = _rows_in(block, model, aside)
+    return rows.accuracy(params) * rows.count if rows.count else 0.0
+
+
+def _labels_in(block: Block, model: Any) -> tuple[Any, Any]:
+    """The labels of a chunk and the sum of each one's weights; what is no data is refused."""
+    kept = validate_data(copy(model), block.X, block.y, reset=True, dtype=[np.float64, np.float32])
+    labels, index = np.unique(kept[1], return_inverse=True)
+    return labels, np.bincount(index, block.weight)
+
+
+def _part_fitted(block: Block, model: Any, classes: Any) -> dict[str, Any]:
+    """The attributes of a copy of the model after a chunk more."""
+    model = deepcopy(model)
+    model.partial_fit(block.X, block.y, classes, block.weight)
+    return dict(vars(model))
+
+
+def _epoch_in(block: Block, model: Any, aside: Any, optimizer: Any, mean: float, seed: int) -> Any:
+    """An epoch over a chunk's rows: the optimizer after it, its number of steps, the loss."""
+    model, optimizer = copy(model), deepcopy(optimizer)
+    rows = _rows_in(block, model, aside)
+    if not rows.count:
+        return optimizer, model.t_, 0.0
+    rows.total = mean * rows.count  # weights count as in the whole, not as in this chunk
+    loss = model._epoch(optimizer, rows, _Unwatched(), np.random.default_rng(seed))
+    return optimizer, model.t_, loss * rows.count
+
+
+def _scored(block: Block, model: Any) -> tuple[Any, Any]:
+    """The weights of the rows whose label `predict` finds, and all weights, summed."""
+    hits = model.predict(block.X) == np.asarray(block.y)
+    weight = np.ones(len(hits)) if block.weight is None else np.asarray(block.weight)
+    return weight @ hits, weight.sum()
+
+
+def _told_of(X: Any, model: Any, method: str, like: Any) -> Any:
+    return getattr(model, method)(X) if len(X) else like[:0]
+
+
+def _over_chunks(method: Any) -> Any:
+    """Let a method that tells something of each row take Dask's chunks: computed when asked for."""
+
+    @wraps(method)
+    def either(self: Any, X: Any) -> Any:
+        if not is_dask(X):
+            return method(self, X)
+        check_is_fitted(self)
+        like = method(self._abroad(), self._sample(X, reset=False))
+        f = partial(_told_of, model=self._abroad(), method=method.__name__, like=like)
+        return map_rows(f, X, like)
+
+    return either
 
 
 # ------------------------------------------------------------------ steps
@@ -373,12 +486,17 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
         """
         self._check()
-        X, y = self._validated(X, y, reset=True)
-        self.classes_ = np.unique(y)
-        codes, weight = self._encoded(X, y, sample_weight)
         rng = _generator(self.random_state)
-        train, valid = self._split(X, codes, weight, rng)
-        self._start(X.dtype)
+        train: Rows | ChunkedRows
+        valid: Rows | ChunkedRows | None
+        if is_dask(X):
+            train, valid = self._chunked(X, y, sample_weight, rng)
+        else:
+            X, y = self._validated(X, y, reset=True)
+            self.classes_ = np.unique(y)
+            codes, weight = self._encoded(X, y, sample_weight)
+            train, valid = self._split(X, codes, weight, rng)
+            self._start(X.dtype)
         params = [np.zeros(p.shape, p.dtype) for p in self._params()]
         solve = self._lbfgs if self.solver_ == "lbfgs" else self._descend
         with _held() as interrupt, _bar(self.verbose, self.max_iter) as bar:
@@ -406,6 +524,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check()
         if self.solver == "lbfgs":
             raise ValueError('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
+        if is_dask(X):
+            return self._stream(X, y, classes, sample_weight)
         first = not hasattr(self, "coef_")
         X, y = self._validated(X, y, reset=first)
         if first:
@@ -473,8 +593,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         return X.view(np.dtype(X.dtype.str)), y  # unpickled, it slows programs down
 
-    def _encoded(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Labels as `objective` takes them, and a weight for each row, or None."""
+    def _encoded(self, X: Any, y: Any, sample_weight: Any, part: bool = False) -> tuple[Any, Any]:
+        """Labels as `objective` takes them, and a weight for each row, or None.
+
+        Of a ``part`` of the rows all weights may be 0.
+        """
         classes = self.classes_
         if len(classes) < 2:
             raise ValueError(f"y: got the one class {classes.tolist()}, wanted two or more")
@@ -489,7 +612,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             weight = np.broadcast_to(weight, len(X)) if weight.ndim == 0 else weight
             if weight.shape != (len(X),):
                 raise ValueError(f"sample_weight: got shape {weight.shape}, wanted {(len(X),)}")
-            if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
+            if not (weight >= 0).all() or not 0 < weight.sum() + part < np.inf:
                 raise ValueError("sample_weight: wanted numbers from zero up, not all zero")
         if self.class_weight is not None:
             each = self._class_weights(index, weight).astype(X.dtype)[index]
@@ -528,6 +651,58 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         parts = [Rows(X, y, weight, self.loss, np.flatnonzero(a)) for a in (~aside, aside)]
         return parts[0], parts[1]
+
+    def _sample(self, X: Any, reset: bool) -> Any:
+        """A row that stands for a Dask array or DataFrame: number, names, types of its columns."""
+        row = getattr(X, "_meta_nonempty", None)
+        if row is None:
+            row = np.ones((1, rows_of(X).shape[1]), X.dtype)
+        return validate_data(self, row[:1], reset=reset, dtype=[np.float64, np.float32])
+
+    def _abroad(self) -> SoftmaxRegression:
+        """A copy for other machines: what is shown and called stays here, names were compared."""
+        model = copy(self)
+        model.verbose, model.callback = False, None
+        model.__dict__.pop("feature_names_in_", None)
+        return model
+
+    def _chunked(
+        self, X: Any, y: Any, sample_weight: Any, rng: Any
+    ) -> tuple[ChunkedRows, ChunkedRows | None]:
+        """Rows to fit, and rows set aside, in Dask's chunks; classes are learnt in a first pass."""
+        dtype = self._sample(X, reset=True).dtype
+        chunks = Chunks(X, y, sample_weight)
+        found = chunks.each(_labels_in, self._abroad())
+        labels = np.concatenate([labels for labels, _ in found])
+        self.classes_, index = np.unique(labels, return_inverse=True)
+        check_classification_targets(np.tile(self.classes_, 3))  # once each looks like a regression
+        self._start(dtype)
+        model = self._abroad()
+        if self.class_weight is not None:
+            each = self._class_weights(index, np.concatenate([sums for _, sums in found]))
+            model.class_weight = dict(zip(self.classes_.tolist(), each.tolist()))
+        if not self.early_stopping:
+            return ChunkedRows(chunks, model), None
+        seed = int.from_bytes(rng.bytes(8))
+        parts = [(seed, self.validation_fraction, part) for part in (False, True)]
+        train, valid = (ChunkedRows(chunks, model, aside) for aside in parts)
+        return train, valid
+
+    def _stream(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> SoftmaxRegression:
+        """`partial_fit` with each of Dask's chunks in turn, where that chunk is."""
+        self._sample(X, reset=not hasattr(self, "coef_"))
+        chunks, options = Chunks(X, y, sample_weight), self.get_params(deep=False)
+        with _held() as interrupt, _bar(self.verbose, len(chunks.rows)) as bar:
+            for i in range(len(chunks.rows)):
+                told = chunks.one(i, _part_fitted, self._abroad(), classes)
+                self.__dict__.update({n: told[n] for n in told if n not in options})
+                if bar is not None:
+                    bar.set_postfix(loss=f"{self.loss_curve_[-1]:.4g}")
+                    bar.update()
+                if self.callback is not None:
+                    self.callback(self, self.n_iter_, self.loss_curve_[-1])
+                interrupt.check()
+        return self
 
     def _start(self, dtype: Any) -> None:
         """All parameters 0, nothing done."""
@@ -604,9 +779,32 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _descend(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
         optimizer = self._new_optimizer(params)
+        away = isinstance(train, ChunkedRows) and self.batch_size != "full"
+        epoch = self._tour if away else self._epoch
         for _ in range(self.max_iter):
-            if self._epoch(optimizer, train, watch, rng):
+            if epoch(optimizer, train, watch, rng):
                 break
+
+    def _tour(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+        """An epoch of batches within Dask's chunks: the optimizer goes from chunk to chunk."""
+        total, order = 0.0, np.arange(len(train.chunks.rows))
+        if self.shuffle:
+            rng.shuffle(order)
+        params = [p.data for p in optimizer.params]
+        try:
+            for i in order:
+                train.model.t_, seed = self.t_, int.from_bytes(rng.bytes(8))
+                args = (train.model, train.aside, optimizer, train.total / train.count, seed)
+                told, self.t_, loss = train.chunks.one(i, _epoch_in, *args)
+                for p, q in zip(params, told.params):
+                    p[...] = q.data
+                optimizer.__dict__.update({**vars(told), "params": optimizer.params})
+                total += loss
+                watch.interrupt.check()
+        except KeyboardInterrupt:
+            self._keep(params)
+            raise
+        return watch(params, total / train.count)
 
     def _epoch(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
         """One step for each batch; whether to stop."""
@@ -758,6 +956,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return optimizer
 
     # -------------------------------------------------------------- predicting
+    @_over_chunks
     def decision_function(self, X: Any) -> Any:
         """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
         check_is_fitted(self)
@@ -765,22 +964,43 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         z = X @ self.coef_.T + self.intercept_
         return z.ravel() if z.shape[1] == 1 else z
 
+    @_over_chunks
     def predict(self, X: Any) -> Any:
         """The label of the largest logit, for each sample."""
         z = self.decision_function(X)
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
 
+    @_over_chunks
     def predict_proba(self, X: Any) -> Any:
         """Probabilities, (samples, classes)."""
         z = self.decision_function(X)
         return softmax(z) if z.ndim > 1 else np.stack([sigmoid(-z), sigmoid(z)], axis=1)
 
+    @_over_chunks
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, exact also where a probability underflows."""
         z = self.decision_function(X)
         if z.ndim > 1:
             return log_softmax(z)
         return np.stack([-np.logaddexp(0.0, z), -np.logaddexp(0.0, -z)], axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The part of the samples, by weight, whose label `predict` finds."""
+        if not is_dask(X):
+            return float(super().score(X, y, sample_weight))
+        check_is_fitted(self)
+        self._sample(X, reset=False)
+        hits, total = Chunks(X, y, sample_weight).sum(_scored, self._abroad())
+        return float(hits / total)
+
+
+class _Unwatched:
+    """A `_Watch` of nothing, on another machine."""
+
+    interrupt = _Interrupt()
+
+    def __call__(self, params: Params, loss: float) -> float:
+        return loss
 
 
 def _generator(seed: Any) -> Any:
