@@ -41,6 +41,10 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   writing.py     the record in operations that can all write into an array
   printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
+  keeping.py     what was learnt, as a file that is read whole or refused
+  chunks.py      rows in Dask's chunks, and sums over them computed where they are
+  estimator.py   scikit-learn's conventions, with it or without
+  regression.py  SoftmaxRegression: a linear classifier trained with all this
 
 The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
 """
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
         plot_weights,
     )
     from .program import Program, program
+    from .regression import SoftmaxRegression
     from .rewrite import fuse
     from .steps import Step, Steps, step_through
 
@@ -88,6 +93,7 @@ __all__ = [
     "Primitive",
     "Program",
     "Reliability",
+    "SoftmaxRegression",
     "StaleGraphError",
     "Step",
     "Steps",
@@ -148,6 +154,7 @@ _LATER = {
     "plot_weights": "plots",
     "Program": "program",
     "program": "program",
+    "SoftmaxRegression": "regression",
     "Step": "steps",
     "Steps": "steps",
     "step_through": "steps",

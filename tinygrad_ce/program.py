@@ -123,6 +123,13 @@ def _variable(x: Any) -> Any:
     return x if x.__class__ is float else as_data(x, "program: argument")
 
 
+def _native(x: Any) -> Any:
+    """The same array with NumPy's own dtype, which guards look for; an unpickled one is not."""
+    if x.__class__ is not np.ndarray or x.dtype is (own := np.dtype(x.dtype.str)):
+        return x
+    return x.view(own)
+
+
 def _kind(x: Any) -> Any:
     if x.__class__ is np.ndarray:
         return x.shape, x.dtype
@@ -245,7 +252,7 @@ class Program:
         found = []
         for i, arg in enumerate(args):
             make = _variable if i in self._numbers else _plain
-            found.append(unflatten(arg, [make(x) for _, x in flatten(arg)]))
+            found.append(unflatten(arg, [_native(make(x)) for _, x in flatten(arg)]))
         return found
 
     def _signature(self, args: Sequence[Any]) -> Any:

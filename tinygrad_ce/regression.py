@@ -1,0 +1,1071 @@
+"""`SoftmaxRegression`: a linear classifier in scikit-learn's conventions, fitted with the engine.
+
+`objective` is the loss of some rows as plain NumPy; the engine differentiates it, and nothing here
+is derived by hand. `chunk` sums it over rows, a block at a time, so that no array of a number for
+each row and class is larger than a block. A solver sees the mean of those sums and its gradient.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy, deepcopy
+from functools import lru_cache, partial, wraps
+from importlib.util import find_spec
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from .chunks import Block, Chunks, is_dask, map_rows, rows_of
+from .estimator import (
+    BaseEstimator,
+    ClassifierMixin,
+    ConvergenceWarning,
+    check_classification_targets,
+    check_is_fitted,
+    validate_data,
+)
+from .keeping import read, write
+from .losses import cross_entropy
+from .optim import SGD, Adam
+from .program import program
+from .softmax import log_softmax, sigmoid, softmax
+from .transforms import value_and_grad, vjp
+from .value import Value
+
+BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again
+LEAST = 256  # rows at a time, that a product of matrices pays
+SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
+KIND = "SoftmaxRegression"  # of a file
+FITTED = (
+    "classes_",
+    "coef_",
+    "intercept_",
+    "n_iter_",
+    "t_",
+    "loss_curve_",
+    "solver_",
+    "n_features_in_",
+    "feature_names_in_",
+)
+Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
+
+
+# ------------------------------------------------------------------ the objective
+def objective(params: Params, X: Any, y: Any, weight: Any = None, loss: str = "") -> Any:
+    """Σ weight · loss over the rows of X.
+
+    y holds class indices; with two classes, which share one column of logits, −1.0 and +1.0.
+    """
+    z = X @ params[0] if len(params) == 1 else X @ params[0] + params[1]
+    classes = z.shape[1]
+    if loss == "mse" and classes > 1:
+        t = (y[:, None] == np.arange(classes)).astype(z.dtype)
+        each = np.sum(np.square(softmax(z) - t), axis=1)
+    elif loss == "mse":  # both columns of p − t are ±σ(−y z)
+        each = 2.0 * np.square(sigmoid(-y * z[:, 0]))
+    elif classes == 1:
+        each = np.logaddexp(0.0, -y * z[:, 0])
+    elif weight is None:
+        return cross_entropy(z, y, reduction="sum")
+    else:
+        each = cross_entropy(z, y, reduction="none")
+    return np.sum(each if weight is None else each * weight)
+
+
+def penalty(params: Params, l2: float) -> Any:
+    """½ · l2 · ‖W‖²; the L1 part is not smooth, and `_shrink` takes care of it."""
+    return 0.5 * l2 * np.sum(np.square(params[0]))
+
+
+_objective_and_grad = value_and_grad(objective)
+_penalty_and_grad = value_and_grad(penalty)
+
+
+def chunk(params: Params, X: Any, y: Any, weight: Any, loss: str) -> tuple[float, Params]:
+    """The `objective` of rows in memory, and its gradients."""
+    value, grads = _objective_and_grad(params, X, y, weight, loss)
+    return float(value), grads
+
+
+def moments(X: Any, weight: Any) -> Any:
+    """Σ weight · (x, 1)(x, 1)ᵀ over rows in memory: what `_conditioner` needs to know of them."""
+    scaled = X if weight is None else X * weight[:, None]
+    sums = scaled.sum(axis=0)[:, None]
+    n = len(X) if weight is None else weight.sum()
+    return np.block([[X.T @ scaled, sums], [sums.T, np.array([[n]])]]).astype(float)
+
+
+# ------------------------------------------------------------------ where the rows are
+class Rows:
+    """Rows in memory, all or those of an index: the loss over all of them, or batch by batch."""
+
+    def __init__(self, X: Any, y: Any, weight: Any, loss: str, index: Any = None) -> None:
+        self.X, self.y, self.weight, self.loss, self.index = X, y, weight, loss, index
+        self.count = len(X) if index is None else len(index)
+        self.total = float(self.count if weight is None else self.take(weight, slice(None)).sum())
+
+    def take(self, array: Any, rows: slice) -> Any:
+        """Some of the rows, of an array of all."""
+        return array[rows if self.index is None else self.index[rows]]
+
+    def blocks(self, step: int) -> Iterator[tuple[Any, Any, Any]]:
+        """All rows in order, ``step`` at a time: X, y and weight."""
+        for i in range(0, self.count, step):
+            rows = slice(i, i + step)
+            w = None if self.weight is None else self.take(self.weight, rows)
+            yield self.take(self.X, rows), self.take(self.y, rows), w
+
+    def fitting(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
+        """As many at a time as a block holds of ``row`` bytes."""
+        return self.blocks(max(LEAST, BLOCK // row))
+
+    def shuffled(self, rng: Any) -> Rows:
+        """The same rows in another order, by an index: nothing is copied."""
+        order = np.arange(self.count) if self.index is None else +self.index
+        rng.shuffle(order)
+        return Rows(self.X, self.y, self.weight, self.loss, order)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """``size`` rows at a time."""
+        order = np.arange(self.count) if self.index is None else self.index
+        for i in range(0, self.count, size):
+            yield Rows(self.X, self.y, self.weight, self.loss, order[i : i + size])
+
+    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
+        """The weighted mean of the loss over all rows, and its gradients."""
+        total, grads = 0.0, [np.zeros_like(p) for p in params]
+        for X, y, w in self.fitting(params[0].shape[1] * self.X.itemsize):
+            value, found = chunk(params, X, y, w, self.loss)
+            total += value
+            for g, d in zip(grads, found):
+                g += d
+        return total / self.total, [g / self.total for g in grads]
+
+    def moments(self) -> Any:
+        """The weighted mean of (x, 1)(x, 1)ᵀ."""
+        return sum(moments(X, w) for X, _, w in self.fitting(self.X[0].nbytes)) / self.total
+
+    def accuracy(self, params: Params) -> float:
+        """The part of the rows whose class has the largest logit."""
+        hits = 0
+        for X, y, _ in self.fitting(params[0].shape[1] * self.X.itemsize):
+            z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
+            hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
+        return hits / self.count
+
+
+class ChunkedRows:
+    """Rows in Dask's chunks, as `Rows` are in memory: a mean over all is put together from theirs.
+
+    ``aside`` is None, or (seed, fraction, part): of each chunk, the rows set aside or the others.
+    """
+
+    X = weight = None
+
+    def __init__(self, chunks: Chunks, model: Any, aside: Any = None) -> None:
+        self.chunks, self.model, self.aside = chunks, model, aside
+        self.count, self.total = chunks.sum(_size_in, model, aside)
+        if not self.total > 0:
+            raise ValueError(f"got {self.count} rows to fit, whose weights sum to {self.total}")
+
+    def _mean(self, what: str, *args: Any) -> Any:
+        return self.chunks.sum(_share_in, self.model, self.aside, self.total, what, args)
+
+    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
+        """As of `Rows`; only the parameters go to the chunks, only sums come back."""
+        value, grads = self._mean("loss_and_grad", params)
+        return float(value), grads
+
+    def moments(self) -> Any:
+        """As of `Rows`."""
+        return self._mean("moments")
+
+    def accuracy(self, params: Params) -> float:
+        """As of `Rows`."""
+        return float(self.chunks.sum(_hits_in, self.model, self.aside, params) / self.count)
+
+
+def _rows_in(block: Block, model: Any, aside: Any) -> Rows:
+    """A chunk as `Rows` in memory; on the machine where the chunk is."""
+    X = np.asarray(block.X, model.coef_.dtype)
+    y, weight = model._encoded(X, np.asarray(block.y), block.weight, part=True)
+    index = None
+    if aside is not None:
+        seed, fraction, part = aside
+        drawn = np.random.default_rng([seed, block.place]).random(len(X))
+        index = np.flatnonzero((drawn < fraction) == part)
+    return Rows(X, y, weight, model.loss, index)
+
+
+def _size_in(block: Block, model: Any, aside: Any) -> tuple[int, float]:
+    rows = _rows_in(block, model, aside)
+    return rows.count, rows.total
+
+
+def _share_in(block: Block, model: Any, aside: Any, total: float, what: str, args: Any) -> Any:
+    """What a chunk adds to a weighted mean over all rows."""
+    rows = _rows_in(block, model, aside)
+    rows.total = total
+    return getattr(rows, what)(*args)
+
+
+def _hits_in(block: Block, model: Any, aside: Any, params: Params) -> float:
+    rows = _rows_in(block, model, aside)
+    return rows.accuracy(params) * rows.count if rows.count else 0.0
+
+
+def _labels_in(block: Block, model: Any) -> tuple[Any, Any]:
+    """The labels of a chunk and the sum of each one's weights; what is no data is refused."""
+    kept = validate_data(copy(model), block.X, block.y, reset=True, dtype=[np.float64, np.float32])
+    labels, index = np.unique(kept[1], return_inverse=True)
+    return labels, np.bincount(index, block.weight)
+
+
+def _part_fitted(block: Block, model: Any, classes: Any) -> dict[str, Any]:
+    """The attributes of a copy of the model after a chunk more."""
+    model = deepcopy(model)
+    model.partial_fit(block.X, block.y, classes, block.weight)
+    return dict(vars(model))
+
+
+def _epoch_in(block: Block, model: Any, aside: Any, optimizer: Any, mean: float, seed: int) -> Any:
+    """An epoch over a chunk's rows: the optimizer after it, its number of steps, the loss."""
+    model, optimizer = copy(model), deepcopy(optimizer)
+    rows = _rows_in(block, model, aside)
+    if not rows.count:
+        return optimizer, model.t_, 0.0
+    rows.total = mean * rows.count  # weights count as in the whole, not as in this chunk
+    loss = model._epoch(optimizer, rows, _Unwatched(), np.random.default_rng(seed))
+    return optimizer, model.t_, loss * rows.count
+
+
+def _scored(block: Block, model: Any) -> tuple[Any, Any]:
+    """The weights of the rows whose label `predict` finds, and all weights, summed."""
+    hits = model.predict(block.X) == np.asarray(block.y)
+    weight = np.ones(len(hits)) if block.weight is None else np.asarray(block.weight)
+    return weight @ hits, weight.sum()
+
+
+def _told_of(X: Any, model: Any, method: str, like: Any) -> Any:
+    return getattr(model, method)(X) if len(X) else like[:0]
+
+
+def _over_chunks(method: Any) -> Any:
+    """Let a method that tells something of each row take Dask's chunks: computed when asked for."""
+
+    @wraps(method)
+    def either(self: Any, X: Any) -> Any:
+        if not is_dask(X):
+            return method(self, X)
+        check_is_fitted(self)
+        like = method(self._abroad(), self._sample(X, reset=False))
+        f = partial(_told_of, model=self._abroad(), method=method.__name__, like=like)
+        return map_rows(f, X, like)
+
+    return either
+
+
+# ------------------------------------------------------------------ steps
+@lru_cache(32)
+def _compiled(loss: str, shape: tuple[int, int], columns: int, dtype: Any, extra: Any) -> Any:
+    """J of a batch and its gradient as a program of (X, y, l2, [weight,] W[, b]).
+
+    It takes arrays and numbers alone, of these shapes: then a call is the compiled code itself.
+    """
+    weighted, intercept = extra
+    n, D = shape
+    y = np.zeros(n, np.intp) if columns > 1 else np.ones(n, dtype)
+
+    def batch_loss(X: Any, y: Any, l2: float, *rest: Any) -> Any:
+        weight, *params = rest if weighted else (None, *rest)
+        return objective(params, X, y, weight, loss) / float(n) + penalty(params, l2)
+
+    rest = [np.ones(n, dtype)] * weighted + [np.zeros((D, columns), dtype)]
+    rest += [np.zeros(columns, dtype)] * intercept
+    wrt = range(3 + weighted, 3 + len(rest))
+    return program(batch_loss, np.zeros(shape, dtype), y, 0.0, *rest, wrt=wrt)
+
+
+def _shrink(W: Any, by: Any) -> None:
+    """The proximal step of ``by`` · ‖W‖₁, in place: every weight nearer to 0, at most to 0."""
+    np.copyto(W, np.sign(W) * np.maximum(np.abs(W) - by, 0.0))
+
+
+def _l1_step(optimizer: Any, l1: float) -> Any:
+    """What a step of ``optimizer`` moves a weight whose gradient stays ``l1``.
+
+    Only with this factor is a point that the proximal step leaves alone an optimum.
+    """
+    if isinstance(optimizer, SGD):
+        return optimizer.lr * l1 / (1.0 - optimizer.momentum)
+    t, _, v = optimizer._moments[0]
+    return optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
+
+
+def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
+    """M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
+
+    There its curvature is that of Σ (x W + b)² and of the penalty, which is ``ridge`` beside it:
+    the features are centred, scaled and, most of the way, decorrelated. All of the way takes more
+    steps where it is the features of little variance that are noise: on the digits a third more.
+    """
+    D = len(second) - 1
+    mean = second[:D, D] if intercept else np.zeros(D)
+    curvature = second[:D, :D] - np.outer(mean, mean) + ridge * np.eye(D)
+    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-12 * np.diag(second)[:D]))
+    scale[scale == 0] = 1.0
+    correlation = curvature / scale / scale[:, None] + 0.1 * np.eye(D)
+    M = np.eye(D + intercept)
+    M[:D, :D] = np.linalg.inv(np.linalg.cholesky(correlation)).T / scale[:, None]
+    if intercept:
+        M[D, :D] = -mean @ M[:D, :D]
+    return M
+
+
+# ------------------------------------------------------------------ Ctrl-C
+class _Interrupt:
+    """Whether Ctrl-C was pressed; `check` raises where it does no harm, between two steps."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def check(self) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _held() -> Iterator[_Interrupt]:
+    """Hold a first Ctrl-C back until `check`; a second one is Python's own."""
+    interrupt = _Interrupt()
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupt
+        return
+
+    def press(number: int, frame: Any) -> None:
+        interrupt.pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# ------------------------------------------------------------------ the estimator
+class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear classifier: softmax(X W + b), fitted by gradient descent or L-BFGS.
+
+    It minimizes J = mean loss + alpha · R(W), R = ½ ‖W‖² for "l2", ‖W‖₁ for "l1", a mix for
+    "elasticnet". The mean is over the sample weights; b is not penalized. That is scikit-learn's
+    LogisticRegression with C = 1 / (alpha · n), and SGDClassifier with the same alpha.
+
+    Parameters
+    ----------
+    loss : "cross_entropy"; "logistic", the same for two classes, coded −1 and +1; or "mse", the
+        squared distance of softmax(z) from one-hot targets, which learns little from a sample that
+        is wrong with confidence
+    penalty : "l2", "l1", "elasticnet" or None
+    alpha : float, the strength of the penalty
+    l1_ratio : float, the L1 part of "elasticnet"
+    solver : "sgd", "adam", "lbfgs" (which needs SciPy), or "auto": "lbfgs" where there is SciPy and
+        no L1 penalty, else "adam"
+    batch_size : int, rows a step of "sgd" and "adam" takes, or "full" for all
+    learning_rate : float
+    schedule : "constant", or "invscaling": learning_rate / t**power_t in step t
+    power_t : float
+    momentum : float, of "sgd"
+    nesterov : bool, whether that momentum is Nesterov's
+    max_iter : int, epochs at most (for "lbfgs", iterations)
+    tol : float, "auto" or None. "lbfgs" stops where no entry of the gradient is larger, in
+        coordinates scaled to the data ("auto": 1e-10); the others where the loss has not fallen by
+        more in ``n_iter_no_change`` epochs ("auto": 1e-4). None stops at ``max_iter``
+    n_iter_no_change : int
+    early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
+        these get no better
+    validation_fraction : float, how many are set aside, the same part of each class
+    shuffle : bool, whether an epoch takes the rows in a new order
+    fit_intercept : bool
+    class_weight : dict from label to weight, "balanced", or None
+    random_state : int, NumPy random generator, or None
+    verbose : bool, whether to show a progress bar (tqdm) with loss and accuracy
+    callback : function of the model, the epoch and its loss, called after each; the model is usable
+
+    Attributes
+    ----------
+    coef_ : (classes, features) array; (1, features) for two classes
+    intercept_ : (classes,) or (1,) array
+    classes_ : the labels
+    n_iter_ : epochs (iterations) done
+    loss_curve_ : list of J, for each epoch the mean over its steps
+    solver_ : the solver taken
+    n_features_in_, feature_names_in_ : as in scikit-learn
+
+    Raises
+    ------
+    ValueError
+        If an option is not one of these or goes with no other given, or data are not as wanted.
+    ImportError
+        If "lbfgs" finds no SciPy, or ``verbose`` no tqdm.
+
+    Notes
+    -----
+    Ctrl-C ends a fit after the current step, with a warning; the model is as fitted so far. The L1
+    penalty goes by a proximal step, so that weights become exactly 0. "lbfgs" runs in coordinates
+    turned and scaled so that the loss curves alike in all directions; the optimum is the same.
+    Float32 data are computed with in float32.
+
+    Examples
+    --------
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
+    >>> model = SoftmaxRegression(alpha=0.1).fit(X, y)
+    >>> model.predict([[0.4], [2.6]]).tolist()
+    ['no', 'yes']
+    """
+
+    def __init__(
+        self,
+        loss: str = "cross_entropy",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 0.01,
+        l1_ratio: float = 0.15,
+        solver: str = "auto",
+        batch_size: int | str = 32,
+        learning_rate: float = 0.01,
+        schedule: str = "constant",
+        power_t: float = 0.5,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        max_iter: int = 10_000,
+        tol: float | str | None = "auto",
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        shuffle: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        callback: Callable[[Any, int, float], Any] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.shuffle = shuffle
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callback = callback
+
+    # -------------------------------------------------------------- fitting
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
+        """Fit to X (samples, features) and labels y (samples,).
+
+        ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
+        """
+        self._check()
+        rng = _generator(self.random_state)
+        train: Rows | ChunkedRows
+        valid: Rows | ChunkedRows | None
+        if is_dask(X):
+            train, valid = self._chunked(X, y, sample_weight, rng)
+        else:
+            X, y = self._validated(X, y, reset=True)
+            self.classes_ = np.unique(y)
+            codes, weight = self._encoded(X, y, sample_weight)
+            train, valid = self._split(X, codes, weight, rng)
+            self._start(X.dtype)
+        params = [np.zeros(p.shape, p.dtype) for p in self._params()]
+        solve = self._lbfgs if self.solver_ == "lbfgs" else self._descend
+        with _held() as interrupt, _bar(self.verbose, self.max_iter) as bar:
+            watch = _Watch(self, train, valid, interrupt, bar)
+            try:
+                solve(params, train, watch, rng)
+            except KeyboardInterrupt:
+                watch.ended = True
+                warnings.warn(
+                    f"interrupted after {self.n_iter_} of at most {self.max_iter} epochs; the "
+                    "model is as fitted so far",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+            watch.finish()
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> SoftmaxRegression:
+        """Go on fitting, one epoch of "sgd" or "adam" over these rows.
+
+        The first call wants ``classes``, all labels there will be.
+        """
+        self._check()
+        if self.solver == "lbfgs":
+            raise ValueError('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
+        if is_dask(X):
+            return self._stream(X, y, classes, sample_weight)
+        first = not hasattr(self, "coef_")
+        X, y = self._validated(X, y, reset=first)
+        if first:
+            if classes is None:
+                raise ValueError("classes: got None, wanted all labels in the first partial_fit")
+            self.classes_ = np.unique(classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes: got {classes!r}, wanted {self.classes_}, as before")
+        codes, weight = self._encoded(X, y, sample_weight)
+        if first:
+            self._start(X.dtype)
+        if not hasattr(self, "_optimizer"):
+            self.solver_ = "sgd" if self.solver == "sgd" else "adam"
+            self._optimizer = self._new_optimizer([p.copy() for p in self._params()])
+        X = X.astype(self.coef_.dtype, copy=False)
+        train = Rows(X, codes, weight, self.loss)
+        with _held() as interrupt, _bar(self.verbose, 1) as bar:
+            watch = _Watch(self, train, None, interrupt, bar)
+            self._epoch(self._optimizer, train, watch, _generator(self.random_state))
+        return self
+
+    def _check(self) -> None:
+        """Refuse options that are none, or do not go together."""
+        choices = {
+            "loss": ("cross_entropy", "logistic", "mse"),
+            "penalty": ("l2", "l1", "elasticnet", None),
+            "solver": ("auto", "sgd", "adam", "lbfgs"),
+            "schedule": ("constant", "invscaling"),
+        }
+        for name, wanted in choices.items():
+            if (got := getattr(self, name)) not in wanted:
+                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, wanted))}")
+        least = {"alpha": 0, "l1_ratio": 0, "learning_rate": 0, "momentum": 0, "max_iter": 1}
+        for name, low in least.items():
+            if not getattr(self, name) >= low:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted {low} or more")
+        if self.tol not in ("auto", None) and not (
+            isinstance(self.tol, float | int | np.number) and self.tol >= 0
+        ):
+            raise ValueError(f'tol: got {self.tol!r}, wanted 0 or more, "auto" or None')
+        if self.batch_size != "full" and not (
+            isinstance(self.batch_size, int | np.integer) and self.batch_size >= 1
+        ):
+            raise ValueError(f'batch_size: got {self.batch_size!r}, wanted 1 or more, or "full"')
+        if self.solver == "lbfgs" and self._l1():
+            raise ValueError(
+                f'solver="lbfgs" wants a smooth penalty, got {self.penalty!r}: take "sgd" or "adam"'
+            )
+
+    def _l1(self) -> float:
+        ratio = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty or "", 0.0)
+        return float(self.alpha * ratio)
+
+    def _tol(self) -> float:
+        """The tolerance as a number; one below 0 is never reached."""
+        if self.tol == "auto":
+            return 1e-10 if self.solver_ == "lbfgs" else 1e-4
+        return -1.0 if self.tol is None else float(self.tol)
+
+    def _l2(self) -> float:
+        return 0.0 if self.penalty is None else float(self.alpha) - self._l1()
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> Any:
+        X, y = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32])
+        check_classification_targets(y)
+        return X.view(np.dtype(X.dtype.str)), y  # unpickled, it slows programs down
+
+    def _encoded(self, X: Any, y: Any, sample_weight: Any, part: bool = False) -> tuple[Any, Any]:
+        """Labels as `objective` takes them, and a weight for each row, or None.
+
+        Of a ``part`` of the rows all weights may be 0.
+        """
+        classes = self.classes_
+        if len(classes) < 2:
+            raise ValueError(f"y: got the one class {classes.tolist()}, wanted two or more")
+        if self.loss == "logistic" and len(classes) > 2:
+            raise ValueError(f'loss="logistic" is for two classes, got {len(classes)}')
+        index = np.searchsorted(classes, y)
+        if index.max() == len(classes) or (classes[index] != y).any():
+            raise ValueError(f"y: got labels that are not among the classes {classes.tolist()}")
+        weight = None
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight, X.dtype)
+            weight = np.broadcast_to(weight, len(X)) if weight.ndim == 0 else weight
+            if weight.shape != (len(X),):
+                raise ValueError(f"sample_weight: got shape {weight.shape}, wanted {(len(X),)}")
+            if not (weight >= 0).all() or not 0 < weight.sum() + part < np.inf:
+                raise ValueError("sample_weight: wanted numbers from zero up, not all zero")
+        if self.class_weight is not None:
+            each = self._class_weights(index, weight).astype(X.dtype)[index]
+            weight = each if weight is None else weight * each
+        if len(classes) == 2:
+            signs = index.astype(X.dtype)
+            signs *= 2
+            signs -= 1
+            return signs, weight
+        return index, weight
+
+    def _class_weights(self, index: Any, weight: Any) -> Any:
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise ValueError(f'class_weight: got {self.class_weight!r}, wanted "balanced"')
+            counts = np.bincount(index, weight, minlength=len(self.classes_))
+            return counts.sum() / (len(counts) * np.maximum(counts, 1e-300))
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
+            raise ValueError(f"class_weight: got {unknown}, which are not among the classes")
+        return np.array([self.class_weight.get(label, 1.0) for label in labels])
+
+    def _split(self, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Rows, Rows | None]:
+        """Rows to fit, and rows of each class set aside."""
+        if not self.early_stopping:
+            return Rows(X, y, weight, self.loss), None
+        aside = np.zeros(len(X), bool)
+        for label in np.unique(y):
+            rows = np.flatnonzero(y == label)
+            rng.shuffle(rows)
+            aside[rows[: round(self.validation_fraction * len(rows))]] = True
+        if not aside.any() or aside.all():
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(X)} rows sets aside "
+                f"{aside.sum()}"
+            )
+        parts = [Rows(X, y, weight, self.loss, np.flatnonzero(a)) for a in (~aside, aside)]
+        return parts[0], parts[1]
+
+    def _sample(self, X: Any, reset: bool) -> Any:
+        """A row that stands for a Dask array or DataFrame: number, names, types of its columns."""
+        row = getattr(X, "_meta_nonempty", None)
+        if row is None:
+            row = np.ones((1, rows_of(X).shape[1]), X.dtype)
+        return validate_data(self, row[:1], reset=reset, dtype=[np.float64, np.float32])
+
+    def _abroad(self) -> SoftmaxRegression:
+        """A copy for other machines: what is shown and called stays here, names were compared."""
+        model = copy(self)
+        model.verbose, model.callback = False, None
+        model.__dict__.pop("feature_names_in_", None)
+        return model
+
+    def _chunked(
+        self, X: Any, y: Any, sample_weight: Any, rng: Any
+    ) -> tuple[ChunkedRows, ChunkedRows | None]:
+        """Rows to fit, and rows set aside, in Dask's chunks; classes are learnt in a first pass."""
+        dtype = self._sample(X, reset=True).dtype
+        chunks = Chunks(X, y, sample_weight)
+        found = chunks.each(_labels_in, self._abroad())
+        labels = np.concatenate([labels for labels, _ in found])
+        self.classes_, index = np.unique(labels, return_inverse=True)
+        check_classification_targets(np.tile(self.classes_, 3))  # once each looks like a regression
+        self._start(dtype)
+        model = self._abroad()
+        if self.class_weight is not None:
+            each = self._class_weights(index, np.concatenate([sums for _, sums in found]))
+            model.class_weight = dict(zip(self.classes_.tolist(), each.tolist()))
+        if not self.early_stopping:
+            return ChunkedRows(chunks, model), None
+        seed = int.from_bytes(rng.bytes(8))
+        parts = [(seed, self.validation_fraction, part) for part in (False, True)]
+        train, valid = (ChunkedRows(chunks, model, aside) for aside in parts)
+        return train, valid
+
+    def _stream(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> SoftmaxRegression:
+        """`partial_fit` with each of Dask's chunks in turn, where that chunk is."""
+        self._sample(X, reset=not hasattr(self, "coef_"))
+        chunks, options = Chunks(X, y, sample_weight), self.get_params(deep=False)
+        with _held() as interrupt, _bar(self.verbose, len(chunks.rows)) as bar:
+            for i in range(len(chunks.rows)):
+                told = chunks.one(i, _part_fitted, self._abroad(), classes)
+                self.__dict__.update({n: told[n] for n in told if n not in options})
+                if bar is not None:
+                    bar.set_postfix(loss=f"{self.loss_curve_[-1]:.4g}")
+                    bar.update()
+                if self.callback is not None:
+                    self.callback(self, self.n_iter_, self.loss_curve_[-1])
+                interrupt.check()
+        return self
+
+    def _start(self, dtype: Any) -> None:
+        """All parameters 0, nothing done."""
+        columns = 1 if len(self.classes_) == 2 else len(self.classes_)
+        self.coef_ = np.zeros((columns, self.n_features_in_), dtype)
+        self.intercept_ = np.zeros(columns, dtype)
+        self.n_iter_, self.t_ = 0, 0
+        self.loss_curve_: list[float] = []
+        self.solver_ = self.solver
+        if self.solver == "auto":
+            smooth = not self._l1() and find_spec("scipy") is not None
+            self.solver_ = "lbfgs" if smooth else "adam"
+        self.__dict__.pop("_optimizer", None)
+
+    def _params(self) -> Params:
+        return [self.coef_.T, self.intercept_][: 1 + bool(self.fit_intercept)]
+
+    def _keep(self, params: Params) -> None:
+        """Make these the fitted ones."""
+        self.coef_ = np.ascontiguousarray(params[0].T)
+        if self.fit_intercept:
+            self.intercept_ = params[1].copy()
+
+    # -------------------------------------------------------------- solvers
+    def _lbfgs(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise ImportError(
+                'solver="lbfgs" needs SciPy: pip install "tinygrad_ce[scipy]", or take "adam"'
+            ) from None
+        dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
+        curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
+        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept))
+        size = (len(M), shape[1])
+
+        def split(theta: Any) -> Params:
+            theta = theta.astype(dtype, copy=False)
+            return [theta[: shape[0]], *theta[shape[0] :]]
+
+        def both(flat: Any) -> tuple[float, Any]:
+            theta, pull = vjp(lambda phi: M @ phi, flat.reshape(size))
+            own = split(theta)
+            value, grads = train.loss_and_grad(own)
+            more, slopes = _penalty_and_grad(own, l2)
+            grads = [g + s for g, s in zip(grads, slopes)]
+            watch.interrupt.check()
+            return value + float(more), pull(np.vstack(grads).astype(float))[0].ravel()
+
+        def after(intermediate_result: Any) -> None:
+            own = split(M @ intermediate_result.x.reshape(size))
+            if watch(own, intermediate_result.fun):
+                raise StopIteration
+
+        options = {
+            "maxiter": self.max_iter,
+            "maxfun": 50 * self.max_iter,
+            "maxls": 50,
+            "gtol": self._tol(),
+            "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
+        }
+        found = minimize(
+            both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
+            options=options,
+        )  # fmt: skip
+        watch.ended = self.n_iter_ < self.max_iter or found.status != 1
+        self.n_iter_ = max(self.n_iter_, 1)
+
+    def _new_optimizer(self, params: Params) -> Any:
+        values = [Value(p) for p in params]
+        if self.solver == "sgd":
+            return SGD(values, self.learning_rate, self.momentum, nesterov=self.nesterov)
+        return Adam(values, self.learning_rate)
+
+    def _descend(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+        optimizer = self._new_optimizer(params)
+        away = isinstance(train, ChunkedRows) and self.batch_size != "full"
+        epoch = self._tour if away else self._epoch
+        for _ in range(self.max_iter):
+            if epoch(optimizer, train, watch, rng):
+                break
+
+    def _tour(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+        """An epoch of batches within Dask's chunks: the optimizer goes from chunk to chunk."""
+        total, order = 0.0, np.arange(len(train.chunks.rows))
+        if self.shuffle:
+            rng.shuffle(order)
+        params = [p.data for p in optimizer.params]
+        try:
+            for i in order:
+                train.model.t_, seed = self.t_, int.from_bytes(rng.bytes(8))
+                args = (train.model, train.aside, optimizer, train.total / train.count, seed)
+                told, self.t_, loss = train.chunks.one(i, _epoch_in, *args)
+                for p, q in zip(params, told.params):
+                    p[...] = q.data
+                optimizer.__dict__.update({**vars(told), "params": optimizer.params})
+                total += loss
+                watch.interrupt.check()
+        except KeyboardInterrupt:
+            self._keep(params)
+            raise
+        return watch(params, total / train.count)
+
+    def _epoch(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+        """One step for each batch; whether to stop."""
+        values, l1 = optimizer.params, self._l1()
+        params = [p.data for p in values]
+        W, total = params[0], 0.0
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what diverges is told below
+                for count, loss, grads in self._gradients(train, params, rng):
+                    for p, g in zip(values, grads):
+                        p.grad = g
+                    self.t_ += 1
+                    if self.schedule == "invscaling":
+                        optimizer.lr = self.learning_rate / self.t_**self.power_t
+                    total += count * (float(loss) + (l1 and l1 * float(np.abs(W).sum())))
+                    optimizer.step()
+                    if l1:
+                        _shrink(W, _l1_step(optimizer, l1))
+                    watch.interrupt.check()
+        except KeyboardInterrupt:
+            self._keep(params)
+            raise
+        if not np.isfinite(total):
+            raise ValueError(
+                f"the loss is {total} in epoch {self.n_iter_ + 1}: scale the data, or take a "
+                f"learning_rate below {self.learning_rate}"
+            )
+        return watch(params, total / train.count)
+
+    def _gradients(
+        self, train: Any, params: Params, rng: Any
+    ) -> Iterator[tuple[int, float, Params]]:
+        """Rows, J and its gradients for each batch, at what ``params`` hold by then."""
+        l2, W = self._l2(), params[0]
+        share = train.count / train.total  # makes the mean weight 1
+        whole = self.batch_size == "full" or self.batch_size >= train.count
+        size = train.count if whole else int(self.batch_size)
+        rows = train.shuffled(rng) if self.shuffle and not whole else train
+        if size * W.shape[1] * W.itemsize <= SMALL:
+            extra = (train.weight is not None, len(params) > 1)
+            for X, y, w in rows.blocks(size):
+                run = _compiled(self.loss, X.shape, W.shape[1], W.dtype, extra)
+                yield len(X), *run(X, y, l2, *([] if w is None else [w * share]), *params)
+            return
+        for part in [rows] if whole else rows.batches(size):
+            loss, grads = part.loss_and_grad(params)
+            factor = part.total * share / part.count
+            more, slopes = _penalty_and_grad(params, l2)
+            grads = [g * factor + s for g, s in zip(grads, slopes)]
+            yield part.count, loss * factor + float(more), grads
+
+    # -------------------------------------------------------------- keeping
+    def save(self, path: str | PathLike[str]) -> None:
+        """Keep the fitted model in a file, NumPy's .npz; `load` gives it back, equal to the bit.
+
+        Parameters, attributes and the state of `partial_fit` are kept; the callback is not. An old
+        file of that name is replaced at once: a crash leaves the old or the new one.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        TypeError
+            If a parameter is no number, text or dict of them: a random generator, for one.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        options = self.get_params(deep=False)
+        del options["callback"]
+        kept = {name: vars(self)[name] for name in FITTED if name in vars(self)}
+        optimizer = dict(vars(self._optimizer)) if hasattr(self, "_optimizer") else None
+        if optimizer is not None:
+            del optimizer["params"]
+        write(path, KIND, {"parameters": options, **kept, "optimizer": optimizer})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> SoftmaxRegression:
+        """Return the model that `save` kept; nothing in the file is run.
+
+        Raises
+        ------
+        ValueError
+            If the file is cut, damaged, of a newer version, or holds anything else.
+        OSError
+            If there is no such file, or it cannot be opened.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> model = SoftmaxRegression().fit([[0.0], [1.0]], ["no", "yes"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.npz")
+        ...     SoftmaxRegression.load(f"{folder}/model.npz").predict([[0.9]]).tolist()
+        ['yes']
+        """
+        return read(path, KIND, cls._of)
+
+    @classmethod
+    def _of(cls, kept: dict[str, Any]) -> SoftmaxRegression:
+        """The model of a file's content, each piece of it checked."""
+        options = kept.pop("parameters")
+        model = cls(**options)
+        if options.keys() | {"callback"} != model.get_params(deep=False).keys():
+            raise ValueError(f"its parameters are {', '.join(options)}")
+        model._check()
+        optimizer = kept.pop("optimizer")
+        if kept.keys() | {"feature_names_in_"} != set(FITTED):
+            raise ValueError(f"it holds {', '.join(kept)}")
+        model.__dict__.update(kept)
+        model._check_fitted()
+        if optimizer is not None:
+            model._optimizer = model._resumed(optimizer)
+        return model
+
+    def _check_fitted(self) -> None:
+        """Refuse attributes that no fit leaves behind."""
+        labels, W, b = self.classes_, self.coef_, self.intercept_
+        names = getattr(self, "feature_names_in_", None)
+        columns = 1 if len(labels) == 2 else len(labels)
+        right = {
+            "classes_": labels.ndim == 1 < len(labels) and list(np.unique(labels)) == list(labels),
+            "n_features_in_": type(self.n_features_in_) is int,
+            "coef_": W.dtype.kind == "f" and W.shape == (columns, self.n_features_in_),
+            "intercept_": b.dtype == W.dtype and b.shape == (columns,),
+            "feature_names_in_": names is None
+            or (names.shape == W.shape[1:] and all(isinstance(name, str) for name in names)),
+            "n_iter_": type(self.n_iter_) is int and self.n_iter_ >= 0,
+            "t_": type(self.t_) is int and self.t_ >= 0,
+            "loss_curve_": all(isinstance(loss, float) for loss in self.loss_curve_),
+            "solver_": self.solver_ in ("sgd", "adam", "lbfgs"),
+        }
+        if wrong := [name for name in right if not right[name]]:
+            raise ValueError(f"{wrong[0]} is not what a fit leaves there")
+
+    def _resumed(self, kept: dict[str, Any]) -> Any:
+        """The optimizer of `partial_fit` with these attributes."""
+        values = [Value(p.copy()) for p in self._params()]
+        adam = "_moments" in kept
+        memory = kept.pop("_moments" if adam else "_buffers")
+        optimizer = (Adam if adam else SGD)(values, **kept)
+        for p, held in zip(values, memory, strict=True):
+            t, *arrays = held if adam and held is not None else (1, held)
+            like = (p.data.shape, p.data.dtype)
+            right = held is None or all((a.shape, a.dtype) == like for a in arrays)
+            if type(t) is not int or t < 1 or not right:
+                raise ValueError("the optimizer's state does not fit the coefficients")
+        setattr(optimizer, "_moments" if adam else "_buffers", memory)
+        return optimizer
+
+    # -------------------------------------------------------------- predicting
+    @_over_chunks
+    def decision_function(self, X: Any) -> Any:
+        """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        z = X @ self.coef_.T + self.intercept_
+        return z.ravel() if z.shape[1] == 1 else z
+
+    @_over_chunks
+    def predict(self, X: Any) -> Any:
+        """The label of the largest logit, for each sample."""
+        z = self.decision_function(X)
+        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+
+    @_over_chunks
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, (samples, classes)."""
+        z = self.decision_function(X)
+        return softmax(z) if z.ndim > 1 else np.stack([sigmoid(-z), sigmoid(z)], axis=1)
+
+    @_over_chunks
+    def predict_log_proba(self, X: Any) -> Any:
+        """Their logarithms, exact also where a probability underflows."""
+        z = self.decision_function(X)
+        if z.ndim > 1:
+            return log_softmax(z)
+        return np.stack([-np.logaddexp(0.0, z), -np.logaddexp(0.0, -z)], axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The part of the samples, by weight, whose label `predict` finds."""
+        if not is_dask(X):
+            return float(super().score(X, y, sample_weight))
+        check_is_fitted(self)
+        self._sample(X, reset=False)
+        hits, total = Chunks(X, y, sample_weight).sum(_scored, self._abroad())
+        return float(hits / total)
+
+
+class _Unwatched:
+    """A `_Watch` of nothing, on another machine."""
+
+    interrupt = _Interrupt()
+
+    def __call__(self, params: Params, loss: float) -> float:
+        return loss
+
+
+def _generator(seed: Any) -> Any:
+    """A NumPy random generator: the one given, or one from a seed."""
+    return seed if hasattr(seed, "shuffle") else np.random.default_rng(seed)
+
+
+@contextmanager
+def _bar(shown: bool, epochs: int) -> Iterator[Any]:
+    """A progress bar, or None."""
+    if not shown:
+        yield None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('verbose=True needs tqdm: pip install "tinygrad_ce[progress]"') from None
+    with tqdm(total=epochs, unit="epoch") as bar:
+        yield bar
+
+
+class _Watch:
+    """What happens after each epoch: curve, bar, callback, and whether to stop."""
+
+    def __init__(self, model: Any, train: Any, valid: Any, interrupt: _Interrupt, bar: Any) -> None:
+        self.model, self.train, self.valid = model, train, valid
+        self.interrupt, self.bar = interrupt, bar
+        self.best, self.waited, self.ended = np.inf, 0, False
+        self.best_params: Params | None = None
+
+    def __call__(self, params: Params, loss: float) -> bool:
+        model, loss = self.model, float(loss)
+        model._keep(params)
+        model.n_iter_ += 1
+        model.loss_curve_.append(loss)
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{self.train.accuracy(params):.3f}")
+            self.bar.update()
+        if model.callback is not None:
+            model.callback(model, model.n_iter_, loss)
+        self.interrupt.check()
+        self.ended = self._enough(params, loss)
+        return self.ended
+
+    def _enough(self, params: Params, loss: float) -> bool:
+        model, tol = self.model, self.model._tol()
+        if self.valid is None and model.solver_ == "lbfgs":
+            return False  # SciPy looks at the gradient
+        if self.valid is not None:
+            loss = self.valid.loss_and_grad(params)[0]
+        self.waited = 0 if loss < self.best - max(tol, 0.0) else self.waited + 1
+        if loss < self.best:
+            self.best = loss
+            if self.valid is not None:
+                self.best_params = [p.copy() for p in params]
+        return bool(self.waited >= model.n_iter_no_change and tol >= 0)
+
+    def finish(self) -> None:
+        """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
+        if self.best_params is not None:
+            self.model._keep(self.best_params)
+        if not self.ended and self.model.tol is not None:
+            warnings.warn(
+                f"max_iter={self.model.max_iter} reached before tol={self.model._tol():g}: scale "
+                "the data, or raise it",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
