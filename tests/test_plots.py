@@ -215,6 +215,11 @@ def test_regions_are_paler_where_the_model_is_less_sure() -> None:
     grid = np.meshgrid(np.linspace(left, right, 51), np.linspace(bottom, top, 51))
     sure = MODEL.predict_proba(np.stack([g.ravel() for g in grid], axis=1)).max(axis=1)
     code = np.searchsorted(MODEL.classes_, MODEL.predict(np.stack([g.ravel() for g in grid], 1)))
+    full = 1.0 - np.array([colors.to_rgb(c) for c in COLOURS[:3]]).min(axis=1)
+    # From a tenth of the colour, where all classes are alike, to a half of it.
+    np.testing.assert_allclose(away.ravel(), (0.1 + 0.6 * (sure - 1 / 3)) * full[code], atol=1e-6)
+    outer = ax.images[0].get_extent()  # the middles of the outermost pixels are the limits
+    np.testing.assert_allclose(outer[1] - outer[0], (right - left) * 51 / 50)
     for k in range(3):
         own = code == k
         order = np.argsort(sure[own])
