@@ -271,8 +271,9 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "a number": (lambda x: x**3 * np.exp(x), 1.3),
     "float32": (lambda z: tg.logsumexp(z) * np.sum(z**2), X3.astype(np.float32)),
     "whole numbers": (lambda x: np.sum(np.arange(3) * x**3 * np.array([2, 3, 4], np.int8)), X3),
+    "by another sum": (lambda z: np.sum(np.exp(z) / np.exp(z).sum(axis=1) * A), A),
     "x / x": (lambda x: np.sum(x * x * x / x), X3),
-    "a difference squared": (lambda x: np.sum((x - 1e8) ** 4), X3 + 1e8),
+    "a difference squared": (lambda x: np.sum((x - 1e8) * (x - 1e8) * x), X3 + 1e8),
 }
 RNG_W = RNG.normal(size=(4, 3))
 
@@ -298,6 +299,12 @@ def test_dtypes_mixed() -> None:
     x = X3.astype(np.float32)
     f = hessian(lambda x: np.sum(np.exp(x * wide)) * 1e9 - 1e9 * np.sum(np.exp(x)))
     near(program(f, x)(x), program(f, x, clean=False)(x))
+
+
+def test_small_whole_numbers_overflow_as_in_the_graph() -> None:
+    f = hessian(lambda z, t: np.sum(z**2 * (t * t)))
+    t = np.array([100, 3, -100], np.int8)
+    near(program(f, X3, t)(X3, t), f(X3, t))
 
 
 def test_a_leading_axis_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +403,7 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     ),
     "squeezed": (lambda i, eye, x: np.squeeze((eye[i] * np.exp(x))[None, :, None]), True),
     "arrays apart": (
-        lambda i, eye, x: (B * eye[i] * x)[np.array([0, 1]), :, np.array([2, 0])],
+        lambda i, eye, x: (B * eye[i] * x)[np.array([0, 1, 0]), :, np.array([2, 0, 1])],
         False,
     ),
     "an operation that has no such axis": (
