@@ -19,7 +19,7 @@ import numpy as np
 
 from .cleaning import key_of, number_of
 from .rules import scatter
-from .tracing import CONSTANT, Traced, astype, order
+from .tracing import Traced, order
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
@@ -426,12 +426,6 @@ def _turned(p: Products, node: Traced) -> Form:
     return Form(tuple([axes[n - 2] for n in found]), terms)
 
 
-def _same(p: Products, node: Traced) -> Form:
-    if node.dtype.kind != "f":
-        raise NotProductsError
-    return p.of(node.args[0])
-
-
 def _matmul(p: Products, node: Traced) -> Form:
     x, y = p.of(node.args[0]), p.of(node.args[1])
     if not x.axes or not y.axes:
@@ -497,12 +491,6 @@ def _scatter(p: Products, node: Traced) -> Form:
     return Form(whole, _times(p.onto(p.of(g), axes), _merged([(term((), to.items()), 1.0)])))
 
 
-def _vdot(p: Products, node: Traced) -> Form:
-    axes = p.labels(node.args[0].shape)
-    found = _times(*(p.onto(p.of(a), axes) for a in node.args))
-    return Form((), p.summed(found, proper(axes)))
-
-
 def _einsum(p: Products, node: Traced) -> Form:
     subscripts, *operands = node.args
     inputs, _, result = subscripts.partition("->")
@@ -521,9 +509,9 @@ def _einsum(p: Products, node: Traced) -> Form:
 RULES: dict[Any, Callable[[Products, Traced], Form]] = {
     np.add: _sum_of_two, np.subtract: _sum_of_two, np.negative: _negative,
     np.multiply: _product, np.divide: _quotient, np.power: _power, np.square: _power,
-    np.sum: _sum, np.mean: _mean, np.vdot: _vdot, np.matmul: _matmul, np.einsum: _einsum,
+    np.sum: _sum, np.mean: _mean, np.matmul: _matmul, np.einsum: _einsum,
     np.broadcast_to: _broadcast,
     np.reshape: _shaped, np.expand_dims: _shaped, np.squeeze: _shaped,
-    np.transpose: _turned, np.swapaxes: _turned, np.moveaxis: _turned,
-    operator.getitem: _item, scatter: _scatter, astype: _same, CONSTANT: _same,
+    np.transpose: _turned, np.swapaxes: _turned,
+    operator.getitem: _item, scatter: _scatter,
 }  # fmt: skip

@@ -174,7 +174,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         trace = _Trace(f, argnums, args, kwargs)
         trace.scalar("grad")
-        one = np.ones(np.shape(trace.out), getattr(trace.out, "dtype", None))
+        kind = getattr(trace.out, "dtype", None)
+        one = np.ones(np.shape(trace.out), kind if kind == np.float32 else None)
         value, slopes = trace.value(), trace.pull(one)
         trace.close()
         return value, trace.restore(slopes)
