@@ -161,6 +161,7 @@ class _Compiled:
         # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.
         printer = Printer(recorded, outputs, clean, memory, direct=True)
         head, body, _ = printer.source()
+        self.results = recorded.results if recorded.has_gradient else recorded.results[0]
         guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
         self.guarded = all(guards)
         parameters = ", ".join(recorded.parameters)
@@ -187,7 +188,7 @@ class _Compiled:
         names["math"] = _NumPyMath
         run = names.get("loss_and_grad") or names["value"]
         found = run(*(unflatten(a, [_wide(x) for _, x in flatten(a)]) for a in args))
-        return _narrowed(found)
+        return _narrowed(found, self.results)
 
 
 class _NumPyMath:
@@ -201,11 +202,13 @@ def _wide(x: Any) -> Any:
     return np.float64(x) if x.__class__ is float else x
 
 
-def _narrowed(tree: Any) -> Any:
+def _narrowed(tree: Any, like: Any) -> Any:
+    """Python's floats, in the caller's own tuples."""
     if isinstance(tree, dict):
-        return {k: _narrowed(v) for k, v in tree.items()}
+        return {k: _narrowed(v, like[k]) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)([_narrowed(v) for v in tree])
+        items = [_narrowed(v, part) for v, part in zip(tree, like)]
+        return like._make(items) if hasattr(like, "_make") else type(tree)(items)
     return float(tree) if isinstance(tree, float) else tree
 
 
