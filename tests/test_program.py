@@ -709,6 +709,17 @@ def test_what_is_computed_from_arguments_in_plain_numpy_is_recorded() -> None:
     close(slope, back)
 
 
+def test_a_table_at_class_indices() -> None:
+    """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
+    with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):
+        program(one_hot, Z, Y)
+    made = program(lambda z, y: np.sum(z * (y[:, None] == np.arange(4))), Z, Y)
+    other = (Y + 1) % 4
+    value, slope = made(Z, other)
+    close(value, Z[np.arange(6), other].sum())
+    close(slope, np.eye(4)[other])
+
+
 def test_arguments_of_program_are_checked() -> None:
     with pytest.raises(TypeError, match="wanted a function"):
         program(3)  # type: ignore[arg-type]
