@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -448,6 +448,80 @@ def test_structures_of_arguments() -> None:
     close(names["loss_and_grad"](params, Z)[1]["w"], wanted["w"])
 
 
+class Layer(NamedTuple):
+    w: Any
+    b: Any
+
+
+def test_named_tuples_come_back_as_they_are() -> None:
+    def f(p: Layer, q: tuple[Layer, float]) -> Any:
+        return np.sum(np.tanh(Z @ p.w + p.b) * q[0].b) / q[1]
+
+    p, q = Layer(RNG.normal(size=(4, 2)), np.ones(2)), (Layer(np.ones(1), np.ones(2)), 3.0)
+    made = program(f, p, q, wrt=(0, 1))
+    slope, inner = made(p, q)[1]
+    assert isinstance(slope, Layer)
+    assert isinstance(inner[0], Layer)
+    close(slope.b, tg.grad(f)(p, q).b)
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    plain = names["loss_and_grad"](p, q)[1][0]
+    assert plain.__class__ is tuple
+    close(plain[0], slope.w)
+
+
+def test_a_named_tuple_of_numbers_where_python_raises() -> None:
+    made = program(lambda a: Layer(np.exp(a), [a]), 0.5, wrt=None)
+    for x, e in ((0.0, 1.0), (1000.0, math.inf)):
+        with np.errstate(all="ignore"):
+            found = made(x)
+        assert found == Layer(e, [x])
+        assert isinstance(found, Layer)
+
+
+@pytest.mark.parametrize("optimize", [None, "memory"])
+@pytest.mark.parametrize(
+    "how", [{}, {"fused": False}, {"ignore_index": -7}, {"weight": WEIGHT, "label_smoothing": 0.1}]
+)
+def test_a_class_out_of_range_is_refused_in_every_call(how: Any, optimize: Any) -> None:
+    made = program(ce(**how), Z, Y, optimize=optimize)  # its arguments are z and t
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    for bad in (4, -1, -100):
+        y = Y.copy()
+        y[2] = bad
+        for run in (made, names["loss_and_grad"]):
+            with pytest.raises(IndexError, match="t: wanted indices from 0 to 3"):
+                run(Z, y)
+    y = (Y + 1) % 4
+    y[0] = how.get("ignore_index", y[0])
+    right, [back] = by_backward(ce(**how), [Z, y], (0,))
+    value, slope = made(Z, y)
+    close(value, right)
+    close(slope, back)
+
+
+def test_an_entry_of_each_row_is_written_not_added() -> None:
+    """np.add.at takes several times as long; it stays where an entry may be read twice."""
+    rows, other = np.arange(6), np.random.default_rng(3)
+    for f, at in (
+        (lambda z, y: np.sum(np.tanh(z[rows, y])), False),
+        (lambda z, y: np.sum(np.tanh(z[y])), True),
+        (lambda z, y: np.sum(np.tanh(z[:, 1:])), False),
+        (lambda z, y: np.sum(np.tanh(np.take_along_axis(z, y[:, None], 1))), False),
+        (lambda z, y: np.sum(np.tanh(z[rows // 2, y])), True),
+        (lambda z, y: np.sum(np.tanh(z[rows // 2, rows % 2])), False),
+        (lambda z, y: np.sum(np.tanh(z[rows - 3, y])), True),
+    ):
+        made = program(f, Z, Y)
+        assert ("add.at" in made.source) is at, made
+        y = other.integers(0, 4, 6)
+        right, [back] = by_backward(f, [Z, y], (0,))
+        value, slope = made(Z, y)
+        close(value, right)
+        close(slope, back)
+
+
 def test_other_shapes_and_dtypes_make_another_program() -> None:
     calls = []
 
@@ -633,6 +707,17 @@ def test_what_is_computed_from_arguments_in_plain_numpy_is_recorded() -> None:
     right, [back] = by_backward(f, [other, labels, x], (0,))
     close(value, right)
     close(slope, back)
+
+
+def test_a_table_at_class_indices() -> None:
+    """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
+    with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):
+        program(one_hot, Z, Y)
+    made = program(lambda z, y: np.sum(z * (y[:, None] == np.arange(4))), Z, Y)
+    other = (Y + 1) % 4
+    value, slope = made(Z, other)
+    close(value, Z[np.arange(6), other].sum())
+    close(slope, np.eye(4)[other])
 
 
 def test_arguments_of_program_are_checked() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from .backward import topological
 from .rewrite import NoLoss, Reader, again, find, in_place, read_loss
 from .rules import scatter
-from .tracing import CONSTANT, Traced, leaves, order, replace
+from .tracing import CONSTANT, WITHIN, Traced, leaves, order, replace
 from .transforms import flatten, unflatten
 from .value import Value, make_node
 
@@ -95,8 +95,8 @@ def evaluated(trees: Any, inputs: dict[Traced, Any]) -> dict[Traced, Any]:
     found = dict(inputs)
     with np.errstate(all="ignore"):
         for node in order(trees):
-            if node.call is CONSTANT:
-                found[node] = node.args[0]
+            if node.call in (CONSTANT, WITHIN):
+                found[node] = replace(node.args[0], found.__getitem__)
             elif node.call is not None:
                 args = replace(node.args, found.__getitem__)
                 data = node.call(*args, **replace(node.options, found.__getitem__))

@@ -99,11 +99,14 @@ def check_shape(name: str, shape: Any) -> list[str]:
     return [f"if np.shape({name}) != {shape}:", f"    raise ValueError({message})"]
 
 
-def check_range(name: str, n: int) -> list[str]:
+def check_range(name: str, low: int, high: int, besides: int | None = None) -> list[str]:
     """Lines that refuse an index out of range."""
-    message = quoted(f"{name}: wanted indices from -{n} to {n - 1}")
-    test = f"if {name}.min() < -{n} or {name}.max() >= {n}:"
-    return [test, f"    raise IndexError({message})"]
+    wanted = f"{name}: wanted indices from {low} to {high - 1}"
+    test = f"if {name}.min() < {low} or {name}.max() >= {high}:"
+    if besides is not None:
+        wanted += f", or {besides}"
+        test = f"if ((({name} < {low}) | ({name} >= {high})) & ({name} != {besides})).any():"
+    return [test, f"    raise IndexError({quoted(wanted)})"]
 
 
 def buffer_text(names: Iterable[str], kinds: list[Any]) -> tuple[str, list[str]]:

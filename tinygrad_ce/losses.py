@@ -137,6 +137,8 @@ def _read_target(
             raise ValueError(f"weight: got {weight}, wanted numbers from 0 up")
         weight = weight.astype(dtype).reshape(along)
     if target.shape == rows and target.dtype.kind in "iu":
+        if hasattr(target, "within"):  # that of a program, which checks each call's
+            target = target.within(0, classes, ignore_index)
         index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
         kept = None if ignore_index is None else index != ignore_index
         _check_range(index, kept, classes, axis, ignore_index)

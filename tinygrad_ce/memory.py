@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from .rules import scatter
-from .tracing import Traced, astype, elementwise, leaves, parents
+from .tracing import WITHIN, Traced, astype, elementwise, leaves, parents
 
 LARGE = 2**14  # bytes from which an array is written into one that is done with
-WITHIN = "within"  # the call of a node that is its argument, an index, once its range is checked
 VIEWS = {
     np.reshape, np.transpose, np.swapaxes, np.expand_dims, np.squeeze, np.broadcast_to, np.ravel,
     operator.getitem, WITHIN,

@@ -24,10 +24,10 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import METHODS, WITHIN, buffered, distinct, is_view, reused
+from .memory import METHODS, buffered, distinct, is_view, reused
 from .recording import TAKEN, Recorded
 from .rules import scatter
-from .tracing import CONSTANT, SCALAR, Traced, astype, leaves, order, parents
+from .tracing import CONSTANT, SCALAR, WITHIN, Traced, astype, leaves, order, parents
 from .transforms import flatten
 from .writing import suits_blas
 
@@ -319,6 +319,8 @@ class Printer:
 
     def node(self, node: Traced) -> None:
         """A line for a node; or none, where its one user can have it in its own line."""
+        if node.call == WITHIN:
+            return self.line(node)
         of = node.of is not None and (node.of.name or node.of.call is None)
         kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
         kept = kept and not self.straight
@@ -342,8 +344,10 @@ class Printer:
         """Write one line; what is too long has its longest part in a line before."""
         out = self.arrays.get(self.slots.get(node, -1))
         if node.call == WITHIN:
-            self.names[node] = index = self.text(node.args[0])
-            self.found += check_range(index, node.args[1])
+            if node.args[0] not in self.names:
+                self.line(node.args[0])
+            self.names[node] = index = self.names[node.args[0]]
+            self.found += check_range(index, *node.args[1:])
             return
         if node.call is scatter or (out and node.call in (np.where, astype)):
             self.filled(node, out)
@@ -409,20 +413,24 @@ class Printer:
                 return name
             return self.text(x) + (".copy()" if copied else "")
 
-        def tree(x: Any) -> Any:
+        def tree(x: Any, like: Any) -> Any:
             if isinstance(x, dict):
-                return "{", [(f"{quoted(k)}: ", tree(v)) for k, v in x.items()], "}"
+                return "{", [(f"{quoted(k)}: ", tree(v, like[k])) for k, v in x.items()], "}"
+            if x.__class__ not in (list, tuple):
+                return leaf(x)
+            items = [("", tree(v, part)) for v, part in zip(x, like)]
             if x.__class__ is list:
-                return "[", [("", tree(v)) for v in x], "]"
-            if isinstance(x, tuple):
-                return "(", [("", tree(v)) for v in x], ")" if len(x) != 1 else ",)"
-            return leaf(x)
+                return "[", items, "]"
+            if self.direct and hasattr(like, "_make"):  # a named tuple, which source does not know
+                self.ones[name := f"_kind_{len(self.ones)}"] = type(like)
+                return f"{name}(", items, ")"
+            return "(", items, ")" if len(x) != 1 else ",)"
 
-        value, gradient = self.outputs
+        (value, gradient), like = self.outputs, self.recorded.results
         if not self.recorded.has_gradient:
-            return wrapped("return ", tree(value), "")
+            return wrapped("return ", tree(value, like[0]), "")
         first = leaf(value)
-        return wrapped(f"return {first}, ", tree(gradient), "")
+        return wrapped(f"return {first}, ", tree(gradient, like[1]), "")
 
     def source(self) -> tuple[str, str, str]:
         """The head (imports, constants), the body, and the whole."""

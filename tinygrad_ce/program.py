@@ -58,6 +58,11 @@ def program(
         but its results. They are made once, and again for each call that runs beside another (in
         another thread, say): no two share them. Results are new arrays, yours to keep.
 
+    fuse : True puts the stable form in place of each loss of an argument in ``wrt`` that `fuse`
+        finds (the maximum subtracted, the log of the sum; np.logaddexp for a sigmoid), for any
+        targets; where it finds none, or what is a loss for the example's data alone (a table that
+        picks because it is one-hot), nothing changes
+
     Returns
     -------
     A function of the same arguments that returns ``(value, gradient)``, the gradient shaped like
@@ -67,6 +72,8 @@ def program(
 
     Raises
     ------
+    IndexError
+        In a call, for a class index out of range.
     TypeError
         If ``f`` branches on data, or turns data into plain numbers, with the line that does.
     ValueError
@@ -76,15 +83,19 @@ def program(
     Notes
     -----
     The value and gradient are those of ``backward()`` but for rounding: operations are the same,
-    some in another order. The rows of a Jacobian or Hessian that f computes are one block, and
-    where that is a short sum of products, like terms in it are one: it can be finite where an
-    exponential underflows and the graph has nan. Arrays and `Value`s that f takes from outside are
-    constants. What runs is the source past NumPy's wrappers in Python: short rows are summed as
-    products with ones, and large results are written into arrays that are done with. Without
-    ``optimize`` no array outlives a call. With it NumPy makes arrays inside only where it has no
-    way to write into one that is there (``np.sort``, ``np.std``), and where BLAS is given an
-    argument that it cannot take as it lies; ``source`` is then for arrays of the shapes of the
-    example.
+    some in another order, and on numbers a few fewer (``algebra.py``). A loss of softmax and
+    cross-entropy is log Σ exp(z − max z) − (z − max z): right to a few eps of 1 for each sample,
+    where the node `LogSoftmaxNLL` is to a few eps of the loss, be it as small as 1e-300. Class
+    indices are checked in every call; what else a loss of this package checks (that targets sum to
+    1, or are from 0 to 1) is checked for the example alone. The rows of a Jacobian or Hessian that
+    f computes are one block, and where that is a short sum of products, like terms in it are one:
+    it can be finite where an exponential underflows and the graph has nan. Arrays and `Value`s that
+    f takes from outside are constants. What runs is the source past NumPy's wrappers in Python:
+    short rows are summed as products with ones, and large results are written into arrays that are
+    done with. Without ``optimize`` no array outlives a call. With it NumPy makes arrays inside only
+    where it has no way to write into one that is there (``np.sort``, ``np.std``), and where BLAS is
+    given an argument that it cannot take as it lies; ``source`` is then for arrays of the shapes of
+    the example.
 
     Examples
     --------
@@ -162,6 +173,7 @@ class _Compiled:
         # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.
         printer = Printer(recorded, outputs, clean, memory, direct=True)
         head, body, _ = printer.source()
+        self.results = recorded.results if recorded.has_gradient else recorded.results[0]
         guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
         self.guarded = all(guards)
         parameters = ", ".join(recorded.parameters)
@@ -188,7 +200,7 @@ class _Compiled:
         names["math"] = _NumPyMath
         run = names.get("loss_and_grad") or names["value"]
         found = run(*(unflatten(a, [_wide(x) for _, x in flatten(a)]) for a in args))
-        return _narrowed(found)
+        return _narrowed(found, self.results)
 
 
 class _NumPyMath:
@@ -202,11 +214,13 @@ def _wide(x: Any) -> Any:
     return np.float64(x) if x.__class__ is float else x
 
 
-def _narrowed(tree: Any) -> Any:
+def _narrowed(tree: Any, like: Any) -> Any:
+    """Python's floats, in the caller's own tuples."""
     if isinstance(tree, dict):
-        return {k: _narrowed(v) for k, v in tree.items()}
+        return {k: _narrowed(v, like[k]) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)([_narrowed(v) for v in tree])
+        items = [_narrowed(v, part) for v, part in zip(tree, like)]
+        return like._make(items) if hasattr(like, "_make") else type(tree)(items)
     return float(tree) if isinstance(tree, float) else tree
 
 

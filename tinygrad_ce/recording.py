@@ -60,8 +60,9 @@ class Recorded:
                 found = [unflatten(args[i], g) for i, g in zip(numbers, self._pull(out, variables))]
                 self.gradient = found[0] if isinstance(wrt, int) else tuple(found)
                 self.differentiated = ", ".join(self.parameters[i] for i in numbers)
-        self.value, self.gradient = _builtin(self.value), _builtin(self.gradient)
         self.has_gradient = self.gradient is not None
+        self.results = self.value, self.gradient  # with the caller's own tuples
+        self.value, self.gradient = _builtin(self.value), _builtin(self.gradient)
 
     def _pull(self, out: Any, variables: list[list[Value]]) -> list[list[Any]]:
         wanted = [v for row in variables for v in row]

@@ -62,6 +62,7 @@ WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_di
 PLAIN = (float, bool)
 EYE = {"M": None, "k": 0, "dtype": float, "order": "C", "device": None}
 CONSTANT = "constant"  # the call of a node that is no call
+WITHIN = "within"  # of one that is its argument, an index, once its range is checked
 _numbers = count()
 
 
@@ -245,6 +246,11 @@ class Traced(NDArrayOperatorsMixin):
     def tolist(self) -> NoReturn:
         """Refuse."""
         _refuse("x.tolist()", "Use x itself.")
+
+    def within(self, low: int, high: int, besides: int | None = None) -> Any:
+        """Itself, once a program has checked its entries: from low to high - 1, or ``besides``."""
+        args = (self, low, high) if besides is None else (self, low, high, int(besides))
+        return Traced(WITHIN, args, {}, self.sample) if self.size else self
 
     # ------------------------------------------------------------------ as an ndarray
     # fmt: off

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .literals import LARGEST
-from .memory import WITHIN, is_basic, is_view
+from .memory import is_basic, is_view
 from .rules import along
-from .tracing import CONSTANT, Traced, astype, leaves, order, replace
+from .tracing import CONSTANT, WITHIN, Traced, astype, leaves, order, replace
 
 POWERS = {2.0: np.square, 0.5: np.sqrt, -1.0: np.reciprocal}  # as NumPy's own ** has it
 
@@ -143,7 +143,7 @@ class _Steps:
     def checked(self, index: Traced, n: int) -> Traced:
         """An index from 0 to n - 1; from -n on it counts from the end."""
         if index.size:
-            index = self.before(WITHIN, (index, n), index.sample)
+            index = self.before(WITHIN, (index, -n, n), index.sample)
         return self.before(np.remainder, (index, n), np.empty(index.shape, np.intp))
 
 

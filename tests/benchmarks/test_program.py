@@ -131,16 +131,19 @@ def regression_peers(size: tuple[int, int, int]) -> dict[str, Callable[[], Any] 
 SIZES = [(1, 4, 3), (32, 4, 3), (150, 4, 3), (256, 64, 10), (1024, 784, 10), (8192, 784, 10)]
 
 
-@pytest.mark.parametrize("f", [composed, fused], ids=["composed", "fused"])
+@pytest.mark.parametrize(
+    ("name", "f", "fuse"),
+    [("composed", composed, False), ("composed, fuse", composed, True), ("fused", fused, False)],
+)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_softmax_regression(compare: Any, size: Any, f: Any) -> None:
+def test_softmax_regression(compare: Any, size: Any, name: str, f: Any, fuse: bool) -> None:
     x, t, w, b = regression_data(*size)
-    made = program(f, w, b, x, t, wrt=(0, 1))
+    made = program(f, w, b, x, t, wrt=(0, 1), fuse=fuse)
     agree(made(w, b, x, t)[1], hand(w, b, x, t)[1])
     bars = {"NumPy": 1 / 1.05, "NumPy, out=": 1 / 1.05, "PyTorch": 1.0}
     if size[0] in (32, 150):
         bars["jax.jit"] = 1.0
-    name = f"program, softmax regression {'×'.join(map(str, size))}, {f.__name__}"
+    name = f"program, softmax regression {'×'.join(map(str, size))}, {name}"
     calls = 300 if size[0] < 200 else 20 if size[0] < 1000 else 2
     peers = regression_peers(size)
     compare(name, lambda: made(w, b, x, t), peers, bars, rounds=25, calls=calls)
