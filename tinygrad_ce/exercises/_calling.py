@@ -92,7 +92,7 @@ def numbers(part: Any, what: str) -> Any:
     if callable(part):
         raise Trouble(f"{what} is a function: call it, and return what it gives")
     try:
-        array = np.asarray(part)
+        array = np.array(part)  # a copy: a function may use one buffer again and again
     except (ValueError, TypeError, RuntimeError):
         raise Trouble(
             f"{what} is {_a(part)} that makes no array of numbers: are its rows of one length?"
@@ -103,7 +103,7 @@ def numbers(part: Any, what: str) -> Any:
         kind = {"b": "of True and False", "c": "of complex numbers"}.get(array.dtype.kind, "")
         kind = f"an array {kind}" if kind and array.ndim else _a(part)
         raise Trouble(f"{what} is {kind}, wanted an array of real numbers")
-    return array
+    return array if array.dtype == np.float32 else array.astype(float)
 
 
 def told_parts(result: Any, wrt: Sequence[str]) -> tuple[Any, ...]:

@@ -12,15 +12,15 @@ from ..gradcheck import gradcheck
 from ..transforms import grad, hessian, jacobian
 from ._calling import Trouble, called, fits, told_parts
 from ._feedback import NOT_NAMED, Credit, Example, Feedback
-from ._inputs import DRAWS, inputs
+from ._inputs import DRAWS, inputs, numbered
 from ._mistakes import parts
 
 if TYPE_CHECKING:
     from ._exercise import Exercise
 
 # How far an answer may be off: a part of the gradient's largest entry, and a floor for where the
-# right answer is 0 and round-off is not. A right answer by central differences passes too.
-DOUBLE, SINGLE = (1e-7, 1e-10), (1e-4, 1e-5)
+# right answer is 0 and round-off is not. A right answer by central differences passes, too.
+DOUBLE, SINGLE = (1e-6, 1e-10), (1e-4, 1e-5)
 
 ORDINARY = ("sign", "scale", "agreement")  # the credits that every exercise has, and its shape
 
@@ -125,7 +125,7 @@ class _Try(NamedTuple):
 
 def check(exercise: Exercise, function: Any, seed: int | None) -> Feedback:
     """Try an answer on draws of every size; see `Exercise.check`."""
-    start = 0 if seed is None else seed
+    start = 0 if seed is None else numbered(seed)
     cases = [case(exercise, start + i) for i in range(DRAWS)]
     cases.sort(key=lambda c: (c.seed != seed, c.size))  # a seed that is asked for comes first
     tries: list[_Try] = []
@@ -137,22 +137,25 @@ def check(exercise: Exercise, function: Any, seed: int | None) -> Feedback:
         with np.errstate(all="ignore"):  # an answer may hold inf and nan
             credits = _credits(exercise, tries, answer)
     except Trouble as trouble:
-        names = [name for name, _ in _asked(exercise)]
-        return Feedback(
-            exercise.name,
-            False,
-            tuple(Credit(name, False) for name in names),
-            str(trouble),
-            example=at and Example(at.seed, at.inputs, {}),
-        )
+        example = at and Example(at.seed, at.inputs, {}, smallest=at.seed != seed)
+        return untried(exercise, str(trouble), example)
     if all(credit.earned for credit in credits):
         said = f"your answer agrees with the engine's on {DRAWS} draws of different sizes"
         return Feedback(exercise.name, True, credits, said)
     with np.errstate(all="ignore"):
-        return _wrong(exercise, tries, credits)
+        return _wrong(exercise, tries, credits, seed)
 
 
-def _wrong(exercise: Exercise, tries: list[_Try], credits: tuple[Credit, ...]) -> Feedback:
+def untried(exercise: Exercise, said: str, example: Example | None = None) -> Feedback:
+    """What to say where there are no numbers to compare, and no credit."""
+    credits = tuple(Credit(name, False) for name, _ in _asked(exercise))
+    return Feedback(exercise.name, False, credits, said, example=example)
+
+
+def _wrong(
+    exercise: Exercise, tries: list[_Try], credits: tuple[Credit, ...], seed: int | None
+) -> Feedback:
+    """What to say of an answer that is not right everywhere."""
     mistake = _named(exercise, tries)
     shown = next((t for t in tries if not t.agrees), tries[0])
     telling = [c for c in credits if not c.earned]  # a shape, then what is special here
@@ -170,6 +173,7 @@ def _wrong(exercise: Exercise, tries: list[_Try], credits: tuple[Credit, ...]) -
         shown.case.inputs,
         dict(zip(exercise.parts, shown.answer)),
         _furthest(exercise, shown),
+        smallest=shown.case.seed != seed,
     )
     fits_table = not mistake and not finite and len(shown.pairs) == len(exercise.wrt)
     return Feedback(

@@ -96,11 +96,11 @@ class Exercise:
         """How feedback calls the arrays of an answer."""
         return [f"d{name}" for name in self.wrt] if len(self.wrt) > 1 else [f"your {self.function}"]
 
-    @property
-    def asked(self) -> Note:
-        """The task as text, HTML and LaTeX; an exercise shows it by itself."""
-        write = f"Write {self.call}; ex.check({self.function}) checks it, ex.hint() helps."
-        return Note(self.title, f"{self.task}\n\n{write}", self.formula, self.latex)
+    def asked(self, then: str = "") -> Note:
+        """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
+        then = then or f"ex.check({self.function}) checks it, ex.hint() helps."
+        text = f"{self.task}\n\nWrite {self.call}. {then}"
+        return Note(self.title, text, self.formula, self.latex)
 
     def check(self, function: Callable[..., Any], seed: int | None = None) -> Feedback:
         """Compare a function with the engine's derivative on draws of many sizes.
@@ -136,6 +136,7 @@ class Exercise:
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
         text, latex, code = self.solved
+        code = f"import numpy as np\n\n\n{code}" if "np." in code else code
         return Note(f"{self.title}: solution", text, "", latex, code)
 
     def try_it(self, seed: int | None = None) -> Any:
@@ -150,12 +151,12 @@ class Exercise:
         return namedtuple("Inputs", [*drawn])(*drawn.values())
 
     def __str__(self) -> str:
-        return str(self.asked)
+        return str(self.asked())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.asked._repr_html_()
+        return self.asked()._repr_html_()
 
     def _repr_latex_(self) -> str | None:
-        return self.asked._repr_latex_()
+        return self.asked()._repr_latex_()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ class Example:
     inputs: Mapping[str, Any]
     yours: Mapping[str, Any]
     where: str = ""  # the entry that is furthest off, and by how much
+    smallest: bool = True  # of those that were drawn; else the one whose seed was asked for
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,8 +73,8 @@ class Feedback:
         return self.passed
 
     def __str__(self) -> str:
-        lines = [f"{self.exercise}: {self.verdict}", _sentence(self.said)]
-        lines += [f"Look: {self.look}."] * bool(self.look)
+        lines = [f"{self.exercise}: {self.verdict}", _folded(_sentence(self.said))]
+        lines += [_folded(f"Look: {_sentence(self.look)}")] * bool(self.look)
         tried = self.passed or any(c.earned or c.note for c in self.credits)
         lines += [
             f"  {'yes' if c.earned else 'no ':3}  {c.name}{c.note and f': {c.note}'}"
@@ -89,8 +91,8 @@ class Feedback:
     def shown_by(self) -> str:
         """How to see the example again."""
         assert self.example
-        seed = self.example.seed
-        return f"The smallest example that shows it, again by seed={seed} or try_it(seed={seed}):"
+        seed, which = self.example.seed, "Smallest" if self.example.smallest else "The"
+        return f"{which} failing example, seed={seed} (ex.try_it(seed={seed}) draws it again):"
 
     @property
     def numbers(self) -> list[str]:
@@ -113,7 +115,7 @@ class Feedback:
             for name in ("property", "yours has it", "what is off")
         )
         body = f"<p>{escape(_sentence(self.said))}</p>"
-        body += f"<p><strong>Look:</strong> {escape(self.look)}.</p>" * bool(self.look)
+        body += f"<p><strong>Look:</strong> {escape(_sentence(self.look))}</p>" * bool(self.look)
         body += (
             '<table style="border-collapse:collapse;margin:.5em 0">'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -158,7 +160,9 @@ class Note:
     code: str = ""
 
     def __str__(self) -> str:
-        blocks = [self.title, self.text, self.formula and f"  {self.formula}", self.code]
+        formula = self.formula or self.latex
+        text = "\n\n".join(map(_folded, self.text.split("\n\n")))
+        blocks = [self.title, formula and f"  {formula}", text, self.code]
         return "\n\n".join(block for block in blocks if block)
 
     __repr__ = __str__
@@ -187,6 +191,11 @@ def _listing(lines: list[str], label: str) -> str:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "." * (text[-1:] not in ".?!:")
+
+
+def _folded(text: str) -> str:
+    """Lines of a terminal's width; a command stays on its own line."""
+    return "\n".join(fill(line, 88) if line[:1] != " " else line for line in text.split("\n"))
 
 
 def _array(x: Any) -> str:

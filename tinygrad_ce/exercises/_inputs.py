@@ -20,7 +20,7 @@ class Drawing:
         level = seed % DRAWS
         self.rng = np.random.default_rng(seed)
         self.integers = level < DRAWS // 2
-        self.room = 1 + level % (DRAWS // 2) // 3  # sizes grow with the level
+        self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
         self.single = level % 3 == 0  # a batch of one now and then: there a 1/N does not show
         self.sizes: dict[str, int] = {}
 
@@ -37,9 +37,16 @@ class Drawing:
         return tuple(self.size(d) for d in dimensions)
 
 
+def numbered(seed: Any) -> int:
+    """A draw's number, if it is one."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed: got {seed!r}, wanted a whole number from 0 up")
+    return int(seed)
+
+
 def inputs(draws: Mapping[str, Draw], seed: int) -> dict[str, Any]:
     """Draw every input of an exercise; the same seed gives the same again."""
-    drawing = Drawing(seed)
+    drawing = Drawing(numbered(seed))
     return {name: draw(drawing) for name, draw in draws.items()}
 
 

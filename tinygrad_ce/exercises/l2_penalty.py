@@ -45,7 +45,7 @@ exercise = Exercise(
     task="x (N, D) are samples, y (N,) their classes 0 or 1, w (D,) the weights, b the intercept, "
     "a the penalty's strength. Return the tuple (∂L/∂w, ∂L/∂b).",
     formula="L = (1/N) Σᵢ [log(1 + exp(zᵢ)) − yᵢ zᵢ] + a/2 Σ w²,  zᵢ = xᵢ · w + b",
-    latex=r"L = \frac1N \sum_i \left[\log(1 + e^{z_i}) - y_i z_i\right] + \frac a2 \lVert w \rVert^2",
+    latex=r"L = \frac1N \sum_i [\log(1 + e^{z_i}) - y_i z_i] + \frac a2 \lVert w \rVert^2",
     loss=loss, wrt=["w", "b"], mistakes=MISTAKES,
     inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": real(), "a": scalar(2, 3)},
     hints=["Take the two terms one after the other. The first is the mean log loss.",

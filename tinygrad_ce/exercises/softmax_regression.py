@@ -54,7 +54,7 @@ exercise = Exercise(
     solved=Solution(
         "∂L/∂z = (p − t)/N. W meets x in each sample: dW = xᵀ ∂L/∂z; db is the sum of its rows.",
         r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
-        "def gradient(x, W, b, t):\n    p = np.exp(x @ W + b)\n    p /= p.sum(axis=1, keepdims=True)"
-        "\n    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
+        "def gradient(x, W, b, t):\n    p = np.exp(x @ W + b)\n    p /= p.sum(axis=1)[:, None]\n"
+        "    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
     ),
 )
