@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from traceback import extract_tb
@@ -13,7 +14,12 @@ import numpy as np
 
 from ..value import Value
 
-FOREIGN = [str(Path(__file__).parents[1]), str(Path(np.__file__).parent)]  # not a learner's code
+# Where code lies that is not a learner's: this package, Python's own, what is installed.
+FOREIGN = (
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<frozen",
+)
 
 
 class Trouble(Exception):
@@ -65,7 +71,7 @@ def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
 
 def explained(error: BaseException) -> str:
     """An exception in a sentence, with the learner's own line that it comes from."""
-    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith((*FOREIGN,))]
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(FOREIGN)]
     name = type(error).__name__
     said = " ".join(str(error).split())
     text = f"{name}: {said[:300]}" if said else name
@@ -76,7 +82,7 @@ def explained(error: BaseException) -> str:
         text = "exit or quit, which would end Python"
     elif isinstance(error, RecursionError):
         text = "your function calls itself without end"
-    if not frames or frames[-1].filename.startswith("<frozen"):
+    if not frames:
         return f"your function stops with {text}"
     at = frames[-1]
     line = (at.line or linecache.getline(at.filename, at.lineno or 0)).strip()
@@ -109,11 +115,9 @@ def numbers(part: Any, what: str) -> Any:
 def told_parts(result: Any, wrt: Sequence[str]) -> tuple[Any, ...]:
     """The arrays of an answer: one, or one for each of several inputs."""
     if len(wrt) == 1:
-        if isinstance(result, tuple) and any(np.ndim(part) for part in result):
-            raise Trouble(
-                f"your function returns {len(result)} things, wanted one array"
-                + ": is there a comma behind it?" * (len(result) == 1)
-            )
+        if isinstance(result, tuple) and any(isinstance(part, np.ndarray) for part in result):
+            one = "is there a comma behind it?" if len(result) == 1 else "which one is it?"
+            raise Trouble(f"your function returns a tuple of {len(result)}, wanted an array: {one}")
         return (numbers(result, "what your function returns"),)
     wanted = f"({', '.join(f'd{name}' for name in wrt)})"
     if result is None:
@@ -121,7 +125,7 @@ def told_parts(result: Any, wrt: Sequence[str]) -> tuple[Any, ...]:
     if not isinstance(result, tuple | list):
         raise Trouble(f"your function returns {_a(result)}, wanted a tuple of {len(wrt)}: {wanted}")
     if len(result) != len(wrt):
-        raise Trouble(f"your function returns {len(result)} things, wanted {len(wrt)}: {wanted}")
+        raise Trouble(f"your function returns {len(result)} of the {len(wrt)} wanted: {wanted}")
     return tuple(numbers(part, f"your d{name}") for part, name in zip(result, wrt))
 
 
@@ -130,5 +134,5 @@ def _number(x: Any) -> bool:
 
 
 def _a(x: Any) -> str:
-    name = type(x).__name__
+    name = "array" if isinstance(x, np.ndarray) else type(x).__name__
     return "None" if x is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -38,9 +38,10 @@ class Case(NamedTuple):
 
     @property
     def size(self) -> tuple[float, ...]:
-        """Small draws first: few entries, then small ones."""
+        """Small draws first: few entries, then whole numbers, then small ones."""
         arrays = [np.abs(x) for x in self.inputs.values()]
-        return sum(map(np.size, arrays)), sum(float(x.sum()) for x in arrays)
+        broken = any((x % 0.25).any() for x in arrays)
+        return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
 @lru_cache(maxsize=4096)
