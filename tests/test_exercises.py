@@ -173,7 +173,6 @@ def test_right_in_every_spelling() -> None:
         lambda z, t: right(z.astype(np.float32), t.astype(np.float32)),
         lambda z, t: right(z.astype(np.float32), t),
         lambda z, t: right(z.astype(np.longdouble), t),
-        lambda z, t: np.asmatrix(right(z, t)),
         lambda *args: right(*args),
         functools.partial(right),
     ):

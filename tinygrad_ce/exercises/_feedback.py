@@ -18,7 +18,7 @@ import numpy as np
 
 NOT_NAMED = "no known pattern"
 CARD = (
-    "border:1px solid #8888;border-left:5px solid {};border-radius:6px;padding:.5em 1em;"
+    "border:1px solid gray;border-left:5px solid {};border-radius:6px;padding:.5em 1em;"
     "margin:.5em 0;max-width:46em;overflow-wrap:anywhere"
 )
 LINE = {"passed": "#0a8f6c", "not yet": "#d55e00", "": "#3d86c6"}  # 3:1 on white and on black
@@ -75,17 +75,21 @@ class Feedback:
     def __str__(self) -> str:
         lines = [f"{self.exercise}: {self.verdict}", _folded(_sentence(self.said))]
         lines += [_folded(f"Look: {_sentence(self.look)}")] * bool(self.look)
-        tried = self.passed or any(c.earned or c.note for c in self.credits)
         lines += [
             f"  {'yes' if c.earned else 'no ':3}  {c.name}{c.note and f': {c.note}'}"
             for c in self.credits
-            if tried
+            if self.tried
         ]
         if self.example:
             lines += [self.shown_by, *(f"  {line}" for line in self.numbers)]
         return "\n".join([*lines, self.table] if self.table else lines)
 
     __repr__ = __str__
+
+    @property
+    def tried(self) -> bool:
+        """Whether there were numbers to judge."""
+        return any(credit.earned or credit.note for credit in self.credits)
 
     @property
     def shown_by(self) -> str:
@@ -104,22 +108,16 @@ class Feedback:
         return [*shown, self.example.where] if self.example.where else shown
 
     def _repr_html_(self) -> str:
+        head = "".join(_cell(name, "col") for name in ("property", "yours has it", "what is off"))
+        said = {True: _cell("✓ yes"), False: _cell("✗ no")}
         rows = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(c.name)}</th>'
-            f'<td style="text-align:left">{"✓ yes" if c.earned else "✗ no"}</td>'
-            f'<td style="text-align:left">{escape(c.note)}</td></tr>'
-            for c in self.credits
+            f"<tr>{_cell(c.name, 'row')}{said[c.earned]}{_cell(c.note)}</tr>" for c in self.credits
         )
-        head = "".join(
-            f'<th scope="col" style="text-align:left">{name}</th>'
-            for name in ("property", "yours has it", "what is off")
-        )
+        table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         body = f"<p>{escape(_sentence(self.said))}</p>"
         body += f"<p><strong>Look:</strong> {escape(_sentence(self.look))}</p>" * bool(self.look)
-        body += (
-            '<table style="border-collapse:collapse;margin:.5em 0">'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        if self.tried:
+            body += f'<table style="border-collapse:collapse;margin:.5em 0">{table}</table>'
         if self.example:
             body += f"<p>{escape(self.shown_by)}</p>{_listing(self.numbers, 'Example')}"
         body += _listing([self.table], "Gradient check") * bool(self.table)
@@ -168,8 +166,8 @@ class Note:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        body = "".join(f"<p>{escape(part)}</p>" for part in self.text.split("\n\n"))
-        body += f"<div>$${escape(self.latex)}$$</div>" * bool(self.latex)
+        body = f"<div>$${escape(self.latex)}$$</div>" * bool(self.latex)  # a notebook typesets it
+        body += "".join(f"<p>{escape(part)}</p>" for part in self.text.split("\n\n"))
         return card(self.title, body + _listing([self.code], "Code") * bool(self.code), LINE[""])
 
     def _repr_latex_(self) -> str | None:
@@ -179,9 +177,16 @@ class Note:
 def card(title: str, body: str, line: str) -> str:
     """One box in a notebook, with a name for who does not see it."""
     return (
-        f'<section aria-label="{escape(title)}" style="{CARD.format(line)}">'
-        f"<p><strong>{escape(title)}</strong></p>{body}</section>"
+        f'<div role="group" aria-label="{escape(title)}" style="{CARD.format(line)}">'
+        f"<p><strong>{escape(title)}</strong></p>{body}</div>"
     )
+
+
+def _cell(text: str, scope: str = "") -> str:
+    tag = "th" if scope else "td"
+    named = f' scope="{scope}"' * bool(scope)
+    style = "text-align:left;vertical-align:top;padding:.1em 1em .1em 0"
+    return f'<{tag}{named} style="{style}">{escape(text)}</{tag}>'
 
 
 def _listing(lines: list[str], label: str) -> str:
