@@ -39,6 +39,15 @@ ASCII = {
     "√": "sqrt ",
     "…": "...",
     "≤": "<=",
+    "≠": "!=",
+    "′": "'",
+    "₁": "_1",
+    "ᵢ": "_i",
+    "ⱼ": "_j",
+    "ₖ": "_k",
+    "δ": "delta",
+    "ℓ": "l",
+    "σ": "sigma",
 }  # where no more can be printed
 EXTRA = 'pip install "tinygrad_ce[render]"'
 QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape

@@ -19,10 +19,9 @@ import numpy as np
 NOT_NAMED = "no known pattern"
 CARD = (
     "border:1px solid gray;border-left:5px solid {};border-radius:6px;padding:.5em 1em;"
-    "margin:.5em 0;max-width:46em;overflow-wrap:anywhere"
+    "margin:.5em 0;max-width:56em;overflow-wrap:break-word"
 )
 LINE = {"passed": "#0a8f6c", "not yet": "#d55e00", "": "#3d86c6"}  # 3:1 on white and on black
-SCROLLS = "overflow-x:auto;margin:.3em 0;white-space:pre"
 
 
 class Credit(NamedTuple):
@@ -108,7 +107,7 @@ class Feedback:
         return [*shown, self.example.where] if self.example.where else shown
 
     def _repr_html_(self) -> str:
-        head = "".join(_cell(name, "col") for name in ("property", "yours has it", "what is off"))
+        head = "".join(_cell(name, "col") for name in ("property", "earned", "what is off"))
         said = {True: _cell("✓ yes"), False: _cell("✗ no")}
         rows = "".join(
             f"<tr>{_cell(c.name, 'row')}{said[c.earned]}{_cell(c.note)}</tr>" for c in self.credits
@@ -119,7 +118,7 @@ class Feedback:
         if self.tried:
             body += f'<table style="border-collapse:collapse;margin:.5em 0">{table}</table>'
         if self.example:
-            body += f"<p>{escape(self.shown_by)}</p>{_listing(self.numbers, 'Example')}"
+            body += f"<p>{escape(self.shown_by)}</p>{_listing(self.numbers, 'Example', 'pre-wrap')}"
         body += _listing([self.table], "Gradient check") * bool(self.table)
         word = "passed" if self.passed else "not yet"
         mark = "✓" if self.passed else "✗"
@@ -189,9 +188,9 @@ def _cell(text: str, scope: str = "") -> str:
     return f'<{tag}{named} style="{style}">{escape(text)}</{tag}>'
 
 
-def _listing(lines: list[str], label: str) -> str:
-    text = escape("\n".join(lines))
-    return f'<pre tabindex="0" role="group" aria-label="{label}" style="{SCROLLS}">{text}</pre>'
+def _listing(lines: list[str], label: str, wrap: str = "pre") -> str:
+    text, style = escape("\n".join(lines)), f"overflow-x:auto;margin:.3em 0;white-space:{wrap}"
+    return f'<pre tabindex="0" role="group" aria-label="{label}" style="{style}">{text}</pre>'
 
 
 def _sentence(text: str) -> str:
