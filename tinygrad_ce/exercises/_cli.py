@@ -131,8 +131,8 @@ def _function(ex: Exercise, path: Path) -> Any:
             return found[name]
     own = [name for name, x in found.items() if getattr(x, "__module__", "") == path.stem]
     raise Trouble(
-        f"{path.name} has no function {ex.call} (of that name, or named {ex.name}); "
-        f"it defines {', '.join(own) or 'nothing'}"
+        f"there is no function {ex.call} in {path.name} (of that name, or named {ex.name}); "
+        f"it defines {', '.join(own) or 'no function'}"
     )
 
 

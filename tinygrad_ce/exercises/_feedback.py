@@ -194,7 +194,8 @@ def _listing(lines: list[str], label: str, wrap: str = "pre") -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "." * (text[-1:] not in ".?!:")
+    first = text[:1] if text[1:2].isupper() else text[:1].upper()  # dW stays dW
+    return first + text[1:] + "." * (text[-1:] not in ".?!:")
 
 
 def _folded(text: str) -> str:
