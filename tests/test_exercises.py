@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_exercise_mistakes import answer_of, sm
 
 import tinygrad_ce.exercises
@@ -455,3 +458,57 @@ def test_an_exercise_is_itself_however_it_is_imported() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["sigmoid", "softmax_vjp", "False"]
+
+
+# ------------------------------------------------------------------ whatever it returns
+ODD = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3)
+    | st.complex_numbers()
+    | st.sampled_from([np.float16(1), np.datetime64(0, "s"), np.array(["a"]), object(), len, int])
+    | st.lists(st.floats(width=32), max_size=4).map(np.array)
+    | st.integers(0, 3).map(lambda n: np.ones((1, n))),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner) | st.tuples(inner, inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(ODD, st.sampled_from(["softmax_cross_entropy", "softmax_regression", "softmax_jacobian"]))
+def test_whatever_a_function_returns_is_judged(odd: Any, name: str) -> None:
+    feedback = load(name).check(lambda *args: odd)
+    assert not feedback.passed
+    assert feedback.mistake is None
+    assert 0.0 <= feedback.score < 1.0
+    assert feedback.said
+    json.loads(feedback.to_json())
+    assert "Traceback" not in str(feedback) + feedback._repr_html_()
+
+
+def test_what_has_no_array_to_give_is_told() -> None:
+    class Broken:
+        def __array__(self, *args: Any, **kwargs: Any) -> Any:
+            raise AttributeError("no")
+
+    assert "makes no array of numbers" in ex.check(lambda z, t: Broken()).said
+
+
+def test_a_function_is_heard_once(capsys: Any) -> None:
+    def talks(z: Any, t: Any) -> Any:
+        print("shape", z.shape)
+        return right(z, t)
+
+    assert ex.check(talks).passed
+    assert capsys.readouterr().out == "shape (1, 2)\n"
+
+
+def test_check_without_a_function_says_what_it_wants() -> None:
+    assert "define gradient(z, t)" in ex.check().said
+
+
+def test_of_two_mistakes_that_look_alike_none_is_named() -> None:
+    twin = ex.mistakes[0]._replace(name="a twin")
+    doubtful = dataclasses.replace(ex, mistakes=[*ex.mistakes, twin])
+    assert ex.check(lambda z, t: t - sm(z)).mistake == "sign flipped"
+    feedback = doubtful.check(lambda z, t: t - sm(z))
+    assert feedback.mistake is None
+    assert "no known pattern" in feedback.said

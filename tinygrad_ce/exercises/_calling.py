@@ -6,6 +6,8 @@ import inspect
 import linecache
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -36,27 +38,30 @@ def fits(function: Any, names: Sequence[str], name: str) -> Callable[..., Any]:
             f"{call} and pass its name, ex.check({name})"
         )
     try:
-        inspect.signature(function).bind(*names)
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # a function in C may tell none
+        return function  # type: ignore[no-any-return]
+    try:
+        signature.bind(*names)
     except TypeError:
         takes = [
             p.name
-            for p in inspect.signature(function).parameters.values()
+            for p in signature.parameters.values()
             if p.kind is not p.KEYWORD_ONLY or p.default is p.empty
         ]
         raise Trouble(
             f"your function takes {len(takes)} argument{'s' * (len(takes) != 1)} "
             f"({', '.join(takes) or 'none'}), but it will be called with {len(names)}: {call}"
         ) from None
-    except ValueError:  # a function in C tells no signature
-        pass
     return function  # type: ignore[no-any-return]
 
 
-def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-    """What the function returns for these inputs, which it may not change."""
+def called(function: Callable[..., Any], given: Mapping[str, Any], aloud: bool = False) -> Any:
+    """What the function returns for these inputs, which it may not change; what it prints goes."""
     copies = {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
     try:
-        with np.errstate(all="ignore"):  # what overflows is seen in the result
+        quiet = nullcontext() if aloud else redirect_stdout(StringIO())
+        with np.errstate(all="ignore"), quiet:  # what overflows is seen in the result
             result = function(*copies.values())
     except (Exception, SystemExit) as error:
         raise Trouble(explained(error)) from None
@@ -99,7 +104,7 @@ def numbers(part: Any, what: str) -> Any:
         raise Trouble(f"{what} is a function: call it, and return what it gives")
     try:
         array = np.array(part)  # a copy: a function may use one buffer again and again
-    except (ValueError, TypeError, RuntimeError):
+    except Exception:  # whatever it is, it has its own way to say that it is no array
         raise Trouble(
             f"{what} is {_a(part)} that makes no array of numbers: are its rows of one length?"
         ) from None

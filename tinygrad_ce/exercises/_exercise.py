@@ -19,7 +19,11 @@ FUNCTIONS = {grad: "gradient", jacobian: "jacobian", hessian: "hessian"}  # what
 
 
 class Solution(NamedTuple):
-    """What `Exercise.solution` shows. Nothing else reads it: a check asks the engine."""
+    """What `Exercise.solution` shows. Nothing else reads it: a check asks the engine.
+
+    It stands in the exercise's file in plain words: who can import the exercise can call
+    `solution`, so to encode it would hide nothing.
+    """
 
     text: str
     latex: str
@@ -102,7 +106,7 @@ class Exercise:
         text = f"{self.task}\n\nWrite {self.call}. {then}"
         return Note(self.title, text, self.formula, self.latex)
 
-    def check(self, function: Callable[..., Any], seed: int | None = None) -> Feedback:
+    def check(self, function: Any = None, seed: int | None = None) -> Feedback:
         """Compare a function with the engine's derivative on draws of many sizes.
 
         Parameters
