@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tinygrad_ce.exercises import load, names
+from tinygrad_ce.exercises._check import known
 
 
 def answer_of(name: str) -> Any:
@@ -129,6 +130,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "stopped at p": lambda z, t: -t / sm(z),
         "the sigmoid's rule for the softmax": lambda z, t: sm(z) * (1 - sm(z)),
         "a mean where a sum is meant": lambda z, t: (sm(z) - t) / len(z),
+        "multiplied by p(1 − p)": lambda z, t: (sm(z) - t) * sm(z) * (1 - sm(z)),
     },
     "soft_labels": {
         "sign flipped": lambda z, t, e: (soft(t, e) - sm(z)) / len(z),
@@ -158,6 +160,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         ),
     },
     "l2_penalty": {
+        "the mean's 1/N is applied twice": l2(lambda dw, db, w, b, a, n: (dw / n + a * w, db / n)),
         "sign flipped": l2(lambda dw, db, w, b, a, n: (-dw - a * w, -db)),
         "the mean's 1/N is missing": l2(lambda dw, db, w, b, a, n: (n * dw + a * w, n * db)),
         "penalty forgotten": l2(lambda dw, db, w, b, a, n: (dw, db)),
@@ -168,6 +171,12 @@ DERIVED: dict[str, dict[str, Any]] = {
         "L1 in place of L2": l2(lambda dw, db, w, b, a, n: (dw + a * np.sign(w), db)),
     },
     "l1_penalty": {
+        "the mean's 1/N is missing": l1(
+            lambda dw, db, w, b, a, n: (n * dw + a * np.sign(w), n * db)
+        ),
+        "the mean's 1/N is applied twice": l1(
+            lambda dw, db, w, b, a, n: (dw / n + a * np.sign(w), db / n)
+        ),
         "the square's 2 forgotten": l1(
             lambda dw, db, w, b, a, n: (dw / 2 + a * np.sign(w), db / 2)
         ),
@@ -191,6 +200,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "y forgotten": lambda z, y: -sig(-y * z) / len(z),
         "σ(y z) in place of σ(−y z)": lambda z, y: -y * sig(y * z) / len(z),
         "the coding 0 and 1": lambda z, y: (sig(z) - y) / len(z),
+        "sign of the exponent": lambda z, y: y * sig(y * z) / len(z),
         "log forgotten": lambda z, y: -y * np.exp(-y * z) / len(z),
         "only the logarithm's slope": lambda z, y: 1 / (1 + np.exp(-y * z)) / len(z),
     },
@@ -255,8 +265,10 @@ CASES = [(name, mistake) for name, derived in DERIVED.items() for mistake in der
 
 
 def test_every_known_mistake_is_here_and_there_are_enough() -> None:
-    known = {(name, m.name) for name in names() for m in load(name).mistakes}
-    assert known == set(CASES)
+    own = {(name, m.name) for name in names() for m in load(name).mistakes}
+    usual = {(name, mistake) for name in names() for mistake in known(load(name))} - own
+    assert own <= set(CASES) <= own | usual
+    assert {mistake for _, mistake in usual} == set(USUAL)
     assert len({mistake for _, mistake in CASES}) >= 25
     assert len(names()) >= 14
 
@@ -270,6 +282,35 @@ def test_a_mistake_is_known_by_its_name(name: str, mistake: str) -> None:
         assert 0 <= feedback.score < 1
         assert feedback.look
         assert mistake in feedback.said
+
+
+USUAL: dict[str, Callable[[Any, int], Any]] = {
+    "sign flipped": lambda part, n: -part,
+    "a factor 2 too many": lambda part, n: 2 * part,
+    "a factor 2 missing": lambda part, n: part / 2,
+    "N times too large": lambda part, n: part * n,
+    "N times too small": lambda part, n: part / n,
+    "summed over the batch": lambda part, n: sum(part),
+}
+
+
+@pytest.mark.parametrize("mistake", USUAL)
+def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
+    """Where an exercise has a name of its own for it, that one is said."""
+    named = []
+    for name in names():
+        right, change = answer_of(name), USUAL[mistake]
+
+        def wrong(*args: Any, right: Any = right, change: Any = change) -> Any:
+            found, n = right(*args), len(args[0])
+            if isinstance(found, tuple):
+                return tuple(np.asarray(change(part, n)) for part in found)
+            return np.asarray(change(found, n))
+
+        if mistake in known(load(name)) and name != "temperature":  # its dT has no rows to sum
+            assert {load(name).check(wrong, seed=s).mistake for s in (None, 60)} == {mistake}, name
+            named.append(name)
+    assert len(named) >= 5
 
 
 @pytest.mark.parametrize(("name", "mistake"), CASES)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need
+from conftest import found, need
 
 SOURCE = Path(__file__).parents[1] / "notebooks" / "assignment" / "source"
 NAME = "gradients"
@@ -34,7 +34,7 @@ def course(tmp_path_factory: Any) -> Path:
     """A course with the assignment released, one right submission and one wrong one, graded."""
     need("nbgrader")
     folder: Path = tmp_path_factory.mktemp("course")
-    shutil.copytree(SOURCE, folder / "source")
+    shutil.copytree(found(SOURCE, "the assignment"), folder / "source")
     (folder / "nbgrader_config.py").write_text(
         f"c = get_config()\nc.CourseDirectory.root = {str(folder)!r}\n"
         "c.CourseDirectory.course_id = 'tinygrad'\n",

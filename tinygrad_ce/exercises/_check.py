@@ -13,7 +13,7 @@ from ..transforms import grad, hessian, jacobian
 from ._calling import Trouble, called, fits, told_parts
 from ._feedback import NOT_NAMED, Credit, Example, Feedback
 from ._inputs import DRAWS, inputs, numbered
-from ._mistakes import parts
+from ._mistakes import Mistake, parts, usual
 
 if TYPE_CHECKING:
     from ._exercise import Exercise
@@ -36,6 +36,7 @@ class Case(NamedTuple):
     right: Arrays
     wrong: dict[str, Arrays]
     shifted: dict[str, tuple[dict[str, Any], Arrays]]  # by the input that has 1 added to it
+    batch: int | None  # how many samples, if there are samples
 
     @property
     def size(self) -> tuple[float, ...]:
@@ -48,7 +49,7 @@ class Case(NamedTuple):
 @lru_cache(maxsize=4096)
 def case(exercise: Exercise, seed: int) -> Case:
     """Draw once and derive once, by the engine; nothing of it is stored in a file."""
-    given = inputs(exercise.inputs, seed)
+    given, sizes = inputs(exercise.inputs, seed)
     values = (*given.values(),)
 
     def derived(loss: Callable[..., Any], args: Arrays = values) -> Arrays:
@@ -58,7 +59,7 @@ def case(exercise: Exercise, seed: int) -> Case:
     right = derived(exercise.loss)
     answer = right if len(exercise.wrt) > 1 else right[0]
     wrong = {}
-    for m in exercise.mistakes:
+    for m in (*exercise.mistakes, *usual(sizes.get("N"))):
         spoilt = derived(m.loss) if m.loss else parts(m.change and m.change(answer, *values))
         wrong[m.name] = tuple(map(np.asarray, spoilt))
     shifted = {}
@@ -66,7 +67,25 @@ def case(exercise: Exercise, seed: int) -> Case:
         moved = given | {name: given[name] + 1.0}
         if np.ndim(moved[name]):
             shifted[name] = (moved, derived(exercise.loss, (*moved.values(),)))
-    return Case(seed, given, right, wrong, shifted)
+    return Case(seed, given, right, wrong, shifted, sizes.get("N"))
+
+
+@lru_cache(maxsize=256)
+def known(exercise: Exercise) -> dict[str, Mistake]:
+    """The exercise's own mistakes, and each usual one that looks like none of those before it."""
+    cases = [case(exercise, seed) for seed in range(DRAWS)]
+    found = {m.name: m for m in exercise.mistakes}
+    rows = all(g.shape[:1] in ((), (c.batch,)) for c in cases for g in c.right)
+    for m in usual(cases[0].batch):
+        if m.name == "summed over the batch" and not rows:
+            continue
+        alike = ([c.wrong[name] for c in cases] for name in found)
+        for others in ([c.right for c in cases], *alike):
+            if all(_all_near(c.wrong[m.name], o, c.right) for c, o in zip(cases, others)):
+                break
+        else:
+            found.setdefault(m.name, m)
+    return found
 
 
 class Traits(NamedTuple):
@@ -191,7 +210,7 @@ def _wrong(
     )
 
 
-def _named(exercise: Exercise, tries: list[_Try]) -> Any:
+def _named(exercise: Exercise, tries: list[_Try]) -> Mistake | None:
     """The mistake whose answers these are on every draw, if there is exactly one."""
 
     def whole(name: str) -> bool:
@@ -206,7 +225,7 @@ def _named(exercise: Exercise, tries: list[_Try]) -> Any:
         return True
 
     for fits_it in (whole, in_part):
-        if found := [m for m in exercise.mistakes if fits_it(m.name)]:
+        if found := [m for name, m in known(exercise).items() if fits_it(name)]:
             return found[0] if len(found) == 1 else None
     return None
 

@@ -151,7 +151,7 @@ class Exercise:
         seed : the number of the draw, as feedback tells it; without one, some draw
         """
         some = int(np.random.default_rng().integers(10**6))
-        drawn = inputs(self.inputs, some if seed is None else seed)
+        drawn, _ = inputs(self.inputs, some if seed is None else seed)
         return namedtuple("Inputs", [*drawn])(*drawn.values())
 
     def __str__(self) -> str:

@@ -44,10 +44,10 @@ def numbered(seed: Any) -> int:
     return int(seed)
 
 
-def inputs(draws: Mapping[str, Draw], seed: int) -> dict[str, Any]:
-    """Draw every input of an exercise; the same seed gives the same again."""
+def inputs(draws: Mapping[str, Draw], seed: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Draw every input of an exercise, and the sizes; the same seed gives the same again."""
     drawing = Drawing(numbered(seed))
-    return {name: draw(drawing) for name, draw in draws.items()}
+    return {name: draw(drawing) for name, draw in draws.items()}, drawing.sizes
 
 
 def real(*dimensions: str) -> Draw:

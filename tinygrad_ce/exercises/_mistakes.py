@@ -41,11 +41,6 @@ def each(answer: Any, change: Callable[[Any], Any]) -> Any:
     return found if isinstance(answer, tuple) else found[0]
 
 
-sign_flipped = changed(
-    "sign flipped",
-    "every entry has the right size and the wrong sign: follow the minus signs, one by one",
-    lambda g, *_: each(g, np.negative),
-)
 mean_forgotten = changed(
     "the mean's 1/N is missing",
     "your answer is N times too large, so it is right for a batch of one only: what does the mean "
@@ -58,9 +53,50 @@ mean_twice = changed(
     "where a sum is enough?",
     lambda g, x, *_: each(g, lambda part: part / len(x)),
 )
-summed_over_batch = changed(
-    "summed over the batch",
-    "every sample has a gradient of its own, one row each; only what the samples share, such as "
-    "weights, adds them up",
-    lambda g, *_: np.sum(g, axis=0),
-)
+
+
+def _summed(part: Any, size: int) -> Any:
+    """The sum over the first axis, if that is the batch."""
+    return np.sum(part, axis=0) if np.shape(part)[:1] == (size,) else part
+
+
+def usual(size: int | None) -> list[Mistake]:
+    """What can go wrong in any exercise; ``size`` is the batch's, if there is one."""
+    found = [
+        changed(
+            "sign flipped",
+            "every entry has the right size and the wrong sign: follow the minus signs, one by one",
+            lambda g, *_: each(g, np.negative),
+        ),
+        changed(
+            "a factor 2 too many",
+            "every entry is twice as large as it should be: where does a 2 come from, or a 1/2 go?",
+            lambda g, *_: each(g, lambda part: 2 * part),
+        ),
+        changed(
+            "a factor 2 missing",
+            "every entry is half as large as it should be: is there a square, or a sum of two?",
+            lambda g, *_: each(g, lambda part: part / 2),
+        ),
+    ]
+    if size is None:
+        return found
+    return [
+        *found,
+        changed(
+            "N times too large",
+            "it is right for a batch of one only: what is summed, and what is a mean?",
+            lambda g, *_: each(g, lambda part: part * size),
+        ),
+        changed(
+            "N times too small",
+            "it is right for a batch of one only: what is summed, and what is a mean?",
+            lambda g, *_: each(g, lambda part: part / size),
+        ),
+        changed(
+            "summed over the batch",
+            "every sample has a gradient of its own, one row each; only what the samples share, "
+            "such as weights, adds them up",
+            lambda g, *_: each(g, lambda part: _summed(part, size)),
+        ),
+    ]

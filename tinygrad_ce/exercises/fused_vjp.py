@@ -5,7 +5,7 @@ from typing import Any
 from ..softmax import log_softmax, logsumexp
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real
-from ._mistakes import changed, of_loss, sign_flipped
+from ._mistakes import changed, of_loss
 
 
 def rows(z: Any, t: Any) -> Any:
@@ -19,7 +19,6 @@ def loss(z: Any, t: Any, g: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     of_loss("upstream gradient forgotten", "what you return does not depend on g",
             lambda z, t, g: rows(z, t).sum()),
     of_loss("upstream gradient summed", "each sample has a g of its own",

@@ -8,7 +8,7 @@ from ..softmax import log_softmax, softmax
 from ..transforms import grad, hessian
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real
-from ._mistakes import changed, sign_flipped
+from ._mistakes import changed
 
 
 def loss(z: Any, t: Any) -> Any:
@@ -17,7 +17,6 @@ def loss(z: Any, t: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     changed("only the diagonal", "the slope of p_i by z_j is not 0",
             lambda h, z, t: np.diag(np.diag(h))),
     changed("normaliser treated as a constant", "z_j stands below the line of p_i, too",

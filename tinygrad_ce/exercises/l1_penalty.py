@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from ._exercise import Exercise, Solution
 from ._inputs import nonzero, real, scalar
-from ._mistakes import changed, of_loss
+from ._mistakes import of_loss
 
 
 def data(x: Any, y: Any, w: Any, b: Any) -> Any:
@@ -19,25 +17,27 @@ def loss(x: Any, y: Any, w: Any, b: Any, a: Any) -> Any:
     return data(x, y, w, b) + a * abs(w).sum()
 
 
-def spoilt(name: str, look: str, fault: Any, by: float = 1.0) -> Any:
-    """The loss with another penalty, or another factor before the data's part."""
-    return of_loss(name, look, lambda x, y, w, b, a: by * data(x, y, w, b) + fault(w, b, a, len(x)))
+def spoilt(name: str, look: str, fault: Any = None, by: Any = lambda n: 1) -> Any:
+    """The loss with another penalty, or with a factor before the data's part."""
+    fault = fault or (lambda w, b, a, n: a * abs(w).sum())
+    return of_loss(name, look, lambda x, y, w, b, a:
+                   by(len(x)) * data(x, y, w, b) + fault(w, b, a, len(x)))  # fmt: skip
 
 
 MISTAKES = [
-    spoilt("the square's 2 forgotten", "here is no 1/2", lambda w, b, a, n: a * abs(w).sum(), 0.5),
-    spoilt("the residual's sign", "the error is prediction minus y: what is its slope by w?",
-           lambda w, b, a, n: a * abs(w).sum(), -1.0),
+    spoilt("the mean's 1/N is missing", "what does the mean do?", by=lambda n: n),
+    spoilt("the mean's 1/N is applied twice", "is a sum enough?", by=lambda n: 1 / n),
+    spoilt("the square's 2 forgotten", "here is no 1/2", by=lambda n: 0.5),
+    spoilt("the residual's sign", "what is the slope of prediction minus y?", by=lambda n: -1),
     spoilt("penalty forgotten", "a stands in the loss, but not in dw", lambda w, b, a, n: 0.0),
     spoilt("penalty's sign", "which way should it push?", lambda w, b, a, n: -a * abs(w).sum()),
     spoilt("L2 in place of L1", "how does |w| grow?", lambda w, b, a, n: a / 2 * (w * w).sum()),
     spoilt("the sign of w forgotten", "|w| falls where w < 0", lambda w, b, a, n: a * w.sum()),
     spoilt("penalty averaged over the batch", "is the penalty inside the mean?",
            lambda w, b, a, n: a * abs(w).sum() / n),
-    spoilt("intercept penalised", "is b in the penalty?",
-           lambda w, b, a, n: a * (abs(w).sum() + abs(b))),
-    changed("|w| not differentiated", "|w| is the penalty, what is its slope?",
-            lambda g, x, y, w, b, a: (g[0] + a * (abs(w) - np.sign(w)), g[1])),
+    spoilt("intercept penalised", "is b in it?", lambda w, b, a, n: a * (abs(w).sum() + abs(b))),
+    spoilt("|w| not differentiated", "what is its slope?",
+           lambda w, b, a, n: a / 2 * (w * abs(w)).sum()),
 ]  # fmt: skip
 
 exercise = Exercise(
@@ -48,7 +48,7 @@ exercise = Exercise(
     latex=r"L = \frac1N \sum_i (x_i \cdot w + b - y_i)^2 + a \lVert w \rVert_1",
     loss=loss, wrt=["w", "b"], mistakes=MISTAKES,
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
-    hints=["Take the two terms one after the other. What is the slope of e² by e?",
+    hints=["Take the two terms one by one. What is the slope of e² by e?",
            "With e = x w + b − y, the first term's slope by e is 2 e / N. How does e move with w?",
            "|w| rises with slope 1 where w > 0 and falls with slope −1 where w < 0: np.sign."],
     solved=Solution(

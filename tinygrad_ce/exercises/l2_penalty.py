@@ -6,7 +6,7 @@ import numpy as np
 
 from ._exercise import Exercise, Solution
 from ._inputs import bits, real, scalar
-from ._mistakes import of_loss, sign_flipped
+from ._mistakes import of_loss
 
 
 def data(x: Any, y: Any, w: Any, b: Any) -> Any:
@@ -26,9 +26,10 @@ def spoilt(name: str, look: str, change: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     of_loss("the mean's 1/N is missing", "what does the mean do to the data's part?",
             lambda x, y, w, b, a: len(x) * data(x, y, w, b) + a / 2 * (w * w).sum()),
+    of_loss("the mean's 1/N is applied twice", "is there a mean where a sum does?",
+            lambda x, y, w, b, a: data(x, y, w, b) / len(x) + a / 2 * (w * w).sum()),
     spoilt("penalty forgotten", "a stands in the loss, but not in dw", lambda w, b, a, n: 0.0),
     spoilt("penalty's factor", "there is a 1/2 in the loss", lambda w, b, a, n: a * (w * w).sum()),
     spoilt("penalty's sign", "which way does the penalty push w in a step along the negative "

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._exercise import Exercise, Solution
 from ._inputs import positive
-from ._mistakes import changed, of_loss, sign_flipped
+from ._mistakes import changed, of_loss
 
 
 def loss(x: Any) -> Any:
@@ -15,7 +15,6 @@ def loss(x: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "
             "bring?", lambda x: (np.log(x) / np.log(10)).sum()),
     changed("the logarithm itself", "what you return is the function, not how fast it changes",

@@ -7,7 +7,7 @@ import numpy as np
 from ..softmax import sigmoid
 from ._exercise import Exercise, Solution
 from ._inputs import real, signs
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss, sign_flipped
+from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
 def loss(z: Any, y: Any) -> Any:
@@ -16,12 +16,14 @@ def loss(z: Any, y: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped, mean_forgotten, mean_twice,
+    mean_forgotten, mean_twice,
     changed("y forgotten", "the exponent is −y z: its slope by z is not −1", lambda g, z, y: g * y),
     changed("σ(y z) in place of σ(−y z)", "the loss is flat where y z is large: is your gradient?",
             lambda g, z, y: -y / len(z) - g),
     changed("the coding 0 and 1", "p − y is for classes 0 and 1; here they are −1 and 1",
             lambda g, z, y: (sigmoid(z) - y) / len(z)),
+    of_loss("sign of the exponent", "a sample on the right side should have a small loss",
+            lambda z, y: np.log1p(np.exp(y * z)).mean()),
     of_loss("log forgotten", "that is the slope of 1 + exp(−y z)",
             lambda z, y: (1 + np.exp(-y * z)).mean()),
     changed("only the logarithm's slope", "1/u is the slope of log u by u; u depends on z",

@@ -8,7 +8,7 @@ from ..softmax import log_softmax
 from ..value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import real
-from ._mistakes import changed, of_loss, summed_over_batch
+from ._mistakes import changed, of_loss
 
 
 def largest(z: Any) -> Any:
@@ -27,7 +27,6 @@ def loss(z: Any) -> Any:
 
 
 MISTAKES = [
-    summed_over_batch,
     of_loss("maximum a constant before the logarithm", "m depends on z in both places, or in none",
             lambda z: shifted(z, detach(largest(z)), largest(z))),
     of_loss("maximum a constant inside the logarithm", "m depends on z in both places, or in none",

@@ -5,7 +5,7 @@ from typing import Any
 from ..softmax import log_softmax
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real, scalar
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss, sign_flipped
+from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
 def soft(t: Any, e: Any) -> Any:
@@ -19,7 +19,7 @@ def loss(z: Any, t: Any, e: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped, mean_forgotten, mean_twice,
+    mean_forgotten, mean_twice,
     of_loss("smoothing forgotten", "t is not the target yet: where has e gone?",
             lambda z, t, e: -(t * log_softmax(z)).sum() / len(z)),
     changed("e not divided among the classes", "a row of the target has to sum to 1",

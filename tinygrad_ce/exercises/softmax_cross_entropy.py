@@ -8,7 +8,7 @@ from ..softmax import log_softmax, logsumexp, softmax
 from ..transforms import grad
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real
-from ._mistakes import changed, of_loss, sign_flipped, summed_over_batch
+from ._mistakes import changed, of_loss
 
 
 def loss(z: Any, t: Any) -> Any:
@@ -17,7 +17,6 @@ def loss(z: Any, t: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped, summed_over_batch,
     of_loss("target forgotten", "where has t gone?", lambda z, t: logsumexp(z, axis=-1).sum()),
     of_loss("log forgotten", "that is the slope of −Σ t p", lambda z, t: -(t * softmax(z)).sum()),
     of_loss("softmax over the wrong axis", "the classes of a sample stand in a row",
@@ -28,6 +27,8 @@ MISTAKES = [
             lambda g, z, t: grad(lambda p: -(t * np.log(p)).sum())(softmax(z))),
     changed("the sigmoid's rule for the softmax", "p(1 − p) is the slope of one p_k by its own "
             "z_k, and where is the loss?", lambda g, z, t: softmax(z) * (1 - softmax(z))),
+    changed("multiplied by p(1 − p)", "p − t is by z already", lambda g, z, t: g * softmax(z) *
+            (1 - softmax(z))),
     changed("a mean where a sum is meant", "is L divided by N?", lambda g, z, t: g / len(z)),
 ]  # fmt: skip
 

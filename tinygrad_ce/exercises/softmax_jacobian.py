@@ -7,10 +7,9 @@ from ..transforms import jacobian
 from ..value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import real
-from ._mistakes import changed, of_loss, sign_flipped
+from ._mistakes import changed, of_loss
 
 MISTAKES = [
-    sign_flipped,
     changed("only the diagonal", "a larger z_j makes every other p_i smaller",
             lambda g, z: np.diag(np.diag(g))),
     changed("a vector where a matrix is wanted", "K probabilities by K logits: how many slopes?",

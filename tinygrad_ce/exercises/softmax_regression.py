@@ -8,7 +8,7 @@ from ..softmax import log_softmax, logsumexp
 from ..transforms import grad
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss, sign_flipped
+from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
 def mean_loss(z: Any, t: Any) -> Any:
@@ -22,7 +22,7 @@ def loss(x: Any, W: Any, b: Any, t: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped, mean_forgotten, mean_twice,
+    mean_forgotten, mean_twice,
     changed("transposed", "dW has W's shape, (D, K)", lambda g, *_: (g[0].T, g[1])),
     changed("x forgotten", "how much a weight moves a logit is for x to say",
             lambda g, x, W, b, t: (np.broadcast_to(g[1], W.shape), g[1])),

@@ -8,7 +8,7 @@ from ..softmax import softmax
 from ..value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import real
-from ._mistakes import changed, of_loss, sign_flipped
+from ._mistakes import changed, of_loss
 
 
 def loss(z: Any, g: Any) -> Any:
@@ -17,7 +17,6 @@ def loss(z: Any, g: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     of_loss("normaliser treated as a constant", "z_j stands below the line of every p_i",
             lambda z, g: (g * np.exp(z) / detach(np.exp(z).sum(axis=-1, keepdims=True))).sum()),
     changed("only the diagonal of the Jacobian", "g_i reaches every z_j of its row",

@@ -7,7 +7,7 @@ from ..transforms import grad
 from ..value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real, scalar
-from ._mistakes import changed, of_loss, sign_flipped
+from ._mistakes import changed, of_loss
 
 
 def loss(z: Any, t: Any, T: Any) -> Any:
@@ -16,7 +16,6 @@ def loss(z: Any, t: Any, T: Any) -> Any:
 
 
 MISTAKES = [
-    sign_flipped,
     changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
     of_loss("temperature treated as a constant", "T has a slope, too",
             lambda z, t, T: loss(z, t, detach(T))),
