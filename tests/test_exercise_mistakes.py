@@ -342,6 +342,26 @@ def test_a_mistake_in_one_part_of_the_answer_is_known(name: str) -> None:
             assert found.passed or found.mistake in (mistake, None) or same(ex, mixed, found)
 
 
+def test_the_part_that_is_wrong_may_be_either() -> None:
+    ex, good = load("softmax_regression"), answer_of("softmax_regression")
+    for change, mistake in (
+        (USUAL["sign flipped"], "sign flipped"),
+        (mean, "the mean's 1/N is mi"),
+    ):
+        for i in (0, 1):
+
+            def mixed(*args: Any, i: int = i, change: Any = change) -> Any:
+                found = good(*args)
+                wrong = change(found[i], len(args[0]))
+                return (wrong, found[1]) if i == 0 else (found[0], wrong)
+
+            assert str(ex.check(mixed).mistake).startswith(mistake)
+
+
+def mean(part: Any, n: int) -> Any:
+    return part * n
+
+
 def same(ex: Any, answer: Any, found: Any) -> bool:
     """Whether the mistake that was named has this very array."""
     named = DERIVED[ex.name][found.mistake]

@@ -200,13 +200,29 @@ def test_small_errors_are_seen(by: float) -> None:
 
 
 def test_a_function_may_use_one_buffer_again() -> None:
-    buffer = np.zeros(100)
+    buffer = np.zeros(100, np.float32)
 
     def reuses(z: Any, t: Any) -> Any:
         buffer[: z.size] = right(z, t).ravel()
         return buffer[: z.size].reshape(z.shape)
 
     assert ex.check(reuses).passed
+
+
+@pytest.mark.parametrize("name", names())
+def test_all_of_it_may_be_float32(name: str) -> None:
+    good = answer_of(name)
+
+    def single(*args: Any) -> Any:
+        found = good(*(np.asarray(x, np.float32) for x in args))
+        return found if isinstance(found, tuple) else np.float32(found)
+
+    assert load(name).check(single).passed
+
+
+def test_float32_is_held_to_less() -> None:
+    assert ex.check(lambda z, t: np.float32(right(z, t) * (1 + 3e-5))).passed
+    assert not ex.check(lambda z, t: np.float32(right(z, t) * (1 + 1e-3))).passed
 
 
 def test_several_gradients_come_as_a_tuple_or_a_list() -> None:
@@ -301,6 +317,17 @@ def test_a_fault_that_only_batches_have_is_shown_in_a_batch() -> None:
     assert len(feedback.example.inputs["z"]) == 2
 
 
+def test_no_smaller_example_fails() -> None:
+    def wrong(z: Any, t: Any) -> Any:
+        return right(z, t) + (len(z) > 1 and z.min() < 0)
+
+    sizes = [z.size for z, _ in map(ex.try_it, range(DRAWS)) if len(z) > 1 and z.min() < 0]
+    shown = ex.check(wrong).example.inputs["z"]
+    assert shown.size == min(sizes)
+    assert len(shown) == 2
+    assert np.all(shown == np.round(shown))
+
+
 def test_draws_have_every_size_and_come_again() -> None:
     for start in (0, 11, 500):
         shapes = {ex.try_it(seed).z.shape for seed in range(start, start + DRAWS)}
@@ -327,7 +354,9 @@ def test_an_unknown_pattern_shows_the_gradient_check() -> None:
 
         def bent(*args: Any, good: Any = good) -> Any:
             found = good(*args)
-            return (found[0] + 0.7, *found[1:]) if isinstance(found, tuple) else found + 0.7
+            if isinstance(found, tuple):
+                return (found[0] + 0.7, *found[1:])
+            return found + 0.7 * (np.arange(found.size).reshape(found.shape) == found.size - 1)
 
         feedback = load(name).check(bent)
         assert "no known pattern" in feedback.said
