@@ -84,6 +84,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign flipped": lambda x: -1 / x,
         "log to base 10": lambda x: 1 / (x * np.log(10)),
         "the logarithm itself": np.log,
+        "one power too many": lambda x: 1 / x**2,
         "differentiated twice": lambda x: -1 / x**2,
     },
     "quotient_rule": {
@@ -122,6 +123,9 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign flipped": lambda z, t: t - sm(z),
         "summed over the batch": lambda z, t: (sm(z) - t).sum(axis=0),
         "target forgotten": lambda z, t: sm(z),
+        "log of the wrong quantity": lambda z, t: (  # the chain rule through −log(1 − p)
+            sm(z) * (t / (1 - sm(z)) - total(t * sm(z) / (1 - sm(z))))
+        ),
         "log forgotten": lambda z, t: -sm(z) * (t - total(t * sm(z))),
         "softmax over the wrong axis": lambda z, t: (
             np.exp(z) / np.exp(z).sum(axis=0) * t.sum(axis=0) - t
@@ -288,6 +292,7 @@ USUAL: dict[str, Callable[[Any, int], Any]] = {
     "sign flipped": lambda part, n: -part,
     "a factor 2 too many": lambda part, n: 2 * part,
     "a factor 2 missing": lambda part, n: part / 2,
+    "transposed": lambda part, n: np.transpose(part),
     "N times too large": lambda part, n: part * n,
     "N times too small": lambda part, n: part / n,
     "summed over the batch": lambda part, n: sum(part),

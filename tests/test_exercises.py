@@ -438,6 +438,17 @@ def test_an_exercise_is_one_file_of_at_most_60_lines(path: Path) -> None:
     assert set(own) <= {"_exercise", "_inputs", "_mistakes"}
 
 
+def test_the_rest_reads_in_the_order_that_the_docstring_gives() -> None:
+    order = re.findall(r"^  (_\w+)\.py", tinygrad_ce.exercises.__doc__ or "", re.MULTILINE)
+    assert set(order) == {path.stem for path in FOLDER.glob("_[a-z]*.py")}
+    for i, name in enumerate(order):
+        text = (
+            (FOLDER / f"{name}.py").read_text(encoding="utf-8").replace("TYPE_CHECKING:\n    ", "")
+        )
+        own = re.findall(r"^from \.(\w+) import", text, re.MULTILINE)
+        assert set(own) - set(order[:i]) <= ({"_exercise"} if name == "_check" else set()), name
+
+
 NEW = '''"""A new one."""
 
 import numpy as np

@@ -78,6 +78,11 @@ def usual(size: int | None) -> list[Mistake]:
             "every entry is half as large as it should be: is there a square, or a sum of two?",
             lambda g, *_: each(g, lambda part: part / 2),
         ),
+        changed(
+            "transposed",
+            "rows and columns are swapped: your answer has the shape of the input, turned round",
+            lambda g, *_: each(g, np.transpose),
+        ),
     ]
     if size is None:
         return found

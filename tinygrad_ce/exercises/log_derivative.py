@@ -19,6 +19,7 @@ MISTAKES = [
             "bring?", lambda x: (np.log(x) / np.log(10)).sum()),
     changed("the logarithm itself", "what you return is the function, not how fast it changes",
             lambda g, x: np.log(x)),
+    changed("one power too many", "does x stand below the line once or twice?", lambda g, x: g**2),
     changed("differentiated twice", "you went one derivative too far", lambda g, x: -(g**2)),
 ]  # fmt: skip
 

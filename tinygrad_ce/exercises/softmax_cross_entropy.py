@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from ..softmax import log_softmax, logsumexp, softmax
-from ..transforms import grad
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real
 from ._mistakes import changed, of_loss
@@ -18,17 +17,18 @@ def loss(z: Any, t: Any) -> Any:
 
 MISTAKES = [
     of_loss("target forgotten", "where has t gone?", lambda z, t: logsumexp(z, axis=-1).sum()),
+    of_loss("log of the wrong quantity", "that is the slope of −Σ t log(1 − p)",
+            lambda z, t: -(t * np.log(1 - softmax(z))).sum()),
     of_loss("log forgotten", "that is the slope of −Σ t p", lambda z, t: -(t * softmax(z)).sum()),
     of_loss("softmax over the wrong axis", "the classes of a sample stand in a row",
             lambda z, t: -(t * log_softmax(z, axis=0)).sum()),
     changed("only the diagonal of the Jacobian", "every p_k depends on every z_j of its row",
             lambda g, z, t: -t * (1 - softmax(z))),
-    changed("stopped at p", "that is ∂L/∂p: the softmax is still to come",
-            lambda g, z, t: grad(lambda p: -(t * np.log(p)).sum())(softmax(z))),
+    changed("stopped at p", "that is ∂L/∂p; the softmax is to come", lambda g, z, t: -t / softmax(z)),
     changed("the sigmoid's rule for the softmax", "p(1 − p) is the slope of one p_k by its own "
             "z_k, and where is the loss?", lambda g, z, t: softmax(z) * (1 - softmax(z))),
-    changed("multiplied by p(1 − p)", "p − t is by z already", lambda g, z, t: g * softmax(z) *
-            (1 - softmax(z))),
+    changed("multiplied by p(1 − p)", "the softmax's slope is in it twice",
+            lambda g, z, t: g * softmax(z) * (1 - softmax(z))),
     changed("a mean where a sum is meant", "is L divided by N?", lambda g, z, t: g / len(z)),
 ]  # fmt: skip
 
