@@ -21,7 +21,7 @@ def test_python_block_prints_the_text_below_it(code: str, printed: str) -> None:
 
 
 def test_every_python_block_is_tried() -> None:
-    assert len(EXAMPLES) == README.count("```python") == 5
+    assert len(EXAMPLES) == README.count("```python") > 4
 
 
 def test_there_are_two_shell_commands_and_each_makes_its_own_environment() -> None:

@@ -46,7 +46,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   estimator.py   scikit-learn's conventions, with it or without
   regression.py  SoftmaxRegression: a linear classifier trained with all this
 
-The core is ops, value and backward. ``python -m tinygrad_ce`` shows all of it at work.
+The core is ops, value and backward; on top of it all are the exercises, derivations by hand.
+``python -m tinygrad_ce`` shows all of it at work.
 """
 
 from importlib import import_module

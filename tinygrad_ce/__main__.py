@@ -39,6 +39,15 @@ ASCII = {
     "√": "sqrt ",
     "…": "...",
     "≤": "<=",
+    "≠": "!=",
+    "′": "'",
+    "₁": "_1",
+    "ᵢ": "_i",
+    "ⱼ": "_j",
+    "ₖ": "_k",
+    "δ": "delta",
+    "ℓ": "l",
+    "σ": "sigma",
 }  # where no more can be printed
 EXTRA = 'pip install "tinygrad_ce[render]"'
 QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
@@ -64,8 +73,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def _arguments(argv: list[str] | None) -> tuple[Any, Any, argparse.Namespace]:
-    parser = _Parser(prog="tinygrad-ce", description=__doc__)
+def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
+    also = "tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)"
+    parser = _Parser(prog="tinygrad-ce", description=__doc__, epilog=also)
     parser.add_argument(
         "--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more"
     )
@@ -88,7 +98,7 @@ def _arguments(argv: list[str] | None) -> tuple[Any, Any, argparse.Namespace]:
         metavar="DIR",
         help="where graph.svg and steps.html go (default: %(default)s)",
     )
-    given = parser.parse_args([_minus(arg) for arg in (sys.argv[1:] if argv is None else argv)])
+    given = parser.parse_args([_minus(arg) for arg in argv])
     z, classes = np.array(given.logits), len(given.logits)
     if classes < 2 or not np.isfinite(z).all():
         parser.error(f"--logits: got {given.logits}, wanted two or more finite numbers")
@@ -283,7 +293,12 @@ def _progress(steps: range, quiet: bool) -> Iterable[int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the tour; return the exit status."""
+    """Run the tour, or the exercises; return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["exercise"]:
+        from .exercises._cli import exercise
+
+        return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)
     if given.source:
         show_source(z, t)

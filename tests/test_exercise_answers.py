@@ -1,0 +1,104 @@
+"""Right answers pass, and neither they nor random wrong ones are taken for a known mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+from test_exercise_mistakes import answer_of
+
+from tinygrad_ce.exercises import _check, load, names
+from tinygrad_ce.exercises._feedback import NOT_NAMED
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_right_answer_is_taken_for_no_mistake(name: str) -> None:
+    for seed in (None, 5, 99, 4242):
+        feedback = load(name).check(answer_of(name), seed=seed)
+        assert feedback.passed, feedback
+        assert feedback.mistake is None
+        assert feedback.score == 1.0
+
+
+@pytest.mark.parametrize("name", names())
+def test_200_random_wrong_answers_are_taken_for_no_mistake(name: str, monkeypatch: Any) -> None:
+    ex, right = load(name), answer_of(name)
+    rng = np.random.default_rng(3)
+    for k in range(200):
+        factor, bent, noise = rng.uniform(0.3, 3.0, 3)
+
+        def wrong(*args: Any, k: int = k, f: Any = factor, b: Any = bent, c: Any = noise) -> Any:
+            def spoilt(part: Any) -> Any:
+                if k % 4 == 0:
+                    return part * f
+                if k % 4 == 1:
+                    return part * f + b * np.sin(c * np.arange(np.size(part))).reshape(part.shape)
+                if k % 4 == 2:
+                    return np.tanh(f * part) - b
+                return part + c * np.cos(b * np.arange(np.size(part))).reshape(part.shape)
+
+            found = right(*args)
+            if isinstance(found, tuple):
+                return tuple(spoilt(np.asarray(part)) for part in found)
+            return spoilt(found)
+
+        if k == 20:  # the table is half of the time
+            monkeypatch.setattr(_check, "_table", lambda *_: "")
+        feedback = ex.check(wrong)
+        assert not feedback.passed
+        assert feedback.mistake is None, (k, feedback)
+        assert NOT_NAMED in feedback.said
+        assert ("gradcheck: fail" in feedback.table) == (k < 20)
+
+
+# ------------------------------------------------------------------ against PyTorch
+def torch_losses(torch: Any) -> dict[str, Any]:
+    """Every loss once more, in PyTorch's own words."""
+    f = torch.nn.functional
+
+    def hard(z: Any, t: Any, **options: Any) -> Any:
+        return f.cross_entropy(z, t.argmax(-1), **options)
+
+    return {
+        "log_derivative": lambda x: torch.log(x).sum(),
+        "quotient_rule": lambda x: (x / (1 + x**2)).sum(),
+        "sigmoid": lambda z: torch.sigmoid(z).sum(),
+        "two_paths": lambda x: (x**2 * torch.exp(2 * x)).sum(),
+        "softmax_jacobian": lambda z: torch.softmax(z, -1),
+        "softmax_cross_entropy": lambda z, t: hard(z, t, reduction="sum"),
+        "soft_labels": lambda z, t, e: hard(z, t, label_smoothing=float(e)),
+        "softmax_regression": lambda x, W, b, t: hard(f.linear(x, W.T, b), t),
+        "l2_penalty": lambda x, y, w, b, a: (
+            f.binary_cross_entropy_with_logits(x @ w + b, y) + a / 2 * w.norm() ** 2
+        ),
+        "l1_penalty": lambda x, y, w, b, a: f.mse_loss(x @ w + b, y) + a * w.norm(1),
+        "logistic_loss": lambda z, y: f.soft_margin_loss(z, y),
+        "logsumexp": lambda z: torch.logsumexp(z, 1).sum(),
+        "temperature": lambda z, t, T: hard(z / T, t, reduction="sum"),
+        "hessian_of_cross_entropy": lambda z, t: hard(z, t),
+        "softmax_vjp": lambda z, g: (g * torch.softmax(z, 1)).sum(),
+        "fused_vjp": lambda z, t, g: (g * hard(z, t, reduction="none")).sum(),
+    }
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_pytorch_derives_is_right(name: str) -> None:
+    torch = need("torch")
+    ex, loss = load(name), torch_losses(torch)[name]
+    places = [[*ex.inputs].index(part) for part in ex.wrt]
+
+    def by_pytorch(*args: Any) -> Any:
+        given = [torch.tensor(x, dtype=torch.float64) for x in args]
+        if ex.function != "gradient":
+            how = getattr(torch.autograd.functional, ex.function)
+            return how(lambda z: loss(z, *given[1:]), given[0]).numpy()
+        for k in places:
+            given[k].requires_grad_()
+        found = torch.autograd.grad(loss(*given), [given[k] for k in places])
+        return tuple(part.numpy() for part in found) if len(found) > 1 else found[0].numpy()
+
+    for seed in (None, 2026):
+        feedback = ex.check(by_pytorch, seed=seed)
+        assert feedback.passed, feedback

@@ -1,0 +1,225 @@
+"""``tinygrad-ce exercise``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import need
+
+from tinygrad_ce import __main__ as tour
+from tinygrad_ce.exercises import load, names
+
+RIGHT = """import numpy as np
+
+
+def gradient(z, t):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True) - t
+"""
+FLIPPED = RIGHT.replace("- t\n", "\n").replace("return e", "return t - e")
+NAME = "softmax_cross_entropy"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: Any) -> Path:
+    """A folder of the test's own, which is the user's data folder as well."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("XDG_DATA_HOME", "HOME", "LOCALAPPDATA", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    return tmp_path
+
+
+def run(*argv: str) -> int:
+    return tour.main(["exercise", *argv])
+
+
+def answer(text: str, name: str = "answer.py") -> str:
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def refused(capsys: Any, *argv: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run(*argv)
+    assert stop.value.code == 2
+    err = str(capsys.readouterr().err)
+    assert err.count("\n") == 1
+    return err
+
+
+def test_it_lists_every_exercise(capsys: Any) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^ {6}(\w+) ", out, re.MULTILINE) == names()
+    assert run("--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == names()
+    assert not any(row["passed"] for row in rows)
+
+
+@pytest.mark.parametrize("name", names())
+def test_it_shows_a_task_and_what_to_type_next(capsys: Any, name: str) -> None:
+    assert run(name) == 0
+    out = capsys.readouterr().out
+    assert load(name).formula in out
+    assert f"Write {load(name).call}." in out
+    assert f"tinygrad-ce exercise {name} --file answer.py" in out
+    assert max(map(len, out.splitlines())) <= 90
+
+
+def test_hints_one_by_one_and_the_solution(capsys: Any) -> None:
+    for number in (1, 2, 3):
+        assert run(NAME, "--hint", str(number)) == 0
+        out = capsys.readouterr().out
+        assert f"hint {number} of 3" in out
+        assert (f"--hint {number + 1}" in out) == (number < 3)
+    assert run(NAME, "--hint") == 0
+    assert "hint 1 of 3" in capsys.readouterr().out
+    assert run(NAME, "--solution") == 0
+    assert "def gradient(z, t):" in capsys.readouterr().out
+
+
+def test_a_file_is_checked_and_the_status_says_how_it_went(capsys: Any) -> None:
+    assert run(NAME, "--file", answer(RIGHT)) == 0
+    assert f"{NAME}: passed, 6 of 6" in capsys.readouterr().out
+    assert run(NAME, "--file", answer(FLIPPED)) == 1
+    assert "Known mistake: sign flipped" in capsys.readouterr().out
+    assert run(NAME, "--file", answer(FLIPPED), "--seed", "17") == 1
+    assert "seed=17" in capsys.readouterr().out
+
+
+def test_a_function_of_the_exercises_name_comes_first(capsys: Any) -> None:
+    both = RIGHT.replace("gradient", NAME) + "\n\ndef gradient(x):\n    return 1 / x\n"
+    assert run(NAME, "--file", answer(both)) == 0
+    assert run("log_derivative", "--file", "answer.py") == 0
+
+
+def test_json_is_json_whatever_the_file_prints(capsys: Any) -> None:
+    assert run(NAME, "--file", answer(f"print('hello')\n{FLIPPED}"), "--json") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["mistake"] == "sign flipped"
+    assert err == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(:\n", "Your line 1, `def f(:`, is not Python: invalid syntax"),
+        ("x = 1\n\ny = x + z\n", "Your line 3, `y = x + z`, stops with NameError"),
+        ("", "There is no function gradient(z, t) in answer.py (of that name, or named soft"),
+        ("def grad(z, t):\n    return z\n", "it defines grad"),
+        ("import sys\nsys.exit(3)\n", "Your line 2, `sys.exit(3)`, stops with exit or quit"),
+        ("gradient = 3\n", "Check wants your function itself"),
+        ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
+        ("\0", "null bytes"),
+        ("def gradient(z, t):\n    return z.nonsense\n", "Your line 2, `return z.nonsense`, stops"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_a_sentence(capsys: Any, text: str, said: str) -> None:
+    assert run(NAME, "--file", answer(text)) == 1
+    out, err = capsys.readouterr()
+    assert said in " ".join(out.split())
+    assert "Traceback" not in out + err
+    assert "tinygrad_ce" not in out
+    assert run(NAME, "--file", "answer.py", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["score"] == 0.0
+
+
+def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    answer("def softmax(z):\n    return z\n", "sub/beside_it.py")
+    path = answer(f"import beside_it\n{RIGHT}", "sub/answer.py")
+    before = list(sys.path)
+    assert run(NAME, "--file", path) == 0
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["softmax_cross_entrop"], "did you mean softmax_cross_entropy?"),
+        (["nonsense"], "there is no exercise 'nonsense'; tinygrad-ce exercise lists them"),
+        (["_cli"], "there is no exercise '_cli'"),
+        ([NAME, "--file", "nowhere.py"], "--file: there is no file nowhere.py"),
+        ([NAME, "--file", "."], "--file: there is no file ."),
+        ([NAME, "--seed", "-1"], "--seed: got '-1', wanted a whole number from 0 up"),
+        ([NAME, "--seed", "x"], "--seed: got 'x'"),
+        ([NAME, "--hint", "4"], "--hint: got 4, there are hints 1 to 3"),
+        ([NAME, "--hint", "x"], "invalid int value: 'x'"),
+        (["--hint"], "which exercise?"),
+        (["--file", "answer.py"], "which exercise?"),
+        ([NAME, "--nonsense"], "unrecognized arguments"),
+    ],
+)
+def test_a_bad_argument_gets_one_line(capsys: Any, argv: list[str], said: str) -> None:
+    assert said in refused(capsys, *argv)
+
+
+# ------------------------------------------------------------------ progress
+def test_progress_is_kept_only_where_that_is_asked_for(capsys: Any, folder: Path) -> None:
+    need("platformdirs")
+    assert run(NAME, "--file", answer(RIGHT)) == 0
+    assert not (folder / "home").exists()
+    assert run(NAME, "--file", "answer.py", "--keep-progress") == 0
+    kept = [path for path in (folder / "home").rglob("*") if path.is_file()]
+    assert [path.name for path in kept] == ["progress.json"]
+    assert str(kept[0]) in capsys.readouterr().err
+    assert run(NAME, "--file", answer(FLIPPED), "--keep-progress") == 1  # does not undo it
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"^done  {NAME} ", out, re.MULTILINE)
+    assert out.count("done") == 1
+
+
+def test_progress_that_cannot_be_read_is_no_progress(capsys: Any, folder: Path) -> None:
+    need("platformdirs")
+    run(NAME, "--file", answer(RIGHT), "--keep-progress")
+    kept = next((folder / "home").rglob("progress.json"))
+    for text in ("[1]", "{", '{"sigmoid": 3}', '{"sigmoid": {}}'):
+        kept.write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        assert run() == 0
+        assert "done" not in capsys.readouterr().out
+
+
+def test_without_platformdirs_it_says_what_to_install(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    err = refused(capsys, NAME, "--file", answer(RIGHT), "--keep-progress")
+    assert 'pip install "tinygrad_ce[exercises]"' in err
+    assert run() == 0
+    assert run(NAME, "--file", "answer.py") == 0
+
+
+# ------------------------------------------------------------------ as a command
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_as_a_command_in_any_terminal(encoding: str) -> None:
+    env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    env["PYTHONPATH"] = str(Path(tour.__file__).parents[1])
+    command = [sys.executable, "-W", "error", "-m", "tinygrad_ce", "exercise", NAME]
+    done = subprocess.run([*command, "--file", answer(FLIPPED)], capture_output=True, env=env)
+    assert done.returncode == 1
+    assert b"not yet, 4 of 6" in done.stdout
+    assert done.stderr == b""
+    shown = subprocess.run(command, capture_output=True, env=env)
+    assert "?" not in shown.stdout.decode(encoding)
+
+
+def test_every_letter_of_every_exercise_has_an_ascii_spelling() -> None:
+    for name in names():
+        one = load(name)
+        said = [str(one), str(one.solution()), *one.hints, *(m.look + m.name for m in one.mistakes)]
+        strange = {letter for letter in "".join(said) if ord(letter) > 127}
+        assert strange <= tour.ASCII.keys(), name
+
+
+def test_the_tour_tells_of_the_exercises(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        tour.main(["--help"])
+    assert "tinygrad-ce exercise" in capsys.readouterr().out

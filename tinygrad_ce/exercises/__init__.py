@@ -1,0 +1,60 @@
+"""Exercises: derive a gradient by hand, and hear which mistake it was.
+
+``from tinygrad_ce.exercises import softmax_cross_entropy as ex`` gives one of them; ``ex`` shows
+its task, ``ex.check(gradient)`` checks an answer, ``ex.hint()`` and ``ex.solution()`` help.
+An exercise is a file here whose name has no underscore in front; `names` finds them. In this order
+the rest reads:
+
+  _inputs.py    what an answer is tried on, from small integers up
+  _mistakes.py  known wrong derivations
+  _calling.py   the learner's function called, and what goes wrong there in a sentence
+  _feedback.py  what a check found: text, an HTML card, JSON
+  _check.py     an answer against the engine's gradient: credits, the mistake, the example
+  _exercise.py  `Exercise`: the task, its hints, its solution
+  _cli.py       ``tinygrad-ce exercise``
+"""
+
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+
+def names() -> list[str]:
+    """The names of all exercises, easy ones first.
+
+    Examples
+    --------
+    >>> names()[0]
+    'log_derivative'
+    """
+    found = [module.name for module in iter_modules(__path__) if module.name[0] != "_"]
+    return sorted(found, key=lambda name: (load(name).level, name))
+
+
+def load(name: str) -> Any:
+    """The exercise of a name.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is none of that name.
+    """
+    import_module(f".{name}", __name__)
+    return globals()[name]
+
+
+class _Exercises(ModuleType):
+    """The package itself: an exercise's file is the exercise, however it was imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, getattr(value, "exercise", value))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in {module.name for module in iter_modules(__path__)}:
+            raise AttributeError(f"there is no exercise {name!r}: see names()")
+        return load(name)
+
+
+sys.modules[__name__].__class__ = _Exercises

@@ -1,0 +1,116 @@
+"""What an exercise is tried on: each draw has a number, and small integers come first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
+LEAST = {"K": 2}  # a softmax over one class is constant; other dimensions begin at 1
+
+Draw = Callable[["Drawing"], Any]  # one input of an exercise
+
+
+class Drawing:
+    """One draw: its random numbers, the sizes of the dimensions, and whether it is of integers."""
+
+    def __init__(self, seed: int) -> None:
+        level = seed % DRAWS
+        self.rng = np.random.default_rng(seed)
+        self.integers = level < DRAWS // 2
+        self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
+        self.single = level % 3 == 0  # a batch of one now and then: there a 1/N does not show
+        self.sizes: dict[str, int] = {}
+
+    def size(self, dimension: str) -> int:
+        """The size of a dimension, the same wherever it stands in this draw."""
+        if dimension not in self.sizes:
+            least = LEAST.get(dimension, 1 if self.single or dimension != "N" else 2)
+            more = 0 if self.single and dimension == "N" else self.rng.integers(self.room + 1)
+            self.sizes[dimension] = least + int(more)
+        return self.sizes[dimension]
+
+    def shape(self, dimensions: tuple[str, ...]) -> tuple[int, ...]:
+        """The shape that some dimensions make."""
+        return tuple(self.size(d) for d in dimensions)
+
+
+def numbered(seed: Any) -> int:
+    """A draw's number, if it is one."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed: got {seed!r}, wanted a whole number from 0 up")
+    return int(seed)
+
+
+def inputs(draws: Mapping[str, Draw], seed: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Draw every input of an exercise, and the sizes; the same seed gives the same again."""
+    drawing = Drawing(numbered(seed))
+    return {name: draw(drawing) for name, draw in draws.items()}, drawing.sizes
+
+
+def real(*dimensions: str) -> Draw:
+    """Real numbers; no two of a row are the same, so that its maximum is one of them."""
+
+    def draw(d: Drawing) -> Any:
+        shape = d.shape(dimensions)
+        if not shape:
+            return float(d.rng.integers(-3, 4) if d.integers else d.rng.normal())
+        if not d.integers:
+            return d.rng.normal(0.0, 1.5, shape)
+        row = np.arange(max(6.0, shape[-1])) - 2.0
+        rows = d.rng.permuted(np.broadcast_to(row, (*shape[:-1], row.size)), axis=-1)
+        return rows[..., : shape[-1]]
+
+    return draw
+
+
+def positive(*dimensions: str) -> Draw:
+    """Numbers above zero."""
+
+    def draw(d: Drawing) -> Any:
+        shape = d.shape(dimensions)
+        whole = d.rng.integers(1, 5, shape).astype(float)
+        return whole if d.integers else d.rng.uniform(0.2, 4.0, shape)
+
+    return draw
+
+
+def nonzero(*dimensions: str) -> Draw:
+    """Numbers of either sign, none of them near zero."""
+    size = positive(*dimensions)
+    return lambda d: (x := size(d)) * d.rng.choice([-1.0, 1.0], np.shape(x))
+
+
+def signs(*dimensions: str) -> Draw:
+    """-1 or 1: the two classes, in one of two codings."""
+    return lambda d: d.rng.choice([-1.0, 1.0], d.shape(dimensions))
+
+
+def bits(*dimensions: str) -> Draw:
+    """0 or 1: the two classes, in the other coding."""
+    return lambda d: d.rng.choice([0.0, 1.0], d.shape(dimensions))
+
+
+def one_hot(*dimensions: str) -> Draw:
+    """Rows with a single 1: the right class of each sample."""
+
+    def draw(d: Drawing) -> Any:
+        *batch, classes = d.shape(dimensions)
+        return np.eye(classes)[d.rng.integers(classes, size=batch)]
+
+    return draw
+
+
+def scalar(*choices: float) -> Draw:
+    """One number above zero: one of the choices, or between the least and the largest."""
+
+    def draw(d: Drawing) -> float:
+        return float(d.rng.choice(choices) if d.integers else d.rng.uniform(*_ends(choices)))
+
+    return draw
+
+
+def _ends(choices: tuple[float, ...]) -> tuple[float, float]:
+    return min(choices), max(choices)
