@@ -435,11 +435,16 @@ def test_without_graphviz_a_notebook_shows_text_and_both_ways_to_a_picture(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_notebook_shows_svg(capfd: Any) -> None:
+def test_a_notebook_shows_svg_or_png(capfd: Any, tmp_path: Path) -> None:
     need("pygraphviz")
     drawing = draw(textbook())
     bundle = drawing._repr_mimebundle_(include=None, exclude=None)
-    assert bundle == {"image/svg+xml": drawing.svg, "text/plain": drawing.text}
+    drawing.save(tmp_path / "graph.png")
+    assert bundle == {
+        "image/svg+xml": drawing.svg,
+        "image/png": (tmp_path / "graph.png").read_bytes(),
+        "text/plain": drawing.text,
+    }
     assert drawing.svg == drawing.svg_or_none
     assert drawing.svg.startswith("<svg")
     assert repr(drawing) == str(drawing) == drawing.text
