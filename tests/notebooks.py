@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 import sys
 import time
 from importlib.util import find_spec
@@ -32,7 +33,10 @@ KERNEL = {
 
 
 def texts(cell: Any) -> list[str]:
-    """What a code cell printed, showed as text, and which pictures and pages it showed."""
+    """What a code cell printed, showed as text, and which pictures and pages it showed.
+
+    Numbers below 1e-8 are round-off, and another processor's is another.
+    """
     found = []
     for output in cell.outputs:
         if output.output_type == "stream":
@@ -42,7 +46,7 @@ def texts(cell: Any) -> list[str]:
         else:
             kinds = sorted(kind for kind in output.data if kind != TEXT)
             found += [output.data.get(TEXT, ""), *(f"<{kind}>" for kind in kinds)]
-    return found
+    return [re.sub(r"-?\d(\.\d+)?e-(09|[1-9]\d)", "tiny", text) for text in found]
 
 
 def problems(cell: Any) -> list[str]:
