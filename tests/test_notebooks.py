@@ -140,14 +140,14 @@ def test_it_opens_with_its_aims_and_ends_with_exercises(path: Path) -> None:
 
 @pytest.mark.parametrize("path", ENGLISH, ids=name)
 def test_it_is_read_in_less_than_twenty_minutes(path: Path) -> None:
-    """... at 200 words a minute, code and all; that of Korean has other words, not more text."""
+    """... at 120 words a minute, code at half; the Korean edition has the same cells."""
     notebook = read(path)
     words = len(re.findall(r"\w+", prose(notebook)))
     words += sum(len(re.findall(r"\w+", cell.source)) for cell in code(notebook)) // 2
-    assert words < 20 * 200
+    assert words < 20 * 120
     promised = re.search(r"about (\d+) minutes", notebook.cells[0].source)
     assert promised
-    assert int(promised[1]) == pytest.approx(words / 200, abs=3)
+    assert int(promised[1]) == pytest.approx(words / 120, abs=3)
 
 
 @each
@@ -209,13 +209,14 @@ def test_every_number_in_the_prose_stands_in_the_cells_beside_it(path: Path) -> 
         after = [c for c in cells[k:] if c.cell_type == "code"][:1]
         shown = [x for c in before + after for x in numbers(printed(c))]
         written = shown + [x for c in before + after for x in numbers(c.source)]
-        for x in numbers(re.sub(r"\]\([^)]*\)|`[^`]*`", "", cell.source)):
+        said = re.sub(r"\]\([^)]*\)|`[^`]*`|\*\*\d\.\d\*\*", "", cell.source)  # links, code, 1.2
+        for x in numbers(said):
             if digits(x) >= 3 or "." in str(x):
                 checked += 1
                 if not occurs(x, shown if digits(x) >= 3 else written):
                     missing.append((cell.id, str(x)))
     assert not missing
-    assert checked >= 5
+    assert checked >= 3
 
 
 def test_the_check_of_numbers_can_fail() -> None:
