@@ -241,12 +241,14 @@ class Drawing:
     def _png(self) -> bytes:
         return render(self.dot.replace("{", "{\n\tdpi=144", 1), "png")
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
         try:  # a notebook that is opened and not run is not trusted: Jupyter then shows no SVG
-            pictures = {"image/svg+xml": self.svg, "image/png": self._png()}
-            return {**pictures, "text/plain": self.text}
+            png = self._png()
+            pictures = {"image/svg+xml": self.svg, "image/png": png}
+            width = int.from_bytes(png[16:20]) * 96 // 144  # as large as the SVG, but sharper
+            return {**pictures, "text/plain": self.text}, {"image/png": {"width": width}}
         except (ImportError, RuntimeError) as error:
-            return {"text/plain": f"{self.text}\n({error})"}
+            return {"text/plain": f"{self.text}\n({error})"}, {}
 
     def __str__(self) -> str:
         return self.text
