@@ -216,7 +216,7 @@ def test_every_number_in_the_prose_stands_in_the_cells_beside_it(path: Path) -> 
                 if not occurs(x, shown if digits(x) >= 3 else written):
                     missing.append((cell.id, str(x)))
     assert not missing
-    assert checked >= 3
+    assert checked >= 2
 
 
 def test_the_check_of_numbers_can_fail() -> None:
