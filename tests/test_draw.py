@@ -420,7 +420,7 @@ def test_without_graphviz_a_notebook_shows_text_and_both_ways_to_a_picture(
     capfd: Any, tmp_path: Path
 ) -> None:
     drawing = draw(textbook())
-    (text,) = drawing._repr_mimebundle_().values()
+    (text,) = drawing._repr_mimebundle_()[0].values()
     assert text.startswith(f"{drawing.text}\n(")
     hint = text[len(drawing.text) + 1 :]
     assert "\n" not in hint
@@ -435,11 +435,18 @@ def test_without_graphviz_a_notebook_shows_text_and_both_ways_to_a_picture(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_notebook_shows_svg(capfd: Any) -> None:
+def test_a_notebook_shows_svg_or_png(capfd: Any, tmp_path: Path) -> None:
     need("pygraphviz")
     drawing = draw(textbook())
-    bundle = drawing._repr_mimebundle_(include=None, exclude=None)
-    assert bundle == {"image/svg+xml": drawing.svg, "text/plain": drawing.text}
+    bundle, about = drawing._repr_mimebundle_(include=None, exclude=None)
+    drawing.save(tmp_path / "graph.png")
+    assert bundle == {
+        "image/svg+xml": drawing.svg,
+        "image/png": (tmp_path / "graph.png").read_bytes(),
+        "text/plain": drawing.text,
+    }
+    width = float(re.search(r'width="([\d.]+)pt"', drawing.svg)[1])  # type: ignore[index]
+    assert about["image/png"]["width"] == pytest.approx(width * 96 / 72, abs=2)
     assert drawing.svg == drawing.svg_or_none
     assert drawing.svg.startswith("<svg")
     assert repr(drawing) == str(drawing) == drawing.text

@@ -409,7 +409,8 @@ def test_a_notebook_and_a_file_get_the_same_page(tmp_path: Path) -> None:
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)))  # type: ignore
     parser.feed(steps._repr_html_())
-    ((tag, attrs),) = tags
+    (tag, attrs), *rest = tags
     assert tag == "iframe"
+    assert [tag for tag, _ in rest] == ["details", "summary", "pre"]
     assert attrs["title"]
     assert attrs["srcdoc"] == (tmp_path / "steps.html").read_text(encoding="utf-8")

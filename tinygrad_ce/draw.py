@@ -82,7 +82,7 @@ class Edge(NamedTuple):
 class Drawing:
     """A picture of a graph, as it was when drawn: what `draw` returns.
 
-    Jupyter, VS Code and Colab show it as SVG; where there is no Graphviz, as text.
+    Jupyter, VS Code and Colab show it as SVG, or PNG; where there is no Graphviz, as text.
 
     Attributes
     ----------
@@ -235,15 +235,20 @@ class Drawing:
         if form in (".svg", ".dot"):
             content = (self.svg if form == ".svg" else self.dot).encode()
         else:
-            sharp = self.dot.replace("{", "{\n\tdpi=144", 1) if form == ".png" else self.dot
-            content = render(sharp, form[1:])
+            content = self._png() if form == ".png" else render(self.dot, form[1:])
         replace_file(path, content)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        try:
-            return {"image/svg+xml": self.svg, "text/plain": self.text}
+    def _png(self) -> bytes:
+        return render(self.dot.replace("{", "{\n\tdpi=144", 1), "png")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        try:  # a notebook that is opened and not run is not trusted: Jupyter then shows no SVG
+            png = self._png()
+            pictures = {"image/svg+xml": self.svg, "image/png": png}
+            width = int.from_bytes(png[16:20]) * 96 // 144  # as large as the SVG, but sharper
+            return {**pictures, "text/plain": self.text}, {"image/png": {"width": width}}
         except (ImportError, RuntimeError) as error:
-            return {"text/plain": f"{self.text}\n({error})"}
+            return {"text/plain": f"{self.text}\n({error})"}, {}
 
     def __str__(self) -> str:
         return self.text

@@ -20,6 +20,7 @@ from .value import Value, detach
 
 Data = Any  # a float, or an array that cannot be written to
 BOTH = (False, True)  # as text, as LaTeX
+UNTRUSTED = "The page of the steps shows here once you trust this notebook or run this cell."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,7 +292,12 @@ class Steps(Sequence[Step]):
         from html import escape
 
         style = "width: 100%; height: 48rem; border: 0"
-        return f'<iframe title="Steps" style="{style}" srcdoc="{escape(self._page())}"></iframe>'
+        # Jupyter takes the frame out of a notebook that it does not trust, and leaves the sentence.
+        return (
+            f'<iframe title="Steps" style="{style}" srcdoc="{escape(self._page())}">{UNTRUSTED}'
+            f"</iframe><details><summary>The steps as text</summary><pre>{escape(str(self))}</pre>"
+            "</details>"
+        )
 
 
 def _width(text: str) -> int:

@@ -1,0 +1,156 @@
+"""Execute the lessons: ``python tests/notebooks.py`` saves what comes out, ``--check`` compares.
+
+Both editions of a lesson have the same code cells, so only the English one is executed; the Korean
+one gets its outputs. Nothing that changes from run to run is saved (times, execution counts of
+another order, ids of displays), so that executing again makes no difference in the files.
+
+``--check`` writes nothing. It fails if a cell raises or warns, if a lesson takes longer than 30 s,
+or if what is printed differs from what is saved. Pictures must be there; their bytes depend on the
+versions of Graphviz and Matplotlib. Cells tagged ``torch`` are compared where PyTorch is installed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+LESSONS = Path(__file__).resolve().parents[1] / "notebooks"
+LONGEST = 30  # seconds
+TEXT = "text/plain"
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def texts(cell: Any) -> list[str]:
+    """What a code cell printed, showed as text, and which pictures and pages it showed.
+
+    Numbers below 1e-8 are round-off, and another processor's is another.
+    """
+    found = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            found.append(output.text)
+        elif output.output_type == "error":
+            found.append(f"{output.ename}: {output.evalue}")
+        else:
+            kinds = sorted(kind for kind in output.data if kind != TEXT)
+            found += [output.data.get(TEXT, ""), *(f"<{kind}>" for kind in kinds)]
+    return [re.sub(r"-?\d(\.\d+)?e-(09|[1-9]\d)", "tiny", text) for text in found]
+
+
+def problems(cell: Any) -> list[str]:
+    """Errors and warnings: whatever went to stderr."""
+    return [
+        "\n".join(output.get("traceback", [output.get("text", "")]))
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+
+
+def merged(outputs: list[Any]) -> list[Any]:
+    """Join what was printed in several pieces: where it is cut depends on the time."""
+    kept: list[Any] = []
+    for output in outputs:
+        last = kept[-1] if kept else {}
+        if output.get("name") == last.get("name", "") and output.output_type == "stream":
+            last.text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def executed(notebook: Any, where: Path) -> Any:
+    """A copy of a notebook, executed from top to bottom in a kernel of its own."""
+    copy = nbformat.from_dict(notebook)
+    client = NotebookClient(
+        copy, timeout=300, kernel_name="python3", allow_errors=True,
+        resources={"metadata": {"path": str(where)}},
+    )  # fmt: skip
+    client.execute()
+    copy.metadata = nbformat.from_dict(KERNEL)
+    count = 0
+    for cell in copy.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.execution_count = count = count + 1
+            cell.outputs = merged(cell.outputs)
+            for output in cell.outputs:
+                output.pop("transient", None)
+                if "execution_count" in output:
+                    output.execution_count = count
+    return copy
+
+
+def write(notebook: Any, path: Path) -> None:
+    """Write a notebook, the same each time."""
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+
+
+def share(english: Any, path: Path) -> None:
+    """Put the outputs of the English edition into another one of the same code cells."""
+    other = nbformat.read(path, as_version=4)
+    codes = [cell for cell in english.cells if cell.cell_type == "code"]
+    others = [cell for cell in other.cells if cell.cell_type == "code"]
+    if [cell.source for cell in codes] != [cell.source for cell in others]:
+        raise SystemExit(f"{path}: its code cells are not those of the English edition")
+    other.metadata = english.metadata
+    for mine, theirs in zip(others, codes):
+        mine.outputs, mine.execution_count = theirs.outputs, theirs.execution_count
+    write(other, path)
+
+
+def differences(saved: Any, new: Any) -> list[str]:
+    """How two executions of one notebook differ, as a diff a cell."""
+    found = []
+    for before, after in zip(saved.cells, new.cells):
+        tags = before.metadata.get("tags", [])
+        if before.cell_type != "code" or ("torch" in tags and not find_spec("torch")):
+            continue
+        old, now = texts(before), texts(after)
+        if old != now:
+            lines = ("\n".join(part).splitlines() for part in (old, now))
+            diff = difflib.unified_diff(*lines, "saved", "now", lineterm="")
+            found.append(f"cell {before.id}:\n" + "\n".join(diff))
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Execute the lessons whose file name starts with one of the arguments; all by default."""
+    check, starts = "--check" in argv, tuple(a for a in argv if a != "--check")
+    logging.getLogger("traitlets").setLevel(logging.ERROR)
+    if find_spec("matplotlib"):
+        import matplotlib.font_manager  # noqa: F401 - it may build its cache, and say so: not there
+    failed = 0
+    for path in sorted(LESSONS.glob("*.ipynb")):
+        if starts and not path.name.startswith(starts):
+            continue
+        saved, begun = nbformat.read(path, as_version=4), time.perf_counter()
+        new = executed(saved, path.parent)
+        took = time.perf_counter() - begun
+        wrong = [p for cell in new.cells if cell.cell_type == "code" for p in problems(cell)]
+        if took > LONGEST:
+            wrong.append(f"it took longer than {LONGEST} s")
+        if check:
+            wrong += differences(saved, new)
+        elif not wrong:
+            write(new, path)
+            if (korean := LESSONS / "ko" / path.name).exists():
+                share(new, korean)
+        print(f"{path.name}: {took:.1f} s", *wrong, sep="\n", flush=True)
+        failed += bool(wrong)
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
