@@ -76,14 +76,15 @@ def program(
     Notes
     -----
     The value and gradient are those of ``backward()`` but for rounding: operations are the same,
-    some in another order. The rows of a Jacobian or Hessian that f computes are one block, and where
-    that is a short sum of products, like terms in it are one: it can be finite where an exponential
-    underflows and the graph has nan. Arrays and `Value`s that f takes from outside are constants. What runs is
-    the source past NumPy's wrappers in Python: short rows are summed as products with ones, and
-    large results are written into arrays that are done with. Without ``optimize`` no array outlives
-    a call. With it NumPy makes arrays inside only where it has no way to write into one that is
-    there (``np.sort``, ``np.std``), and where BLAS is given an argument that it cannot take as it
-    lies; ``source`` is then for arrays of the shapes of the example.
+    some in another order. The rows of a Jacobian or Hessian that f computes are one block, and
+    where that is a short sum of products, like terms in it are one: it can be finite where an
+    exponential underflows and the graph has nan. Arrays and `Value`s that f takes from outside are
+    constants. What runs is the source past NumPy's wrappers in Python: short rows are summed as
+    products with ones, and large results are written into arrays that are done with. Without
+    ``optimize`` no array outlives a call. With it NumPy makes arrays inside only where it has no
+    way to write into one that is there (``np.sort``, ``np.std``), and where BLAS is given an
+    argument that it cannot take as it lies; ``source`` is then for arrays of the shapes of the
+    example.
 
     Examples
     --------
