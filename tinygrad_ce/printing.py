@@ -29,7 +29,7 @@ from .recording import TAKEN, Recorded
 from .rules import scatter
 from .tracing import CONSTANT, SCALAR, WITHIN, Traced, astype, leaves, order, parents
 from .transforms import flatten
-from .writing import suits_blas
+from .writing import is_put, suits_blas
 
 OPERATORS = {
     np.add: "+",
@@ -388,7 +388,8 @@ class Printer:
             over = last.__class__ is Traced and self.slots.get(last) == self.slots[node]
             made = f"{name} = {y if over else out}"
             then = [] if over else [f"np.copyto({name}, {y})"]
-            then.append(f"np.copyto({name}, {x}, where={c})")
+            put, copy = f"np.putmask({name}, {c}, {x})", f"np.copyto({name}, {x}, where={c})"
+            then.append(put if is_put(node) else copy)
         self.found += [_line(made, _note(node, self)), *map(broken, then)]
 
     def result(self) -> str:
