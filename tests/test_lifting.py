@@ -395,6 +395,7 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     "another constant": (lambda i, eye, x: eye[i] * np.exp(x) * (1.0 + i), False),
     "the wrong row": (lambda i, eye, x: eye[2 - i] * np.exp(x), False),
     "two rows": (lambda i, eye, x: eye[i] * np.exp(x) + eye[0], False),
+    "two rows, of which one the last": (lambda i, eye, x: eye[i] * np.exp(x) + eye[2], False),
     "no row": (lambda i, eye, x: np.exp(x), False),
     "joined": (lambda i, eye, x: np.concatenate([eye[i] * x, x * x]), True),
     "reduced": (
