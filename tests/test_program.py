@@ -386,6 +386,13 @@ def test_what_is_returned_is_written_into_by_nothing_later() -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
+def test_no_sum_over_an_axis_of_length_one() -> None:
+    one = np.ones((1, 3))
+    made = program(lambda x: np.sum(np.sum(x, axis=(0, 1), keepdims=True) ** 2), one)
+    assert "x.sum(axis=1, keepdims=True)" in made.source
+    close(made(2.0 * one)[1], 12.0 * one)
+
+
 def test_save_and_str(tmp_path: Path) -> None:
     made = program(textbook, Z, SOFT)
     made.save(tmp_path / "loss_and_grad.py")

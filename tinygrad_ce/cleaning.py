@@ -91,6 +91,9 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
         return None if f is np.eye else node.sample
     if elementwise(f) and not options and node.sample.__class__ not in (float, bool):
         args = _narrow(node, args)
+    if f is np.sum and options.get("keepdims") and options.get("axis").__class__ is tuple:
+        axes = tuple([a for a in options["axis"] if args[0].shape[a] != 1]) or options["axis"][:1]
+        options = options | {"axis": axes}
     if options.get("axis").__class__ is tuple and len(options["axis"]) == 1:
         options = options | {"axis": options["axis"][0]}
     made = Traced(f, args, options, node.sample)
