@@ -307,6 +307,21 @@ def _l1_step(optimizer: Any, l1: float) -> Any:
     return optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
 
 
+def _beside(point: Any, x: Any, value: float, slope: Any) -> float:
+    """J at x, which is near a point: from there by its slopes, where its own last places are noise.
+
+    Near the optimum a step's gain is less than a unit of them. A line search that compares such
+    numbers goes one way or another by how the rows were summed; by this it does not, and finds that
+    a step downhill gains at least that unit.
+    """
+    x0, value0, slope0 = point
+    change = 0.5 * float((slope + slope0) @ (x - x0))
+    if abs(change) > 1e-9 * abs(value):
+        return value
+    near = value0 + change
+    return near if near != value0 else float(np.nextafter(value0, np.copysign(np.inf, change)))
+
+
 def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
     """M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
 
@@ -738,6 +753,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
         M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept))
         size = (len(M), shape[1])
+        points: list[Any] = []  # J and its gradient, where it stands and where it looked last
 
         def split(theta: Any) -> Params:
             theta = theta.astype(dtype, copy=False)
@@ -750,9 +766,13 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             more, slopes = _penalty_and_grad(own, l2)
             grads = [g + s for g, s in zip(grads, slopes)]
             watch.interrupt.check()
-            return value + float(more), pull(np.vstack(grads).astype(float))[0].ravel()
+            slope = pull(np.vstack(grads).astype(float))[0].ravel()
+            total = _beside(points[0], flat, value + float(more), slope) if points else value + more
+            points[1:] = [(flat.copy(), float(total), slope)]
+            return points[-1][1:]
 
         def after(intermediate_result: Any) -> None:
+            points[:1] = points[-1:]
             own = split(M @ intermediate_result.x.reshape(size))
             if watch(own, intermediate_result.fun):
                 raise StopIteration
