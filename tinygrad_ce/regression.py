@@ -767,12 +767,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             grads = [g + s for g, s in zip(grads, slopes)]
             watch.interrupt.check()
             slope = pull(np.vstack(grads).astype(float))[0].ravel()
-            total = _beside(points[0], flat, value + float(more), slope) if points else value + more
-            points[1:] = [(flat.copy(), float(total), slope)]
-            return points[-1][1:]
+            total = value + float(more)
+            if points:
+                total = _beside(points[0], flat, total, slope)
+            points[1:] = [(flat.copy(), total, slope)]
+            return total, slope
 
         def after(intermediate_result: Any) -> None:
-            points[:1] = points[-1:]
+            points[:] = points[-1:]
             own = split(M @ intermediate_result.x.reshape(size))
             if watch(own, intermediate_result.fun):
                 raise StopIteration
