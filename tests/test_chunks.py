@@ -122,7 +122,8 @@ def test_rows_are_mapped_when_asked_for() -> None:
 
     frame = dd.from_pandas(FRAME[["a", "b", "c"]], npartitions=4)
     for x in (frame, da.from_array(X, chunks=(6, 2))):
-        out = map_rows(double, x, np.zeros(0))
+        out = map_rows(double, x, np.zeros(0), "twice")
+        assert "dask.array<twice, " in repr(out)
         assert is_dask(out)
         assert out.dtype == float
         assert not called

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from conftest import need
 
 HERE = Path(__file__).parent / "pictures"
+REGIONS = HERE / "regions.png"
 sys.path.append(str(HERE))
 import make  # noqa: E402
 
@@ -34,7 +37,16 @@ def test_the_screenshot_is_of_the_page_as_it_is(browser: Any) -> None:
     assert len(kept) < 150_000
 
 
+def test_the_regions_are_those_of_the_model() -> None:
+    need("sklearn")
+    image = need("matplotlib.image")
+    kept, drawn = (image.imread(io.BytesIO(png)) for png in (REGIONS.read_bytes(), make.regions()))
+    assert kept.shape == drawn.shape, AGAIN
+    assert np.abs(kept - drawn).mean() < 0.01, AGAIN  # letters are few, regions are large
+    assert len(REGIONS.read_bytes()) < 150_000
+
+
 def test_the_readme_shows_them() -> None:
     readme = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(tests/pictures/([^)]+)\)", readme)
-    assert shown == ["graph.svg", "steps.png"]
+    assert shown == ["graph.svg", "steps.png", "regions.png"]

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import need
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize(("code", "printed"), EXAMPLES)
-def test_python_block_prints_the_text_below_it(code: str, printed: str) -> None:
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path: Path) -> None:
+    modules = set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE))
+    for module in modules | ({"matplotlib"} if "plot_" in code else set()):
+        need(module)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,  # where files that it writes may lie
+        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)},
+    )
     assert run.stderr == ""
     assert run.stdout == printed
 

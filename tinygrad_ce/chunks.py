@@ -42,7 +42,7 @@ def as_array(x: Any) -> Any:
     return (x if plain else x.astype(object)).to_dask_array()  # of pandas' own, it would warn
 
 
-def map_rows(f: Callable[[Any], Any], X: Any, like: Any) -> Any:
+def map_rows(f: Callable[[Any], Any], X: Any, like: Any, name: str | None = None) -> Any:
     """Return ``f`` of every chunk of rows as a Dask array, computed when it is asked for.
 
     Parameters
@@ -50,11 +50,12 @@ def map_rows(f: Callable[[Any], Any], X: Any, like: Any) -> Any:
     f : function of an array of shape (N, D), with N rows in its result
     X : Dask array or DataFrame of D columns
     like : an array of the result's dtype and of its shape beyond the rows
+    name : what the array is called where Dask shows it
     """
     X = rows_of(X)
     if like.ndim == 1:
-        return X.map_blocks(f, drop_axis=1, meta=like[:0])
-    return X.map_blocks(f, chunks=(X.chunks[0], like.shape[1:]), meta=like[:0])
+        return X.map_blocks(f, drop_axis=1, meta=like[:0], token=name)
+    return X.map_blocks(f, chunks=(X.chunks[0], like.shape[1:]), meta=like[:0], token=name)
 
 
 class Block(NamedTuple):

@@ -265,7 +265,7 @@ def _over_chunks(method: Any) -> Any:
         check_is_fitted(self)
         like = method(self._abroad(), self._sample(X, reset=False))
         f = partial(_told_of, model=self._abroad(), method=method.__name__, like=like)
-        return map_rows(f, X, like)
+        return map_rows(f, X, like, method.__name__)
 
     return either
 

@@ -2,13 +2,17 @@
 
 A test tells when they are no longer what the code draws. Fonts and versions of Graphviz and
 Chromium move pixels, so what is compared is the text: of the graph, what its SVG says; of the page,
-what was to be read on it, which is kept inside the PNG file.
+what was to be read on it, which is kept inside the PNG file. Of the regions it is the colours.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import struct
+import subprocess
+import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -79,10 +83,23 @@ def text_of(png: bytes) -> str:
     return png[37 : 41 + size].removeprefix(b"iTXtComment\0\0\0\0\0").decode()
 
 
+def regions() -> bytes:
+    """What the README's example of training draws."""
+    root = HERE.parents[1]
+    blocks = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text("utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "regions.png" in block]
+    env = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(root)}
+    with tempfile.TemporaryDirectory() as folder:
+        run = [sys.executable, "-c", code]
+        subprocess.run(run, check=True, cwd=folder, env=env, stdout=subprocess.DEVNULL)
+        return Path(folder, "regions.png").read_bytes()
+
+
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
     graph().save(HERE / "graph.svg")
+    (HERE / "regions.png").write_bytes(regions())
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
