@@ -437,6 +437,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     turned and scaled so that the loss curves alike in all directions; the optimum is the same.
     Float32 data are computed with in float32.
 
+    Dask's arrays and DataFrames stay where they are: each loss and gradient is a sum over their
+    chunks, computed there; labels may be Dask's or NumPy's. Batches are taken within a chunk, chunk
+    by chunk, as is all of `partial_fit`; early stopping sets rows aside at random in each. What
+    `predict` and its like tell is computed when asked for. Every step reads or computes the chunks
+    anew, unless X and y were persisted.
+
     Examples
     --------
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
@@ -801,7 +807,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _descend(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
         optimizer = self._new_optimizer(params)
-        away = isinstance(train, ChunkedRows) and self.batch_size != "full"
+        whole = self.batch_size == "full" or self.batch_size >= train.count
+        away = isinstance(train, ChunkedRows) and not whole
         epoch = self._tour if away else self._epoch
         for _ in range(self.max_iter):
             if epoch(optimizer, train, watch, rng):
@@ -865,7 +872,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = self.batch_size == "full" or self.batch_size >= train.count
         size = train.count if whole else int(self.batch_size)
         rows = train.shuffled(rng) if self.shuffle and not whole else train
-        if size * W.shape[1] * W.itemsize <= SMALL:
+        if size * W.shape[1] * W.itemsize <= SMALL and isinstance(train, Rows):
             extra = (train.weight is not None, len(params) > 1)
             for X, y, w in rows.blocks(size):
                 run = _compiled(self.loss, X.shape, W.shape[1], W.dtype, extra)
