@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -63,7 +63,8 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thing.dat"]
 
 
-NAMES = st.text(max_size=5)
+HARD = ["header", "file", "allow_pickle", "a.npy", "a", "array", "../a", "a/b", "\0", "", "a\0b"]
+NAMES = st.one_of(st.text(max_size=5), st.sampled_from(HARD))
 ARRAYS = hnp.arrays(
     st.one_of(
         hnp.floating_dtypes(endianness="="),
@@ -84,11 +85,18 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, TREES, max_size=4))
 def test_any_tree_comes_back(tmp_path_factory: Any, content: dict[str, Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "tree.npz"
     write(path, "thing", content)
     assert same(content, load(path))
+
+
+def test_names_that_a_zip_or_numpy_takes_otherwise(tmp_path: Path) -> None:
+    content = {name: np.array([i]) for i, name in enumerate([*HARD, "a.npy.npy", "Header"])}
+    write(tmp_path / "a.npz", "thing", content)
+    assert same(content, load(tmp_path / "a.npz"))
 
 
 def test_numpy_opens_it_without_pickle_and_the_header_reads_as_text(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from .render import replace_file
 FORMAT = 1
 PLAIN = "biufU"  # kinds of dtype that are kept as they are: numbers, booleans, text
 NPY = b"\x93NUMPY\x01\x00"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*(?<!\.npy)")  # of an array, as a zip and savez take it
 LAYOUT = re.compile(
     r"\{'descr': '([<>|][biufU][0-9]{1,9})', 'fortran_order': False, "
     r"'shape': \(([0-9, ]*)\), \} *\n"
@@ -64,7 +65,9 @@ def _pack(x: Any, name: str, arrays: dict[str, Any]) -> Any:
     if x is None or isinstance(x, bool | int | float | str):
         return x
     if isinstance(x, np.ndarray) and x.dtype.kind in PLAIN:
-        while name in arrays:
+        if not NAME.fullmatch(name):
+            name = "array"
+        while name in (*arrays, "header", "file", "allow_pickle"):  # the last two of np.savez
             name += "_"
         arrays[name] = np.asarray(x, order="C")
         return {"array": name}
