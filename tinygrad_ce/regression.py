@@ -37,7 +37,8 @@ from .softmax import log_softmax, sigmoid, softmax
 from .transforms import value_and_grad, vjp
 from .value import Value
 
-BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again
+BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again;
+COMPOSED = 2**16  # of losses without a fused node, which keep a dozen arrays of their size
 LEAST = 256  # rows at a time, that a product of matrices pays
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 KIND = "SoftmaxRegression"  # of a file
@@ -120,9 +121,10 @@ class Rows:
             w = None if self.weight is None else self.take(self.weight, rows)
             yield self.take(self.X, rows), self.take(self.y, rows), w
 
-    def fitting(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
-        """As many at a time as a block holds of ``row`` bytes."""
-        return self.blocks(max(LEAST, BLOCK // row))
+    def fitting(self, columns: int) -> Iterator[tuple[Any, Any, Any]]:
+        """As many at a time as a block holds, of rows with so many logits."""
+        block = BLOCK if columns > 1 and self.loss != "mse" else COMPOSED
+        return self.blocks(max(LEAST, block // (columns * self.X.itemsize)))
 
     def shuffled(self, rng: Any) -> Rows:
         """The same rows in another order, by an index: nothing is copied."""
@@ -139,7 +141,7 @@ class Rows:
     def loss_and_grad(self, params: Params) -> tuple[float, Params]:
         """The weighted mean of the loss over all rows, and its gradients."""
         total, grads = 0.0, [np.zeros_like(p) for p in params]
-        for X, y, w in self.fitting(params[0].shape[1] * self.X.itemsize):
+        for X, y, w in self.fitting(params[0].shape[1]):
             value, found = chunk(params, X, y, w, self.loss)
             total += value
             for g, d in zip(grads, found):
@@ -148,12 +150,12 @@ class Rows:
 
     def moments(self) -> Any:
         """The weighted mean of (x, 1)(x, 1)ᵀ."""
-        return sum(moments(X, w) for X, _, w in self.fitting(self.X[0].nbytes)) / self.total
+        return sum(moments(X, w) for X, _, w in self.fitting(self.X.shape[1])) / self.total
 
     def accuracy(self, params: Params) -> float:
         """The part of the rows whose class has the largest logit."""
         hits = 0
-        for X, y, _ in self.fitting(params[0].shape[1] * self.X.itemsize):
+        for X, y, _ in self.fitting(params[0].shape[1]):
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
         return hits / self.count
@@ -722,7 +724,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, params: Params) -> None:
         """Make these the fitted ones."""
-        self.coef_ = np.ascontiguousarray(params[0].T)
+        self.coef_ = params[0].T.copy()
         if self.fit_intercept:
             self.intercept_ = params[1].copy()
 
