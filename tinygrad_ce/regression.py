@@ -309,7 +309,7 @@ def _l1_step(optimizer: Any, l1: float) -> Any:
     return optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
 
 
-def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
+def _conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
     """M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
 
     There its curvature is that of Σ (x W + b)² and of the penalty, which is ``ridge`` beside it:
@@ -319,7 +319,8 @@ def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
     D = len(second) - 1
     mean = second[:D, D] if intercept else np.zeros(D)
     curvature = second[:D, :D] - np.outer(mean, mean) + ridge * np.eye(D)
-    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-12 * np.diag(second)[:D]))
+    rounded = 1e4 * eps * np.diag(second)[:D]  # below, a variance is what rounding left
+    scale = np.sqrt(np.maximum(np.diag(curvature), rounded))
     scale[scale == 0] = 1.0
     correlation = curvature / scale / scale[:, None] + 0.1 * np.eye(D)
     M = np.eye(D + intercept)
@@ -521,7 +522,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> SoftmaxRegression:
         """Go on fitting, one epoch of "sgd" or "adam" over these rows.
 
-        The first call wants ``classes``, all labels there will be.
+        The first call wants ``classes``, all labels there will be. Ctrl-C ends it after the current
+        step, and is passed on.
         """
         self._check()
         if self.solver == "lbfgs":
@@ -738,7 +740,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ) from None
         dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
         curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
-        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept))
+        eps = float(np.finfo(dtype).eps)
+        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept), eps)
         size = (len(M), shape[1])
 
         def split(theta: Any) -> Params:

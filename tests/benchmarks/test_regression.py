@@ -1,4 +1,4 @@
-"""SoftmaxRegression: L-BFGS against scikit-learn's to the same objective, epochs against PyTorch's."""
+"""SoftmaxRegression: L-BFGS to scikit-learn's objective, epochs of SGD against PyTorch's."""
 
 from __future__ import annotations
 
