@@ -53,6 +53,16 @@ FITTED = (
     "n_features_in_",
     "feature_names_in_",
 )
+RANGES = {
+    "alpha": (0, np.inf),
+    "l1_ratio": (0, 1),
+    "learning_rate": (0, np.inf),
+    "power_t": (0, np.inf),
+    "momentum": (0, 0.9999),
+    "max_iter": (1, np.inf),
+    "n_iter_no_change": (1, np.inf),
+    "validation_fraction": (0, 1),
+}
 Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
 
@@ -562,10 +572,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name, wanted in choices.items():
             if (got := getattr(self, name)) not in wanted:
                 raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, wanted))}")
-        least = {"alpha": 0, "l1_ratio": 0, "learning_rate": 0, "momentum": 0, "max_iter": 1}
-        for name, low in least.items():
-            if not getattr(self, name) >= low:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted {low} or more")
+        for name, (low, high) in RANGES.items():
+            got = getattr(self, name)
+            if not isinstance(got, float | int | np.number) or not low <= got <= high:
+                wanted = f"{low} or more" if high == np.inf else f"{low} to {high}"
+                raise ValueError(f"{name}: got {got!r}, wanted {wanted}")
         if self.tol not in ("auto", None) and not (
             isinstance(self.tol, float | int | np.number) and self.tol >= 0
         ):
@@ -634,6 +645,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f'class_weight: got {self.class_weight!r}, wanted "balanced"')
             counts = np.bincount(index, weight, minlength=len(self.classes_))
             return counts.sum() / (len(counts) * np.maximum(counts, 1e-300))
+        if not isinstance(self.class_weight, dict):
+            raise ValueError(
+                f'class_weight: got a {type(self.class_weight).__name__}, wanted a dict or "balanced"'
+            )
         labels = self.classes_.tolist()
         if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"class_weight: got {unknown}, which are not among the classes")
@@ -1010,7 +1025,11 @@ class _Unwatched:
 
 def _generator(seed: Any) -> Any:
     """A NumPy random generator: the one given, or one from a seed."""
-    return seed if hasattr(seed, "shuffle") else np.random.default_rng(seed)
+    if hasattr(seed, "shuffle"):
+        return seed
+    if seed is not None and not isinstance(seed, int | np.integer):
+        raise ValueError(f"random_state: got {seed!r}, wanted an int, a NumPy generator or None")
+    return np.random.default_rng(seed)
 
 
 @contextmanager
