@@ -569,9 +569,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "solver": ("auto", "sgd", "adam", "lbfgs"),
             "schedule": ("constant", "invscaling"),
         }
-        for name, wanted in choices.items():
-            if (got := getattr(self, name)) not in wanted:
-                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, wanted))}")
+        for name, among in choices.items():
+            if (got := getattr(self, name)) not in among:
+                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, among))}")
         for name, (low, high) in RANGES.items():
             got = getattr(self, name)
             if not isinstance(got, float | int | np.number) or not low <= got <= high:
@@ -646,9 +646,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             counts = np.bincount(index, weight, minlength=len(self.classes_))
             return counts.sum() / (len(counts) * np.maximum(counts, 1e-300))
         if not isinstance(self.class_weight, dict):
-            raise ValueError(
-                f'class_weight: got a {type(self.class_weight).__name__}, wanted a dict or "balanced"'
-            )
+            kind = type(self.class_weight).__name__
+            raise ValueError(f'class_weight: got a {kind}, wanted a dict or "balanced"')
         labels = self.classes_.tolist()
         if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"class_weight: got {unknown}, which are not among the classes")
