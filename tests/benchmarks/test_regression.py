@@ -51,7 +51,7 @@ def test_lbfgs_to_the_same_objective(compare: Any, name: str, tol: float) -> Non
     enough = next(t for t in tolerances if J(ours(t), X, y, alpha) <= wanted)
     work = f"L-BFGS, {name}, to LogisticRegression's objective at tol={tol:g}"
     peers = {"scikit-learn": theirs}
-    compare(work, lambda: ours(enough), peers, {"scikit-learn": 1 / 1.2}, rounds=5)
+    compare(work, lambda: ours(enough), peers, {"scikit-learn": 1 / 1.2}, rounds=3)
 
 
 def test_an_epoch_of_sgd(compare: Any) -> None:
