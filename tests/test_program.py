@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import subprocess
 import sys
 import threading
@@ -838,3 +839,12 @@ def test_a_wrong_cleaning_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises((AssertionError, ValueError, TypeError, KeyError)):
         check()
+
+
+def test_arrays_that_were_pickled_are_taken_like_others() -> None:
+    x = pickle.loads(pickle.dumps(np.arange(3.0)))
+    assert x.dtype is not np.dtype(float), "NumPy gives unpickled arrays its own dtype by now"
+    f = program(lambda x: np.sum(x * x), np.ones(3))
+    value, slope = f(x)
+    assert value == 5.0
+    np.testing.assert_array_equal(slope, 2 * x)

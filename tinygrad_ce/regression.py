@@ -37,7 +37,8 @@ from .softmax import log_softmax, sigmoid, softmax
 from .transforms import value_and_grad, vjp
 from .value import Value
 
-BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again
+BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again;
+COMPOSED = 2**16  # of losses without a fused node, which keep a dozen arrays of their size
 LEAST = 256  # rows at a time, that a product of matrices pays
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 KIND = "SoftmaxRegression"  # of a file
@@ -52,6 +53,16 @@ FITTED = (
     "n_features_in_",
     "feature_names_in_",
 )
+RANGES = {
+    "alpha": (0, np.inf),
+    "l1_ratio": (0, 1),
+    "learning_rate": (0, np.inf),
+    "power_t": (0, np.inf),
+    "momentum": (0, 0.9999),
+    "max_iter": (1, np.inf),
+    "n_iter_no_change": (1, np.inf),
+    "validation_fraction": (0, 1),
+}
 Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
 
@@ -120,9 +131,10 @@ class Rows:
             w = None if self.weight is None else self.take(self.weight, rows)
             yield self.take(self.X, rows), self.take(self.y, rows), w
 
-    def fitting(self, row: int) -> Iterator[tuple[Any, Any, Any]]:
-        """As many at a time as a block holds of ``row`` bytes."""
-        return self.blocks(max(LEAST, BLOCK // row))
+    def fitting(self, columns: int) -> Iterator[tuple[Any, Any, Any]]:
+        """As many at a time as a block holds, of rows with so many logits."""
+        block = BLOCK if columns > 1 and self.loss != "mse" else COMPOSED
+        return self.blocks(max(LEAST, block // (columns * self.X.itemsize)))
 
     def shuffled(self, rng: Any) -> Rows:
         """The same rows in another order, by an index: nothing is copied."""
@@ -139,7 +151,7 @@ class Rows:
     def loss_and_grad(self, params: Params) -> tuple[float, Params]:
         """The weighted mean of the loss over all rows, and its gradients."""
         total, grads = 0.0, [np.zeros_like(p) for p in params]
-        for X, y, w in self.fitting(params[0].shape[1] * self.X.itemsize):
+        for X, y, w in self.fitting(params[0].shape[1]):
             value, found = chunk(params, X, y, w, self.loss)
             total += value
             for g, d in zip(grads, found):
@@ -148,12 +160,12 @@ class Rows:
 
     def moments(self) -> Any:
         """The weighted mean of (x, 1)(x, 1)ᵀ."""
-        return sum(moments(X, w) for X, _, w in self.fitting(self.X[0].nbytes)) / self.total
+        return sum(moments(X, w) for X, _, w in self.fitting(self.X.shape[1])) / self.total
 
     def accuracy(self, params: Params) -> float:
         """The part of the rows whose class has the largest logit."""
         hits = 0
-        for X, y, _ in self.fitting(params[0].shape[1] * self.X.itemsize):
+        for X, y, _ in self.fitting(params[0].shape[1]):
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
         return hits / self.count
@@ -322,7 +334,7 @@ def _beside(point: Any, x: Any, value: float, slope: Any) -> float:
     return near if near != value0 else float(np.nextafter(value0, np.copysign(np.inf, change)))
 
 
-def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
+def _conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
     """M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
 
     There its curvature is that of Σ (x W + b)² and of the penalty, which is ``ridge`` beside it:
@@ -332,7 +344,8 @@ def _conditioner(second: Any, ridge: float, intercept: bool) -> Any:
     D = len(second) - 1
     mean = second[:D, D] if intercept else np.zeros(D)
     curvature = second[:D, :D] - np.outer(mean, mean) + ridge * np.eye(D)
-    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-12 * np.diag(second)[:D]))
+    rounded = 1e4 * eps * np.diag(second)[:D]  # below, a variance is what rounding left
+    scale = np.sqrt(np.maximum(np.diag(curvature), rounded))
     scale[scale == 0] = 1.0
     correlation = curvature / scale / scale[:, None] + 0.1 * np.eye(D)
     M = np.eye(D + intercept)
@@ -540,7 +553,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> SoftmaxRegression:
         """Go on fitting, one epoch of "sgd" or "adam" over these rows.
 
-        The first call wants ``classes``, all labels there will be.
+        The first call wants ``classes``, all labels there will be. Ctrl-C ends it after the current
+        step, and is passed on.
         """
         self._check()
         if self.solver == "lbfgs":
@@ -576,13 +590,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "solver": ("auto", "sgd", "adam", "lbfgs"),
             "schedule": ("constant", "invscaling"),
         }
-        for name, wanted in choices.items():
-            if (got := getattr(self, name)) not in wanted:
-                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, wanted))}")
-        least = {"alpha": 0, "l1_ratio": 0, "learning_rate": 0, "momentum": 0, "max_iter": 1}
-        for name, low in least.items():
-            if not getattr(self, name) >= low:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted {low} or more")
+        for name, among in choices.items():
+            if (got := getattr(self, name)) not in among:
+                raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(map(repr, among))}")
+        for name, (low, high) in RANGES.items():
+            got = getattr(self, name)
+            if not isinstance(got, float | int | np.number) or not low <= got <= high:
+                wanted = f"{low} or more" if high == np.inf else f"{low} to {high}"
+                raise ValueError(f"{name}: got {got!r}, wanted {wanted}")
         if self.tol not in ("auto", None) and not (
             isinstance(self.tol, float | int | np.number) and self.tol >= 0
         ):
@@ -651,6 +666,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f'class_weight: got {self.class_weight!r}, wanted "balanced"')
             counts = np.bincount(index, weight, minlength=len(self.classes_))
             return counts.sum() / (len(counts) * np.maximum(counts, 1e-300))
+        if not isinstance(self.class_weight, dict):
+            kind = type(self.class_weight).__name__
+            raise ValueError(f'class_weight: got a {kind}, wanted a dict or "balanced"')
         labels = self.classes_.tolist()
         if unknown := [label for label in self.class_weight if label not in labels]:
             raise ValueError(f"class_weight: got {unknown}, which are not among the classes")
@@ -743,7 +761,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, params: Params) -> None:
         """Make these the fitted ones."""
-        self.coef_ = np.ascontiguousarray(params[0].T)
+        self.coef_ = params[0].T.copy()
         if self.fit_intercept:
             self.intercept_ = params[1].copy()
 
@@ -757,7 +775,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ) from None
         dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
         curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
-        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept))
+        eps = float(np.finfo(dtype).eps)
+        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept), eps)
         size = (len(M), shape[1])
         points: list[Any] = []  # J and its gradient, where it stands and where it looked last
 
@@ -1034,7 +1053,11 @@ class _Unwatched:
 
 def _generator(seed: Any) -> Any:
     """A NumPy random generator: the one given, or one from a seed."""
-    return seed if hasattr(seed, "shuffle") else np.random.default_rng(seed)
+    if hasattr(seed, "shuffle"):
+        return seed
+    if seed is not None and not isinstance(seed, int | np.integer):
+        raise ValueError(f"random_state: got {seed!r}, wanted an int, a NumPy generator or None")
+    return np.random.default_rng(seed)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ PEERS = {
     "plain Python": "math",
     "micrograd": "micrograd",
     "PyTorch": "torch",
+    "scikit-learn": "sklearn",
     "torch.compile": "torch",
     "autograd": "autograd",
     "MyGrad": "mygrad",
