@@ -293,6 +293,26 @@ def test_the_example_is_small_and_its_seed_draws_it_again() -> None:
     assert f"seed={example.seed}" in str(feedback)
 
 
+def test_what_is_said_of_another_draw_names_its_seed() -> None:
+    """Where x is positive, the one path has the right sign: the fault shows in another draw."""
+    two_paths = load("two_paths")
+    feedback = two_paths.check(lambda x: 2 * x * np.exp(2 * x))
+    note = next(c.note for c in feedback.credits if c.name == "sign")
+    (seed,) = re.findall(r"it should be positive \(seed=(\d+)\)", note)
+    assert int(seed) != feedback.example.seed
+    assert two_paths.try_it(int(seed)).x[0] < 0 < feedback.example.inputs["x"][0]
+    assert "seed" not in next(c.note for c in feedback.credits if c.name == "agreement")
+
+
+def test_a_variable_keeps_its_letter() -> None:
+    assert "\nLook: x reaches L" in str(load("two_paths").check(lambda x: 2 * x * np.exp(2 * x)))
+    assert "<strong>Look:</strong> where has" in ex.check(lambda z, t: sm(z))._repr_html_()
+    named = load("l2_penalty").check(
+        lambda x, y, w, b, a: (answer_of("l2_penalty")(x, y, w, b, a)[0], np.full(2, b))
+    )
+    assert "\ndb has shape" in str(named)
+
+
 def test_a_seed_that_is_asked_for_is_the_example() -> None:
     for seed in (17, 5, 123):
         feedback = ex.check(lambda z, t: t - sm(z), seed=seed)

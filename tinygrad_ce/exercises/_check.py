@@ -179,12 +179,11 @@ def _wrong(
 ) -> Feedback:
     """What to say of an answer that is not right everywhere."""
     mistake = _named(exercise, tries)
-    shown = next((t for t in tries if not t.agrees), tries[0])
+    shown = _shown(tries)
     telling = [c for c in credits if not c.earned]  # a shape, then what is special here
     first = min(telling, key=lambda c: (c.name != "shape", c.name in ORDINARY))
-    finite = next((t for t in tries if not all(np.isfinite(a).all() for a in t.answer)), None)
-    if finite:
-        shown = finite
+    finite = all(np.isfinite(a).all() for a in shown.answer)
+    if not finite:
         said = f"{_not_finite(exercise, shown)}: does an exp overflow, or a division meet 0?"
     elif mistake:
         said = f"known mistake: {mistake.name}"
@@ -197,7 +196,7 @@ def _wrong(
         _furthest(exercise, shown),
         smallest=shown.case.seed != seed,
     )
-    fits_table = not mistake and not finite and len(shown.pairs) == len(exercise.wrt)
+    fits_table = not mistake and finite and len(shown.pairs) == len(exercise.wrt)
     return Feedback(
         exercise.name,
         False,
@@ -208,6 +207,12 @@ def _wrong(
         example,
         _table(exercise, shown) if fits_table else "",
     )
+
+
+def _shown(tries: Sequence[_Try]) -> _Try:
+    """The draw to show: the first that is not finite, else the first that is off."""
+    strange = (t for t in tries if not all(np.isfinite(a).all() for a in t.answer))
+    return next(strange, next((t for t in tries if not t.agrees), tries[0]))
 
 
 def _named(exercise: Exercise, tries: list[_Try]) -> Mistake | None:
@@ -264,10 +269,12 @@ def _asked(exercise: Exercise) -> list[tuple[str, Judge]]:
 
 def _credits(exercise: Exercise, tries: Sequence[_Try], function: Any) -> tuple[Credit, ...]:
     comparable = [t for t in tries if len(t.pairs) == len(exercise.wrt)]
-    found = []
+    found, shown = [], _shown(tries)
     for name, judge in _asked(exercise):
         some = tries if name in ("shape", "agreement") else comparable
-        note = next(filter(None, map(judge, some)), "")
+        note, at = next(((said, t) for t in some if (said := judge(t))), ("", shown))
+        if at is not shown:
+            note += f" (seed={at.case.seed})"  # an entry of another draw than the example's
         if name.startswith("the same when"):
             note = _shift(exercise, tries, function)
         elif not some:

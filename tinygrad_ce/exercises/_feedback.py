@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -73,7 +74,7 @@ class Feedback:
 
     def __str__(self) -> str:
         lines = [f"{self.exercise}: {self.verdict}", _folded(_sentence(self.said))]
-        lines += [_folded(f"Look: {_sentence(self.look)}")] * bool(self.look)
+        lines += [_folded(f"Look: {_ended(self.look)}")] * bool(self.look)
         lines += [
             f"  {'yes' if c.earned else 'no ':3}  {c.name}{c.note and f': {c.note}'}"
             for c in self.credits
@@ -114,7 +115,7 @@ class Feedback:
         )
         table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         body = f"<p>{escape(_sentence(self.said))}</p>"
-        body += f"<p><strong>Look:</strong> {escape(_sentence(self.look))}</p>" * bool(self.look)
+        body += f"<p><strong>Look:</strong> {escape(_ended(self.look))}</p>" * bool(self.look)
         if self.tried:
             body += f'<table style="border-collapse:collapse;margin:.5em 0">{table}</table>'
         if self.example:
@@ -194,8 +195,13 @@ def _listing(lines: list[str], label: str, wrap: str = "pre") -> str:
 
 
 def _sentence(text: str) -> str:
-    first = text[:1] if text[1:2].isupper() else text[:1].upper()  # dW stays dW
-    return first + text[1:] + "." * (text[-1:] not in ".?!:")
+    first = text[:1] if re.match(r"d\w\b", text) else text[:1].upper()  # dW and db stay
+    return first + _ended(text[1:])
+
+
+def _ended(text: str) -> str:
+    """After a colon: it may begin with a variable, and G_i is not g_i."""
+    return text + "." * (text[-1:] not in ".?!:")
 
 
 def _folded(text: str) -> str:
