@@ -175,9 +175,12 @@ def broken(code: str) -> str:
 
 
 def _in_brackets(code: str) -> str:
-    """``name = (`` and the expression in a line of its own, if it fits there."""
+    """``name = (`` and the expression in lines of its own, as formatters have it."""
     name, sign, text = code.partition(" = ")
-    return f"{name} = (\n    {text}\n)" if sign and len(text) + 8 <= WIDTH else code
+    if len(text) + 8 > WIDTH and text.count(" if ") == 1:
+        text = re.sub(r" (?=if |else )", "\n    ", text)
+    fits = all(len(line) + 8 <= WIDTH for line in text.split("\n"))
+    return f"{name} = (\n    {text}\n)" if sign and fits else code
 
 
 def _flat_text(tree: Any) -> str:

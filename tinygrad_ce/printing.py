@@ -110,9 +110,10 @@ class Printer:
         self.constants: dict[Any, tuple[str, str]] = {}
         self.taken = {*TAKEN, *recorded.parameters}
         self.names: dict[Traced, str] = {}
-        for x in inputs:
-            name = x.name or "x"
-            self.names[x] = name if name in recorded.parameters else self.unique(name)
+        for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
+            for x, (path, _) in zip(row, flatten(arg)):
+                if x.__class__ is Traced:
+                    self.names[x] = self.unique(x.name or "x") if path else name
         self.ones: dict[str, Any] = {}
         self.direct = direct  # call what NumPy's own wrappers would call
         self.inline: dict[Traced, tuple[str, int]] = {}
@@ -291,12 +292,14 @@ class Printer:
 
     def on_numbers(self, f: Any, args: Any) -> tuple[str, int]:
         """The same on Python floats."""
-        if f is np.power and (whole := _exponent(args[1])):
+        if f is np.power and self.scalar and (whole := _exponent(args[1])):
             if (
                 whole == "2" and args[0].__class__ is Traced and args[0] in self.names
             ):  # the same number in a third of the time
                 return f"{self.names[args[0]]} * {self.names[args[0]]}", LEVEL[np.multiply]
             return self.power(args, whole, (True, True))
+        if not self.scalar and f in (np.divide, np.power) and not number_of(args[1]):
+            return f"float({function_text(f)}({', '.join(map(self.text, args))}))", ATOM
         template, level = SCALAR[f], LEVEL.get(f, ATOM)
         inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
         parts = [self.text(a, inner.get(level, level + (i > 0))) for i, a in enumerate(args)]
@@ -415,7 +418,7 @@ class Printer:
             while base.__class__ is Traced and is_view(base):
                 copied = copied or base.call is np.broadcast_to
                 base = base.args[0]
-            again = base.__class__ is not Traced or base.call is None or base in seen
+            again = base.__class__ is not Traced or base.call in (None, CONSTANT) or base in seen
             if base.__class__ is Traced:
                 seen.add(base)
             copied = (copied or again or base in buffers) and isinstance(x.sample, np.ndarray)
