@@ -839,6 +839,15 @@ def test_one_entry_picked_is_a_view(clean: bool) -> None:
     assert not np.shares_memory(found, x)
 
 
+def test_an_entry_is_read_before_its_buffer_is_written_over() -> None:
+    def f(x: Any) -> Any:
+        y = x - np.max(x)
+        return (1.3 + np.tanh(y[-1])) ** np.tanh(y)
+
+    x = RNG.normal(size=3)
+    np.testing.assert_allclose(program(f, x, wrt=None, optimize="memory")(x), f(x))
+
+
 def test_einsum_views_lie_as_blas_takes_them_or_not() -> None:
     f = lambda x: np.sum(np.einsum("ij->ji", x) @ x)
     x = RNG.normal(size=(4, 3))
@@ -871,7 +880,11 @@ def test_what_formatters_and_linters_want(tmp_path: Path) -> None:
     def g(a_name_of_a_number: float, another_name: float) -> Any:
         return np.maximum(a_name_of_a_number, another_name) * np.ones(2)
 
-    sources = [program(f, np.ones(12), np.ones(12)).source, program(g, 1.0, 2.0, wrt=None).source]
+    def h(x: Any) -> Any:
+        return np.maximum(0.0, x)
+
+    sources = [program(h, 1.0).source]
+    sources += [program(f, np.ones(12), np.ones(12)).source, program(g, 1.0, 2.0, wrt=None).source]
     for i, source in enumerate(sources):
         (tmp_path / f"p{i}.py").write_text(source)
     ruffed(tmp_path)

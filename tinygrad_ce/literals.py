@@ -177,9 +177,10 @@ def broken(code: str) -> str:
 def _in_brackets(code: str) -> str:
     """``name = (`` and the expression in lines of its own, as formatters have it."""
     name, sign, text = code.partition(" = ")
-    if len(text) + 8 > WIDTH and text.count(" if ") == 1:
-        text = re.sub(r" (?=if |else )", "\n    ", text)
-    fits = all(len(line) + 8 <= WIDTH for line in text.split("\n"))
+    for split in (" (?=if |else )", " (?=or )"):
+        if max(map(len, text.split("\n"))) + 8 > WIDTH and code.count(" if ") == 1:
+            text = re.sub(split, "\n    ", text)
+    fits = max(map(len, text.split("\n"))) + 8 <= WIDTH
     return f"{name} = (\n    {text}\n)" if sign and fits else code
 
 

@@ -179,7 +179,8 @@ class Printer:
             prefix = "math." if self.scalar else "np."
             text = re.sub(r"inf|nan", lambda m: prefix + m[0], text)
             strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
-            return f"{dtype_text(kind)}({text})" if strong or not weak else text
+            plain = kind.kind == "b" or (weak and not strong)
+            return text if plain else f"{dtype_text(kind)}({text})"
         assert isinstance(x, np.ndarray), x
         key = key_of(x)
         if key not in self.constants:
@@ -306,8 +307,10 @@ class Printer:
         if f in MIRRORED:
             f, *parts = _turned(f, *parts)
             template = SCALAR[f]
-        if f in (np.maximum, np.minimum) and parts[0] == parts[1]:
-            return self.text(args[0]), ATOM
+        if f in (np.maximum, np.minimum):
+            if parts[0] == parts[1]:
+                return self.text(args[0]), ATOM
+            parts.sort(key=lambda text: _constancy(text) == 2)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
@@ -352,7 +355,7 @@ class Printer:
         """Whether it may run in a later line: not where that would read an array reused by then."""
         if not self.memory:
             return self.clean and not self.slots
-        arrays = any(np.shape(p.sample) for p in parents(node))
+        arrays = any(np.shape(p.sample) or is_view(p) for p in parents(node))
         return self.clean and (is_view(node) or not arrays) and node.call != WITHIN
 
     def line(self, node: Traced) -> None:
