@@ -752,6 +752,175 @@ def test_the_name_is_the_function_however_it_is_imported() -> None:
     assert done.stdout.strip() == "(3.0, -1.0)"
 
 
+# ------------------------------------------------------------------ what a review found
+def fresh_and_ruffed(folder: Path, f: Any, args: list[Any], **how: Any) -> tuple[Any, str]:
+    made = program(f, *args, **how)
+    [found] = fresh(folder, [made.source], [args])
+    ruffed(folder)
+    return found, made.source
+
+
+NAMES = [
+    "_sum", "_max", "_min", "_other", "_careful", "_ndarray", "_dtype_float64", "_ones_3_float64",
+    "bool", "ValueError", "IndexError", "l", "O", "I", "θ", "_", "run",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_the_program_needs_itself(name: str, tmp_path: Path) -> None:
+    x, y = RNG.normal(size=(2, 3)), RNG.integers(0, 3, 2)
+    own: dict[str, Any] = {"np": np}
+    body = "np.sum(np.max(X, axis=1) * (X > 0).astype(bool)[:, 0]) + X[[0, 1], y].sum()"
+    body = body.replace("X", name)
+    exec(f"def f({name}, y):\n    return {body}", own)
+    value, slope = program(own["f"], x, y, optimize="memory")(x, y)
+    right, [back] = by_backward(own["f"], [x, y], (0,))
+    close(value, right)
+    close(slope, back)
+    (value, slope), _ = fresh_and_ruffed(tmp_path, own["f"], [x, y])
+    close(slope, back)
+
+
+def test_names_that_would_be_one(tmp_path: Path) -> None:
+    def f(_max: Any, max_: Any, max: Any) -> Any:
+        return np.sum(_max - 2.0 * max_ + 3.0 * max * max)
+
+    args = [RNG.normal(size=3) for _ in range(3)]
+    (value, slopes), _ = fresh_and_ruffed(tmp_path, f, args, wrt=(0, 1, 2))
+    close(value, f(*args))
+    for got, want in zip(slopes, ([1.0] * 3, [-2.0] * 3, 6.0 * args[2])):
+        close(got, want)
+
+
+def test_quotes_and_line_breaks_in_keys(tmp_path: Path) -> None:
+    keys = ["it's", 'a"b', "n\nl", "b\\s", "w"]
+    params = {k: RNG.normal(size=2) for k in keys}
+
+    def f(p: Any, how: str) -> Any:
+        return {k: p[k] * 2.0 for k in keys}
+
+    found, source = fresh_and_ruffed(tmp_path, f, [params, 'say "x"\n'], wrt=None)
+    assert 'p["w"]' in source
+    for k in keys:
+        close(found[k], 2.0 * params[k])
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_zeros_keep_their_sign(clean: bool) -> None:
+    zeros = np.array([0.0, -0.0, -0.0])
+    for c in (zeros, zeros[1:]):
+        x = np.ones(c.shape)
+        found = program(lambda x, c=c: x / c, x, wrt=None, clean=clean)
+        with np.errstate(divide="ignore"):
+            np.testing.assert_array_equal(found(x), x / c)
+
+
+def test_an_index_of_no_entries(tmp_path: Path) -> None:
+    none = np.zeros((0,), int)
+    for optimize in (None, "memory"):
+        folder = tmp_path / str(optimize)
+        folder.mkdir()
+        f = lambda x, y: np.sum(x[none]) + np.sum(x[y] ** 2)
+        (value, slope), _ = fresh_and_ruffed(folder, f, [np.ones(3), none], optimize=optimize)
+        assert value == 0.0
+        assert not slope.any()
+
+
+def test_the_gradient_of_a_number_is_a_number_beside_float32() -> None:
+    f = lambda x, s: np.reshape(np.sum(np.maximum(s, 3.0) + x), (1, 1))
+    _, (dx, ds) = program(f, np.ones(2, np.float32), 4.0, wrt=(0, 1))(np.ones(2, np.float32), 4.0)
+    assert dx.dtype == np.float32
+    assert ds.dtype == np.float64
+
+
+def test_the_seed_is_no_result_of_two_calls() -> None:
+    made = program(lambda x: x, np.ones((1, 1)), clean=False)
+    first, second = made(np.ones((1, 1)))[1], made(np.ones((1, 1)))[1]
+    assert not np.shares_memory(first, second)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_one_entry_picked_is_a_view(clean: bool) -> None:
+    """NumPy gives a view where the index is one whole number, also one that is computed."""
+    x = RNG.normal(size=(3, 4))
+    found = program(lambda x: x[:, np.argmax(x[0])], x, wrt=None, clean=clean)(x)
+    assert not np.shares_memory(found, x)
+
+
+def test_an_entry_is_read_before_its_buffer_is_written_over() -> None:
+    def f(x: Any) -> Any:
+        y = x - np.max(x)
+        return (1.3 + np.tanh(y[-1])) ** np.tanh(y)
+
+    x = RNG.normal(size=3)
+    np.testing.assert_allclose(program(f, x, wrt=None, optimize="memory")(x), f(x))
+
+
+def test_einsum_views_lie_as_blas_takes_them_or_not() -> None:
+    f = lambda x: np.sum(np.einsum("ij->ji", x) @ x)
+    x = RNG.normal(size=(4, 3))
+    close(program(f, x, optimize="memory")(x)[1], by_backward(f, [x], (0,))[1][0])
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.0, 2.0])
+def test_a_number_divided_by_a_constant_that_was_picked(x: float) -> None:
+    for f in (
+        lambda x: 1.0 / np.maximum(x, 0.0),
+        lambda x: np.sum(np.ones(2) * x) * (1.0 / np.maximum(x, 0.0)),
+        lambda x: np.sum(np.ones(2) * x) * np.maximum(x, 0.0) ** -1,
+    ):
+        with np.errstate(all="ignore"):
+            value, slope = program(f, 3.0)(x)
+            right, [back] = by_backward(f, [x], (0,))
+        np.testing.assert_allclose(value, right)
+        np.testing.assert_allclose(slope, back)
+
+
+def test_what_formatters_and_linters_want(tmp_path: Path) -> None:
+    """Constants on the right, -(x**2), lists of np.inf an entry a line, long lines in brackets."""
+    mask = np.array([True, False] * 6)
+    odd = np.array([np.inf, 1.0, -np.inf, np.nan] * 4)
+
+    def f(x: Any, FREE: Any) -> Any:
+        y = np.where(np.equal(0.0, x), odd[:12], -(x**-2.0)) + np.where(mask, x, 0.0)
+        return np.sum(np.where(np.equal(FREE, np.max(FREE)), y, 1.0) * np.equal(x, True))
+
+    def g(a_name_of_a_number: float, another_name: float) -> Any:
+        return np.maximum(a_name_of_a_number, another_name) * np.ones(2)
+
+    def h(x: Any) -> Any:
+        return np.maximum(0.0, x)
+
+    sources = [program(h, 1.0).source]
+    sources += [program(f, np.ones(12), np.ones(12)).source, program(g, 1.0, 2.0, wrt=None).source]
+    for i, source in enumerate(sources):
+        (tmp_path / f"p{i}.py").write_text(source)
+    ruffed(tmp_path)
+    ruff = [sys.executable, "-m", "ruff"]
+    for how in (["format", "--check"], ["check", "--select", "E,F,W,I,B,UP,SIM"]):
+        run = [*ruff, *how, "--isolated", "--no-cache", "--line-length", "88", str(tmp_path)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda z, y: np.mean(z[z > 0]),
+        lambda z, y: np.mean(z[: y[0]]),
+        lambda z, y: z.sum() * len(y[y > 0]),
+        lambda z, y: np.mean(z[np.nonzero(y)]),
+        lambda z, y: np.mean(z[np.where(y > 0)]),
+        lambda z, y: z.sum() * np.unique(y).shape[0],
+    ],
+)
+def test_shapes_that_depend_on_data_are_refused(f: Any) -> None:
+    """The gradient of a mean holds how many there were in the example."""
+    at = f.__code__.co_firstlineno
+    with pytest.raises(TypeError, match=rf"test_program.py, line {at}: The shape of .* depends"):
+        program(f, RNG.normal(size=4), np.array([1, 0, 2, 0]))
+
+
 # ------------------------------------------------------------------ numbers alone
 def test_numbers_need_no_numpy() -> None:
     def f(a: Any, b: Any) -> Any:

@@ -54,6 +54,13 @@ def key_of(x: Any) -> Any:
     return (kind, repr(x))
 
 
+def uniform(x: Any) -> bool:
+    """Whether all entries of an array are one number; 0.0 and -0.0 are two."""
+    if not x.size or not (x == x.flat[0]).all():
+        return False
+    return x.flat[0] != 0 or bool((np.signbit(x) == np.signbit(x.flat[0])).all())
+
+
 def number_of(x: Any) -> float | None:
     """The number a constant is."""
     if x.__class__ is Traced or not isinstance(x, float | int | np.number | np.ndarray):
@@ -74,7 +81,7 @@ def _narrow(node: Traced, args: tuple[Any, ...]) -> tuple[Any, ...]:
     for i, x in enumerate(args):
         if x.__class__ is Traced and x.call is np.broadcast_to:
             small = x.args[0]
-        elif x.__class__ is np.ndarray and x.size and (x == x.flat[0]).all():
+        elif x.__class__ is np.ndarray and uniform(x):
             small = x.flat[0]
         else:
             continue

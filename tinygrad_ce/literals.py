@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from .cleaning import uniform
 
 LARGEST = 10_000  # entries of an array written out in the source
 WIDTH = 88
@@ -13,7 +16,7 @@ WIDTH = 88
 
 def array_text(x: Any, literal: Any) -> str:
     """An array's entries, written out by ``literal``."""
-    if x.size and (x == x.flat[0]).all():
+    if not x.size or uniform(x):
         return fresh(x, literal)
     shape = "" if x.ndim == 1 else f".reshape({x.shape})"
     flat = x.reshape(-1)
@@ -26,13 +29,16 @@ def array_text(x: Any, literal: Any) -> str:
             f"program: f uses an array of shape {x.shape} that is no argument, too large to be "
             "written out: make it an argument"
         )
+    if flat.dtype == np.dtype(bool) and x.size > 4:  # as numbers they are many in a line
+        flat, kind = flat.view(np.uint8), ", dtype=bool"
     items = [literal(v.item()) for v in flat]
     line = f"np.array([{', '.join(items)}]{kind}){shape}"
     if len(line) <= WIDTH - 8:
         return line
     rows, row = [], ""
+    words = any("n" in item for item in items)  # np.inf: formatters put each in its own line
     for item in items:
-        if row and len(row) + len(item) + 2 > WIDTH - 8:
+        if row and (words or len(row) + len(item) + 2 > WIDTH - 8):
             rows.append(row)
             row = ""
         row += ("" if not row else " ") + item + ","
@@ -52,11 +58,11 @@ def _progression(x: Any) -> str:
 
 def fresh(x: Any, literal: Any) -> str:
     """A constant result, made anew in each call."""
-    if x.__class__ is np.ndarray and x.size and not (x == x.flat[0]).all():
+    if x.__class__ is np.ndarray and x.size and not uniform(x):
         return f"{literal(x)}.copy()"
     if x.__class__ is np.ndarray:
         kind = "" if x.dtype == np.float64 else f", {dtype_text(x.dtype)}"
-        if not x.size or x.flat[0] == 0:
+        if not x.size or (x.flat[0] == 0 and not np.signbit(x.flat[0])):
             return f"np.zeros({x.shape}{kind})"
         if x.flat[0] == 1:
             return f"np.ones({x.shape}{kind})"
@@ -80,7 +86,14 @@ def function_text(f: Any) -> str:
 
 def quoted(x: Any) -> str:
     """A string as formatters have it; anything else by its repr."""
-    return '"' + x.replace('"', '\\"') + '"' if isinstance(x, str) and "\\" not in x else repr(x)
+    text = repr(x)
+    return f'"{text[1:-1]}"' if isinstance(x, str) and '"' not in text else text
+
+
+def path_text(path: str) -> str:
+    """Where a leaf stands in an argument (``["W"][0]``), its strings as formatters have them."""
+    strings = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+    return re.sub(strings, lambda m: m[0] if '"' in m[0] else f'"{m[0][1:-1]}"', path)
 
 
 def check_fixed(name: str, x: Any) -> list[str]:
@@ -140,14 +153,16 @@ def wrapped(start: str, tree: Any, end: str, indent: int = 0) -> str:
 def broken(code: str) -> str:
     """A call in one line if it fits, else its arguments in one, else each in its own."""
     start, bracket, rest = code.partition("(")
-    if len(code) + 4 <= WIDTH or not bracket or not rest.endswith(")"):
+    if len(code) + 4 <= WIDTH:
         return code
+    if not bracket or not rest.endswith(")"):
+        return _in_brackets(code)
     parts, depth, text = [""], 0, False
     for letter in rest[:-1]:
         text ^= letter == '"'
         depth += 0 if text else (letter in "([{") - (letter in ")]}")
         if depth < 0:
-            return code
+            return _in_brackets(code)
         if letter == "," and not depth and not text:
             parts.append("")
         else:
@@ -157,6 +172,16 @@ def broken(code: str) -> str:
     if len(line) + 8 > WIDTH:
         line = "\n".join(f"{broken(part)}," for part in parts)
     return f"{start}(\n{indented(line)}\n)"
+
+
+def _in_brackets(code: str) -> str:
+    """``name = (`` and the expression in lines of its own, as formatters have it."""
+    name, sign, text = code.partition(" = ")
+    for split in (" (?=if |else )", " (?=or )"):
+        if max(map(len, text.split("\n"))) + 8 > WIDTH and code.count(" if ") == 1:
+            text = re.sub(split, "\n    ", text)
+    fits = max(map(len, text.split("\n"))) + 8 <= WIDTH
+    return f"{name} = (\n    {text}\n)" if sign and fits else code
 
 
 def _flat_text(tree: Any) -> str:

@@ -42,7 +42,15 @@ def is_view(node: Traced) -> bool:
 def is_basic(index: Any) -> bool:
     """Whether an index is of whole numbers and slices: NumPy gives a view there."""
     parts = index if index.__class__ is tuple else (index,)
-    return all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts)
+    return all(
+        p is None or p is ... or isinstance(p, int | slice | np.integer) or _is_whole(p)
+        for p in parts
+    )
+
+
+def _is_whole(x: Any) -> bool:
+    """Whether it is one whole number, computed in the program: ``x[:, np.argmax(y)]`` is a view."""
+    return x.__class__ is Traced and not x.shape and x.dtype.kind in "iu"
 
 
 def distinct(index: Any) -> bool:

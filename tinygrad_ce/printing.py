@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .cleaning import key_of, number_of
+from .cleaning import key_of, number_of, uniform
 from .literals import (
     WIDTH,
     array_text,
@@ -21,6 +21,7 @@ from .literals import (
     fresh,
     function_text,
     indented,
+    path_text,
     quoted,
     wrapped,
 )
@@ -49,6 +50,14 @@ OPERATORS = {
     np.bitwise_and: "&",
     np.bitwise_or: "|",
     np.bitwise_xor: "^",
+}
+MIRRORED = {
+    np.less: np.greater,
+    np.less_equal: np.greater_equal,
+    np.greater: np.less,
+    np.greater_equal: np.less_equal,
+    np.equal: np.equal,
+    np.not_equal: np.not_equal,
 }
 PREFIX = {np.negative: "-", np.invert: "~"}
 # How tightly an operation binds, as Python's grammar has it; 0 is x if c else y.
@@ -101,9 +110,10 @@ class Printer:
         self.constants: dict[Any, tuple[str, str]] = {}
         self.taken = {*TAKEN, *recorded.parameters}
         self.names: dict[Traced, str] = {}
-        for x in inputs:
-            name = x.name or "x"
-            self.names[x] = name if name in recorded.parameters else self.unique(name)
+        for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
+            for x, (path, _) in zip(row, flatten(arg)):
+                if x.__class__ is Traced:
+                    self.names[x] = self.unique(x.name or "x") if path else name
         self.ones: dict[str, Any] = {}
         self.direct = direct  # call what NumPy's own wrappers would call
         self.inline: dict[Traced, tuple[str, int]] = {}
@@ -169,7 +179,8 @@ class Printer:
             prefix = "math." if self.scalar else "np."
             text = re.sub(r"inf|nan", lambda m: prefix + m[0], text)
             strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
-            return f"{dtype_text(kind)}({text})" if strong or not weak else text
+            plain = kind.kind == "b" or (weak and not strong)
+            return text if plain else f"{dtype_text(kind)}({text})"
         assert isinstance(x, np.ndarray), x
         key = key_of(x)
         if key not in self.constants:
@@ -223,7 +234,7 @@ class Printer:
         if f in OPERATORS and len(args) == 2 and not node.options and not out:
             return self.infix(node, weak)
         if f in PREFIX and len(args) == 1 and not out:
-            return f"{PREFIX[f]}{self.text(args[0], UNARY + 1)}", UNARY
+            return f"{PREFIX[f]}{self.text(args[0], ATOM)}", UNARY  # formatters have -(x**2)
         return self.called(node, weak, out), ATOM
 
     def infix(self, node: Traced, weak: list[bool]) -> tuple[str, int]:
@@ -236,7 +247,10 @@ class Printer:
             return f"{self.text(x, ATOM)}.dot({self.text(y)})", ATOM
         level = LEVEL[f]
         left = self.text(x, level + (level == COMPARE), weak[0])
-        return f"{left} {OPERATORS[f]} {self.text(y, level + 1, weak[1])}", level
+        right = self.text(y, level + 1, weak[1])
+        if f in MIRRORED:
+            f, left, right = _turned(f, left, right)
+        return f"{left} {OPERATORS[f]} {right}", level
 
     def called(self, node: Traced, weak: list[bool], out: str | None) -> str:
         """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
@@ -279,20 +293,24 @@ class Printer:
 
     def on_numbers(self, f: Any, args: Any) -> tuple[str, int]:
         """The same on Python floats."""
-        if f is np.power and (whole := _exponent(args[1])):
+        if f is np.power and self.scalar and (whole := _exponent(args[1])):
             if (
                 whole == "2" and args[0].__class__ is Traced and args[0] in self.names
             ):  # the same number in a third of the time
                 return f"{self.names[args[0]]} * {self.names[args[0]]}", LEVEL[np.multiply]
             return self.power(args, whole, (True, True))
+        if not self.scalar and f in (np.divide, np.power) and not number_of(args[1]):
+            return f"float({function_text(f)}({', '.join(map(self.text, args))}))", ATOM
         template, level = SCALAR[f], LEVEL.get(f, ATOM)
-        call = level == ATOM
-        parts = [
-            self.text(a, 0 if call else level + (level == COMPARE or i > 0 or level in (0, UNARY)))
-            for i, a in enumerate(args)
-        ]
-        if f in (np.maximum, np.minimum) and parts[0] == parts[1]:
-            return self.text(args[0]), ATOM
+        inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
+        parts = [self.text(a, inner.get(level, level + (i > 0))) for i, a in enumerate(args)]
+        if f in MIRRORED:
+            f, *parts = _turned(f, *parts)
+            template = SCALAR[f]
+        if f in (np.maximum, np.minimum):
+            if parts[0] == parts[1]:
+                return self.text(args[0]), ATOM
+            parts.sort(key=lambda text: _constancy(text) == 2)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
@@ -304,10 +322,10 @@ class Printer:
         for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
             for x, (path, _) in zip(row, flatten(arg)):
                 if x.__class__ is not Traced:
-                    self.found += check_fixed(name + path, x)
+                    self.found += check_fixed(name + path_text(path), x)
                 elif x in self.needed:
                     if self.names[x] != name + path:
-                        self.found.append(f"{self.names[x]} = {name}{path}")
+                        self.found.append(f"{self.names[x]} = {name}{path_text(path)}")
                     if self.memory and self.slots and not self.direct:
                         self.found += check_shape(self.names[x], x.shape)
         self.checks, backward = len(self.found), False
@@ -337,7 +355,7 @@ class Printer:
         """Whether it may run in a later line: not where that would read an array reused by then."""
         if not self.memory:
             return self.clean and not self.slots
-        arrays = any(np.shape(p.sample) for p in parents(node))
+        arrays = any(np.shape(p.sample) or is_view(p) for p in parents(node))
         return self.clean and (is_view(node) or not arrays) and node.call != WITHIN
 
     def line(self, node: Traced) -> None:
@@ -347,7 +365,7 @@ class Printer:
             if node.args[0] not in self.names:
                 self.line(node.args[0])
             self.names[node] = index = self.names[node.args[0]]
-            self.found += check_range(index, *node.args[1:])
+            self.found += check_range(index, *node.args[1:]) if node.size else []
             return
         if node.call is scatter or (out and node.call in (np.where, astype)):
             self.filled(node, out)
@@ -368,7 +386,7 @@ class Printer:
         """Lines for what is made in several steps."""
         if node.call is scatter:
             g, index, shape = node.args
-            alike = g.__class__ is np.ndarray and g.size and (g == g.flat[0]).all()
+            alike = g.__class__ is np.ndarray and uniform(g)
             what = self.literal(g.flat[0].item()) if alike else self.text(g)
             name = self.name(node)
             kind = "" if node.dtype == np.float64 else f", {dtype_text(node.dtype)}"
@@ -404,7 +422,7 @@ class Printer:
             while base.__class__ is Traced and is_view(base):
                 copied = copied or base.call is np.broadcast_to
                 base = base.args[0]
-            again = base.__class__ is not Traced or base.call is None or base in seen
+            again = base.__class__ is not Traced or base.call in (None, CONSTANT) or base in seen
             if base.__class__ is Traced:
                 seen.add(base)
             copied = (copied or again or base in buffers) and isinstance(x.sample, np.ndarray)
@@ -524,10 +542,25 @@ def _is_turned(node: Traced) -> bool:
     return plain and node.args[0].__class__ is Traced
 
 
+def _turned(f: Any, left: str, right: str) -> tuple[Any, str, str]:
+    """A comparison as linters have it: the constant on the right, and True as the number it is."""
+    left, right = ({"True": "1", "False": "0"}.get(x, x) for x in (left, right))
+    if _constancy(left) > _constancy(right):
+        return MIRRORED[f], right, left
+    return f, left, right
+
+
+def _constancy(text: str) -> int:
+    """2 for a number, 1 for what is in capitals, which linters take for a constant."""
+    if re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", text):
+        return 2
+    return int(bool(re.fullmatch(r"[\w.]+", text)) and text.rpartition(".")[2].isupper())
+
+
 def _exponent(x: Any) -> str:
     """A whole exponent: 3 instead of 3.0."""
     n = number_of(x)
-    return str(int(n)) if n is not None and n == int(n) and abs(n) < 1000 else ""
+    return str(int(n)) if n is not None and abs(n) < 1000 and n == int(n) else ""
 
 
 def constants_among(tree: Any) -> list[Any]:

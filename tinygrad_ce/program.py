@@ -7,6 +7,7 @@ down in order. Here that source is compiled, and one compiled for each signature
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import sys
@@ -195,12 +196,22 @@ class _Compiled:
 
     def careful(self, args: tuple[Any, ...]) -> Any:
         """The same on NumPy's floats, which have inf and nan where Python's raise."""
-        names: dict[str, Any] = {}
-        exec(self.source, names)
+        names: dict[str, Any] = {"float": np.float64}
+        tree = ast.fix_missing_locations(_Widened().visit(ast.parse(self.source)))
+        exec(compile(tree, "<program>", "exec"), names)
         names["math"] = _NumPyMath
         run = names.get("loss_and_grad") or names["value"]
         found = run(*(unflatten(a, [_wide(x) for _, x in flatten(a)]) for a in args))
         return _narrowed(found, self.results)
+
+
+class _Widened(ast.NodeTransformer):
+    """Constants as NumPy's floats: in ``1.0 / (x if x > 0.0 else 0.0)`` one is what divides."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if node.value.__class__ is not float:
+            return node
+        return ast.Call(ast.Name("float", ast.Load()), [node], [])
 
 
 class _NumPyMath:

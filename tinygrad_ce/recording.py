@@ -22,8 +22,11 @@ from .transforms import flatten, unflatten
 from .value import Value
 
 TAKEN = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
-    "abs", "float", "max", "min", "slice", "FREE", "buffers", "new_buffers",
+    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError", "FREE", "buffers",
+    "new_buffers", "I", "O", "l",  # letters that linters take for numbers
+    "_careful", "_max", "_min", "_ndarray", "_other", "_sum",
 }  # fmt: skip
+INTERNAL = ("_dtype_", "_ones_")  # how other names of a compiled program begin
 
 
 class Recorded:
@@ -92,7 +95,9 @@ class Recorded:
         if g is None:
             return 0.0 if x.sample.__class__ is float else np.zeros(x.shape, x.dtype)
         if x.sample.__class__ is float:
-            return g if g.__class__ is Traced else float(g)
+            if g.__class__ is not Traced:
+                return float(g)
+            return g if g.dtype == np.float64 else g.astype(np.float64)
         if g.__class__ is not Traced:
             return np.broadcast_to(np.asarray(g, x.dtype), x.shape)
         return g.astype(x.dtype)
@@ -112,7 +117,12 @@ def parameters(f: Any, n: int) -> list[str]:
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             names.append(p.name)
     names = names[:n] + [f"x_{i}" for i in range(len(names), n)]
-    return [f"{name}_" if name in TAKEN else name for name in names]
+    for i, name in enumerate(names):
+        name = f"x{name}" if name.startswith(INTERNAL) else name
+        while name in TAKEN or name in names[:i]:
+            name += "_"
+        names[i] = name
+    return names
 
 
 def _identifier(text: str) -> str:

@@ -59,6 +59,11 @@ SCALAR: dict[Any, str] = {
 SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, np.broadcast_to}
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
+PICKS = {np.where, np.maximum, np.minimum, np.clip}  # these give an argument back
+SHAPED_BY_DATA = {
+    np.nonzero, np.flatnonzero, np.argwhere, np.compress, np.extract, np.unique, np.bincount,
+    np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d,
+}  # fmt: skip
 PLAIN = (float, bool)
 EYE = {"M": None, "k": 0, "dtype": float, "order": "C", "device": None}
 CONSTANT = "constant"  # the call of a node that is no call
@@ -109,7 +114,8 @@ def call(function: Any, args: tuple[Any, ...], options: dict[str, Any] | None = 
         if all(_is_number(a) for a in args):
             found = function(*[a.sample if a.__class__ is Traced else a for a in args])
             kind = bool if found.dtype.kind == "b" else float
-            args = tuple([a if a.__class__ is Traced else _number(a) for a in args])
+            whole = function not in PICKS or kind is bool  # 3 of np.maximum(x, 3) would be an int
+            args = tuple([a if a.__class__ is Traced else _number(a, whole) for a in args])
             return Traced(function, args, options, kind(found))
     elif function in SAME and args[0].__class__ is Traced and args[0].sample.__class__ is float:
         found = function(np.float64(args[0].sample), *args[1:], **options)
@@ -134,8 +140,8 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, int) or (kind == np.float64 and x.ndim == 0)
 
 
-def _number(x: Any) -> Any:
-    return x if isinstance(x, int) else float(x)
+def _number(x: Any, whole: bool) -> Any:
+    return x if whole and isinstance(x, int) else float(x)
 
 
 def _text(function: Any) -> str:
@@ -193,6 +199,8 @@ class Traced(NDArrayOperatorsMixin):
             _refuse(f"{_text(function)} into an array", "Compute a new array instead.")
         if function in STATIC:
             return function(*replace(args, _sample), **options)
+        if function in SHAPED_BY_DATA or (function is np.where and len(args) == 1):
+            _refuse(f"The shape of {_text(function)}'s result", "Use np.where(mask, x, 0.0).")
         if function is np.eye:  # with like=, NumPy spells every option out
             options = {name: x for name, x in options.items() if x != EYE[name]}
         return call(function, args, options)
@@ -209,6 +217,9 @@ class Traced(NDArrayOperatorsMixin):
         return call(scatter, (self if g is None else g, index, shape))
 
     def __getitem__(self, index: Any) -> Any:
+        parts = index if index.__class__ is tuple else (index,)
+        if any(_is_mask(part) for part in parts) and not _in_a_check():
+            _refuse("The shape of x[mask] or x[:n]", "Use np.where(mask, x, 0.0).")
         return call(operator.getitem, (self, index))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
@@ -284,6 +295,13 @@ class Traced(NDArrayOperatorsMixin):
         if name.startswith("_") or not callable(function) or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no {name!r}")
         return lambda *args, **options: function(self, *args, **options)
+
+
+def _is_mask(part: Any) -> bool:
+    """Whether how many entries it picks depends on data."""
+    if part.__class__ is slice:
+        return next(leaves(part), None) is not None
+    return part.__class__ is Traced and part.dtype.kind == "b"
 
 
 def _unpack(args: tuple[Any, ...]) -> Any:

@@ -40,7 +40,7 @@ def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
 
 def _is_array_like(tree: Any) -> bool:
     """Whether a list is numbers all the way down: one array, not a structure of several."""
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, list | tuple) and not hasattr(tree, "_make"):
         return bool(tree) and all(_is_array_like(value) for value in tree)
     return isinstance(tree, int | float | np.number)
 

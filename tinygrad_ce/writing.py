@@ -154,7 +154,8 @@ def _is_integers(x: Any) -> bool:
 def _layout(x: Any) -> Any:
     """An empty array that lies in memory as the node's will: rows one after another, and views."""
     if x.__class__ is Traced and is_view(x) and x.call is not WITHIN:
-        return x.call(_layout(x.args[0]), *x.args[1:], **x.options)
+        args = replace(x.args, lambda a: _layout(a) if a.shape else a.sample)
+        return x.call(*args, **x.options)
     return np.empty(np.shape(x), x.dtype)
 
 
