@@ -11,6 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# Before NumPy is imported: BLAS threads wait by spinning, and beside another process, or Dask's
+# workers, that made a fit of 0.5 s take 50.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

@@ -347,7 +347,7 @@ def test_an_interrupt_leaves_a_fitted_model(solver: str) -> None:
         if epoch == 3:
             raise KeyboardInterrupt
 
-    model = SoftmaxRegression(solver=solver, callback=stop)
+    model, before = SoftmaxRegression(solver=solver, callback=stop), signal.getsignal(signal.SIGINT)
     with pytest.warns(ConvergenceWarning, match="interrupted after 3 of at most"):
         model.fit(X, y)
     short = SoftmaxRegression(solver=solver, max_iter=3, tol=None, shuffle=False)
@@ -356,12 +356,13 @@ def test_an_interrupt_leaves_a_fitted_model(solver: str) -> None:
     assert model.score(X, y) > 0.6
     if solver == "lbfgs":
         np.testing.assert_array_equal(model.coef_, short.fit(X, y).coef_)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 INTERRUPTED = """
-import sys, time, warnings, numpy as np
+import signal, sys, time, warnings, numpy as np
 from tinygrad_ce import SoftmaxRegression
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background lacks
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(20_000, 20)), rng.integers(0, 5, 20_000)
 def tell(model, epoch, loss):
@@ -380,14 +381,16 @@ print("stopped", model.predict(X[:3]).shape)
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_ctrl_c_ends_a_fit_between_steps(solver: str) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, solver], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    time.sleep(0.2)  # in the midst of it
-    child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
+    run = [sys.executable, "-c", INTERRUPTED, solver]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(0.2)  # in the midst of it
+            child.send_signal(signal.SIGINT)
+            out, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()  # does nothing to one that has ended
     assert (child.returncode, out) == (0, "stopped (3,)\n")
 
 
