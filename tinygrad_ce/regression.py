@@ -793,9 +793,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             watch.interrupt.check()
             slope = pull(np.vstack(grads).astype(float))[0].ravel()
             total = value + float(more)
-            if (
-                points and dtype == np.float64
-            ):  # float32's slopes are noise as well: it would not end
+            if points and dtype == np.float64:  # float32's slopes are noise as well, and never end
                 total = _beside(points[0], flat, total, slope)
             points[1:] = [(flat.copy(), total, slope)]
             return total, slope
