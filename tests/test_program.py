@@ -866,6 +866,7 @@ def test_einsum_views_lie_as_blas_takes_them_or_not() -> None:
 def test_a_number_divided_by_a_constant_that_was_picked(x: float) -> None:
     for f in (
         lambda x: 1.0 / np.maximum(x, 0.0),
+        lambda x: np.abs(x / np.maximum(x, 0.0)) / (1.0 + np.abs(x)),
         lambda x: np.sum(np.ones(2) * x) * (1.0 / np.maximum(x, 0.0)),
         lambda x: np.sum(np.ones(2) * x) * np.maximum(x, 0.0) ** -1,
     ):
@@ -891,7 +892,10 @@ def test_what_formatters_and_linters_want(tmp_path: Path) -> None:
     def h(x: Any) -> Any:
         return np.maximum(0.0, x)
 
-    sources = [program(h, 1.0).source]
+    def k(A: float, b: float) -> Any:
+        return np.maximum(A, b) * np.abs(A)
+
+    sources = [program(h, 1.0).source, program(k, 1.0, 2.0).source]
     sources += [program(f, np.ones(12), np.ones(12)).source, program(g, 1.0, 2.0, wrt=None).source]
     for i, source in enumerate(sources):
         (tmp_path / f"p{i}.py").write_text(source)

@@ -310,7 +310,7 @@ class Printer:
         if f in (np.maximum, np.minimum):
             if parts[0] == parts[1]:
                 return self.text(args[0]), ATOM
-            parts.sort(key=lambda text: _constancy(text) == 2)
+            parts.sort(key=_constancy)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"

@@ -53,7 +53,7 @@ SCALAR: dict[Any, str] = {
     np.maximum: "{0} if {0} >= {1} or {0} != {0} else {1}",  # nan wins, as in NumPy
     np.minimum: "{0} if {0} <= {1} or {0} != {0} else {1}",
     np.clip: "min(max({0}, {1}), {2})",
-    np.sign: "float(({0} > 0) - ({0} < 0)) if {0} == {0} else {0}",
+    np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
     np.logaddexp: "max({0}, {1}) + math.log1p(math.exp(-abs({0} - {1})))",
 }
 SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, np.broadcast_to}
