@@ -8,6 +8,7 @@ import json
 import sys
 from difflib import get_close_matches
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from ..render import replace_file
@@ -88,13 +89,20 @@ def _list(as_json: bool) -> int:
     for e in all_of_them:
         print(f"{'done' if e.name in done else '':4}  {e.name:{width}}  {e.title}")
     first = next((e.name for e in all_of_them if e.name not in done), all_of_them[0].name)
-    print(f"\nShow one: tinygrad-ce exercise {first}")
+    print(f"\nShow one: {_typed()} exercise {first}")
     return 0
+
+
+def _typed() -> str:
+    """How this program is called here: in a venv that is not activated, by its path."""
+    called = sys.argv[0]
+    by_path = Path(called).stem == "tinygrad-ce" and not which("tinygrad-ce")
+    return called if by_path else "tinygrad-ce"
 
 
 def _show(ex: Exercise, given: Any, parser: argparse.ArgumentParser) -> int:
     """The task, a hint or the solution."""
-    command = f"tinygrad-ce exercise {ex.name}"
+    command = f"{_typed()} exercise {ex.name}"
     if given.hint is not None:
         if not 1 <= given.hint <= len(ex.hints):
             parser.error(f"--hint: got {given.hint}, there are hints 1 to {len(ex.hints)}")
@@ -104,7 +112,8 @@ def _show(ex: Exercise, given: Any, parser: argparse.ArgumentParser) -> int:
     elif given.solution:
         print(ex.solution())
     else:
-        print(ex.asked(f"Save it in a file and check that:\n  {command} --file answer.py"))
+        how = f"with its imports, and check that:\n  {command} --file answer.py"
+        print(ex.asked(f"Save it in a file, {how}"))
         print(f"\nA hint: {command} --hint")
     return 0
 
