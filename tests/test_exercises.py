@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -562,6 +563,19 @@ def test_a_new_file_is_found(tmp_path: Path, monkeypatch: Any) -> None:
     assert cube.check(lambda x: 2 * x).mistake == "square"
     assert names().index("cube") == 1
     del sys.modules["tinygrad_ce.exercises.cube"]
+
+
+def test_a_type_checker_knows_an_exercise_for_one(tmp_path: Path) -> None:
+    need("mypy")
+    asked = "".join(
+        f"from tinygrad_ce.exercises import {name}\n{name}_passed: bool = {name}.check().passed\n"
+        for name in names()
+    )
+    (tmp_path / "user.py").write_text(asked, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "user.py"]
+    env = os.environ | {"MYPYPATH": str(FOLDER.parents[1])}
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
 
 
 def test_an_exercise_is_itself_however_it_is_imported() -> None:
