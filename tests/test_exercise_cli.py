@@ -118,7 +118,8 @@ def test_json_is_json_whatever_the_file_prints(capsys: Any) -> None:
         ("import sys\nsys.exit(3)\n", "Your line 2, `sys.exit(3)`, stops with exit or quit"),
         ("gradient = 3\n", "Check wants your function itself"),
         ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
-        ("\0", "null bytes"),
+        ("\0", "Your file is not Python: source code string cannot contain null bytes"),
+        ("class B(BaseException): pass\nraise B\n", "Your line 2, `raise B`, stops with B"),
         ("def gradient(z, t):\n    return z.nonsense\n", "Your line 2, `return z.nonsense`, stops"),
     ],
 )
@@ -130,6 +131,31 @@ def test_what_is_wrong_with_a_file_is_told_in_a_sentence(capsys: Any, text: str,
     assert "tinygrad_ce" not in out
     assert run(NAME, "--file", "answer.py", "--json") == 1
     assert json.loads(capsys.readouterr().out)["score"] == 0.0
+
+
+@pytest.mark.parametrize("first", ["", "from __future__ import annotations\n", "\ufeff"])
+def test_a_file_is_run_as_python_runs_it(first: str) -> None:
+    """A dataclass looks for its module; the file has no __future__ that it does not ask for."""
+    kind = "from dataclasses import dataclass\n\n@dataclass\nclass A:\n    x: float = 1.0\n\n"
+    assert run(NAME, "--file", answer(f"{first}{kind}assert A().x == 1.0\n{RIGHT}")) == 0
+    postponed = isinstance(vars(sys.modules["answer.py"])["A"].__annotations__["x"], str)
+    assert postponed == ("annotations" in first)
+
+
+def test_a_file_that_cannot_be_read_gets_one_line(monkeypatch: Any, capsys: Any) -> None:
+    def unreadable(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    answer(RIGHT)
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    assert "answer.py cannot be read: Permission" in refused(capsys, NAME, "--file", "answer.py")
+
+
+def test_what_a_broken_import_says_is_the_learners_line(capsys: Any) -> None:
+    answer("x = (\n", "broken.py")
+    assert run(NAME, "--file", answer("\nimport broken\n")) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Your line 2, `import broken`, stops with SyntaxError" in out
 
 
 def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> None:
@@ -151,6 +177,11 @@ def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> Non
         ([NAME, "--file", "."], "--file: there is no file ."),
         ([NAME, "--seed", "-1"], "--seed: got '-1', wanted a whole number from 0 up"),
         ([NAME, "--seed", "x"], "--seed: got 'x'"),
+        ([NAME, "--json"], "--json goes with --file"),
+        ([NAME, "--seed", "0"], "--seed goes with --file"),
+        ([NAME, "--keep-progress"], "--keep-progress goes with --file"),
+        ([NAME, "--hint", "--solution"], "not allowed with argument"),
+        ([NAME, "--hint", "--file", "answer.py"], "not allowed with argument"),
         ([NAME, "--hint", "4"], "--hint: got 4, there are hints 1 to 3"),
         ([NAME, "--hint", "x"], "invalid int value: 'x'"),
         (["--hint"], "which exercise?"),
@@ -182,11 +213,28 @@ def test_progress_that_cannot_be_read_is_no_progress(capsys: Any, folder: Path) 
     need("platformdirs")
     run(NAME, "--file", answer(RIGHT), "--keep-progress")
     kept = next((folder / "home").rglob("progress.json"))
-    for text in ("[1]", "{", '{"sigmoid": 3}', '{"sigmoid": {}}'):
+    for text in (
+        "[1]", "{", "[" * 100_000, '{"sigmoid": 3}', '{"sigmoid": {}}',
+        '{"softmax_cross_entropy": {"passed": "yes", "score": "abc"}}',
+        '{"softmax_cross_entropy": {"passed": true, "score": Infinity}}',
+        '{"softmax_cross_entropy": {"passed": true, "score": null}}',
+    ):  # fmt: skip
         kept.write_text(text, encoding="utf-8")
         capsys.readouterr()
         assert run() == 0
         assert "done" not in capsys.readouterr().out
+        assert run(NAME, "--file", "answer.py", "--keep-progress") == 0
+        assert json.loads(kept.read_text(encoding="utf-8"))[NAME]["score"] == 1.0
+
+
+def test_progress_that_cannot_be_written_is_told_in_a_line(capsys: Any, folder: Path) -> None:
+    need("platformdirs")
+    (folder / "home").write_text("a file where a folder should be", encoding="utf-8")
+    assert run(NAME, "--file", answer(RIGHT), "--keep-progress") == 0
+    out, err = capsys.readouterr()
+    assert "passed, 6 of 6" in out
+    assert err.startswith("no progress kept: ")
+    assert err.count("\n") == 1
 
 
 def test_without_platformdirs_it_says_what_to_install(monkeypatch: Any, capsys: Any) -> None:

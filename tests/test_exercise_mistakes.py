@@ -363,6 +363,21 @@ def test_the_part_that_is_wrong_may_be_either() -> None:
             assert str(ex.check(mixed).mistake).startswith(mistake)
 
 
+@pytest.mark.parametrize("name", ["softmax_regression", "l2_penalty", "l1_penalty"])
+def test_of_one_array_the_exercises_own_name_is_said(name: str) -> None:
+    """A db that is N times too large is a mean forgotten, where there is a mean."""
+    good = answer_of(name)
+    for i in (0, 1):
+        wrong = DERIVED[name]["the mean's 1/N is missing"]
+
+        def mixed(*args: Any, i: int = i, wrong: Any = wrong) -> Any:
+            parts = [*good(*args)]
+            parts[i] = wrong(*args)[i]
+            return tuple(parts)
+
+        assert load(name).check(mixed).mistake == "the mean's 1/N is missing"
+
+
 def mean(part: Any, n: int) -> Any:
     return part * n
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,34 @@ def lines(z: Any, t: Any) -> Any:
     raise ValueError("one\n  two")
 
 
+def odd_letters(z: Any, t: Any) -> Any:
+    raise ValueError("\ud800\x1b[31m")
+
+
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def unspeakable(z: Any, t: Any) -> Any:
+    raise Unspeakable
+
+
+def evaluates(z: Any, t: Any) -> Any:
+    return eval("1 +")
+
+
+async def waits(z: Any, t: Any) -> Any:
+    return right(z, t)
+
+
+class Tracked:
+    """As PyTorch's tensors that have a gradient."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("use detach()")
+
+
 TROUBLES: list[tuple[Any, str]] = [
     (3.0, "check wants your function itself, got the number or array it returned"),
     (np.ones((2, 3)), "got the number or array it returned"),
@@ -77,7 +106,7 @@ TROUBLES: list[tuple[Any, str]] = [
     (takes_z_only, "takes 1 argument (z), but it will be called with 2: gradient(z, t)"),
     (lambda: 0, "takes 0 arguments (none), but"),
     (lambda z, t, e: 0, "takes 3 arguments (z, t, e), but"),
-    (lambda z, *, t: 0, "takes 2 arguments (z, t), but"),
+    (lambda z, *, t: 0, "takes t by name only: leave out the * in front, it will be called"),
     (lambda z, t: None, "None: is there a return"),
     (lambda z, t: Value(right(z, t)), "is a Value, a node of a graph: return numbers (its .data)"),
     (lambda z, t: [Value(1.0)], "is a list"),
@@ -85,7 +114,7 @@ TROUBLES: list[tuple[Any, str]] = [
     (lambda z, t: "p - t", "is a str, wanted an array of real numbers"),
     (lambda z, t: {"z": z}, "is a dict, wanted an array of real numbers"),
     (lambda z, t: {1, 2}, "is a set, wanted"),
-    (lambda z, t: (row for row in z), "is a generator, wanted"),
+    (lambda z, t: (row for row in z), "is a generator: write return in place of yield"),
     (lambda z, t: z > 0, "an array of True and False, wanted"),
     (lambda z, t: True, "is a bool, wanted"),
     (lambda z, t: z + 1j, "an array of complex numbers, wanted"),
@@ -96,10 +125,20 @@ TROUBLES: list[tuple[Any, str]] = [
     (changes_z, "changes its input z: work on a copy (z.copy())"),
     (misspelt, "`return p - target  # noqa: F821`, stops with NameError: name 'target' is not"),
     (wrong_product, "`return z @ t`, stops with ValueError: matmul"),
-    (deep, "calls itself without end"),
+    (deep, "stops with a RecursionError: does your function call itself without end?"),
     (says_nothing, "`raise ValueError`, stops with ValueError"),
     (stops, "stops with exit or quit"),
     (lines, "stops with ValueError: one two"),
+    (odd_letters, "stops with ValueError: ??[31m"),
+    (unspeakable, "`raise Unspeakable`, stops with Unspeakable"),
+    (evaluates, """`return eval("1 +")`, stops with SyntaxError: invalid syntax"""),
+    (waits, "is async, which returns no numbers: leave out the async"),
+    ([[1.0], [1.0, 2.0]], "got the number or array it returned"),
+    (lambda t, z: 0, "takes (t, z), but it will be called in another order: gradient(z, t)"),
+    (lambda z, t, *, eps: 0, "takes eps by name only"),
+    (lambda z, t: Tracked(), "makes no array of numbers: RuntimeError: use detach()"),
+    (lambda z, t: right(z, t).astype(object), "an array of Python objects, wanted"),
+    (lambda z, t: right(z, t).astype(str), "an array of text, wanted"),
     (np.linalg.solve, "stops with"),
     (functools.partial(right, t=1), "takes"),
 ]
@@ -127,6 +166,13 @@ def test_the_learners_own_line_is_named_with_its_number() -> None:
 
 def test_the_line_is_the_learners_not_a_librarys() -> None:
     assert "np.linalg.inv(t)" in ex.check(lambda z, t: np.linalg.inv(t)).said
+
+
+def test_a_folder_whose_name_begins_as_ours_is_the_learners() -> None:
+    space: dict[str, Any] = {}
+    file = f"{FOLDER.parent}_homework/answer.py"
+    exec(compile("def f(z, t):\n    return z / missing", file, "exec"), space)
+    assert ex.check(space["f"]).said.startswith("your line 2 stops with NameError")
 
 
 def test_a_line_that_nobody_has_is_left_out() -> None:
@@ -271,6 +317,20 @@ def test_each_credit_counts_for_itself() -> None:
     assert not next(c.earned for c in jacobian.credits if c.name == "symmetric")
 
 
+@pytest.mark.parametrize("name", names())
+def test_zeros_earn_their_shape_and_no_more(name: str) -> None:
+    """They are symmetric, sum to 0 and do not change, but nobody derived that."""
+    good = answer_of(name)
+
+    def zeros(*args: Any) -> Any:
+        found = good(*args)
+        if isinstance(found, tuple):
+            return tuple(np.zeros(np.shape(part)) for part in found)
+        return np.zeros(np.shape(found))
+
+    assert [c.name for c in load(name).check(zeros).credits if c.earned] == ["shape"]
+
+
 def test_the_sentence_is_the_one_of_the_issue() -> None:
     feedback = ex.check(lambda z, t: sm(z) - 0.1 * t * (z == z) + 0.1 / t.shape[1] * 0)
     note = next(c.note for c in feedback.credits if c.name == "rows sum to 0")
@@ -311,6 +371,13 @@ def test_a_variable_keeps_its_letter() -> None:
         lambda x, y, w, b, a: (answer_of("l2_penalty")(x, y, w, b, a)[0], np.full(2, b))
     )
     assert "\ndb has shape" in str(named)
+
+
+def test_what_is_shown_cannot_spoil_the_next_check() -> None:
+    shown = ex.check(lambda z, t: t - sm(z)).example.inputs["z"]
+    with pytest.raises(ValueError, match="read-only"):
+        shown *= 2
+    assert ex.check(right).passed
 
 
 def test_a_seed_that_is_asked_for_is_the_example() -> None:
@@ -516,6 +583,19 @@ def test_a_new_file_is_found(tmp_path: Path, monkeypatch: Any) -> None:
     assert cube.check(lambda x: 2 * x).mistake == "square"
     assert names().index("cube") == 1
     del sys.modules["tinygrad_ce.exercises.cube"]
+
+
+def test_a_type_checker_knows_an_exercise_for_one(tmp_path: Path) -> None:
+    need("mypy")
+    asked = "".join(
+        f"from tinygrad_ce.exercises import {name}\n{name}_passed: bool = {name}.check().passed\n"
+        for name in names()
+    )
+    (tmp_path / "user.py").write_text(asked, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "user.py"]
+    env = os.environ | {"MYPYPATH": str(FOLDER.parents[1])}
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
 
 
 def test_an_exercise_is_itself_however_it_is_imported() -> None:

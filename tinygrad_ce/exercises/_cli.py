@@ -9,6 +9,7 @@ import sys
 from difflib import get_close_matches
 from pathlib import Path
 from shutil import which
+from types import ModuleType
 from typing import Any
 
 from ..render import replace_file
@@ -38,22 +39,30 @@ def exercise(argv: list[str], parser: argparse.ArgumentParser) -> int:
     if given.file.is_dir() or not given.file.exists():
         parser.error(f"--file: there is no file {given.file}")
     try:
+        text = given.file.read_bytes()
+    except OSError as error:
+        parser.error(f"--file: {given.file} cannot be read: {error.strerror}")
+    try:
         with contextlib.redirect_stdout(sys.stderr if given.json else sys.stdout):
-            feedback = _checked(ex, given.file, given.seed)
+            feedback = _checked(ex, given.file, text, given.seed)
     except KeyboardInterrupt:
         parser.exit(130, "stopped\n")
     print(feedback.to_json() if given.json else feedback)
     if given.keep_progress:
-        _keep(feedback)
+        try:
+            _keep(feedback)
+        except OSError as error:
+            print(f"no progress kept: {error.filename}: {error.strerror}", file=sys.stderr)
     return 0 if feedback else 1
 
 
 def _arguments(argv: list[str], parser: argparse.ArgumentParser) -> Any:
     parser.description = "Derive a gradient by hand, write it as a function, and have it checked."
     parser.add_argument("name", nargs="?", help="of the exercise; without one, they are listed")
-    parser.add_argument("--file", type=Path, metavar="ANSWER.PY", help="check the function in it")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--file", type=Path, metavar="ANSWER.PY", help="check the function in it")
     parser.add_argument("--seed", type=_seed, metavar="N", help="begin with this draw of inputs")
-    parser.add_argument(
+    which.add_argument(
         "--hint",
         nargs="?",
         type=int,
@@ -61,7 +70,7 @@ def _arguments(argv: list[str], parser: argparse.ArgumentParser) -> Any:
         metavar="N",
         help="show a hint, the first or the Nth",
     )
-    parser.add_argument("--solution", action="store_true", help="show the solution")
+    which.add_argument("--solution", action="store_true", help="show the solution")
     parser.add_argument("--json", action="store_true", help="the result for a program")
     parser.add_argument(
         "--keep-progress", action="store_true", help="note in your data folder what is solved"
@@ -69,6 +78,13 @@ def _arguments(argv: list[str], parser: argparse.ArgumentParser) -> Any:
     given = parser.parse_args(argv)
     if given.name is None and (given.file or given.hint is not None or given.solution):
         parser.error("which exercise? tinygrad-ce exercise lists their names")
+    alone = {
+        "--seed": given.seed is not None,
+        "--keep-progress": given.keep_progress,
+        "--json": given.json and given.name is not None,  # the list has it as well
+    }
+    if given.file is None and any(alone.values()):
+        parser.error(f"{next(option for option, asked in alone.items() if asked)} goes with --file")
     return given
 
 
@@ -118,27 +134,32 @@ def _show(ex: Exercise, given: Any, parser: argparse.ArgumentParser) -> int:
     return 0
 
 
-def _checked(ex: Exercise, path: Path, seed: int | None) -> Feedback:
+def _checked(ex: Exercise, path: Path, text: bytes, seed: int | None) -> Feedback:
     try:
-        return ex.check(_function(ex, path), seed)
+        return ex.check(_function(ex, path, text), seed)
     except Trouble as trouble:
         return untried(ex, str(trouble))
 
 
-def _function(ex: Exercise, path: Path) -> Any:
+def _function(ex: Exercise, path: Path, text: bytes) -> Any:
     """The learner's function in a file: of the exercise's name, else ``gradient`` and the like."""
-    found: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    module = ModuleType(f"{path.stem}.py")  # no module that can be imported has such a name
+    found = module.__dict__
+    found["__file__"] = str(path)
+    sys.modules[module.__name__] = module  # a dataclass looks there
     sys.path.insert(0, str(path.parent.resolve()))  # the file may import what lies beside it
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), found)
-    except (Exception, SystemExit) as error:
+        exec(compile(text, str(path), "exec", dont_inherit=True), found)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise Trouble(explained(error)) from None
     finally:
         del sys.path[0]
     for name in (ex.name, ex.function):
         if name in found:
             return found[name]
-    own = [name for name, x in found.items() if getattr(x, "__module__", "") == path.stem]
+    own = [name for name, x in found.items() if getattr(x, "__module__", "") == module.__name__]
     raise Trouble(
         f"there is no function {ex.call} in {path.name} (of that name, or named {ex.name}); "
         f"it defines {', '.join(own) or 'no function'}"
@@ -158,10 +179,15 @@ def _kept() -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or none that can be read
+    except (OSError, ValueError, RecursionError):  # none yet, or none that can be read
         return {}
     entries = kept.items() if isinstance(kept, dict) else []
-    return {k: e for k, e in entries if isinstance(e, dict) and e.keys() == {"passed", "score"}}
+    return {k: e for k, e in entries if isinstance(e, dict) and _entry(**e)}
+
+
+def _entry(passed: Any = None, score: Any = None, **others: Any) -> bool:
+    """Whether a note of progress is one of ours."""
+    return isinstance(passed, bool) and isinstance(score, float) and 0 <= score <= 1 and not others
 
 
 def _keep(feedback: Feedback) -> None:
