@@ -110,11 +110,13 @@ def upstream(gradient: Any, data: Any, name: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _few_ones(n: int, dtype: Any) -> Any:
-    return np.ones(n, dtype)
+    found = np.ones(n, dtype)
+    found.flags.writeable = False  # all share it
+    return found
 
 
 def ones(n: int, dtype: Any) -> Any:
-    """np.ones, made once where they are few; not to be written into."""
+    """np.ones; made once where they are few, and then read-only."""
     return _few_ones(n, dtype) if n < 2**12 else np.ones(n, dtype)
 
 
