@@ -469,10 +469,11 @@ class Printer:
         uses = re.sub(r"#.*", "", "\n".join([text, *consts]))
         head = ["import math"] if re.search(r"\bmath\.", uses) else []
         head += ["import numpy as np"] if re.search(r"\bnp\.", uses) else []
-        what = "Return the value."
+        title, what = "A value", "Return the value."
         if self.recorded.has_gradient:
-            what = (
-                f"Return the value and its gradient with respect to {self.recorded.differentiated}."
+            title, what = (
+                "Loss and gradient",
+                f"Return the value and its gradient with respect to {self.recorded.differentiated}.",
             )
         if len(what) > WIDTH - 10:
             what = "Return the value and its gradient."
@@ -480,7 +481,7 @@ class Printer:
         if len(define) > WIDTH:
             inner = "".join(f"    {p},\n" for p in self.recorded.parameters)
             define = f"def {name}(\n{inner}):"
-        blocks = ['"""Loss and gradient, printed by tinygrad_ce.program."""', "\n".join(head)]
+        blocks = [f'"""{title}, printed by tinygrad_ce.program."""', "\n".join(head)]
         start = "\n\n".join(b for b in (*blocks, "\n".join(consts)) if b)
         whole = f'{start}\n\n\n{define}\n    """{what}"""\n{indented(text)}\n'
         return "\n".join([*head, *consts]), text, whole
