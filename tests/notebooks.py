@@ -75,6 +75,7 @@ def executed(notebook: Any, where: Path) -> Any:
     copy = nbformat.from_dict(notebook)
     client = NotebookClient(
         copy, timeout=300, kernel_name="python3", allow_errors=True,
+        extra_arguments=["--log-level=ERROR"],  # it warns of TCP without encryption, to itself
         resources={"metadata": {"path": str(where)}},
     )  # fmt: skip
     client.execute()
