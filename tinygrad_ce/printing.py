@@ -471,8 +471,8 @@ class Printer:
         head += ["import numpy as np"] if re.search(r"\bnp\.", uses) else []
         title, what = "A value", "Return the value."
         if self.recorded.has_gradient:
-            title = "Loss and gradient"
-            what = f"Return the value and its gradient with respect to {self.recorded.differentiated}."
+            title, of = "Loss and gradient", self.recorded.differentiated
+            what = f"Return the value and its gradient with respect to {of}."
         if len(what) > WIDTH - 10:
             what = "Return the value and its gradient."
         define = f"def {name}({', '.join(self.recorded.parameters)}):"
