@@ -71,7 +71,17 @@ def test_it_shows_a_task_and_what_to_type_next(capsys: Any, name: str) -> None:
     assert load(name).formula in out
     assert f"Write {load(name).call}." in out
     assert f"tinygrad-ce exercise {name} --file answer.py" in out
-    assert max(map(len, out.splitlines())) <= 90
+    prose = [line for line in out.splitlines() if not line.startswith("  ")]  # formulas stay whole
+    assert max(map(len, prose)) <= 80
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_a_check_says_fits_a_terminal(name: str) -> None:
+    one = load(name)
+    for odd in (lambda *args: [[0.123456789] * 20], lambda *args: args[0] * 1.2345):
+        said = one.check(odd)
+        lines = str(said).removesuffix(said.table).splitlines()  # a table stays whole
+        assert max(map(len, lines)) <= 80
 
 
 def test_hints_one_by_one_and_the_solution(capsys: Any) -> None:

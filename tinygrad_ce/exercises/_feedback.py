@@ -76,12 +76,12 @@ class Feedback:
         lines = [f"{self.exercise}: {self.verdict}", _folded(_sentence(self.said))]
         lines += [_folded(f"Look: {_ended(self.look)}")] * bool(self.look)
         lines += [
-            f"  {'yes' if c.earned else 'no ':3}  {c.name}{c.note and f': {c.note}'}"
+            _hung(f"  {'yes' if c.earned else 'no ':3}  {c.name}{c.note and f': {c.note}'}", 7)
             for c in self.credits
             if self.tried
         ]
         if self.example:
-            lines += [self.shown_by, *(f"  {line}" for line in self.numbers)]
+            lines += [_folded(self.shown_by), *(_hung(f"  {line}", 4) for line in self.numbers)]
         return "\n".join([*lines, self.table] if self.table else lines)
 
     __repr__ = __str__
@@ -206,7 +206,12 @@ def _ended(text: str) -> str:
 
 def _folded(text: str) -> str:
     """Lines of a terminal's width; a command stays on its own line."""
-    return "\n".join(fill(line, 88) if line[:1] != " " else line for line in text.split("\n"))
+    return "\n".join(_hung(line, 0) if line[:1] != " " else line for line in text.split("\n"))
+
+
+def _hung(line: str, indent: int) -> str:
+    """A line folded to a terminal's width, what follows the first part indented."""
+    return fill(line, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _array(x: Any) -> str:
