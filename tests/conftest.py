@@ -14,6 +14,7 @@ from typing import Any
 # Before NumPy is imported: BLAS threads wait by spinning, and beside another process, or Dask's
 # workers, that made a fit of 0.5 s take 50.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn skips one of its checks
 
 import numpy as np
 import pytest

@@ -57,12 +57,14 @@ def test_a_spelling_is_finite_and_right_at_a_thousand(binary: bool, name: str) -
     np.testing.assert_allclose(slope, slopes[:, 0] if binary else slopes, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", NEAR_MISSES)
+with np.errstate(all="ignore"):  # one loss a sample is none to program, its sum over them is one
+    ONE_NUMBER = [name for name, f in NEAR_MISSES.items() if f(Value(Z)).size == 1]
+
+
+@pytest.mark.parametrize("name", ONE_NUMBER)
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_a_near_miss_is_left_as_it_is(name: str) -> None:
     f = NEAR_MISSES[name]
-    if f(Value(Z)).size > 1:
-        pytest.skip("one loss a sample: its sum over the samples is one")
     assert program(f, Z, fuse=True).source == program(f, Z).source
 
 
