@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 # Before NumPy is imported: BLAS threads wait by spinning, and beside another process, or Dask's
-# workers, that made a fit of 0.5 s take 50.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# workers, that made a fit of 0.5 s take 50. The benchmarks have a machine for themselves.
+if not any("benchmarks" in argument for argument in sys.argv):
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn skips one of its checks
 
 import numpy as np
