@@ -134,6 +134,7 @@ def test_features_far_from_zero_or_constant(dtype: Any) -> None:
     plain = SoftmaxRegression(alpha=0.1).fit(X, y)
     far = np.hstack([X, np.zeros((150, 1)), np.full((150, 1), 7.0)]) + 100.0
     moved = SoftmaxRegression(alpha=0.1).fit(far.astype(dtype), y)
+    assert moved.n_iter_ < 100  # float32 has no places for a tolerance of 1e-10
     close = 1e-2 if dtype is np.float32 else 1e-6
     np.testing.assert_allclose(moved.coef_[:, :4], plain.coef_, atol=close)
     np.testing.assert_allclose(moved.coef_[:, 4:], 0.0, atol=close)
