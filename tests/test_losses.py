@@ -223,8 +223,6 @@ def test_two_classes_are_the_binary_loss(data: Any) -> None:
 
 
 # ------------------------------------------------------------------ accuracy
-EPS = 2.0**-52
-TINY, SPACING = float(np.finfo(float).tiny), 5e-324
 
 
 def hard_logits() -> Iterator[tuple[np.ndarray, int]]:
@@ -269,14 +267,15 @@ def exact(z: np.ndarray, t: int) -> tuple[Any, list[Any]]:
     return loss, [-others / total if j == t else x / total for j, x in enumerate(e)]
 
 
-def error(got: float, want: Any) -> float:
-    """Relative error in eps.
+def error(got: float, want: Any, dtype: Any = np.float64, spacings: int = 2) -> float:
+    """Relative error in eps of the dtype.
 
     Below the smallest normal number floats are spaced evenly, so that no relative error can be
-    promised: there, two spacings are forgiven. They are 2 eps of that smallest number.
+    promised: there, a few spacings are forgiven. Each is an eps of that smallest number.
     """
-    gap = max(abs(need("mpmath").mp.mpf(float(got)) - want) - 2 * SPACING, 0)
-    return float(gap / abs(want) / EPS) if want else float(gap and np.inf)
+    kind = np.finfo(dtype)
+    gap = abs(need("mpmath").mp.mpf(float(got)) - want) - spacings * float(kind.smallest_subnormal)
+    return float(max(gap, 0) / abs(want) / float(kind.eps)) if want else float(gap > 0 and np.inf)
 
 
 def test_accuracy_against_450_digits() -> None:
@@ -323,6 +322,23 @@ def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
             assert error(value, mpmath.mp.fsum(loss for loss, _ in rows) / n) <= bounds.max()
             for got, (_, want), bound in zip(gradient, rows, bounds):
                 assert max(error(a, b / n) for a, b in zip(got, want)) <= bound
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_accuracy_of_float32(quick: bool, monkeypatch: Any) -> None:
+    """exp(z) may be 2^(z log₂ e), of a rounded product: (4 + max|z − m|/2 + max|z|/2)·eps."""
+    mpmath = need("mpmath")
+    monkeypatch.setattr(losses, "_by_exp2", lambda: quick)
+    with mpmath.mp.workdps(450):
+        for wide, t in hard_logits():
+            z = wide.astype(np.float32)
+            finite = z[np.isfinite(z)]
+            bound = 4.0 + np.ptp(finite) / 2.0 + quick * max(abs(finite)) / 2.0
+            loss, slope = exact(z, t)
+            got, want = ours(lambda v: cross_entropy(v, t, reduction="sum"), z), (loss, slope)
+            pairs = [(got[0], want[0]), *zip(got[1], want[1])]
+            worst = max(error(*pair, np.float32, spacings=2 + len(z)) for pair in pairs)
+            assert worst <= bound, f"{z}, target {t}"
 
 
 # ------------------------------------------------------------------ inf, nan, nothing left

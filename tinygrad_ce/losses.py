@@ -29,6 +29,8 @@ from .softmax import as_input, log_softmax
 from .value import Value, detach, make_node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
+SHORT = 512  # bytes: a number for each row is sooner multiplied with shorter rows if repeated
+LOG2_E = 1.4426950408889634
 THREADED = 2**21  # bytes of logits below which one thread is as fast as several
 BLOCK = 0  # bytes of a block of rows; 0: from the machine's cache, when first needed
 CACHES = "/sys/devices/system/cpu/cpu0/cache"  # where Linux tells of them
@@ -233,9 +235,28 @@ def _dense(z: Any, t: _Target, axis: int, reduction: str) -> Any:
     return np.sum(terms, axis=axis) if reduction == "none" else np.sum(terms)
 
 
+@cache
+def _by_exp2() -> bool:
+    """Whether NumPy has float32's 2ˣ, not only its exp, in vectors for this machine."""
+    try:
+        from numpy.lib.introspect import opt_func_info  # not needed to import the package
+
+        chosen = opt_func_info(func_name="^exp2$")["exp2"]["ff"]["current"]
+    except (ImportError, LookupError):  # an older NumPy; another way to tell
+        return False
+    return not chosen.startswith("baseline")
+
+
 def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
-    """Write exp(z) into ``e`` with 0 at one class a row; return that one, and the others' sum."""
-    np.exp(z, out=e)
+    """Write exp(z) into ``e`` with 0 at one class a row; return that one, and the others' sum.
+
+    float32's may be exp of a z half a unit in its last place away, in two thirds of the time.
+    """
+    if z.itemsize == 4 and _by_exp2():
+        np.multiply(z, LOG2_E, out=e)
+        np.exp2(e, out=e)
+    else:
+        np.exp(z, out=e)
     flat = e.reshape(-1)
     own = flat[at]
     flat[at] = 0.0
@@ -286,9 +307,12 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     if peak.__class__ is not float:
         loss[peak == 0] = 0.0
     scale = peak / total
-    if classes >= BUFFER:
-        np.setbufsize(BUFFER)
-    e *= scale[:, None]
+    if e.strides[0] < SHORT:
+        e *= np.repeat(scale, classes).reshape(e.shape)
+    else:
+        if classes >= BUFFER:
+            np.setbufsize(BUFFER)
+        e *= scale[:, None]
     scale *= others
     e.reshape(-1)[at] = -scale
 
@@ -580,6 +604,11 @@ def cross_entropy(
         do not sum to 1, an empty batch, or an unknown option.
     TypeError
         For class indices that are not integers, or a target that is a `Value`.
+
+    Notes
+    -----
+    Of a class index, ``fused`` computes a row's loss and every entry of its gradient with relative
+    error ≤ (4 + max|z − m|/2)·eps, m = max z; in float32 max|z|/2 may be added within the brackets.
 
     Examples
     --------
