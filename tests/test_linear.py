@@ -24,8 +24,8 @@ from tinygrad_ce import (
     hessian,
     linear,
     linear_cross_entropy,
-    losses,
     step_through,
+    threads,
     topological,
 )
 from tinygrad_ce.primitive import primitive
@@ -153,9 +153,9 @@ def test_threads_strips_and_far_rows_change_nothing_but_rounding(
     for cache, cpus, strip, logits in itertools.product(
         (1, 9000, 2**40), (1, 3), (64, 999), (1, 2**40)
     ):
-        monkeypatch.setattr(losses, "BLOCK", cache)
-        monkeypatch.setattr(losses, "CPUS", cpus)
-        monkeypatch.setattr(losses, "THREADED", 0)
+        monkeypatch.setattr(threads, "BLOCK", cache)
+        monkeypatch.setattr(threads, "CPUS", cpus)
+        monkeypatch.setattr(threads, "THREADED", 0)
         monkeypatch.setattr(linear, "STRIP", strip)
         monkeypatch.setattr(linear, "LOGITS", logits)
         monkeypatch.setattr(linear, "ROWS", 16)

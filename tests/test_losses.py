@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +27,7 @@ from tinygrad_ce import (
     mse,
     nll,
     softmax,
+    threads,
 )
 
 DTYPES = (np.float32, np.float64)
@@ -504,9 +501,9 @@ def test_blocks_and_threads_change_nothing_but_rounding(
     weight = rng.random(classes).astype(dtype)
     results = []
     for block, cpus in ((2**40, 1), (1, 1), (1, 4), (5 * z[0].nbytes, 3), (2**40, 4)):
-        monkeypatch.setattr(losses, "BLOCK", block)
-        monkeypatch.setattr(losses, "CPUS", cpus)
-        monkeypatch.setattr(losses, "THREADED", 0)
+        monkeypatch.setattr(threads, "BLOCK", block)
+        monkeypatch.setattr(threads, "CPUS", cpus)
+        monkeypatch.setattr(threads, "THREADED", 0)
         results.append(ours(lambda v: cross_entropy(v, t, weight=weight, **options), z, g))
     for loss, gradient in results[1:]:
         for got, wanted in zip((loss, gradient), results[0]):
@@ -514,75 +511,15 @@ def test_blocks_and_threads_change_nothing_but_rounding(
             np.testing.assert_allclose(got, wanted, rtol=0, atol=4 * ulp)
 
 
-@pytest.mark.parametrize(
-    ("caches", "block"),
-    [
-        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**22),  # a quarter of half of 32 MiB
-        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**20),  # at least that
-        ({"1024K": "1", "384M": "ffff"}, 6 * 2**20),
-        ({"768M": "00000001"}, 2**23),  # at most that
-        ({}, 2**22),
-        ({"big": "1"}, 2**22),
-        ({"32M": "0"}, 2**22),
-        ({"": ""}, 2**22),
-    ],
-    ids=str,
-)
-def test_a_block_is_what_stays_in_the_machines_cache(
-    caches: Any, block: int, tmp_path: Any, monkeypatch: Any
-) -> None:
-    for i, (size, shared) in enumerate(caches.items()):
-        (tmp_path / f"index{i}").mkdir()
-        (tmp_path / f"index{i}" / "size").write_text(size + "\n")
-        (tmp_path / f"index{i}" / "shared_cpu_map").write_text(shared + "\n")
-    monkeypatch.setattr(losses, "CACHES", str(tmp_path))
-    assert losses._cached.__wrapped__() == block
-    monkeypatch.setattr(losses, "CACHES", str(tmp_path / "missing"))
-    assert losses._cached.__wrapped__() == 2**22
-
-
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:
     def fails(*_: Any) -> None:
         raise MemoryError("no room")
 
     monkeypatch.setattr(losses, "_by_index", fails)
-    monkeypatch.setattr(losses, "THREADED", 0)
-    monkeypatch.setattr(losses, "CPUS", 3)
+    monkeypatch.setattr(threads, "THREADED", 0)
+    monkeypatch.setattr(threads, "CPUS", 3)
     with pytest.raises(MemoryError, match="no room"):
         cross_entropy(np.zeros((9, 4)), np.zeros(9, int))
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
-def test_workers_keep_off_the_processor_of_the_caller(monkeypatch: Any) -> None:
-    allowed = os.sched_getaffinity(0)
-    if len(allowed) < 2:
-        pytest.skip("one processor")
-    monkeypatch.setattr(losses, "CPUS", 3)
-    crew = losses._Crew()
-    while len(crew.threads) < 2:
-        time.sleep(0.001)
-    for processor in sorted(allowed)[:2]:
-        crew.keep_off(processor)
-        for thread in crew.threads:
-            assert os.sched_getaffinity(thread) == allowed - {processor}
-    crew.keep_off(-1)  # not known: nothing changes
-    assert os.sched_getaffinity(crew.threads[0]) == allowed - {processor}
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_threads_survive_a_fork() -> None:
-    code = """
-import os, numpy as np
-from tinygrad_ce import cross_entropy, losses
-losses.THREADED, losses.CPUS = 0, 2
-f = lambda: cross_entropy(np.zeros((64, 8)), np.zeros(64, int))
-f()
-child = os.fork()
-if not child:
-    f(); os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-"""
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 
 
 def test_peak_memory_is_the_gradient_and_little_more(rng: Any) -> None:

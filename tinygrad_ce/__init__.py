@@ -13,6 +13,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   backward.py    order the graph, sweep it in reverse, accumulate
   transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
+  threads.py     blocks of rows that stay in cache, and the threads that share them
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py      the cross-entropy of a linear layer, without ever holding all its logits
   optim.py       gradient descent: SGD, Adam
@@ -44,6 +45,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   keeping.py     what was learnt, as a file that is read whole or refused
   chunks.py      rows in Dask's chunks, and sums over them computed where they are
   estimator.py   scikit-learn's conventions, with it or without
+  watch.py       what goes on beside a fit: curve, progress bar, Ctrl-C
+  rows.py        rows to fit, in memory or in Dask's chunks: loss and gradient summed over them
   regression.py  SoftmaxRegression: a linear classifier trained with all this
 
 The core is ops, value and backward; on top of it all are the exercises, derivations by hand.

@@ -16,20 +16,11 @@ from typing import Any
 import numpy as np
 
 from .arguments import as_data, ones, told
-from .losses import (
-    CPUS,
-    _block,
-    _cached,
-    _dense,
-    _fused_vjp,
-    _in_threads,
-    _plain,
-    _read_target,
-    _step,
-)
+from .losses import _block, _dense, _fused_vjp, _plain, _read_target
 from .primitive import REAL, primitive
 from .rules import matmul_left, matmul_right
 from .softmax import as_input
+from .threads import CPUS, cached, in_threads, rows_at_once
 from .value import Value, detach, make_node
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
@@ -40,7 +31,7 @@ STRIP = 4096  # columns: a product of them stays in cache until it is added to W
 
 def _rows(row: int) -> int:
     """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
-    return max(1, min(LOGITS // row, max(ROWS, _cached() // row)))
+    return max(1, min(LOGITS // row, max(ROWS, cached() // row)))
 
 
 def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
@@ -54,7 +45,7 @@ def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> flo
 
 def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> None:
     """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
-    step = max(1, min(_step(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
+    step = max(1, min(rows_at_once(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
 
     @np.errstate(all="ignore")  # inf and nan logits give nan; that is the answer
     def run(start: int) -> None:
@@ -69,7 +60,7 @@ def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> Non
     if step >= len(z):
         run(0)
     else:
-        _in_threads(run, range(0, len(z), step))
+        in_threads(run, range(0, len(z), step))
 
 
 def _sweep(

@@ -14,10 +14,6 @@ Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
 from __future__ import annotations
 
 import math
-import os
-from _thread import allocate_lock, get_native_id, start_new_thread
-from collections import deque
-from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -26,15 +22,12 @@ import numpy as np
 from .arguments import as_data, ones
 from .primitive import REAL, primitive
 from .softmax import as_input, log_softmax
+from .threads import in_threads, rows_at_once
 from .value import Value, detach, make_node
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
 SHORT = 512  # bytes: a number for each row is sooner multiplied with shorter rows if repeated
 LOG2_E = 1.4426950408889634
-THREADED = 2**21  # bytes of logits below which one thread is as fast as several
-BLOCK = 0  # bytes of a block of rows; 0: from the machine's cache, when first needed
-CACHES = "/sys/devices/system/cpu/cpu0/cache"  # where Linux tells of them
-CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plain(x: Any, what: str) -> Any:
@@ -351,33 +344,6 @@ def _block(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> Non
             _by_table(z, index, peak, spread, loss, e)
 
 
-@cache
-def _cached() -> int:
-    """Bytes of a block that stays in cache from the first pass to the last, with its gradient.
-
-    A quarter of what a core has of its largest cache. Where that is 16 MiB, blocks of 4 and 8 MiB
-    are equally fast; 1 MiB is a sixth slower, for the fixed cost of a block, and so the least.
-    """
-    from pathlib import Path  # not needed to import the package
-
-    def share(kind: Path) -> int:
-        size, cores = ((kind / name).read_text().strip() for name in ("size", "shared_cpu_map"))
-        many = int(cores.replace(",", ""), 16).bit_count()
-        return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]] // many
-
-    try:
-        most = max(map(share, Path(CACHES).glob("index*")))
-    except (OSError, ValueError, LookupError, ZeroDivisionError):  # not told, or not like this
-        most = 2**24
-    return min(max(most // 4, 2**20), 2**23)
-
-
-def _step(rows: int, row: int) -> int:
-    """How many rows of ``row`` bytes a thread takes at a time; all, if one thread is enough."""
-    threads = CPUS if rows * row >= THREADED else 1
-    return max(1, min((BLOCK or _cached()) // row, -(-rows // threads)))
-
-
 def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
     """The loss of each row, flat, and the gradient if wanted; in threads if there are blocks."""
     classes, last = z.shape[axis], axis in (-1, z.ndim - 1)
@@ -387,7 +353,7 @@ def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
     work = None if out is None else out.reshape(-1, classes)
     loss = np.empty(len(flat), z.dtype)
     index, peak, spread = t.flat(classes, axis)
-    step = _step(len(flat), classes * z.itemsize)
+    step = rows_at_once(len(flat), classes * z.itemsize)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
@@ -400,94 +366,10 @@ def _kernel(z: Any, t: _Target, axis: int, grad: bool) -> tuple[Any, Any]:
     if step >= len(flat):
         _block(flat, index, peak, spread, loss, np.empty_like(flat) if work is None else work)
     else:
-        _in_threads(run, range(0, len(flat), step))
+        in_threads(run, range(0, len(flat), step))
     if out is not None and not last:
         out = np.moveaxis(out, -1, axis)
     return loss.reshape(moved.shape[:-1]), out
-
-
-def _in_threads(run: Callable[[int], None], starts: range) -> None:
-    """Run blocks, on this thread and on standing workers, who start four times as fast as new ones.
-
-    What no worker has taken up when this thread is done with the rest is withdrawn.
-    """
-    todo, offers = deque(starts), []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            while todo and not errors:
-                run(todo.popleft())
-        except IndexError:  # another thread took the last one
-            pass
-        except BaseException as error:
-            errors.append(error)
-
-    crew = _crew(os.getpid())
-    crew.keep_off(_processor()())
-    for _ in range(min(CPUS, len(starts)) - 1):
-        offers.append(({"work": work}, allocate_lock()))
-        offers[-1][1].acquire()
-        crew.offers.put(offers[-1])
-    work()
-    for offer, done in offers:
-        if not offer.pop("work", None):
-            done.acquire()
-    if errors:
-        raise errors[0]
-
-
-class _Crew:
-    """The standing workers of a process."""
-
-    def __init__(self) -> None:
-        from queue import SimpleQueue
-
-        self.offers: Any = SimpleQueue()
-        self.threads: list[int] = []
-        self.off: tuple[int, int] | None = None
-        for _ in range(CPUS - 1):
-            start_new_thread(self.serve, ())
-
-    def serve(self) -> None:
-        self.threads.append(get_native_id())
-        while True:
-            offer, done = self.offers.get()
-            if work := offer.pop("work", None):
-                work()
-                work = None  # it holds the arrays
-                done.release()
-
-    def keep_off(self, processor: int) -> None:
-        """Keep the workers off the processor of the thread that they are to relieve.
-
-        Linux may wake one there, where it waits for that thread, or that thread for it; and would
-        do so every time.
-        """
-        if processor < 0 or (processor, len(self.threads)) == self.off:
-            return
-        self.off = processor, len(self.threads)
-        if others := os.sched_getaffinity(0) - {processor}:
-            for thread in self.threads:
-                os.sched_setaffinity(thread, others)
-
-
-@cache
-def _crew(process: int) -> _Crew:
-    """The workers of a process: threads do not survive a fork, so a child has its own."""
-    return _Crew()
-
-
-@cache
-def _processor() -> Callable[[], int]:
-    """What tells a thread the processor it is on; −1 where nothing does."""
-    try:
-        from ctypes import PyDLL
-
-        found: Callable[[], int] = PyDLL(None).sched_getcpu
-    except (ImportError, OSError, AttributeError, TypeError):
-        return lambda: -1
-    return found
 
 
 def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:

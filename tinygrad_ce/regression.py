@@ -1,18 +1,13 @@
 """`SoftmaxRegression`: a linear classifier in scikit-learn's conventions, fitted with the engine.
 
-`objective` is the loss of some rows as plain NumPy; the engine differentiates it, and nothing here
-is derived by hand. `chunk` sums it over rows, a block at a time, so that no array of a number for
-each row and class is larger than a block. A solver sees the mean of those sums and its gradient.
+`Rows` gives a solver the mean loss over them all and its gradient; no hand has derived it.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import copy, deepcopy
+from copy import copy
 from functools import lru_cache, partial, wraps
 from importlib.util import find_spec
 from os import PathLike
@@ -20,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .chunks import Block, Chunks, is_dask, map_rows, rows_of
+from .chunks import Chunks, is_dask, map_rows, rows_of
 from .estimator import (
     BaseEstimator,
     ClassifierMixin,
@@ -30,16 +25,27 @@ from .estimator import (
     validate_data,
 )
 from .keeping import read, write
-from .losses import cross_entropy
 from .optim import SGD, Adam
 from .program import program
+from .rows import (
+    ChunkedRows,
+    Params,
+    Rows,
+    epoch_in,
+    labels_in,
+    objective,
+    part_fitted,
+    penalty,
+    penalty_and_grad,
+    scored,
+    told_of,
+)
 from .softmax import log_softmax, sigmoid, softmax
-from .transforms import value_and_grad, vjp
+from .threads import CPUS, one_blas_thread
+from .transforms import vjp
 from .value import Value
+from .watch import Watch, held, progress_bar
 
-BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again;
-COMPOSED = 2**16  # of losses without a fused node, which keep a dozen arrays of their size
-LEAST = 256  # rows at a time, that a product of matrices pays
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 KIND = "SoftmaxRegression"  # of a file
 FITTED = (
@@ -63,208 +69,6 @@ RANGES = {
     "n_iter_no_change": (1, np.inf),
     "validation_fraction": (0, 1),
 }
-Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
-
-
-# ------------------------------------------------------------------ the objective
-def objective(params: Params, X: Any, y: Any, weight: Any = None, loss: str = "") -> Any:
-    """Σ weight · loss over the rows of X.
-
-    y holds class indices; with two classes, which share one column of logits, −1.0 and +1.0.
-    """
-    z = X @ params[0] if len(params) == 1 else X @ params[0] + params[1]
-    classes = z.shape[1]
-    if loss == "mse" and classes > 1:
-        t = (y[:, None] == np.arange(classes)).astype(z.dtype)
-        each = np.sum(np.square(softmax(z) - t), axis=1)
-    elif loss == "mse":  # both columns of p − t are ±σ(−y z)
-        each = 2.0 * np.square(sigmoid(-y * z[:, 0]))
-    elif classes == 1:
-        each = np.logaddexp(0.0, -y * z[:, 0])
-    elif weight is None:
-        return cross_entropy(z, y, reduction="sum")
-    else:
-        each = cross_entropy(z, y, reduction="none")
-    return np.sum(each if weight is None else each * weight)
-
-
-def penalty(params: Params, l2: float) -> Any:
-    """½ · l2 · ‖W‖²; the L1 part is not smooth, and `_shrink` takes care of it."""
-    return 0.5 * l2 * np.sum(np.square(params[0]))
-
-
-_objective_and_grad = value_and_grad(objective)
-_penalty_and_grad = value_and_grad(penalty)
-
-
-def chunk(params: Params, X: Any, y: Any, weight: Any, loss: str) -> tuple[float, Params]:
-    """The `objective` of rows in memory, and its gradients."""
-    value, grads = _objective_and_grad(params, X, y, weight, loss)
-    return float(value), grads
-
-
-def moments(X: Any, weight: Any) -> Any:
-    """Σ weight · (x, 1)(x, 1)ᵀ over rows in memory: what `_conditioner` needs to know of them."""
-    scaled = X if weight is None else X * weight[:, None]
-    sums = scaled.sum(axis=0)[:, None]
-    n = len(X) if weight is None else weight.sum()
-    return np.block([[X.T @ scaled, sums], [sums.T, np.array([[n]])]]).astype(float)
-
-
-# ------------------------------------------------------------------ where the rows are
-class Rows:
-    """Rows in memory, all or those of an index: the loss over all of them, or batch by batch."""
-
-    def __init__(self, X: Any, y: Any, weight: Any, loss: str, index: Any = None) -> None:
-        self.X, self.y, self.weight, self.loss, self.index = X, y, weight, loss, index
-        self.count = len(X) if index is None else len(index)
-        self.total = float(self.count if weight is None else self.take(weight, slice(None)).sum())
-
-    def take(self, array: Any, rows: slice) -> Any:
-        """Some of the rows, of an array of all."""
-        return array[rows if self.index is None else self.index[rows]]
-
-    def blocks(self, step: int) -> Iterator[tuple[Any, Any, Any]]:
-        """All rows in order, ``step`` at a time: X, y and weight."""
-        for i in range(0, self.count, step):
-            rows = slice(i, i + step)
-            w = None if self.weight is None else self.take(self.weight, rows)
-            yield self.take(self.X, rows), self.take(self.y, rows), w
-
-    def fitting(self, columns: int) -> Iterator[tuple[Any, Any, Any]]:
-        """As many at a time as a block holds, of rows with so many logits."""
-        block = BLOCK if columns > 1 and self.loss != "mse" else COMPOSED
-        return self.blocks(max(LEAST, block // (columns * self.X.itemsize)))
-
-    def shuffled(self, rng: Any) -> Rows:
-        """The same rows in another order, by an index: nothing is copied."""
-        order = np.arange(self.count) if self.index is None else +self.index
-        rng.shuffle(order)
-        return Rows(self.X, self.y, self.weight, self.loss, order)
-
-    def batches(self, size: int) -> Iterator[Rows]:
-        """``size`` rows at a time."""
-        order = np.arange(self.count) if self.index is None else self.index
-        for i in range(0, self.count, size):
-            yield Rows(self.X, self.y, self.weight, self.loss, order[i : i + size])
-
-    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
-        """The weighted mean of the loss over all rows, and its gradients."""
-        total, grads = 0.0, [np.zeros_like(p) for p in params]
-        for X, y, w in self.fitting(params[0].shape[1]):
-            value, found = chunk(params, X, y, w, self.loss)
-            total += value
-            for g, d in zip(grads, found):
-                g += d
-        return total / self.total, [g / self.total for g in grads]
-
-    def moments(self) -> Any:
-        """The weighted mean of (x, 1)(x, 1)ᵀ."""
-        return sum(moments(X, w) for X, _, w in self.fitting(self.X.shape[1])) / self.total
-
-    def accuracy(self, params: Params) -> float:
-        """The part of the rows whose class has the largest logit."""
-        hits = 0
-        for X, y, _ in self.fitting(params[0].shape[1]):
-            z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
-            hits += int(np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y))
-        return hits / self.count
-
-
-class ChunkedRows:
-    """Rows in Dask's chunks, as `Rows` are in memory: a mean over all is put together from theirs.
-
-    ``aside`` is None, or (seed, fraction, part): of each chunk, the rows set aside or the others.
-    """
-
-    X = weight = None
-
-    def __init__(self, chunks: Chunks, model: Any, aside: Any = None) -> None:
-        self.chunks, self.model, self.aside = chunks, model, aside
-        self.count, self.total = chunks.sum(_size_in, model, aside)
-        if not self.total > 0:
-            raise ValueError(f"got {self.count} rows to fit, whose weights sum to {self.total}")
-
-    def _mean(self, what: str, *args: Any) -> Any:
-        return self.chunks.sum(_share_in, self.model, self.aside, self.total, what, args)
-
-    def loss_and_grad(self, params: Params) -> tuple[float, Params]:
-        """As of `Rows`; only the parameters go to the chunks, only sums come back."""
-        value, grads = self._mean("loss_and_grad", params)
-        return float(value), grads
-
-    def moments(self) -> Any:
-        """As of `Rows`."""
-        return self._mean("moments")
-
-    def accuracy(self, params: Params) -> float:
-        """As of `Rows`."""
-        return float(self.chunks.sum(_hits_in, self.model, self.aside, params) / self.count)
-
-
-def _rows_in(block: Block, model: Any, aside: Any) -> Rows:
-    """A chunk as `Rows` in memory; on the machine where the chunk is."""
-    X = np.asarray(block.X, model.coef_.dtype)
-    y, weight = model._encoded(X, np.asarray(block.y), block.weight, part=True)
-    index = None
-    if aside is not None:
-        seed, fraction, part = aside
-        drawn = np.random.default_rng([seed, block.place]).random(len(X))
-        index = np.flatnonzero((drawn < fraction) == part)
-    return Rows(X, y, weight, model.loss, index)
-
-
-def _size_in(block: Block, model: Any, aside: Any) -> tuple[int, float]:
-    rows = _rows_in(block, model, aside)
-    return rows.count, rows.total
-
-
-def _share_in(block: Block, model: Any, aside: Any, total: float, what: str, args: Any) -> Any:
-    """What a chunk adds to a weighted mean over all rows."""
-    rows = _rows_in(block, model, aside)
-    rows.total = total
-    return getattr(rows, what)(*args)
-
-
-def _hits_in(block: Block, model: Any, aside: Any, params: Params) -> float:
-    rows = _rows_in(block, model, aside)
-    return rows.accuracy(params) * rows.count if rows.count else 0.0
-
-
-def _labels_in(block: Block, model: Any) -> tuple[Any, Any]:
-    """The labels of a chunk and the sum of each one's weights; what is no data is refused."""
-    kept = validate_data(copy(model), block.X, block.y, reset=True, dtype=[np.float64, np.float32])
-    labels, index = np.unique(kept[1], return_inverse=True)
-    return labels, np.bincount(index, block.weight)
-
-
-def _part_fitted(block: Block, model: Any, classes: Any) -> dict[str, Any]:
-    """The attributes of a copy of the model after a chunk more."""
-    model = deepcopy(model)
-    model.partial_fit(block.X, block.y, classes, block.weight)
-    return dict(vars(model))
-
-
-def _epoch_in(block: Block, model: Any, aside: Any, optimizer: Any, mean: float, seed: int) -> Any:
-    """An epoch over a chunk's rows: the optimizer after it, its number of steps, the loss."""
-    model, optimizer = copy(model), deepcopy(optimizer)
-    rows = _rows_in(block, model, aside)
-    if not rows.count:
-        return optimizer, model.t_, 0.0
-    rows.total = mean * rows.count  # weights count as in the whole, not as in this chunk
-    loss = model._epoch(optimizer, rows, _Unwatched(), np.random.default_rng(seed))
-    return optimizer, model.t_, loss * rows.count
-
-
-def _scored(block: Block, model: Any) -> tuple[Any, Any]:
-    """The weights of the rows whose label `predict` finds, and all weights, summed."""
-    hits = model.predict(block.X) == np.asarray(block.y)
-    weight = np.ones(len(hits)) if block.weight is None else np.asarray(block.weight)
-    return weight @ hits, weight.sum()
-
-
-def _told_of(X: Any, model: Any, method: str, like: Any) -> Any:
-    return getattr(model, method)(X) if len(X) else like[:0]
 
 
 def _over_chunks(method: Any) -> Any:
@@ -276,7 +80,7 @@ def _over_chunks(method: Any) -> Any:
             return method(self, X)
         check_is_fitted(self)
         like = method(self._abroad(), self._sample(X, reset=False))
-        f = partial(_told_of, model=self._abroad(), method=method.__name__, like=like)
+        f = partial(told_of, model=self._abroad(), method=method.__name__, like=like)
         return map_rows(f, X, like, method.__name__)
 
     return either
@@ -353,38 +157,6 @@ def _conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
     if intercept:
         M[D, :D] = -mean @ M[:D, :D]
     return M
-
-
-# ------------------------------------------------------------------ Ctrl-C
-class _Interrupt:
-    """Whether Ctrl-C was pressed; `check` raises where it does no harm, between two steps."""
-
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def check(self) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def _held() -> Iterator[_Interrupt]:
-    """Hold a first Ctrl-C back until `check`; a second one is Python's own."""
-    interrupt = _Interrupt()
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield interrupt
-        return
-
-    def press(number: int, frame: Any) -> None:
-        interrupt.pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # ------------------------------------------------------------------ the estimator
@@ -533,8 +305,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start(X.dtype)
         params = [np.zeros(p.shape, p.dtype) for p in self._params()]
         solve = self._lbfgs if self.solver_ == "lbfgs" else self._descend
-        with _held() as interrupt, _bar(self.verbose, self.max_iter) as bar:
-            watch = _Watch(self, train, valid, interrupt, bar)
+        shown = progress_bar(self.verbose, self.max_iter)
+        with held() as interrupt, shown as bar, one_blas_thread() as alone:
+            if alone and isinstance(train, Rows):
+                train.threads = CPUS
+            watch = Watch(self, train, valid, interrupt, bar)
             try:
                 solve(params, train, watch, rng)
             except KeyboardInterrupt:
@@ -577,8 +352,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._optimizer = self._new_optimizer([p.copy() for p in self._params()])
         X = X.astype(self.coef_.dtype, copy=False)
         train = Rows(X, codes, weight, self.loss)
-        with _held() as interrupt, _bar(self.verbose, 1) as bar:
-            watch = _Watch(self, train, None, interrupt, bar)
+        with held() as interrupt, progress_bar(self.verbose, 1) as bar:
+            watch = Watch(self, train, None, interrupt, bar)
             self._epoch(self._optimizer, train, watch, _generator(self.random_state))
         return self
 
@@ -688,7 +463,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"validation_fraction={self.validation_fraction} of {len(X)} rows sets aside "
                 f"{aside.sum()}"
             )
-        parts = [Rows(X, y, weight, self.loss, np.flatnonzero(a)) for a in (~aside, aside)]
+        whole = Rows(X, y, weight, self.loss)
+        parts = [whole.some(np.flatnonzero(part)) for part in (~aside, aside)]
         return parts[0], parts[1]
 
     def _sample(self, X: Any, reset: bool) -> Any:
@@ -711,7 +487,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Rows to fit, and rows set aside, in Dask's chunks; classes are learnt in a first pass."""
         dtype = self._sample(X, reset=True).dtype
         chunks = Chunks(X, y, sample_weight)
-        found = chunks.each(_labels_in, self._abroad())
+        found = chunks.each(labels_in, self._abroad())
         labels = np.concatenate([labels for labels, _ in found])
         self.classes_, index = np.unique(labels, return_inverse=True)
         check_classification_targets(np.tile(self.classes_, 3))  # once each looks like a regression
@@ -731,9 +507,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """`partial_fit` with each of Dask's chunks in turn, where that chunk is."""
         self._sample(X, reset=not hasattr(self, "coef_"))
         chunks, options = Chunks(X, y, sample_weight), self.get_params(deep=False)
-        with _held() as interrupt, _bar(self.verbose, len(chunks.rows)) as bar:
+        with held() as interrupt, progress_bar(self.verbose, len(chunks.rows)) as bar:
             for i in range(len(chunks.rows)):
-                told = chunks.one(i, _part_fitted, self._abroad(), classes)
+                told = chunks.one(i, part_fitted, self._abroad(), classes)
                 self.__dict__.update({n: told[n] for n in told if n not in options})
                 if bar is not None:
                     bar.set_postfix(loss=f"{self.loss_curve_[-1]:.4g}")
@@ -766,7 +542,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.intercept_ = params[1].copy()
 
     # -------------------------------------------------------------- solvers
-    def _lbfgs(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+    def _lbfgs(self, params: Params, train: Any, watch: Watch, rng: Any) -> None:
         try:
             from scipy.optimize import minimize
         except ImportError:
@@ -788,7 +564,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             theta, pull = vjp(lambda phi: M @ phi, flat.reshape(size))
             own = split(theta)
             value, grads = train.loss_and_grad(own)
-            more, slopes = _penalty_and_grad(own, l2)
+            more, slopes = penalty_and_grad(own, l2)
             grads = [g + s for g, s in zip(grads, slopes)]
             watch.interrupt.check()
             slope = pull(np.vstack(grads).astype(float))[0].ravel()
@@ -824,7 +600,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return SGD(values, self.learning_rate, self.momentum, nesterov=self.nesterov)
         return Adam(values, self.learning_rate)
 
-    def _descend(self, params: Params, train: Any, watch: _Watch, rng: Any) -> None:
+    def _descend(self, params: Params, train: Any, watch: Watch, rng: Any) -> None:
         optimizer = self._new_optimizer(params)
         whole = self.batch_size == "full" or self.batch_size >= train.count
         away = isinstance(train, ChunkedRows) and not whole
@@ -833,7 +609,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if epoch(optimizer, train, watch, rng):
                 break
 
-    def _tour(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+    def _tour(self, optimizer: Any, train: Any, watch: Watch, rng: Any) -> bool:
         """An epoch of batches within Dask's chunks: the optimizer goes from chunk to chunk."""
         total, order = 0.0, np.arange(len(train.chunks.rows))
         if self.shuffle:
@@ -843,7 +619,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for i in order:
                 train.model.t_, seed = self.t_, int.from_bytes(rng.bytes(8))
                 args = (train.model, train.aside, optimizer, train.total / train.count, seed)
-                told, self.t_, loss = train.chunks.one(i, _epoch_in, *args)
+                told, self.t_, loss = train.chunks.one(i, epoch_in, *args)
                 for p, q in zip(params, told.params):
                     p[...] = q.data
                 optimizer.__dict__.update({**vars(told), "params": optimizer.params})
@@ -854,7 +630,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise
         return watch(params, total / train.count)
 
-    def _epoch(self, optimizer: Any, train: Any, watch: _Watch, rng: Any) -> bool:
+    def _epoch(self, optimizer: Any, train: Any, watch: Watch, rng: Any) -> bool:
         """One step for each batch; whether to stop."""
         values, l1 = optimizer.params, self._l1()
         params = [p.data for p in values]
@@ -900,7 +676,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for part in [rows] if whole else rows.batches(size):
             loss, grads = part.loss_and_grad(params)
             factor = part.total * share / part.count
-            more, slopes = _penalty_and_grad(params, l2)
+            more, slopes = penalty_and_grad(params, l2)
             grads = [g * factor + s for g, s in zip(grads, slopes)]
             yield part.count, loss * factor + float(more), grads
 
@@ -994,10 +770,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         adam = "_moments" in kept
         memory = kept.pop("_moments" if adam else "_buffers")
         optimizer = (Adam if adam else SGD)(values, **kept)
-        for p, held in zip(values, memory, strict=True):
-            t, *arrays = held if adam and held is not None else (1, held)
+        for p, old in zip(values, memory, strict=True):
+            t, *arrays = old if adam and old is not None else (1, old)
             like = (p.data.shape, p.data.dtype)
-            right = held is None or all((a.shape, a.dtype) == like for a in arrays)
+            right = old is None or all((a.shape, a.dtype) == like for a in arrays)
             if type(t) is not int or t < 1 or not right:
                 raise ValueError("the optimizer's state does not fit the coefficients")
         setattr(optimizer, "_moments" if adam else "_buffers", memory)
@@ -1038,17 +814,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return float(super().score(X, y, sample_weight))
         check_is_fitted(self)
         self._sample(X, reset=False)
-        hits, total = Chunks(X, y, sample_weight).sum(_scored, self._abroad())
+        hits, total = Chunks(X, y, sample_weight).sum(scored, self._abroad())
         return float(hits / total)
-
-
-class _Unwatched:
-    """A `_Watch` of nothing, on another machine."""
-
-    interrupt = _Interrupt()
-
-    def __call__(self, params: Params, loss: float) -> float:
-        return loss
 
 
 def _generator(seed: Any) -> Any:
@@ -1058,66 +825,3 @@ def _generator(seed: Any) -> Any:
     if seed is not None and not isinstance(seed, int | np.integer):
         raise ValueError(f"random_state: got {seed!r}, wanted an int, a NumPy generator or None")
     return np.random.default_rng(seed)
-
-
-@contextmanager
-def _bar(shown: bool, epochs: int) -> Iterator[Any]:
-    """A progress bar, or None."""
-    if not shown:
-        yield None
-        return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError('verbose=True needs tqdm: pip install "tinygrad_ce[progress]"') from None
-    with tqdm(total=epochs, unit="epoch") as bar:
-        yield bar
-
-
-class _Watch:
-    """What happens after each epoch: curve, bar, callback, and whether to stop."""
-
-    def __init__(self, model: Any, train: Any, valid: Any, interrupt: _Interrupt, bar: Any) -> None:
-        self.model, self.train, self.valid = model, train, valid
-        self.interrupt, self.bar = interrupt, bar
-        self.best, self.waited, self.ended = np.inf, 0, False
-        self.best_params: Params | None = None
-
-    def __call__(self, params: Params, loss: float) -> bool:
-        model, loss = self.model, float(loss)
-        model._keep(params)
-        model.n_iter_ += 1
-        model.loss_curve_.append(loss)
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{self.train.accuracy(params):.3f}")
-            self.bar.update()
-        if model.callback is not None:
-            model.callback(model, model.n_iter_, loss)
-        self.interrupt.check()
-        self.ended = self._enough(params, loss)
-        return self.ended
-
-    def _enough(self, params: Params, loss: float) -> bool:
-        model, tol = self.model, self.model._tol()
-        if self.valid is None and model.solver_ == "lbfgs":
-            return False  # SciPy looks at the gradient
-        if self.valid is not None:
-            loss = self.valid.loss_and_grad(params)[0]
-        self.waited = 0 if loss < self.best - max(tol, 0.0) else self.waited + 1
-        if loss < self.best:
-            self.best = loss
-            if self.valid is not None:
-                self.best_params = [p.copy() for p in params]
-        return bool(self.waited >= model.n_iter_no_change and tol >= 0)
-
-    def finish(self) -> None:
-        """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
-        if self.best_params is not None:
-            self.model._keep(self.best_params)
-        if not self.ended and self.model.tol is not None:
-            warnings.warn(
-                f"max_iter={self.model.max_iter} reached before tol={self.model._tol():g}: scale "
-                "the data, or raise it",
-                ConvergenceWarning,
-                stacklevel=3,
-            )

@@ -1,0 +1,147 @@
+"""Blocks sized by the cache, threads well placed and alive after a fork, BLAS put to rest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+
+from tinygrad_ce import threads
+from tinygrad_ce.rows import Rows
+from tinygrad_ce.threads import one_blas_thread
+
+
+@pytest.mark.parametrize(
+    ("caches", "block"),
+    [
+        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**22),  # a quarter of half of 32 MiB
+        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**20),  # at least that
+        ({"1024K": "1", "384M": "ffff"}, 6 * 2**20),
+        ({"768M": "00000001"}, 2**23),  # at most that
+        ({}, 2**22),
+        ({"big": "1"}, 2**22),
+        ({"32M": "0"}, 2**22),
+        ({"": ""}, 2**22),
+    ],
+    ids=str,
+)
+def test_a_block_is_what_stays_in_the_machines_cache(
+    caches: Any, block: int, tmp_path: Any, monkeypatch: Any
+) -> None:
+    for i, (size, shared) in enumerate(caches.items()):
+        (tmp_path / f"index{i}").mkdir()
+        (tmp_path / f"index{i}" / "size").write_text(size + "\n")
+        (tmp_path / f"index{i}" / "shared_cpu_map").write_text(shared + "\n")
+    monkeypatch.setattr(threads, "CACHES", str(tmp_path))
+    assert threads.cached.__wrapped__() == block
+    monkeypatch.setattr(threads, "CACHES", str(tmp_path / "missing"))
+    assert threads.cached.__wrapped__() == 2**22
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
+def test_workers_keep_off_the_processor_of_the_caller(monkeypatch: Any) -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one processor")
+    monkeypatch.setattr(threads, "CPUS", 3)
+    crew = threads._Crew()
+    while len(crew.threads) < 2:
+        time.sleep(0.001)
+    for processor in sorted(allowed)[:2]:
+        crew.keep_off(processor)
+        for thread in crew.threads:
+            assert os.sched_getaffinity(thread) == allowed - {processor}
+    crew.keep_off(-1)  # not known: nothing changes
+    assert os.sched_getaffinity(crew.threads[0]) == allowed - {processor}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_threads_survive_a_fork() -> None:
+    code = """
+import os, numpy as np
+from tinygrad_ce import cross_entropy, threads
+threads.THREADED, threads.CPUS = 0, 2
+f = lambda: cross_entropy(np.zeros((64, 8)), np.zeros(64, int))
+f()
+child = os.fork()
+if not child:
+    f(); os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+# ------------------------------------------------------------------ BLAS's own threads
+def blas_threads() -> set[int]:
+    controller = need("threadpoolctl").ThreadpoolController()
+    return {library["num_threads"] for library in controller.select(user_api="blas").info()}
+
+
+def test_blas_has_one_thread_for_a_while() -> None:
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        assert blas_threads() == {2}
+        with one_blas_thread() as alone:
+            assert alone
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+def test_the_limit_is_for_one_caller_at_a_time() -> None:
+    need("threadpoolctl")
+    with one_blas_thread() as first, one_blas_thread() as second:
+        assert first
+        assert not second
+    with one_blas_thread() as again:
+        assert again
+
+
+def test_an_error_gives_the_limit_back() -> None:
+    need("threadpoolctl")
+    with pytest.raises(KeyboardInterrupt), one_blas_thread():
+        raise KeyboardInterrupt
+    with one_blas_thread() as again:
+        assert again
+
+
+def test_without_threadpoolctl_nothing_is_limited(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setattr(threads, "_blas", threads._blas.__wrapped__)
+    with one_blas_thread() as alone:
+        assert not alone
+
+
+# ------------------------------------------------------------------ rows
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any) -> None:
+    n = 20_000  # several blocks
+    X, params = rng.normal(size=(n, 4)), [rng.normal(size=(4, columns)), rng.normal(size=columns)]
+    y = rng.integers(0, columns, n) if columns > 1 else rng.choice([-1.0, 1.0], n)
+    weight = rng.random(n) if weighted else None
+    one = Rows(X, y, weight, "cross_entropy")
+    index = rng.permutation(n)
+    for many in (3, 16):
+        rows = Rows(X, y, weight, "cross_entropy", index, many)
+        value, grads = rows.loss_and_grad(params)
+        wanted, slopes = one.loss_and_grad(params)
+        assert value == pytest.approx(wanted, rel=1e-13)
+        for grad, slope in zip(grads, slopes):
+            np.testing.assert_allclose(grad, slope, rtol=1e-11, atol=1e-15)
+        np.testing.assert_allclose(rows.moments(), one.moments(), rtol=1e-11, atol=1e-14)
+        assert rows.accuracy(params) == one.accuracy(params)
+
+
+def test_threads_heed_the_callers_errstate() -> None:
+    X = np.full((50_000, 1), 1e308)
+    rows = Rows(X, np.zeros(len(X), int), None, "cross_entropy", threads=2)
+    params = [np.full((1, 2), 10.0)]
+    with np.errstate(over="raise", invalid="ignore"), pytest.raises(FloatingPointError):
+        rows.loss_and_grad(params)
+    with np.errstate(all="ignore"):
+        assert np.isnan(rows.loss_and_grad(params)[0])
