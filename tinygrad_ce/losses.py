@@ -424,8 +424,8 @@ def _fused_vjp(
             table = t.dense(logits.shape[axis], axis % logits.ndim)
             top = np.max(detach(logits), axis=axis, keepdims=True)
             e = np.exp(logits - top)  # as in _dense: a program computes it once
-            p = e / np.sum(e, axis=axis, keepdims=True)
-            grad = p * np.sum(table, axis=axis, keepdims=True) - table
+            mass = np.sum(table, axis=axis, keepdims=True)
+            grad = e * (mass / np.sum(e, axis=axis, keepdims=True)) - table
     if reduction == "none":
         g = np.expand_dims(g, axis)
     if grad.__class__ is not np.ndarray or g.__class__ is Value:
