@@ -198,8 +198,13 @@ def test_what_is_printed_is_fast() -> None:
     assert source.count("np.sqrt(") == source.count("np.reciprocal(") == 1
     assert program(FORMS["powers"], SINGLE, optimize="memory")(SINGLE)[1].dtype == np.float32
     relu = program(lambda x: np.sum(tg.relu(x * 2.0)), SINGLE, optimize="memory").source
-    assert "np.putmask(relu, less_equal_1, 0.0)" in relu
-    assert "np.copyto" not in relu.partition("backward")[0]
+    assert "np.maximum(multiply_1, 0.0, out=" in relu
+    assert "less_equal_1, 0.0)" in relu.partition("backward")[2]
+    masked = program(
+        lambda x: np.sum(np.where(np.less(x, 1.0), 0.0, x * 2.0)), SINGLE, optimize="memory"
+    ).source
+    assert "np.putmask(" in masked
+    assert "np.copyto" not in masked.partition("backward")[0]
     part = program(lambda x: np.sum(np.tanh(x[1:])), SINGLE, optimize="memory").source
     assert "[1:] = " in part
 

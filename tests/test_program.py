@@ -353,6 +353,23 @@ def test_cleaning_does_the_same_with_less() -> None:
         close(a, b)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_relu_of_an_array_is_a_maximum(dtype: Any) -> None:
+    x = np.array([-np.inf, -1.0, -0.0, 0.0, 5e-324, 2.0, np.inf, np.nan] * 5, dtype)
+    raw, clean = (program(tg.relu, x, wrt=None, clean=c) for c in (False, True))
+    assert "np.maximum(x, 0.0)" in clean.source
+    assert clean(x).tobytes() == raw(x).tobytes()
+    for near in (
+        lambda x: np.where(x <= 0, 1.0, x),
+        lambda x: np.where(x <= 0.5, 0.0, x),
+        lambda x: np.where(x <= 0, 0.0, 2.0 * x),
+        lambda x: np.where(x < 0, 0.0, x),
+        lambda x: np.where(x <= 0, 0.0, x[0]),
+    ):
+        assert "np.where" in program(near, x, wrt=None).source
+    assert "maximum" not in program(tg.relu, 0.5).source
+
+
 def test_no_line_for_what_nobody_asked() -> None:
     x, w, b = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 2)), np.zeros(2)
 
