@@ -21,9 +21,9 @@ from tinygrad_ce import (
     grad,
     hessian,
     hvp,
+    kernel,
     log_softmax,
     logistic_loss,
-    losses,
     mse,
     nll,
     softmax,
@@ -325,7 +325,7 @@ def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
 def test_accuracy_of_float32(quick: bool, monkeypatch: Any) -> None:
     """exp(z) may be 2^(z log₂ e), of a rounded product: (4 + max|z − m|/2 + max|z|/2)·eps."""
     mpmath = need("mpmath")
-    monkeypatch.setattr(losses, "_by_exp2", lambda: quick)
+    monkeypatch.setattr(kernel, "_by_exp2", lambda: quick)
     with mpmath.mp.workdps(450):
         for wide, t in hard_logits():
             z = wide.astype(np.float32)
@@ -515,7 +515,7 @@ def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:
     def fails(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(losses, "_by_index", fails)
+    monkeypatch.setattr(kernel, "_by_index", fails)
     monkeypatch.setattr(threads, "THREADED", 0)
     monkeypatch.setattr(threads, "CPUS", 3)
     with pytest.raises(MemoryError, match="no room"):

@@ -14,6 +14,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   transforms.py  grad, value_and_grad, vjp, jacobian, hvp, hessian
   softmax.py     logsumexp, softmax, log_softmax, sigmoid, relu
   threads.py     blocks of rows that stay in cache, and the threads that share them
+  targets.py     what a loss is to aim at: class indices or probabilities, each with its weight
+  kernel.py      the fused loss and gradient of rows of logits, nothing cancelled
   losses.py      cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py      the cross-entropy of a linear layer, without ever holding all its logits
   optim.py       gradient descent: SGD, Adam

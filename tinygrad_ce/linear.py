@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from .arguments import as_data, ones, told
-from .losses import _block, _dense, _fused_vjp, _plain, _read_target
+from .kernel import block_of_rows, dense
+from .losses import fused_vjp
 from .primitive import REAL, primitive
 from .rules import matmul_left, matmul_right
 from .softmax import as_input
+from .targets import plain, read_target
 from .threads import CPUS, cached, in_threads, rows_at_once
 from .value import Value, detach, make_node
 
@@ -39,7 +41,7 @@ def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> flo
     if target.shape == shape and 0 not in shape:  # probabilities: checked block by block
         return math.prod(shape[:-1])
     kept = {name: options[name] for name in ("weight", "ignore_index")}
-    peak = _read_target(shape, dtype, target, reduction="sum", **kept).peak
+    peak = read_target(shape, dtype, target, reduction="sum", **kept).peak
     return math.prod(shape[:-1]) if peak.__class__ is float else float(np.sum(peak))
 
 
@@ -52,9 +54,9 @@ def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> Non
         rows = slice(start, start + step)
         part = z[rows]
         part += b
-        t = _read_target(part.shape, part.dtype, target[rows], **options)
+        t = read_target(part.shape, part.dtype, target[rows], **options)
         e = np.empty_like(part)
-        _block(part, *t.flat(part.shape[1]), loss[rows], e)
+        block_of_rows(part, *t.flat(part.shape[1]), loss[rows], e)
         np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
 
     if step >= len(z):
@@ -85,7 +87,7 @@ def _sweep(
         try:
             _finish(p, b, labels[part], None if g is None else g[part], loss[part], each)
         except ValueError:
-            _read_target(shape, dtype, target, **options)  # which names the place in the whole
+            read_target(shape, dtype, target, **options)  # which names the place in the whole
             raise
         with np.errstate(all="ignore"):
             if 0 in grads:
@@ -113,8 +115,8 @@ def _linear(
     reduction = options.get("reduction", "mean")
     if not _is_plain(x, W, b):
         z = np.matmul(x, W) + b
-        t = _read_target(z.shape, z.dtype, target, **options)
-        return _dense(z, t, -1, reduction)
+        t = read_target(z.shape, z.dtype, target, **options)
+        return dense(z, t, -1, reduction)
     options = {"weight": None, "ignore_index": None, **options}
     wanted = saved["wanted"] if saved and reduction != "none" else ()
     loss, grads = _sweep(x, W, b, target, wanted, None, block, options)
@@ -149,7 +151,7 @@ def _vjp(
         "allow_unnormalized": allow_unnormalized,
     }
     if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
-        d = _fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
+        d = fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
         return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
     rows = g if reduction == "none" else None
     held: dict[Any, Any] = {"wanted": (i,)} if saved is None else saved
@@ -219,7 +221,7 @@ def linear_cross_entropy(
     >>> f"{loss:.4f}", b.grad.round(4)
     ('1.0986', array([-0.1667,  0.3333, -0.1667]))
     """
-    x, W, target = as_input(x, "x"), as_input(W, "W"), _plain(target, "target")
+    x, W, target = as_input(x, "x"), as_input(W, "W"), plain(target, "target")
     b = 0.0 if b is None else as_input(b, "b")
     _check(x, W, b, block)
     options: dict[str, Any] = {
