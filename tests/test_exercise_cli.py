@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,11 +99,31 @@ def test_hints_one_by_one_and_the_solution(capsys: Any) -> None:
 
 def test_a_file_is_checked_and_the_status_says_how_it_went(capsys: Any) -> None:
     assert run(NAME, "--file", answer(RIGHT)) == 0
-    assert f"{NAME}: passed, 6 of 6" in capsys.readouterr().out
+    assert f"{NAME}: passed, 7 of 7" in capsys.readouterr().out
     assert run(NAME, "--file", answer(FLIPPED)) == 1
     assert "Known mistake: sign flipped" in capsys.readouterr().out
     assert run(NAME, "--file", answer(FLIPPED), "--seed", "17") == 1
-    assert "seed=17" in capsys.readouterr().out
+    assert "\nThe failing example, seed=17:\n" in capsys.readouterr().out
+
+
+def test_feedback_names_what_a_terminal_has(capsys: Any) -> None:
+    """Not `ex`: a command begins with the example that is shown, and then it is not named again."""
+    for text, status in ((RIGHT.replace(" - z.max(axis=1, keepdims=True)", ""), 0), (FLIPPED, 1)):
+        assert run(NAME, "--file", answer(text)) == status
+        out = capsys.readouterr().out
+        assert "ex." not in out
+        assert "\nSmallest failing example, seed=0:\n" in out
+        *_, said, command = out.splitlines()
+        assert said == "To begin with this example:"
+        name, *argv = command.split()
+        assert name == "tinygrad-ce"
+        assert tour.main(argv) == status
+        again = capsys.readouterr().out
+        assert again == out.replace("Smallest", "The").rpartition("\n\nTo begin")[0] + "\n"
+    assert run(NAME, "--hint", "3") == 0
+    out = capsys.readouterr().out
+    assert "solution()" not in out
+    assert f"tinygrad-ce exercise {NAME} --solution" in out
 
 
 def test_a_function_of_the_exercises_name_comes_first(capsys: Any) -> None:
@@ -126,7 +147,10 @@ def test_json_is_json_whatever_the_file_prints(capsys: Any) -> None:
         ("", "There is no function gradient(z, t) in answer.py (of that name, or named soft"),
         ("def grad(z, t):\n    return z\n", "it defines grad"),
         ("import sys\nsys.exit(3)\n", "Your line 2, `sys.exit(3)`, stops with exit or quit"),
-        ("gradient = 3\n", "Check wants your function itself"),
+        (
+            "gradient = 3\n",
+            "What answer.py calls gradient is no function: def gradient(z, t) makes",
+        ),
         ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
         ("\0", "Your file is not Python: source code string cannot contain null bytes"),
         ("class B(BaseException): pass\nraise B\n", "Your line 2, `raise B`, stops with B"),
@@ -242,7 +266,7 @@ def test_progress_that_cannot_be_written_is_told_in_a_line(capsys: Any, folder: 
     (folder / "home").write_text("a file where a folder should be", encoding="utf-8")
     assert run(NAME, "--file", answer(RIGHT), "--keep-progress") == 0
     out, err = capsys.readouterr()
-    assert "passed, 6 of 6" in out
+    assert "passed, 7 of 7" in out
     assert err.startswith("no progress kept: ")
     assert err.count("\n") == 1
 
@@ -256,6 +280,28 @@ def test_without_platformdirs_it_says_what_to_install(monkeypatch: Any, capsys: 
 
 
 # ------------------------------------------------------------------ as a command
+LOOP = "    while True:\n        pass\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to a process")
+@pytest.mark.parametrize(
+    "text", [f"print(1, flush=True)\nif True:\n{LOOP}",
+             f"def gradient(z, t):\n    print(1, flush=True)\n{LOOP}"],
+)  # fmt: skip
+def test_an_endless_loop_is_stopped_by_ctrl_c_in_one_line(text: str) -> None:
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    file = answer(heard + text)  # which a job in the background lacks
+    command = [sys.executable, "-m", "tinygrad_ce", "exercise", NAME, "--file", file]
+    env = os.environ | {"PYTHONPATH": str(Path(tour.__file__).parents[1])}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=env, text=True, **pipes) as process:
+        assert process.stdout.readline() == "1\n"  # it is in the loop
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (rest, said) == ("", "stopped\n")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_as_a_command_in_any_terminal(encoding: str) -> None:
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
@@ -263,7 +309,7 @@ def test_as_a_command_in_any_terminal(encoding: str) -> None:
     command = [sys.executable, "-W", "error", "-m", "tinygrad_ce", "exercise", NAME]
     done = subprocess.run([*command, "--file", answer(FLIPPED)], capture_output=True, env=env)
     assert done.returncode == 1
-    assert b"not yet, 4 of 6" in done.stdout
+    assert b"not yet, 5 of 7" in done.stdout
     assert done.stderr == b""
     shown = subprocess.run(command, capture_output=True, env=env)
     assert "?" not in shown.stdout.decode(encoding)

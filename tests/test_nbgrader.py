@@ -18,6 +18,9 @@ NAME = "gradients"
 HALF = """def gradient(z, t):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)"""
+NAIVE = """def gradient(z, t):
+    e = np.exp(z)
+    return e / e.sum(axis=1, keepdims=True) - t"""
 NO_MEAN = """def gradient(z, t, e):
     p = np.exp(z)
     return p / p.sum(axis=1, keepdims=True) - (1 - e) * t - e / t.shape[1]"""
@@ -31,7 +34,7 @@ def sources(path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: Any) -> Path:
-    """A course with the assignment released, one right submission and one wrong one, graded."""
+    """A course with the assignment released, right, naive and wrong submissions, graded."""
     need("nbgrader")
     folder: Path = tmp_path_factory.mktemp("course")
     shutil.copytree(found(SOURCE, "the assignment"), folder / "source")
@@ -46,6 +49,7 @@ def course(tmp_path_factory: Any) -> Path:
     hand_in(
         folder, "right", released, {"answer_1": right["answer_1"], "answer_2": right["answer_2"]}
     )
+    hand_in(folder, "naive", released, {"answer_1": NAIVE, "answer_2": right["answer_2"]})
     hand_in(folder, "wrong", released, {"answer_1": HALF, "answer_2": NO_MEAN})
     nbgrader(folder, "autograde", NAME)
     return folder
@@ -93,12 +97,16 @@ def test_a_student_gets_no_answer(course: Path) -> None:
 
 
 def test_the_right_submission_gets_all_points(course: Path) -> None:
-    assert scores(course, "right") == {"test_1": 6.0, "test_2": 4.0}
+    assert scores(course, "right") == {"test_1": 7.0, "test_2": 4.0}
+
+
+def test_an_exp_that_overflows_costs_a_point(course: Path) -> None:
+    assert scores(course, "naive") == {"test_1": pytest.approx(6.0), "test_2": 4.0}
 
 
 def test_the_wrong_submission_gets_what_it_has_earned(course: Path) -> None:
-    """Shape and shift invariance of p are right: 2 of 6; a gradient N times too large is not."""
-    assert scores(course, "wrong") == {"test_1": pytest.approx(2.0), "test_2": 0.0}
+    """Shape, shift invariance and exp are right: 3 of 7; a gradient N times too large is not."""
+    assert scores(course, "wrong") == {"test_1": pytest.approx(3.0), "test_2": 0.0}
 
 
 def test_the_teacher_reads_which_mistake_it_was(course: Path) -> None:

@@ -6,6 +6,7 @@ import inspect
 import linecache
 import os
 import sysconfig
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from io import StringIO
@@ -82,7 +83,9 @@ def called(function: Callable[..., Any], given: Mapping[str, Any], aloud: bool =
     copies = {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
     try:
         quiet = nullcontext() if aloud else redirect_stdout(StringIO())
-        with np.errstate(all="ignore"), quiet:  # what overflows is seen in the result
+        # What overflows is seen in the result; a function may have asked NumPy for the warning.
+        with np.errstate(all="ignore"), warnings.catch_warnings(), quiet:
+            warnings.simplefilter("ignore", RuntimeWarning)
             result = function(*copies.values())
     except KeyboardInterrupt:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from ..gradcheck import gradcheck
 from ..transforms import grad, hessian, jacobian
 from ._calling import Trouble, called, fits, told_parts
 from ._feedback import NOT_NAMED, Credit, Example, Feedback
-from ._inputs import DRAWS, inputs, numbered
+from ._inputs import DRAWS, Scores, inputs, numbered
 from ._mistakes import Mistake, parts, usual
 
 if TYPE_CHECKING:
@@ -23,7 +24,19 @@ if TYPE_CHECKING:
 # a p near 1), or from central differences (1e-10); no wrong derivation is as close as 1e-6.
 DOUBLE, SINGLE = (1e-6, 1e-6), (1e-4, 1e-5)
 
+# How far it may be off at scores of 1000, where a float32 has four digits behind the point: wrong
+# is what clips its scores, or makes zeros of what is no number.
+ROUGH = (0.1, 0.05)
+
 ORDINARY = ("sign", "scale", "agreement")  # the credits that every exercise has, and its shape
+STABLE = "stable at large scores"  # the one that no derivation needs to pass
+OVERFLOWS = "exp(1000) is too large for a float, exp(−1000) is 0 in one: inf/inf and 0/0 are nan. "
+LOOK = {  # by whether the scores have rows
+    True: f"{OVERFLOWS}Which number can you subtract from all scores of a row, so that no exponent "
+    "is above 0 and the result stays the same?",
+    False: f"{OVERFLOWS}Which of exp(z) and exp(−z) cannot overflow where z is positive, and which "
+    "where it is negative?",
+}
 
 Arrays = tuple[Any, ...]  # an answer's arrays
 
@@ -46,31 +59,46 @@ class Case(NamedTuple):
         return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
-@lru_cache(maxsize=4096)
-def case(exercise: Exercise, seed: int) -> Case:
-    """Draw once and derive once, by the engine; nothing of it is stored in a file."""
-    given, sizes = inputs(exercise.inputs, seed)
+def _drawn(exercise: Exercise, seed: int, large: bool = False) -> tuple[dict[str, Any], Any]:
+    given, sizes = inputs(exercise.inputs, seed, large)
     for x in given.values():
         if isinstance(x, np.ndarray):
             x.flags.writeable = False  # feedback shows it, and the next check uses it again
-    values = (*given.values(),)
+    return given, sizes
 
-    def derived(loss: Callable[..., Any], args: Arrays = values) -> Arrays:
-        found = exercise.derive(loss, exercise.argnums)(*args)
-        return tuple(np.asarray(part) for part in parts(found))
 
-    right = derived(exercise.loss)
+def _derived(exercise: Exercise, loss: Callable[..., Any], given: dict[str, Any]) -> Arrays:
+    found = exercise.derive(loss, exercise.argnums)(*given.values())
+    return tuple(np.asarray(part) for part in parts(found))
+
+
+@lru_cache(maxsize=4096)
+def case(exercise: Exercise, seed: int) -> Case:
+    """Draw once and derive once, by the engine; nothing of it is stored in a file."""
+    given, sizes = _drawn(exercise, seed)
+    right = _derived(exercise, exercise.loss, given)
     answer = right if len(exercise.wrt) > 1 else right[0]
     wrong = {}
     for m in (*exercise.mistakes, *usual(sizes.get("N"))):
-        spoilt = derived(m.loss) if m.loss else parts(m.change and m.change(answer, *values))
-        wrong[m.name] = tuple(map(np.asarray, spoilt))
+        if m.loss:
+            wrong[m.name] = _derived(exercise, m.loss, given)
+        elif m.change:
+            wrong[m.name] = tuple(map(np.asarray, parts(m.change(answer, *given.values()))))
     shifted = {}
     for name in exercise.wrt:
         moved = given | {name: given[name] + 1.0}
         if np.ndim(moved[name]):
-            shifted[name] = (moved, derived(exercise.loss, (*moved.values(),)))
+            shifted[name] = (moved, _derived(exercise, exercise.loss, moved))
     return Case(seed, given, right, wrong, shifted, sizes.get("N"))
+
+
+@lru_cache(maxsize=4096)
+def large_case(exercise: Exercise, seed: int) -> Case:
+    """The same draw with large scores; no mistake is looked for there."""
+    given, _ = _drawn(exercise, seed, large=True)
+    with np.errstate(all="ignore"):  # exp(-1000) underflows, as it should
+        right = _derived(exercise, exercise.loss, given)
+    return case(exercise, seed)._replace(inputs=given, right=right, wrong={}, shifted={})
 
 
 @lru_cache(maxsize=256)
@@ -160,13 +188,19 @@ def check(exercise: Exercise, function: Any, seed: int | None) -> Feedback:
             found = called(answer, at.inputs, aloud=not tries)  # it prints once, not 48 times
             tries.append(_Try(at, told_parts(found, exercise.wrt)))
         with np.errstate(all="ignore"):  # an answer may hold inf and nan
-            credits = _credits(exercise, tries, answer)
+            unstable = _unstable(exercise, tries, answer, seed)
+            credits = _credits(exercise, tries, answer, unstable)
     except Trouble as trouble:
         example = at and Example(at.seed, at.inputs, {}, smallest=at.seed != seed)
         return untried(exercise, str(trouble), example)
-    if all(credit.earned for credit in credits):
+    if all(credit.earned or credit.name == STABLE for credit in credits):
         said = f"your answer agrees with the engine's on {DRAWS} draws of different sizes"
-        return Feedback(exercise.name, True, credits, said)
+        if not unstable:
+            return Feedback(exercise.name, True, credits, said)
+        name, rows = _scores(exercise)
+        said += f"; where |{name}| is near 1000 it does not: {unstable.where}"
+        look = LOOK[rows]
+        return Feedback(exercise.name, True, credits, said, look=look, example=unstable)
     with np.errstate(all="ignore"):
         return _wrong(exercise, tries, credits, seed)
 
@@ -183,7 +217,8 @@ def _wrong(
     """What to say of an answer that is not right everywhere."""
     mistake = _named(exercise, tries)
     shown = _shown(tries)
-    telling = [c for c in credits if not c.earned]  # a shape, then what is special here
+    # A shape, then what is special here; that it is stable can wait until it is right.
+    telling = [c for c in credits if not c.earned and c.name != STABLE]
     first = min(telling, key=lambda c: (c.name != "shape", c.name in ORDINARY))
     finite = all(np.isfinite(a).all() for a in shown.answer)
     if not finite:
@@ -270,10 +305,15 @@ def _asked(exercise: Exercise) -> list[tuple[str, Judge]]:
         asked.append(("symmetric", _symmetric))
     if has.shift:
         asked.append((f"the same when {has.shift} is shifted", lambda t: ""))
-    return [*asked, ("agreement", lambda t: _furthest(exercise, t))]
+    asked.append(("agreement", lambda t: _furthest(exercise, t)))
+    if _scores(exercise)[0]:
+        asked.append((STABLE, lambda t: ""))
+    return asked
 
 
-def _credits(exercise: Exercise, tries: Sequence[_Try], function: Any) -> tuple[Credit, ...]:
+def _credits(
+    exercise: Exercise, tries: Sequence[_Try], function: Any, unstable: Example | None
+) -> tuple[Credit, ...]:
     comparable = [t for t in tries if len(t.pairs) == len(exercise.wrt)]
     found, shown = [], _shown(tries)
     for name, judge in _asked(exercise):
@@ -285,6 +325,9 @@ def _credits(exercise: Exercise, tries: Sequence[_Try], function: Any) -> tuple[
             note = "not seen while every entry is 0"  # which has every symmetry
         elif name.startswith("the same when"):
             note = _shift(exercise, tries, function)
+        elif name == STABLE:
+            where = f"where |{_scores(exercise)[0]}| is near 1000, "
+            note = f"{where}{unstable.where}" if unstable else ""
         elif not some:
             note = "not seen before the shape is right"
         found.append(Credit(name, not note, note))
@@ -350,6 +393,50 @@ def _shift(exercise: Exercise, tries: Sequence[_Try], function: Any) -> str:
         if not all(near(a, b, 2.0) for a, b in zip(again, t.answer)):  # each has its round-off
             return f"adding 1 to every entry of {name} changes your answer, it should not"
     return ""
+
+
+def _scores(exercise: Exercise) -> tuple[str, bool]:
+    """The input that the answer takes exp of, and whether it has rows; "" if there is none."""
+    found = ((name, d.rows) for name, d in exercise.inputs.items() if isinstance(d, Scores))
+    return next(found, ("", False))
+
+
+def _unstable(
+    exercise: Exercise, tries: Sequence[_Try], function: Any, seed: int | None
+) -> Example | None:
+    """The first draw of large scores where the answer is no number or, if it was right, no more.
+
+    A wrong derivation has to be finite only: what is wrong with it counts elsewhere.
+    """
+    if not _scores(exercise)[0]:
+        return None
+    far = [large_case(exercise, t.case.seed) for t in tries]
+    relative, floor = ROUGH
+    room = [
+        relative * max(np.max(np.abs(g)) for g in part) + floor
+        for part in zip(*(c.right for c in far))
+    ]
+    derived = all(t.agrees for t in tries)
+    for c in far:
+        example = Example(c.seed, c.inputs, {}, smallest=c.seed != seed, large=True)
+        try:
+            answer = told_parts(called(function, c.inputs), exercise.wrt)
+        except Trouble as trouble:  # math.exp(1000) is an error
+            return replace(example, where=str(trouble))
+        t = _Try(c, answer)
+        where = _not_finite(exercise, t)
+        if not where and derived and not _within(t, room):
+            where = _furthest(exercise, t)
+        if where:
+            return replace(example, yours=dict(zip(exercise.parts, answer)), where=where)
+    return None
+
+
+def _within(t: _Try, room: Sequence[float]) -> bool:
+    """Whether an answer is the right one, roughly."""
+    return len(t.pairs) == len(room) and all(
+        np.all(np.abs(a - g) <= r) for (a, g), r in zip(t.pairs, room)
+    )
 
 
 # ------------------------------------------------------------------ the example

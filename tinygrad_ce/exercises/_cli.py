@@ -42,12 +42,15 @@ def exercise(argv: list[str], parser: argparse.ArgumentParser) -> int:
         text = given.file.read_bytes()
     except OSError as error:
         parser.error(f"--file: {given.file} cannot be read: {error.strerror}")
-    try:
-        with contextlib.redirect_stdout(sys.stderr if given.json else sys.stdout):
-            feedback = _checked(ex, given.file, text, given.seed)
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped\n")
-    print(feedback.to_json() if given.json else feedback)
+    with contextlib.redirect_stdout(sys.stderr if given.json else sys.stdout):
+        feedback = _checked(ex, given.file, text, given.seed)
+    if given.json:
+        print(feedback.to_json())
+    else:
+        print(feedback.text())
+        if feedback.example and feedback.example.seed != given.seed:
+            command = f"{_typed()} exercise {ex.name} --file {given.file}"
+            print(f"\nTo begin with this example:\n  {command} --seed {feedback.example.seed}")
     if given.keep_progress:
         try:
             _keep(feedback)
@@ -122,9 +125,10 @@ def _show(ex: Exercise, given: Any, parser: argparse.ArgumentParser) -> int:
     if given.hint is not None:
         if not 1 <= given.hint <= len(ex.hints):
             parser.error(f"--hint: got {given.hint}, there are hints 1 to {len(ex.hints)}")
-        print(ex.hint(given.hint))
-        if given.hint < len(ex.hints):
-            print(f"\nThe next: {command} --hint {given.hint + 1}")
+        then = f"The next: {command} --hint {given.hint + 1}"
+        if given.hint == len(ex.hints):
+            then = f"The last; the rest: {command} --solution"
+        print(f"{ex.hinted(given.hint)}\n\n{then}")
     elif given.solution:
         print(ex.solution())
     else:
@@ -157,8 +161,10 @@ def _function(ex: Exercise, path: Path, text: bytes) -> Any:
     finally:
         del sys.path[0]
     for name in (ex.name, ex.function):
-        if name in found:
+        if callable(found.get(name)):
             return found[name]
+        if name in found:
+            raise Trouble(f"what {path.name} calls {name} is no function: def {ex.call} makes one")
     own = [name for name, x in found.items() if getattr(x, "__module__", "") == module.__name__]
     raise Trouble(
         f"there is no function {ex.call} in {path.name} (of that name, or named {ex.name}); "

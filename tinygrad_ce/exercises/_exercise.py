@@ -121,6 +121,7 @@ class Exercise:
         Feedback
             With ``passed``, ``score``, ``mistake`` (a name, or None), ``credits``, ``example`` and
             ``to_json()``. Whatever the function does, it says so there and raises nothing.
+            A right derivation has passed; that its exp overflows at large scores costs a credit.
         """
         return check(self, function, seed)
 
@@ -130,12 +131,13 @@ class Exercise:
             raise ValueError(f"hint: got {number}, there are hints 1 to {len(self.hints)}")
         self._hinted = number or min(self._hinted + 1, len(self.hints))
         last = self._hinted == len(self.hints)
-        more = "This is the last hint; solution() shows the rest." * last
-        text = self.hints[self._hinted - 1]
-        return Note(
-            f"{self.title}: hint {self._hinted} of {len(self.hints)}",
-            f"{text}\n\n{more}" if more else text,
-        )
+        return self.hinted(self._hinted, "This is the last hint; solution() shows the rest." * last)
+
+    def hinted(self, number: int, then: str = "") -> Note:
+        """The hint of a number, and how to go on."""
+        text = self.hints[number - 1]
+        title = f"{self.title}: hint {number} of {len(self.hints)}"
+        return Note(title, f"{text}\n\n{then}" if then else text)
 
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
@@ -143,15 +145,16 @@ class Exercise:
         code = f"import numpy as np\n\n\n{code}" if "np." in code else code
         return Note(f"{self.title}: solution", text, "", latex, code)
 
-    def try_it(self, seed: int | None = None) -> Any:
+    def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
 
         Parameters
         ----------
         seed : the number of the draw, as feedback tells it; without one, some draw
+        large : scores near 1000 and -1000, where exp overflows, in an exercise that has scores
         """
         some = int(np.random.default_rng().integers(10**6))
-        drawn, _ = inputs(self.inputs, some if seed is None else seed)
+        drawn, _ = inputs(self.inputs, some if seed is None else seed, large)
         return namedtuple("Inputs", [*drawn])(*drawn.values())
 
     def __str__(self) -> str:

@@ -42,6 +42,12 @@ class Example:
     yours: Mapping[str, Any]
     where: str = ""  # the entry that is furthest off, and by how much
     smallest: bool = True  # of those that were drawn; else the one whose seed was asked for
+    large: bool = False  # with scores near 1000
+
+    @property
+    def call(self) -> str:
+        """What draws it again, in Python."""
+        return f"ex.try_it(seed={self.seed}{', large=True' * self.large})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +59,7 @@ class Feedback:
     credits: tuple[Credit, ...]
     said: str
     mistake: str | None = None
-    look: str = ""  # at what, if the mistake is known
+    look: str = ""  # at what, if the fault is known
     example: Example | None = None
     table: str = ""  # of the gradient check, if it is not
 
@@ -73,6 +79,12 @@ class Feedback:
         return self.passed
 
     def __str__(self) -> str:
+        return self.text(f" ({self.example.call} draws it again)" if self.example else "")
+
+    __repr__ = __str__
+
+    def text(self, again: str = "") -> str:
+        """The whole of it, with how to draw the example again where the reader is."""
         lines = [f"{self.exercise}: {self.verdict}", _folded(_sentence(self.said))]
         lines += [_folded(f"Look: {_ended(self.look)}")] * bool(self.look)
         lines += [
@@ -81,10 +93,9 @@ class Feedback:
             if self.tried
         ]
         if self.example:
-            lines += [_folded(self.shown_by), *(_hung(f"  {line}", 4) for line in self.numbers)]
+            lines.append(_folded(f"{self.shown}{again}:"))
+            lines += [_hung(f"  {line}", 4) for line in self.numbers]
         return "\n".join([*lines, self.table] if self.table else lines)
-
-    __repr__ = __str__
 
     @property
     def tried(self) -> bool:
@@ -92,11 +103,11 @@ class Feedback:
         return any(credit.earned or credit.note for credit in self.credits)
 
     @property
-    def shown_by(self) -> str:
-        """How to see the example again."""
+    def shown(self) -> str:
+        """Which example it is."""
         assert self.example
-        seed, which = self.example.seed, "Smallest" if self.example.smallest else "The"
-        return f"{which} failing example, seed={seed} (ex.try_it(seed={seed}) draws it again):"
+        which = "Smallest" if self.example.smallest else "The"
+        return f"{which} failing example, seed={self.example.seed}"
 
     @property
     def numbers(self) -> list[str]:
@@ -119,7 +130,8 @@ class Feedback:
         if self.tried:
             body += f'<table style="border-collapse:collapse;margin:.5em 0">{table}</table>'
         if self.example:
-            body += f"<p>{escape(self.shown_by)}</p>{_listing(self.numbers, 'Example', 'pre-wrap')}"
+            body += f"<p>{escape(f'{self.shown} ({self.example.call} draws it again):')}</p>"
+            body += _listing(self.numbers, "Example", "pre-wrap")
         body += _listing([self.table], "Gradient check") * bool(self.table)
         word = "passed" if self.passed else "not yet"
         mark = "✓" if self.passed else "✗"
@@ -132,6 +144,7 @@ class Feedback:
             "inputs": {name: _plain(x) for name, x in self.example.inputs.items()},
             "yours": {name: _plain(x) for name, x in self.example.yours.items()},
             "where": self.example.where,
+            "large": self.example.large,
         }
         report = {
             "exercise": self.exercise,
@@ -216,7 +229,8 @@ def _hung(line: str, indent: int) -> str:
 
 def _array(x: Any) -> str:
     text = np.array2string(np.asarray(x), separator=", ", precision=4, suppress_small=True)
-    return " ".join(text.split()).replace("-0. ", "0. ")
+    text = " ".join(text.split()).replace("-0. ", "0. ")  # aligned by NumPy for lines of its own
+    return text.replace("[ ", "[").replace(" ]", "]").replace(" ,", ",")
 
 
 def _plain(x: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
+LARGE = 1000.0  # exp(1000) is inf and exp(-1000) is 0: a float64 ends at exp(709)
 LEAST = {"K": 2}  # a softmax over one class is constant; other dimensions begin at 1
 
 Draw = Callable[["Drawing"], Any]  # one input of an exercise
@@ -16,8 +18,9 @@ Draw = Callable[["Drawing"], Any]  # one input of an exercise
 class Drawing:
     """One draw: its random numbers, the sizes of the dimensions, and whether it is of integers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, large: bool = False) -> None:
         level = seed % DRAWS
+        self.seed, self.large = seed, large
         self.rng = np.random.default_rng(seed)
         self.integers = level < DRAWS // 2
         self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
@@ -44,9 +47,11 @@ def numbered(seed: Any) -> int:
     return int(seed)
 
 
-def inputs(draws: Mapping[str, Draw], seed: int) -> tuple[dict[str, Any], dict[str, int]]:
+def inputs(
+    draws: Mapping[str, Draw], seed: int, large: bool = False
+) -> tuple[dict[str, Any], dict[str, int]]:
     """Draw every input of an exercise, and the sizes; the same seed gives the same again."""
-    drawing = Drawing(numbered(seed))
+    drawing = Drawing(numbered(seed), large)
     return {name: draw(drawing) for name, draw in draws.items()}, drawing.sizes
 
 
@@ -64,6 +69,35 @@ def real(*dimensions: str) -> Draw:
         return rows[..., : shape[-1]]
 
     return draw
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Real numbers that an answer takes exp of: a large draw has them near 1000 and -1000.
+
+    The scores of one softmax move together, which changes no probability: only exp overflows.
+    """
+
+    dimensions: tuple[str, ...]
+
+    @property
+    def rows(self) -> bool:
+        """Whether each row has a softmax; else each score has a sigmoid."""
+        return "K" in self.dimensions
+
+    def __call__(self, d: Drawing) -> Any:
+        x = real(*self.dimensions)(d)
+        if not d.large:
+            return x
+        moving = np.shape(x)[:-1] if self.rows else np.shape(x)
+        odd = (np.arange(np.prod(moving, dtype=int)) + d.seed) % 2
+        moved = x + np.where(odd, -LARGE, LARGE).reshape(moving + (1,) * self.rows)
+        return moved if np.ndim(x) else float(moved)
+
+
+def scores(*dimensions: str) -> Draw:
+    """Real numbers that an answer takes exp of, which should not overflow."""
+    return Scores(dimensions)
 
 
 def positive(*dimensions: str) -> Draw:

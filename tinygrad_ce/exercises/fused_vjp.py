@@ -4,7 +4,7 @@ from typing import Any
 
 from ..softmax import log_softmax, logsumexp
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real
+from ._inputs import one_hot, real, scores
 from ._mistakes import changed, of_loss
 
 
@@ -42,7 +42,7 @@ exercise = Exercise(
     formula="ℓᵢ = −Σₖ tᵢₖ log softmax(zᵢ)ₖ,  ∂L/∂zᵢⱼ = gᵢ ∂ℓᵢ/∂zᵢⱼ",
     latex=r"\ell_i = -\sum_k t_{ik} \log p_{ik}, \quad \partial L / \partial \ell_i = g_i",
     loss=loss,
-    inputs={"z": real("N", "K"), "t": one_hot("N", "K"), "g": real("N")},
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[
@@ -53,7 +53,7 @@ exercise = Exercise(
     solved=Solution(
         "Row i of ∂ℓ/∂z is pᵢ − tᵢ; what arrives at ℓᵢ multiplies it.",
         r"\frac{\partial L}{\partial z_{ij}} = g_i\,(p_{ij} - t_{ij})",
-        "def gradient(z, t, g):\n    p = np.exp(z)\n    p /= p.sum(axis=1, keepdims=True)\n"
-        "    return g[:, None] * (p - t)",
+        "def gradient(z, t, g):\n    p = np.exp(z - z.max(axis=1, keepdims=True))\n"
+        "    p /= p.sum(axis=1, keepdims=True)\n    return g[:, None] * (p - t)",
     ),
 )

@@ -7,7 +7,7 @@ import numpy as np
 from ..softmax import log_softmax, softmax
 from ..transforms import grad, hessian
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real
+from ._inputs import one_hot, scores
 from ._mistakes import changed
 
 
@@ -40,7 +40,7 @@ exercise = Exercise(
     formula="L = −Σₖ tₖ log pₖ,  p = softmax(z),  Hᵢⱼ = ∂²L/∂zᵢ∂zⱼ",
     latex=r"L = -\sum_k t_k \log p_k, \; H_{ij} = \frac{\partial^2 L}{\partial z_i \partial z_j}",
     loss=loss,
-    inputs={"z": real("K"), "t": one_hot("K")},
+    inputs={"z": scores("K"), "t": one_hot("K")},
     wrt=["z"],
     derive=hessian,
     mistakes=MISTAKES,

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from ._exercise import Exercise, Solution
-from ._inputs import bits, real, scalar
+from ._inputs import bits, real, scalar, scores
 from ._mistakes import of_loss
 
 
 def data(x: Any, y: Any, w: Any, b: Any) -> Any:
     """The mean log loss alone."""
     z = x @ w + b
-    return (np.log1p(np.exp(z)) - y * z).mean()
+    return (np.logaddexp(0.0, z) - y * z).mean()
 
 
 def loss(x: Any, y: Any, w: Any, b: Any, a: Any) -> Any:
@@ -48,7 +48,7 @@ exercise = Exercise(
     formula="L = (1/N) Σᵢ [log(1 + exp(zᵢ)) − yᵢ zᵢ] + a/2 Σ w²,  zᵢ = xᵢ · w + b",
     latex=r"L = \frac1N \sum_i [\log(1 + e^{z_i}) - y_i z_i] + \frac a2 \lVert w \rVert^2",
     loss=loss, wrt=["w", "b"], mistakes=MISTAKES,
-    inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": real(), "a": scalar(2, 3)},
+    inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": scores(), "a": scalar(2, 3)},
     hints=["Take the two terms one after the other. The first is the mean log loss.",
            "By z, the log loss has the slope p − y, p = σ(z). The penalty does not depend on z.",
            "dw is the mean of (p − y) x plus the slope of a/2 w². db has no penalty."],

@@ -6,13 +6,13 @@ import numpy as np
 
 from ..softmax import sigmoid
 from ._exercise import Exercise, Solution
-from ._inputs import real, signs
+from ._inputs import scores, signs
 from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
 def loss(z: Any, y: Any) -> Any:
     """The mean of log(1 + exp(−y z))."""
-    return np.log1p(np.exp(-y * z)).mean()
+    return np.logaddexp(0.0, -y * z).mean()
 
 
 MISTAKES = [
@@ -39,7 +39,7 @@ exercise = Exercise(
     formula="L = (1/N) Σᵢ log(1 + exp(−yᵢ zᵢ))",
     latex=r"L = \frac{1}{N} \sum_i \log\left(1 + e^{-y_i z_i}\right)",
     loss=loss,
-    inputs={"z": real("N"), "y": signs("N")},
+    inputs={"z": scores("N"), "y": signs("N")},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[

@@ -7,7 +7,7 @@ import numpy as np
 from ..softmax import log_softmax
 from ..value import detach
 from ._exercise import Exercise, Solution
-from ._inputs import real
+from ._inputs import scores
 from ._mistakes import changed, of_loss
 
 
@@ -47,7 +47,7 @@ exercise = Exercise(
     "overflows. Return ∂L/∂z, of shape (N, K).",
     formula="L = Σᵢ [mᵢ + log Σₖ exp(zᵢₖ − mᵢ)],  mᵢ = maxₖ zᵢₖ",
     latex=r"L = \sum_i \Bigl[m_i + \log \sum_k e^{z_{ik} - m_i}\Bigr], \quad m_i = \max_k z_{ik}",
-    loss=loss, inputs={"z": real("N", "K")}, wrt=["z"], mistakes=MISTAKES,
+    loss=loss, inputs={"z": scores("N", "K")}, wrt=["z"], mistakes=MISTAKES,
     hints=["Does L depend on m at all? Take exp(−m) out of the sum.",
            "It does not, so differentiate log Σ exp(zₖ).",
            "The slope of log u is 1/u, that of u = Σ exp(zⱼ) by zₖ is exp(zₖ)."],

@@ -6,13 +6,13 @@ import numpy as np
 
 from ..softmax import sigmoid
 from ._exercise import Exercise, Solution
-from ._inputs import real
+from ._inputs import scores
 from ._mistakes import changed, of_loss
 
 
 def loss(z: Any) -> Any:
-    """L = Σ σ(z)."""
-    return (1 / (1 + np.exp(-z))).sum()
+    """L = Σ σ(z), by the hyperbolic tangent: it does not overflow, and has no seam at 0."""
+    return (0.5 + 0.5 * np.tanh(0.5 * z)).sum()
 
 
 MISTAKES = [
@@ -33,7 +33,7 @@ exercise = Exercise(
     formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",
     latex=r"L = \sum_i \sigma(z_i), \qquad \sigma(z) = \frac{1}{1 + e^{-z}}",
     loss=loss,
-    inputs={"z": real("N")},
+    inputs={"z": scores("N")},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[

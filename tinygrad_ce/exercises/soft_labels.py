@@ -4,7 +4,7 @@ from typing import Any
 
 from ..softmax import log_softmax
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real, scalar
+from ._inputs import one_hot, scalar, scores
 from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
@@ -40,7 +40,7 @@ exercise = Exercise(
     formula="L = −(1/N) Σᵢ Σₖ sᵢₖ log pᵢₖ,  sᵢₖ = (1 − e) tᵢₖ + e/K,  pᵢ = softmax(zᵢ)",
     latex=r"L = -\frac{1}{N} \sum_{ik} s_{ik} \log p_{ik}, \quad s = (1 - e)\,t + \frac{e}{K}",
     loss=loss,
-    inputs={"z": real("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)},
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[
@@ -53,6 +53,7 @@ exercise = Exercise(
         "1/N stays in front.",
         r"\frac{\partial L}{\partial z} = \frac{1}{N} (p - s)",
         "def gradient(z, t, e):\n    s = (1 - e) * t + e / t.shape[1]\n"
-        "    p = np.exp(z)\n    p /= p.sum(axis=1, keepdims=True)\n    return (p - s) / len(z)",
+        "    p = np.exp(z - z.max(axis=1, keepdims=True))\n"
+        "    p /= p.sum(axis=1, keepdims=True)\n    return (p - s) / len(z)",
     ),
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..softmax import log_softmax, logsumexp, softmax
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real
+from ._inputs import one_hot, scores
 from ._mistakes import changed, of_loss
 
 
@@ -42,7 +42,7 @@ exercise = Exercise(
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢₖ = exp(zᵢₖ) / Σⱼ exp(zᵢⱼ)",
     latex=r"L = -\sum_{ik} t_{ik} \log p_{ik}, \quad p_{ik} = \frac{e^{z_{ik}}}{\sum_j e^{z_{ij}}}",
     loss=loss,
-    inputs={"z": real("N", "K"), "t": one_hot("N", "K")},
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K")},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[

@@ -6,7 +6,7 @@ from ..softmax import softmax
 from ..transforms import jacobian
 from ..value import detach
 from ._exercise import Exercise, Solution
-from ._inputs import real
+from ._inputs import scores
 from ._mistakes import changed, of_loss
 
 MISTAKES = [
@@ -33,7 +33,7 @@ exercise = Exercise(
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
     latex=r"p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}, \quad J_{ij} = \frac{\partial p_i}{\partial z_j}",
     loss=softmax,
-    inputs={"z": real("K")},
+    inputs={"z": scores("K")},
     wrt=["z"],
     derive=jacobian,
     mistakes=MISTAKES,

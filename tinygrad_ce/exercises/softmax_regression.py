@@ -7,7 +7,7 @@ import numpy as np
 from ..softmax import log_softmax, logsumexp
 from ..transforms import grad
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real
+from ._inputs import one_hot, real, scores
 from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
 
 
@@ -43,7 +43,7 @@ exercise = Exercise(
     formula="L = −(1/N) Σᵢ Σₖ tᵢₖ log pᵢₖ,  p = softmax(x W + b), row by row",
     latex=r"L = -\frac{1}{N} \sum_{ik} t_{ik} \log p_{ik}, \; p = \operatorname{softmax}(x W + b)",
     loss=loss,
-    inputs={"x": real("N", "D"), "W": real("D", "K"), "b": real("K"), "t": one_hot("N", "K")},
+    inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
     wrt=["W", "b"],
     mistakes=MISTAKES,
     hints=[
@@ -54,7 +54,7 @@ exercise = Exercise(
     solved=Solution(
         "∂L/∂z = (p − t)/N. W meets x in each sample: dW = xᵀ ∂L/∂z; db is the sum of its rows.",
         r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
-        "def gradient(x, W, b, t):\n    p = np.exp(x @ W + b)\n    p /= p.sum(axis=1)[:, None]\n"
-        "    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
+        "def gradient(x, W, b, t):\n    z = x @ W + b\n    p = np.exp(z - z.max(axis=1)[:, None])\n"
+        "    p /= p.sum(axis=1)[:, None]\n    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
     ),
 )

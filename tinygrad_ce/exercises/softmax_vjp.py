@@ -7,7 +7,7 @@ import numpy as np
 from ..softmax import softmax
 from ..value import detach
 from ._exercise import Exercise, Solution
-from ._inputs import real
+from ._inputs import real, scores
 from ._mistakes import changed, of_loss
 
 
@@ -42,7 +42,7 @@ exercise = Exercise(
     formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ",
     latex=r"\partial L / \partial z_{ij} = \sum_k g_{ik} \, \partial p_{ik} / \partial z_{ij}",
     loss=loss,
-    inputs={"z": real("N", "K"), "g": real("N", "K")},
+    inputs={"z": scores("N", "K"), "g": real("N", "K")},
     wrt=["z"],
     mistakes=MISTAKES,
     hints=[
@@ -53,7 +53,7 @@ exercise = Exercise(
     solved=Solution(
         "Σₖ gₖ (pₖ δₖⱼ − pₖ pⱼ) = pⱼ (gⱼ − Σₖ gₖ pₖ): K numbers in place of a K × K matrix.",
         r"\frac{\partial L}{\partial z_j} = p_j \Bigl(g_j - \sum_k g_k p_k\Bigr)",
-        "def gradient(z, g):\n    p = np.exp(z)\n    p /= p.sum(axis=1, keepdims=True)\n"
-        "    return p * (g - (g * p).sum(axis=1, keepdims=True))",
+        "def gradient(z, g):\n    e = np.exp(z - z.max(axis=1)[:, None])\n"
+        "    p = e / e.sum(axis=1)[:, None]\n    return p * (g - (g * p).sum(axis=1)[:, None])",
     ),
 )

@@ -6,7 +6,7 @@ from ..softmax import log_softmax
 from ..transforms import grad
 from ..value import detach
 from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real, scalar
+from ._inputs import one_hot, scalar, scores
 from ._mistakes import changed, of_loss
 
 
@@ -37,7 +37,7 @@ exercise = Exercise(
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢ = softmax(zᵢ / T)",
     latex=r"L = -\sum_{ik} t_{ik} \log p_{ik}, \qquad p_i = \operatorname{softmax}(z_i / T)",
     loss=loss, wrt=["z", "T"], mistakes=MISTAKES,
-    inputs={"z": real("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)},
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)},
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],
@@ -46,6 +46,6 @@ exercise = Exercise(
         "entry shares.",
         r"\frac{\partial L}{\partial z} = \frac{p - t}{T}, \qquad "
         r"\frac{\partial L}{\partial T} = -\sum_{ik} (p_{ik} - t_{ik}) \frac{z_{ik}}{T^2}",
-        "def gradient(z, t, T):\n    p = np.exp(z / T)\n    p /= p.sum(axis=1, keepdims=True)\n"
-        "    return (p - t) / T, -((p - t) * z).sum() / T**2"),
+        "def gradient(z, t, T):\n    p = np.exp((z - z.max(axis=1, keepdims=True)) / T)\n"
+        "    d = (p / p.sum(axis=1, keepdims=True) - t) / T\n    return d, -(d * z).sum() / T"),
 )  # fmt: skip
