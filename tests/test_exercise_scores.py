@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import warnings
@@ -233,6 +234,19 @@ def test_a_wrong_derivation_has_to_be_finite_only(name: str) -> None:
     assert note.startswith(f"where |{'b' if 'b' in load(name).inputs else 'z'}| is near 1000, ")
 
 
+def test_what_is_said_first_is_what_is_wrong_with_the_derivation() -> None:
+    for name in ("sigmoid", "l2_penalty"):  # where nothing but shape, sign and scale is asked
+        one = load(name)
+
+        def bent(*args: Any, name: str = name) -> Any:
+            found = NAIVE[name](*args)
+            return tuple(1.3 * p for p in found) if isinstance(found, tuple) else 1.3 * found
+
+        assert (
+            one.check(bent).said == "it is 1.3 times the size that it should be (no known pattern)"
+        )
+
+
 def _looks() -> list[str]:
     return [load(name).check(NAIVE[name]).look for name in ("sigmoid", "logsumexp")]
 
@@ -296,6 +310,13 @@ def test_large_scores_move_a_row_as_one_and_come_with_both_signs() -> None:
     for name in set(names()) - set(NAIVE):
         for x, y in zip(load(name).try_it(5), load(name).try_it(5, large=True)):
             np.testing.assert_array_equal(x, y)
+
+
+def test_a_loss_that_overflows_itself_blames_no_finite_answer() -> None:
+    """Whoever adds an exercise may write the textbook's loss: then only nan and inf are seen."""
+    textbook = dataclasses.replace(ex, loss=lambda z, t: -(t * np.log(naive(z))).sum())
+    assert textbook.check(lambda z, t: by_the_maximum(z) - t).score == 1.0
+    assert not stable(textbook.check(lambda z, t: naive(z) - t))
 
 
 def test_the_text_the_card_and_the_report_say_it() -> None:

@@ -96,8 +96,7 @@ def case(exercise: Exercise, seed: int) -> Case:
 def large_case(exercise: Exercise, seed: int) -> Case:
     """The same draw with large scores; no mistake is looked for there."""
     given, _ = _drawn(exercise, seed, large=True)
-    with np.errstate(all="ignore"):  # exp(-1000) underflows, as it should
-        right = _derived(exercise, exercise.loss, given)
+    right = _derived(exercise, exercise.loss, given)
     return case(exercise, seed)._replace(inputs=given, right=right, wrong={}, shifted={})
 
 
@@ -433,10 +432,9 @@ def _unstable(
 
 
 def _within(t: _Try, room: Sequence[float]) -> bool:
-    """Whether an answer is the right one, roughly."""
-    return len(t.pairs) == len(room) and all(
-        np.all(np.abs(a - g) <= r) for (a, g), r in zip(t.pairs, room)
-    )
+    """Whether an answer is the right one, roughly; any will do where the engine's is no number."""
+    off = (np.any(np.abs(a - g) > r) for (a, g), r in zip(t.pairs, room))
+    return len(t.pairs) == len(room) and not any(off)
 
 
 # ------------------------------------------------------------------ the example
