@@ -184,7 +184,7 @@ def check(exercise: Exercise, function: Any, seed: int | None) -> Feedback:
     try:
         answer = fits(function, [*exercise.inputs], exercise.function)
         for at in cases:
-            found = called(answer, at.inputs, aloud=not tries)  # it prints once, not 48 times
+            found = called(answer, at.inputs, aloud=not tries)  # it prints once, not 72 times
             tries.append(_Try(at, told_parts(found, exercise.wrt)))
         with np.errstate(all="ignore"):  # an answer may hold inf and nan
             unstable = _unstable(exercise, tries, answer, seed)

@@ -49,7 +49,8 @@ def exercise(argv: list[str], parser: argparse.ArgumentParser) -> int:
     else:
         print(feedback.text())
         if feedback.example and feedback.example.seed != given.seed:
-            command = f"{_typed()} exercise {ex.name} --file {given.file}"
+            file = f'"{given.file}"' if " " in str(given.file) else given.file
+            command = f"{_typed()} exercise {ex.name} --file {file}"
             print(f"\nTo begin with this example:\n  {command} --seed {feedback.example.seed}")
     if given.keep_progress:
         try:
@@ -127,7 +128,7 @@ def _show(ex: Exercise, given: Any, parser: argparse.ArgumentParser) -> int:
             parser.error(f"--hint: got {given.hint}, there are hints 1 to {len(ex.hints)}")
         then = f"The next: {command} --hint {given.hint + 1}"
         if given.hint == len(ex.hints):
-            then = f"The last; the rest: {command} --solution"
+            then = f"The solution: {command} --solution"
         print(f"{ex.hinted(given.hint)}\n\n{then}")
     elif given.solution:
         print(ex.solution())
