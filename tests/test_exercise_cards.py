@@ -22,6 +22,7 @@ def cards() -> list[str]:
         ex.hint(1),
         ex.solution(),
         ex.check(lambda z, t: sm(z) - t),
+        ex.check(lambda z, t: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) - t),
         ex.check(lambda z, t: t - sm(z)),
         ex.check(lambda z, t: sm(z) - t / 2),
         ex.check(lambda z: z),

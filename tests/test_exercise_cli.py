@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import need
+from test_exercise_mistakes import answer_of
 
 from tinygrad_ce import __main__ as tour
 from tinygrad_ce.exercises import load, names
@@ -80,9 +82,23 @@ def test_it_shows_a_task_and_what_to_type_next(capsys: Any, name: str) -> None:
 def test_what_a_check_says_fits_a_terminal(name: str) -> None:
     one = load(name)
     for odd in (lambda *args: [[0.123456789] * 20], lambda *args: args[0] * 1.2345):
-        said = one.check(odd)
-        lines = str(said).removesuffix(said.table).splitlines()  # a table stays whole
-        assert max(map(len, lines)) <= 80
+        assert max(map(len, str(one.check(odd)).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_table_fits_a_terminal(name: str) -> None:
+    right = answer_of(name)
+
+    def bent(*args: Any) -> Any:
+        found = right(*args)
+        if isinstance(found, tuple):
+            return tuple(np.asarray(part) + 0.7 for part in found)
+        return found + 0.7 * (np.arange(found.size) == found.size - 1).reshape(found.shape)
+
+    for seed in (None, 17, 500):
+        said = load(name).check(bent, seed=seed)
+        assert "gradcheck: fail" in said.table
+        assert max(map(len, said.table.splitlines())) <= 80
 
 
 def test_hints_one_by_one_and_the_solution(capsys: Any) -> None:

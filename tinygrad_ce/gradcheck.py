@@ -72,7 +72,7 @@ class GradcheckReport(NamedTuple):
         title = [
             "input",
             "shape",
-            "max |error|",
+            "|error|",
             "relative",
             "at",
             "analytic",

@@ -487,5 +487,13 @@ def _table(exercise: Exercise, t: _Try) -> str:
         return answer if len(answer) > 1 else answer[0]
 
     report = gradcheck(value, *(given[name] for name in exercise.wrt), gradient=yours)
-    named = [c._replace(name=name) for c, name in zip(report.inputs, exercise.wrt)]
+    named = [
+        c._replace(name=name, analytic=_short(c.analytic), numeric=_short(c.numeric))
+        for c, name in zip(report.inputs, exercise.wrt)
+    ]
     return str(report._replace(inputs=named))
+
+
+def _short(x: float) -> float:
+    """Four digits: with eight, the table is wider than a terminal."""
+    return float(f"{x:.4g}")
