@@ -167,7 +167,7 @@ def _refuse(what: str, instead: str) -> NoReturn:
 def _in_a_check() -> bool:
     """Whether the loss functions of this package ask: only to refuse what is out of range."""
     asks = sys._getframe(2).f_globals.get("__name__")
-    return asks in (f"{__package__}.losses", f"{__package__}.softmax")
+    return asks in [f"{__package__}.{room}" for room in ("losses", "targets", "softmax")]
 
 
 class Traced(NDArrayOperatorsMixin):
