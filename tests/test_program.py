@@ -365,6 +365,7 @@ def test_a_relu_of_an_array_is_a_maximum(dtype: Any) -> None:
         lambda x: np.where(x <= 0, 0.0, 2.0 * x),
         lambda x: np.where(x < 0, 0.0, x),
         lambda x: np.where(x <= 0, 0.0, x[0]),
+        lambda x: np.where(x <= 0, -0.0, x),
     ):
         assert "np.where" in program(near, x, wrt=None).source
     assert "maximum" not in program(tg.relu, 0.5).source

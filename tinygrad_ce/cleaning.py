@@ -143,9 +143,8 @@ def _is_relu(node: Traced, below: Any, zero: Any, x: Any) -> bool:
     """Whether it is 0 where x ≤ 0, of arrays; of numbers a branch is faster than a call."""
     if below.__class__ is not Traced or below.call is not np.less_equal or not node.shape:
         return False
-    return (
-        _like(x, node) and below.args[0] is x and number_of(below.args[1]) == 0 == number_of(zero)
-    )
+    zeros = number_of(below.args[1]) == 0 and str(number_of(zero)) == "0.0"  # -0.0 would be lost
+    return zeros and _like(x, node) and below.args[0] is x
 
 
 def _make(f: Any, args: tuple[Any, ...], node: Traced, options: Any = None) -> Traced:
