@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from conftest import need
 
 from tinygrad_ce import threads
-from tinygrad_ce.rows import Rows
+from tinygrad_ce.rows import Rows, in_turns
 from tinygrad_ce.threads import one_blas_thread
 
 
@@ -86,34 +87,33 @@ def blas_threads() -> set[int]:
 def test_blas_has_one_thread_for_a_while() -> None:
     with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
         assert blas_threads() == {2}
-        with one_blas_thread() as alone:
-            assert alone
+        with one_blas_thread() as ours:
+            assert ours == 2
             assert blas_threads() == {1}
         assert blas_threads() == {2}
 
 
 def test_the_limit_is_for_one_caller_at_a_time() -> None:
-    need("threadpoolctl")
-    with one_blas_thread() as first, one_blas_thread() as second:
-        assert first
-        assert not second
-    with one_blas_thread() as again:
-        assert again
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        with one_blas_thread() as first, one_blas_thread() as second:
+            assert (first, second) == (2, 1)
+        with one_blas_thread() as again:
+            assert again == 2
 
 
 def test_an_error_gives_the_limit_back() -> None:
-    need("threadpoolctl")
-    with pytest.raises(KeyboardInterrupt), one_blas_thread():
-        raise KeyboardInterrupt
-    with one_blas_thread() as again:
-        assert again
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            raise KeyboardInterrupt
+        with one_blas_thread() as again:
+            assert again == 2
 
 
 def test_without_threadpoolctl_nothing_is_limited(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     monkeypatch.setattr(threads, "_blas", threads._blas.__wrapped__)
-    with one_blas_thread() as alone:
-        assert not alone
+    with one_blas_thread() as ours:
+        assert ours == 1
 
 
 # ------------------------------------------------------------------ rows
@@ -138,10 +138,56 @@ def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any)
 
 
 def test_threads_heed_the_callers_errstate() -> None:
-    X = np.full((50_000, 1), 1e308)
+    X, seen = np.ones((50_000, 1)), []
     rows = Rows(X, np.zeros(len(X), int), None, "cross_entropy", threads=2)
-    params = [np.full((1, 2), 10.0)]
+    params = [np.full((1, 2), 1.5e308), np.full(2, 1.5e308)]
     with np.errstate(over="raise", invalid="ignore"), pytest.raises(FloatingPointError):
         rows.loss_and_grad(params)
-    with np.errstate(all="ignore"):
+    with np.errstate(over="call", invalid="ignore", call=lambda *told: seen.append(told)):
         assert np.isnan(rows.loss_and_grad(params)[0])
+    assert len(seen) >= 4  # one a block
+
+
+def test_an_error_in_a_block_ends_the_others() -> None:
+    rows, taken = Rows(np.zeros((100_000, 1)), np.zeros(100_000, int), None, "", threads=2), []
+
+    def fails(X: Any, y: Any, weight: Any) -> Any:
+        taken.append(len(X))
+        raise IndexError("no such row")
+
+    with pytest.raises(IndexError, match="no such row"):
+        rows.summed(fails, 1, [np.zeros(())])
+    assert len(taken) <= 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_of_float32_add_up_in_float64(threads: int, rng: Any) -> None:
+    X, W = rng.standard_normal((2_000_000, 1), np.float32), np.full((1, 1), 0.3, np.float32)
+    rows = Rows(X, np.ones(len(X), np.float32), None, "cross_entropy", threads=threads)
+    wanted = np.logaddexp(0.0, -(X @ W).astype(float)).mean()
+    assert rows.loss_and_grad([W])[0] == pytest.approx(wanted, rel=2e-8)
+
+
+def test_where_many_rows_are_few_blocks_each_thread_gets_one(rng: Any) -> None:
+    X = rng.normal(size=(4000, 300))
+    for many, step in ((1, 4000), (2, 2000), (8, 500), (99, 256)):
+        assert Rows(X, X[:, 0], None, "cross_entropy", threads=many).step(1) == step
+    assert Rows(X[:800], X[:800, 0], None, "cross_entropy", threads=2).step(1) == 8192
+
+
+def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> None:
+    """A gradient for each thread is too much with many classes; and none is kept for each block."""
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        for classes, wanted in ((20, 2), (400, 1)):
+            rows = Rows(rng.normal(size=(1500, 60)), rng.integers(0, classes, 1500), None, "")
+            monkeypatch.setattr("tinygrad_ce.rows.CPUS", 2)
+            with in_turns([np.zeros((60, classes))], rows, None):
+                assert rows.threads == wanted
+                assert blas_threads() == {3 - wanted}
+    W = [np.zeros((2000, 500), np.float32)]  # 4 MB
+    X, y = rng.random((4000, 2000), np.float32), rng.integers(0, 500, 4000)
+    tracemalloc.start()
+    Rows(X, y, None, "cross_entropy", threads=2).loss_and_grad(W)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * W[0].nbytes  # two for each thread, the zero, the mean; and a block's

@@ -32,6 +32,7 @@ from .rows import (
     Params,
     Rows,
     epoch_in,
+    in_turns,
     labels_in,
     objective,
     part_fitted,
@@ -41,7 +42,6 @@ from .rows import (
     told_of,
 )
 from .softmax import log_softmax, sigmoid, softmax
-from .threads import CPUS, one_blas_thread
 from .transforms import vjp
 from .value import Value
 from .watch import Watch, held, progress_bar
@@ -306,9 +306,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         params = [np.zeros(p.shape, p.dtype) for p in self._params()]
         solve = self._lbfgs if self.solver_ == "lbfgs" else self._descend
         shown = progress_bar(self.verbose, self.max_iter)
-        with held() as interrupt, shown as bar, one_blas_thread() as alone:
-            if alone and isinstance(train, Rows):
-                train.threads = CPUS
+        with held() as interrupt, shown as bar:
             watch = Watch(self, train, valid, interrupt, bar)
             try:
                 solve(params, train, watch, rng)
@@ -587,10 +585,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "gtol": max(self._tol(), 10 * eps),  # float32 gets no further
             "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
         }
-        found = minimize(
-            both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
-            options=options,
-        )  # fmt: skip
+        with in_turns(params, train, watch.valid):
+            found = minimize(
+                both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
+                options=options,
+            )  # fmt: skip
         watch.ended = self.n_iter_ < self.max_iter or found.status != 1
         self.n_iter_ = max(self.n_iter_, 1)
 
@@ -605,9 +604,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = self.batch_size == "full" or self.batch_size >= train.count
         away = isinstance(train, ChunkedRows) and not whole
         epoch = self._tour if away else self._epoch
-        for _ in range(self.max_iter):
-            if epoch(optimizer, train, watch, rng):
-                break
+        with in_turns(params, train, watch.valid):
+            for _ in range(self.max_iter):
+                if epoch(optimizer, train, watch, rng):
+                    break
 
     def _tour(self, optimizer: Any, train: Any, watch: Watch, rng: Any) -> bool:
         """An epoch of batches within Dask's chunks: the optimizer goes from chunk to chunk."""

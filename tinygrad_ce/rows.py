@@ -8,8 +8,8 @@ row and class is larger than a block; `Rows` and `ChunkedRows` give a solver the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy, deepcopy
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .chunks import Block, Chunks
 from .estimator import validate_data
 from .losses import cross_entropy
 from .softmax import sigmoid, softmax
-from .threads import in_threads
+from .threads import CPUS, THREADED, in_threads, one_blas_thread
 from .transforms import value_and_grad
 from .watch import Unwatched
 
@@ -59,9 +59,10 @@ _objective_and_grad = value_and_grad(objective)
 penalty_and_grad = value_and_grad(penalty)
 
 
-def add(a: Params, b: Params) -> Params:
-    """The sums of two lists of arrays."""
-    return [x + y for x, y in zip(a, b)]
+def _add_to(sums: Params, more: Params) -> None:
+    """Add arrays to others, in place: with many classes and features each is large."""
+    for total, x in zip(sums, more):
+        total += x
 
 
 def moments(X: Any, weight: Any) -> Any:
@@ -108,21 +109,35 @@ class Rows:
     def step(self, columns: int) -> int:
         """How many rows make a block, where each has so many logits."""
         block = BLOCK if columns > 1 and self.loss != "mse" else COMPOSED
-        return max(LEAST, block // (columns * int(self.X.itemsize)))
+        step = block // (columns * int(self.X.itemsize))
+        if self.count * self.X[:1].nbytes >= THREADED:  # then each thread gets one
+            step = min(step, -(-self.count // self.threads))
+        return max(LEAST, step)
 
     def summed(self, f: Callable[..., Params], columns: int, zero: Params) -> Params:
-        """``zero``, a list of arrays, and f(X, y, weight) of every block of rows, added up."""
-        step, state = self.step(columns), np.geterr()
+        """``zero``, a list of arrays, and f(X, y, weight) of every block of rows, added up.
+
+        Which thread takes which block does not depend on their speed, so that nor do the sums.
+        """
+        step = self.step(columns)
         starts = range(0, self.count, step)
-        sums = [zero] * self.threads
+        threads = max(1, min(self.threads, len(starts)))
+        sums = [[z.copy() for z in zero] for _ in range(threads)]
+        failed: list[int] = []
 
         def run(thread: int) -> None:
-            with np.errstate(**state):
-                for start in starts[thread :: self.threads]:
-                    sums[thread] = add(sums[thread], f(*self.block(start, step)))
+            try:
+                for start in starts[thread::threads]:
+                    if not failed:
+                        _add_to(sums[thread], f(*self.block(start, step)))
+            except BaseException:  # Ctrl-C, for one: the other threads need not go on
+                failed.append(thread)
+                raise
 
-        in_threads(run, range(min(self.threads, len(starts))))
-        return reduce(add, sums)
+        in_threads(run, range(threads))
+        for part in sums[1:]:
+            _add_to(sums[0], part)
+        return sums[0]
 
     def shuffled(self, rng: Any) -> Rows:
         """The same rows in another order."""
@@ -142,7 +157,7 @@ class Rows:
             value, grads = _objective_and_grad(params, X, y, w, self.loss)
             return [value, *grads]
 
-        zero = [0.0, *map(np.zeros_like, params)]
+        zero = [np.zeros(()), *map(np.zeros_like, params)]
         value, *grads = self.summed(sums, params[0].shape[1], zero)
         return float(value) / self.total, [g / self.total for g in grads]
 
@@ -159,7 +174,25 @@ class Rows:
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             return [np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y)]
 
-        return float(self.summed(hits, params[0].shape[1], [0.0])[0] / self.count)
+        return float(self.summed(hits, params[0].shape[1], [np.zeros(())])[0] / self.count)
+
+
+@contextmanager
+def in_turns(params: Params, *parts: Any) -> Iterator[None]:
+    """Let threads take the blocks of rows in memory by turns, while BLAS has one.
+
+    Each sums gradients of its own: where these would take more memory than the rows, the products
+    of a block are large enough for BLAS's threads.
+    """
+    whole = [rows for rows in parts if isinstance(rows, Rows)]
+    own = 2 * sum(p.nbytes for p in params)  # sums, and what is added to them
+    if any(CPUS * own > rows.X.nbytes for rows in whole):
+        yield
+        return
+    with one_blas_thread() as threads:
+        for rows in whole:
+            rows.threads = threads
+        yield
 
 
 class ChunkedRows:

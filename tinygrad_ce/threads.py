@@ -7,7 +7,8 @@ from _thread import allocate_lock, get_native_id, start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from contextvars import copy_context
+from functools import cache, partial
 from typing import Any
 
 THREADED = 2**21  # bytes below which one thread is as fast as several
@@ -47,7 +48,8 @@ def rows_at_once(rows: int, row: int) -> int:
 def in_threads(run: Callable[[int], None], starts: range) -> None:
     """Run blocks, on this thread and on standing workers, who start four times as fast as new ones.
 
-    What no worker has taken up when this thread is done with the rest is withdrawn.
+    Each has the caller's context, NumPy's error handling in it. What no worker has taken up when
+    this thread is done with the rest is withdrawn.
     """
     if len(starts) < 2:
         for start in starts:
@@ -58,17 +60,19 @@ def in_threads(run: Callable[[int], None], starts: range) -> None:
 
     def work() -> None:
         try:
-            while todo and not errors:
-                run(todo.popleft())
-        except IndexError:  # another thread took the last one
-            pass
+            while not errors:
+                try:
+                    start = todo.popleft()
+                except IndexError:  # none is left
+                    break
+                run(start)
         except BaseException as error:
             errors.append(error)
 
     crew = _crew(os.getpid())
     crew.keep_off(_processor()())
     for _ in range(min(CPUS, len(starts)) - 1):
-        offers.append(({"work": work}, allocate_lock()))
+        offers.append(({"work": partial(copy_context().run, work)}, allocate_lock()))
         offers[-1][1].acquire()
         crew.offers.put(offers[-1])
     work()
@@ -139,20 +143,22 @@ def _blas() -> Any:
         from threadpoolctl import ThreadpoolController
     except ImportError:
         return None
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[bool]:
-    """Let BLAS use one thread, so that ours do not wait for its; say whether that was possible.
+def one_blas_thread() -> Iterator[int]:
+    """Let BLAS use one thread, so that ours do not wait for its; tell how many ours may be.
 
-    The limit is the process's, so it is for one caller at a time.
+    As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. One
+    where BLAS takes no limit. The limit is the process's, so it is for one caller at a time.
     """
     if _blas() is None or not _limiting.acquire(blocking=False):
-        yield False
+        yield 1
         return
     try:
-        with _blas().limit(limits=1, user_api="blas"):
-            yield True
+        threads = max((library["num_threads"] for library in _blas().info()), default=1)
+        with _blas().limit(limits=1):
+            yield threads
     finally:
         _limiting.release()
