@@ -181,7 +181,7 @@ def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> N
         for classes, wanted in ((20, 2), (400, 1)):
             rows = Rows(rng.normal(size=(1500, 60)), rng.integers(0, classes, 1500), None, "")
             monkeypatch.setattr("tinygrad_ce.rows.CPUS", 2)
-            with in_turns([np.zeros((60, classes))], rows, None):
+            with in_turns(8 * 60 * classes, rows, None):
                 assert rows.threads == wanted
                 assert blas_threads() == {3 - wanted}
     W = [np.zeros((2000, 500), np.float32)]  # 4 MB

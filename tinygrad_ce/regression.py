@@ -550,7 +550,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dtype, l2, shape = params[0].dtype, self._l2(), params[0].shape
         curvature = 0.25 if shape[1] == 1 else 1.0 / shape[1]  # of the loss along z, at z = 0
         eps = float(np.finfo(dtype).eps)
-        M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept), eps)
+        with in_turns(8 * (shape[0] + 1) ** 2, train):
+            M = _conditioner(train.moments(), l2 / curvature, bool(self.fit_intercept), eps)
         size = (len(M), shape[1])
         points: list[Any] = []  # J and its gradient, where it stands and where it looked last
 
@@ -585,7 +586,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "gtol": max(self._tol(), 10 * eps),  # float32 gets no further
             "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
         }
-        with in_turns(params, train, watch.valid):
+        with in_turns(_nbytes(params), train, watch.valid):
             found = minimize(
                 both, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=after,
                 options=options,
@@ -604,7 +605,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         whole = self.batch_size == "full" or self.batch_size >= train.count
         away = isinstance(train, ChunkedRows) and not whole
         epoch = self._tour if away else self._epoch
-        with in_turns(params, train, watch.valid):
+        with in_turns(_nbytes(params), train, watch.valid):
             for _ in range(self.max_iter):
                 if epoch(optimizer, train, watch, rng):
                     break
@@ -816,6 +817,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._sample(X, reset=False)
         hits, total = Chunks(X, y, sample_weight).sum(scored, self._abroad())
         return float(hits / total)
+
+
+def _nbytes(arrays: Params) -> int:
+    return sum(a.nbytes for a in arrays)
 
 
 def _generator(seed: Any) -> Any:

@@ -178,21 +178,22 @@ class Rows:
 
 
 @contextmanager
-def in_turns(params: Params, *parts: Any) -> Iterator[None]:
+def in_turns(size: int, *parts: Any) -> Iterator[None]:
     """Let threads take the blocks of rows in memory by turns, while BLAS has one.
 
-    Each sums gradients of its own: where these would take more memory than the rows, the products
-    of a block are large enough for BLAS's threads.
+    Each adds arrays of ``size`` bytes to sums of its own: where all would take more memory than the
+    rows, the products of a block are large enough for BLAS's threads.
     """
     whole = [rows for rows in parts if isinstance(rows, Rows)]
-    own = 2 * sum(p.nbytes for p in params)  # sums, and what is added to them
-    if any(CPUS * own > rows.X.nbytes for rows in whole):
+    if any(CPUS * 2 * size > rows.X.nbytes for rows in whole):
         yield
         return
     with one_blas_thread() as threads:
         for rows in whole:
             rows.threads = threads
         yield
+        for rows in whole:
+            rows.threads = 1
 
 
 class ChunkedRows:
