@@ -221,6 +221,9 @@ def test_jacobians() -> None:
 def test_higher_orders() -> None:
     third = jacobian(hessian(lambda z: tg.cross_entropy(z, 1)))
     near(program(third, X3)(X3), third(X3))
+    constant = jacobian(hessian(FORMS["constant"][0]))
+    z = RNG.normal(size=4)
+    near(program(constant, z, z)(z, z), constant(z, z))
     product = tg.hvp(book)
     t = np.eye(3)[0]
     near(program(product, X3, t, X3)(X3, t, X3), product(X3, t, X3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -422,6 +423,18 @@ def test_save_and_str(tmp_path: Path) -> None:
         made.save(missing)
 
 
+def test_hessians_of_losses_at_class_indices() -> None:
+    for f in (
+        lambda z, y: -np.mean(tg.log_softmax(z)[np.arange(6), y]),
+        lambda z, y: tg.nll(tg.log_softmax(z), y),
+        lambda z, y: tg.cross_entropy(z, y, fused=False),
+    ):
+        made, y = program(tg.hessian(f), Z, Y), (Y + 1) % 4
+        np.testing.assert_allclose(made(Z, y), tg.hessian(f)(Z, y), atol=1e-15)
+        steps = program(tg.hvp(f), Z, Y, Z)
+        np.testing.assert_allclose(steps(Z, y, Z), tg.hvp(f)(Z, y, Z), atol=1e-14)
+
+
 def test_hessian_of_the_softmax_loss() -> None:
     for f in (lambda z: tg.cross_entropy(z, 1), lambda z: tg.logsumexp(z) - z[1]):
         made = program(tg.hessian(f), Z[0])
@@ -661,8 +674,36 @@ def number(z: Any) -> Any:
     return np.sum(z) * float(z.data.max())
 
 
+def number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * float(np.sum(z))
+
+
+def whole_number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * int(z[0, 0])
+
+
+def complex_number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * complex(z[0, 0])
+
+
+def index_of_a_value(z: Any) -> Any:
+    return np.sum(z) * [1.0, 2.0][z[0, 0]]
+
+
+def array_of_a_value(z: Any) -> Any:
+    return np.sum(z) * np.array(z)
+
+
+def truth_of_a_value(z: Any) -> Any:
+    return np.sum(z) if z else 0.0
+
+
 def scalar_math(z: Any) -> Any:
     return np.sum(z) * math.exp(z.data[0, 0])
+
+
+def scalar_math_of_a_value(z: Any) -> Any:
+    return np.sum(z) * math.exp(z[0, 0])
 
 
 def item(z: Any) -> Any:
@@ -706,7 +747,9 @@ def ranged(z: Any, y: Any) -> Any:
     [
         (branch, 2), (looped, 1), (by_data, 1), (number, 1), (scalar_math, 1), (item, 1),
         (made_array, 1), (one_hot, 1), (written, 1), (in_place, 1), (into, 1), (copied, 1),
-        (ranged, 1),
+        (ranged, 1), (number_of_a_value, 1), (whole_number_of_a_value, 1),
+        (complex_number_of_a_value, 1), (index_of_a_value, 1), (array_of_a_value, 1),
+        (truth_of_a_value, 1), (scalar_math_of_a_value, 1),
     ],
 )  # fmt: skip
 def test_what_depends_on_data_is_refused_with_its_line(f: Any, line: int) -> None:
@@ -941,6 +984,35 @@ def test_shapes_that_depend_on_data_are_refused(f: Any) -> None:
     at = f.__code__.co_firstlineno
     with pytest.raises(TypeError, match=rf"test_program.py, line {at}: The shape of .* depends"):
         program(f, RNG.normal(size=4), np.array([1, 0, 2, 0]))
+
+
+REPEATED = """
+import numpy as np
+import tinygrad_ce as tg
+
+x = np.arange(24.0).reshape(6, 4)
+loss = lambda z: tg.cross_entropy(z, np.array([0, 1, 2, 3, 0, 1]), label_smoothing=0.1)
+print(tg.program(loss, x, clean=False, optimize="memory").source)
+made = tg.program(lambda a, b: a**3 * np.exp(a * b), 1.3, 2.0, wrt=(0, 1), clean=False)
+print(made._find((1.3, 2.0)).run.__code__.co_code)
+"""
+
+
+def test_every_interpreter_makes_the_same_program() -> None:
+    """Names and memory addresses hash otherwise in each; what rests on their order would change."""
+    found = set()
+    for seed in "123456":
+        code = f"kept = [object() for _ in range({seed}0)]\n{REPEATED}"
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(
+            run,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        )
+        found.add(done.stdout)
+    assert len(found) == 1
 
 
 # ------------------------------------------------------------------ numbers alone

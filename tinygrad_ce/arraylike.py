@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -35,12 +36,15 @@ class ArrayLike:
 
     # fmt: off
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    def __float__(self) -> float: lost("float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
-    def __int__(self) -> int: lost("int(v)", "Use int(v.data).")
-    def __complex__(self) -> complex: lost("complex(v)", "Use v.data; Values are real.")
-    def __index__(self) -> int: lost("v as an index", "Use int(v.data).")
-    def __array__(self, *_: Any, **__: Any) -> NoReturn: lost(
-        "An array made from a Value", "Use v.data for its data, np.stack([v, w]) to join Values.")
+    def __float__(self) -> float: self._lost(
+        float, "float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
+    def __int__(self) -> int: self._lost(int, "int(v)", "Use int(v.data).")
+    def __complex__(self) -> complex: self._lost(
+        complex, "complex(v)", "Use v.data; Values are real.")
+    def __index__(self) -> int: self._lost(operator.index, "v as an index", "Use int(v.data).")
+    def __array__(self, *_: Any, **__: Any) -> NoReturn: self._lost(
+        np.asarray, "An array made from a Value",
+        "Use v.data for its data, np.stack([v, w]) to join Values.")
 
     # ndarray's attributes and methods
     @property
@@ -65,8 +69,15 @@ class ArrayLike:
 
     def __bool__(self) -> bool:
         if self.shape:
-            lost(f"The truth of a Value of shape {self.shape}", "Use v.data.any() or v.data.all().")
+            what = f"The truth of a Value of shape {self.shape}"
+            self._lost(bool, what, "Use v.data.any() or v.data.all().")
         return bool(self._data)
+
+    def _lost(self, function: Any, what: str, instead: str) -> NoReturn:
+        """Refuse a function; in a `program` the data does, naming the line that calls it."""
+        if hasattr(self._data, "_record"):
+            function(self._data)
+        lost(what, instead)
 
     def __format__(self, spec: str) -> str:
         if not spec or not self.shape:

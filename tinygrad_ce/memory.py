@@ -129,7 +129,8 @@ def _slots(
         free.setdefault((gone.shape, gone.dtype), []).append(slots[gone])
 
     for i, node in enumerate(nodes):
-        over = {g for g in ends.get(i, []) if g is not node and _is_over(node, g, root)}
+        here = [g for g in ends.get(i, []) if g is not node]
+        over = dict.fromkeys(g for g in here if _is_over(node, g, root))  # in their order
         for gone in over:
             give(gone)
         if node in last:

@@ -511,9 +511,9 @@ def _recycled(lines: list[str], result: str) -> list[str]:
     found, free, now = [], list[str](), dict[str, str]()
     for i, line in enumerate(lines):
         name, sign, text = line.partition(" = ")
-        read = set(WORD.findall(text))
+        read = dict.fromkeys(WORD.findall(text))  # in their order, each once
         text = WORD.sub(lambda word: now.get(word[0], word[0]), text)
-        free += [now[word] for word in read & now.keys() if last[word] == i]
+        free += [now[word] for word in read if word in now and last[word] == i]
         if sign and name not in kept:
             now[name] = free.pop() if free else name
         found.append(f"{now.get(name, name)}{sign}{text}")

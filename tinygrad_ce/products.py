@@ -301,8 +301,10 @@ class Products:
     def sum_of_constants(self, factors: Powers) -> float:
         """Σ of known numbers; that of a target that sums to 1 but for rounding is 1."""
         operands: list[Any] = []
+        small: dict[int, int] = {}  # np.einsum takes labels up to 51
         for (array, labels, below), n in factors:
-            operands += [self.nodes[array] ** (-n if below else n), labels]
+            operands += [self.nodes[array] ** (-n if below else n)]
+            operands += [[small.setdefault(x, len(small)) for x in labels]]
         found = float(np.einsum(*operands, []))
         return float(round(found)) if abs(found - round(found)) < 1e-15 * abs(found) else found
 

@@ -113,10 +113,11 @@ def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
 
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of ``shape`` with ``g`` added at ``index``: an entry read twice receives twice."""
-    if hasattr(g, "_scatter"):  # an array that records
-        return g._scatter(index, shape)
-    out = np.zeros_like(g, shape=shape)  # of g's own kind: Dask, or the complex step's
     parts = index if isinstance(index, tuple) else (index,)
+    for x in (g, *parts):
+        if hasattr(x, "_scatter"):  # an array that records
+            return x._scatter(index, shape, g)
+    out = np.zeros_like(g, shape=shape)  # of g's own kind: Dask, or the complex step's
     if all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts):
         out[index] = g
     else:

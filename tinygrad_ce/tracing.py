@@ -213,8 +213,8 @@ class Traced(NDArrayOperatorsMixin):
             return self._scatter(options["index"], options["shape"], *args)
         return op.fn(*args, **options)
 
-    def _scatter(self, index: Any, shape: tuple[int, ...], g: Any = None) -> Any:
-        return call(scatter, (self if g is None else g, index, shape))
+    def _scatter(self, index: Any, shape: tuple[int, ...], g: Any) -> Any:
+        return call(scatter, (g, index, shape))
 
     def __getitem__(self, index: Any) -> Any:
         parts = index if index.__class__ is tuple else (index,)
