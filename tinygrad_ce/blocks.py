@@ -22,11 +22,26 @@ def free(factor: Factor) -> tuple[int, ...]:
     return tuple([x for x in factor[1] if not is_fixed(x)])
 
 
-class Writer:
-    """Nodes that compute sums of products, placed just before a node of a graph."""
+class Steps:
+    """New nodes, just before one of a graph."""
+
+    def before(self, node: Traced) -> None:
+        """Say which."""
+        self.number, self.steps = node.number - 1.0, count(1)
+
+    def make(self, f: Any, *args: Any, **options: Any) -> Any:
+        """A node after its arguments."""
+        made = call(f, args, options)
+        made.number = self.number + next(self.steps) / 2.0**16
+        return made
+
+
+class Writer(Steps):
+    """Nodes that compute sums of products, just before one of a graph."""
 
     def __init__(self, products: Products, before: Traced) -> None:
-        self.p, self.at, self.steps = products, before.number - 1.0, count(1)
+        self.before(before)
+        self.p = products
         self.dtype = {} if before.dtype == np.float64 else {"dtype": before.dtype}
 
     def block(self, form: Form, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -49,13 +64,7 @@ class Writer:
         """One operation; of a number and 1, none."""
         if f is np.multiply and args[0].__class__ is float and args[0] in (1.0, -1.0):
             return args[1] if args[0] == 1.0 else self.make(np.negative, args[1])
-        if all(a.__class__ is float for a in args):
-            return float(f(*args))
-        made = call(f, args, options)
-        if any(made is x for x in args):  # a number, in its own shape
-            return made
-        made.number = self.at + next(self.steps) / 2.0**16
-        return made
+        return super().make(f, *args, **options)
 
     # ------------------------------------------------------------------ sums
     def sum(self, parts: Sequence[Written], out: Sequence[int]) -> Any:

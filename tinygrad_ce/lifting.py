@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .blocks import LETTERS, Writer
+from .blocks import LETTERS, Steps, Writer
 from .cleaning import cleaned, key_of
-from .products import NotProductsError, Products
+from .products import NotABlockError, Products, reduced_axes
 from .rules import scatter
-from .tracing import Traced, astype, call, elementwise, leaves, order, replace
+from .tracing import CONSTANT, Traced, astype, elementwise, leaves, option, order, replace
 
 MIXED = -1  # the row of a node that depends on several
-
-
-class NotLiftedError(Exception):
-    """An operation that cannot have a leading axis for the rows."""
 
 
 def lifted(outputs: Any) -> Any:
@@ -33,62 +28,44 @@ def lifted(outputs: Any) -> Any:
     nodes = order(outputs)
     if not any(node.call is np.eye for node in nodes):
         return outputs
-    new: dict[Traced, Any] = {}
+    blocks: dict[Traced, Any] = {}
     for stack, rows in _stacks(nodes):
-        for eye in dict.fromkeys(n.args[0] for n in order(rows[0]) if _unit_row(n) == 0):
-            if eye.shape[0] == len(rows) and (block := _block(stack, rows, eye)) is not None:
-                new[stack] = block
-                break
-    for node in order((outputs, *new.values())):
-        if _unit_row(node) is not None:
-            new.setdefault(node, node.sample)  # of rows that stay as they are
-    return _spaced(_replaced(outputs, new))
-
-
-def _spaced(outputs: Any) -> Any:
-    """The same outputs, their numbers 1 apart: other passes put nodes in between."""
+        eyes = dict.fromkeys(n.args[0] for n in order(rows[0]) if _unit_row(n) == 0)
+        found = [_block(stack, rows, eye) for eye in eyes if len(eye) == len(rows)]
+        blocks[stack] = next((block for block in found if block is not None), None)
+    for stack, block in blocks.items():  # only now: blocks hold nodes of other rows
+        if block is not None:
+            _become(stack, block)
+    for node in order(outputs):
+        if _unit_row(node) is not None:  # of rows that stay as they are
+            _become(node, node.sample)
     after = np.inf
-    for node in reversed(order(outputs)):  # down, so that the forward pass stays one
+    for node in reversed(order(outputs)):  # 1 apart: other passes put nodes in between
         after = node.number = min(node.number, after - 1.0)
     return outputs
 
 
-def _replaced(outputs: Any, new: dict[Traced, Any]) -> Any:
-    """The same outputs with other nodes in place of some."""
-    done: dict[Traced, Any] = {}
-    for node in order((outputs, *new.values())):
-        if node in new:
-            done[node] = replace(new[node], done.__getitem__)
-        else:
-            args, options = (replace(x, done.__getitem__) for x in (node.args, node.options))
-            done[node] = node
-            if any(done[x] is not x for x in leaves((node.args, node.options))):
-                made = done[node] = Traced(node.call, args, options, node.sample)
-                made.number, made.name, made.of = node.number, node.name, node.of
-    return replace(outputs, done.__getitem__)
+def _become(node: Traced, x: Any) -> None:
+    """Let a node stand for another, or for a constant."""
+    node.call, node.args, node.options = CONSTANT, (x,), {}
 
 
-def _stacks(nodes: list[Traced]) -> Iterator[tuple[Traced, list[Any]]]:
+def _stacks(nodes: list[Traced]) -> Iterator[tuple[Traced, list[Traced]]]:
     """Every node that joins rows along a new first axis, with its rows."""
     for node in nodes:
-        parts = node.args[0] if node.args and node.args[0].__class__ in (tuple, list) else []
-        first = node.options.get("axis", node.args[1] if len(node.args) > 1 else 0) == 0
-        if node.call is np.concatenate and first:
-            expanded = [_is_expanded(x) for x in parts]
-            parts = [x.args[0] for x in parts] if all(expanded) else []
-        elif node.call is not np.stack or not first:
+        if node.call not in (np.stack, np.concatenate) or option(node, "axis", 1, 0) != 0:
             continue
-        if parts and all(x.__class__ is Traced for x in parts):
-            yield node, list(parts)
+        rows = node.args[0] if node.args[0].__class__ in (tuple, list) else []
+        if node.call is np.concatenate:
+            rows = [x.args[0] if _is_expanded(x) else None for x in rows]
+        if rows and all(x.__class__ is Traced for x in rows):
+            yield node, list(rows)
 
 
 def _is_expanded(x: Any) -> bool:
-    return (
-        x.__class__ is Traced
-        and x.call is np.expand_dims
-        and x.shape[:1] == (1,)
-        and (x.options.get("axis", x.args[-1]) in (0, (0,)))
-    )
+    """Whether it is a row with a new first axis."""
+    expanded = x.__class__ is Traced and x.call is np.expand_dims
+    return expanded and option(x, "axis", 1) in (0, (0,))
 
 
 def _unit_row(node: Traced) -> int | None:
@@ -133,15 +110,16 @@ def _product(stack: Traced, row: Traced, products: Products) -> Any:
     """All rows, given the first, as a short sum of products; None if they are none."""
     try:
         form = products.block(row)
-    except NotProductsError:
+    except NotABlockError:
         return None
     return Writer(products, stack).block(form, stack.shape, stack.dtype)
 
 
 def _leading_axis(row: Traced, eye: Traced, seeded: set[Traced]) -> Any:
+    """All rows, given the first, by its own operations; None if one cannot have the axis."""
     try:
-        return _Lift(row, eye, seeded).row
-    except NotLiftedError:
+        return _Lift(row, eye, seeded).new[row]
+    except NotABlockError:
         return None
 
 
@@ -150,39 +128,35 @@ def _length(block: Any) -> int:
     return len(order(cleaned(block)))
 
 
-class _Lift:
+# ------------------------------------------------------------------ a leading axis
+class _Lift(Steps):
     """The first row's operations, on all rows."""
 
     def __init__(self, row: Traced, eye: Traced, seeded: set[Traced]) -> None:
         self.n, self.new = len(eye), dict[Traced, Traced]()
         for node in order(row):
             if node in seeded:
+                self.before(node)
                 unit = node.call is operator.getitem and node.args[0] is eye
-                self.at, self.steps = node.number - 1.0, count(1)
                 self.new[node] = eye if unit else self.lift(node)
-        self.row = self.new[row]
 
     def lift(self, node: Traced) -> Traced:
         """One operation."""
         rule = _entrywise if elementwise(node.call) or node.call is astype else LIFTS.get(node.call)
         if rule is None or not isinstance(node.sample, np.ndarray | np.generic | float | bool):
-            raise NotLiftedError
+            raise NotABlockError
         found: Traced = rule(self, node)
         if found.shape != (self.n, *node.shape):
-            raise NotLiftedError
+            raise NotABlockError
         return found
 
-    def make(self, f: Any, *args: Any, **options: Any) -> Any:
-        """A node, after its arguments and before what reads it."""
-        made = call(f, args, options)
-        if any(made is x for x in args):  # a number, in its own shape
-            return made
-        made.number = self.at + next(self.steps) / 2.0**16
-        return made
+    def has(self, x: Any) -> bool:
+        """Whether an argument is another in each row."""
+        return x.__class__ is Traced and x in self.new
 
     def rows(self, x: Any, ndim: int | None = None) -> Any:
         """An argument of all rows, each with so many axes; one that has no rows as it is."""
-        if x.__class__ is not Traced or x not in self.new:
+        if not self.has(x):
             return x
         missing = 0 if ndim is None else ndim - x.ndim
         index = (slice(None), *[None] * missing, *[slice(None)] * x.ndim)
@@ -193,26 +167,17 @@ class _Lift:
         return x if x.shape[1:] == shape else self.make(np.reshape, x, (self.n, *shape))
 
 
-def _given(node: Traced, name: str, place: int, default: Any = None) -> Any:
-    """An option, by name or position."""
-    return node.options.get(name, node.args[place] if len(node.args) > place else default)
-
-
 def _entrywise(lift: _Lift, node: Traced) -> Any:
     if node.options:
-        raise NotLiftedError
+        raise NotABlockError
     return lift.make(node.call, *[lift.rows(x, node.ndim) for x in node.args])
 
 
 def _reduced(lift: _Lift, node: Traced) -> Any:
-    if len(node.args) > 2 or node.options.keys() - {"axis", "keepdims"}:
-        raise NotLiftedError
-    axis, n = _given(node, "axis", 1), node.args[0].ndim
-    axes = range(n) if axis is None else (axis,) if isinstance(axis, int) else axis
-    over = tuple([a % n + 1 for a in axes])
-    keep = {"keepdims": True} if node.options.get("keepdims") else {}
-    x = lift.rows(node.args[0])
-    return lift.make(node.call, x, axis=over[0] if len(over) == 1 else over, **keep) if over else x
+    over, keep = reduced_axes(node)
+    x, axes = lift.rows(node.args[0]), tuple([a + 1 for a in over])
+    how = {"axis": axes[0] if len(axes) == 1 else axes} | ({"keepdims": True} if keep else {})
+    return lift.make(node.call, x, **how) if axes else x
 
 
 def _stretched(lift: _Lift, node: Traced) -> Any:
@@ -224,13 +189,13 @@ def _reshaped(lift: _Lift, node: Traced) -> Any:
 
 
 def _transposed(lift: _Lift, node: Traced) -> Any:
-    axes = _given(node, "axes", 1) or range(node.ndim)[::-1]
+    axes = option(node, "axes", 1) or range(node.ndim)[::-1]
     turned = (0, *[a % node.ndim + 1 for a in axes])
     return lift.make(np.transpose, lift.rows(node.args[0]), turned)
 
 
 def _swapped(lift: _Lift, node: Traced) -> Any:
-    a, b = (_given(node, f"axis{i}", i) % node.ndim + 1 for i in (1, 2))
+    a, b = (option(node, f"axis{i}", i) % node.ndim + 1 for i in (1, 2))
     return lift.make(np.swapaxes, lift.rows(node.args[0]), a, b)
 
 
@@ -244,7 +209,7 @@ def _index(index: Any) -> tuple[Any, ...]:
     arrays = [at for at, plain in enumerate(basic) if not plain]
     numbers = [isinstance(steps[at], int | np.integer) for at in arrays]
     if not all(numbers) and arrays[-1] - arrays[0] >= len(arrays):
-        raise NotLiftedError
+        raise NotABlockError
     return (slice(None), *steps)
 
 
@@ -258,20 +223,15 @@ def _scattered(lift: _Lift, node: Traced) -> Any:
 
 
 def _multiplied(lift: _Lift, node: Traced) -> Any:
+    """Of matrices; a vector is one of a single row, or column."""
     x, y = node.args
-    a, b = np.ndim(x), np.ndim(y)
-    if a == 1 and b <= 2 and not _has_rows(lift, y):
-        return lift.make(np.matmul, lift.rows(x), y)
-    if b == 1 and a <= 2 and not _has_rows(lift, x):
-        turned = x if a == 1 else lift.make(np.transpose, x)
-        return lift.make(np.matmul, lift.rows(y), turned)
-    if a == 1 == b:
-        return lift.make(np.sum, lift.make(np.multiply, lift.rows(x), lift.rows(y)), axis=1)
-    ndim = max(a, b, 2)
-    shapes = (x.shape if a > 1 else (1, *x.shape), y.shape if b > 1 else (*y.shape, 1))
+    ndim = max(np.ndim(x), np.ndim(y), 2)
     matrices = []
-    for z, shape in zip((x, y), shapes):
-        if _has_rows(lift, z):
+    for z, shape in (
+        (x, x.shape if np.ndim(x) > 1 else (1, *x.shape)),
+        (y, y.shape if np.ndim(y) > 1 else (*y.shape, 1)),
+    ):
+        if lift.has(z):
             matrices.append(lift.shaped(lift.rows(z), (1,) * (ndim - len(shape)) + shape))
         else:
             matrices.append(z if z.shape == shape else lift.make(np.reshape, z, shape))
@@ -282,25 +242,17 @@ def _contracted(lift: _Lift, node: Traced) -> Any:
     subscripts, *operands = node.args
     inputs, _, result = subscripts.partition("->")
     new = next(c for c in LETTERS if c not in subscripts)
-    letters = [
-        new + own if _has_rows(lift, x) else own for own, x in zip(inputs.split(","), operands)
-    ]
+    letters = [new + own if lift.has(x) else own for own, x in zip(inputs.split(","), operands)]
     return lift.make(np.einsum, f"{','.join(letters)}->{new}{result}", *map(lift.rows, operands))
 
 
 def _joined(lift: _Lift, node: Traced) -> Any:
-    axis = _given(node, "axis", 1, 0) % node.ndim + 1
+    axis = option(node, "axis", 1, 0) % node.ndim + 1
     parts = [
-        lift.rows(x)
-        if _has_rows(lift, x)
-        else lift.make(np.broadcast_to, x, (lift.n, *np.shape(x)))
+        lift.rows(x) if lift.has(x) else lift.make(np.broadcast_to, x, (lift.n, *np.shape(x)))
         for x in node.args[0]
     ]
     return lift.make(np.concatenate, tuple(parts), axis)
-
-
-def _has_rows(lift: _Lift, x: Any) -> bool:
-    return x.__class__ is Traced and x in lift.new
 
 
 LIFTS: dict[Any, Callable[[_Lift, Traced], Any]] = {

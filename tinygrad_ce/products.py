@@ -19,7 +19,7 @@ import numpy as np
 
 from .cleaning import key_of, number_of
 from .rules import scatter
-from .tracing import Traced, order
+from .tracing import Traced, option, order
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
@@ -33,8 +33,8 @@ Terms = dict[Term, float]
 ONE: Term = (frozenset(), frozenset())
 
 
-class NotProductsError(Exception):
-    """The rows are no sum of products, or too long a one."""
+class NotABlockError(Exception):
+    """The rows are no sum of products, or too long a one; or they cannot have a leading axis."""
 
 
 class Form(NamedTuple):
@@ -89,7 +89,7 @@ def _merged(parts: Iterable[tuple[Term | None, float]]) -> Terms:
         if product is not None:
             found[product] = found.get(product, 0.0) + c
     if len(found) > MOST:
-        raise NotProductsError
+        raise NotABlockError
     return {product: c for product, c in found.items() if c}
 
 
@@ -151,22 +151,22 @@ class Products:
 
         Raises
         ------
-        NotProductsError
+        NotABlockError
             If they are no sum of products, or one in which terms may cancel that did not before:
             entry by entry, every δ being 0 or 1, there is one product for each pattern of δ.
         """
         nodes = order(row)
         if not all(getattr(node.sample, "size", 1) for node in nodes):
-            raise NotProductsError
+            raise NotABlockError
         if len({node.dtype for node in nodes if node.dtype.kind == "f"}) > 1:
-            raise NotProductsError  # in another order, the narrow one's rounding would spread
+            raise NotABlockError  # in another order, the narrow one's rounding would spread
         for node in nodes:
             if self.same[node] not in self.forms:
                 self.forms[self.same[node]] = self.form(self.same[node])
         axes, terms = self.forms[self.same[row]]
         patterns = [pairs for _, pairs in terms]
         if len({*patterns}) < len(patterns) and (self.expand or len(patterns) > FEW):
-            raise NotProductsError
+            raise NotABlockError
         return Form(self.rows + axes, terms)
 
     def form(self, node: Traced) -> Form:
@@ -177,7 +177,7 @@ class Products:
         if rule and (seeded or self.expand or node.call not in (np.add, np.subtract)):
             try:
                 found = rule(self, node)
-            except NotProductsError:
+            except NotABlockError:
                 if seeded:
                     raise
             else:
@@ -185,7 +185,7 @@ class Products:
                     self.note(node, found)
                 return found
         if seeded:
-            raise NotProductsError
+            raise NotABlockError
         return self.array(node, node, node.call is np.exp)
 
     def note(self, node: Traced, form: Form) -> None:
@@ -249,7 +249,7 @@ class Products:
         """An argument in index notation."""
         if x.__class__ is Traced:
             if not _is_real(x.dtype):
-                raise NotProductsError
+                raise NotABlockError
             return self.forms[self.same[x]]
         if x.__class__ is np.ndarray and x.ndim and _is_real(x.dtype) and np.isfinite(x).all():
             if (x == x.flat[0]).all():
@@ -257,7 +257,7 @@ class Products:
             return self.array(key_of(x), x, bool((x > 0).all()))
         c = number_of(x)
         if c is None or not np.isfinite(c):
-            raise NotProductsError
+            raise NotABlockError
         return Form((), {ONE: c} if c else {})
 
     def onto(self, form: Form, axes: Sequence[int | None]) -> Terms:
@@ -331,20 +331,17 @@ class Products:
         return self.number(key, Factored(positive, body, sizes)), tuple(free), False
 
 
-def _reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
-    """The axes that a sum or mean is over, and whether they stay."""
-    options = {"axis": None, "keepdims": False} | node.options
-    if len(node.args) == 2:
-        options["axis"] = node.args[1]
-    if len(node.args) > 2 or len(options) > 2:
-        raise NotProductsError
-    axis, n = options["axis"], np.ndim(node.args[0])
-    axes = range(n) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return tuple([a % n for a in axes]), options["keepdims"]
+def reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
+    """The axes that a sum or maximum is over, and whether they stay."""
+    if len(node.args) > 2 or node.options.keys() - {"axis", "keepdims"}:
+        raise NotABlockError
+    axis, n = option(node, "axis", 1), np.ndim(node.args[0])
+    axes = range(n) if axis is None else np.atleast_1d(axis).tolist()
+    return tuple([a % n for a in axes]), bool(node.options.get("keepdims"))
 
 
 def _sum(p: Products, node: Traced) -> Form:
-    form, (over, keep) = p.of(node.args[0]), _reduced_axes(node)
+    form, (over, keep) = p.of(node.args[0]), reduced_axes(node)
     terms = p.summed(form.terms, proper([form.axes[a] for a in over]))
     stay = [None if a in over else x for a, x in enumerate(form.axes) if keep or a not in over]
     return Form(tuple(stay), terms)
@@ -380,7 +377,7 @@ def _quotient(p: Products, node: Traced) -> Form:
     if not single:
         whole = p.same.get(node.args[1]) if node.args[1].__class__ is Traced else None
         if whole is None or whole in p.seeded:
-            raise NotProductsError
+            raise NotABlockError
         divisor = p.array(whole, whole, False)
     (((factors, _), c),) = p.onto(divisor, axes).items()
     below = [
@@ -395,11 +392,11 @@ def _quotient(p: Products, node: Traced) -> Form:
 def _power(p: Products, node: Traced) -> Form:
     n = 2.0 if node.call is np.square else number_of(node.args[1])
     if n not in (0.0, 1.0, 2.0, 3.0, 4.0):
-        raise NotProductsError
+        raise NotABlockError
     axes = p.labels(node.shape)
     x, found = p.onto(p.of(node.args[0]), axes), {ONE: 1.0}
     if n and len(x) != 1:
-        raise NotProductsError
+        raise NotABlockError
     for _ in range(int(n)):
         found = _times(found, x)
     return Form(axes, found)
@@ -415,7 +412,7 @@ def _shaped(p: Products, node: Traced) -> Form:
     axes, terms = p.of(node.args[0])
     stay = proper(axes)
     if [p.size[x] for x in stay] != [n for n in node.shape if n != 1]:
-        raise NotProductsError
+        raise NotABlockError
     supply = iter(stay)
     return Form(tuple([None if n == 1 else next(supply) for n in node.shape]), terms)
 
@@ -431,7 +428,7 @@ def _turned(p: Products, node: Traced) -> Form:
 def _matmul(p: Products, node: Traced) -> Form:
     x, y = p.of(node.args[0]), p.of(node.args[1])
     if not x.axes or not y.axes:
-        raise NotProductsError
+        raise NotABlockError
     at = -1 if len(y.axes) == 1 else -2
     over = p.labels((node.args[0].shape[-1],))
     axes = p.labels(node.shape)
@@ -446,7 +443,7 @@ def _matmul(p: Products, node: Traced) -> Form:
 def _item(p: Products, node: Traced) -> Form:
     x, index = node.args
     if x.__class__ is not Traced:
-        raise NotProductsError
+        raise NotABlockError
     if node in p.seeded and p.same[x] is p.same[p.eye]:
         axes = p.labels(node.shape)
         pairs = zip(proper(p.rows), proper(axes))
@@ -462,7 +459,7 @@ def _indexed(
     """What is left of the axes, and the whole numbers that labels become."""
     steps = [*index] if isinstance(index, tuple) else [index]
     if any(i is not None and i is not Ellipsis and not _is_plain(i) for i in steps):
-        raise NotProductsError
+        raise NotABlockError
     used = sum(i is not None and i is not Ellipsis for i in steps)
     at = next((n for n, i in enumerate(steps) if i is Ellipsis), len(steps))
     steps[at : at + 1] = [slice(None)] * (len(axes) - used)
@@ -497,7 +494,7 @@ def _einsum(p: Products, node: Traced) -> Form:
     subscripts, *operands = node.args
     inputs, _, result = subscripts.partition("->")
     if node.options or not inputs.replace(",", "").isalpha():
-        raise NotProductsError
+        raise NotABlockError
     labels: dict[str, int | None] = {}
     found: Terms = {ONE: 1.0}
     for letters, x in zip(inputs.split(","), operands):

@@ -329,6 +329,11 @@ def order(outputs: Any) -> list[Traced]:
     return sorted(found, key=lambda node: node.number)
 
 
+def option(node: Traced, name: str, place: int, default: Any = None) -> Any:
+    """What a call was given, by name or position."""
+    return node.options.get(name, node.args[place] if len(node.args) > place else default)
+
+
 def elementwise(f: Any) -> bool:
     """Whether a function works entry by entry, and broadcasts its arguments itself."""
     return (f.__class__ is np.ufunc and f.signature is None) or f is np.where or f is np.clip
