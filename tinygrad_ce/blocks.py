@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .products import FIXED, Factor, Form, Products, is_fixed, proper
+from .products import FIXED, Array, Factor, Form, Products, is_fixed, proper
 from .tracing import Traced, astype, call
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -49,7 +49,7 @@ class Writer(Steps):
         if not form.terms:
             return np.zeros(shape, dtype)
         labels = proper(form.axes)
-        parts = [(c, self.ratios(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
+        parts = [(c, self.p.shares(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
         found = self.sum(parts, labels)
         sizes = tuple([self.p.size[x] for x in labels])
         if found.__class__ is not Traced:
@@ -126,22 +126,9 @@ class Writer(Steps):
         return found
 
     # ------------------------------------------------------------------ products
-    def ratios(self, powers: Powers) -> Powers:
-        """``e / Σ e`` as one factor, which is called p where e is an exponential."""
-        while found := self.p.share(powers):
-            (part, total), labels, powers = found
-            ratio = (self.p.ratio(part, total), labels, False)
-            powers = powers | {ratio: powers.get(ratio, 0) + 1}
-            if ratio[0] not in self.p.nodes:
-                self.p.nodes[ratio[0]] = self.shares(part, total)
-            node, whole = self.p.nodes[ratio[0]], self.p.nodes[part]
-            if getattr(whole, "call", None) is np.exp and node.name is None:
-                node.name = "p"
-        return powers
-
-    def shares(self, part: int, total: int) -> Any:
-        """The node of such a factor."""
-        ((_, pattern, _), _) = self.p.arrays[total].body[0]
+    def share(self, part: int, total: int) -> Any:
+        """``e / Σ e``."""
+        pattern = self.p.arrays[total].body[0][0].labels
         x, labels = self.p.nodes[part], iter(range(len(pattern)))
         axes = [None if n == 1 else next(labels) for n in x.shape]
         below = [i for i, _ in sorted(enumerate(pattern), key=lambda q: q[1]) if pattern[i] >= 0]
@@ -163,10 +150,15 @@ class Writer(Steps):
 
     def array(self, number: int, labels: Sequence[int]) -> tuple[Any, Sequence[int | None]]:
         """A factor's node, and the label of each of its axes."""
-        kept = self.p.nodes.get(number)
-        if kept is None or (kept.ndim and not labels):  # Σ over all, not of shape (1, 1)
-            self.p.nodes[number] = self.inner_sum(number) if self.p.arrays[number].body else kept
-        x, supply = self.p.nodes[number], iter(labels)
+        what: Array = self.p.arrays[number]
+        x: Any = self.p.nodes.get(number)
+        if what.share:
+            x = x if x is not None else self.share(*what.share)
+            if x.name is None and getattr(self.p.nodes[what.share[0]], "call", None) is np.exp:
+                x.name = "p"
+        elif what.body and (x is None or (x.ndim and not labels)):
+            x = self.inner_sum(what)  # Σ over all, not of shape (1, 1)
+        self.p.nodes[number], supply = x, iter(labels)
         axes = [None if n == 1 else next(supply) for n in x.shape]
         if any(map(is_fixed, labels)):
             at = [FIXED - a if a is not None and is_fixed(a) else slice(None) for a in axes]
@@ -177,14 +169,13 @@ class Writer(Steps):
             return self.einsum([(x, axes)], once), once
         return x, axes
 
-    def inner_sum(self, number: int) -> Any:
+    def inner_sum(self, what: Array) -> Any:
         """Σ of products."""
-        _, body, sizes = self.p.arrays[number]
-        names = {q: proper(self.p.labels((n,)))[0] for q, n in sorted(sizes.items())}
-        factors = [((a, tuple([names.get(q, q) for q in xs]), b), n) for (a, xs, b), n in body]
-        powers = self.ratios(dict(factors))
-        own = [names[q] for q in sorted(sizes) if q >= 0]
-        bound = [names[q] for q in sorted(sizes) if q < 0]
+        names = {q: proper(self.p.labels((n,)))[0] for q, n in sorted(what.sizes.items())}
+        factors = [(f.relabelled(names), n) for f, n in what.body]
+        powers = self.p.shares(dict(factors))
+        own = [names[q] for q in sorted(what.sizes) if q >= 0]
+        bound = [names[q] for q in sorted(what.sizes) if q < 0]
         holds = [{f: n for f, n in powers.items() if x in f[1]} for x in own]
         alone = {f: n for f, n in powers.items() if not {*own}.intersection(f[1])}
         if not own:
@@ -194,12 +185,11 @@ class Writer(Steps):
             over = tuple([i for i, x in enumerate(labels) if x in bound])
             axis = over[0] if len(over) == 1 else over
             return self.make(np.sum, self.product(1.0, powers, labels), axis=axis)
-        if len(bound) == 1 and len(own) == 1 and alone:
-            left = self.product(1.0, holds[0], [*own, *bound])
-            return self.make(np.matmul, left, self.product(1.0, alone, bound))
-        if len(bound) == 1 and len(own) == 2 and not holds[0].keys() & holds[1].keys():
-            left = self.product(1.0, holds[0] | alone, [own[0], *bound])
-            return self.make(np.matmul, left, self.product(1.0, holds[1], [*bound, own[1]]))
+        if len(bound) == 1 and len(own) <= 2:
+            left, right = (holds[0] | alone, holds[1]) if len(own) == 2 else (holds[0], alone)
+            if right and not left.keys() & right.keys():
+                x = self.product(1.0, left, [own[0], *bound])
+                return self.make(np.matmul, x, self.product(1.0, right, [*bound, *own[1:]]))
         groups: dict[tuple[int, ...], Powers] = {}
         for f, n in sorted(powers.items(), key=lambda f: (-len(free(f[0])), f[0])):
             held = (g for g in reversed(groups) if {*free(f)}.issubset(g))

@@ -25,7 +25,19 @@ MOST = 24  # terms of one sum; more would be no clearer than the rows
 FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
 FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
 
-Factor = tuple[int, tuple[int, ...], bool]  # which array, its labels, whether it divides
+
+class Factor(NamedTuple):
+    """An array in a product: its number, a label an axis, and whether it divides."""
+
+    array: int
+    labels: tuple[int, ...]
+    below: bool = False
+
+    def relabelled(self, to: dict[int, int]) -> Factor:
+        """The same with other labels."""
+        return Factor(self.array, tuple([to.get(x, x) for x in self.labels]), self.below)
+
+
 Powers = Iterable[tuple[Factor, int]]
 Pairs = Iterable[tuple[int, int]]
 Term = tuple[frozenset[tuple[Factor, int]], frozenset[tuple[int, int]]]  # factors, pairs of δ
@@ -44,8 +56,8 @@ class Form(NamedTuple):
     terms: Terms
 
 
-class Factored(NamedTuple):
-    """An array that stands in products: a node or constant, or a sum of products itself.
+class Array(NamedTuple):
+    """What a factor is: a node or constant, a sum of products, or an array over such a sum of it.
 
     In such a ``body`` the array's own labels are 0, 1, … and those summed over −1, −2, ….
     """
@@ -53,6 +65,7 @@ class Factored(NamedTuple):
     positive: bool
     body: tuple[tuple[Factor, int], ...] = ()
     sizes: dict[int, int] = {}
+    share: tuple[int, ...] = ()  # the numbers of the array and of the sum
 
 
 # ------------------------------------------------------------------ terms
@@ -73,9 +86,9 @@ def term(factors: Powers, pairs: Pairs) -> Term | None:
     if any(is_fixed(x) and x != low for x, low in first.items()):
         return None
     powers: dict[Factor, int] = {}
-    for (array, labels, below), n in factors:
-        factor = (array, tuple([first.get(x, x) for x in labels]), below)
-        powers[factor] = powers.get(factor, 0) + n
+    for factor, n in factors:
+        found = factor.relabelled(first)
+        powers[found] = powers.get(found, 0) + n
     return (
         frozenset([(factor, n) for factor, n in powers.items() if n]),
         frozenset([(low, x) for x, low in first.items() if low != x]),
@@ -93,15 +106,20 @@ def _merged(parts: Iterable[tuple[Term | None, float]]) -> Terms:
     return {product: c for product, c in found.items() if c}
 
 
-def _relabelled(product: Term, to: dict[Any, Any]) -> Term | None:
+def single(factors: Powers, pairs: Pairs = (), c: float = 1.0) -> Terms:
+    """One product as a sum."""
+    return _merged([(term(factors, pairs), c)])
+
+
+def _relabelled(product: Term, to: dict[int, int]) -> Term | None:
     factors, pairs = product
     return term(
-        [((a, tuple([to.get(x, x) for x in labels]), b), n) for (a, labels, b), n in factors],
+        [(factor.relabelled(to), n) for factor, n in factors],
         [(to.get(x, x), to.get(y, y)) for x, y in pairs],
     )
 
 
-def _renamed(terms: Terms, to: dict[Any, Any]) -> Terms:
+def _renamed(terms: Terms, to: dict[int, int]) -> Terms:
     return _merged((_relabelled(product, to), c) for product, c in terms.items())
 
 
@@ -111,6 +129,18 @@ def _times(left: Terms, right: Terms) -> Terms:
         for (f, p), c in left.items()
         for (g, q), d in right.items()
     )
+
+
+def _connected(factors: Powers, bound: set[int]) -> list[tuple[set[int], list[tuple[Factor, int]]]]:
+    """Factors in groups that no label of a sum joins, with those labels of each."""
+    groups: list[tuple[set[int], list[tuple[Factor, int]]]] = []
+    for factor, n in factors:
+        labels, together = bound.intersection(factor.labels), [(factor, n)]
+        for group in [g for g in groups if not labels.isdisjoint(g[0])]:
+            groups.remove(group)
+            labels, together = labels | group[0], group[1] + together
+        groups.append((labels, together))
+    return groups
 
 
 def _is_real(kind: np.dtype[Any]) -> bool:
@@ -140,7 +170,7 @@ class Products:
     ) -> None:
         self.same, self.seeded, self.eye, self.expand = same, seeded, eye, expand
         self.numbers, self.size = count(), dict[int, int]()
-        self.arrays: list[Factored] = []
+        self.arrays: list[Array] = []
         self.nodes: dict[int, Any] = {}  # of each array that is one its node, or constant
         self.known: dict[Any, int] = {}
         self.forms: dict[Traced, Form] = {}
@@ -171,60 +201,55 @@ class Products:
 
     def form(self, node: Traced) -> Form:
         """A node in index notation, its arguments being so already."""
-        plain = not (node.call.__class__ is np.ufunc and node.options)
-        rule = RULES.get(node.call) if plain else None
         seeded = node in self.seeded
-        if rule and (seeded or self.expand or node.call not in (np.add, np.subtract)):
-            try:
-                found = rule(self, node)
-            except NotABlockError:
-                if seeded:
-                    raise
-            else:
-                if not seeded:
-                    self.note(node, found)
-                return found
-        if seeded:
-            raise NotABlockError
-        return self.array(node, node, node.call is np.exp)
+        whole = node.call in (np.add, np.subtract) and not (seeded or self.expand)
+        plain = not (node.call.__class__ is np.ufunc and node.options)
+        rule = RULES.get(node.call) if plain and not whole else None
+        try:
+            if rule is None:
+                raise NotABlockError
+            found = rule(self, node)
+        except NotABlockError:
+            if seeded:
+                raise
+            return self.array(node, node, node.call is np.exp)
+        if not seeded:
+            self.note(node, found)
+        return found
 
     def note(self, node: Traced, form: Form) -> None:
-        """Remember a node that is a sum of products, or one factor's share of its sum."""
-        if len(form.terms) != 1 or [*form.terms.values()] != [1.0]:
-            return
-        ((factors, pairs),) = form.terms
-        if pairs:
-            return
-        if len(factors) == 1:
-            (((array, labels, below), n),) = factors
-            if n == 1 and not below and labels == proper(form.axes):
-                self.nodes.setdefault(array, node)
-        elif (found := self.share(dict(factors))) and found[1] == proper(form.axes):
-            array = self.ratio(*found[0])
-            if len(found[2]) == 0:
-                self.nodes.setdefault(array, node)
+        """Remember a node that is one factor alone: a sum of products, or a share of one."""
+        for (factors, pairs), c in form.terms.items():
+            powers = self.shares(dict(factors))
+            if len(form.terms) == 1 == len(powers) and not pairs and c == 1.0:
+                ((factor, n),) = powers.items()
+                if n == 1 and not factor.below and factor.labels == proper(form.axes):
+                    self.nodes.setdefault(factor.array, node)
 
-    def share(self, powers: dict[Factor, int]) -> Any:
-        """A factor and its sum below the line: which arrays, the labels, and what else there is."""
+    def shares(self, powers: dict[Factor, int]) -> dict[Factor, int]:
+        """The same with ``e / Σ e`` as one factor."""
+        while found := self.share(powers):
+            ratio, powers = found
+            powers[ratio] = powers.get(ratio, 0) + 1
+        return powers
+
+    def share(self, powers: dict[Factor, int]) -> tuple[Factor, dict[Factor, int]] | None:
+        """An array and its sum below the line, as one factor; and what else there is."""
         for total, n in powers.items():
-            body = self.arrays[total[0]].body
-            if len(body) != 1 or (n if total[2] else -n) <= 0:
+            body = self.arrays[total.array].body
+            if len(body) != 1 or body[0][1] != 1 or (n > 0) != total.below:
                 continue
-            ((array, pattern, below), m) = body[0]
+            whole = body[0][0].relabelled(dict(enumerate(total.labels)))
             for part, k in powers.items():
-                if part[0] == array and k > 0 and m == 1 and not part[2] | below:
-                    pairs = zip(pattern, part[1])
-                    if all(FIXED < q < 0 or x == (q if q < 0 else total[1][q]) for q, x in pairs):
-                        rest = dict(powers)
-                        rest[part] -= 1
-                        rest[total] -= 1 if total[2] else -1
-                        return (array, total[0]), part[1], {f: n for f, n in rest.items() if n}
+                alike = part.array == whole.array and not part.below | whole.below
+                labels = zip(whole.labels, part.labels)
+                if alike and k > 0 and all(FIXED < x < 0 or x == y for x, y in labels):
+                    left = powers | {part: k - 1, total: n - 1 if total.below else n + 1}
+                    key = ("share", part.array, total.array)
+                    what = Array(self.arrays[part.array].positive, share=key[1:])
+                    ratio = Factor(self.number(key, what), part.labels)
+                    return ratio, {f: n for f, n in left.items() if n}
         return None
-
-    def ratio(self, part: int, total: int) -> int:
-        """The array that is ``part / total``."""
-        positive = self.arrays[part].positive
-        return self.number(("ratio", part, total), Factored(positive))
 
     def labels(self, shape: Sequence[int]) -> tuple[int | None, ...]:
         """New labels for the axes of a shape."""
@@ -232,7 +257,7 @@ class Products:
         self.size |= {x: n for x, n in zip(found, shape) if x is not None}
         return found
 
-    def number(self, key: Any, what: Factored) -> int:
+    def number(self, key: Any, what: Array) -> int:
         """The number of an array, which a key finds again."""
         if key not in self.known:
             self.known[key] = len(self.arrays)
@@ -241,9 +266,9 @@ class Products:
 
     def array(self, key: Any, node: Any, positive: bool) -> Form:
         """An array as a factor."""
-        axes, found = self.labels(node.shape), self.number(key, Factored(positive))
+        axes, found = self.labels(node.shape), self.number(key, Array(positive))
         self.nodes.setdefault(found, node)
-        return Form(axes, _merged([(term([((found, proper(axes), False), 1)], ()), 1.0)]))
+        return Form(axes, single([(Factor(found, proper(axes)), 1)]))
 
     def of(self, x: Any) -> Form:
         """An argument in index notation."""
@@ -263,38 +288,37 @@ class Products:
     def onto(self, form: Form, axes: Sequence[int | None]) -> Terms:
         """The terms with the labels of the axes that it is broadcast to."""
         pairs = zip(reversed(form.axes), reversed(axes))
-        return _renamed(form.terms, {x: y for x, y in pairs if x is not None})
+        to: dict[int, Any] = {x: y for x, y in pairs if x is not None}
+        return _renamed(form.terms, to)
+
+    def spread(self, node: Traced, *args: Any) -> tuple[tuple[int | None, ...], list[Terms]]:
+        """New labels for a node's axes, and the terms of each argument with those."""
+        axes = self.labels(node.shape)
+        return axes, [self.onto(self.of(x), axes) for x in args]
 
     def summed(self, terms: Terms, labels: Sequence[int]) -> Terms:
         """Σ over labels: a δ picks an entry, what does not depend on them stands before the sum."""
         parts: list[tuple[Term | None, float]] = []
         for product, c in terms.items():
-            left = []
+            bound: set[int] = set()
             for k in labels:
                 factors, pairs = product
                 if equal := [x if y == k else y for x, y in pairs if k in (x, y)]:
                     product = _relabelled(product, {k: equal[0]}) or product
-                elif any(k in f[1] for f, _ in factors):
-                    left.append(k)
+                elif any(k in f.labels for f, _ in factors):
+                    bound.add(k)
                 else:
                     c *= self.size[k]
             factors, pairs = product
-            inside = [(f, n) for f, n in factors if not {*left}.isdisjoint(f[1])]
-            outside = [(f, n) for f, n in factors if {*left}.isdisjoint(f[1])]
-            while inside:
-                together = {*inside[0][0][1]} & {*left}
-                for _ in left:
-                    for (_, have, _), _ in inside:
-                        if not together.isdisjoint(have):
-                            together |= {*have} & {*left}
-                group = [(f, n) for f, n in inside if not together.isdisjoint(f[1])]
-                inside = [(f, n) for f, n in inside if together.isdisjoint(f[1])]
-                if together.issuperset(x for f, _ in group for x in f[1]) and all(
-                    self.nodes.get(f[0]).__class__ is np.ndarray for f, _ in group
-                ):
+            outside: list[tuple[Factor, int]] = []
+            for over, group in _connected(factors, bound):
+                known = all(self.nodes.get(f.array).__class__ is np.ndarray for f, _ in group)
+                if not over:
+                    outside += group
+                elif known and all(over.issuperset(f.labels) for f, _ in group):
                     c *= self.sum_of_constants(group)
                 else:
-                    outside.append((self.sum_of(group, together), 1))
+                    outside.append((self.sum_of(group, over), 1))
             parts.append((term(outside, pairs), c))
         return _merged(parts)
 
@@ -310,27 +334,20 @@ class Products:
 
     def sum_of(self, factors: Powers, bound: set[int]) -> Factor:
         """A sum of products as an array of its own."""
-        ordered = sorted(factors, key=lambda f: (f[0][0], f[0][2], f[1], f[0][1]))
-        names: dict[int, int] = {}
-        free: list[int] = []
-        for (_, labels, _), _ in ordered:
-            for x in labels:
-                if x in names or is_fixed(x):
-                    continue
-                if x in bound:
-                    names[x] = -1 - (len(names) - len(free))
-                else:
-                    names[x] = len(free)
-                    free.append(x)
-        body = tuple(
-            [((a, tuple([names.get(x, x) for x in xs]), b), n) for (a, xs, b), n in ordered]
+        ordered = sorted(factors, key=lambda f: (f[0].array, f[0].below, f[1], f[0].labels))
+        labels = dict.fromkeys(x for f, _ in ordered for x in f.labels if not is_fixed(x))
+        free = tuple([x for x in labels if x not in bound])
+        names = dict(zip(free, count())) | dict(
+            zip(filter(bound.__contains__, labels), count(-1, -1))
         )
-        sizes = {names[x]: self.size[x] for x in names}
-        positive = all(self.arrays[a].positive for (a, _, _), _ in body)
+        body = tuple([(f.relabelled(names), n) for f, n in ordered])
+        sizes = {names[x]: self.size[x] for x in labels}
+        positive = all(self.arrays[f.array].positive for f, _ in body)
         key = (body, tuple(sorted(sizes.items())))
-        return self.number(key, Factored(positive, body, sizes)), tuple(free), False
+        return Factor(self.number(key, Array(positive, body, sizes)), free)
 
 
+# ------------------------------------------------------------------ rules
 def reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
     """The axes that a sum or maximum is over, and whether they stay."""
     if len(node.args) > 2 or node.options.keys() - {"axis", "keepdims"}:
@@ -354,8 +371,7 @@ def _mean(p: Products, node: Traced) -> Form:
 
 
 def _sum_of_two(p: Products, node: Traced) -> Form:
-    axes = p.labels(node.shape)
-    x, y = (p.onto(p.of(a), axes) for a in node.args)
+    axes, (x, y) = p.spread(node, *node.args)
     sign = -1.0 if node.call is np.subtract else 1.0
     return Form(axes, _merged([*x.items(), *((t, sign * c) for t, c in y.items())]))
 
@@ -366,45 +382,39 @@ def _negative(p: Products, node: Traced) -> Form:
 
 
 def _product(p: Products, node: Traced) -> Form:
-    axes = p.labels(node.shape)
-    x, y = (p.onto(p.of(a), axes) for a in node.args)
+    axes, (x, y) = p.spread(node, *node.args)
     return Form(axes, _times(x, y))
 
 
 def _quotient(p: Products, node: Traced) -> Form:
-    axes, divisor = p.labels(node.shape), p.of(node.args[1])
-    single = len(divisor.terms) == 1 and not any(pairs for _, pairs in divisor.terms)
-    if not single:
-        whole = p.same.get(node.args[1]) if node.args[1].__class__ is Traced else None
-        if whole is None or whole in p.seeded:
+    (axes, (above,)), y = p.spread(node, node.args[0]), node.args[1]
+    divisor = p.of(y)
+    if len(divisor.terms) != 1 or any(pairs for _, pairs in divisor.terms):
+        if y.__class__ is not Traced or p.same[y] in p.seeded:
             raise NotABlockError
-        divisor = p.array(whole, whole, False)
+        divisor = p.array(p.same[y], p.same[y], False)
     (((factors, _), c),) = p.onto(divisor, axes).items()
     below = [
-        ((a, labels, b), -n) if p.arrays[a].positive else ((a, labels, not b), n)
-        for (a, labels, b), n in factors
+        (f, -n) if p.arrays[f.array].positive else (Factor(f.array, f.labels, not f.below), n)
+        for f, n in factors
     ]
-    return Form(
-        axes, _times(p.onto(p.of(node.args[0]), axes), _merged([(term(below, ()), 1.0 / c)]))
-    )
+    return Form(axes, _times(above, single(below, (), 1.0 / c)))
 
 
 def _power(p: Products, node: Traced) -> Form:
     n = 2.0 if node.call is np.square else number_of(node.args[1])
-    if n not in (0.0, 1.0, 2.0, 3.0, 4.0):
+    axes, (x,) = p.spread(node, node.args[0])
+    if n not in (0.0, 1.0, 2.0, 3.0, 4.0) or (n and len(x) != 1):
         raise NotABlockError
-    axes = p.labels(node.shape)
-    x, found = p.onto(p.of(node.args[0]), axes), {ONE: 1.0}
-    if n and len(x) != 1:
-        raise NotABlockError
+    found: Terms = {ONE: 1.0}
     for _ in range(int(n)):
         found = _times(found, x)
     return Form(axes, found)
 
 
 def _broadcast(p: Products, node: Traced) -> Form:
-    axes = p.labels(node.shape)
-    return Form(axes, p.onto(p.of(node.args[0]), axes))
+    axes, (terms,) = p.spread(node, node.args[0])
+    return Form(axes, terms)
 
 
 def _shaped(p: Products, node: Traced) -> Form:
@@ -420,7 +430,7 @@ def _shaped(p: Products, node: Traced) -> Form:
 def _turned(p: Products, node: Traced) -> Form:
     axes, terms = p.of(node.args[0])
     # where each axis comes from, by what NumPy does with an array of that many axes
-    probe = np.empty(range(2, 2 + len(axes)))
+    probe = np.broadcast_to(0.0, range(2, 2 + len(axes)))
     found = node.call(probe, *node.args[1:], **node.options).shape
     return Form(tuple([axes[n - 2] for n in found]), terms)
 
@@ -429,15 +439,12 @@ def _matmul(p: Products, node: Traced) -> Form:
     x, y = p.of(node.args[0]), p.of(node.args[1])
     if not x.axes or not y.axes:
         raise NotABlockError
-    at = -1 if len(y.axes) == 1 else -2
-    over = p.labels((node.args[0].shape[-1],))
-    axes = p.labels(node.shape)
-    rows = axes if len(y.axes) == 1 else axes[:-1]
-    left = rows + over if len(x.axes) > 1 else over
-    lead, last = (axes[: len(axes) - (len(x.axes) > 1) - 1], axes[-1:]) if at == -2 else ((), ())
-    right = lead + over + last
-    found = _times(p.onto(x, left), p.onto(y, right))
-    return Form(axes, p.summed(found, proper(over)))
+    over, axes = p.labels(node.args[0].shape[-1:]), p.labels(node.shape)
+    rows, columns = len(x.axes) > 1, len(y.axes) > 1
+    lead = axes[: len(axes) - rows - columns]
+    left = axes[: len(axes) - columns] + over
+    right = lead + over + axes[len(axes) - columns :]
+    return Form(axes, p.summed(_times(p.onto(x, left), p.onto(y, right)), proper(over)))
 
 
 def _item(p: Products, node: Traced) -> Form:
@@ -446,8 +453,7 @@ def _item(p: Products, node: Traced) -> Form:
         raise NotABlockError
     if node in p.seeded and p.same[x] is p.same[p.eye]:
         axes = p.labels(node.shape)
-        pairs = zip(proper(p.rows), proper(axes))
-        return Form(axes, _merged([(term((), pairs), 1.0)]))
+        return Form(axes, single((), zip(proper(p.rows), proper(axes))))
     form = p.of(x)
     axes, to = _indexed(form.axes, x.shape, index)
     return Form(axes, _renamed(form.terms, to))
@@ -458,11 +464,11 @@ def _indexed(
 ) -> tuple[tuple[int | None, ...], dict[int, int]]:
     """What is left of the axes, and the whole numbers that labels become."""
     steps = [*index] if isinstance(index, tuple) else [index]
-    if any(i is not None and i is not Ellipsis and not _is_plain(i) for i in steps):
+    if not all(i is None or i is Ellipsis or _is_plain(i) for i in steps):
         raise NotABlockError
-    used = sum(i is not None and i is not Ellipsis for i in steps)
-    at = next((n for n, i in enumerate(steps) if i is Ellipsis), len(steps))
-    steps[at : at + 1] = [slice(None)] * (len(axes) - used)
+    at = steps.index(Ellipsis) if Ellipsis in steps else len(steps)
+    used = [i for i in steps if i is not None and i is not Ellipsis]
+    steps[at : at + 1] = [slice(None)] * (len(axes) - len(used))
     left: list[int | None] = []
     to: dict[int, int] = {}
     supply = iter(zip(axes, shape))
@@ -476,18 +482,17 @@ def _indexed(
 
 
 def _is_plain(i: Any) -> bool:
-    return (
-        i == slice(None)
-        if i.__class__ is slice
-        else isinstance(i, int | np.integer) and i.__class__ is not bool
-    )
+    """Whether a step of an index is a whole axis, or one entry."""
+    if i.__class__ is slice:
+        return bool(i == slice(None))
+    return isinstance(i, int | np.integer) and i.__class__ is not bool
 
 
 def _scatter(p: Products, node: Traced) -> Form:
     g, index, shape = node.args
     whole = p.labels(shape)
     axes, to = _indexed(whole, shape, index)
-    return Form(whole, _times(p.onto(p.of(g), axes), _merged([(term((), to.items()), 1.0)])))
+    return Form(whole, _times(p.onto(p.of(g), axes), single((), to.items())))
 
 
 def _einsum(p: Products, node: Traced) -> Form:
