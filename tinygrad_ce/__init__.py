@@ -42,6 +42,7 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   literals.py    constants and structures as source text
   memory.py      which array a result can be written into
   writing.py     the record in operations that can all write into an array
+  expressions.py a node of it as an expression
   printing.py    the record as source, a line a node
   program.py     a function and its gradient as NumPy source, compiled
   keeping.py     what was learnt, as a file that is read whole or refused
