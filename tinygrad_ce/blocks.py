@@ -17,11 +17,6 @@ Powers = dict[Factor, int]
 Written = tuple[float, Powers, frozenset[tuple[int, int]]]  # a term
 
 
-def free(factor: Factor) -> tuple[int, ...]:
-    """The labels of a factor that are no whole numbers."""
-    return tuple([x for x in factor[1] if not is_fixed(x)])
-
-
 class Steps:
     """New nodes, just before one of a graph."""
 
@@ -76,7 +71,7 @@ class Writer(Steps):
         shared = {
             f: n
             for f, n in parts[0][1].items()
-            if firsts.issuperset(free(f)) and all(powers.get(f) == n for _, powers, _ in parts)
+            if firsts.issuperset(f.free()) and all(powers.get(f) == n for _, powers, _ in parts)
         }
         c = abs(parts[0][0]) if len({abs(c) for c, _, _ in parts}) == 1 else 1.0
         c = -c if all(c < 0 for c, _, _ in parts) else c
@@ -84,12 +79,9 @@ class Writer(Steps):
         found: Any = None
         for d, powers, own in sorted(parts, key=lambda part: (part[0] / c < 0, -len(part[2]))):
             rest = {f: n for f, n in powers.items() if f not in shared}
-            d /= c
-            if found is None:
-                found = self.term(d, rest, own - pairs, inner)
-            else:
-                f = np.add if d > 0 else np.subtract
-                found = self.make(f, found, self.term(abs(d), rest, own - pairs, inner))
+            one = self.term(d / c if found is None else abs(d / c), rest, own - pairs, inner)
+            f = np.add if d / c > 0 else np.subtract
+            found = one if found is None else self.make(f, found, one)
         scale = self.product(c, shared, inner)
         found = self.make(np.multiply, scale, found)
         if pairs and np.ndim(found):
@@ -106,8 +98,8 @@ class Writer(Steps):
         if pairs == {(*out,)} and any(inner[0] in f[1] for f in powers):
             return self.make(np.diag, self.product(c, powers, inner))
         if not pairs and len(out) == 2:
-            left, right = ({f: n for f, n in powers.items() if x in f[1]} for x in out)
-            alone = {f: n for f, n in powers.items() if not free(f)}
+            left, right = ({f: n for f, n in powers.items() if x in f.labels} for x in out)
+            alone = {f: n for f, n in powers.items() if not f.free()}
             if left and right and not left.keys() & right.keys():
                 x = self.product(c, alone | left, out[:1])
                 return self.make(np.outer, x, self.product(1.0, right, out[1:]))
@@ -137,13 +129,14 @@ class Writer(Steps):
     def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """A number times factors: what stands above the line, then what divides."""
         found: Any = c
-        ordered = sorted(powers.items(), key=lambda f: (len(f[0][1]), f[0]))
-        placed = [((below == (n > 0)), abs(n), self.place(*self.array(a, xs), out))
-                  for (a, xs, below), n in ordered]  # fmt: skip
-        for _, n, x in [f for f in placed if not f[0]]:
+        above, below = list[Any](), list[Any]()
+        for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
+            x = self.place(*self.array(f.array, f.labels), out)
+            (below if f.below == (n > 0) else above).append((x, abs(n)))
+        for x, n in above:
             x = x if n == 1 else self.make(np.power, x, float(n))
             found = self.make(np.multiply, found, x)
-        for _, n, x in [f for f in placed if f[0]]:
+        for x, n in below:
             for _ in range(n):  # one by one: their product could overflow
                 found = self.make(np.divide, found, x)
         return found
@@ -164,9 +157,6 @@ class Writer(Steps):
             at = [FIXED - a if a is not None and is_fixed(a) else slice(None) for a in axes]
             x = self.make(operator.getitem, x, at[0] if len(at) == 1 else tuple(at))
             axes = [a for a in axes if a is None or not is_fixed(a)]
-        if len({*proper(axes)}) < len(proper(axes)):  # the diagonal
-            once = tuple(dict.fromkeys(proper(axes)))
-            return self.einsum([(x, axes)], once), once
         return x, axes
 
     def inner_sum(self, what: Array) -> Any:
@@ -176,11 +166,11 @@ class Writer(Steps):
         powers = self.p.shares(dict(factors))
         own = [names[q] for q in sorted(what.sizes) if q >= 0]
         bound = [names[q] for q in sorted(what.sizes) if q < 0]
-        holds = [{f: n for f, n in powers.items() if x in f[1]} for x in own]
-        alone = {f: n for f, n in powers.items() if not {*own}.intersection(f[1])}
+        holds = [{f: n for f, n in powers.items() if x in f.labels} for x in own]
+        alone = {f: n for f, n in powers.items() if not {*own}.intersection(f.labels)}
         if not own:
             return self.make(np.sum, self.product(1.0, powers, bound))
-        labels = [*dict.fromkeys(x for f in powers for x in free(f))]
+        labels = [*dict.fromkeys(x for f in powers for x in f.free())]
         if len(powers) == 1 and [x for x in labels if x in own] == own:
             over = tuple([i for i, x in enumerate(labels) if x in bound])
             axis = over[0] if len(over) == 1 else over
@@ -191,26 +181,20 @@ class Writer(Steps):
                 x = self.product(1.0, left, [own[0], *bound])
                 return self.make(np.matmul, x, self.product(1.0, right, [*bound, *own[1:]]))
         groups: dict[tuple[int, ...], Powers] = {}
-        for f, n in sorted(powers.items(), key=lambda f: (-len(free(f[0])), f[0])):
-            held = (g for g in reversed(groups) if {*free(f)}.issubset(g))
-            groups.setdefault(next(held, free(f)), {})[f] = n
+        for f, n in sorted(powers.items(), key=lambda f: (-len(f[0].free()), f[0])):
+            held = (g for g in reversed(groups) if {*f.free()}.issubset(g))
+            groups.setdefault(next(held, f.free()), {})[f] = n
         operands = [(self.product(1.0, group, labels), labels) for labels, group in groups.items()]
         return self.einsum(operands, own)
 
     # ------------------------------------------------------------------ axes
-    def einsum(self, operands: Sequence[Any], out: Sequence[Any]) -> Any:
-        """An einsum, given the labels of each operand's axes."""
-        letters: dict[Any, str] = {}
-        inputs, nodes = [], []
-        for x, axes in operands:
-            own = [a for a in axes if a is not None]
-            nodes.append(x if np.ndim(x) == len(own) else self.make(np.reshape, x, self.long(x)))
-            for label in own:
-                letters.setdefault(label, LETTERS[len(letters)])
-            inputs.append("".join(letters[label] for label in own))
-        subscripts = f"{','.join(inputs)}->{''.join(letters[x] for x in out)}"
-        fast = {"optimize": True} if len(nodes) > 2 else {}
-        return self.make(np.einsum, subscripts, *nodes, **fast)
+    def einsum(self, operands: Sequence[tuple[Any, Sequence[int]]], out: Sequence[int]) -> Any:
+        """An einsum, given the label of each axis."""
+        letters = dict(zip(dict.fromkeys(x for _, labels in operands for x in labels), LETTERS))
+        texts = ["".join(letters[x] for x in labels) for _, labels in (*operands, ((), out))]
+        fast = {"optimize": True} if len(operands) > 2 else {}
+        subscripts = f"{','.join(texts[:-1])}->{texts[-1]}"
+        return self.make(np.einsum, subscripts, *[x for x, _ in operands], **fast)
 
     @staticmethod
     def long(x: Any) -> tuple[int, ...]:

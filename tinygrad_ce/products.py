@@ -37,6 +37,10 @@ class Factor(NamedTuple):
         """The same with other labels."""
         return Factor(self.array, tuple([to.get(x, x) for x in self.labels]), self.below)
 
+    def free(self) -> tuple[int, ...]:
+        """The labels that are no whole numbers."""
+        return tuple([x for x in self.labels if not is_fixed(x)])
+
 
 Powers = Iterable[tuple[Factor, int]]
 Pairs = Iterable[tuple[int, int]]
@@ -77,7 +81,7 @@ def is_fixed(label: int) -> bool:
 def term(factors: Powers, pairs: Pairs) -> Term | None:
     """One product: of equal labels the first stands for all, powers of a factor add up.
 
-    None where a label would have to be two numbers.
+    None where a label would have to be two numbers. A diagonal, a_ii, is none of these products.
     """
     first: dict[int, int] = {}
     for pair in pairs:
@@ -88,6 +92,8 @@ def term(factors: Powers, pairs: Pairs) -> Term | None:
     powers: dict[Factor, int] = {}
     for factor, n in factors:
         found = factor.relabelled(first)
+        if len({*found.free()}) < len(found.free()):
+            raise NotABlockError
         powers[found] = powers.get(found, 0) + n
     return (
         frozenset([(factor, n) for factor, n in powers.items() if n]),
@@ -219,9 +225,10 @@ class Products:
 
     def note(self, node: Traced, form: Form) -> None:
         """Remember a node that is one factor alone: a sum of products, or a share of one."""
-        for (factors, pairs), c in form.terms.items():
+        if len(form.terms) == 1:
+            (((factors, pairs), c),) = form.terms.items()
             powers = self.shares(dict(factors))
-            if len(form.terms) == 1 == len(powers) and not pairs and c == 1.0:
+            if len(powers) == 1 and not pairs and c == 1.0:
                 ((factor, n),) = powers.items()
                 if n == 1 and not factor.below and factor.labels == proper(form.axes):
                     self.nodes.setdefault(factor.array, node)
@@ -335,16 +342,14 @@ class Products:
     def sum_of(self, factors: Powers, bound: set[int]) -> Factor:
         """A sum of products as an array of its own."""
         ordered = sorted(factors, key=lambda f: (f[0].array, f[0].below, f[1], f[0].labels))
-        labels = dict.fromkeys(x for f, _ in ordered for x in f.labels if not is_fixed(x))
-        free = tuple([x for x in labels if x not in bound])
-        names = dict(zip(free, count())) | dict(
-            zip(filter(bound.__contains__, labels), count(-1, -1))
-        )
+        labels = [*dict.fromkeys(x for f, _ in ordered for x in f.free())]
+        free, inner = ([x for x in labels if (x in bound) is b] for b in (False, True))
+        names = {x: i for i, x in enumerate(free)} | {x: -1 - i for i, x in enumerate(inner)}
         body = tuple([(f.relabelled(names), n) for f, n in ordered])
         sizes = {names[x]: self.size[x] for x in labels}
         positive = all(self.arrays[f.array].positive for f, _ in body)
         key = (body, tuple(sorted(sizes.items())))
-        return Factor(self.number(key, Array(positive, body, sizes)), free)
+        return Factor(self.number(key, Array(positive, body, sizes)), tuple(free))
 
 
 # ------------------------------------------------------------------ rules
