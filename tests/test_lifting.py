@@ -218,6 +218,18 @@ def test_jacobians() -> None:
     near(program(of_number, 1.5, X3)(1.5, X3), of_number(1.5, X3))
 
 
+@pytest.mark.parametrize("subscripts", ["ii->i", "ii->", "ii", "ji", "ij,jk", " ij -> ji"])
+def test_einsums_of_arguments(subscripts: str) -> None:
+    """Also of a diagonal, and where the result is not written."""
+
+    def f(x: Any, a: Any) -> Any:
+        inner = np.einsum(subscripts, *[a] * (1 + subscripts.count(",")))
+        return np.sum(inner * x**3) + np.sum(np.exp(x))
+
+    made = program(hessian(f), X3, A)
+    near(made(X3 + 1.0, A.T * 2.0), hessian(f)(X3 + 1.0, A.T * 2.0))
+
+
 def test_higher_orders() -> None:
     third = jacobian(hessian(lambda z: tg.cross_entropy(z, 1)))
     near(program(third, X3)(X3), third(X3))
@@ -405,6 +417,10 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
         lambda i, eye, x: np.max(eye[i] * x) + np.min(eye[i] * x) + np.mean(eye[i] * x, axis=0),
         True,
     ),
+    "a vector and a matrix": (lambda i, eye, x: eye[i] @ (A * np.exp(x)), True),
+    "a matrix and a vector": (lambda i, eye, x: (A * np.exp(x)) @ eye[i], True),
+    "two vectors": (lambda i, eye, x: np.exp(x) @ eye[i], True),
+    "a stack and a vector": (lambda i, eye, x: (B * np.exp(x)) @ eye[i], True),
     "squeezed": (lambda i, eye, x: np.squeeze((eye[i] * np.exp(x))[None, :, None]), True),
     "arrays apart": (
         lambda i, eye, x: (B * eye[i] * x)[np.array([0, 1, 0]), :, np.array([2, 0, 1])],

@@ -203,6 +203,8 @@ class Traced(NDArrayOperatorsMixin):
             _refuse(f"The shape of {_text(function)}'s result", "Use np.where(mask, x, 0.0).")
         if function is np.eye:  # with like=, NumPy spells every option out
             options = {name: x for name, x in options.items() if x != EYE[name]}
+        if function is np.einsum and isinstance(args[0], str):
+            args = (_with_result(args[0]), *args[1:])
         return call(function, args, options)
 
     def _record(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -295,6 +297,13 @@ class Traced(NDArrayOperatorsMixin):
         if name.startswith("_") or not callable(function) or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no {name!r}")
         return lambda *args, **options: function(self, *args, **options)
+
+
+def _with_result(subscripts: str) -> str:
+    """Those of an einsum with the result that NumPy takes where none is given."""
+    text = subscripts.replace(" ", "")
+    once = sorted(c for c in set(text) - {",", "."} if text.count(c) == 1)
+    return text if "->" in text else f"{text}->{'...' * ('...' in text)}{''.join(once)}"
 
 
 def _is_mask(part: Any) -> bool:
