@@ -16,6 +16,7 @@ from test_program import Case, cases, fresh, ruffed
 import tinygrad_ce as tg
 from tinygrad_ce import hessian, jacobian, lifting, products, program
 from tinygrad_ce.blocks import Writer
+from tinygrad_ce.rules import scatter
 from tinygrad_ce.tracing import elementwise
 
 RNG = np.random.default_rng(0)
@@ -419,6 +420,10 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     ),
     "a vector and a matrix": (lambda i, eye, x: eye[i] @ (A * np.exp(x)), True),
     "a matrix and a vector": (lambda i, eye, x: (A * np.exp(x)) @ eye[i], True),
+    "an entry that is 0": (
+        lambda i, eye, x: eye[i] * x + scatter(eye[i][0] * x, (0,), (2, 3))[1],
+        True,
+    ),
     "two vectors": (lambda i, eye, x: np.exp(x) @ eye[i], True),
     "a stack and a vector": (lambda i, eye, x: (B * np.exp(x)) @ eye[i], True),
     "squeezed": (lambda i, eye, x: np.squeeze((eye[i] * np.exp(x))[None, :, None]), True),

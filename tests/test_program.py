@@ -853,6 +853,19 @@ def test_names_that_would_be_one(tmp_path: Path) -> None:
         close(got, want)
 
 
+def test_parameters_that_fill_lines(tmp_path: Path) -> None:
+    names = [f"a_parameter_{i}" for i in range(9)]
+    own: dict[str, Any] = {}
+    exec(f"def f({', '.join(names)}):\n    return {' * '.join(names)}", own)
+    args = [float(x) for x in RNG.normal(size=9)]
+    (value, slopes), source = fresh_and_ruffed(tmp_path, own["f"], args, wrt=range(9))
+    close(value, np.prod(args))
+    assert f"    {names[0]},\n    {names[1]},\n" in source
+    assert max(map(len, source.splitlines())) <= 88
+    for x, slope in zip(args, slopes):
+        close(slope, np.prod(args) / x)
+
+
 def test_quotes_and_line_breaks_in_keys(tmp_path: Path) -> None:
     keys = ["it's", 'a"b', "n\nl", "b\\s", "w"]
     params = {k: RNG.normal(size=2) for k in keys}

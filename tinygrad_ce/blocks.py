@@ -21,7 +21,7 @@ class Steps:
     """New nodes, just before one of a graph."""
 
     def before(self, node: Traced) -> None:
-        """Say which."""
+        """Place the next ones there."""
         self.number, self.steps = node.number - 1.0, count(1)
 
     def make(self, f: Any, *args: Any, **options: Any) -> Any:

@@ -442,8 +442,6 @@ def _turned(p: Products, node: Traced) -> Form:
 
 def _matmul(p: Products, node: Traced) -> Form:
     x, y = p.of(node.args[0]), p.of(node.args[1])
-    if not x.axes or not y.axes:
-        raise NotABlockError
     over, axes = p.labels(node.args[0].shape[-1:]), p.labels(node.shape)
     rows, columns = len(x.axes) > 1, len(y.axes) > 1
     lead = axes[: len(axes) - rows - columns]
@@ -454,8 +452,6 @@ def _matmul(p: Products, node: Traced) -> Form:
 
 def _item(p: Products, node: Traced) -> Form:
     x, index = node.args
-    if x.__class__ is not Traced:
-        raise NotABlockError
     if node in p.seeded and p.same[x] is p.same[p.eye]:
         axes = p.labels(node.shape)
         return Form(axes, single((), zip(proper(p.rows), proper(axes))))
