@@ -36,7 +36,8 @@ by the chain rule, and lets you check it. To read it, in this order, each from t
   recording.py   a function and its backward pass, recorded once
   cleaning.py    that record, simplified
   algebra.py     the same of numbers, in fewer operations
-  products.py    derivatives in index notation: sums of products, simplified
+  terms.py       sums of products in index notation: δ_ij p_j − p_i p_j
+  products.py    derivatives as such sums, simplified
   blocks.py      those in NumPy: diag(p) − p pᵀ
   lifting.py     the rows of a derivative as one block
   literals.py    constants and structures as source text

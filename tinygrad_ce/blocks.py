@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .products import FIXED, Array, Factor, Form, Products, is_fixed, proper
+from .products import Array, Form, Products
+from .terms import FIXED, Factor, is_fixed, proper
 from .tracing import Traced, astype, call
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

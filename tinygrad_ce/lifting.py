@@ -16,8 +16,9 @@ import numpy as np
 
 from .blocks import LETTERS, Steps, Writer
 from .cleaning import cleaned, key_of
-from .products import NotABlockError, Products, reduced_axes
+from .products import Products, reduced_axes
 from .rules import scatter
+from .terms import NotABlockError
 from .tracing import CONSTANT, Traced, astype, elementwise, leaves, option, order, replace
 
 MIXED = -1  # the row of a node that depends on several

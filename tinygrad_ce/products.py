@@ -1,8 +1,8 @@
-"""Derivatives in index notation: sums of products, simplified.
+"""Derivatives as sums of products, simplified.
 
 A row of a Jacobian is linear in its unit vector, so the block of all rows is a sum of products like
-δ_ij p_j − p_i p_j: each a number, factors (arrays, with a label an axis) and pairs of labels that
-must be equal. A δ within a sum picks one entry of it, like terms merge, and little is left.
+δ_ij p_j − p_i p_j (`terms`). A δ within a sum picks one entry of it, like terms merge, and little
+is left.
 
 A factor cancels against itself below the line only where it is positive (an exponential, or a sum
 of such): x / x stays what it was at 0.
@@ -11,7 +11,7 @@ of such): x / x stays what it was at 0.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -19,38 +19,26 @@ import numpy as np
 
 from .cleaning import key_of, number_of
 from .rules import scatter
+from .terms import (
+    FIXED,
+    ONE,
+    Factor,
+    NotABlockError,
+    Powers,
+    Term,
+    Terms,
+    connected,
+    merged,
+    proper,
+    relabelled,
+    renamed,
+    single,
+    term,
+    times,
+)
 from .tracing import Traced, option, order
 
-MOST = 24  # terms of one sum; more would be no clearer than the rows
-FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
 FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
-
-
-class Factor(NamedTuple):
-    """An array in a product: its number, a label an axis, and whether it divides."""
-
-    array: int
-    labels: tuple[int, ...]
-    below: bool = False
-
-    def relabelled(self, to: dict[int, int]) -> Factor:
-        """The same with other labels."""
-        return Factor(self.array, tuple([to.get(x, x) for x in self.labels]), self.below)
-
-    def free(self) -> tuple[int, ...]:
-        """The labels that are no whole numbers."""
-        return tuple([x for x in self.labels if not is_fixed(x)])
-
-
-Powers = Iterable[tuple[Factor, int]]
-Pairs = Iterable[tuple[int, int]]
-Term = tuple[frozenset[tuple[Factor, int]], frozenset[tuple[int, int]]]  # factors, pairs of δ
-Terms = dict[Term, float]
-ONE: Term = (frozenset(), frozenset())
-
-
-class NotABlockError(Exception):
-    """The rows are no sum of products, or too long a one; or they cannot have a leading axis."""
 
 
 class Form(NamedTuple):
@@ -72,91 +60,9 @@ class Array(NamedTuple):
     share: tuple[int, ...] = ()  # the numbers of the array and of the sum
 
 
-# ------------------------------------------------------------------ terms
-def is_fixed(label: int) -> bool:
-    """Whether a label is a whole number, as in x[2]."""
-    return label <= FIXED
-
-
-def term(factors: Powers, pairs: Pairs) -> Term | None:
-    """One product: of equal labels the first stands for all, powers of a factor add up.
-
-    None where a label would have to be two numbers. A diagonal, a_ii, is none of these products.
-    """
-    first: dict[int, int] = {}
-    for pair in pairs:
-        low, high = sorted(first.get(x, x) for x in pair)
-        first = {x: low if r == high else r for x, r in first.items()} | {low: low, high: low}
-    if any(is_fixed(x) and x != low for x, low in first.items()):
-        return None
-    powers: dict[Factor, int] = {}
-    for factor, n in factors:
-        found = factor.relabelled(first)
-        if len({*found.free()}) < len(found.free()):
-            raise NotABlockError
-        powers[found] = powers.get(found, 0) + n
-    return (
-        frozenset([(factor, n) for factor, n in powers.items() if n]),
-        frozenset([(low, x) for x, low in first.items() if low != x]),
-    )
-
-
-def _merged(parts: Iterable[tuple[Term | None, float]]) -> Terms:
-    """Like terms as one; what cancels is gone."""
-    found: Terms = {}
-    for product, c in parts:
-        if product is not None:
-            found[product] = found.get(product, 0.0) + c
-    if len(found) > MOST:
-        raise NotABlockError
-    return {product: c for product, c in found.items() if c}
-
-
-def single(factors: Powers, pairs: Pairs = (), c: float = 1.0) -> Terms:
-    """One product as a sum."""
-    return _merged([(term(factors, pairs), c)])
-
-
-def _relabelled(product: Term, to: dict[int, int]) -> Term | None:
-    factors, pairs = product
-    return term(
-        [(factor.relabelled(to), n) for factor, n in factors],
-        [(to.get(x, x), to.get(y, y)) for x, y in pairs],
-    )
-
-
-def _renamed(terms: Terms, to: dict[int, int]) -> Terms:
-    return _merged((_relabelled(product, to), c) for product, c in terms.items())
-
-
-def _times(left: Terms, right: Terms) -> Terms:
-    return _merged(
-        (term([*f, *g], [*p, *q]), c * d)
-        for (f, p), c in left.items()
-        for (g, q), d in right.items()
-    )
-
-
-def _connected(factors: Powers, bound: set[int]) -> list[tuple[set[int], list[tuple[Factor, int]]]]:
-    """Factors in groups that no label of a sum joins, with those labels of each."""
-    groups: list[tuple[set[int], list[tuple[Factor, int]]]] = []
-    for factor, n in factors:
-        labels, together = bound.intersection(factor.labels), [(factor, n)]
-        for group in [g for g in groups if not labels.isdisjoint(g[0])]:
-            groups.remove(group)
-            labels, together = labels | group[0], group[1] + together
-        groups.append((labels, together))
-    return groups
-
-
 def _is_real(kind: np.dtype[Any]) -> bool:
     """Whether numbers of a dtype multiply and add as real ones do; small integers overflow."""
     return kind.kind == "f" or (kind.kind == "i" and kind.itemsize >= 4)
-
-
-def proper(axes: Sequence[int | None]) -> tuple[int, ...]:
-    """The labels of the axes longer than 1."""
-    return tuple([x for x in axes if x is not None])
 
 
 # ------------------------------------------------------------------ reading
@@ -296,7 +202,7 @@ class Products:
         """The terms with the labels of the axes that it is broadcast to."""
         pairs = zip(reversed(form.axes), reversed(axes))
         to: dict[int, Any] = {x: y for x, y in pairs if x is not None}
-        return _renamed(form.terms, to)
+        return renamed(form.terms, to)
 
     def spread(self, node: Traced, *args: Any) -> tuple[tuple[int | None, ...], list[Terms]]:
         """New labels for a node's axes, and the terms of each argument with those."""
@@ -311,14 +217,14 @@ class Products:
             for k in labels:
                 factors, pairs = product
                 if equal := [x if y == k else y for x, y in pairs if k in (x, y)]:
-                    product = _relabelled(product, {k: equal[0]}) or product
+                    product = relabelled(product, {k: equal[0]}) or product
                 elif any(k in f.labels for f, _ in factors):
                     bound.add(k)
                 else:
                     c *= self.size[k]
             factors, pairs = product
             outside: list[tuple[Factor, int]] = []
-            for over, group in _connected(factors, bound):
+            for over, group in connected(factors, bound):
                 known = all(self.nodes.get(f.array).__class__ is np.ndarray for f, _ in group)
                 if not over:
                     outside += group
@@ -327,7 +233,7 @@ class Products:
                 else:
                     outside.append((self.sum_of(group, over), 1))
             parts.append((term(outside, pairs), c))
-        return _merged(parts)
+        return merged(parts)
 
     def sum_of_constants(self, factors: Powers) -> float:
         """Σ of known numbers; that of a target that sums to 1 but for rounding is 1."""
@@ -378,7 +284,7 @@ def _mean(p: Products, node: Traced) -> Form:
 def _sum_of_two(p: Products, node: Traced) -> Form:
     axes, (x, y) = p.spread(node, *node.args)
     sign = -1.0 if node.call is np.subtract else 1.0
-    return Form(axes, _merged([*x.items(), *((t, sign * c) for t, c in y.items())]))
+    return Form(axes, merged([*x.items(), *((t, sign * c) for t, c in y.items())]))
 
 
 def _negative(p: Products, node: Traced) -> Form:
@@ -388,7 +294,7 @@ def _negative(p: Products, node: Traced) -> Form:
 
 def _product(p: Products, node: Traced) -> Form:
     axes, (x, y) = p.spread(node, *node.args)
-    return Form(axes, _times(x, y))
+    return Form(axes, times(x, y))
 
 
 def _quotient(p: Products, node: Traced) -> Form:
@@ -403,7 +309,7 @@ def _quotient(p: Products, node: Traced) -> Form:
         (f, -n) if p.arrays[f.array].positive else (Factor(f.array, f.labels, not f.below), n)
         for f, n in factors
     ]
-    return Form(axes, _times(above, single(below, (), 1.0 / c)))
+    return Form(axes, times(above, single(below, (), 1.0 / c)))
 
 
 def _power(p: Products, node: Traced) -> Form:
@@ -413,7 +319,7 @@ def _power(p: Products, node: Traced) -> Form:
         raise NotABlockError
     found: Terms = {ONE: 1.0}
     for _ in range(int(n)):
-        found = _times(found, x)
+        found = times(found, x)
     return Form(axes, found)
 
 
@@ -447,7 +353,7 @@ def _matmul(p: Products, node: Traced) -> Form:
     lead = axes[: len(axes) - rows - columns]
     left = axes[: len(axes) - columns] + over
     right = lead + over + axes[len(axes) - columns :]
-    return Form(axes, p.summed(_times(p.onto(x, left), p.onto(y, right)), proper(over)))
+    return Form(axes, p.summed(times(p.onto(x, left), p.onto(y, right)), proper(over)))
 
 
 def _item(p: Products, node: Traced) -> Form:
@@ -457,7 +363,7 @@ def _item(p: Products, node: Traced) -> Form:
         return Form(axes, single((), zip(proper(p.rows), proper(axes))))
     form = p.of(x)
     axes, to = _indexed(form.axes, x.shape, index)
-    return Form(axes, _renamed(form.terms, to))
+    return Form(axes, renamed(form.terms, to))
 
 
 def _indexed(
@@ -493,7 +399,7 @@ def _scatter(p: Products, node: Traced) -> Form:
     g, index, shape = node.args
     whole = p.labels(shape)
     axes, to = _indexed(whole, shape, index)
-    return Form(whole, _times(p.onto(p.of(g), axes), single((), to.items())))
+    return Form(whole, times(p.onto(p.of(g), axes), single((), to.items())))
 
 
 def _einsum(p: Products, node: Traced) -> Form:
@@ -506,7 +412,7 @@ def _einsum(p: Products, node: Traced) -> Form:
     for letters, x in zip(inputs.split(","), operands):
         new = [c for c in letters if c not in labels]
         labels |= zip(new, p.labels([np.shape(x)[letters.index(c)] for c in new]))
-        found = _times(found, p.onto(p.of(x), [labels[c] for c in letters]))
+        found = times(found, p.onto(p.of(x), [labels[c] for c in letters]))
     over = [x for c, x in labels.items() if c not in result]
     return Form(tuple([labels[c] for c in result]), p.summed(found, proper(over)))
 
