@@ -32,7 +32,7 @@ def lifted(outputs: Any) -> Any:
     blocks: dict[Traced, Any] = {}
     for stack, rows in _stacks(nodes):
         eyes = dict.fromkeys(n.args[0] for n in order(rows[0]) if _unit_row(n) == 0)
-        found = [_block(stack, rows, eye) for eye in eyes if len(eye) == len(rows)]
+        found = (_block(stack, rows, eye) for eye in eyes if len(eye) == len(rows))
         blocks[stack] = next((block for block in found if block is not None), None)
     for stack, block in blocks.items():  # only now: blocks hold nodes of other rows
         if block is not None:

@@ -240,8 +240,8 @@ class Products:
         operands: list[Any] = []
         small: dict[int, int] = {}  # np.einsum takes labels up to 51
         for (array, labels, below), n in factors:
-            operands += [self.nodes[array] ** (-n if below else n)]
-            operands += [[small.setdefault(x, len(small)) for x in labels]]
+            own = [small.setdefault(x, len(small)) for x in labels]
+            operands += [self.nodes[array] ** (-n if below else n), own]
         found = float(np.einsum(*operands, []))
         return float(round(found)) if abs(found - round(found)) < 1e-15 * abs(found) else found
 
