@@ -18,7 +18,6 @@ from .targets import Target
 from .threads import in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-SHORT = 512  # bytes: a number for each row is sooner multiplied with shorter rows if repeated
 LOG2_E = 1.4426950408889634
 
 
@@ -103,12 +102,9 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     if peak.__class__ is not float:
         loss[peak == 0] = 0.0
     scale = peak / total
-    if e.strides[0] < SHORT:
-        e *= np.repeat(scale, classes).reshape(e.shape)
-    else:
-        if classes >= BUFFER:
-            np.setbufsize(BUFFER)
-        e *= scale[:, None]
+    if classes >= BUFFER:
+        np.setbufsize(BUFFER)
+    e *= scale[:, None]
     scale *= others
     e.reshape(-1)[at] = -scale
 

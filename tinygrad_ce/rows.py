@@ -121,7 +121,7 @@ class Rows:
         """
         step = self.step(columns)
         starts = range(0, self.count, step)
-        threads = max(1, min(self.threads, len(starts)))
+        threads = max(1, min(self.threads, round(self.count / step)))  # none for a small rest
         sums = [[z.copy() for z in zero] for _ in range(threads)]
         failed: list[int] = []
 
