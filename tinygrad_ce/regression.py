@@ -220,7 +220,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Ctrl-C ends a fit after the current step, with a warning; the model is as fitted so far. The L1
     penalty goes by a proximal step, so that weights become exactly 0. "lbfgs" runs in coordinates
     turned and scaled so that the loss curves alike in all directions; the optimum is the same.
-    Float32 data are computed with in float32.
+    Float32 data are computed with in float32. Blocks of rows go to as many threads as BLAS may have
+    (``OPENBLAS_NUM_THREADS`` and threadpoolctl set that), while BLAS has one; the extra "scipy"
+    brings threadpoolctl, without which one thread takes them all.
 
     Dask's arrays and DataFrames stay where they are: each loss and gradient is a sum over their
     chunks, computed there; labels may be Dask's or NumPy's. Batches are taken within a chunk, chunk
