@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import pickle
@@ -370,6 +371,16 @@ def test_a_relu_of_an_array_is_a_maximum(dtype: Any) -> None:
     ):
         assert "np.where" in program(near, x, wrt=None).source
     assert "maximum" not in program(tg.relu, 0.5).source
+
+
+@pytest.mark.parametrize("columns", [1, 3, 32, 33])
+@pytest.mark.parametrize("f", [np.max, np.min])
+def test_the_largest_of_short_rows(f: Any, columns: int) -> None:
+    x = RNG.normal(size=(40, columns))
+    x[3, 0], x[5], x[7, -1] = np.nan, -np.inf, np.inf
+    for axis, keepdims in itertools.product((0, 1, -1, None), (False, True)):
+        g = lambda x, a=axis, k=keepdims: f(x, axis=a, keepdims=k) * 1.0
+        np.testing.assert_array_equal(program(g, x, wrt=None)(x), g(x))
 
 
 def test_no_line_for_what_nobody_asked() -> None:

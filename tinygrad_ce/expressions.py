@@ -37,6 +37,7 @@ LEVEL = {
 } | dict.fromkeys(MIRRORED, COMPARE)  # fmt: skip
 DIRECT = {np.sum: "_sum", np.max: "_max", np.min: "_min"}
 DEFAULTS = {"axis": None, "keepdims": False}
+NARROW = 32  # columns: the maxima of narrower rows are sooner found if columns lie together
 
 
 class Expressions:
@@ -46,11 +47,12 @@ class Expressions:
     ----------
     taken : names that nothing here may have
     scalar : whether the program is one of Python floats
+    memory : whether it makes no array but its results
     direct : whether it calls what NumPy's own wrappers would call
     """
 
-    def __init__(self, taken: set[str], scalar: bool, direct: bool) -> None:
-        self.taken, self.scalar, self.direct = taken, scalar, direct
+    def __init__(self, taken: set[str], scalar: bool, memory: bool, direct: bool) -> None:
+        self.taken, self.scalar, self.memory, self.direct = taken, scalar, memory, direct
         self.names: dict[Traced, str] = {}
         self.inline: dict[Traced, tuple[str, int]] = {}  # of others the text, and how it binds
         self.constants: dict[Any, tuple[str, str]] = {}
@@ -174,7 +176,8 @@ class Expressions:
         x = node.args[0]
         short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7 and suits_blas(x)
         if node.call is not np.sum or not short or not isinstance(axis, int):
-            found = self.text(x)
+            rows = axis in (1, -1) and short and x.shape[1] <= NARROW and not self.memory
+            found = f"{self.text(x, ATOM)}.copy('F')" if rows else self.text(x)
             return f"{DIRECT[node.call]}({found}, {axis}, None, {out}, {keepdims})"
         axis %= 2
         n = x.shape[axis]

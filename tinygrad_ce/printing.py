@@ -44,13 +44,13 @@ class Printer(Expressions):
     def __init__(
         self, recorded: Recorded, outputs: Any, clean: bool, memory: bool, direct: bool = False
     ) -> None:
-        self.recorded, self.outputs, self.clean, self.memory = recorded, outputs, clean, memory
+        self.recorded, self.outputs, self.clean = recorded, outputs, clean
         found = order(outputs)
         self.needed, self.nodes = set(found), [node for node in found if node.call is not None]
         inputs = [x for x, _, _ in self.arguments() if x.__class__ is Traced]
         numbers = all(x.sample.__class__ in (float, bool) for x in (*self.nodes, *inputs))
         scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(outputs))
-        super().__init__({*TAKEN, *recorded.parameters}, scalar, direct)
+        super().__init__({*TAKEN, *recorded.parameters}, scalar, memory, direct)
         for x, name, path in self.arguments():
             if x.__class__ is Traced:
                 self.names[x] = self.unique(x.name or "x") if path else name

@@ -75,13 +75,17 @@ def record(
     work: str, ours: float, peers: dict[str, float], bars: dict[str, float], calls: int = 1
 ) -> None:
     """Add a row from the seconds that ``calls`` calls took us and each peer."""
-    ratios = {name: seconds / ours for name, seconds in peers.items()}
+    add_row(work, ours / calls, {name: seconds / ours for name, seconds in peers.items()}, bars)
+
+
+def add_row(work: str, ours: float, ratios: dict[str, float], bars: dict[str, float]) -> None:
+    """Add a row from our seconds and how many times that each peer took."""
     wanted = {name: bar for name, bar in bars.items() if name in ratios}
     by_bar = {bar: [n for n in wanted if wanted[n] == bar] for bar in wanted.values()}
     ROWS.append(
         Row(
             work,
-            spelled(ours / calls),
+            spelled(ours),
             {name: told(ratio) for name, ratio in ratios.items()},
             ", ".join(f"{' and '.join(names)} ≥ {bar_text(bar)}" for bar, names in by_bar.items()),
             all(ratios[name] >= bar for name, bar in wanted.items()) if wanted else None,
@@ -95,9 +99,10 @@ def bar_text(bar: float) -> str:
 
 @pytest.fixture
 def compare(benchmark: Any) -> Callable[..., None]:
-    """Time our function and each peer's in alternating rounds; the medians make a row.
+    """Time our function and each peer's in alternating rounds; a row has the median of the ratios.
 
-    Or the means, where a peer's graph is work for the garbage collector: that comes in bursts.
+    Each is of one round: a machine that is slow for a while is so for both. Means are compared
+    where a peer's graph is work for the garbage collector: that comes in bursts.
     """
 
     def run(
@@ -132,10 +137,14 @@ def compare(benchmark: Any) -> Callable[..., None]:
         for call in (ours, *there.values()):
             call()  # warm up: imports, thread pools, memory
         benchmark.pedantic(repeat, args=(ours,), setup=peers_round, rounds=rounds)
-        stats = benchmark.stats.stats
-        typical = statistics.mean if mean else statistics.median
-        theirs = {name: typical(times) for name, times in taken.items()}
-        record(work, stats.mean if mean else stats.median, theirs, bars, calls)
+        mine = benchmark.stats.stats.data
+        if mean:
+            theirs = {name: statistics.mean(times) for name, times in taken.items()}
+            record(work, statistics.mean(mine), theirs, bars, calls)
+            return
+        pairs = {name: zip(times, mine, strict=True) for name, times in taken.items()}
+        ratios = {name: statistics.median([t / m for t, m in pairs[name]]) for name in pairs}
+        add_row(work, statistics.median(mine) / calls, ratios, bars)
 
     return run
 
@@ -167,7 +176,8 @@ def notes() -> list[str]:
         if modules[name]:
             versions.append(f"{told_as} {modules[name].__version__}")
     lines = [
-        "Under a peer stands how many times our time it takes; rounds alternate, medians count.",
+        "Under a peer stands how many times our time it takes; rounds alternate, and the median of",
+        "their ratios counts.",
         "Beside micrograd means count: its garbage is collected in bursts, the dearer the more is",
         "imported; so the scalar MLPs run by turns in processes that import both engines alone.",
         f"Measured on {cpu()}, {os.cpu_count()} cores, {platform.system()}, {', '.join(versions)}.",
