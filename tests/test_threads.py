@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from typing import Any
@@ -191,3 +192,22 @@ def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * W[0].nbytes  # two for each thread, the zero, the mean; and a block's
+
+
+def test_where_one_thread_fails_the_others_go_no_further() -> None:
+    n = 20 * 256
+    rows = Rows(np.zeros((n, 2**12)), np.zeros(n, int), None, "cross_entropy", threads=2)
+    calls, both = [], threading.Event()
+
+    def f(X: Any, y: Any, weight: Any) -> Any:
+        calls.append(len(X))
+        if len(calls) == 1:
+            both.wait(5.0)
+            raise KeyboardInterrupt
+        both.set()
+        time.sleep(0.02)
+        return [np.zeros(())]
+
+    with pytest.raises(KeyboardInterrupt):
+        rows.summed(f, 2**12, [np.zeros(())])
+    assert len(calls) < 5  # of 20 blocks
