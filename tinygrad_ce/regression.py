@@ -29,7 +29,6 @@ from .optim import SGD, Adam
 from .program import program
 from .rows import (
     ChunkedRows,
-    Params,
     Rows,
     epoch_in,
     in_turns,
@@ -44,7 +43,7 @@ from .rows import (
 from .softmax import log_softmax, sigmoid, softmax
 from .transforms import vjp
 from .value import Value
-from .watch import Watch, held, progress_bar
+from .watch import Params, Watch, held, progress_bar
 
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 KIND = "SoftmaxRegression"  # of a file

@@ -20,12 +20,11 @@ from .losses import cross_entropy
 from .softmax import sigmoid, softmax
 from .threads import CPUS, THREADED, in_threads, one_blas_thread
 from .transforms import value_and_grad
-from .watch import Unwatched
+from .watch import Params, Unwatched
 
 BLOCK = 2**18  # bytes of logits at a time: with 4 MiB, which leave the cache, half as long again;
 COMPOSED = 2**16  # of losses without a fused node, which keep a dozen arrays of their size
 LEAST = 256  # rows at a time, that a product of matrices pays
-Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
 
 # ------------------------------------------------------------------ the objective

@@ -13,7 +13,7 @@ import numpy as np
 
 from .estimator import ConvergenceWarning
 
-Params = list[Any]
+Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
 
 class Interrupt:
