@@ -1082,6 +1082,31 @@ def test_a_chain_of_ten_thousand() -> None:
     close(slope, back)
 
 
+def test_brackets_within_brackets() -> None:
+    """Python takes 200: what is deeper needs names on the way."""
+
+    def f(x: Any) -> Any:
+        y = x
+        for _ in range(900):
+            y = (x - y) * x
+        return y
+
+    close(program(f, 0.1, wrt=None)(0.5), f(0.5))
+
+
+@pytest.mark.parametrize("whole", [3, -2, 0, 2**53 + 1, -(2**60)])
+def test_a_number_compared_with_a_whole_one(whole: int) -> None:
+    def f(x: Any) -> Any:
+        above = np.where(x > whole, x * x, -x)
+        return above + np.where(whole <= x, 3.0 * x, x)
+
+    made = program(f, 0.5)
+    for x in (float(whole), float(whole) + 1.0, float(whole) - 1.0, math.inf, math.nan):
+        value, slope = made(x)
+        right, [back] = by_backward(f, [x], (0,))
+        np.testing.assert_array_equal([value, slope], [right, back])
+
+
 # ------------------------------------------------------------------ large arrays
 @given(cases())
 @settings(max_examples=200, phases=[Phase.generate], database=None)

@@ -19,7 +19,6 @@ from .tracing import Traced, leaves, order, parents, replace
 
 PASSES = 3  # what one pass takes out may let the next take more
 COSTS = {np.power: 3, np.divide: 2}  # of the time of a product; Python has no fast path for them
-COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
 
 
 def simplified(outputs: Any) -> Any:
@@ -96,8 +95,6 @@ class _Pass:
     def made_of(self, f: Any, *args: Any) -> Any:
         """A node, numbered after its arguments and before the next; the same one if there is."""
         node = self.node
-        if f in COMPARISONS:  # of two floats in a third of the time
-            args = tuple(float(x) if x.__class__ is int and abs(x) < 2**53 else x for x in args)
         options = node.options if f is node.call else {}
         key: tuple[Any, ...] = (f, *map(key_of, args))
         if f is np.add or f is np.multiply:

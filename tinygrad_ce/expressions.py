@@ -203,6 +203,8 @@ class Expressions:
             return self.power(args, whole, (True, True))
         if not self.scalar and f in (np.divide, np.power) and not number_of(args[1]):
             return f"float({function_text(f)}({', '.join(map(self.text, args))}))", ATOM
+        if f in MIRRORED:  # two floats, twice as soon as a float and an integer
+            args = [float(a) if a.__class__ is int and abs(a) < 2**53 else a for a in args]
         template, level = SCALAR[f], LEVEL.get(f, ATOM)
         inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
         parts = [self.text(a, inner.get(level, level + (i > 0))) for i, a in enumerate(args)]

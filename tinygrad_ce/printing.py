@@ -34,7 +34,7 @@ from .writing import is_put
 
 TWICE = {f for f, text in SCALAR.items() if text.count("{0}") > 1}
 INLINE = 36  # letters of an expression that may stand inside another
-LONGEST = 300  # the same where nobody reads it
+LONGEST = 800  # the same where nobody reads it; Python takes 200 brackets
 WORD = re.compile(r"[^\W\d]\w*")
 
 

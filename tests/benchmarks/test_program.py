@@ -386,11 +386,11 @@ else:
 if sys.argv[2] == "off":
     gc.disable()
 times = []
-for _ in range(25):
+for _ in range(30):
     start = time.perf_counter()
     run()
     times.append(time.perf_counter() - start)
-print(compiled if sys.argv[2] == "compile" else statistics.mean(times[5:]))
+print(compiled if sys.argv[2] == "compile" else statistics.mean(times[10:]))  # warm
 """
 
 
