@@ -717,6 +717,17 @@ def scalar_math_of_a_value(z: Any) -> Any:
     return np.sum(z) * math.exp(z[0, 0])
 
 
+def equality(z: Any) -> Any:
+    return np.sum(np.where(z[0] == 1.0, z[0], 0.0))
+
+
+def inequality(z: Any) -> Any:
+    total = np.sum(z)
+    if total != 0:
+        return 1.0 / total
+    return total
+
+
 def item(z: Any) -> Any:
     return np.sum(z) * z.data[0, 0].item()
 
@@ -760,7 +771,7 @@ def ranged(z: Any, y: Any) -> Any:
         (made_array, 1), (one_hot, 1), (written, 1), (in_place, 1), (into, 1), (copied, 1),
         (ranged, 1), (number_of_a_value, 1), (whole_number_of_a_value, 1),
         (complex_number_of_a_value, 1), (index_of_a_value, 1), (array_of_a_value, 1),
-        (truth_of_a_value, 1), (scalar_math_of_a_value, 1),
+        (truth_of_a_value, 1), (scalar_math_of_a_value, 1), (equality, 1), (inequality, 2),
     ],
 )  # fmt: skip
 def test_what_depends_on_data_is_refused_with_its_line(f: Any, line: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import Any, NoReturn
 
 import numpy as np
@@ -72,6 +73,12 @@ class ArrayLike:
             what = f"The truth of a Value of shape {self.shape}"
             self._lost(bool, what, "Use v.data.any() or v.data.all().")
         return bool(self._data)
+
+    def _equal(self, other: object) -> bool:
+        """False, of two objects; a `program` refuses to be asked whether its data are a number."""
+        if hasattr(self._data, "_record") and isinstance(other, Number | np.ndarray):
+            self._data.equals()
+        return False
 
     def _lost(self, function: Any, what: str, instead: str) -> NoReturn:
         """Refuse a function; in a `program` the data does, naming the line that calls it."""

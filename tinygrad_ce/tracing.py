@@ -233,6 +233,10 @@ class Traced(NDArrayOperatorsMixin):
             _refuse("A branch (if, while, and, or, assert)", "Use np.where(condition, x, y).")
         return bool(self.sample)
 
+    def equals(self) -> NoReturn:
+        """Refuse ``==`` of the Value that holds it: False for any number, of a plain array not."""
+        _refuse("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
+
     def __float__(self) -> float:
         _refuse("float(x), or math.exp(x),", "Use x itself, or np.exp(x).")
 

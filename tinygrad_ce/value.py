@@ -213,7 +213,7 @@ class Value(ArrayLike):
     def __le__(self, other: Any) -> Any: return self._data <= detach(other)
     def __gt__(self, other: Any) -> Any: return self._data > detach(other)
     def __ge__(self, other: Any) -> Any: return self._data >= detach(other)
-    def __eq__(self, other: object) -> bool: return self is other
+    def __eq__(self, other: object) -> bool: return self is other or self._equal(other)
     __hash__ = object.__hash__
 
     # fmt: on
