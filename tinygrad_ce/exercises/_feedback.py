@@ -179,7 +179,7 @@ class Note:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        body = f"<div>$${escape(self.latex)}$$</div>" * bool(self.latex)  # a notebook typesets it
+        body = _formula(self.latex) * bool(self.latex)
         body += "".join(f"<p>{escape(part)}</p>" for part in self.text.split("\n\n"))
         return card(self.title, body + _listing([self.code], "Code") * bool(self.code), LINE[""])
 
@@ -200,6 +200,12 @@ def _cell(text: str, scope: str = "") -> str:
     named = f' scope="{scope}"' * bool(scope)
     style = "text-align:left;vertical-align:top;padding:.1em 1em .1em 0"
     return f'<{tag}{named} style="{style}">{escape(text)}</{tag}>'
+
+
+def _formula(latex: str) -> str:
+    """A formula that a notebook typesets; on a narrow screen it scrolls."""
+    attributes = 'tabindex="0" role="group" aria-label="Formula" style="overflow:auto hidden"'
+    return f"<div {attributes}>$${escape(latex)}$$</div>"
 
 
 def _listing(lines: list[str], label: str, wrap: str = "pre") -> str:
