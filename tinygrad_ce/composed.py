@@ -55,9 +55,11 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Spell out what einsum leaves implicit: the result, ``...``, and diagonals."""
-    if not isinstance(subscripts, str) or len(operands) not in (1, 2):
+    if not isinstance(subscripts, str):
+        raise ValueError("einsum on Values takes the subscripts first, as text: 'ij,jk->ik'")
+    if len(operands) not in (1, 2):
         raise ValueError(
-            f"einsum on Values takes subscripts and one or two operands, got {len(operands)}: "
+            f"einsum on Values takes one or two operands, got {len(operands)}: "
             "contract more of them two at a time"
         )
     inputs, arrow, result = subscripts.replace(" ", "").partition("->")
