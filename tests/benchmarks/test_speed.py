@@ -194,7 +194,7 @@ FUSED = [
     ((4096, 100), "float64", 1, 20),
     ((1024, 1000), "float32", 1, 20),
     ((1024, 1000), "float64", 1, 20),
-    ((4096, 32000), "float32", 3, 1),
+    ((4096, 32000), "float32", 4, 1),
 ]
 
 
@@ -221,14 +221,13 @@ def test_fused_cross_entropy(compare: Any, shape: Any, dtype: str, bar: float, c
         pytorch()
         np.testing.assert_allclose(v.grad, vt.grad.numpy(), rtol=1e-3, atol=1e-7)
     name = f"fused cross-entropy {shape[0]}×{shape[1]} {dtype}"
-    compare(
-        name,
-        ours,
-        {"PyTorch": pytorch},
-        {"PyTorch": bar},
-        calls=calls,
-        rounds=9 if calls == 1 else 25,
-    )
+    peers: dict[str, Any] = {"PyTorch": pytorch}
+    if calls == 1:  # so large that memory bounds it
+        name += ", beside one copy in NumPy"
+        room = np.zeros_like(logits)
+        peers["NumPy"] = lambda: np.copyto(room, logits)
+    bars = {"PyTorch": bar, "NumPy": 1 / 3.5}
+    compare(name, ours, peers, bars, calls=calls, rounds=9 if calls == 1 else 25)
 
 
 # VmHWM is this program's own; ru_maxrss also counts the process that started it.
