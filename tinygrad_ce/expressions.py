@@ -30,6 +30,7 @@ PREFIX = {np.negative: "-", np.invert: "~"}
 COMPARE, UNARY, POWER, ATOM = 4, 11, 12, 13
 LEVEL = {
     np.where: 0, np.maximum: 0, np.minimum: 0, np.sign: 0, np.isnan: COMPARE,
+    np.invert: 3,  # not x, of numbers
     np.bitwise_or: 5, np.bitwise_xor: 6, np.bitwise_and: 7,
     np.add: 8, np.subtract: 8, np.logaddexp: 8,
     np.multiply: 9, np.divide: 9, np.floor_divide: 9, np.remainder: 9, np.matmul: 9, np.square: 9,
@@ -217,7 +218,8 @@ class Expressions:
             parts.sort(key=_constancy)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
-            found = f"float({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
+            kind = "bool" if f in (np.isinf, np.isfinite) else "float"
+            found = f"{kind}({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
         return found, level
 
 

@@ -426,7 +426,7 @@ def _scalar_sign(p: Any) -> float:
     return (
         1.0
         if isinstance(p, Value)
-        else float(np.sign(p).reshape(-1)[0])
+        else float(np.sign(p * 1.0).reshape(-1)[0])  # there is no sign of a bool
         if np.size(p) == 1
         else 0.0
     )

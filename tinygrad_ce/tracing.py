@@ -46,8 +46,11 @@ SCALAR: dict[Any, str] = {
     np.equal: "{} == {}",
     np.not_equal: "{} != {}",
     np.isnan: "{0} != {0}",
+    np.isinf: "math.isinf({})",
+    np.isfinite: "math.isfinite({})",
     np.bitwise_and: "{} & {}",
     np.bitwise_or: "{} | {}",
+    np.bitwise_xor: "{} ^ {}",
     np.invert: "not {}",
     np.where: "{1} if {0} else {2}",
     np.maximum: "{0} if {0} >= {1} or {0} != {0} else {1}",  # nan wins, as in NumPy
@@ -56,6 +59,11 @@ SCALAR: dict[Any, str] = {
     np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
     np.logaddexp: "max({0}, {1}) + math.log1p(math.exp(-abs({0} - {1})))",
 }
+BITWISE = {
+    np.logical_and: np.bitwise_and, np.logical_or: np.bitwise_or,
+    np.logical_xor: np.bitwise_xor, np.logical_not: np.invert,
+}  # fmt: skip
+COUNTS = {np.add, np.subtract, np.negative}  # of truths: numbers in Python, in NumPy a truth or none
 SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, np.broadcast_to}
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
@@ -110,6 +118,10 @@ def _sample(x: Traced) -> Any:
 def call(function: Any, args: tuple[Any, ...], options: dict[str, Any] | None = None) -> Any:
     """Compute on the samples, and record."""
     options = options or {}
+    if (function in COUNTS or function in BITWISE) and all(_is_truth(a) for a in args):
+        if function in COUNTS:
+            args = tuple([call(np.where, (a, 1.0, 0.0)) for a in args])
+        function = BITWISE.get(function, function)
     if function in SCALAR and not options:
         if all(_is_number(a) for a in args):
             found = function(*[a.sample if a.__class__ is Traced else a for a in args])
@@ -138,6 +150,11 @@ def _is_number(x: Any) -> bool:
         return True
     kind = getattr(x, "dtype", None)
     return isinstance(x, int) or (kind == np.float64 and x.ndim == 0)
+
+
+def _is_truth(x: Any) -> bool:
+    """Python's True or False, as comparing two floats gives; NumPy's are for arrays."""
+    return getattr(x, "sample", x).__class__ is bool
 
 
 def _number(x: Any, whole: bool) -> Any:
@@ -232,6 +249,14 @@ class Traced(NDArrayOperatorsMixin):
         if not _in_a_check():
             _refuse("A branch (if, while, and, or, assert)", "Use np.where(condition, x, y).")
         return bool(self.sample)
+
+    def __invert__(self) -> Any:
+        if _is_truth(self):
+            raise TypeError(
+                f"{where_in_users_code()}: ~ of Python's True is -2, which is true as well. "
+                "Use np.logical_not(x > y)."
+            )
+        return np.invert(self)
 
     def equals(self) -> NoReturn:
         """Refuse ``==`` of the Value that holds it: False for any number, of a plain array not."""
