@@ -117,6 +117,9 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
             return _make(np.multiply, (-a, b), node)
         if isinstance(b, float):
             return _make(np.multiply, (a, -b), node)
+    if f is np.where and len({key_of(a) for a in args[1:]}) == 1:  # whatever the condition
+        if _like(args[1], node) or args[1].__class__ is node.sample.__class__ is float:
+            return args[1]
     if f is np.where and _is_relu(node, *args):
         return _make(np.maximum, (args[2], 0.0), node)
     if f in SHAPING or f is np.broadcast_to:

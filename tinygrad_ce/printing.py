@@ -55,7 +55,6 @@ class Printer(Expressions):
             if x.__class__ is Traced:
                 self.names[x] = self.unique(x.name or "x") if path else name
         self.results = set(leaves(outputs))
-        self.straight = direct and scalar  # one expression is faster than two
         self.uses = self.count()
         self.numbers: dict[str, int] = {}
         self.found: list[str] = []

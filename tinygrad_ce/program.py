@@ -219,7 +219,7 @@ class _NumPyMath:
 
     inf, nan, pow = math.inf, math.nan, np.power
     exp, log, log1p, expm1, sqrt, tanh = np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh
-    isinf, isfinite = np.isinf, np.isfinite
+    isinf, isnan, isfinite = np.isinf, np.isnan, np.isfinite
 
 
 def _wide(x: Any) -> Any:

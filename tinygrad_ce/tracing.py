@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn
 
 import numpy as np
@@ -76,6 +77,7 @@ PLAIN = (float, bool)
 EYE = {"M": None, "k": 0, "dtype": float, "order": "C", "device": None}
 CONSTANT = "constant"  # the call of a node that is no call
 WITHIN = "within"  # of one that is its argument, an index, once its range is checked
+OURS = f"{__package__}."
 _numbers = count()
 
 
@@ -118,12 +120,14 @@ def _sample(x: Traced) -> Any:
 def call(function: Any, args: tuple[Any, ...], options: dict[str, Any] | None = None) -> Any:
     """Compute on the samples, and record."""
     options = options or {}
-    if (function in COUNTS or function in BITWISE) and all(_is_truth(a) for a in args):
+    if (function in COUNTS or function in BITWISE) and all(map(_is_truth, args)):
         if function in COUNTS:
             args = tuple([call(np.where, (a, 1.0, 0.0)) for a in args])
         function = BITWISE.get(function, function)
     if function in SCALAR and not options:
         if all(_is_number(a) for a in args):
+            if function in IN_PARTS and sum(a.__class__ is Traced for a in args) > 1:
+                return IN_PARTS[function](*args)
             found = function(*[a.sample if a.__class__ is Traced else a for a in args])
             kind = bool if found.dtype.kind == "b" else float
             whole = function not in PICKS or kind is bool  # 3 of np.maximum(x, 3) would be an int
@@ -150,6 +154,20 @@ def _is_number(x: Any) -> bool:
         return True
     kind = getattr(x, "dtype", None)
     return isinstance(x, int) or (kind == np.float64 and x.ndim == 0)
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    """Within limits that are data: where one is nan, so is the result."""
+    return call(np.minimum, (call(np.maximum, (x, low)), high))
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    """log(eˣ + eʸ); ∞ and ∞ are no distance apart, though ∞ − ∞ is nan."""
+    apart = call(np.where, (call(np.equal, (x, y)), 0.0, abs(x - y)))
+    return call(np.maximum, (x, y)) + np.log1p(np.exp(-apart))
+
+
+IN_PARTS: dict[Any, Any] = {np.clip: _clip, np.logaddexp: _logaddexp}  # of more than one variable
 
 
 def _is_truth(x: Any) -> bool:
@@ -258,6 +276,11 @@ class Traced(NDArrayOperatorsMixin):
             )
         return np.invert(self)
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            _refuse(f"A text with x, as '{{x:{spec}}}',", "Print what the program returns.")
+        return repr(self)
+
     def equals(self) -> NoReturn:
         """Refuse ``==`` of the Value that holds it: False for any number, of a plain array not."""
         _refuse("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
@@ -326,6 +349,30 @@ class Traced(NDArrayOperatorsMixin):
         if name.startswith("_") or not callable(function) or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no {name!r}")
         return lambda *args, **options: function(self, *args, **options)
+
+
+def _hash(self: Traced) -> int:
+    if not sys._getframe(1).f_globals.get("__name__", "").startswith(OURS):
+        _refuse("x in a set, or a dict's d[x],", "Use np.equal(x, y), or an array as the table.")
+    return object.__hash__(self)
+
+
+class Guard:
+    """While a user's function runs, what it is given is no key; always would cost a fifth."""
+
+    running, lock = 0, Lock()
+
+    def __enter__(self) -> None:
+        self.count(1)
+
+    def __exit__(self, *_: Any) -> None:
+        self.count(-1)
+
+    @classmethod
+    def count(cls, n: int) -> None:
+        with cls.lock:
+            cls.running += n
+            Traced.__hash__ = _hash if cls.running else object.__hash__  # type: ignore[assignment]
 
 
 def _with_result(subscripts: str) -> str:
