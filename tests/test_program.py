@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import tinygrad_ce as tg
 from tinygrad_ce import Value, program
+from tinygrad_ce.tracing import Traced
 
 Case = tuple[Callable[..., Any], list[Any], Any, dict[str, Any]]
 BOUND = 1e-11  # of the largest entry: a program adds in another order
@@ -1116,6 +1117,96 @@ def test_a_number_compared_with_a_whole_one(whole: int) -> None:
         value, slope = made(x)
         right, [back] = by_backward(f, [x], (0,))
         np.testing.assert_array_equal([value, slope], [right, back])
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: np.where(np.logical_not(x > y) & (x < 3.0), x * y, y),
+        lambda x, y: np.where((x < 3.0) | np.logical_not(x > y), x * y, y),
+        lambda x, y: np.where(np.logical_not(np.logical_and(x > y, y > 0.0)), x * y, y),
+        lambda x, y: np.where(np.logical_xor(x > y, np.logical_or(y > 0, x < 0)), x * y, y),
+        lambda x, y: np.where((x > y) ^ (y > 0), x * y, y),
+        lambda x, y: np.where(np.isfinite(x) & np.logical_not(np.isinf(y)), x * y, y),
+        lambda x, y: x * ((x > 0) - (x < 0)) + y * -(y > 0),
+        lambda x, y: x / (y - y) * ((x > 0) + (y > 0) + (x > y)),
+        lambda x, y: np.logaddexp(x, y) * 2.0,
+        lambda x, y: np.clip(x, y, 2.0) + np.clip(x, -1, y),
+    ],
+)
+def test_truths_and_limits_of_numbers(f: Any, clean: bool) -> None:
+    """Not, xor and counts as Python has them; infinities that are equal, limits that are nan."""
+    made = program(f, 1.5, 0.5, wrt=(0, 1), clean=clean)
+    assert "np." not in made.source
+    odd = (0.5, -1.0, 2.0, 0.0, -0.0, math.inf, -math.inf, math.nan)
+    for x, y in itertools.product(odd, odd):
+        with np.errstate(all="ignore"):
+            value, slopes = made(x, y)
+            right, wanted = by_backward(f, [x, y], (0, 1))
+        np.testing.assert_allclose([value, *slopes], [right, *wanted], 1e-14, err_msg=f"{x}, {y}")
+        assert all(type(got) is float for got in (value, *slopes))
+
+
+def test_truths_of_numbers_beside_arrays() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return np.sum(y * np.where(np.logical_not(x > 1.0) & np.isfinite(x), x, 2.0))
+
+    made = program(f, 2.0, np.ones(2))
+    for x in (0.5, 1.5, math.inf):
+        value, slope = made(x, np.arange(2.0))
+        right, [back] = by_backward(f, [x, np.arange(2.0)], (0,))
+        assert (value, slope) == (right, back)
+
+
+def test_an_inverted_comparison_of_numbers_is_refused() -> None:
+    """Of floats it is Python's True, and ~True is -2."""
+    f = lambda x: np.where(~(x > 0.0), x, 2.0 * x)
+    with pytest.raises(
+        TypeError, match=rf"test_program.py, line {lines_of(f, 0)}: ~ .*logical_not"
+    ):
+        program(f, 1.0)
+    made = program(lambda x: np.sum(np.where(~(x > 0.0), x, 2.0 * x)), np.ones(2))
+    assert made(np.array([-1.0, 3.0]))[0] == 5.0
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda z, y: z.sum() * (y in {1.0, 2.0}),
+        lambda z, y: z.sum() * {1.0: 2.0}.get(y, 3.0),
+        lambda z, y: z.sum() * len(f"{y:.1f}"),
+    ],
+)
+def test_keys_and_texts_of_data_are_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match=rf"test_program.py, line {lines_of(f, 0)}: .* depends"):
+        program(f, Z, 1.0)
+    assert {Traced(None, (), {}, 1.0)}  # only while a function is recorded
+
+
+def test_what_the_newest_linters_refuse_in_conditions(tmp_path: Path) -> None:
+    """x != x, and what max, min or neither branch would be."""
+
+    def f(x: Any, y: Any) -> Any:
+        z = np.where(x > y, x, y) * np.where(x <= 3, 3, x) + np.where(y > 0, x, x)
+        return tg.relu(z) * np.maximum(x, y) + np.where(np.isnan(x), y, x) + np.minimum(z, 2.0)
+
+    made = program(f, 1.0, 2.0)
+    mixed = program(lambda x, y: np.sum(f(x, 1.0) * y * RNG.normal(size=30)), 1.0, np.ones(30))
+    assert "max(y, x)" in made.source
+    for i, source in enumerate([made.source, mixed.source]):
+        (tmp_path / f"p{i}.py").write_text(source)
+    ruffed(tmp_path)
+    new = ["check", "--select", "PLR0124,FURB136,RUF034", "--preview"]
+    for how in (new, ["format", "--check"]):
+        run = [sys.executable, "-m", "ruff", *how, "--isolated", "--no-cache", str(tmp_path)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    odd = (1.0, 2.0, -1.0, 3.0, 0.0, math.inf, math.nan)
+    for x, y in itertools.product(odd, odd):
+        np.testing.assert_array_equal(names["loss_and_grad"](x, y), made(x, y))
 
 
 # ------------------------------------------------------------------ large arrays

@@ -384,6 +384,14 @@ def test_names_scales_and_the_old_graph_stay() -> None:
     assert fuse(two) is two
 
 
+@pytest.mark.parametrize("weight", [True, np.True_, np.array(True), np.array([True])])
+def test_a_truth_as_factor(weight: object) -> None:
+    """As ``(y > 0) * loss`` has it: it counts as 1."""
+    z = Value(800.0)
+    loss = np.log(1.0 + np.exp(-z)) * weight
+    np.testing.assert_allclose(fuse(loss).data, np.logaddexp(0.0, -800.0))
+
+
 def test_no_samples() -> None:
     loss = -(np.zeros((0, C)) * np.log(p(Value(np.zeros((0, C)))))).sum()
     assert fuse(loss) is loss

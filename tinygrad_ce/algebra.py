@@ -190,8 +190,9 @@ class _Pass:
     def total(self, f: Any, x: Any, y: Any) -> Any:
         """f(x, y) of two terms without signs, for a sum or a difference f."""
         (c, u), (d, v) = self.coefficient(x), self.coefficient(y)
-        if u is v and u is not None:
-            return self.scaled(c + d if f is np.add else c - d, u)
+        c = c + d if f is np.add else c - d
+        if u is v and u is not None and c:  # 0·u may be -0
+            return self.scaled(c, u)
         both = x in self.once and y in self.once if x.__class__ is y.__class__ is Traced else False
         if both and x.call is np.multiply is y.call:
             for common in x.args:

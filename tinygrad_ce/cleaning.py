@@ -117,9 +117,8 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
             return _make(np.multiply, (-a, b), node)
         if isinstance(b, float):
             return _make(np.multiply, (a, -b), node)
-    if f is np.where and len({key_of(a) for a in args[1:]}) == 1:  # whatever the condition
-        if _like(args[1], node) or args[1].__class__ is node.sample.__class__ is float:
-            return args[1]
+    if f is np.where and _is_either(node, *args[1:]):
+        return args[1]
     if f is np.where and _is_relu(node, *args):
         return _make(np.maximum, (args[2], 0.0), node)
     if f in SHAPING or f is np.broadcast_to:
@@ -140,6 +139,12 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
         found = _sum_of_scattered(node, x, options)
         return made if found is None else found
     return made
+
+
+def _is_either(node: Traced, x: Any, y: Any) -> bool:
+    """Whether it is x, whatever the condition."""
+    alike = _like(x, node) or x.__class__ is node.sample.__class__ is float
+    return alike and len({key_of(x), key_of(y)}) == 1
 
 
 def _is_relu(node: Traced, below: Any, zero: Any, x: Any) -> bool:

@@ -33,7 +33,7 @@ LEVEL = {
     np.where: 0, np.maximum: 0, np.minimum: 0, np.sign: 0, np.isnan: COMPARE,
     np.invert: 3,  # not x, of numbers
     np.bitwise_or: 5, np.bitwise_xor: 6, np.bitwise_and: 7,
-    np.add: 8, np.subtract: 8, np.logaddexp: 8,
+    np.add: 8, np.subtract: 8,
     np.multiply: 9, np.divide: 9, np.floor_divide: 9, np.remainder: 9, np.matmul: 9, np.square: 9,
     np.negative: UNARY,
 } | dict.fromkeys(MIRRORED, COMPARE)  # fmt: skip
@@ -210,8 +210,9 @@ class Expressions:
             args = [float(a) if a.__class__ is int and abs(a) < 2**53 else a for a in args]
         if f is np.where and not self.straight and (found := self.larger(args)):
             return found, ATOM
+        isnan = f"{'math' if self.scalar else 'np'}.isnan({{0}})"  # x != x is what linters refuse
         if f is np.isnan and not self.straight:
-            return f"{'math' if self.scalar else 'np'}.isnan({self.text(args[0])})", ATOM
+            return isnan.format(self.text(args[0])), ATOM
         template, level = SCALAR[f], LEVEL.get(f, ATOM)
         inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
         parts = [self.text(a, inner.get(level, level + (i > 0))) for i, a in enumerate(args)]
@@ -222,14 +223,12 @@ class Expressions:
             if parts[0] == parts[1]:
                 return self.text(args[0]), ATOM
             parts.sort(key=_constancy)
-            if not self.straight:  # as linters have it, in five times the time
-                template = template.replace("{0} != {0}", "math.isnan({0})")
+            template = template if self.straight else template.replace("{0} != {0}", isnan)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             kind = "bool" if f in (np.isinf, np.isfinite) else "float"
             found = f"{kind}({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
         return found, level
-
 
     def larger(self, args: Any) -> str:
         """``max(y, x)`` for ``x if x > y else y``, as linters have it; "" for another condition."""

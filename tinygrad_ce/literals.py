@@ -44,7 +44,8 @@ def array_text(x: Any, literal: Any) -> str:
         row += ("" if not row else " ") + item + ","
     inner = "\n".join(f"        {r}" for r in [*rows, row])
     tail = f"    dtype={dtype_text(x.dtype)},\n" if kind else ""
-    return f"np.array(\n    [\n{inner}\n    ],\n{tail}){shape}"
+    packed = "" if words else "  # fmt: skip"  # formatters would give each entry a line
+    return f"np.array(\n    [\n{inner}\n    ],\n{tail}){shape}{packed}"
 
 
 def _progression(x: Any) -> str:

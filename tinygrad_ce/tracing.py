@@ -58,13 +58,16 @@ SCALAR: dict[Any, str] = {
     np.minimum: "{0} if {0} <= {1} or {0} != {0} else {1}",
     np.clip: "min(max({0}, {1}), {2})",
     np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
-    np.logaddexp: "max({0}, {1}) + math.log1p(math.exp(-abs({0} - {1})))",
 }
 BITWISE = {
     np.logical_and: np.bitwise_and, np.logical_or: np.bitwise_or,
     np.logical_xor: np.bitwise_xor, np.logical_not: np.invert,
 }  # fmt: skip
-COUNTS = {np.add, np.subtract, np.negative}  # of truths: numbers in Python, in NumPy a truth or none
+COUNTS = {
+    np.add,
+    np.subtract,
+    np.negative,
+}  # of truths: numbers in Python, in NumPy a truth or none
 SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, np.broadcast_to}
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
@@ -124,10 +127,12 @@ def call(function: Any, args: tuple[Any, ...], options: dict[str, Any] | None = 
         if function in COUNTS:
             args = tuple([call(np.where, (a, 1.0, 0.0)) for a in args])
         function = BITWISE.get(function, function)
+    if function is np.logaddexp and not options and all(map(_is_number, args)):
+        return _logaddexp(*args)
     if function in SCALAR and not options:
         if all(_is_number(a) for a in args):
-            if function in IN_PARTS and sum(a.__class__ is Traced for a in args) > 1:
-                return IN_PARTS[function](*args)
+            if function is np.clip and next(leaves(args[1:]), None) is not None:
+                return call(np.minimum, (call(np.maximum, args[:2]), args[2]))  # nan wins, again
             found = function(*[a.sample if a.__class__ is Traced else a for a in args])
             kind = bool if found.dtype.kind == "b" else float
             whole = function not in PICKS or kind is bool  # 3 of np.maximum(x, 3) would be an int
@@ -156,18 +161,12 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, int) or (kind == np.float64 and x.ndim == 0)
 
 
-def _clip(x: Any, low: Any, high: Any) -> Any:
-    """Within limits that are data: where one is nan, so is the result."""
-    return call(np.minimum, (call(np.maximum, (x, low)), high))
-
-
 def _logaddexp(x: Any, y: Any) -> Any:
-    """log(eˣ + eʸ); ∞ and ∞ are no distance apart, though ∞ − ∞ is nan."""
-    apart = call(np.where, (call(np.equal, (x, y)), 0.0, abs(x - y)))
+    """log(eˣ + eʸ), of numbers in lines that are not too long."""
+    apart = abs(x - y)
+    if not any(p.__class__ is not Traced and np.isfinite(p) for p in (x, y)):  # ∞ − ∞ is nan
+        apart = call(np.where, (call(np.equal, (x, y)), 0.0, apart))
     return call(np.maximum, (x, y)) + np.log1p(np.exp(-apart))
-
-
-IN_PARTS: dict[Any, Any] = {np.clip: _clip, np.logaddexp: _logaddexp}  # of more than one variable
 
 
 def _is_truth(x: Any) -> bool:
