@@ -722,6 +722,18 @@ def equality(z: Any) -> Any:
     return np.sum(np.where(z[0] == 1.0, z[0], 0.0))
 
 
+def equality_of_two(z: Any, t: Any) -> Any:
+    return np.sum(np.where(z == t, z, 0.0))
+
+
+def caught(z: Any) -> Any:
+    try:
+        assert np.all(z > 0)
+    except (AssertionError, TypeError):
+        return -z.sum()
+    return z.sum()
+
+
 def inequality(z: Any) -> Any:
     total = np.sum(z)
     if total != 0:
@@ -773,6 +785,7 @@ def ranged(z: Any, y: Any) -> Any:
         (ranged, 1), (number_of_a_value, 1), (whole_number_of_a_value, 1),
         (complex_number_of_a_value, 1), (index_of_a_value, 1), (array_of_a_value, 1),
         (truth_of_a_value, 1), (scalar_math_of_a_value, 1), (equality, 1), (inequality, 2),
+        (equality_of_two, 1), (caught, 2),
     ],
 )  # fmt: skip
 def test_what_depends_on_data_is_refused_with_its_line(f: Any, line: int) -> None:

@@ -75,8 +75,9 @@ class ArrayLike:
         return bool(self._data)
 
     def _equal(self, other: object) -> bool:
-        """False, of two objects; a `program` refuses to be asked whether its data are a number."""
-        if hasattr(self._data, "_record") and isinstance(other, Number | np.ndarray):
+        """False, of two objects; a `program` refuses to be asked whether its data are others."""
+        traced = hasattr(self._data, "_record")
+        if traced and isinstance(other, Number | np.ndarray | type(self._data)):
             self._data.equals()
         return False
 

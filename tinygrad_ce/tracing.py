@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any, NoReturn
 
 import numpy as np
@@ -82,6 +82,7 @@ CONSTANT = "constant"  # the call of a node that is no call
 WITHIN = "within"  # of one that is its argument, an index, once its range is checked
 OURS = f"{__package__}."
 _numbers = count()
+_last = local()  # the refusal of each thread
 
 
 def astype(x: Any, dtype: Any) -> Any:
@@ -192,10 +193,11 @@ def where_in_users_code() -> str:
 
 
 def _refuse(what: str, instead: str) -> NoReturn:
-    raise TypeError(
+    _last.refusal = TypeError(
         f"{where_in_users_code()}: {what} depends on the example's data, so the program would be "
         f"wrong for other data. {instead}"
     )
+    raise _last.refusal
 
 
 def _in_a_check() -> bool:
@@ -357,15 +359,22 @@ def _hash(self: Traced) -> int:
 
 
 class Guard:
-    """While a user's function runs, what it is given is no key; always would cost a fifth."""
+    """While a user's function runs, what it is given is no key; always would cost a fifth.
+
+    A refusal that it caught is raised when it returns: what it did instead is for no data.
+    """
 
     running, lock = 0, Lock()
 
     def __enter__(self) -> None:
+        _last.refusal = None
         self.count(1)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: Any, *_: Any) -> None:
         self.count(-1)
+        refusal, _last.refusal = _last.refusal, None
+        if refusal and not kind:
+            raise refusal
 
     @classmethod
     def count(cls, n: int) -> None:
