@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 import tinygrad_ce as tg
 from tinygrad_ce import Value, program
-from tinygrad_ce.tracing import Traced
 
 Case = tuple[Callable[..., Any], list[Any], Any, dict[str, Any]]
 BOUND = 1e-11  # of the largest entry: a program adds in another order
@@ -1183,18 +1182,10 @@ def test_an_inverted_comparison_of_numbers_is_refused() -> None:
     assert made(np.array([-1.0, 3.0]))[0] == 5.0
 
 
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda z, y: z.sum() * (y in {1.0, 2.0}),
-        lambda z, y: z.sum() * {1.0: 2.0}.get(y, 3.0),
-        lambda z, y: z.sum() * len(f"{y:.1f}"),
-    ],
-)
-def test_keys_and_texts_of_data_are_refused(f: Any) -> None:
+def test_a_text_of_data_is_refused() -> None:
+    f = lambda z, y: z.sum() * len(f"{y:.1f}")
     with pytest.raises(TypeError, match=rf"test_program.py, line {lines_of(f, 0)}: .* depends"):
         program(f, Z, 1.0)
-    assert {Traced(None, (), {}, 1.0)}  # only while a function is recorded
 
 
 def test_what_the_newest_linters_refuse_in_conditions(tmp_path: Path) -> None:

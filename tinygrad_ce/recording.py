@@ -17,7 +17,7 @@ import numpy as np
 from .arguments import as_data
 from .backward import gradients, topological
 from .fusing import fused
-from .tracing import CONSTANT, Guard, Traced
+from .tracing import CONSTANT, Traced, heeded
 from .transforms import flatten, unflatten
 from .value import Value
 
@@ -52,8 +52,7 @@ class Recorded:
             else:
                 filled.append(unflatten(arg, row))
         with np.errstate(all="ignore"):
-            with Guard():
-                out = f(*filled)
+            out = heeded(f, filled)
             if fuse:
                 out = fused(out, [x for row in self.inputs for x in row if x.__class__ is Traced])
             self.value = _data(out)

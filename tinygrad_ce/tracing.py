@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from threading import Lock, local
+from threading import local
 from typing import Any, NoReturn
 
 import numpy as np
@@ -63,11 +63,7 @@ BITWISE = {
     np.logical_and: np.bitwise_and, np.logical_or: np.bitwise_or,
     np.logical_xor: np.bitwise_xor, np.logical_not: np.invert,
 }  # fmt: skip
-COUNTS = {
-    np.add,
-    np.subtract,
-    np.negative,
-}  # of truths: numbers in Python, in NumPy a truth or none
+COUNTS = {np.add, np.subtract, np.negative}  # of truths: numbers in Python, in NumPy not
 SAME = {np.sum, np.mean, np.max, np.min, np.reshape, np.squeeze, np.transpose, np.broadcast_to}
 STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
 WRITES = {np.copyto, np.put, np.put_along_axis, np.place, np.putmask, np.fill_diagonal}
@@ -80,7 +76,6 @@ PLAIN = (float, bool)
 EYE = {"M": None, "k": 0, "dtype": float, "order": "C", "device": None}
 CONSTANT = "constant"  # the call of a node that is no call
 WITHIN = "within"  # of one that is its argument, an index, once its range is checked
-OURS = f"{__package__}."
 _numbers = count()
 _last = local()  # the refusal of each thread
 
@@ -352,35 +347,16 @@ class Traced(NDArrayOperatorsMixin):
         return lambda *args, **options: function(self, *args, **options)
 
 
-def _hash(self: Traced) -> int:
-    if not sys._getframe(1).f_globals.get("__name__", "").startswith(OURS):
-        _refuse("x in a set, or a dict's d[x],", "Use np.equal(x, y), or an array as the table.")
-    return object.__hash__(self)
-
-
-class Guard:
-    """While a user's function runs, what it is given is no key; always would cost a fifth.
-
-    A refusal that it caught is raised when it returns: what it did instead is for no data.
-    """
-
-    running, lock = 0, Lock()
-
-    def __enter__(self) -> None:
+def heeded(f: Any, args: list[Any]) -> Any:
+    """What f returns; a refusal that it caught is raised: what it did instead is for no data."""
+    try:
         _last.refusal = None
-        self.count(1)
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        self.count(-1)
-        refusal, _last.refusal = _last.refusal, None
-        if refusal and not kind:
-            raise refusal
-
-    @classmethod
-    def count(cls, n: int) -> None:
-        with cls.lock:
-            cls.running += n
-            Traced.__hash__ = _hash if cls.running else object.__hash__  # type: ignore[assignment]
+        out = f(*args)
+        if _last.refusal:
+            raise _last.refusal
+        return out
+    finally:
+        _last.refusal = None
 
 
 def _with_result(subscripts: str) -> str:
