@@ -311,12 +311,19 @@ def _kind(x: Any) -> str:
     return f"{dtype} {shape}" if shape else f"{dtype}"
 
 
+def _option(x: Any) -> str:
+    """An option as it reads; of a large array, the shape. Parts of an index differ in shape."""
+    if x.__class__ is tuple:
+        return f"({', '.join(map(_option, x))}{',' * (len(x) == 1)})"
+    return inline(repr(x)) if _few(x) else f"array {np.shape(x)}"
+
+
 def _operation(node: Value) -> str:
-    """The operation with its options; of an index array, the shape."""
+    """The operation with its options."""
     if node.op is None:
         return "leaf"
     options = [
-        f"{name}={inline(repr(x)) if _few(x) else f'array {np.shape(x)}'}"
+        f"{name}={_option(x)}"
         for name, x in node.options.items()
         if name != "saved" and x is not None and x is not False
     ]

@@ -86,6 +86,8 @@ class Expressions:
             strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
             plain = kind.kind == "b" or (weak and not strong)
             return text if plain else f"{dtype_text(kind)}({text})"
+        if isinstance(x, range):  # z[range(n), y]
+            x = np.arange(x.start, x.stop, x.step)
         assert isinstance(x, np.ndarray), x
         key = key_of(x)
         if key not in self.constants:
@@ -113,7 +115,8 @@ class Expressions:
     def index(self, x: Any) -> str:
         """What stands between brackets."""
         if x.__class__ is tuple and x:
-            return ", ".join(map(self.index, x)) + ("," if len(x) == 1 else "")
+            parts = [self.text(p) if p.__class__ is tuple else self.index(p) for p in x]
+            return ", ".join(parts) + ("," if len(x) == 1 else "")
         if x.__class__ is slice:
             parts = ["" if p is None else self.text(p) for p in (x.start, x.stop, x.step)]
             return ":".join(parts[:2] if not parts[2] else parts)
