@@ -103,14 +103,6 @@ def _minus(g: Any) -> Any:
     return -g
 
 
-def _softplus(z: Value, sign: Any, factor: float = 1.0) -> Terms:
-    """log(1 + exp(s z)), entry by entry that of z or of −z."""
-    for way in (1.0, -1.0):
-        if np.any(hit := np.equal(sign, way)):
-            hit = 1.0 if np.all(hit) else hit
-            yield ("soft", z, way), lambda g, hit=hit: factor * g * hit  # type: ignore[misc]
-
-
 def _leaves(v: Value) -> set[Value]:
     return {node for node in topological(v) if node.op is None}
 
@@ -118,7 +110,8 @@ def _leaves(v: Value) -> set[Value]:
 class Reader:
     """The nodes of a graph, read as sums of logarithms."""
 
-    def __init__(self, nodes: Sequence[Value]) -> None:
+    def __init__(self, nodes: Sequence[Value], drawn: bool = False) -> None:
+        self.drawn = drawn  # whether the constants are a program's arguments, on drawn data
         self.recorded: dict[Value, Value] = {}  # a node -> one whose data a program has recorded
         self.same: dict[Value, Value] = {}  # a node -> the first that computes the same
         self.alive: list[Any] = []  # what is known by its id
@@ -130,6 +123,7 @@ class Reader:
             self.same[node] = twin if equal else first.setdefault(node, node)
         self.softmaxes: dict[Value, tuple[Value, int, list[tuple[float, Any]]]] = {}
         self.softpluses: dict[Value, tuple[Value, Any]] = {}
+        self.labelled: set[Value] = set()  # logits times labels: a batch may be of one class
         self.stops: set[Value] = set()  # the logits, and what is subtracted from them
         for node in first.values():
             if node.op is SUM:
@@ -177,10 +171,16 @@ class Reader:
         while step := self._shifted(v, axes[0]):
             v, sign, m = step
             shifts.append((sign, m))
-            if isinstance(m, Value):
+            if isinstance(m, Value) and not self._moved(m, v):
                 self.stops.add(m)
         self.stops.add(v)
         self.softmaxes[node] = v, axes[0], shifts
+
+    def _moved(self, m: Value, z: Value) -> bool:
+        """Whether m is entries of z: its target, in log Σ exp(z − z_t)."""
+        while m is not z and m.op in MOVES and isinstance(m.parents[0], Value):
+            m = self.parents(m)[0]
+        return m is z
 
     def _shifted(self, v: Value, axis: int) -> tuple[Value, float, Any] | None:
         """Take z + m or z − m apart; m may rest on no leaf but z's, or that one lost its zeros."""
@@ -207,9 +207,13 @@ class Reader:
     def _signed(self, v: Value, nested: bool = False) -> tuple[Value, Any]:
         """Take s z apart, for signs s."""
         sign: Any = 1.0
+        labelled = False
         while step := self._sign(v, nested):
+            labelled |= v.op is MULTIPLY and np.ndim(step[1]) > 0
             v, s = step
             sign = sign * s
+        if labelled:
+            self.labelled.add(v)
         return v, sign
 
     def _sign(self, v: Value, nested: bool) -> tuple[Value, Any] | None:
@@ -221,7 +225,8 @@ class Reader:
             z, sign = (z if z is other else None), np.where(given[0], s, r)
         elif v.op is MULTIPLY:
             z, sign = given if isinstance(given[0], Value) else given[::-1]
-            if isinstance(sign, Value) or not np.all(np.abs(sign) == 1):
+            labels = np.ndim(sign) > 0 and self.drawn  # are other signs in the next call
+            if isinstance(sign, Value) or labels or not np.all(np.abs(sign) == 1):
                 return None
         else:
             return None
@@ -283,9 +288,9 @@ class Reader:
         if node.op is LOG:
             yield ("log", given[0]), _pass
         elif node in self.softpluses:
-            yield from _softplus(*self.softpluses[node])
+            yield from self._softplus(*self.softpluses[node])
         elif given[0].op is NEGATIVE and (found := self._sigmoid(self.parents(given[0])[0])):
-            yield from _softplus(*found, -1.0)  # log(1 − σ(x)) = −log(1 + exp x)
+            yield from self._softplus(*found, -1.0)  # log(1 − σ(x)) = −log(1 + exp x)
         else:
             raise NoLoss(f"log(1 + {_named(given[0])}) is not that of a sigmoid", 1)
 
@@ -294,12 +299,13 @@ class Reader:
         if op is EXP:
             yield ("lin", given[0]), _pass
         elif found := self._sigmoid(node):  # log σ(x) = −log(1 + exp −x)
-            yield from _softplus(found[0], -found[1], -1.0)
+            yield from self._softplus(found[0], -found[1], -1.0)
         elif op in (MULTIPLY, DIVIDE):
             yield _log(given[0]), _pass
             yield _log(given[1]), _pass if op is MULTIPLY else _minus
-        elif op is POWER and _is(given[1], -1.0):
-            yield _log(given[0]), _minus
+        elif op is POWER and not isinstance(given[1], Value):
+            exponent = self.recorded.get(node, node).parents[1]
+            yield _log(given[0]), lambda g: g * exponent
         elif op in MOVES:
             for i, p in enumerate(given):
                 if i not in op.constants:
@@ -312,13 +318,21 @@ class Reader:
                 term = ("lin", m) if isinstance(m, Value) else _const(m)
                 yield term, lambda g, sign=sign: sign * np.reshape(g, kept)  # type: ignore[misc]
         elif op is ADD and node in self.softpluses:
-            yield from _softplus(*self.softpluses[node])
+            yield from self._softplus(*self.softpluses[node])
         elif op is SUBTRACT and _is(given[0], 1.0) and (found := self._sigmoid(given[1])):
-            yield from _softplus(*found, -1.0)
+            yield from self._softplus(*found, -1.0)
         elif picked := self._picked(node, given):
             yield picked
         else:
             raise NoLoss(f"log of {_named(node)}: that is no softmax and no sigmoid", 1)
+
+    def _softplus(self, z: Value, sign: Any, factor: float = 1.0) -> Terms:
+        """log(1 + exp(s z)), entry by entry that of z or of −z."""
+        for way in (1.0, -1.0):
+            hit = np.equal(sign, way)
+            if np.any(hit) or z in self.labelled:
+                hit = 1.0 if np.all(hit) else hit
+                yield ("soft", z, way), lambda g, hit=hit: factor * g * hit  # type: ignore[misc]
 
     def _picked(self, node: Value, given: list[Any]) -> tuple[Term, Pull] | None:
         """log Σ c x = log x_k, where c is 1 at k and 0 elsewhere: one-hot rows pick."""
@@ -339,7 +353,10 @@ class Reader:
         if not (np.all(c >= 0) and _is(combine(c), 1.0) and _is(combine(c * c), 1.0)):
             return None
         rule = self.rule(node, 0 if summed else i)
-        return ("log", x), (lambda g: rule(g) * c) if summed else rule
+        if not summed:
+            return ("log", x), rule
+        factor = self.rule(given[0], i)
+        return ("log", x), lambda g: factor(rule(g))
 
     def rule(self, node: Value, i: int, op: Any = None) -> Pull:
         """The derivative rule of one argument."""
