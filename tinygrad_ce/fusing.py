@@ -9,6 +9,7 @@ agree with what it replaces for two more draws, or it stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,9 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
     drawn = _Copy(nodes, draws[0])
     with np.errstate(all="ignore"):
         there = find([example.of[root] for root in roots], False)[1]
-        read = Reader(list(drawn.of.values()))
+        read = Reader(list(drawn.of.values()), drawn=True)
         logits = {node: _read(read, drawn.of[node]) for node in nodes if example.of[node] in there}
-    matches = {node: z for node, z in logits.items() if z is not None}
+    matches = {node: found for node, found in logits.items() if found is not None}
     if not matches:
         return out
     node_of = {copy: node for node, copy in drawn.of.items()}
@@ -59,7 +60,8 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
         if first is not node and first in matches:
             made[node] = made[first]
         elif node in matches:
-            made[node] = _stable(read, drawn.of[node], made[node_of[matches[node]]], node)
+            z, balanced = matches[node]
+            made[node] = _stable(read, drawn.of[node], made[node_of[z]], node, balanced)
         else:
             parents = [made[p] if isinstance(p, Value) else p for p in node.parents]
             made[node] = again(node, parents)
@@ -69,12 +71,15 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
     return result if same else out
 
 
-def _read(read: Reader, copy: Value) -> Value | None:
-    """The logits of a loss, if it is one for the drawn data too, whatever its targets sum to."""
-    try:
-        return read_loss(read, read.same[copy], True).z
-    except NoLoss:
-        return None
+def _read(read: Reader, copy: Value) -> tuple[Value, bool] | None:
+    """The logits of a loss, if it is one for the drawn data too, whatever its targets sum to.
+
+    With them whether logsumexp and the logits have the same weight then.
+    """
+    for unbalanced in (False, True):
+        with suppress(NoLoss):
+            return read_loss(read, read.same[copy], True, unbalanced).z, not unbalanced
+    return None
 
 
 def _drawn(x: Traced, variable: bool, rng: Any) -> Any:
@@ -138,15 +143,20 @@ def _agree(old: list[Value], new: list[Value], draw: dict[Traced, Any]) -> bool:
 
 
 # ------------------------------------------------------------------ the stable form
-def _stable(read: Reader, copy: Value, z: Value, node: Value) -> Value:
-    """Σ T (log Σ exp a − a) for a = z − max z, or the same of a sigmoid; ``copy`` was read."""
+def _stable(read: Reader, copy: Value, z: Value, node: Value, balanced: bool) -> Value:
+    """Σ T (log Σ exp a − a) for a = z − max z, or the same of a sigmoid; ``copy`` was read.
+
+    Where log Σ exp z has a weight B of its own, (B − Σ T) log Σ exp z is added: 0 for targets that
+    sum to B.
+    """
     _, own, *axis = next(iter(read.seen[False, copy][0]))
     one = np.ones(node.shape, node.dtype)
     swept = read.coefficients(copy, Traced(CONSTANT, (one,), {}, one))
     found = {term: _folded(x) for term, x in swept.items()}
     linear = found.pop(("lin", own), 0.0)
     if axis:
-        return in_place(node, _softmax_loss(z, -linear, axis[0], node.size == 1), 1.0)
+        mass = None if balanced else found[("lse", own, *axis)]
+        return in_place(node, _softmax_loss(z, -linear, mass, axis[0], node.size == 1), 1.0)
     up, down = (found.pop(("soft", own, way), 0.0) for way in (1.0, -1.0))
     # z = log(1 + exp z) − log(1 + exp −z)
     terms = [
@@ -163,18 +173,24 @@ def _folded(x: Any) -> Any:
     return x.sample if all(node.call for node in order(x)) else x
 
 
-def _softmax_loss(z: Value, target: Any, axis: int, one: bool) -> Any:
-    shifted = z - np.max(z.data, axis=axis, keepdims=True)
+def _softmax_loss(z: Value, target: Any, mass: Any, axis: int, one: bool) -> Any:
+    top = np.max(z.data, axis=axis, keepdims=True)
+    shifted = z - top
     log_sum = np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
     shifted.name, log_sum.name = "shifted", "log_sum_exp"
     losses = log_sum - shifted
     factor, picks = _picks(target)
-    if one and picks is not None:
+    if one and picks is not None and mass is None:
         g, index = picks
         if g.__class__ is np.ndarray and g.size and (g == g.flat[0]).all():
             return np.sum(losses[index]) * (factor * float(g.flat[0]))
         return np.sum(factor * g * losses[index])
-    return np.sum(target * losses) if one else np.sum(target * losses, axis=axis)
+    axes = None if one else axis
+    loss = np.sum(target * losses, axis=axes)
+    if mass is None:
+        return loss
+    rest = mass - np.sum(np.broadcast_to(target, z.shape), axis=axis, keepdims=True)
+    return loss + np.sum(rest * (log_sum + top), axis=axes)
 
 
 def _picks(target: Any) -> tuple[float, Any]:

@@ -450,8 +450,13 @@ def _scalar_sign(p: Any) -> float:
 
 
 # ------------------------------------------------------------------------------- is it the loss?
-def read_loss(read: Reader, node: Value, unnormalized: bool) -> _Match:
-    """What can take the place of a node; a `NoLoss` if nothing can."""
+def read_loss(
+    read: Reader, node: Value, unnormalized: bool, unbalanced: bool = False
+) -> _Match:
+    """What can take the place of a node; a `NoLoss` if nothing can.
+
+    ``unbalanced``: logsumexp may have another weight than the logits, log(1 + exp) be alone.
+    """
     groups, why = read.seen[False, node]
     if why:
         raise why
@@ -468,10 +473,10 @@ def read_loss(read: Reader, node: Value, unnormalized: bool) -> _Match:
         )
     tiny = TIGHT * _eps(z)
     ones = np.ones(node.shape, node.dtype)
-    target, mass = _table(read.coefficients(node, ones), z, axis, tiny)
+    target, mass = _table(read.coefficients(node, ones), z, axis, tiny, unbalanced)
     if not one:  # a coefficient of its own tells an entry from every other
         own = np.random.default_rng(0).uniform(1.0, 2.0, node.shape)
-        _, moved = _table(read.coefficients(node, own), z, axis, tiny)
+        _, moved = _table(read.coefficients(node, own), z, axis, tiny, unbalanced)
         if not np.allclose(np.ravel(moved), np.ravel(own) * np.ravel(mass), tiny, 0.0):
             raise NoLoss(f"{_named(node)} mixes samples, or has them in another order")
     sign = -1.0 if np.all(mass <= 0.0) else 1.0
@@ -543,19 +548,23 @@ def _eps(z: Value) -> float:
     return float(np.finfo(z.dtype).eps)
 
 
-def _table(found: dict[Term, Any], z: Value, axis: Any, tiny: float) -> tuple[Any, Any]:
+def _table(
+    found: dict[Term, Any], z: Value, axis: Any, tiny: float, unbalanced: bool = False
+) -> tuple[Any, Any]:
     """The targets and their sum for each sample, if all that was found is the loss of them."""
     linear = found.pop(("lin", z), None)
     if axis:
-        target, mass = -linear if linear is not None else 0.0, found.pop(("lse", z, *axis))
-        wanted = np.sum(target, axis=axis[0], keepdims=True) if linear is not None else 0.0
-        if not np.allclose(wanted, mass, 0.0, tiny * np.max(np.abs(mass))):
+        target = np.zeros(z.shape, z.dtype) if linear is None else -linear
+        mass = found.pop(("lse", z, *axis))
+        wanted = np.sum(target, axis=axis[0], keepdims=True)
+        if not (unbalanced or np.allclose(wanted, mass, 0.0, tiny * np.max(np.abs(mass)))):
             raise NoLoss(
-                "logsumexp and the logits have other weights: another axis, or another row"
+                "logsumexp and the logits have other weights: another axis, another row, or "
+                "targets that do not sum to 1"
             )
     else:  # z = log(1 + exp z) − log(1 + exp −z)
         up, down = found.pop(("soft", z, 1.0), None), found.pop(("soft", z, -1.0), None)
-        if linear is None and (up is None or down is None):
+        if linear is None and (up is None or down is None) and not unbalanced:
             raise NoLoss("log(1 + exp) alone has no target")
         shift, up, down = (0.0 if x is None else x for x in (linear, up, down))
         target, mass = np.broadcast_to(down - shift, z.shape), np.broadcast_to(up + down, z.shape)
