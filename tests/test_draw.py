@@ -19,7 +19,16 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce import Value, cross_entropy, draw, fuse, grad_of, scope, topological
+from tinygrad_ce import (
+    Value,
+    cross_entropy,
+    draw,
+    fuse,
+    grad_of,
+    scope,
+    step_through,
+    topological,
+)
 from tinygrad_ce.draw import FORMS, LOOKS, ROLES, TEXT, Drawing, entries
 from tinygrad_ce.primitive import TABLE
 from tinygrad_ce.reading import inline
@@ -121,6 +130,21 @@ def test_options_are_shown_but_not_the_fused_nodes_store() -> None:
     assert "sum(axis=0)" in facts(draw(Value(np.eye(2)).sum(axis=0)), "sum")
     picked = Value(np.arange(9.0))[np.arange(8)]
     assert "getitem(index=array (8,))" in facts(draw(picked), "getitem")
+
+
+@pytest.mark.parametrize(
+    ("index", "shown"),
+    [
+        ((slice(None), np.array([1, 0])), "(slice(None, None, None), array([1, 0]))"),
+        ((np.arange(8), -1), "(array (8,), -1)"),
+        ((np.arange(8)[:, None], np.array([1, 0])), "(array (8, 1), array([1, 0]))"),
+        ((np.arange(8) > 6,), "(array (8,),)"),
+    ],
+)
+def test_an_index_whose_parts_differ_in_shape_is_shown(index: Any, shown: str) -> None:
+    picked = Value(np.eye(8))[index]
+    assert f"getitem(index={shown})" in facts(draw(picked), "getitem")
+    assert "getitem" in str(step_through(picked.sum()))
 
 
 # Gradient states, in words

@@ -924,6 +924,29 @@ def test_zeros_keep_their_sign(clean: bool) -> None:
             np.testing.assert_array_equal(found(x), x / c)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda z, y: z[range(3), y].sum(),
+        lambda z, y: z[:, range(0, 4, 2)].sum() + y[0],
+        lambda z, y: z[(0, 1, 2), (1, 2, 0)].sum() + y[0],
+    ],
+)
+@pytest.mark.parametrize("optimize", [None, "memory"])
+def test_ranges_and_tuples_in_an_index(f: Any, optimize: str | None) -> None:
+    z, y = np.arange(12.0).reshape(3, 4), np.array([1, 3, 0])
+    made = program(f, z, y, optimize=optimize)
+    leaf = Value(-z)
+    loss = f(leaf, y[::-1])
+    loss.backward()
+    value, slope = made(-z, y[::-1])
+    assert value == loss.data
+    np.testing.assert_array_equal(slope, leaf.grad)
+    names: dict[str, Any] = {}
+    exec(program(f, z, y).source, names)
+    np.testing.assert_array_equal(names["loss_and_grad"](-z, y[::-1])[1], leaf.grad)
+
+
 def test_an_index_of_no_entries(tmp_path: Path) -> None:
     none = np.zeros((0,), int)
     for optimize in (None, "memory"):

@@ -127,6 +127,13 @@ SPELLINGS: dict[str, tuple[Loss, Any]] = {
     "logsumexp, two maxima": (lambda z: (lse_two(z) - (SOFT * z).sum(1)).mean(), SOFT / N),
     "logsumexp of the package": (lambda z: np.mean(logsumexp(z, 1) - z[ROWS, Y]), T / N),
     "sums apart": (lambda z: (logsumexp(z, axis=1).sum() - (T * z).sum()) / N, T / N),
+    "one over the sum of exp of differences": (
+        lambda z: np.log(np.exp(z - z[ROWS, Y][:, None]).sum(1)).mean(), T / N),
+    "the same by take_along_axis": (
+        lambda z: np.log(np.exp(z - np.take_along_axis(z, Y[:, None], 1)).sum(1)).sum(), T),
+    "the same, soft": (lambda z: np.log(
+        np.exp(z - (SOFT * z).sum(1, keepdims=True)).sum(1)).mean(), SOFT / N),
+    "a likelihood: powers of p": (lambda z: -np.log(p(z) ** SOFT).sum() / N, SOFT / N),
     "log_softmax, then nll": (lambda z: nll(log_softmax(z), Y), T / N),
     "softmax of the package": (lambda z: -(T * np.log(softmax(z))).sum(), T),
     "composed, smoothed": (
@@ -164,6 +171,10 @@ BINARY: dict[str, tuple[Loss, Any]] = {
     "where": (
         lambda z: -np.log(np.where(SIGNS > 0, s(z), 1 - s(z))).mean(), SIGNS > 0),
     "signs": (lambda z: np.log(1 + np.exp(-SIGNS * z)).mean(), SIGNS > 0),
+    "signs of one class": (lambda z: np.log(1 + np.exp(-np.ones(N) * z)).mean(), np.ones(N)),
+    "signs of the other, in a sigmoid": (
+        lambda z: -np.log(sigmoid(-np.ones(N) * z)).mean(), np.zeros(N)),
+    "powers of p": (lambda z: -np.log(s(z) ** BITS * (1 - s(z)) ** (1 - BITS)).mean(), BITS),
     "signs, log1p": (lambda z: np.log1p(np.exp(-(SIGNS * z))).sum() / N, SIGNS > 0),
     "softplus less y z": (lambda z: (np.log(1 + np.exp(z)) - BITS * z).mean(), BITS),
     "a power": (
@@ -616,12 +627,17 @@ def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = {
         "p + eps": "log of add",
         "targets with a gradient": "a target is plain data",
-        "rows that sum to 2": "sum to 2, not to 1",
+        "rows that sum to 2": "sum to 2 over axis 1, not to 1",
         "a shift in one place only": "max of z is left over",
         "two logits off one logsumexp": "logsumexp and the logits",
         "no targets": "sum to 4",
         "softplus": "no target",
         "another row's logit": "another row",
+        "softmax over the samples": "sum to 1 to 2 over axis 0, not to 1",
+        "softmax over everything": "log of sum",
+        "entropy": "a target is plain data",
+        "the square of p - t": "no log of a softmax",
+        "log1p of p": "log(1 + divide) is not that of a sigmoid",
     }
     for name, reason in reasons.items():
         fuse(NEAR_MISSES[name](Value(Z, name="z")), explain=True)

@@ -66,6 +66,10 @@ class NoLoss(Exception):
         self.why, self.rank = why, rank
 
 
+def _rank(no: NoLoss) -> int:
+    return no.rank
+
+
 @dataclass
 class _Match:
     """What takes a node's place, made of the logits once they are rewritten themselves."""
@@ -171,15 +175,18 @@ class Reader:
         while step := self._shifted(v, axes[0]):
             v, sign, m = step
             shifts.append((sign, m))
-            if isinstance(m, Value) and not self._moved(m, v):
+            if isinstance(m, Value) and not self._picks(m, v):
                 self.stops.add(m)
         self.stops.add(v)
         self.softmaxes[node] = v, axes[0], shifts
 
-    def _moved(self, m: Value, z: Value) -> bool:
-        """Whether m is entries of z: its target, in log Σ exp(z − z_t)."""
-        while m is not z and m.op in MOVES and isinstance(m.parents[0], Value):
-            m = self.parents(m)[0]
+    def _picks(self, m: Value, z: Value) -> bool:
+        """Whether m is entries of z, as in log Σ exp(z − z_t), by their index or one-hot rows."""
+        while m is not z and m.op in MOVES | {SUM, MULTIPLY, MATMUL, EINSUM}:
+            values = [p for p in self.parents(m) if isinstance(p, Value)]
+            if len(values) > 1:
+                return False
+            m = values[0]
         return m is z
 
     def _shifted(self, v: Value, axis: int) -> tuple[Value, float, Any] | None:
@@ -274,7 +281,7 @@ class Reader:
         elif op in PRODUCTS:
             values = [i for i, p in enumerate(given) if isinstance(p, Value)]
             if len(values) > 1 or (op is DIVIDE and values != [0]):
-                raise NoLoss(f"{_named(node)} is of two Values, and a target is plain data", 1)
+                raise NoLoss(f"{_named(node)} is of two Values, and a target is plain data", 2)
             i = values[0]
             factor = math.prod(map(_scalar_sign, given)) if op in (MULTIPLY, DIVIDE) else 0.0
             yield (
@@ -380,7 +387,7 @@ class Reader:
                 elif term[0] in ("lin", "log"):
                     below, reason = self.seen[term[0] == "log", term[1]]
                     groups |= set(list(below)[:2])  # two are too many already
-                    why = why or reason
+                    why = min((no for no in (why, reason) if no), key=_rank, default=None)
         except NoLoss as no:
             why = no
             for p in () if log else self.parents(node):
@@ -450,9 +457,7 @@ def _scalar_sign(p: Any) -> float:
 
 
 # ------------------------------------------------------------------------------- is it the loss?
-def read_loss(
-    read: Reader, node: Value, unnormalized: bool, unbalanced: bool = False
-) -> _Match:
+def read_loss(read: Reader, node: Value, unnormalized: bool, unbalanced: bool = False) -> _Match:
     """What can take the place of a node; a `NoLoss` if nothing can.
 
     ``unbalanced``: logsumexp may have another weight than the logits, log(1 + exp) be alone.
@@ -484,10 +489,10 @@ def read_loss(
     target = np.where(np.abs(target) < least, 0.0, target)
     if np.any(target < 0.0) or (not axis and np.any(target > mass + least)):
         raise NoLoss(f"{_named(node)}: its targets have both signs")
-    scale = _scale(read, node, z, axis, mass, 1.0 / samples if one else 1.0)
+    scale, sums = _scale(read, node, z, axis, mass, 1.0 / samples if one else 1.0)
     if scale is None and not unnormalized:
         raise NoLoss(
-            f"{_named(node)}: its targets sum to {_range(mass)}, not to 1 a sample "
+            f"{_named(node)}: its targets sum to {_range(sums)}{_along(axis)}, not to 1 a sample "
             "(allow_unnormalized=True takes them)"
         )
     numbers = [p for p in node.parents if not isinstance(p, Value) and np.size(p) == 1]
@@ -560,12 +565,13 @@ def _table(
         if not (unbalanced or np.allclose(wanted, mass, 0.0, tiny * np.max(np.abs(mass)))):
             raise NoLoss(
                 "logsumexp and the logits have other weights: another axis, another row, or "
-                "targets that do not sum to 1"
+                "targets that do not sum to 1",
+                2,
             )
     else:  # z = log(1 + exp z) − log(1 + exp −z)
         up, down = found.pop(("soft", z, 1.0), None), found.pop(("soft", z, -1.0), None)
         if linear is None and (up is None or down is None) and not unbalanced:
-            raise NoLoss("log(1 + exp) alone has no target")
+            raise NoLoss("log(1 + exp) alone has no target", 2)
         shift, up, down = (0.0 if x is None else x for x in (linear, up, down))
         target, mass = np.broadcast_to(down - shift, z.shape), np.broadcast_to(up + down, z.shape)
     size = tiny * np.sum(np.abs(mass))
@@ -578,24 +584,32 @@ def _table(
     return target, mass
 
 
-def _scale(read: Reader, node: Value, z: Value, axis: Any, mass: Any, mean: float) -> float | None:
+def _scale(
+    read: Reader, node: Value, z: Value, axis: Any, mass: Any, mean: float
+) -> tuple[float | None, Any]:
     """The number that each sample's loss is multiplied by: 1/n, 1, or what the graph scales with.
 
-    None where the targets themselves do not sum to one number for every sample.
+    None where the targets themselves do not sum to one number for every sample. With it, what
+    they sum to before that.
     """
     near = 1e-6 if mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy accepts as a sum of 1
     for nice in (mean, 1.0):
         if np.allclose(mass, nice, near, 0.0):
-            return nice
+            return nice, mass
     try:
         plain = read.coefficients(node, np.ones(node.shape, node.dtype), plain=True)
         _, own = _table(plain, z, axis, TIGHT * _eps(z))
     except NoLoss:
-        return None
+        return None, mass
     if not np.allclose(np.abs(own), 1.0, near, 0.0):
-        return None
+        return None, np.abs(own)
     ratio = np.ravel(mass / np.abs(own))
-    return float(ratio[0]) if np.allclose(ratio, ratio[0], TIGHT * _eps(z), 0.0) else None
+    same = np.allclose(ratio, ratio[0], TIGHT * _eps(z), 0.0)
+    return float(ratio[0]) if same else None, mass
+
+
+def _along(axis: Any) -> str:
+    return f" over axis {axis[0]}" if axis else ""
 
 
 def _range(mass: Any) -> str:
@@ -642,7 +656,7 @@ def find(roots: Sequence[Value], unnormalized: bool) -> tuple[Reader, dict[Value
                 reasons += [no] if groups or no.rank == 1 else []
         todo += [p for p in below if p not in seen]
         seen.update(below)
-    return read, found, min(reasons, key=lambda no: no.rank).why
+    return read, found, min(reasons, key=_rank).why
 
 
 def _rewritten(roots: Sequence[Value], unnormalized: bool, explain: bool) -> list[Value]:
