@@ -174,6 +174,16 @@ def test_a_constant_table_made_of_indices_picks() -> None:
 # What is the loss for the example alone stays as it is: it is another for other data.
 FOR_THE_EXAMPLE: dict[str, tuple[Callable[..., Any], Any]] = {
     "a one-hot table picks": (lambda z, t: -np.log((p(z) * t).sum(1)).mean(), TABLE),
+    "signs of bits": (
+        lambda z, y: -np.log(1 / (1 + np.exp(-np.where(y == 1, z[:, 0], -z[:, 0])))).mean(), BITS),
+    "signs of bits, the package's sigmoid": (
+        lambda z, y: -np.log(tg.sigmoid(np.where(y == 1, z[:, 0], -z[:, 0]))).mean(), BITS),
+    "whole ones in a sigmoid": (
+        lambda z, c: (np.log(c + np.exp(z)) - 0.3 * z).mean(), np.ones((6, 3), int)),
+    "whole exponents": (lambda z, c: -(0.3 * np.log((1 + np.exp(-z)) ** c) + 0.7 * np.log(
+        1 - 1 / (1 + np.exp(-z)))).mean(), -np.ones((6, 3), int)),
+    "whole zeros": (
+        lambda z, c: (np.log(1 + np.exp(c - z)) + 0.3 * z).mean(), np.zeros((6, 3), int)),
     "a 1 in a sigmoid": (lambda z, c: -np.log(1 / (c + np.exp(-z))).mean(), np.ones((6, 3))),
 }  # fmt: skip
 
@@ -184,7 +194,7 @@ def test_what_is_a_loss_for_the_example_alone_is_left(name: str) -> None:
     z = RNG.normal(size=(6, 3))
     made = program(f, z, target, fuse=True)
     assert made.source == program(f, z, target).source
-    other = target + 0.25
+    other = target + (1 if target.dtype.kind == "i" else 0.25)
     value, slope = made(z, other)
     right, [back] = by_backward(f, [z, other])
     np.testing.assert_allclose(value, right, rtol=1e-12)

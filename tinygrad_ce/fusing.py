@@ -42,17 +42,22 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
     nodes = sorted({n for root in roots for n in topological(root)}, key=lambda n: n.number)
     variables = {v.data for v in nodes if v.op is None and v.data.__class__ is Traced}
     rng = np.random.default_rng(0)
-    draws = [{x: _drawn(x, x in variables, rng) for x in inputs} for _ in range(DRAWS)]
     example = _Copy(nodes, {x: x.sample for x in inputs})
-    drawn = _Copy(nodes, draws[0])
+    for shuffled in (False, True):
+        draws = [
+            {x: _drawn(x, x in variables, rng, shuffled) for x in inputs} for _ in range(DRAWS)
+        ]
+        with suppress(IndexError, ValueError):  # no index into all that it picks from
+            drawn, *_ = [_Copy(nodes, draw) for draw in draws]
+            break
+    node_of = {copy: node for node, copy in drawn.of.items()}
     with np.errstate(all="ignore"):
         there = find([example.of[root] for root in roots], False)[1]
-        read = Reader(list(drawn.of.values()), drawn=True)
+        read = Reader(list(drawn.of.values()), node_of)
         logits = {node: _read(read, drawn.of[node]) for node in nodes if example.of[node] in there}
     matches = {node: found for node, found in logits.items() if found is not None}
     if not matches:
         return out
-    node_of = {copy: node for node, copy in drawn.of.items()}
     read.recorded = node_of
     made: dict[Value, Value] = {}
     for node in nodes:
@@ -82,11 +87,20 @@ def _read(read: Reader, copy: Value) -> tuple[Value, bool] | None:
     return None
 
 
-def _drawn(x: Traced, variable: bool, rng: Any) -> Any:
-    """Other data for an argument: targets stay from 0 to 1, class indices stay in their range."""
+def _drawn(x: Traced, variable: bool, rng: Any, shuffled: bool) -> Any:
+    """Other data for an argument: targets stay from 0 to 1, class indices stay in their range.
+
+    Whole numbers are drawn up to the largest, as ones are not to be taken for the 1 of a sigmoid;
+    where that makes no index (-100 does not), they are only ``shuffled``.
+    """
     sample = np.asarray(x.sample)
     if sample.dtype.kind != "f":
-        return rng.permutation(sample.reshape(-1)).reshape(sample.shape)
+        if shuffled or not sample.size:
+            return rng.permutation(sample.reshape(-1)).reshape(sample.shape)
+        low, high = min(0, int(sample.min())), max(1, int(sample.max()))
+        while np.array_equal(data := rng.integers(low, high + 1, sample.shape), sample):
+            pass
+        return data.astype(sample.dtype)
     low, high = np.min(sample, initial=np.inf), np.max(sample, initial=-np.inf)
     if low > 0 if variable else low >= 0:
         data = rng.uniform(0.1, 0.9 if high <= 1 else 2.0, sample.shape)

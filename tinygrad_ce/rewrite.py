@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from heapq import heappop, heappush
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -114,9 +115,9 @@ def _leaves(v: Value) -> set[Value]:
 class Reader:
     """The nodes of a graph, read as sums of logarithms."""
 
-    def __init__(self, nodes: Sequence[Value], drawn: bool = False) -> None:
-        self.drawn = drawn  # whether the constants are a program's arguments, on drawn data
-        self.recorded: dict[Value, Value] = {}  # a node -> one whose data a program has recorded
+    def __init__(self, nodes: Sequence[Value], origin: dict[Value, Value] | None = None) -> None:
+        self.origin = origin or {}  # a node -> one whose data a program has recorded
+        self.recorded: dict[Value, Value] = {}  # the same, once coefficients are to be recorded
         self.same: dict[Value, Value] = {}  # a node -> the first that computes the same
         self.alive: list[Any] = []  # what is known by its id
         first: dict[Any, Value] = {}
@@ -229,15 +230,30 @@ class Reader:
             z, sign = given[-1], -1.0
         elif v.op is WHERE and not nested and all(isinstance(p, Value) for p in given[1:]):
             (z, s), (other, r) = (self._signed(p, nested=True) for p in given[1:])
-            z, sign = (z if z is other else None), np.where(given[0], s, r)
+            z, sign = (z if z is other else None), np.where(self._condition(v), s, r)
         elif v.op is MULTIPLY:
             z, sign = given if isinstance(given[0], Value) else given[::-1]
-            labels = np.ndim(sign) > 0 and self.drawn  # are other signs in the next call
-            if isinstance(sign, Value) or labels or not np.all(np.abs(sign) == 1):
+            if isinstance(sign, Value) or self._argument(v, 0 if sign is given[0] else 1):
+                return None
+            if not np.all(np.abs(sign) == 1):
                 return None
         else:
             return None
         return (z, sign) if isinstance(z, Value) and z.shape == v.shape else None
+
+    def _argument(self, node: Value, i: int) -> bool:
+        """Whether a constant is an argument of a program: other data in the next call."""
+        origin = self.origin.get(node)
+        plain = np.ndarray | np.generic | float | bool
+        return origin is not None and not isinstance(origin.parents[i], plain)
+
+    def _condition(self, node: Value) -> Any:
+        """The condition of a where; of an argument many draws, so that only what cancels is one."""
+        c = node.parents[0]
+        if not self._argument(node, 0):
+            return c
+        draws = np.random.default_rng(crc32(np.asarray(c).tobytes())).random(64) < 0.5
+        return draws.reshape(-1, *[1] * node.ndim)
 
     def _sigmoid(self, v: Any) -> tuple[Value, Any] | None:
         """Take σ(s z) apart into z and s: 1, exp or either over 1 + exp."""
@@ -254,8 +270,9 @@ class Reader:
             return None
         z, sign = self.softpluses[below]
         e = next(p for p in self.parents(below) if isinstance(p, Value))
-        where, a, b = self.parents(top) if isinstance(top, Value) and top.op is WHERE else (
-            True, top, top)  # fmt: skip
+        where, a, b = (True, top, top)
+        if isinstance(top, Value) and top.op is WHERE:
+            where, a, b = self._condition(top), *self.parents(top)[1:]
         if not all(p is e or _is(p, 1.0) for p in (a, b)):
             return None
         return z, sign * np.where(where, 1.0 if a is e else -1.0, 1.0 if b is e else -1.0)
@@ -337,8 +354,11 @@ class Reader:
         """log(1 + exp(s z)), entry by entry that of z or of −z."""
         for way in (1.0, -1.0):
             hit = np.equal(sign, way)
+            if np.all(hit) or not np.any(hit):
+                hit = float(np.all(hit))
+            elif np.ndim(hit) > z.ndim:
+                raise NoLoss("the sign of the logits depends on an argument", 1)
             if np.any(hit) or z in self.labelled:
-                hit = 1.0 if np.all(hit) else hit
                 yield ("soft", z, way), lambda g, hit=hit: factor * g * hit  # type: ignore[misc]
 
     def _picked(self, node: Value, given: list[Any]) -> tuple[Term, Pull] | None:
