@@ -50,6 +50,8 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
         with suppress(IndexError, ValueError):  # no index into all that it picks from
             drawn, *_ = [_Copy(nodes, draw) for draw in draws]
             break
+    else:
+        return out
     node_of = {copy: node for node, copy in drawn.of.items()}
     with np.errstate(all="ignore"):
         there = find([example.of[root] for root in roots], False)[1]
