@@ -201,6 +201,26 @@ def test_what_is_a_loss_for_the_example_alone_is_left(name: str) -> None:
     np.testing.assert_allclose(slope, back, rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("index", "fuses"),
+    [(np.array([2**64 - 1], np.uint64), True), (np.array([[5] * 4, [2] * 4]), False)],
+)
+def test_an_argument_for_which_other_data_are_hard_to_draw(index: Any, fuses: bool) -> None:
+    """More than a drawn integer can be; columns that are rows if shuffled, or not there at all."""
+
+    def f(z: Any, y: Any) -> Any:
+        q = -np.log(p(z))
+        return q[y[0], y[1]].sum() if y.ndim == 2 else q[ROWS, LABELS].sum() + 0.0 * y.sum()
+
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, index, fuse=True)
+    assert ("shifted" in made.source) == fuses
+    value, slope = made(z, index)
+    right, [back] = by_backward(f, [z, index])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-14)
+
+
 def test_what_is_printed_can_be_read() -> None:
     """The maximum subtracted, the log of the sum, and p − t."""
     f, y = OF_ARGUMENTS["indices"]

@@ -44,10 +44,10 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
     rng = np.random.default_rng(0)
     example = _Copy(nodes, {x: x.sample for x in inputs})
     for shuffled in (False, True):
-        draws = [
-            {x: _drawn(x, x in variables, rng, shuffled) for x in inputs} for _ in range(DRAWS)
-        ]
         with suppress(IndexError, ValueError):  # no index into all that it picks from
+            draws = [
+                {x: _drawn(x, x in variables, rng, shuffled) for x in inputs} for _ in range(DRAWS)
+            ]
             drawn, *_ = [_Copy(nodes, draw) for draw in draws]
             break
     else:
