@@ -67,10 +67,6 @@ class NoLoss(Exception):
         self.why, self.rank = why, rank
 
 
-def _rank(no: NoLoss) -> int:
-    return no.rank
-
-
 @dataclass
 class _Match:
     """What takes a node's place, made of the logits once they are rewritten themselves."""
@@ -407,7 +403,8 @@ class Reader:
                 elif term[0] in ("lin", "log"):
                     below, reason = self.seen[term[0] == "log", term[1]]
                     groups |= set(list(below)[:2])  # two are too many already
-                    why = min((no for no in (why, reason) if no), key=_rank, default=None)
+                    if reason and (not why or reason.rank < why.rank):
+                        why = reason
         except NoLoss as no:
             why = no
             for p in () if log else self.parents(node):
@@ -511,8 +508,9 @@ def read_loss(read: Reader, node: Value, unnormalized: bool, unbalanced: bool = 
         raise NoLoss(f"{_named(node)}: its targets have both signs")
     scale, sums = _scale(read, node, z, axis, mass, 1.0 / samples if one else 1.0)
     if scale is None and not unnormalized:
+        along = f" over axis {axis[0]}" if axis else ""
         raise NoLoss(
-            f"{_named(node)}: its targets sum to {_range(sums)}{_along(axis)}, not to 1 a sample "
+            f"{_named(node)}: its targets sum to {_range(sums)}{along}, not to 1 a sample "
             "(allow_unnormalized=True takes them)"
         )
     numbers = [p for p in node.parents if not isinstance(p, Value) and np.size(p) == 1]
@@ -628,10 +626,6 @@ def _scale(
     return float(ratio[0]) if same else None, mass
 
 
-def _along(axis: Any) -> str:
-    return f" over axis {axis[0]}" if axis else ""
-
-
 def _range(mass: Any) -> str:
     low, high = (f"{end + 0.0:.4g}" for end in (np.min(mass), np.max(mass)))  # + 0: no -0
     return low if low == high else f"{low} to {high}"
@@ -676,7 +670,7 @@ def find(roots: Sequence[Value], unnormalized: bool) -> tuple[Reader, dict[Value
                 reasons += [no] if groups or no.rank == 1 else []
         todo += [p for p in below if p not in seen]
         seen.update(below)
-    return read, found, min(reasons, key=_rank).why
+    return read, found, min(reasons, key=lambda no: no.rank).why
 
 
 def _rewritten(roots: Sequence[Value], unnormalized: bool, explain: bool) -> list[Value]:
