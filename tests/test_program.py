@@ -1183,6 +1183,12 @@ def test_truths_and_limits_of_numbers(f: Any, clean: bool) -> None:
         assert all(type(got) is float for got in (value, *slopes))
 
 
+def test_the_softplus_of_a_number_asks_for_no_infinity() -> None:
+    """log(1 + exp x): 0 is no infinity that x could equal, and |0 - x| is |x|."""
+    for f in (lambda x: np.logaddexp(0.0, x), lambda x: np.logaddexp(x, 0)):
+        assert "math.log1p(math.exp(-abs(x)))" in program(f, 0.5).source
+
+
 def test_truths_of_numbers_beside_arrays() -> None:
     def f(x: Any, y: Any) -> Any:
         return np.sum(y * np.where(np.logical_not(x > 1.0) & np.isfinite(x), x, 2.0))

@@ -117,6 +117,8 @@ def _simpler(node: Traced, args: tuple[Any, ...], options: dict[str, Any]) -> An
             return _make(np.multiply, (-a, b), node)
         if isinstance(b, float):
             return _make(np.multiply, (a, -b), node)
+    if f is np.abs and x.__class__ is Traced and x.call is np.negative:
+        return _make(np.abs, x.args, node)
     if f is np.where and _is_either(node, *args[1:]):
         return args[1]
     if f is np.where and _is_relu(node, *args):
