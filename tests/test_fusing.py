@@ -131,6 +131,8 @@ FOR_ANY_TABLE: dict[str, tuple[Callable[..., Any], Any]] = {
     "signs": (lambda z, y: np.log(1 + np.exp(-y * z[:, 0])).mean(), 2.0 * BITS - 1.0),
     "whole signs": (lambda z, y: np.log(1 + np.exp(-y * z[:, 0])).mean(), 2 * (LABELS > 0) - 1),
     "signs of one class": (lambda z, y: -np.log(tg.sigmoid(y * z[:, 0])).mean(), np.ones(6)),
+    "one whole exponent": (lambda z, c: -(0.3 * np.log((1 + np.exp(-z)) ** c) + 0.7 * np.log(
+        1 - 1 / (1 + np.exp(-z)))).mean(), np.array([-1])),
     "powers": (lambda z, y: -np.log(
         tg.sigmoid(z[:, 0]) ** y * (1 - tg.sigmoid(z[:, 0])) ** (1 - y)).sum(), BITS),
 }  # fmt: skip
@@ -156,6 +158,16 @@ def test_what_has_a_stable_form_for_any_table_gets_it(name: str) -> None:
     fused.backward()
     np.testing.assert_allclose(value, fused.data, rtol=1e-12)
     np.testing.assert_allclose(slope, leaf.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_a_sign_is_not_taken_from_the_data_drawn() -> None:
+    """Of one whole number, all that is drawn beside the example's -1 may be 1."""
+    f = lambda z, y: np.log(1 + np.exp(-y * z)).mean()
+    for n in range(1, 20):
+        z = RNG.normal(size=n)
+        made = program(f, z, np.array([-1]), fuse=True)
+        for y in (-1, 1, 3):
+            np.testing.assert_allclose(made(z, np.array([y]))[0], f(z, y), rtol=1e-12)
 
 
 def test_a_constant_table_made_of_indices_picks() -> None:

@@ -133,6 +133,8 @@ SPELLINGS: dict[str, tuple[Loss, Any]] = {
         lambda z: np.log(np.exp(z - np.take_along_axis(z, Y[:, None], 1)).sum(1)).sum(), T),
     "the same, soft": (lambda z: np.log(
         np.exp(z - (SOFT * z).sum(1, keepdims=True)).sum(1)).mean(), SOFT / N),
+    "shifted by squares": (lambda z: -np.log(
+        p(z - (z * z).sum(1, keepdims=True)))[ROWS, Y].mean(), T / N),
     "a likelihood: powers of p": (lambda z: -np.log(p(z) ** SOFT).sum() / N, SOFT / N),
     "log_softmax, then nll": (lambda z: nll(log_softmax(z), Y), T / N),
     "softmax of the package": (lambda z: -(T * np.log(softmax(z))).sum(), T),
