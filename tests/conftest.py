@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tinygrad_ce.primitive import TABLE
+from tinygrad_ce.engine.operation import TABLE
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures, but no windows
 
@@ -82,7 +82,7 @@ Visit = Callable[..., Any]
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
     """Open a walk's page from disk, offline; in the end, no complaint and no request are left."""
-    from tinygrad_ce.page import page
+    from tinygrad_ce.views.page import page
 
     contexts, problems, requests = [], [], []
 

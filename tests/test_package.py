@@ -14,15 +14,33 @@ PACKAGE = Path(tinygrad_ce.__file__).parent
 ROOT = PACKAGE.parent
 
 
-def imports(path: Path) -> list[str]:
-    """The package's own modules that a module imports, anywhere in it."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 1]
+ROOMS = ["engine", "losses", "programs", "checks", "views", "training", "exercises"]
+
+
+def imports(path: Path) -> set[str]:
+    """The package's own modules that a module imports, anywhere in it, as ``room.module``."""
+    package = ["tinygrad_ce", *path.relative_to(PACKAGE).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = (
+            [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        )
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names = (
+                [module]
+                if (ROOT / module.replace(".", "/")).with_suffix(".py").exists()
+                else [f"{module}.{name}" for name in names]
+            )
+        found |= {n.removeprefix("tinygrad_ce.") for n in names if n.startswith("tinygrad_ce.")}
+    return found
 
 
 def reading_order() -> list[str]:
-    """The modules in the order the package's docstring gives."""
-    return re.findall(r"^  (\w+)\.py", tinygrad_ce.__doc__ or "", re.MULTILINE)
+    """The modules in the order that the rooms and their docstrings give, as ``room.module``."""
+    docs = {room: (PACKAGE / room / "__init__.py").read_text(encoding="utf-8") for room in ROOMS}
+    return [f"{r}.{m}" for r, text in docs.items() for m in re.findall(r"^  (\w+)\.py", text, re.M)]
 
 
 def lines(path: Path) -> int:
@@ -31,21 +49,40 @@ def lines(path: Path) -> int:
     return sum(1 for line in stripped if line and not line.startswith("#"))
 
 
-def test_the_docstring_gives_every_module_a_place_in_the_reading_order() -> None:
-    modules = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert set(reading_order()) == modules
-    assert len(reading_order()) == len(modules)
+def modules(room: str) -> set[str]:
+    return {f"{room}.{p.stem}" for p in (PACKAGE / room).glob("*.py")} - {f"{room}.__init__"}
 
 
-def test_every_module_imports_only_modules_before_it() -> None:
+def test_the_package_has_seven_rooms_and_each_a_docstring() -> None:
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    assert re.findall(r"^  (\w+)/", tinygrad_ce.__doc__ or "", re.M) == ROOMS
+
+
+def test_every_room_imports_only_rooms_before_it() -> None:
+    for i, room in enumerate(ROOMS):
+        for path in (PACKAGE / room).rglob("*.py"):
+            above = {name for name in imports(path) if name.split(".")[0] not in ROOMS[: i + 1]}
+            assert not above, f"{path} imports {above}"
+
+
+def test_the_docstring_of_a_room_gives_its_modules_in_the_order_of_their_imports() -> None:
     order = reading_order()
+    first = ["engine.value", "engine.ops", "engine.backward"]  # the core, as one reads it
+    order = [name for name in order if not name.startswith("exercises.")]
+    assert {*order} == {name for room in ROOMS[:-1] for name in modules(room)} - {*first}
     for i, name in enumerate(order):
-        later = set(imports(PACKAGE / f"{name}.py")) - set(order[:i])
-        assert not later, f"{name}.py imports {later}, which come after it"
+        path = PACKAGE / f"{name.replace('.', '/')}.py"
+        own = {n for n in imports(path) if n.startswith(name.split(".")[0])} - {*first}
+        assert own <= {*order[:i]}, f"{name} imports {own - {*order[:i]}}, which come after it"
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    found = {name.split(".")[1] for room in ROOMS[:-1] for name in modules(room)}
+    assert not found & {*tinygrad_ce.__all__}  # an exercise may have its function's name
 
 
 def test_the_core_is_at_most_500_lines() -> None:
-    counts = {n: lines(PACKAGE / f"{n}.py") for n in ("value", "ops", "backward")}
+    counts = {n: lines(PACKAGE / f"engine/{n}.py") for n in ("value", "ops", "backward")}
     assert sum(counts.values()) <= 500, counts
 
 

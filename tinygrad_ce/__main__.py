@@ -16,14 +16,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .draw import draw
-from .gradcheck import gradcheck, numeric_gradient
-from .losses import cross_entropy
-from .render import replace_file
-from .softmax import softmax
-from .steps import Step, Steps, step_through
-from .transforms import grad, value_and_grad
-from .value import Value
+from .checks.gradient_check import gradcheck, numeric_gradient
+from .engine.transforms import grad, value_and_grad
+from .engine.value import Value
+from .losses.activations import softmax
+from .losses.losses import cross_entropy
+from .programs.files import replace_file
+from .views.drawing import draw
+from .views.steps import Step, Steps, step_through
 
 ASCII = {
     "−": "-",
@@ -210,7 +210,7 @@ def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
 
 def show_source(z: Any, t: Any) -> None:
     """Print loss and gradient as NumPy source: the chain rule as it is applied, and cleaned."""
-    from .program import program
+    from .programs.compiled import program
 
     _title("The chain rule, line by line")
     print(program(_textbook, z, t, clean=False))

@@ -11,7 +11,7 @@ from conftest import ROWS, Row, find
 from test_speed import python
 
 import tinygrad_ce as tg
-from tinygrad_ce.threads import CPUS
+from tinygrad_ce.losses.threads import CPUS
 
 torch = find("torch")
 if torch:

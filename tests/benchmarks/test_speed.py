@@ -15,7 +15,7 @@ import pytest
 from conftest import ROWS, Row, find, record
 
 import tinygrad_ce as tg
-from tinygrad_ce.threads import CPUS
+from tinygrad_ce.losses.threads import CPUS
 
 torch = find("torch")
 if torch:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..value import Value
+from ..engine.value import Value
 
 # Where code lies that is not a learner's: this package, Python's own, what is installed.
 FOREIGN = (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..gradcheck import gradcheck
-from ..transforms import grad, hessian, jacobian
+from ..checks.gradient_check import gradcheck
+from ..engine.transforms import grad, hessian, jacobian
 from ._calling import Trouble, called, fits, told_parts
 from ._feedback import NOT_NAMED, Credit, Example, Feedback
 from ._inputs import DRAWS, Scores, inputs, numbered

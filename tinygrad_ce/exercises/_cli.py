@@ -12,7 +12,7 @@ from shutil import which
 from types import ModuleType
 from typing import Any
 
-from ..render import replace_file
+from ..programs.files import replace_file
 from . import load, names
 from ._calling import Trouble, explained
 from ._check import untried

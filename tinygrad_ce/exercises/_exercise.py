@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..transforms import grad, hessian, jacobian
+from ..engine.transforms import grad, hessian, jacobian
 from ._check import check
 from ._feedback import Feedback, Note
 from ._inputs import Draw, inputs

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..softmax import log_softmax, logsumexp
+from ..losses.activations import log_softmax, logsumexp
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real, scores
 from ._mistakes import changed, of_loss

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import log_softmax, softmax
-from ..transforms import grad, hessian
+from ..engine.transforms import grad, hessian
+from ..losses.activations import log_softmax, softmax
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, scores
 from ._mistakes import changed

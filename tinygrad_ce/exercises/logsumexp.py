@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import log_softmax
-from ..value import detach
+from ..engine.value import detach
+from ..losses.activations import log_softmax
 from ._exercise import Exercise, Solution
 from ._inputs import scores
 from ._mistakes import changed, of_loss

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..transforms import grad
-from ..value import detach
+from ..engine.transforms import grad
+from ..engine.value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import nonzero
 from ._mistakes import changed, of_loss

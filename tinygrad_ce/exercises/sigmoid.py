@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import sigmoid
+from ..losses.activations import sigmoid
 from ._exercise import Exercise, Solution
 from ._inputs import scores
 from ._mistakes import changed, of_loss

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..softmax import log_softmax
+from ..losses.activations import log_softmax
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, scalar, scores
 from ._mistakes import changed, mean_forgotten, mean_twice, of_loss

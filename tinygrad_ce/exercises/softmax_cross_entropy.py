@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import log_softmax, logsumexp, softmax
+from ..losses.activations import log_softmax, logsumexp, softmax
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, scores
 from ._mistakes import changed, of_loss

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..softmax import softmax
-from ..transforms import jacobian
-from ..value import detach
+from ..engine.transforms import jacobian
+from ..engine.value import detach
+from ..losses.activations import softmax
 from ._exercise import Exercise, Solution
 from ._inputs import scores
 from ._mistakes import changed, of_loss

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import log_softmax, logsumexp
-from ..transforms import grad
+from ..engine.transforms import grad
+from ..losses.activations import log_softmax, logsumexp
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, real, scores
 from ._mistakes import changed, mean_forgotten, mean_twice, of_loss

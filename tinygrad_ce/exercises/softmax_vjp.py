@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..softmax import softmax
-from ..value import detach
+from ..engine.value import detach
+from ..losses.activations import softmax
 from ._exercise import Exercise, Solution
 from ._inputs import real, scores
 from ._mistakes import changed, of_loss

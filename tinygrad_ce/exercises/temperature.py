@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..softmax import log_softmax
-from ..transforms import grad
-from ..value import detach
+from ..engine.transforms import grad
+from ..engine.value import detach
+from ..losses.activations import log_softmax
 from ._exercise import Exercise, Solution
 from ._inputs import one_hot, scalar, scores
 from ._mistakes import changed, of_loss

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..transforms import grad
-from ..value import detach
+from ..engine.transforms import grad
+from ..engine.value import detach
 from ._exercise import Exercise, Solution
 from ._inputs import real
 from ._mistakes import changed, of_loss

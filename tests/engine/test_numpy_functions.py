@@ -1,0 +1,225 @@
+"""NumPy functions that are other spellings of the primitives: results as NumPy's, and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from test_ops import slope
+
+from tinygrad_ce import Value
+from tinygrad_ce.engine.numpy_functions import COMPOSED
+
+Function = Callable[..., Any]
+
+
+def drawn(*shapes: tuple[int, ...]) -> list[Any]:
+    rng = np.random.default_rng(3)
+    return [rng.normal(size=shape) for shape in shapes]
+
+
+def agrees(f: Function, *arrays: Any) -> None:
+    """On Values f gives what NumPy gives for the data, and the gradient that NumPy's own f has."""
+    given = [Value(a) for a in arrays]
+    out, wanted = f(*given), f(*arrays)
+    assert isinstance(out, Value)
+    np.testing.assert_allclose(out.data, wanted, rtol=1e-14, atol=1e-14)
+    assert out.shape == np.shape(wanted)
+    g = np.random.default_rng(4).normal(size=out.shape)
+    out.backward(g)
+    for i, v in enumerate(given):
+        numeric = slope(
+            lambda x, i=i: np.sum(g * f(*arrays[:i], x, *arrays[i + 1 :])), v.data, analytic=True
+        )
+        found = np.zeros(v.shape) if v.grad is None else v.grad
+        np.testing.assert_allclose(found, numeric, rtol=1e-12, atol=1e-12)
+
+
+def test_all_of_them_are_tested_here() -> None:
+    here = {np.concatenate, np.stack, np.dot, np.clip, np.take_along_axis, np.einsum}
+    assert set(COMPOSED) == here
+
+
+# ------------------------------------------------------------------ joining
+@pytest.mark.parametrize("axis", [0, 1, -1, -2, None])
+def test_concatenate(axis: int | None) -> None:
+    x, y = drawn((2, 3), (2, 3))
+    agrees(lambda x, y: np.concatenate([x, y, x], axis=axis), x, y)
+    agrees(lambda x: np.concatenate((x, np.ones((2, 3)), [[1, 2, 3], [4, 5, 6]]), axis), x)
+    agrees(lambda x: np.concatenate([x], axis=axis), x)
+
+
+def test_concatenate_of_unlike_lengths_and_its_errors() -> None:
+    x, y, z = drawn((2, 1), (2, 0), (2, 3))
+    agrees(lambda x, y, z: np.concatenate([x, y, z], axis=1), x, y, z)
+    agrees(lambda x, y, z: np.concatenate([x, y, z], axis=None), x, y, z)
+    with pytest.raises(ValueError, match=r"concatenate of \(2, 1\), \(2, 3\)"):
+        np.concatenate([Value(x), Value(z)])
+    with pytest.raises(ValueError, match="zero-dimensional"):
+        np.concatenate([Value(1.0), Value(2.0)])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_stack(axis: int) -> None:
+    agrees(lambda x, y: np.stack([x, y, x], axis=axis), *drawn((2, 3), (2, 3)))
+    agrees(lambda x: np.stack((x, np.zeros((2, 3))), axis), *drawn((2, 3)))
+
+
+def test_stack_of_numbers_keeps_their_gradients() -> None:
+    agrees(lambda x, y: np.stack([x, 1.0, y * x]), np.array(2.0), np.array(3.0))
+    a, b = Value(2.0), Value(3.0)
+    (np.stack([a, b, 1.0]) * np.array([1.0, 5.0, 7.0])).sum().backward()
+    assert (a.grad, b.grad) == (1.0, 5.0)
+    with pytest.raises(ValueError, match=r"stack.*\(2,\)"):
+        np.stack([a, Value([1.0, 2.0])])
+
+
+# ------------------------------------------------------------------ dot
+LEFT: list[tuple[int, ...]] = [(), (3,), (2, 3), (2, 2, 3)]
+RIGHT: list[tuple[int, ...]] = [(), (3,), (3, 4), (2, 3, 4), (2, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(("left", "right"), [*product(LEFT, RIGHT)])
+def test_dot_of_every_pair_of_dimensions(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    x, y = drawn(left, right)
+    agrees(np.dot, np.asarray(x), np.asarray(y))
+    np.testing.assert_allclose(Value(x).dot(y).data, np.dot(x, y), rtol=1e-14)
+    np.testing.assert_allclose(np.dot(x, Value(y)).data, np.dot(x, y), rtol=1e-14)
+
+
+def test_dot_of_unlike_lengths() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 3\), \(2, 3\)"):
+        np.dot(Value(np.ones((2, 3))), np.ones((2, 3)))
+
+
+# ------------------------------------------------------------------ clip
+BOUNDS: list[dict[str, Any]] = [
+    {"a_min": -0.5, "a_max": 0.5},
+    {"a_min": None, "a_max": 0.5},
+    {"a_min": -0.5, "a_max": None},
+]
+if np.lib.NumpyVersion(np.__version__) >= "2.1.0":  # which gave them these names
+    BOUNDS += [
+        {"min": -0.5, "max": 0.5},
+        {"min": -0.5},
+        {"max": 0.5},
+        {"min": [-0.5, -1.0, 0.0], "max": [[0.5], [1.0]]},
+    ]
+
+
+@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
+def test_clip(bounds: dict[str, Any]) -> None:
+    (x,) = drawn((2, 3))
+    v = Value(x)
+    out, wanted = np.clip(v, **bounds), np.clip(x, **bounds)
+    np.testing.assert_array_equal(out.data, wanted)
+    out.sum().backward()
+    np.testing.assert_array_equal(v.grad, (x == wanted).astype(float))
+
+
+def test_clip_by_position_and_gradient_of_the_limits() -> None:
+    x, low, high = Value([-2.0, 0.0, 3.0, 4.0]), Value(-1.0), Value(1.0)
+    np.clip(x, low, high).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 1.0, 0.0, 0.0])
+    assert (low.grad, high.grad) == (1.0, 2.0)
+    assert np.clip(Value(3.0), 0.0, 1.0).data == 1.0
+    v = Value([1.0, 2.0, 3.0])
+    np.clip(v, 1.0, 3.0).sum().backward()  # at a limit: 1, as in PyTorch
+    np.testing.assert_array_equal(v.grad, [1.0, 1.0, 1.0])
+
+
+# ------------------------------------------------------------------ take_along_axis
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_take_along_axis(axis: int | None) -> None:
+    (x,) = drawn((3, 3))
+    index = np.array([[0, 2, 2], [-1, 0, 0], [1, 1, 1]])
+    index = index.reshape(-1) if axis is None else index
+    agrees(lambda x: np.take_along_axis(x, index, axis), x)
+    agrees(lambda x: np.take_along_axis(x, index, axis=axis), x)
+
+
+def test_take_along_axis_picks_the_true_class() -> None:
+    agrees(lambda z: np.take_along_axis(z, np.array([[1], [0]]), -1), *drawn((2, 3)))
+    agrees(lambda z: np.take_along_axis(z, np.array([[1]]), 1), *drawn((2, 3)))
+    with pytest.raises(IndexError, match="take_along_axis"):
+        np.take_along_axis(Value(np.ones((2, 3))), np.array([[3], [0]]), 1)
+
+
+# ------------------------------------------------------------------ einsum
+EINSUMS: list[tuple[str, tuple[tuple[int, ...], ...]]] = [
+    ("ij,jk->ik", ((2, 3), (3, 4))),
+    ("ij,jk", ((2, 3), (3, 4))),  # implicit output
+    ("ba", ((2, 3),)),  # implicit: in alphabetical order, so a transpose
+    ("ij->", ((2, 3),)),
+    ("ij->j", ((2, 3),)),
+    ("ij->ji", ((2, 3),)),
+    ("i,i", ((3,), (3,))),
+    ("i,j->ij", ((2,), (3,))),
+    ("ij,ij->i", ((2, 3), (2, 3))),
+    ("bij,bjk->bik", ((2, 2, 3), (2, 3, 4))),
+    ("ij,k->i", ((2, 3), (4,))),  # j and k stand in one operand only
+    ("ij,k->", ((2, 3), (4,))),
+    ("ij,->ij", ((2, 3), ())),
+    (",", ((), ())),
+    ("->", ((),)),
+    ("ii", ((3, 3),)),  # a letter twice: the diagonal
+    ("ii->i", ((3, 3),)),
+    ("iij->ij", ((3, 3, 2),)),
+    ("iii->i", ((2, 2, 2),)),
+    ("ii,ij->j", ((3, 3), (3, 2))),
+    ("ij,jj->i", ((2, 3), (3, 3))),
+    ("...ij,...jk->...ik", ((2, 2, 3), (2, 3, 4))),
+    ("...ij,...jk->...ik", ((2, 2, 3), (3, 4))),
+    ("...ij,...jk", ((5, 2, 2, 3), (2, 3, 4))),
+    ("...ij,...jk->...ik", ((2, 1, 2, 3), (3, 3, 4))),  # size 1 against 2, and against 3
+    ("i...,i...->...", ((2, 3), (2, 3))),
+    ("...", ((2, 3),)),
+    ("...i->...", ((2, 3),)),
+    ("i...->...", ((2, 3),)),
+    ("...ii->...i", ((2, 3, 3),)),
+    ("ij,jk->ik", ((2, 1), (3, 4))),  # size 1 is broadcast
+    ("ij,ij->ij", ((1, 3), (2, 1))),
+    ("ij,jk->ik", ((0, 3), (3, 4))),
+    ("ij,jk->ik", ((2, 0), (0, 4))),
+    (" i j , j k -> i k ", ((2, 3), (3, 4))),
+    ("Ab,bC->AC", ((2, 3), (3, 4))),
+    ("Ab,bC", ((2, 3), (3, 4))),  # capitals come first
+]
+
+
+@pytest.mark.parametrize(("subscripts", "shapes"), EINSUMS)
+def test_einsum(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    agrees(lambda *xs: np.einsum(subscripts, *xs), *map(np.asarray, drawn(*shapes)))
+
+
+def test_einsum_with_an_array_on_either_side() -> None:
+    x, y = drawn((2, 3), (3, 4))
+    agrees(lambda x: np.einsum("ij,jk", x, y), x)
+    agrees(lambda y: np.einsum("ij,jk", x, y), y)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes", "message"),
+    [
+        ("ij,jk,kl->il", ((2, 2), (2, 2), (2, 2)), "two at a time"),
+        ("ij,jk->ik", ((2, 3),), "names 2 operands, got 1"),
+        ("ij,jk->ik", ((2, 3), (2, 3)), r"\(2, 3\), \(2, 3\)"),
+        ("ij,jk->iz", ((2, 3), (3, 4)), "z"),
+        ("ijk->i", ((2, 3),), "einsum"),
+        ("i->i", ((2, 3),), "einsum"),
+    ],
+)
+def test_einsum_says_what_is_wrong(subscripts: str, shapes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        np.einsum(subscripts, *map(Value, drawn(*shapes)))
+
+
+def test_einsum_refuses_its_other_forms() -> None:
+    x = Value(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="subscripts first, as text"):
+        np.einsum(x, [0, 1], [1, 0])
+    with pytest.raises(TypeError, match="optimize"):
+        np.einsum("ij->ji", x, optimize=True)

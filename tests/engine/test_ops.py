@@ -1,0 +1,513 @@
+"""Every primitive of the table, for every argument, against the complex step or differences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from conftest import need
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from tinygrad_ce import Value, detach, grad
+from tinygrad_ce.engine.ops import TABLE, Each, Primitive, primitive
+
+# What the package registers; a user's operation, as in a doctest, declares no domain.
+OPS = {op.name: op for op in TABLE.values() if op.domain is not None}
+
+
+# ------------------------------------------------------------------ shapes and options, drawn
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+FULL = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)  # an empty one has no max
+
+Case = tuple[list[Any], dict[str, Any]]  # of each argument its shape, or itself; and the options
+
+
+def broadcast(n: int, signature: str | None = None) -> Any:
+    """Shapes that broadcast, in any direction."""
+    how = {"signature": signature} if signature else {"num_shapes": n}
+    drawn = hnp.mutually_broadcastable_shapes(**how, max_dims=3, min_side=0, max_side=3)
+    return drawn.map(lambda s: ([*s.input_shapes], {}))
+
+
+@st.composite
+def conditional(draw: Any) -> Case:
+    (c, x, y), _ = draw(broadcast(3))
+    return [draw(hnp.arrays(bool, c)), x, y], {}
+
+
+def axis_of(shape: tuple[int, ...]) -> Any:
+    return st.integers(-len(shape), len(shape) - 1)
+
+
+@st.composite
+def reduced(draw: Any, shapes: Any = SHAPES) -> Case:
+    shape = draw(shapes)
+    axes = [st.none(), hnp.valid_tuple_axes(len(shape)), *[axis_of(shape)] * (shape != ())]
+    return [shape], {"axis": draw(st.one_of(axes)), "keepdims": draw(st.booleans())}
+
+
+@st.composite
+def reshaped(draw: Any) -> Case:
+    shape = draw(SHAPES)
+    other = [shape[::-1], (*shape, 1), (1, *shape), -1, (-1, *shape[1:])]
+    return [shape], {"shape": draw(st.sampled_from(other[: 4 if 0 in shape else 5]))}
+
+
+@st.composite
+def expanded(draw: Any) -> Case:
+    shape = draw(SHAPES)
+    n = len(shape) + 2
+    axes = st.one_of(axis_of((*shape, 1)), st.sampled_from([(0, -1), (-1, n - 2), (1, 0)]))
+    return [shape], {"axis": draw(axes)}
+
+
+@st.composite
+def squeezed(draw: Any) -> Case:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
+    at = draw(axis_of(shape))
+    shape = tuple(1 if d == at % len(shape) else n for d, n in enumerate(shape))
+    return [shape], {"axis": draw(st.sampled_from([at, (at,), None]))}
+
+
+@st.composite
+def transposed(draw: Any) -> Case:
+    shape = draw(SHAPES)
+    order = draw(st.permutations(range(len(shape))))
+    signed = [draw(st.sampled_from([a, a - len(shape)])) for a in order]
+    return [shape], {"axes": draw(st.sampled_from([tuple(signed), None]))}
+
+
+@st.composite
+def swapped(draw: Any) -> Case:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
+    return [shape], {"axis1": draw(axis_of(shape)), "axis2": draw(axis_of(shape))}
+
+
+@st.composite
+def stretched(draw: Any) -> Case:
+    shape = draw(SHAPES)
+    others = {"num_shapes": 1, "base_shape": shape, "max_dims": 4, "min_side": 0, "max_side": 3}
+    return [shape], {"shape": draw(hnp.mutually_broadcastable_shapes(**others)).result_shape}
+
+
+@st.composite
+def joined(draw: Any) -> Case:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
+    axis = draw(axis_of(shape))
+    lengths = draw(st.lists(st.integers(0, 3), min_size=2, max_size=3))
+    at = axis % len(shape)
+    return [(*shape[:at], n, *shape[at + 1 :]) for n in lengths], {"axis": axis}
+
+
+@st.composite
+def contracted(draw: Any) -> Case:
+    """Letters in both operands or one, kept or summed, some of size 1 against any other."""
+    sizes = {letter: draw(st.integers(0, 3)) for letter in "abc"}
+    words = st.lists(st.sampled_from("abc"), unique=True).map("".join)
+    inputs = draw(st.lists(words, min_size=1, max_size=2))
+    known = sorted(set("".join(inputs)))
+    result = "".join(draw(st.permutations(known))[: draw(st.integers(0, len(known)))])
+    shapes = [tuple(draw(st.sampled_from([sizes[c], 1])) for c in word) for word in inputs]
+    return shapes, {"subscripts": ",".join(inputs) + "->" + result}
+
+
+@st.composite
+def along(draw: Any) -> Case:
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
+    axis = draw(axis_of(shape))
+    picks = [draw(st.sampled_from([n, 1])) for n in shape]
+    picks[axis] = draw(st.integers(0, 4))  # more than there are: some are read twice
+    index = hnp.arrays(int, tuple(picks), elements=st.integers(-shape[axis], shape[axis] - 1))
+    return [shape, draw(index)], {"axis": axis}
+
+
+@st.composite
+def indexed(draw: Any) -> Case:
+    """Basic (slices, new axes, Ellipsis), boolean, integer arrays that repeat, and mixtures."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
+    rows = hnp.arrays(int, st.integers(0, 4), elements=st.integers(-shape[0], shape[0] - 1))
+    last = hnp.arrays(int, st.integers(0, 4), elements=st.integers(-shape[-1], shape[-1] - 1))
+    kinds = [
+        hnp.basic_indices(shape, allow_newaxis=True),
+        hnp.arrays(bool, shape),
+        hnp.arrays(bool, shape[:1]),
+        hnp.integer_array_indices(shape),
+        rows.map(list),
+        st.tuples(rows, st.just(...)),
+        st.tuples(st.just(...), st.none(), last),
+        st.tuples(st.just(...), st.none(), st.integers(-shape[-1], shape[-1] - 1)),
+    ]
+    return [shape], {"index": draw(st.one_of(kinds))}
+
+
+def scattered(case: Case) -> Case:
+    (shape,), options = case
+    return [np.zeros(shape)[options["index"]].shape], {**options, "shape": shape}
+
+
+ONE = SHAPES.map(lambda shape: ([shape], {}))
+MATRICES = broadcast(2, np.matmul.signature)
+
+# How to draw the shapes and options of each operation: the line that a new entry needs.
+# fmt: off
+LINES: dict[str, Any] = {
+    "add": broadcast(2), "subtract": broadcast(2), "multiply": broadcast(2),
+    "divide": broadcast(2), "power": broadcast(2), "maximum": broadcast(2),
+    "minimum": broadcast(2), "logaddexp": broadcast(2), "matmul": MATRICES,
+    "positive": ONE, "negative": ONE, "exp": ONE, "log": ONE, "log1p": ONE, "expm1": ONE,
+    "sqrt": ONE, "square": ONE, "abs": ONE, "tanh": ONE,
+    "where": conditional(),
+    "clip": broadcast(3),
+    "sum": reduced(),
+    "mean": reduced(FULL),
+    "max": reduced(FULL),
+    "min": reduced(FULL),
+    "reshape": reshaped(),
+    "expand_dims": expanded(),
+    "squeeze": squeezed(),
+    "transpose": transposed(),
+    "swapaxes": swapped(),
+    "broadcast_to": stretched(),
+    "concatenate": joined(),
+    "einsum": contracted(),
+    "take_along_axis": along(),
+    "getitem": indexed(),
+    "scatter": indexed().map(scattered),
+}
+# fmt: on
+# Their kernels have options and an accuracy of their own: test_linear.py, test_losses.py.
+ELSEWHERE = {"LinearCrossEntropy", "LogSoftmaxNLL"}
+
+
+def test_every_operation_has_a_line() -> None:
+    assert set(OPS) - ELSEWHERE == set(LINES)
+
+
+# ------------------------------------------------------------------ data, drawn
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "contiguous": lambda a: a,
+    "Fortran": lambda a: np.array(a, order="F"),
+    "every second": lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a,
+    "reversed": lambda a: a[::-1].copy()[::-1] if a.ndim else a,
+    "read-only": lambda a: np.lib.stride_tricks.as_strided(a, writeable=False),
+}
+
+
+def inside(interval: tuple[float, float], t: Any) -> Any:
+    """A point of the interval for each t in (0, 1), well away from its ends."""
+    low, high = interval
+    if low == -np.inf:
+        return (high - 0.2 if high < np.inf else 2.0) - 4.0 * t
+    return low + 0.2 + t * min(2.0, high - low - 0.4)
+
+
+def domain_of(op: Primitive, n: int) -> list[tuple[float, float]]:
+    assert op.domain is not None
+    return [*op.domain, *[op.domain[-1]] * n][:n]
+
+
+@st.composite
+def cases(draw: Any, op: Primitive) -> Case:
+    """Arguments inside the domain of ``op``, off the borders of its pieces, and options."""
+    drawn, options = draw(LINES[op.name])
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    # One shuffled grid for all entries: no two are nearly equal, where max and min are not smooth.
+    total = sum(int(np.prod(s)) for s in drawn if isinstance(s, tuple))
+    grid = iter((rng.permutation(total) + 0.4) / max(total, 1))
+    args = []
+    for shape, interval in zip(drawn, domain_of(op, len(drawn))):
+        if isinstance(shape, tuple):
+            dtype = draw(st.sampled_from([np.float64, np.float32]))
+            t = np.array([next(grid) for _ in range(int(np.prod(shape)))]).reshape(shape)
+            layout = LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))]
+            args.append(layout(np.asarray(inside(interval, t), dtype)))
+        else:
+            args.append(shape)
+    if op.piece and all(np.size(a) for a in args):
+        for i, x in enumerate(args):
+            near = [op.piece(*args[:i], x + h, *args[i + 1 :]) for h in (-H, H) if x.dtype != bool]
+            assume(all(np.array_equal(piece, op.piece(*args)) for piece in near))
+    return args, options
+
+
+# ------------------------------------------------------------------ the check
+H = 1e-5  # step of the central differences
+
+
+def slope(f: Callable[[Any], Any], x: Any, analytic: bool) -> Any:
+    """The derivative of f, a number, in every entry of x."""
+    x = np.array(x, np.complex128 if analytic else np.float64)
+    slopes = np.zeros(x.shape)
+    for at in np.ndindex(x.shape):
+        here = x[at]
+        if analytic:  # Im f(x + ih) / h has no cancellation: exact to rounding
+            x[at] = here + 1e-30j
+            slopes[at] = f(x).imag / 1e-30
+        else:
+            x[at] = here + H
+            ahead = f(x)
+            x[at] = here - H
+            slopes[at] = (ahead - f(x)) / (2 * H)
+        x[at] = here
+    return slopes
+
+
+def is_analytic(op: Primitive) -> bool:
+    """Whether complex numbers may be put in: there are no pieces, and NumPy has it for them."""
+    return op.piece is None and op.name != "logaddexp"
+
+
+def check(op: Primitive, args: list[Any], options: dict[str, Any]) -> None:
+    """The gradient of every argument that has a rule, entry by entry."""
+    wide = [np.asarray(a, float) if a.dtype.kind == "f" else a for a in args]
+    g = np.random.default_rng(1).normal(size=np.shape(op.fn(*args, **options)))
+    rules = [rule for rule, _ in zip(op.vjps, args)]
+    given = [Value(a) if rule else a for a, rule in zip(args, rules)]
+    node = op(*given, **options)
+    node.backward(g)
+    for i, v in enumerate(given):
+        if isinstance(v, Value):
+
+            def f(x: Any, i: int = i) -> Any:
+                return np.sum(g * op.fn(*wide[:i], x, *wide[i + 1 :], **options))
+
+            wanted = slope(f, v.data, is_analytic(op))
+            assert v.grad.shape == v.shape
+            assert v.grad.dtype == v.dtype
+            rough = any(a.dtype == np.float32 for a in args)
+            tol = 1e-4 if rough else 1e-12 if is_analytic(op) else 1e-7
+            np.testing.assert_array_less(abs(v.grad - wanted), tol * (1 + abs(wanted)))
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_gradient_of_every_argument(name: str) -> None:
+    op = OPS[name]
+
+    @given(cases(op))
+    @settings(max_examples=60)
+    def run(case: Case) -> None:
+        check(op, *case)
+
+    run()
+
+
+def check_second(op: Primitive, args: list[Any], options: dict[str, Any]) -> None:
+    """The gradient of the gradient, in a random direction, against differences of the gradient."""
+    args = [np.asarray(a, float) if a.dtype.kind == "f" else a for a in args]
+    rng = np.random.default_rng(2)
+    c = rng.normal(size=np.shape(op.fn(*args, **options)))
+    to = [i for i, (rule, _) in enumerate(zip(op.vjps, args)) if rule]
+    w, u = ([rng.normal(size=args[i].shape) for i in to] for _ in range(2))
+
+    def loss(*xs: Any) -> Any:  # squared, so that the upstream gradient depends on xs too
+        return np.sum(c * np.square(op(*xs, **options)))
+
+    def along_w(*xs: Any) -> Any:
+        return sum(np.sum(wi * gi) for wi, gi in zip(w, grad(loss, to)(*xs)))
+
+    def moved(h: float) -> list[Any]:
+        xs = list(args)
+        for i, ui in zip(to, u):
+            xs[i] = args[i] + h * ui
+        return xs
+
+    h = H / 10
+    got = sum(np.sum(ui * gi) for ui, gi in zip(u, grad(along_w, to)(*args)))
+    wanted = (along_w(*moved(h)) - along_w(*moved(-h))) / (2 * h)
+    scale = 1.0 + abs(wanted) + sum(np.sum(abs(gi)) for gi in grad(loss, to)(*args))
+    assert abs(got - wanted) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_second_order(name: str) -> None:
+    op = OPS[name]
+
+    @given(cases(op))
+    @settings(max_examples=25)
+    def run(case: Case) -> None:
+        check_second(op, *case)
+
+    run()
+
+
+# ------------------------------------------------------------------ the check is checked
+def mutant(op: Primitive, i: int, factor: float) -> Primitive:
+    """A copy whose rule for argument i is wrong by a factor; the table keeps the right one."""
+
+    def scaled(rule: Any) -> Any:
+        return wraps(rule)(lambda *args, **options: factor * rule(*args, **options))
+
+    if isinstance(op.vjps, Each):
+        rule = op.vjps.rule
+        each = wraps(rule)(lambda j, *a, **k: (factor if j == i else 1.0) * rule(j, *a, **k))
+        return replace(op, vjps=Each(each))
+    rules = [scaled(rule) if j == i else rule for j, rule in enumerate(op.vjps)]
+    return replace(op, vjps=tuple(rules))
+
+
+MUTANTS = [
+    (name, i, factor)
+    for name in LINES
+    for i, rule in enumerate(r for r, _ in zip(OPS[name].vjps, OPS[name].domain or ()))
+    if rule
+    for factor in (0.0, -1.0, 1.01)
+]
+
+
+@pytest.mark.parametrize(("name", "i", "factor"), MUTANTS)
+def test_check_kills_every_mutant(name: str, i: int, factor: float) -> None:
+    wrong = mutant(OPS[name], i, factor)
+
+    @given(cases(wrong))
+    @settings(max_examples=60, phases=[Phase.generate])
+    def run(case: Case) -> None:
+        check(wrong, *case)
+
+    before = dict(TABLE)
+    with pytest.raises(AssertionError):
+        run()
+    assert before == TABLE
+
+
+@pytest.mark.parametrize("name", ["multiply", "divide", "power", "exp", "log", "tanh", "matmul"])
+def test_second_order_sees_a_rule_that_drops_the_graph(name: str) -> None:
+    def dropped(rule: Any) -> Any:
+        return wraps(rule)(lambda g, *args: rule(g, *map(detach, args)))
+
+    wrong = replace(OPS[name], vjps=tuple(dropped(rule) for rule in OPS[name].vjps))
+
+    @given(cases(wrong))
+    @settings(max_examples=60, phases=[Phase.generate])
+    def run(case: Case) -> None:
+        check_second(wrong, *case)
+
+    with pytest.raises(AssertionError):
+        run()
+
+
+# ------------------------------------------------------------------ floats, ties, LaTeX
+FLOATS = [name for name in LINES if OPS[name].scalar]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_python_floats_stay_and_agree_with_arrays(name: str, rng: np.random.Generator) -> None:
+    op = OPS[name]
+    rules = tuple(op.vjps)
+    for _ in range(20):
+        floats = [float(inside(d, rng.uniform())) for d in domain_of(op, len(rules))]
+        results = []
+        for wrap in (lambda x: x, np.array, lambda x: np.array([x])):
+            given = [Value(wrap(x)) if rule else x > 0 for x, rule in zip(floats, rules)]
+            node = op(*given)
+            node.backward(None if node.size == 1 else np.ones(node.shape))
+            leaves = [v for v in given if isinstance(v, Value)]
+            if wrap(1.0).__class__ is float:
+                assert all(type(x) is float for x in (node.data, *[v.grad for v in leaves]))
+            results.append([float(np.sum(x)) for x in (node.data, *[v.grad for v in leaves])])
+        np.testing.assert_allclose(results[1], results[0], rtol=1e-14)
+        np.testing.assert_allclose(results[2], results[0], rtol=1e-14)
+
+
+TIED = [[2.0, 1.0, 2.0], [3.0, 3.0, 3.0], [0.0, -0.0, -1.0]]
+
+
+@pytest.mark.parametrize(("function", "twin"), [(np.max, "amax"), (np.min, "amin")])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
+def test_ties_of_max_share_equally(function: Any, twin: str, axis: Any) -> None:
+    torch = need("torch")
+    v, t = Value(TIED), torch.tensor(TIED, dtype=torch.float64, requires_grad=True)
+    function(v, axis=axis).sum().backward()
+    getattr(torch, twin)(t, dim=axis).sum().backward()
+    np.testing.assert_allclose(v.grad, t.grad.numpy(), rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_ties_of_maximum_share_equally(name: str) -> None:
+    torch = need("torch")
+    data = np.array([[1.0, 1.0, 2.0, 0.0], [1.0, 2.0, 1.0, -0.0]])
+    v, w = Value(data[0]), Value(data[1])
+    getattr(np, name)(v, w).sum().backward()
+    s, t = (torch.tensor(row, requires_grad=True) for row in data)
+    getattr(torch, name)(s, t).sum().backward()
+    np.testing.assert_array_equal([v.grad, w.grad], [s.grad.numpy(), t.grad.numpy()])
+    a, b = Value(1.0), Value(1.0)
+    getattr(np, name)(a, b).backward()
+    assert (a.grad, b.grad) == (0.5, 0.5)
+
+
+def test_nan_wins_in_max_and_takes_the_gradient() -> None:
+    v = Value([[1.0, np.nan, 2.0, np.nan], [1.0, 2.0, 0.0, 1.0]])
+    for f in (np.max, np.min):
+        v.grad = None
+        f(v, axis=1).sum().backward()
+        np.testing.assert_array_equal(v.grad[0], [0.0, 0.5, 0.0, 0.5])
+        assert np.isnan(f(v).data)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_latex_has_only_known_places(name: str) -> None:
+    operation, *rules = OPS[name].latex
+    assert set(re.findall(r"<(\w+)>", operation)) <= {"x", "y", "z"}
+    assert "<x>" in operation
+    assert all(set(re.findall(r"<(\w+)>", r)) <= {"x", "y", "z", "out", "g"} for r in rules)
+    assert all("<g>" in rule for rule in rules)
+    if isinstance(OPS[name].vjps, tuple):
+        assert len(rules) == len(tuple(OPS[name].vjps))
+
+
+# ------------------------------------------------------------------ a user's own operation
+def test_primitive_of_a_user() -> None:
+    cube = primitive(lambda g, out, x: g * 3.0 * x**2, name="cube")(lambda x: x**3)
+    v = Value([1.0, -2.0])
+    cube(v).sum().backward()
+    np.testing.assert_array_equal(v.grad, [3.0, 12.0])
+    assert cube(2.0) == 8.0  # on plain data it computes, and records nothing
+    assert grad(grad(cube))(2.0) == 12.0
+
+
+def test_primitive_gives_a_numpy_function_a_rule() -> None:
+    with pytest.raises(NotImplementedError, match="arctan"):
+        np.arctan(Value(1.0))
+    primitive(lambda g, out, x: g / (1.0 + x * x))(np.arctan)
+    v = Value([1.0, 3.0])
+    np.arctan(v).sum().backward()
+    np.testing.assert_allclose(v.grad, [0.5, 0.1])
+
+
+def test_primitive_passes_options_to_its_rules() -> None:
+    scale = primitive(lambda g, out, x, *, by=2.0: g * by, name="scale")(lambda x, by=2.0: x * by)
+    v = Value(3.0)
+    scale(v, by=5.0).backward()
+    assert v.grad == 5.0
+    with pytest.raises(TypeError, match="scale: to= does not work"):
+        scale(v, to=1.0)
+
+
+@pytest.mark.parametrize("rules", [(), (None,), ("g",)])
+def test_primitive_wants_a_rule(rules: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match="one VJP"):
+        primitive(*rules)
+
+
+def test_a_value_where_a_ufunc_has_no_rule_is_refused() -> None:
+    primitive(lambda g, out, x, y: g * np.sign(x) * np.sign(y), None)(np.copysign)
+    x = Value([1.0, -2.0])
+    np.copysign(x, 1.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, -1.0])
+    with pytest.raises(TypeError, match="copysign: argument 1 has no derivative"):
+        np.copysign(x, Value(1.0))
+
+
+def test_mean_of_nothing_has_a_gradient_of_nothing() -> None:
+    x = Value(np.zeros((0, 3, 2)))
+    with pytest.warns(RuntimeWarning):
+        out = x.mean(axis=(0, 1))
+    out.backward(np.ones(2))
+    assert x.grad.shape == (0, 3, 2)

@@ -1,0 +1,563 @@
+"""Value: its operators, NumPy's functions on it, and that no gradient is lost in silence."""
+
+from __future__ import annotations
+
+import math
+import operator
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+
+import tinygrad_ce as tg
+from tinygrad_ce import StaleGraphError, Value
+from tinygrad_ce.engine.ops import DIVIDE, MULTIPLY, SUBTRACT
+
+A = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
+B = np.array([2.0, 0.75, 1.75])
+
+
+def plain(x: Any) -> Any:
+    return x.data if isinstance(x, Value) else x
+
+
+def same(got: Any, wanted: Any) -> None:
+    """A Value holding what NumPy gives for the data: entries, shape and dtype."""
+    assert isinstance(got, Value)
+    np.testing.assert_array_equal(got.data, wanted)
+    assert got.shape == np.shape(wanted)
+    assert got.dtype == np.result_type(wanted)
+
+
+# ------------------------------------------------------------------ operators
+BINARY = [
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.pow,
+    np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.minimum, np.logaddexp,
+]  # fmt: skip
+OTHERS = [2.0, 3, True, np.float64(2.0), np.float64(3.0), np.int64(3), B, A.astype(np.float32)]
+
+
+@pytest.mark.parametrize("f", BINARY, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "other", [*OTHERS, np.array(2.0), np.float32(2.0), [1.0, 2.0, 3.0]], ids=repr
+)
+@pytest.mark.parametrize("data", [A, B[:1], 1.5], ids=["matrix", "one entry", "float"])
+def test_binary_with_anything_on_either_side(f: Any, other: Any, data: Any) -> None:
+    same(f(Value(data), other), f(data, np.asarray(other) if isinstance(other, list) else other))
+    same(f(other, Value(data)), f(np.asarray(other) if isinstance(other, list) else other, data))
+    if not isinstance(other, list | bool | int | np.int64):
+        same(f(Value(data), Value(other)), f(data, other))
+
+
+@pytest.mark.parametrize("f", [operator.neg, operator.pos, operator.abs], ids=lambda f: f.__name__)
+def test_unary(f: Any) -> None:
+    same(f(Value(A - 1)), f(A - 1))
+    assert f(Value(-1.5)).data == f(-1.5)
+
+
+def test_matmul_with_arrays_on_either_side() -> None:
+    for got in (Value(A) @ B, A @ Value(B), Value(A) @ Value(B), np.matmul(A, Value(B))):
+        same(got, A @ B)
+    with pytest.raises(ValueError, match=r"matmul of \(2, 3\), \(2, 3\)"):
+        Value(A) @ A
+
+
+def test_reflected_operators_keep_their_order() -> None:
+    v = Value(4.0)
+    assert ((2.0 - v).data, (2.0 / v).data, (2.0**v).data) == (-2.0, 0.5, 16.0)
+    assert (2.0 - v).parents == (2.0, v)
+    assert (v - 2.0).parents == (v, 2.0)
+    assert [n.op for n in (2.0 - v, 2.0 / v, 2.0 * v)] == [SUBTRACT, DIVIDE, MULTIPLY]
+
+
+def test_power_of_a_negative_base_and_of_zero() -> None:
+    v = Value(-2.0)
+    (v**3).backward()
+    assert v.grad == 12.0
+    v = Value(np.array([-2.0, 0.0]))
+    (v**2.0).sum().backward()
+    np.testing.assert_array_equal(v.grad, [-4.0, 0.0])
+    for zero in (0.0, np.array(0.0)):
+        x, y = Value(zero), Value(zero)
+        z = x**y
+        z.backward()
+        assert (z.data, x.grad, y.grad) == (1.0, 0.0, 0.0)
+    x = Value(0.0)
+    (x**1).backward()
+    assert x.grad == 1.0
+    with pytest.warns(RuntimeWarning):
+        assert math.isnan((Value(-2.0) ** 0.5).data)  # real, not Python's complex number
+    x, y = Value(-2.0), Value(2.0)
+    with pytest.warns(RuntimeWarning):  # log of a negative number, as in PyTorch nan
+        (x**y).backward()
+    assert x.grad == -4.0
+    assert math.isnan(y.grad)
+
+
+@pytest.mark.parametrize("wrap", [float, np.array, lambda x: np.array([x])])
+def test_division_by_zero_is_numpys(wrap: Any) -> None:
+    one, zero = Value(wrap(1.0)), Value(wrap(0.0))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        z = one / zero
+    assert z.data == np.inf
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        z.backward()
+    assert (one.grad, zero.grad) == (np.inf, -np.inf)
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        assert np.log(zero).data == -np.inf
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert np.exp(Value(wrap(1000.0))).data == np.inf
+
+
+def test_equality_is_identity_and_values_are_keys() -> None:
+    v, w = Value(1.0), Value(1.0)
+    assert v == v
+    assert v != w
+    assert {v: "v", w: "w"}[w] == "w"
+    assert v in [w, v]
+    assert w not in [v]
+    assert np.equal(v, w) is np.True_ or np.equal(v, w) is True
+    np.testing.assert_array_equal(np.equal(Value(A), A), np.ones((2, 3), bool))
+    np.testing.assert_array_equal(np.not_equal(Value(B), 2.0), [False, True, True])
+
+
+@pytest.mark.parametrize("f", [operator.lt, operator.le, operator.gt, operator.ge])
+def test_comparisons_are_plain(f: Any) -> None:
+    for other in (1.5, np.float64(1.5), A, B):
+        for got, wanted in ((f(Value(A), other), f(A, other)), (f(other, Value(A)), f(other, A))):
+            assert type(got) is np.ndarray
+            np.testing.assert_array_equal(got, wanted)
+    assert f(Value(1.0), Value(2.0)) is f(1.0, 2.0)
+    assert f(2, Value(2.0)) is f(2, 2.0)
+
+
+@pytest.mark.parametrize("f", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
+def test_in_place_operators_rebind(f: Any) -> None:
+    data = A.copy()
+    v = Value(data)
+    w = f(v, 2.0)
+    assert w is not v
+    assert v.data is data
+    np.testing.assert_array_equal(data, A)
+    w.sum().backward()
+    assert v.grad is not None
+
+
+# ------------------------------------------------------------------ nothing lost in silence
+def put(array: Any, v: Any) -> None:
+    array[0] = v
+
+
+def add_into(array: Any, v: Any) -> None:
+    array += v
+
+
+LOSSES: list[tuple[str, Callable[[Value], Any], str]] = [
+    ("float", float, r"v\.data"),
+    ("int", int, r"v\.data"),
+    ("complex", complex, r"v\.data"),
+    ("math.exp", math.exp, r"np\.exp"),
+    ("math.log", math.log, r"np\.exp"),
+    ("np.asarray", np.asarray, r"v\.data"),
+    ("np.array of a list", lambda v: np.array([v, v]), r"np\.stack"),
+    ("np.asarray of a list", lambda v: np.asarray([v]), r"np\.stack"),
+    ("np.float64", np.float64, r"v\.data"),
+    ("array += v", lambda v: add_into(np.zeros(2), v), r"a = a \+ v"),
+    ("out=", lambda v: np.add(np.ones(2), v, out=np.zeros(2)), r"a = a \+ v"),
+    ("out= a Value", lambda v: np.add(1.0, 2.0, out=v), r"a = a \+ v"),
+    ("sum(out=)", lambda v: np.sum(v, out=np.zeros(())), "out="),
+    ("list index", lambda v: [1, 2][v], r"int\(v\.data\)"),
+    ("range", range, r"int\(v\.data\)"),
+    ("Value index", lambda v: Value(A)[v], r"v\[i\.data\]"),
+    ("Value index in a tuple", lambda v: Value(A)[0, v], r"v\[i\.data\]"),
+    ("Value(v)", Value, r"Value\(value\.data\)"),
+    ("where a rule is missing", lambda v: np.where(v, 1.0, 2.0), r"v\.data"),
+    ("as indices", lambda v: np.take_along_axis(Value(B), v, 0), r"v\.data"),
+]
+
+
+@pytest.mark.parametrize(("do", "instead"), [row[1:] for row in LOSSES], ids=[r[0] for r in LOSSES])
+def test_a_gradient_is_never_lost_in_silence(do: Callable[[Value], Any], instead: str) -> None:
+    with pytest.raises(
+        (TypeError, NotImplementedError) if not instead else TypeError, match=instead
+    ):
+        do(Value(1.0))
+
+
+@pytest.mark.parametrize("data", [A, B, B[:1]])
+def test_conversions_of_a_tensor_raise(data: Any) -> None:
+    v = Value(data)
+    for do in (float, int, bool, np.asarray, math.exp, lambda v: np.array([v, v])):
+        with pytest.raises(TypeError, match=r"v\.data"):
+            do(v)
+    with pytest.raises(TypeError):
+        add_into(data.copy(), v)
+
+
+def test_truth_of_a_number() -> None:
+    assert Value(2.0)
+    assert not Value(0.0)
+    assert not Value(np.array(0.0))
+    with pytest.raises(TypeError, match=r"shape \(3,\).*v\.data\.any"):
+        bool(Value(B))
+
+
+def test_a_function_without_a_rule_says_how_to_add_one() -> None:
+    for f in (np.cos, np.linalg.det, np.cumsum):
+        with pytest.raises(NotImplementedError, match=f"{f.__name__}.*primitive"):
+            f(Value(A))
+    with pytest.raises(NotImplementedError, match=r"multiply\.outer"):
+        np.multiply.outer(Value(B), B)
+    for option in ({"where": B > 1}, {"dtype": np.float32}):
+        with pytest.raises(TypeError, match=next(iter(option))):
+            np.sum(Value(B), **option)
+        with pytest.raises(TypeError, match=next(iter(option))):
+            np.exp(Value(B), **option)
+
+
+# ------------------------------------------------------------------ how it reads
+def test_format_and_repr() -> None:
+    assert f"{Value(math.pi):.4f}" == "3.1416"
+    assert f"{Value(np.array(math.pi)):.4f}" == "3.1416"
+    assert f"{Value(np.float32(2)):.1f}" == "2.0"
+    assert f"{Value(B):.1f}" == "[2.0 0.8 1.8]"
+    assert f"{Value(1.5)}" == "1.5"
+    assert repr(Value(1.0)) == "Value(1.0)"
+    assert repr(Value([1.0, 2.0], name="w")) == "Value(array([1., 2.]), name='w')"
+    v = Value(2.0)
+    (v * v).backward()
+    assert repr(v) == "Value(2.0, grad=4.0)"
+    assert str(v) == repr(v)
+
+
+def test_length_and_iteration() -> None:
+    v = Value(A)
+    assert len(v) == 2
+    first, second = v
+    same(first, A[0])
+    (first * 2.0 + second).sum().backward()
+    np.testing.assert_array_equal(v.grad, [[2.0] * 3, [1.0] * 3])
+    for do in (len, list, iter):
+        with pytest.raises(TypeError, match="scalar"):
+            do(Value(1.0))
+
+
+# ------------------------------------------------------------------ data and dtypes
+@pytest.mark.parametrize("x", [2, 2.0, True, np.float64(2), np.int32(2), np.bool_(True)])
+def test_a_number_is_a_python_float(x: Any) -> None:
+    v = Value(x)
+    assert type(v.data) is float
+    assert v.data == float(x)
+    assert (v.shape, v.ndim, v.size, v.dtype) == ((), 0, 1, np.float64)
+    assert type((v * v + 3).data) is float
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_floating_dtypes_stay(dtype: Any) -> None:
+    data = A.astype(dtype)
+    v = Value(data)
+    assert v.data is data
+    out = np.exp(2.0 * v / 3 + 1) * np.float64(2.0)
+    assert out.dtype == dtype  # a constant number never widens
+    out.sum().backward()
+    assert v.grad.dtype == out.grad.dtype == dtype
+    w = Value(data.astype(np.longdouble))
+    (w * v).sum().backward(np.longdouble(1))
+    assert v.grad.dtype == dtype
+    scalar = Value(dtype(2))
+    assert scalar.dtype == dtype
+    (scalar * scalar).backward()
+    assert np.result_type(scalar.grad) == dtype
+
+
+@pytest.mark.parametrize("data", [[1, 2], np.array([1, 2], np.uint8), [True, False]])
+def test_integers_and_booleans_become_float64(data: Any) -> None:
+    v = Value(data)
+    assert v.dtype == np.float64
+    np.testing.assert_array_equal(v.data, np.asarray(data, float))
+
+
+@pytest.mark.parametrize(
+    "data", [1j, [1j], "a", None, [None], ["1"], {}, np.datetime64("2020-01-01")]
+)
+def test_other_data_are_refused_with_their_dtype(data: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"got {np.asarray(data).dtype}")):
+        Value(data)
+    with pytest.raises(TypeError, match=re.escape(f"got {np.asarray(data).dtype}")):
+        np.multiply(Value(1.0), data)
+
+
+def test_ragged_data_are_refused() -> None:
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        Value([[1.0], [1.0, 2.0]])
+
+
+def test_setting_data() -> None:
+    v = Value(A.astype(np.float32), name="w")
+    number = v.number
+    v.data = A
+    assert v.dtype == np.float32
+    assert v.number > number
+    v.data -= 0.5
+    np.testing.assert_array_equal(v.data, (A - 0.5).astype(np.float32))
+    v.data = Value(A + 1)  # detached: the leaf stays a leaf
+    assert v.op is None
+    with pytest.raises(ValueError, match=r"got shape \(3,\), wanted \(2, 3\)"):
+        v.data = B
+    with pytest.raises(TypeError, match="complex128"):
+        v.data = A * 1j
+    with pytest.raises(StaleGraphError, match="result of exp"):
+        np.exp(v).data = A
+    scalar = Value(1.0)
+    scalar.data = 2
+    assert type(scalar.data) is float
+    scalar.data = np.array(3.0)
+    assert scalar.data == 3.0
+    (scalar * scalar).backward()
+    assert scalar.grad == 6.0
+
+
+def test_no_other_attributes() -> None:
+    with pytest.raises(AttributeError):
+        Value(1.0).gradient = 1.0  # type: ignore[attr-defined]
+
+
+def test_a_leaf_survives_pickling() -> None:
+    v = pickle.loads(pickle.dumps(Value(B, name="b")))
+    np.testing.assert_array_equal(v.data, B)
+    assert v.name == "b"
+
+
+# ------------------------------------------------------------------ NumPy's functions
+def test_a_call_with_too_many_or_too_few_arguments() -> None:
+    with pytest.raises(TypeError, match="max takes 1 array"):
+        np.max(Value(A), 0, None)
+    with pytest.raises(TypeError, match="where takes 3 arrays by position, got 1"):
+        np.where(Value(A))
+
+
+UNARY = [
+    np.negative, np.positive, np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.square, np.abs,
+    np.absolute, np.tanh, np.transpose, np.squeeze,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", UNARY, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("data", [A, A[:, :1], A[:0], 1.5, np.array(1.5), A.T.astype(np.float32)])
+def test_unary_functions(f: Any, data: Any) -> None:
+    got = f(Value(data))
+    np.testing.assert_allclose(got.data, f(data), rtol=1e-15)
+    assert got.shape == np.shape(f(data))
+    assert got.dtype == np.result_type(f(data))
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 1), (-1, 0), ()])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reductions_as_functions_and_methods(name: str, axis: Any, keepdims: bool) -> None:
+    f = getattr(np, name)
+    wanted = f(A, axis=axis, keepdims=keepdims)
+    same(f(Value(A), axis=axis, keepdims=keepdims), wanted)
+    same(f(Value(A), axis, keepdims=keepdims), wanted)
+    same(getattr(Value(A), name)(axis=axis, keepdims=keepdims), wanted)
+    same(getattr(Value(A), name)(axis, keepdims=keepdims), wanted)
+
+
+def test_ufunc_reductions_are_the_reductions() -> None:
+    for ufunc in (np.add, np.maximum, np.minimum):
+        same(ufunc.reduce(Value(A)), ufunc.reduce(A))
+        same(ufunc.reduce(Value(A), axis=1, keepdims=True), ufunc.reduce(A, axis=1, keepdims=True))
+    same(np.amax(Value(A), axis=0), A.max(axis=0))
+    same(np.amin(Value(A), axis=0), A.min(axis=0))
+
+
+METHODS: dict[str, Callable[[Any], Any]] = {
+    "T": lambda x: x.T,
+    "reshape(3, 2)": lambda x: x.reshape(3, 2),
+    "reshape((3, 2))": lambda x: x.reshape((3, 2)),
+    "reshape(-1)": lambda x: x.reshape(-1),
+    "reshape([6])": lambda x: x.reshape([6]),
+    "transpose()": lambda x: x.transpose(),
+    "transpose(1, 0)": lambda x: x.transpose(1, 0),
+    "transpose((-1, 0))": lambda x: x.transpose((-1, 0)),
+    "swapaxes(0, -1)": lambda x: x.swapaxes(0, -1),
+    "flatten()": lambda x: x.flatten(),
+    "squeeze()": lambda x: x[:, :1].squeeze(),
+    "squeeze(axis)": lambda x: x[:, :1].squeeze(axis=1),
+    "clip": lambda x: x.clip(1.0, 2.0),
+    "clip(min=)": lambda x: x.clip(min=1.0),
+    "dot": lambda x: x.dot(B),
+    "size": lambda x: x * x.size,
+    "ndim": lambda x: x * x.ndim,
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_ndarray(name: str) -> None:
+    same(METHODS[name](Value(A)), METHODS[name](A))
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "where": lambda x: np.where(A > 1, x, 0.0),
+    "where, both": lambda x: np.where(A > 1, x, x[0]),
+    "where, other side": lambda x: np.where(A > 1, 0.0, x),
+    "reshape": lambda x: np.reshape(x, (3, 2)),
+    "reshape to -1": lambda x: np.reshape(x, (3, -1)),
+    "transpose(axes)": lambda x: np.transpose(x, (1, 0)),
+    "swapaxes": lambda x: np.swapaxes(x, 0, 1),
+    "swapaxes by name": lambda x: np.swapaxes(x, axis1=0, axis2=1),
+    "expand_dims": lambda x: np.expand_dims(x, (0, -1)),
+    "squeeze": lambda x: np.squeeze(np.expand_dims(x, 1), axis=1),
+    "broadcast_to": lambda x: np.broadcast_to(x, (4, 2, 3)),
+    "broadcast_to(shape=)": lambda x: np.broadcast_to(x, shape=(4, 2, 3)),
+    "maximum": lambda x: np.maximum(B, x),
+    "minimum": lambda x: np.minimum(x, 1.0),
+    "logaddexp": lambda x: np.logaddexp(0.0, x),
+    "matmul": lambda x: np.matmul(x, B),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_numpy(name: str) -> None:
+    same(FUNCTIONS[name](Value(A)), FUNCTIONS[name](A))
+
+
+PLAIN = [
+    np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.count_nonzero,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", PLAIN, ids=lambda f: f.__name__)
+def test_functions_without_a_gradient_are_plain(f: Any) -> None:
+    got = f(Value(A))
+    assert not isinstance(got, Value)
+    np.testing.assert_array_equal(got, f(A))
+
+
+def test_scalar_functions_are_methods() -> None:
+    x = Value(0.5)
+    for f in (math.exp, math.log, math.tanh, math.sqrt):
+        assert getattr(x, f.__name__)().data == f(0.5)
+    assert x.sigmoid().data == pytest.approx(1 / (1 + math.exp(-0.5)), rel=1e-15)
+    assert (x.relu().data, Value(-0.5).relu().data) == (0.5, 0.0)
+    assert all(type(y.data) is float for y in (x.exp(), x.relu(), x.sigmoid(), x.tanh()))
+
+
+# ------------------------------------------------------------------ indexing
+BIG = np.arange(24.0).reshape(2, 3, 4)
+MASK = BIG % 5 < 2
+INDICES: dict[str, Any] = {
+    "integer": 1,
+    "negative": -1,
+    "NumPy integer": np.int64(1),
+    "slice": slice(None, None, 2),
+    "tuple": (0, slice(1, None), -1),
+    "Ellipsis": (..., 1),
+    "new axis": (None, 0, ..., None),
+    "all": ...,
+    "empty tuple": (),
+    "list, repeated": [0, 1, 1, 0],
+    "array, repeated": (slice(None), np.array([2, 0, 2])),
+    "arrays, repeated": (np.array([0, 0, 1]), np.array([2, 2, 0]), np.array([1, 1, 1])),
+    "arrays, broadcast": (np.array([[0], [1]]), np.array([0, 2, 2])),
+    "mixed": (0, [1, 1, -1], slice(None, 2)),
+    "apart": ([0, 1, 1], slice(None), [3, 3, 0]),
+    "mask": MASK,
+    "mask of rows": np.array([True, False]),
+    "mask of a column": (slice(None), np.array([True, False, True])),
+    "mask and array": (np.array([True, True]), [1, 1]),
+    "new axis and array": (None, [1, 1]),
+    "nothing": slice(0, 0),
+    "True": True,
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_indexing_as_pytorch(name: str, rng: np.random.Generator) -> None:
+    torch = need("torch")
+    index = INDICES[name]
+    v = Value(BIG)
+    picked = v[index]
+    same(picked, BIG[index])
+    g = rng.normal(size=picked.shape)
+    picked.backward(g)
+    t = torch.tensor(BIG, requires_grad=True)
+    torch_index = tuple(
+        torch.from_numpy(i)
+        if isinstance(i, np.ndarray)
+        else int(i)
+        if isinstance(i, np.integer)
+        else i
+        for i in (index if isinstance(index, tuple) else (index,))
+    )
+    if name == "slice":
+        t[::2].backward(torch.from_numpy(g))
+    else:
+        t[torch_index].backward(torch.from_numpy(np.asarray(g)))
+    np.testing.assert_allclose(v.grad, t.grad.numpy(), rtol=1e-14)
+
+
+def test_indexing_a_scalar_and_out_of_range() -> None:
+    same(Value(2.0)[None], np.array([2.0]))
+    with pytest.raises(IndexError, match=r"getitem of w \(3,\)"):
+        Value(B, name="w")[3]
+    with pytest.raises(IndexError, match="getitem"):
+        Value(2.0)[0]
+    with pytest.raises(TypeError, match="item assignment"):
+        Value(B)[0] = 1.0  # type: ignore[index]
+
+
+# ------------------------------------------------------------------ gradients belong to one node
+def test_gradients_do_not_share_memory() -> None:
+    x, y = Value(A), Value(A + 1)
+    z = x + y
+    seed = np.ones((2, 3))
+    z.backward(seed)
+    x.grad *= 2
+    z.grad *= 5
+    np.testing.assert_array_equal(y.grad, np.ones((2, 3)))
+    np.testing.assert_array_equal(x.grad, 2 * np.ones((2, 3)))
+    np.testing.assert_array_equal(seed, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x,
+        lambda x: +x,
+        lambda x: x.reshape(3, 2),
+        lambda x: x.T,
+        lambda x: x + x.sum(axis=0),
+        lambda x: np.broadcast_to(x, (2, 3)),
+        lambda x: x[:],
+        lambda x: np.where(A > 1, x, x),
+        lambda x: np.concatenate([x, x]),
+    ],
+)
+def test_gradient_is_no_view_of_the_seed(f: Any) -> None:
+    x = Value(A)
+    out = f(x)
+    seed = np.ones(out.shape)
+    out.backward(seed)
+    assert x.grad.flags.writeable
+    assert not np.shares_memory(x.grad, seed)
+    assert out is x or not np.shares_memory(x.grad, out.grad)
+    assert not np.shares_memory(x.grad, x.data)
+
+
+def test_gradient_of_a_sum_is_writeable() -> None:
+    x = Value(A)
+    x.sum().backward()
+    x.grad *= 0.5
+    np.testing.assert_array_equal(x.grad, np.full((2, 3), 0.5))
+
+
+def test_detach() -> None:
+    v = Value(A)
+    assert tg.detach(v) is v.data
+    assert tg.detach(2.0) == 2.0

@@ -1,0 +1,619 @@
+"""The losses: PyTorch's meaning of every option, mpmath's digits, one result however computed."""
+
+# ruff: noqa: B023 - the functions made in loops are called at once
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_ce import (
+    Value,
+    binary_cross_entropy,
+    cross_entropy,
+    grad,
+    hessian,
+    hvp,
+    log_softmax,
+    logistic_loss,
+    mse,
+    nll,
+    softmax,
+)
+from tinygrad_ce.losses import kernel, threads
+
+DTYPES = (np.float32, np.float64)
+REDUCTIONS = ("mean", "sum", "none")
+SHAPES = {  # logits and their class axis; the last is PyTorch's only for the first two
+    "C": ((5,), 0),
+    "N,C": ((6, 5), -1),
+    "C,N": ((5, 6), 0),
+    "N,C,d": ((4, 5, 3), 1),
+    "N,d,C": ((4, 3, 5), -1),
+    "C,N,d": ((5, 4, 3), 0),
+}
+
+
+def close(ours: Any, theirs: Any, dtype: Any, message: str = "") -> None:
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(ours, theirs, rtol=40 * eps, atol=20 * eps, err_msg=message)
+
+
+def ours(f: Callable[[Any], Any], z: np.ndarray, g: Any = None) -> tuple[Any, Any]:
+    """A loss and the gradient of its sum, or of its product with g."""
+    v = Value(z)
+    loss = f(v)
+    loss.backward(g if loss.shape else None)
+    return loss.data, v.grad
+
+
+def torchs(f: Callable[[Any], Any], z: np.ndarray, g: Any = None) -> tuple[Any, Any]:
+    torch = need("torch")
+    v = torch.tensor(z, requires_grad=True)
+    loss = f(v)
+    loss.backward(torch.tensor(g) if loss.shape else None)
+    return loss.detach().numpy(), v.grad.numpy()
+
+
+def make_target(kind: str, shape: tuple[int, ...], axis: int, dtype: Any, rng: Any) -> Any:
+    rows = np.delete(shape, axis)
+    index = rng.integers(0, shape[axis], tuple(rows))
+    if kind == "index":
+        return index
+    if kind == "one-hot":
+        table = np.eye(shape[axis])[index]
+    else:
+        table = rng.dirichlet(np.ones(shape[axis]), tuple(rows))
+    return np.moveaxis(table, -1, axis).astype(dtype)
+
+
+# ------------------------------------------------------------------ PyTorch's meaning of options
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["index", "one-hot", "soft"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_cross_entropy_is_pytorchs(name: str, kind: str, dtype: Any, rng: Any) -> None:
+    """Every combination of options, fused and composed: the loss and its gradient."""
+    torch = need("torch")
+    (shape, axis), smoothings = SHAPES[name], (0.0, 0.25, 1.0)
+    z = (3.0 * rng.standard_normal(shape)).astype(dtype)
+    target = make_target(kind, shape, axis, dtype, rng)
+    g_none = rng.standard_normal(np.delete(shape, axis)).astype(dtype)
+    weights = (None, rng.random(5).astype(dtype), np.array([0, 1, 2, 0, 1], dtype))
+    with_gaps = target.copy()
+    with_gaps.flat[1:2] = -100
+    to = 0 if len(shape) == 1 else 1
+    for reduction, weight, ignore, smoothing in itertools.product(
+        REDUCTIONS, weights, (None, -100) if kind == "index" else (None,), smoothings
+    ):
+        t = target if ignore is None else with_gaps
+        told = f"{reduction=} {weight=} {ignore=} {smoothing=}"
+
+        def theirs(v: Any) -> Any:
+            return torch.nn.functional.cross_entropy(
+                torch.movedim(v, axis, to),
+                torch.tensor(t if kind == "index" else np.moveaxis(t, axis, to)),
+                weight=None if weight is None else torch.tensor(weight),
+                label_smoothing=smoothing,
+                reduction=reduction,
+                **({} if ignore is None else {"ignore_index": ignore}),
+            )
+
+        loss, slope = torchs(theirs, z, g_none)
+        for fused in (True, False):
+            got, gradient = ours(
+                lambda v: cross_entropy(
+                    v, t, axis=axis, weight=weight, ignore_index=ignore,
+                    label_smoothing=smoothing, reduction=reduction, fused=fused,
+                ), z, g_none,
+            )  # fmt: skip
+            close(got, loss, dtype, told)
+            close(gradient, slope, dtype, told)
+            assert np.shape(got) == loss.shape
+            assert (gradient.dtype, gradient.shape) == (z.dtype, z.shape)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_ignored_class_may_be_a_valid_one(dtype: Any, rng: Any) -> None:
+    torch = need("torch")
+    z, t = rng.standard_normal((8, 3)).astype(dtype), rng.integers(0, 3, 8)
+    for reduction in REDUCTIONS:
+        options = {"ignore_index": 1, "reduction": reduction, "label_smoothing": 0.1}
+        g = np.ones(8, dtype)
+        loss, slope = torchs(
+            lambda v: torch.nn.functional.cross_entropy(v, torch.tensor(t), **options), z, g
+        )
+        got, gradient = ours(lambda v: cross_entropy(v, t, **options), z, g)
+        close(got, loss, dtype)
+        close(gradient, slope, dtype)
+        assert not gradient[t == 1].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", SHAPES)
+def test_nll_is_pytorchs(name: str, dtype: Any, rng: Any) -> None:
+    torch = need("torch")
+    shape, axis = SHAPES[name]
+    log_p = log_softmax(rng.standard_normal(shape).astype(dtype), axis)
+    t = make_target("index", shape, axis, dtype, rng)
+    g = rng.standard_normal(np.delete(shape, axis)).astype(dtype)
+    to = 0 if len(shape) == 1 else 1
+    ignored = int(t.flat[0]) if len(shape) > 1 else -100
+    for reduction, w, i in itertools.product(
+        REDUCTIONS, (None, rng.random(5).astype(dtype)), (-100, ignored)
+    ):
+        options: Any = {"reduction": reduction, "ignore_index": i}
+        loss, slope = torchs(
+            lambda v: torch.nn.functional.nll_loss(
+                torch.movedim(v, axis, to), torch.tensor(t),
+                weight=None if w is None else torch.tensor(w), **options,
+            ), log_p, g,
+        )  # fmt: skip
+        got, gradient = ours(lambda v: nll(v, t, axis=axis, weight=w, **options), log_p, g)
+        close(got, loss, dtype)
+        close(gradient, slope, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (7,), (4, 3)])
+def test_binary_cross_entropy_is_pytorchs(shape: tuple[int, ...], dtype: Any, rng: Any) -> None:
+    torch = need("torch")
+    z = np.asarray(5.0 * rng.standard_normal(shape), dtype)
+    g = np.asarray(rng.standard_normal(shape), dtype)
+    factors = (None, rng.random(shape[-1:]).astype(dtype))
+    hard = np.asarray(rng.integers(0, 2, shape))
+    for y in (hard, np.asarray(rng.random(shape), dtype)):
+        for reduction, weight, positive in itertools.product(REDUCTIONS, factors, factors):
+            loss, slope = torchs(
+                lambda v: torch.nn.functional.binary_cross_entropy_with_logits(
+                    v, torch.tensor(y.astype(dtype)), reduction=reduction,
+                    weight=None if weight is None else torch.tensor(weight),
+                    pos_weight=None if positive is None else torch.tensor(positive),
+                ), z, g,
+            )  # fmt: skip
+            got, gradient = ours(
+                lambda v: binary_cross_entropy(
+                    v, y, reduction=reduction, weight=weight, pos_weight=positive
+                ), z, g,
+            )  # fmt: skip
+            close(got, loss, dtype)
+            close(gradient, slope, dtype)
+
+
+def test_logistic_loss_is_binary_cross_entropy(rng: Any) -> None:
+    z, y = 10.0 * rng.standard_normal(20), rng.integers(0, 2, 20)
+    for reduction in REDUCTIONS:
+        g = rng.standard_normal(20)
+        want = ours(lambda v: binary_cross_entropy(v, y, reduction=reduction), z, g)
+        got = ours(lambda v: logistic_loss(v, 2 * y - 1, reduction=reduction), z, g)
+        for a, b in zip(got, want):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+    assert logistic_loss(np.array([-1e4, 1e4]), [1, 1], reduction="none").tolist() == [1e4, 0.0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mse_is_pytorchs(dtype: Any, rng: Any) -> None:
+    torch = need("torch")
+    x, y, g = (rng.standard_normal((4, 3)).astype(dtype) for _ in range(3))
+    for reduction in REDUCTIONS:
+        loss, slope = torchs(
+            lambda v: torch.nn.functional.mse_loss(v, torch.tensor(y), reduction=reduction), x, g
+        )
+        got, gradient = ours(lambda v: mse(v, y, reduction=reduction), x, g)
+        close(got, loss, dtype)
+        close(gradient, slope, dtype)
+
+
+@given(st.data())
+def test_two_classes_are_the_binary_loss(data: Any) -> None:
+    z = np.array([data.draw(st.floats(-50, 50)), data.draw(st.floats(-50, 50))])
+    t = data.draw(st.integers(0, 1))
+    binary = binary_cross_entropy(np.array(z[1] - z[0]), t)
+    np.testing.assert_allclose(cross_entropy(z, t), binary, rtol=1e-12, atol=1e-300)
+
+
+# ------------------------------------------------------------------ accuracy
+
+
+def hard_logits() -> Iterator[tuple[np.ndarray, int]]:
+    """Rows of logits and a target: drawn at all scales, then the ones that break formulas."""
+    rng = np.random.default_rng(2021)
+    for scale, classes in itertools.product(10.0 ** np.arange(-3, 4), (1, 2, 3, 10, 100)):
+        z = scale * rng.standard_normal(classes)
+        for t in {int(z.argmax()), int(z.argmin()), int(rng.integers(classes))}:
+            yield z, t
+        masked = np.where(rng.random(classes) < 0.4, -np.inf, z)
+        masked[t] = z[t]
+        yield masked, t
+        tied = np.round(z / scale) * scale
+        yield tied, int(tied.argmax())
+        yield z + 50.0 * scale, t
+        yield -abs(z), t
+    for scale in (1e-3, 1.0, 30.0, 1e3):
+        z = scale * rng.standard_normal(1000)
+        yield z, int(z.argmax())
+        yield z, int(z.argmin())
+    for gap in (1e-15, 1e-8, 0.5, 20.0, 36.0, 37.0, 40.0, 100.0, 700.0, 708.5, 744.0, 1500.0):
+        for m in (0.0, 1.0, -3.0, 353.0, 355.0, -400.0, 1000.0):  # exp is safe below about 354
+            for t in (0, 1):
+                yield np.array([m, m - gap, m - gap - 1.0]), t
+    for m in (0.0, 1.0, 700.0, -700.0):
+        near = np.array([np.nextafter(m, -np.inf), m, np.nextafter(m, np.inf)])
+        yield from ((near, t) for t in range(3))
+        yield np.full(7, m), 3
+        yield np.array([m, -np.inf, -np.inf]), 0
+
+
+def exact(z: np.ndarray, t: int) -> tuple[Any, list[Any]]:
+    """Loss and gradient in 450 digits; p_t − 1 as −Σ_{j≠t} p_j: nothing cancels here either."""
+    mp = need("mpmath").mp
+    m = float(z.max())
+    e = [mp.exp(mp.mpf(float(x)) - m) if np.isfinite(x) else mp.mpf(0) for x in z]
+    others = mp.fsum(x for j, x in enumerate(e) if j != t)
+    total = others + e[t]
+    loss = (mp.mpf(m) - mp.mpf(float(z[t]))) + mp.log1p(
+        mp.fsum(x for j, x in enumerate(e) if j != int(z.argmax()))
+    )
+    return loss, [-others / total if j == t else x / total for j, x in enumerate(e)]
+
+
+def error(got: float, want: Any, dtype: Any = np.float64, spacings: int = 2) -> float:
+    """Relative error in eps of the dtype.
+
+    Below the smallest normal number floats are spaced evenly, so that no relative error can be
+    promised: there, a few spacings are forgiven. Each is an eps of that smallest number.
+    """
+    kind = np.finfo(dtype)
+    gap = abs(need("mpmath").mp.mpf(float(got)) - want) - spacings * float(kind.smallest_subnormal)
+    return float(max(gap, 0) / abs(want) / float(kind.eps)) if want else float(gap > 0 and np.inf)
+
+
+def test_accuracy_against_450_digits() -> None:
+    """Relative error of loss and every gradient entry ≤ (4 + max|z − m|/2)·eps."""
+    mpmath, torch = need("mpmath"), need("torch")
+    worst = {"loss": [0.0, 0.0], "gradient": [0.0, 0.0]}
+    with mpmath.mp.workdps(450):
+        rows = list(hard_logits())
+        for z, t in rows:
+            bound = 4.0 + np.ptp(z[np.isfinite(z)]) / 2.0
+            loss, slope = exact(z, t)
+            mine = ours(lambda v: cross_entropy(v, t, reduction="sum"), z)
+            theirs = torchs(
+                lambda v: torch.nn.functional.cross_entropy(v, torch.tensor(t)),
+                z,
+            )
+            assert not mine[1][z == -np.inf].any()
+            for column, (value, gradient) in enumerate((mine, theirs)):
+                errors = {
+                    "loss": error(value, loss),
+                    "gradient": max(map(error, gradient, slope)),
+                }
+                for what, eps in errors.items():
+                    worst[what][column] = max(worst[what][column], eps / bound)
+                    assert column or eps <= bound, f"{what} of {z}, target {t}: {eps} eps"
+    print(f"\n{len(rows)} rows against mpmath, 450 digits; worst error, in units of the bound:")
+    for what, (here, there) in worst.items():
+        print(f"  {what:8}  ours {here:.3f}   PyTorch {there:.3g}")
+
+
+def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
+    """The same for many rows in one call, of which some need their maximum subtracted."""
+    mpmath = need("mpmath")
+    for reduction, classes in itertools.product(("sum", "mean"), (2, 10, 300)):
+        scale = 10.0 ** rng.uniform(-3, 3, (12, 1))
+        z = scale * rng.standard_normal((12, classes))
+        z[0] = 0.01 * z[0] - 900.0
+        t = np.where(rng.random(12) < 0.5, z.argmax(1), rng.integers(0, classes, 12))
+        n = len(z) if reduction == "mean" else 1
+        value, gradient = ours(lambda v: cross_entropy(v, t, reduction=reduction), z)
+        bounds = 4.0 + np.ptp(z, axis=1) / 2.0
+        with mpmath.mp.workdps(450):
+            rows = [exact(row, int(c)) for row, c in zip(z, t)]
+            assert error(value, mpmath.mp.fsum(loss for loss, _ in rows) / n) <= bounds.max()
+            for got, (_, want), bound in zip(gradient, rows, bounds):
+                assert max(error(a, b / n) for a, b in zip(got, want)) <= bound
+
+
+def uneven_products() -> Iterator[tuple[np.ndarray, int]]:
+    """Logits whose float32 product with log₂ e is rounded up the most, among such rounded down."""
+    factor = np.float32(kernel.LOG2_E)
+    for start in (5.546, 11.091, 22.182, 30.0):
+        z = np.unique(np.linspace(start, 1.01 * start, 4000).astype(np.float32))
+        off = (z * factor).astype(float) - z.astype(float) * float(factor)
+        for one, others in ((off.argmax(), off.argmin()), (off.argmin(), off.argmax())):
+            yield z[[one, *[others] * 19]], 0
+            yield z[[one, *[others] * 19]], 1
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_accuracy_of_float32(quick: bool, monkeypatch: Any) -> None:
+    """exp(z) may be 2^(z log₂ e), of a rounded product: (4 + max|z − m|/2 + max|z|)·eps."""
+    mpmath = need("mpmath")
+    monkeypatch.setattr(kernel, "_by_exp2", lambda: quick)
+    with mpmath.mp.workdps(450):
+        for wide, t in [*hard_logits(), *(uneven_products() if quick else [])]:
+            z = wide.astype(np.float32)
+            finite = z[np.isfinite(z)]
+            bound = 4.0 + np.ptp(finite) / 2.0 + quick * max(abs(finite))
+            loss, slope = exact(z, t)
+            got, want = ours(lambda v: cross_entropy(v, t, reduction="sum"), z), (loss, slope)
+            pairs = [(got[0], want[0]), *zip(got[1], want[1])]
+            worst = max(error(*pair, np.float32, spacings=2 + len(z)) for pair in pairs)
+            assert worst <= bound, f"{z}, target {t}"
+
+
+# ------------------------------------------------------------------ inf, nan, nothing left
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("kind", ["index", "soft"])
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_inf_and_nan_logits_give_nan(bad: float, kind: str, fused: bool) -> None:
+    """... in their row, loss and gradient, wherever the target; the other rows stay as they are."""
+    z = np.array([[1.0, bad, 0.0], [1.0, 2.0, 3.0]])
+    for c in range(3):
+        t = np.array([c, 0]) if kind == "index" else np.array([[0.5, 0.25, 0.25]] * 2)
+        with np.errstate(invalid="ignore"):
+            loss, gradient = ours(
+                lambda v: cross_entropy(v, t, reduction="none", fused=fused), z, np.ones(2)
+            )
+            loss_1, _ = ours(lambda v: cross_entropy(v, t, fused=fused), z)
+        assert np.isnan(loss[0])
+        assert np.isnan(gradient[0]).all()
+        assert np.isnan(loss_1)
+        assert np.isfinite(loss[1])
+        assert np.isfinite(gradient[1]).all()
+
+
+def test_masked_classes_count_for_nothing() -> None:
+    z = np.array([[0.5, -np.inf, 1.5], [1.0, 2.0, -np.inf]])
+    for target in (np.array([0, 1]), np.array([[0.25, 0.0, 0.75], [0.5, 0.5, 0.0]])):
+        loss, gradient = ours(lambda v: cross_entropy(v, target, reduction="none"), z, np.ones(2))
+        short = [z[0, [0, 2]], z[1, [0, 1]]]
+        t = [0, 1] if target.ndim == 1 else [target[0, [0, 2]], target[1, [0, 1]]]
+        want = [cross_entropy(row, c) for row, c in zip(short, t)]
+        np.testing.assert_allclose(loss, want, rtol=1e-15)
+        assert gradient[z == -np.inf].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_an_ignored_sample_counts_for_nothing_though_classes_are_masked(smoothing: float) -> None:
+    z = np.array([[-np.inf, 0.5, 1.5], [1.0, 2.0, 3.0]])
+    options: Any = {"ignore_index": -1, "label_smoothing": smoothing, "reduction": "none"}
+    loss, gradient = ours(lambda v: cross_entropy(v, [-1, 0], **options), z, np.ones(2))
+    assert loss[0] == 0.0
+    assert not gradient[0].any()
+    assert loss[1] > 0.0
+    if not smoothing:  # nor does a target whose class has weight 0
+        loss, gradient = ours(
+            lambda v: cross_entropy(v, [0, 0], weight=[0, 1, 1], reduction="sum"), z
+        )
+        assert loss == 0.0
+        assert not gradient.any()
+
+
+def test_a_masked_target_costs_inf_as_in_pytorch() -> None:
+    torch = need("torch")
+    z, t = np.array([[0.5, -np.inf, 1.5]]), np.array([1])
+    want = torchs(lambda v: torch.nn.functional.cross_entropy(v, torch.tensor(t)), z)
+    got = ours(lambda v: cross_entropy(v, t), z)
+    assert got[0] == want[0] == np.inf
+    np.testing.assert_allclose(got[1], want[1], rtol=1e-15)
+
+
+def test_a_row_masked_altogether_is_nan_as_in_pytorch() -> None:
+    torch = need("torch")
+    z, t = np.array([[-np.inf] * 3, [1.0, 2.0, 3.0]]), np.array([0, 1])
+    want = torchs(
+        lambda v: torch.nn.functional.cross_entropy(v, torch.tensor(t), reduction="none"),
+        z,
+        z[1, :2],
+    )
+    got = ours(lambda v: cross_entropy(v, t, reduction="none"), z, z[1, :2])
+    for a, b in zip(got, want):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+    assert np.isnan(got[0][0])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_mean_of_no_samples_is_nan_as_in_pytorch(fused: bool, rng: Any) -> None:
+    torch = need("torch")
+    z, t = rng.standard_normal((3, 4)), np.full(3, -100)
+    options = {"ignore_index": -100}
+    want, _ = torchs(lambda v: torch.nn.functional.cross_entropy(v, torch.tensor(t), **options), z)
+    got, _ = ours(lambda v: cross_entropy(v, t, fused=fused, **options), z)
+    assert np.isnan(got)
+    assert np.isnan(want)
+    loss, gradient = ours(lambda v: cross_entropy(v, t, fused=fused, reduction="sum", **options), z)
+    assert loss == 0.0
+    assert not gradient.any()
+
+
+# ------------------------------------------------------------------ the node
+def test_hessian_is_diag_p_minus_p_p(rng: Any) -> None:
+    z = rng.standard_normal(5)
+    p = softmax(z)
+    for fused in (True, False):
+        second = hessian(lambda v: cross_entropy(v, 2, fused=fused))(z)
+        np.testing.assert_allclose(second, np.diag(p) - np.outer(p, p), atol=1e-15)
+
+
+def test_second_derivatives_are_pytorchs_with_every_option(rng: Any) -> None:
+    torch = need("torch")
+    z, u, t = rng.standard_normal((4, 3)), rng.standard_normal((4, 3)), np.array([0, 2, 1, -1])
+    w = np.array([0.5, 1.0, 2.0])
+    options: Any = {"ignore_index": -1, "label_smoothing": 0.2, "reduction": "mean"}
+    want = torch.autograd.functional.hvp(
+        lambda v: torch.nn.functional.cross_entropy(
+            v, torch.tensor(t), weight=torch.tensor(w), **options
+        ), torch.tensor(z), torch.tensor(u),
+    )[1]  # fmt: skip
+    for fused in (True, False):
+        got = hvp(lambda v: cross_entropy(v, t, weight=w, fused=fused, **options))(z, u)
+        np.testing.assert_allclose(got, want.numpy(), rtol=1e-13, atol=1e-16)
+
+
+def test_third_order_through_the_fused_node() -> None:
+    z = np.array([0.3, -0.2, 0.9])
+    third = [
+        hessian(lambda v: grad(lambda w: cross_entropy(w, 1, fused=f))(v)[0])(z)
+        for f in (True, False)
+    ]
+    np.testing.assert_allclose(third[0], third[1], atol=1e-15)
+
+
+def test_backward_twice_and_editing_the_gradient(rng: Any) -> None:
+    z, t = rng.standard_normal((6, 4)), rng.integers(0, 4, 6)
+    v = Value(z)
+    loss = cross_entropy(v, t)
+    loss.backward()
+    once = v.grad.copy()
+    v.grad *= 0.5  # the node must not hold this array
+    loss.backward()
+    np.testing.assert_allclose(v.grad, 1.5 * once, rtol=1e-15)
+    v.grad = None
+    (2.0 * loss).backward()
+    np.testing.assert_allclose(v.grad, 2.0 * once, rtol=1e-15)
+
+
+def test_a_loss_used_twice_and_logits_used_twice(rng: Any) -> None:
+    z, t = rng.standard_normal((6, 4)), rng.integers(0, 4, 6)
+    once = grad(lambda v: cross_entropy(v, t))(z)
+    np.testing.assert_allclose(
+        grad(lambda v: cross_entropy(v, t) + cross_entropy(v, t))(z), 2 * once, rtol=1e-14
+    )
+
+    def squared(v: Any) -> Any:
+        loss = cross_entropy(v, t)
+        return loss * loss
+
+    np.testing.assert_allclose(
+        grad(squared)(z), 2 * cross_entropy(z, t) * once, rtol=1e-14, atol=1e-17
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("classes", [3, 400, 2000])
+def test_blocks_and_threads_change_nothing_but_rounding(
+    classes: int, smoothing: float, dtype: Any, monkeypatch: Any, rng: Any
+) -> None:
+    """Some rows are far out, so that their maximum is subtracted and their neighbours' is not."""
+    z = (3.0 * rng.standard_normal((37, classes))).astype(dtype)
+    z[::5] -= 700.0
+    t, g = rng.integers(0, classes, 37), rng.standard_normal(37).astype(dtype)
+    t[3] = -7
+    options: Any = {"label_smoothing": smoothing, "ignore_index": -7, "reduction": "none"}
+    weight = rng.random(classes).astype(dtype)
+    results = []
+    for block, cpus in ((2**40, 1), (1, 1), (1, 4), (5 * z[0].nbytes, 3), (2**40, 4)):
+        monkeypatch.setattr(threads, "BLOCK", block)
+        monkeypatch.setattr(threads, "CPUS", cpus)
+        monkeypatch.setattr(threads, "THREADED", 0)
+        results.append(ours(lambda v: cross_entropy(v, t, weight=weight, **options), z, g))
+    for loss, gradient in results[1:]:
+        for got, wanted in zip((loss, gradient), results[0]):
+            ulp = np.finfo(dtype).eps * abs(wanted).max()
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=4 * ulp)
+
+
+def test_an_error_in_a_thread_reaches_the_caller(monkeypatch: Any) -> None:
+    def fails(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(kernel, "_by_index", fails)
+    monkeypatch.setattr(threads, "THREADED", 0)
+    monkeypatch.setattr(threads, "CPUS", 3)
+    with pytest.raises(MemoryError, match="no room"):
+        cross_entropy(np.zeros((9, 4)), np.zeros(9, int))
+
+
+def test_peak_memory_is_the_gradient_and_little_more(rng: Any) -> None:
+    v = Value(rng.standard_normal((1500, 10_000), dtype=np.float32))
+    t = rng.integers(0, 10_000, 1500)
+    for shift in (0.0, -500.0):  # the second: every row needs its maximum subtracted
+        v.data += np.float32(shift)
+        v.grad = None
+        tracemalloc.start()
+        try:
+            cross_entropy(v, t).backward()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak - v.data.nbytes <= 16 * 2**20
+
+
+def test_any_layout_of_the_logits(rng: Any) -> None:
+    """Transposed, strided, reversed and read-only logits give what a contiguous copy gives."""
+    base, t = rng.standard_normal((8, 6)), rng.integers(0, 3, 4)
+    views = [base[::2, ::2], base[::-2, :3], base.T[:4, 1:4], np.broadcast_to(base[0, :3], (4, 3))]
+    locked = base[:4, :3].copy()
+    locked.flags.writeable = False
+    for z in (*views, locked, np.asfortranarray(locked)):
+        before = z.copy()
+        loss, gradient = ours(lambda v: cross_entropy(v, t), z)
+        want = ours(lambda v: cross_entropy(v, t), np.ascontiguousarray(z))
+        np.testing.assert_allclose(loss, want[0], rtol=1e-15)
+        np.testing.assert_allclose(gradient, want[1], rtol=1e-15)
+        np.testing.assert_array_equal(z, before)
+        gradient += 1.0  # writable, and its own
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int32, np.uint64, np.int64])
+def test_any_integer_type_is_a_class_index(integer: Any, rng: Any) -> None:
+    z, t = rng.standard_normal((5, 3)), np.array([0, 1, 2, 1, 0], integer)
+    want = ours(lambda v: cross_entropy(v, t.astype(int)), z)
+    for ignore in (None, 9):
+        got = ours(lambda v: cross_entropy(v, t, ignore_index=ignore), z)
+        assert got[0] == want[0]
+        np.testing.assert_array_equal(got[1], want[1])
+
+
+def test_float16_stays_float16(rng: Any) -> None:
+    z, t = (8.0 * rng.standard_normal((20, 5))).astype(np.float16), rng.integers(0, 5, 20)
+    loss, gradient = ours(lambda v: cross_entropy(v, t), z)
+    want = ours(lambda v: cross_entropy(v, t), z.astype(float))
+    assert gradient.dtype == np.float16
+    np.testing.assert_allclose(loss, want[0], rtol=5e-3)
+    np.testing.assert_allclose(gradient, want[1], atol=2e-3)
+
+
+def test_arrays_give_plain_numbers(rng: Any) -> None:
+    z, t = rng.standard_normal((4, 3)), [0, 1, 2, 0]
+    for fused in (True, False):
+        assert isinstance(cross_entropy(z, t, fused=fused), float)
+        assert cross_entropy(z, t, reduction="none", fused=fused).shape == (4,)
+    assert cross_entropy([1.0, 2.0], 1) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-15)
+
+
+def test_unnormalized_targets_when_asked(rng: Any) -> None:
+    """p·ΣT − T: the rule holds for any T, and the composed loss has the same."""
+    z, target = rng.standard_normal((4, 3)), 3.0 * rng.random((4, 3))
+    with pytest.raises(ValueError, match="allow_unnormalized"):
+        cross_entropy(z, target)
+    results = [
+        ours(
+            lambda v: cross_entropy(
+                v, target, allow_unnormalized=True, fused=fused, reduction="sum"
+            ),
+            z,
+        )
+        for fused in (True, False)
+    ]
+    want = softmax(z) * target.sum(1, keepdims=True) - target
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-14)
+    for _, gradient in results:
+        np.testing.assert_allclose(gradient, want, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_upstream_gradient_of_one_costs_no_pass_and_no_copy(dtype: Any) -> None:
+    z = Value(np.zeros((3, 4), dtype))
+    loss = cross_entropy(z, np.array([0, 1, 2]))
+    made = id(loss.options["saved"]["grad"])  # to hold it would be a reason to copy it
+    loss.backward()
+    assert id(z.grad) == made

@@ -1,0 +1,281 @@
+"""program(fuse=True): every spelling of the loss, in plain NumPy, for data the example is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_rewrite import BINARY, FAR, NEAR_MISSES, SPELLINGS, N, Z, exact
+
+import tinygrad_ce as tg
+from tinygrad_ce import Value, program
+from tinygrad_ce.programs import fusing
+
+RNG = np.random.default_rng(5)
+X, W, B = RNG.normal(size=(6, 4)), np.zeros((4, 3)), np.zeros(3)
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+ROWS = np.arange(6)
+TABLE = np.eye(3)[LABELS]
+BITS = (LABELS > 0).astype(float)
+
+
+def p(z: Any) -> Any:
+    e = np.exp(z)
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def total(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The sum over samples, of a loss that is none yet."""
+    return lambda *args: np.sum(f(*args))
+
+
+def by_backward(f: Callable[..., Any], args: list[Any], n: int = 1) -> tuple[Any, list[Any]]:
+    leaves = [Value(a) for a in args[:n]]
+    out = f(*leaves, *args[n:])
+    out.backward()
+    return out.data, [v.grad for v in leaves]
+
+
+@pytest.mark.parametrize(
+    ("binary", "name"), [*((False, name) for name in SPELLINGS), *((True, name) for name in BINARY)]
+)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_a_spelling_is_finite_and_right_at_a_thousand(binary: bool, name: str) -> None:
+    f, table = (BINARY if binary else SPELLINGS)[name]
+    near, far = (Z[:, 0], FAR[:, 0]) if binary else (Z, FAR)
+    made = program(total(f), near, fuse=True)
+    value, slope = made(near)
+    right, [back] = by_backward(total(f), [near])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-15)
+    value, slope = made(far)
+    if binary:
+        far, table = np.stack([far, np.zeros(N)], 1), np.stack([table, 1.0 - table], 1) / N
+    losses, slopes = exact(far, table)
+    np.testing.assert_allclose(value, np.sum(losses), rtol=1e-13)
+    np.testing.assert_allclose(slope, slopes[:, 0] if binary else slopes, atol=1e-13)
+
+
+with np.errstate(all="ignore"):  # one loss a sample is none to program, its sum over them is one
+    ONE_NUMBER = [name for name, f in NEAR_MISSES.items() if f(Value(Z)).size == 1]
+
+
+@pytest.mark.parametrize("name", ONE_NUMBER)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_a_near_miss_is_left_as_it_is(name: str) -> None:
+    f = NEAR_MISSES[name]
+    assert program(f, Z, fuse=True).source == program(f, Z).source
+
+
+# Of linear layers: the target is an argument too, and then the program is for other targets.
+OF_ARGUMENTS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "a table": (lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum() / len(x), TABLE),
+    "soft": (lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum(axis=1).mean(), p(X @ W)),
+    "indices": (lambda w, b, x, y: -np.log(p(x @ w + b)[ROWS, y]).mean(), LABELS),
+    "log p at indices": (lambda w, b, x, y: -np.log(p(x @ w + b))[ROWS, y].sum(), LABELS),
+    "take_along_axis": (
+        lambda w, b, x, y: -np.take_along_axis(np.log(p(x @ w + b)), y[:, None], 1).mean(), LABELS),
+    "logsumexp": (
+        lambda w, b, x, y: np.mean(np.log(np.exp(x @ w + b).sum(1)) - (x @ w + b)[ROWS, y]),
+        LABELS),
+    "weights": (
+        lambda w, b, x, t: -(t * np.log(p(x @ w + b))).sum() * 0.3 + (w * w).sum(), TABLE),
+    "the maximum of the data": (
+        lambda w, b, x, t: -(t * np.log(
+            p(x @ w + b - np.max(getattr(x @ w + b, "data", 0.0), axis=1, keepdims=True)))).sum(),
+        TABLE),
+    "binary": (
+        lambda w, b, x, y: -np.mean(
+            y * np.log(1 / (1 + np.exp(-(x @ w + b)[:, 0])))
+            + (1 - y) * np.log(1 - 1 / (1 + np.exp(-(x @ w + b)[:, 0])))),
+        BITS),
+    "the package's sigmoid": (
+        lambda w, b, x, y: -np.mean(
+            y * np.log(tg.sigmoid((x @ w + b)[:, 0]))
+            + (1 - y) * np.log(1 - tg.sigmoid((x @ w + b)[:, 0]))),
+        BITS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ARGUMENTS)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_targets_as_arguments_are_for_other_data_too(name: str) -> None:
+    f, target = OF_ARGUMENTS[name]
+    made = program(f, W, B, X, target, wrt=(0, 1), fuse=True)
+    assert made.source != program(f, W, B, X, target, wrt=(0, 1)).source
+    for other in (target, RNG.permutation(target)):
+        args = [RNG.normal(size=W.shape), RNG.normal(size=3), X, other]
+        value, slopes = made(*args)
+        right, wanted = by_backward(f, args, 2)
+        np.testing.assert_allclose(value, right, rtol=1e-12)
+        for got, want in zip(slopes, wanted):
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-13)
+    args = [1000.0 * RNG.normal(size=W.shape), B, X, target]
+    value, slopes = made(*args)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in slopes)
+    assert not np.isfinite(by_backward(f, args, 2)[0])
+
+
+# These are the loss for the example's table alone, and have a stable form for any.
+FOR_ANY_TABLE: dict[str, tuple[Callable[..., Any], Any]] = {
+    "logsumexp less the logit": (
+        lambda z, t: (np.log(np.exp(z).sum(1)) - (t * z).sum(1)).mean(), TABLE),
+    "the same of soft targets": (
+        lambda z, t: (np.log(np.exp(z).sum(1)) - (t * z).sum(1)).sum(), p(X[:, :3])),
+    "a sample each": (
+        lambda z, t: np.square(np.log(np.exp(z).sum(1)) - (t * z).sum(1)).sum(), TABLE),
+    "differences": (lambda z, t: np.log(
+        np.exp(z - (t * z).sum(1, keepdims=True)).sum(1)).mean(), TABLE),
+    "signs": (lambda z, y: np.log(1 + np.exp(-y * z[:, 0])).mean(), 2.0 * BITS - 1.0),
+    "whole signs": (lambda z, y: np.log(1 + np.exp(-y * z[:, 0])).mean(), 2 * (LABELS > 0) - 1),
+    "signs of one class": (lambda z, y: -np.log(tg.sigmoid(y * z[:, 0])).mean(), np.ones(6)),
+    "one whole exponent": (lambda z, c: -(0.3 * np.log((1 + np.exp(-z)) ** c) + 0.7 * np.log(
+        1 - 1 / (1 + np.exp(-z)))).mean(), np.array([-1])),
+    "powers": (lambda z, y: -np.log(
+        tg.sigmoid(z[:, 0]) ** y * (1 - tg.sigmoid(z[:, 0])) ** (1 - y)).sum(), BITS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_ANY_TABLE)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_what_has_a_stable_form_for_any_table_gets_it(name: str) -> None:
+    f, table = FOR_ANY_TABLE[name]
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, table, fuse=True)
+    assert made.source != program(f, z, table).source
+    for other in (table, table + 2, 0 * table):
+        value, slope = made(z, other)
+        right, [back] = by_backward(f, [z, other])
+        np.testing.assert_allclose(value, right, rtol=1e-12)
+        np.testing.assert_allclose(slope, back, rtol=1e-11, atol=1e-14)
+    far = RNG.choice([-1000.0, 999.0, 1000.0], z.shape)
+    far[0, 0] = -1000.0 * np.ravel(table)[0] or 1000.0  # the textbook's exp overflows
+    assert not np.isfinite(by_backward(f, [far, table])[0])
+    value, slope = made(far, table)
+    fused = tg.fuse(f)(leaf := Value(far), table)
+    fused.backward()
+    np.testing.assert_allclose(value, fused.data, rtol=1e-12)
+    np.testing.assert_allclose(slope, leaf.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_a_sign_is_not_taken_from_the_data_drawn() -> None:
+    """Of one whole number, all that is drawn beside the example's -1 may be 1."""
+    f = lambda z, y: np.log(1 + np.exp(-y * z)).mean()
+    for n in range(1, 20):
+        z = RNG.normal(size=n)
+        made = program(f, z, np.array([-1]), fuse=True)
+        for y in (-1, 1, 3):
+            np.testing.assert_allclose(made(z, np.array([y]))[0], f(z, y), rtol=1e-12)
+
+
+def test_a_constant_table_made_of_indices_picks() -> None:
+    def f(z: Any, y: Any) -> Any:
+        return -np.log((p(z) * (y[:, None] == np.arange(3))).sum(axis=1)).mean()
+
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, LABELS, fuse=True)
+    value, slope = made(1000.0 * z, LABELS[::-1])
+    right = tg.cross_entropy(leaf := Value(1000.0 * z), LABELS[::-1])
+    right.backward()
+    np.testing.assert_allclose(value, right.data, rtol=1e-13)
+    np.testing.assert_allclose(slope, leaf.grad, atol=1e-14)
+
+
+# What is the loss for the example alone stays as it is: it is another for other data.
+FOR_THE_EXAMPLE: dict[str, tuple[Callable[..., Any], Any]] = {
+    "a one-hot table picks": (lambda z, t: -np.log((p(z) * t).sum(1)).mean(), TABLE),
+    "signs of bits": (
+        lambda z, y: -np.log(1 / (1 + np.exp(-np.where(y == 1, z[:, 0], -z[:, 0])))).mean(), BITS),
+    "signs of bits, the package's sigmoid": (
+        lambda z, y: -np.log(tg.sigmoid(np.where(y == 1, z[:, 0], -z[:, 0]))).mean(), BITS),
+    "whole ones in a sigmoid": (
+        lambda z, c: (np.log(c + np.exp(z)) - 0.3 * z).mean(), np.ones((6, 3), int)),
+    "whole exponents": (lambda z, c: -(0.3 * np.log((1 + np.exp(-z)) ** c) + 0.7 * np.log(
+        1 - 1 / (1 + np.exp(-z)))).mean(), -np.ones((6, 3), int)),
+    "whole zeros": (
+        lambda z, c: (np.log(1 + np.exp(c - z)) + 0.3 * z).mean(), np.zeros((6, 3), int)),
+    "a 1 in a sigmoid": (lambda z, c: -np.log(1 / (c + np.exp(-z))).mean(), np.ones((6, 3))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_THE_EXAMPLE)
+def test_what_is_a_loss_for_the_example_alone_is_left(name: str) -> None:
+    f, target = FOR_THE_EXAMPLE[name]
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, target, fuse=True)
+    assert made.source == program(f, z, target).source
+    other = target + (1 if target.dtype.kind == "i" else 0.25)
+    value, slope = made(z, other)
+    right, [back] = by_backward(f, [z, other])
+    np.testing.assert_allclose(value, right, rtol=1e-12)
+    np.testing.assert_allclose(slope, back, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("index", "fuses"),
+    [(np.array([2**64 - 1], np.uint64), True), (np.array([[5] * 4, [2] * 4]), False)],
+)
+def test_an_argument_for_which_other_data_are_hard_to_draw(index: Any, fuses: bool) -> None:
+    """More than a drawn integer can be; columns that are rows if shuffled, or not there at all."""
+
+    def f(z: Any, y: Any) -> Any:
+        q = -np.log(p(z))
+        return q[y[0], y[1]].sum() if y.ndim == 2 else q[ROWS, LABELS].sum() + 0.0 * y.sum()
+
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, index, fuse=True)
+    assert ("shifted" in made.source) == fuses
+    value, slope = made(z, index)
+    right, [back] = by_backward(f, [z, index])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_printed_can_be_read() -> None:
+    """The maximum subtracted, the log of the sum, and p − t."""
+    f, y = OF_ARGUMENTS["indices"]
+    source = program(f, W, B, X, y, wrt=(0, 1), fuse=True).source
+    for line in (
+        "shifted = add_1 - add_1.max(axis=1, keepdims=True)",
+        "log_sum_exp = np.log(sum_1)",
+        "(log_sum_exp - shifted)[C_1, y].sum()",
+        "scatter_1[C_1, y] = 0.16666666666666666",
+        "0.16666666666666666 / sum_1 * exp_1 - scatter_1",
+    ):
+        assert line in source
+    assert "add.at" not in source
+    assert "C_2" not in source
+
+
+def test_what_is_used_elsewhere_stays() -> None:
+    def f(z: Any) -> Any:
+        q = p(z)
+        return -np.log(q)[ROWS, LABELS].sum() + (q * q).sum()
+
+    z = RNG.normal(size=(6, 3))
+    made = program(f, z, fuse=True)
+    assert "shifted" in made.source
+    value, slope = made(z)
+    right, [back] = by_backward(f, [z])
+    np.testing.assert_allclose(value, right, rtol=1e-13)
+    np.testing.assert_allclose(slope, back, rtol=1e-12, atol=1e-14)
+
+
+def test_float32_stays_float32() -> None:
+    f, t = OF_ARGUMENTS["a table"]
+    args = [a.astype(np.float32) for a in (W, B, X, t)]
+    value, (dw, db) = program(f, *args, wrt=(0, 1), fuse=True)(*args)
+    assert value.dtype == dw.dtype == db.dtype == np.float32
+
+
+def test_a_wrong_form_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not agree for drawn data is not put there."""
+    f, t = OF_ARGUMENTS["a table"]
+    plain = program(f, W, B, X, t, wrt=(0, 1)).source
+    assert program(f, W, B, X, t, wrt=(0, 1), fuse=True).source != plain
+    right = fusing._softmax_loss
+    monkeypatch.setattr(fusing, "_softmax_loss", lambda *args: 1.01 * right(*args))
+    assert program(f, W, B, X, t, wrt=(0, 1), fuse=True).source == plain

@@ -1,0 +1,149 @@
+"""Sums over Dask's chunks: the same as in memory, whatever the chunks, the scheduler, the types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_ce.training.chunks import Chunks, is_dask, map_rows
+
+dask = need("dask")
+da = need("dask.array")
+pd = need("pandas")
+dd = need("dask.dataframe")
+
+X = np.arange(60.0).reshape(20, 3) ** 1.5
+Y = np.arange(20) % 4
+WEIGHT = np.linspace(0, 1, 20)
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, w=WEIGHT)
+
+
+def products(block: Any, k: float) -> Any:
+    x, y, w, _ = block
+    return k * x.T @ y, [np.sum(x if w is None else w @ x)]
+
+
+def check(chunks: Chunks, w: Any = WEIGHT) -> None:
+    assert sum(chunks.rows) == 20
+    (product, [total]), wanted = chunks.sum(products, 2.0), products((X, Y, w, 0), 2.0)
+    np.testing.assert_allclose(product, wanted[0], rtol=1e-14)
+    np.testing.assert_allclose(total, wanted[1][0], rtol=1e-14)
+
+
+CUTS = st.lists(st.integers(1, 19), max_size=19, unique=True).map(sorted)
+
+
+def cut(cuts: list[int]) -> tuple[int, ...]:
+    return tuple(np.diff([0, *cuts, 20]).tolist())
+
+
+@settings(max_examples=25)
+@given(CUTS, CUTS, CUTS, st.sampled_from([(3,), (1, 2), (1, 1, 1)]))
+def test_the_sum_does_not_depend_on_the_chunks(
+    rows: list[int], labels: list[int], weights: list[int], columns: Any
+) -> None:
+    x = da.from_array(X, chunks=(cut(rows), columns))
+    y, w = da.from_array(Y, chunks=(cut(labels),)), da.from_array(WEIGHT, chunks=(cut(weights),))
+    with dask.config.set(scheduler="sync"):
+        check(Chunks(x, y, w))
+        check(Chunks(x, Y, WEIGHT))
+        check(Chunks(x, y), None)
+        assert Chunks(x, Y).rows == list(cut(rows))
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_data_frames_whose_chunks_have_unknown_sizes(scheduler: str) -> None:
+    frame = dd.from_pandas(FRAME, npartitions=4)
+    columns = frame[["a", "b", "c"]]
+    with dask.config.set(scheduler=scheduler):
+        for x in (columns, columns.values, da.from_array(X, chunks=(6, 3))):
+            check(Chunks(x, frame.y, frame.w))
+            check(Chunks(x, frame.y.values, WEIGHT))
+            check(Chunks(x, Y, da.from_array(WEIGHT, chunks=3)))
+
+
+def test_chunks_that_a_filter_left_empty_are_passed_over() -> None:
+    frame = dd.from_pandas(FRAME, npartitions=5)
+    frame = frame[(frame.a < 20) | (frame.a > 200)]
+    kept = frame.compute()
+    chunks = Chunks(frame[["a", "b", "c"]], frame.y, kept.w.to_numpy())
+    assert 0 < len(chunks.rows) < 5
+    assert sum(chunks.rows) == len(kept)
+    wanted = kept[["a", "b", "c"]].to_numpy().T @ kept.y.to_numpy()
+    np.testing.assert_allclose(chunks.sum(products, 1.0)[0], wanted, rtol=1e-14)
+
+
+def test_each_and_one_know_their_place() -> None:
+    chunks = Chunks(da.from_array(X, chunks=(7, 3)), Y)
+    assert chunks.rows == chunks.each(lambda block: len(block.X)) == [7, 7, 6]
+    assert chunks.each(lambda block: block.place) == [0, 1, 2]
+    assert chunks.one(1, lambda block, k: (block.y * k).tolist(), 2) == (2 * Y[7:14]).tolist()
+
+
+def test_what_x_and_y_share_is_computed_once() -> None:
+    read = []
+
+    def chunk(block_info: Any = None) -> Any:
+        read.append(block_info[None]["chunk-location"])
+        return np.ones((5, 3))
+
+    x = da.map_blocks(chunk, chunks=((5, 5), (3,)), meta=np.ones((0, 0)))
+    chunks = Chunks(x, x[:, 0] * 2)
+    assert not read
+    chunks.sum(products, 1.0)
+    assert sorted(read) == [(0, 0), (1, 0)]
+
+
+def test_nothing_of_the_data_comes_back_but_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every task's result that the scheduler hands out is counted."""
+    handed = []
+    get = dask.local.get_sync
+
+    def counted(graph: Any, keys: Any, **options: Any) -> Any:
+        handed.append(np.size(keys))
+        return get(graph, keys, **options)
+
+    with dask.config.set(scheduler=counted):
+        Chunks(da.from_array(X, chunks=(1, 3)), da.from_array(Y, chunks=1)).sum(products, 1.0)
+    assert handed == [1]
+
+
+def test_rows_are_mapped_when_asked_for() -> None:
+    called = []
+
+    def double(x: Any) -> Any:
+        called.append(len(x))
+        return x[:, 0] * 2
+
+    frame = dd.from_pandas(FRAME[["a", "b", "c"]], npartitions=4)
+    for x in (frame, da.from_array(X, chunks=(6, 2))):
+        out = map_rows(double, x, np.zeros(0), "twice")
+        assert "dask.array<twice, " in repr(out)
+        assert is_dask(out)
+        assert out.dtype == float
+        assert not called
+        np.testing.assert_array_equal(out.compute(), X[:, 0] * 2)
+        called.clear()
+        wide = map_rows(lambda x: x.astype("float32")[:, :2], x, np.zeros((0, 2), "float32"))
+        assert wide.dtype == np.float32
+        assert wide.shape[1] == 2
+        np.testing.assert_array_equal(wide.compute(), X.astype("float32")[:, :2])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_lengths_and_axes_that_do_not_fit_are_told(lazy: bool) -> None:
+    x = da.from_array(X, chunks=(6, 3))
+    short = da.from_array(Y[:-1], chunks=4) if lazy else Y[:-1]
+    with pytest.raises(ValueError, match=r"^y: got 19 entries for the 20 rows of X$"):
+        Chunks(x, short)
+    with pytest.raises(ValueError, match=r"^sample_weight: got 19 entries"):
+        Chunks(x, Y, short)
+    with pytest.raises(ValueError, match=r"^y: got a Dask array of shape \(20, 3\), wanted one"):
+        Chunks(x, x)
+    with pytest.raises(ValueError, match=r"^X: got a Dask array of shape \(20,\), wanted two axes"):
+        Chunks(x[:, 0], Y)

@@ -1,0 +1,211 @@
+"""How rules read: the table's LaTeX, filled with names or numbers, and as plain text."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from conftest import need
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from test_ops import OPS
+
+from tinygrad_ce import primitive
+from tinygrad_ce.engine.operation import Primitive
+from tinygrad_ce.engine.ops import (
+    CLIP,
+    CONCATENATE,
+    DIVIDE,
+    EINSUM,
+    EXP,
+    MATMUL,
+    MEAN,
+    POWER,
+    WHERE,
+)
+from tinygrad_ce.views.formulas import (
+    bracketed,
+    fill,
+    gives,
+    inline,
+    plain,
+    rule,
+    symbol,
+    told,
+    typeset,
+)
+
+NAMED = {"x": "a", "y": "b", "z": "c", "out": "o", "g": "G"}
+
+
+# ------------------------------------------------------------------ the table as text
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: Primitive) -> None:
+    for latex in op.latex:
+        text = plain(latex)
+        assert not re.search(r"[\\{}]", text), text
+        assert re.findall(r"<\w+>", text) == re.findall(r"<\w+>", latex)
+        assert "<" not in re.sub(r" < ", "", fill(text, NAMED))
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (rule(DIVIDE), "a / b"),
+        (rule(DIVIDE, 1), "−G · a / b²"),
+        (rule(POWER, 0), "G · b · a^(b − 1)"),
+        (rule(EXP, 0), "G · e^a"),
+        (rule(MATMUL, 1), "aᵀ G"),
+        (rule(MEAN), "1/n Σ a"),
+        (rule(WHERE), "b if a else c"),
+        (rule(WHERE, 2), "G · [not a]"),
+        (rule(CLIP), "clip(a, b, c)"),
+        (rule(CLIP, 0), "G [b ≤ a ≤ c]"),
+        (r"G / (2 \sqrt{<x>})", "G / (2 √a)"),
+        (r"\log(e^{<x>} + e^{<y>})", "log(e^a + e^b)"),
+        (r"<g> \cdot (1 - \tanh^2 <x>)", "G · (1 − tanh² a)"),
+        (r"<x> \to [\dots]", "a → […]"),
+    ],
+)
+def test_as_a_reader_would_write_it(latex: str, text: str) -> None:
+    assert fill(plain(latex), NAMED) == text
+
+
+def test_one_rule_serves_any_number_of_arguments() -> None:
+    assert rule(CONCATENATE, 0) == rule(CONCATENATE, 5) == r"<g>[\dots]"
+    assert fill(plain(rule(CONCATENATE)), {"x": "a"}) == "[a, …]"
+    assert fill(plain(rule(EINSUM)), {"x": "a"}).strip() == "Σ a"
+
+
+def test_an_operation_with_an_odd_name_is_still_latex() -> None:
+    op = primitive(lambda g, out, x: g)(lambda x: x)
+    assert op.name == "<lambda>"
+    assert rule(op) == r"\operatorname{{\lt \text{lambda}\gt }}(<x>)"
+    assert rule(CLIP).startswith(r"\operatorname{clip}(")
+
+
+# ------------------------------------------------------------------ numbers
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("<x> + <y>", "-2 + (-3)"),
+        ("e^{<x>}", "e^{-2}"),
+        (r"\max(<x>, <y>)", r"\max(-2, -3)"),
+        ("|<x>|", "|-2|"),
+        ("<x>^2", "(-2)^2"),
+        ("<x>^{<y>}", "(-2)^{-3}"),
+        (r"\frac{<x>}{<y>}", r"\frac{-2}{-3}"),
+        (r"[<x> > <y>]", "[(-2) > (-3)]"),
+    ],
+)
+def test_a_negative_number_gets_the_brackets_it_needs(text: str, filled: str) -> None:
+    assert fill(text, {"x": "-2", "y": "-3"}) == filled
+
+
+@pytest.mark.parametrize(
+    ("x", "text", "latex"),
+    [
+        (0.14641, "0.1464", "0.1464"),
+        (-1.21682, "−1.217", "-1.217"),
+        (-0.0, "0", "0"),
+        (1e-5, "1e−05", r"1 \times 10^{-5}"),
+        (6.02214e23, "6.022e+23", r"6.022 \times 10^{23}"),
+        (np.inf, "inf", r"\infty"),
+        (-np.inf, "−inf", r"-\infty"),
+        (np.nan, "nan", r"\text{nan}"),
+        (True, "1", "1"),
+        (np.float32(0.1), "0.1", "0.1"),
+        (np.array([1.0, -0.5]), "[1, −0.5]", r"[1,\, -0.5]"),
+        (np.array([[7.0]]), "[7]", "[7]"),
+        (np.zeros(5), "(5)", "(5)"),
+        (np.zeros((5, 4)), "(5×4)", r"(5 \times 4)"),
+        (np.zeros(0), "[]", "[]"),
+    ],
+)
+def test_data_in_a_line(x: object, text: str, latex: str) -> None:
+    assert (told(x), typeset(x)) == (text, latex)
+
+
+def test_how_a_formula_ends() -> None:
+    assert gives(2.5) == "= 2.5"
+    assert gives(np.zeros((5, 4))) == "→ (5×4)"
+    assert gives(np.zeros((5, 4)), tex=True) == r"\to (5 \times 4)"
+    assert bracketed("−2") == "(−2)"
+    assert bracketed(typeset(1e9)) == r"(1 \times 10^{9})"
+    assert bracketed("2") == "2"
+
+
+@given(st.floats(-1e300, 1e300))
+def test_four_significant_digits_are_right(x: float) -> None:
+    shown = float(told(x).replace("−", "-"))
+    assert shown == 0.0 == x or abs(shown - x) <= 0.5001e-3 * abs(x)
+    mantissa, _, power = typeset(x).partition(r" \times 10^{")
+    assert float(mantissa) * 10.0 ** float(power.strip("}") or 0) == pytest.approx(shown)
+
+
+# ------------------------------------------------------------------ names are data
+@pytest.mark.parametrize(
+    ("name", "latex"),
+    [
+        ("z", "z"),
+        ("z1", "z_{1}"),
+        ("z_12", "z_{12}"),
+        ("loss", r"\text{loss}"),
+        ("exp_2", r"\text{exp}_{2}"),
+        ("a_b", r"{\text{a}\_\text{b}}"),
+        ("50%", r"{\text{50}\%}"),
+        ("로짓", r"\text{로짓}"),
+        ("로짓1", r"\text{로짓}_{1}"),
+        ("🎲", r"\text{🎲}"),
+        ("", r""),
+        ("<script>", r"{\lt \text{script}\gt }"),
+        ("a\nb", r"{\text{a}\backslash \text{nb}}"),
+    ],
+)
+def test_names_in_latex(name: str, latex: str) -> None:
+    assert symbol(name or " ") == (latex or r"\text{ }")
+
+
+@given(st.text(min_size=1))
+def test_no_name_breaks_latex(name: str) -> None:
+    """Braces balance, no command but ours appears, and \\text holds nothing that is special."""
+    latex = symbol(name)
+    depth = 0
+    for token in re.findall(r"\\[a-z]+|\\.|[{}]", latex):
+        depth += {"{": 1, "}": -1}.get(token, 0)
+        assert depth >= 0
+    assert depth == 0
+    commands = set(re.findall(r"\\([a-z]+)", latex))
+    assert commands <= {"text", "backslash", "hat", "sim", "lt", "gt"}
+    for text in re.findall(r"\\text\{(.*?)\}", latex):
+        assert not set(text) & set("#$%&_\\^~<>{")
+    assert "\n" not in latex
+
+
+@given(st.text(min_size=1))
+def test_a_name_stays_on_its_line(name: str) -> None:
+    assert inline(name).isprintable()
+    assert inline("abc 로짓 🎲") == "abc 로짓 🎲"
+
+
+# ------------------------------------------------------------------ through the converter
+def mathml(latex: str) -> ElementTree.Element:
+    return ElementTree.fromstring(need("latex2mathml.converter").convert(latex))
+
+
+@given(st.text(min_size=1))
+def test_mathml_shows_every_name_as_it_is(name: str) -> None:
+    assume(not re.fullmatch(r"[^\W\d_]+_?[0-9]+", name))  # z_1: the index stands lower
+    shown = "".join(mathml(symbol(name)).itertext()).replace("\xa0", " ")
+    assert shown == inline(name)
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+def test_every_text_of_the_table_becomes_mathml(op: Primitive) -> None:
+    given_ = {key: symbol(name) for key, name in NAMED.items()} | {"x": symbol("z_1")}
+    for latex in (rule(op), *op.latex[1:]):
+        shown = "".join(mathml(fill(latex, given_)).itertext())
+        assert "\\" not in shown
+        assert not re.search("<[a-z]+>", shown)

@@ -1,0 +1,137 @@
+r"""Softmax and its relatives, composed of primitives: the chain rule alone gives every gradient.
+
+Each function takes a `Value` and returns one, or takes an array and returns an array. The maximum
+is subtracted first, so that no exponential overflows; it is a constant for the chain rule, because
+adding a constant to every logit changes none of the results (softmax) or cancels (logsumexp).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..engine.data import as_data
+from ..engine.ops import WHERE
+from ..engine.value import Value, detach, make_node
+
+
+def as_input(x: Any, what: str) -> Any:
+    """A `Value` as it is; real numbers as a floating-point array."""
+    if x.__class__ is Value:
+        return x
+    data = as_data(x, what)
+    return np.asarray(data) if data.__class__ is float else data
+
+
+def _shift(x: Any, axis: Any) -> Any:
+    """The maximum as a plain array, kept finite so that -inf - (-inf) does not occur."""
+    try:
+        top = np.max(detach(x), axis=axis, keepdims=True)
+    except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"axis={axis!r} of shape {np.shape(x)}: {error}") from error
+    return np.where(top == -np.inf, 0.0, top)
+
+
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    r"""log Σ exp(x), without overflow.
+
+    Parameters
+    ----------
+    x : `Value` or array of real numbers
+    axis : int, tuple of ints or None (all axes)
+
+    Returns
+    -------
+    A `Value` if ``x`` is one, else an array; its gradient is the softmax of ``x``.
+
+    Examples
+    --------
+    >>> f"{logsumexp(np.array([1000.0, 1000.0])):.4f}"
+    '1000.6931'
+    """
+    x = as_input(x, "logsumexp")
+    top = _shift(x, axis)
+    top = np.where(top == np.inf, 0.0, top)  # the result is inf too
+    total = np.sum(np.exp(x - top), axis=axis, keepdims=keepdims)
+    with np.errstate(divide="ignore"):  # every entry -inf: the logarithm of 0 is -inf, and right
+        return np.log(total) + (top if keepdims else np.squeeze(top, axis=axis))
+
+
+def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
+    r"""exp(x / T) / Σ exp(x / T): positive, and 1 in sum along ``axis``.
+
+    Parameters
+    ----------
+    x : `Value` or array of logits
+    axis : the axis of the classes
+    temperature : T > 0; below 1 sharpens, above 1 flattens. Base b is T = 1 / log b.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``temperature`` is not a number above 0, or ``axis`` is not one of ``x``.
+
+    Examples
+    --------
+    >>> softmax(np.array([2.0, 1.0, 0.1])).round(3)
+    array([0.659, 0.242, 0.099])
+    """
+    t = as_data(detach(temperature), "softmax: temperature")
+    if np.ndim(t) or not t > 0:
+        raise ValueError(f"softmax: got temperature={temperature!r}, wanted a number above 0")
+    x = as_input(x, "softmax")
+    x = x if temperature.__class__ is float and temperature == 1.0 else x / temperature
+    e = np.exp(x - _shift(x, axis))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Return x - logsumexp(x), the logarithm of `softmax`, exact also where that underflows to 0.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+    """
+    x = as_input(x, "log_softmax")
+    x = x - _shift(x, axis)
+    with np.errstate(divide="ignore"):
+        return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)), without overflow and accurate in both tails.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+    x = as_input(x, "sigmoid")
+    right = x >= 0  # each side takes the form whose exponential cannot overflow
+    e = np.exp(WHERE(right, -x, x))
+    return WHERE(right, 1.0, e) / (1.0 + e)
+
+
+def relu(x: Any) -> Any:
+    """The positive part of x; its derivative at 0 is 0, as in PyTorch. NaN stays NaN.
+
+    Examples
+    --------
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    if x.__class__ is Value and x._data.__class__ is float:  # scalar networks are full of it
+        below = x._data <= 0.0
+        out = make_node(0.0 if below else x._data, WHERE, below, 0.0, (x,))
+    else:
+        x = as_input(x, "relu")
+        out = WHERE(x <= 0, 0.0, x)
+    if out.__class__ is Value:
+        out.name = "relu"
+    return out
+
+
+Value.relu, Value.sigmoid = relu, sigmoid  # here, not in value.py, so that every import looks down

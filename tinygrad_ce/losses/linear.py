@@ -1,0 +1,257 @@
+r"""Cross-entropy of a linear layer without ever holding all its logits: `LinearCrossEntropy`.
+
+With many classes the logits x W + b are the largest array of a network by far: 1.6 GB for 8192
+samples of 50,257 classes in float32. But a row of them gives one number to the loss and, as p − t,
+its share of each gradient. So the node takes a block of rows at a time: logits, then p − t in their
+place, then that block's part of the gradients, all in the forward pass. The same idea on a GPU:
+Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..engine.data import as_data, ones, told
+from ..engine.operation import REAL, primitive
+from ..engine.rules import matmul_left, matmul_right
+from ..engine.value import Value, detach, make_node
+from .activations import as_input
+from .kernel import block_of_rows, dense
+from .losses import fused_vjp
+from .targets import plain, read_target
+from .threads import CPUS, cached, in_threads, rows_at_once
+
+ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
+LOGITS = 48 * 2**20  # bytes of a block's logits, at most
+SCRATCH = 4 * 2**20  # bytes that the threads together write their exponentials to
+STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
+
+
+def _rows(row: int) -> int:
+    """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
+    return max(1, min(LOGITS // row, max(ROWS, cached() // row)))
+
+
+def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
+    """What a mean divides by: the number of samples, or the sum of their classes' weights."""
+    if target.shape == shape and 0 not in shape:  # probabilities: checked block by block
+        return math.prod(shape[:-1])
+    kept = {name: options[name] for name in ("weight", "ignore_index")}
+    peak = read_target(shape, dtype, target, reduction="sum", **kept).peak
+    return math.prod(shape[:-1]) if peak.__class__ is float else float(np.sum(peak))
+
+
+def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> None:
+    """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
+    step = max(1, min(rows_at_once(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
+
+    @np.errstate(all="ignore")  # inf and nan logits give nan; that is the answer
+    def run(start: int) -> None:
+        rows = slice(start, start + step)
+        part = z[rows]
+        part += b
+        t = read_target(part.shape, part.dtype, target[rows], **options)
+        e = np.empty_like(part)
+        block_of_rows(part, *t.flat(part.shape[1]), loss[rows], e)
+        np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
+
+    if step >= len(z):
+        run(0)
+    else:
+        in_threads(run, range(0, len(z), step))
+
+
+def _sweep(
+    x: Any, W: Any, b: Any, target: Any, wanted: Any, g: Any, block: int | None, options: Any
+) -> tuple[Any, dict[int, Any]]:
+    """The loss of each row, and the gradients of the ``wanted`` arguments, times the rows' g."""
+    dtype, shape = np.result_type(x, W, b), (*x.shape[:-1], W.shape[1])
+    each = {"count": _count(shape, dtype, target, options), **options}
+    rows, classes = math.prod(shape[:-1]), shape[-1]
+    flat = x.reshape(rows, len(W)).astype(dtype, copy=False)
+    W = W.astype(dtype, copy=False)
+    block = block or _rows(classes * dtype.itemsize)
+    z, loss = np.empty((min(block, rows), classes), dtype), np.empty(rows, dtype)
+    grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
+    labels = target.reshape(rows, classes) if target.shape == shape else target.reshape(rows)
+    for start in range(0, rows, block):
+        part = slice(start, start + block)
+        xs = flat[part]
+        p = z[: len(xs)]
+        with np.errstate(all="ignore"):
+            np.matmul(xs, W, out=p)
+        try:
+            _finish(p, b, labels[part], None if g is None else g[part], loss[part], each)
+        except ValueError:
+            read_target(shape, dtype, target, **options)  # which names the place in the whole
+            raise
+        with np.errstate(all="ignore"):
+            if 0 in grads:
+                np.matmul(p, W.T, out=grads[0].reshape(flat.shape)[part])
+            for c in range(0, classes if 1 in grads else 0, STRIP):
+                strip = slice(c, c + STRIP)
+                grads[1][:, strip] += np.matmul(xs.T, p[:, strip])
+            if 2 in grads:
+                grads[2] += ones(len(p), dtype).dot(p)
+    return loss.reshape(shape[:-1]), grads
+
+
+def _is_plain(*arrays: Any) -> bool:
+    """Whether all are NumPy's own, which the blocks are for, or floats."""
+    return all(a.__class__ is np.ndarray or a.__class__ is float for a in arrays)
+
+
+def _linear(
+    x: Any, W: Any, b: Any, target: Any, *, saved: Any = None, block: Any = None, **options: Any
+) -> Any:
+    """−Σ t log softmax(x W + b) as one node; `linear_cross_entropy` checks and calls it.
+
+    Arguments, options and errors are those of `linear_cross_entropy`; ``b`` is 0.0 for none.
+    """
+    reduction = options.get("reduction", "mean")
+    if not _is_plain(x, W, b):
+        z = np.matmul(x, W) + b
+        t = read_target(z.shape, z.dtype, target, **options)
+        return dense(z, t, -1, reduction)
+    options = {"weight": None, "ignore_index": None, **options}
+    wanted = saved["wanted"] if saved and reduction != "none" else ()
+    loss, grads = _sweep(x, W, b, target, wanted, None, block, options)
+    if saved:
+        saved.update(grads)
+    return loss if reduction == "none" else np.add.reduce(loss, axis=None)
+
+
+def _vjp(
+    i: int,
+    g: Any,
+    out: Any,
+    x: Any,
+    W: Any,
+    b: Any,
+    target: Any,
+    *,
+    saved: Any = None,
+    block: int | None = None,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> Any:
+    """∂L/∂x = (p − t) Wᵀ, ∂L/∂W = xᵀ (p − t), ∂L/∂b = Σ (p − t)."""
+    options: dict[str, Any] = {
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "allow_unnormalized": allow_unnormalized,
+    }
+    if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
+        d = fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
+        return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
+    rows = g if reduction == "none" else None
+    held: dict[Any, Any] = {"wanted": (i,)} if saved is None else saved
+    if i not in held or held["g"] is not rows:
+        flat = None if rows is None else np.reshape(rows, -1)
+        held["g"] = rows
+        held |= _sweep(x, W, b, target, held["wanted"], flat, block, options)[1]
+    grad = held.pop(i)  # given away: the caller may write into it
+    if rows is None and float(g) != 1.0:
+        grad *= g
+    return grad
+
+
+LinearCrossEntropy = primitive(
+    (partial(_vjp, 0), r"<g> \cdot (\operatorname{softmax}(<x> \, <y> + <z>) - t) \, <y>^\top"),
+    (partial(_vjp, 1), r"<g> \cdot <x>^\top (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
+    (partial(_vjp, 2), r"<g> \cdot \sum (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
+    None,
+    latex=r"-\sum t \log \operatorname{softmax}(<x> \, <y> + <z>)",
+    domain=(REAL, REAL, REAL, REAL),
+    name="LinearCrossEntropy",
+)(_linear)
+
+
+def linear_cross_entropy(
+    x: Any,
+    W: Any,
+    b: Any,
+    target: Any,
+    *,
+    block: int | None = None,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> Any:
+    r"""cross_entropy(x @ W + b, target) as one node that never holds all the logits.
+
+    Parameters
+    ----------
+    x : `Value` or array, floating point, of shape (D,), (N, D) or more dimensions
+    W : `Value` or array of shape (D, C). PyTorch's is its transpose.
+    b : `Value` or array of shape (C,), or None
+    target : class indices of shape x.shape[:-1], or probabilities with a last axis of C more
+    block : how many rows of logits to hold at a time; by default some 256, and 48 MiB at most
+    weight, ignore_index, label_smoothing, reduction, allow_unnormalized : as in `cross_entropy`
+
+    Returns
+    -------
+    A `Value` if ``x``, ``W`` or ``b`` is one, else a number (or an array, for "none"). The forward
+    pass computes the gradients too; for "none" the backward pass does, in blocks again. A second
+    derivative does hold the logits.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a ``block`` below 1, and where `cross_entropy` raises it.
+    TypeError
+        For a ``block`` that is no integer, and where `cross_entropy` raises it.
+
+    Examples
+    --------
+    >>> x, W, b = Value(np.eye(2)), Value(np.zeros((2, 3))), Value(np.zeros(3))
+    >>> loss = linear_cross_entropy(x, W, b, [0, 2])
+    >>> loss.backward()
+    >>> f"{loss:.4f}", b.grad.round(4)
+    ('1.0986', array([-0.1667,  0.3333, -0.1667]))
+    """
+    x, W, target = as_input(x, "x"), as_input(W, "W"), plain(target, "target")
+    b = 0.0 if b is None else as_input(b, "b")
+    _check(x, W, b, block)
+    options: dict[str, Any] = {
+        "block": block,
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "allow_unnormalized": allow_unnormalized,
+    }
+    wanted = tuple(i for i, a in enumerate((x, W, b)) if a.__class__ is Value)
+    if not wanted:
+        return _linear(x, W, b, target, **options)
+    options["saved"] = {"wanted": wanted, "g": None}
+    data = _linear(detach(x), detach(W), detach(b), target, **options)
+    loss = as_data(data, "LinearCrossEntropy")
+    return make_node(loss, LinearCrossEntropy, x, W, (b, target), options)
+
+
+def _check(x: Any, W: Any, b: Any, block: Any) -> None:
+    if W.ndim != 2 or not x.ndim or x.shape[-1] != W.shape[0]:
+        turned = W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]
+        raise ValueError(
+            f"linear_cross_entropy: got x {told(x)} and W {told(W)}, wanted (..., D) and (D, C)"
+            + (": pass W.T" if turned else "")
+        )
+    if b.__class__ is not float and b.shape != W.shape[1:]:
+        raise ValueError(f"b: got shape {b.shape}, wanted {W.shape[1:]}, one a class (or None)")
+    if block is not None:
+        if not isinstance(block, int | np.integer) or isinstance(block, bool):
+            raise TypeError(f"block: got {block!r}, wanted a number of rows, or None")
+        if block < 1:
+            raise ValueError(f"block: got {block}, wanted 1 row or more")

@@ -1,0 +1,306 @@
+r"""Cross-entropy and its relatives, and `LogSoftmaxNLL`, the fused node.
+
+With logits z, p = softmax(z) and target t, the loss is −Σ t log p and its gradient p − t.
+``cross_entropy(..., fused=False)`` composes it of primitives, so that the chain rule finds that;
+``fused=True`` records one node whose kernel computes both without cancellation.
+
+Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..engine.data import as_data
+from ..engine.operation import REAL, primitive
+from ..engine.value import Value, detach, make_node
+from .activations import as_input, log_softmax
+from .kernel import dense, losses_and_gradient
+from .targets import Target, dtype_for, factor, plain, read_target
+
+
+def _compose(log_p: Any, t: Target, axis: int, reduction: str) -> Any:
+    """Σ_c T_c (−log p_c) in primitives; a class of no weight counts 0 though its log p be -inf."""
+    loss: Any = 0.0
+    if t.index is not None:
+        picked = np.take_along_axis(log_p, t.index, axis)
+        loss = -t.peak * (np.where(t.peak == 0, 0.0, picked) if np.ndim(t.peak) else picked)
+    if t.spread is not None:
+        terms = t.spread * np.where(t.spread == 0, 0.0, log_p)
+        loss = loss - np.sum(terms, axis=axis, keepdims=True)
+    return np.squeeze(loss, axis=axis) if reduction == "none" else np.sum(loss)
+
+
+def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:
+    """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` checks and calls it.
+
+    Arguments, options and errors are those of `cross_entropy`; the target is an array.
+    """
+    t = read_target(logits.shape, logits.dtype, target, **options)
+    return _loss(logits, t, options.get("axis", -1), options.get("reduction", "mean"), saved)
+
+
+def _loss(z: Any, t: Target, axis: int, reduction: str, saved: Any = None) -> Any:
+    """The reduced loss of data; the gradient goes into ``saved``."""
+    if z.__class__ is not np.ndarray:
+        return dense(z, t, axis, reduction)
+    loss, grad = losses_and_gradient(z, t, axis, saved is not None)
+    if saved is not None:
+        saved["grad"] = grad
+    return loss if reduction == "none" else np.add.reduce(loss, axis=None)
+
+
+def fused_vjp(
+    g: Any,
+    out: Any,
+    logits: Any,
+    target: Any,
+    *,
+    saved: Any = None,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> Any:
+    """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
+    if saved and logits.__class__ is np.ndarray:
+        grad = saved.pop("grad")  # given away: the caller may write into it
+    else:
+        options: dict[str, Any] = {
+            "axis": axis,
+            "weight": weight,
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "reduction": reduction,
+            "allow_unnormalized": allow_unnormalized,
+        }
+        t = read_target(logits.shape, logits.dtype, target, **options)
+        if logits.__class__ is np.ndarray:
+            grad = losses_and_gradient(logits, t, axis, True)[1]
+        else:
+            table = t.dense(logits.shape[axis], axis % logits.ndim)
+            top = np.max(detach(logits), axis=axis, keepdims=True)
+            e = np.exp(logits - top)  # as in dense: a program computes it once
+            mass = np.sum(table, axis=axis, keepdims=True)
+            grad = e * (mass / np.sum(e, axis=axis, keepdims=True)) - table
+    if reduction == "none":
+        g = np.expand_dims(g, axis)
+    if grad.__class__ is not np.ndarray or g.__class__ is Value:
+        return g * grad
+    if reduction == "none" or float(g) != 1.0:  # a pass over the gradient saved, most of the time
+        grad *= g
+    return grad
+
+
+LogSoftmaxNLL = primitive(
+    (fused_vjp, r"<g> \cdot (\operatorname{softmax}(<x>) - <y>)"),
+    None,
+    latex=r"-\sum <y> \log \operatorname{softmax}(<x>)",
+    domain=(REAL, REAL),
+    name="LogSoftmaxNLL",
+)(_fused)
+object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() shows
+
+
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    fused: bool = True,
+    allow_unnormalized: bool = False,
+) -> Any:
+    r"""−Σ t log softmax(z), from logits z: with respect to z its gradient is softmax(z) − t.
+
+    Parameters
+    ----------
+    logits : `Value` or array, floating point, of shape (C,), (N, C) or more dimensions
+    target : integer array without the class axis (class indices), or an array of the logits'
+        shape (one-hot, or any probabilities)
+    axis : the class axis. PyTorch's is 1; here it is the last.
+    weight : (C,) array, optional
+        A factor for each class. With class indices the mean is over the weights.
+    ignore_index : int, optional
+        Class index whose samples count for nothing, in the mean neither.
+    label_smoothing : from 0 to 1, the part of the target spread evenly over all classes
+    reduction : "mean", "sum", or "none" for one loss a sample
+    fused : True records one `LogSoftmaxNLL` node, accurate and fast; False composes the loss of
+        exp, log, sum and division, so that the chain rule alone gives the gradient.
+    allow_unnormalized : accept probabilities that do not sum to 1
+
+    Returns
+    -------
+    A `Value` if the logits are one, else a number (or an array, for "none").
+
+    Raises
+    ------
+    ValueError
+        For a class index out of range, shapes that do not fit, probabilities that are negative or
+        do not sum to 1, an empty batch, or an unknown option.
+    TypeError
+        For class indices that are not integers, or a target that is a `Value`.
+
+    Notes
+    -----
+    Of a class index, ``fused`` computes a row's loss and every entry of its gradient with relative
+    error ≤ (4 + max|z − m|/2)·eps, m = max z; in float32 max|z| may be added within the brackets.
+
+    Examples
+    --------
+    >>> z = Value([3.2, 1.3, 0.5])
+    >>> loss = cross_entropy(z, 0)
+    >>> loss.backward()
+    >>> f"{loss:.4f}", z.grad.round(4)
+    ('0.1962', array([-0.1782,  0.1229,  0.0552]))
+    """
+    z, target = as_input(logits, "logits"), plain(target, "target")
+    options: dict[str, Any] = {
+        "axis": axis,
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "allow_unnormalized": allow_unnormalized,
+    }
+    t = read_target(z.shape, z.dtype, target, **options)
+    if not fused:
+        return _compose(log_softmax(z, axis), t, axis, reduction)
+    if z.__class__ is not Value:
+        return _loss(z, t, axis, reduction)
+    # All is checked, so it goes straight into a node: record() would take a tenth of the time of a
+    # small batch to check it again.
+    saved = options["saved"] = {}
+    loss = as_data(_loss(z._data, t, axis, reduction, saved), "LogSoftmaxNLL")
+    return make_node(loss, LogSoftmaxNLL, z, target, options=options)
+
+
+def nll(
+    log_probs: Any,
+    target: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+) -> Any:
+    """−Σ t log p, from logarithms of probabilities: what follows `log_softmax` in `cross_entropy`.
+
+    Parameters, results and errors are those of `cross_entropy`.
+
+    Examples
+    --------
+    >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 0]), reduction="sum"))
+    2.0794415416798357
+    """
+    log_p = as_input(log_probs, "log_probs")
+    t = read_target(
+        log_p.shape, log_p.dtype, target,
+        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction,
+        allow_unnormalized=allow_unnormalized,
+    )  # fmt: skip
+    return _compose(log_p, t, axis, reduction)
+
+
+def _reduced(loss: Any, reduction: str) -> Any:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
+    return loss if reduction == "none" else np.mean(loss) if reduction == "mean" else np.sum(loss)
+
+
+def _same_shape(x: Any, target: Any, name: str) -> tuple[Any, Any]:
+    x, target = as_input(x, name), plain(target, "target")
+    if x.shape != target.shape:
+        raise ValueError(f"target: got shape {target.shape}, wanted {x.shape}, that of the {name}")
+    if x.size == 0:
+        raise ValueError(f"{name} of shape {x.shape} hold no samples")
+    return x, target
+
+
+def binary_cross_entropy(
+    logits: Any,
+    target: Any,
+    *,
+    weight: Any = None,
+    pos_weight: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """−y log σ(z) − (1 − y) log(1 − σ(z)), from logits z, for y from 0 to 1.
+
+    Its gradient is σ(z) − y. Composed of ``np.logaddexp``, which neither overflows nor cancels.
+
+    Parameters
+    ----------
+    logits, target : of one shape, any
+    weight : a factor for each sample, that broadcasts against the logits
+    pos_weight : a factor for the first term, that broadcasts against the logits
+
+    Raises
+    ------
+    ValueError
+        For targets outside 0 to 1, or of another shape than the logits; for an empty batch.
+
+    Examples
+    --------
+    >>> z = Value(0.0)
+    >>> binary_cross_entropy(z, 1).backward()
+    >>> z.grad
+    -0.5
+    """
+    z, y = _same_shape(logits, target, "logits")
+    if not ((y >= 0) & (y <= 1)).all():
+        raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
+    y = y.astype(dtype_for(z))
+    positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z)
+    with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
+        loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
+    return _reduced(loss if weight is None else loss * factor(weight, "weight", z), reduction)
+
+
+def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """log(1 + exp(−y z)), the same loss for y = −1 or +1.
+
+    Raises
+    ------
+    ValueError
+        For targets other than −1 and +1, or of another shape than the logits; for an empty batch.
+
+    Examples
+    --------
+    >>> z = Value(0.0)
+    >>> logistic_loss(z, 1).backward()
+    >>> z.grad
+    -0.5
+    """
+    z, y = _same_shape(logits, target, "logits")
+    if not (abs(y.astype(float)) == 1).all():
+        raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
+    with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
+        loss = np.logaddexp(0.0, -y.astype(dtype_for(z)) * z)
+    return _reduced(loss, reduction)
+
+
+def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """(prediction − target)².
+
+    Raises
+    ------
+    ValueError
+        If the two are not of one shape (a (n, 1) against a (n,) would broadcast to n × n); for an
+        empty batch.
+
+    Examples
+    --------
+    >>> float(mse(np.array([1.0, 2.0]), np.array([0.0, 0.0])))
+    2.5
+    """
+    x, target = _same_shape(prediction, target, "prediction")
+    return _reduced(np.square(x - target.astype(dtype_for(x))), reduction)

@@ -1,0 +1,22 @@
+"""Programs: a function and its backward pass, recorded, simplified and printed as NumPy.
+
+  files.py        a file written whole, or not at all
+  rewrite.py      the textbook's loss found in a graph, and the stable one put in its place
+  tracing.py      arrays that record what NumPy does with them
+  fusing.py       the stable loss in what is recorded
+  recording.py    a function and its backward pass, recorded once
+  cleaning.py     that record, simplified
+  algebra.py      the same of numbers, in fewer operations
+  terms.py        sums of products in index notation: δ_ij p_j − p_i p_j
+  products.py     derivatives as such sums, simplified
+  blocks.py       those in NumPy: diag(p) − p pᵀ
+  batching.py     the rows of a derivative as one block
+  literals.py     constants and structures as source text
+  memory.py       which array a result can be written into
+  writing.py      the record in operations that can all write into an array
+  expressions.py  a node of it as an expression
+  printing.py     the record as source, a line a node
+  compiled.py     a function and its gradient as NumPy source, compiled
+
+Each imports only those before it.
+"""

@@ -1,0 +1,143 @@
+"""Modules hold parameters and are called: enough for a small network, trained by `SGD` or `Adam`.
+
+As in micrograd's ``nn.py``, but a layer is one matrix, not a list of neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..engine.value import Value
+from ..losses.activations import relu
+
+Rng = np.random.Generator | int | None
+
+
+class Module:
+    """What has parameters. A subclass keeps them as attributes and defines ``__call__``.
+
+    Examples
+    --------
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope, self.offset = Value(2.0), Value(1.0)
+    ...
+    ...     def __call__(self, x):
+    ...         return self.slope * x + self.offset
+    >>> line = Line()
+    >>> line(3.0).data, len(line.parameters())
+    (7.0, 2)
+    """
+
+    def parameters(self) -> list[Value]:
+        """Every leaf in the attributes, and in modules, lists, tuples and dicts there; each once.
+
+        In the order of the attributes.
+        """
+        found: list[Value] = []
+        seen: set[int] = set()
+        stack: list[Any] = [self]
+        while stack:
+            x = stack.pop()
+            if id(x) in seen:
+                continue
+            seen.add(id(x))
+            if isinstance(x, Value) and x.op is None:
+                found.append(x)
+            elif isinstance(x, Module):
+                stack += reversed(vars(x).values())
+            elif isinstance(x, dict):
+                stack += reversed(x.values())
+            elif isinstance(x, list | tuple):
+                stack += reversed(x)
+        return found
+
+    def zero_grad(self) -> None:
+        """Set every parameter's ``.grad`` to None: the next backward pass starts anew."""
+        for p in self.parameters():
+            p.grad = None
+
+
+class Linear(Module):
+    """x ↦ x @ W + b, for rows x; the parameters are W of shape (inputs, outputs), b of (outputs,).
+
+    W is drawn from a normal distribution of variance 2 / inputs, and b is 0: numbers that go
+    through such layers, with a relu between, neither grow nor shrink (K. He, X. Zhang, S. Ren and
+    J. Sun, "Delving deep into rectifiers", ICCV 2015).
+
+    Parameters
+    ----------
+    inputs, outputs : int, from 1 up
+    rng : ``numpy.random.Generator``, or a seed for one; None draws differently every time
+
+    Raises
+    ------
+    ValueError
+        For a size that is not an integer from 1 up.
+
+    Examples
+    --------
+    >>> Linear(2, 3, rng=0)(np.ones((5, 2))).shape
+    (5, 3)
+    """
+
+    def __init__(self, inputs: int, outputs: int, rng: Rng = None) -> None:
+        for size in (inputs, outputs):
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"Linear: got size {size!r}, wanted an int from 1 up")
+        drawn = np.random.default_rng(rng).normal(0.0, (2.0 / inputs) ** 0.5, (inputs, outputs))
+        self.W, self.b = Value(drawn, name="W"), Value(np.zeros(outputs), name="b")
+
+    def __call__(self, x: Any) -> Any:
+        """The rows of x, an array or a `Value`, through the layer."""
+        return x @ self.W + self.b
+
+    def __repr__(self) -> str:
+        return "Linear({}, {})".format(*self.W.shape)
+
+
+class MLP(Module):
+    """A multi-layer perceptron: `Linear` layers with an activation after each but the last.
+
+    Parameters
+    ----------
+    inputs : int, entries of an input row
+    outputs : list of int, entries after each layer: ``MLP(2, [16, 16, 1])`` has two hidden layers
+    rng : as in `Linear`
+    activation : function of a `Value`, such as `relu` or ``np.tanh``
+
+    Examples
+    --------
+    >>> model = MLP(2, [16, 16, 1], rng=0)
+    >>> model
+    MLP(2, [16, 16, 1])
+    >>> sum(p.size for p in model.parameters())
+    337
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: Sequence[int],
+        rng: Rng = None,
+        activation: Callable[[Any], Any] = relu,
+    ) -> None:
+        if not outputs:
+            raise ValueError("MLP: got no layers, wanted one size at least, as in MLP(2, [1])")
+        rng, sizes = np.random.default_rng(rng), [inputs, *outputs]
+        self.layers = [Linear(n, m, rng) for n, m in pairwise(sizes)]
+        self.activation = activation
+
+    def __call__(self, x: Any) -> Any:
+        """The rows of x, an array or a `Value`, through all layers."""
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+    def __repr__(self) -> str:
+        outputs = [layer.W.shape[1] for layer in self.layers]
+        return f"MLP({self.layers[0].W.shape[0]}, {outputs})"

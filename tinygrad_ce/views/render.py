@@ -1,0 +1,55 @@
+"""From DOT to a picture: by the ``dot`` program, else by the Graphviz inside pygraphviz's wheel."""
+
+from __future__ import annotations
+
+import sys
+
+NO_GRAPHVIZ = (
+    'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
+    "or install the program dot (https://graphviz.org/download)"
+)
+# In a process of its own: Graphviz is not thread-safe, and its libraries write to stderr as they
+# like (of fonts, mostly), past Python's.
+BUNDLED = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
+"""
+
+
+def render(dot: str, form: str) -> bytes:
+    """Lay out a graph and return it as an SVG, PNG or PDF file's bytes; nothing goes to stderr.
+
+    Parameters
+    ----------
+    dot : the graph in Graphviz's language
+    form : "svg", "png" or "pdf"
+
+    Raises
+    ------
+    ImportError
+        If no Graphviz is installed; it names both ways to get one.
+    RuntimeError
+        If the Graphviz that is there fails; with its last words.
+    """
+    import subprocess
+    from importlib.util import find_spec
+
+    import graphviz
+
+    failed = []
+    try:
+        return bytes(graphviz.Source(dot).pipe(form, quiet=True))
+    except graphviz.ExecutableNotFound:
+        pass
+    except graphviz.CalledProcessError as error:
+        failed.append(f"dot: {error.stderr.decode(errors='replace').strip()}")
+    if find_spec("pygraphviz"):
+        child = [sys.executable, "-P", "-c", BUNDLED, form]
+        done = subprocess.run(child, input=dot.encode(), capture_output=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        failed.append(f"pygraphviz: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    if failed:
+        raise RuntimeError(f"Graphviz could not draw the graph: {'; '.join(failed)}")
+    raise ImportError(NO_GRAPHVIZ)
