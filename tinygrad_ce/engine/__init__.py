@@ -2,6 +2,7 @@
 
 Read `value.py`, `ops.py` and `backward.py`, in this order. Then, as you need them:
 
+  text.py             the function that all text for users goes through
   operation.py        what an operation is: one record of its function and rules; @primitive
   rules.py            the derivative rules that take more than a line
   data.py             what goes into an operation and comes out of a rule, checked
