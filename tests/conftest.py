@@ -45,6 +45,12 @@ def need(module: str) -> ModuleType:
         pytest.skip(f"{module} is not installed", allow_module_level=True)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Folders are shared out among the cores; for some files that would take longer."""
+    named = (str(argument).partition("::")[0] for argument in config.args)
+    return None if all(Path(config.invocation_params.dir, name).is_dir() for name in named) else 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The examples of a module that wants an optional library: the same rule as in `need`."""
     if find_spec("matplotlib") or os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):

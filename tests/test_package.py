@@ -6,12 +6,17 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import tinygrad_ce
 
-PACKAGE = Path(tinygrad_ce.__file__).parent
+PACKAGE = Path(tinygrad_ce.__file__).parent  # in a checkout, or where it is installed
 ROOT = PACKAGE.parent
+CHECKOUT = Path(__file__).parents[1]
 
 
 ROOMS = ["engine", "losses", "programs", "checks", "views", "training", "exercises"]
@@ -43,10 +48,39 @@ def reading_order() -> list[str]:
     return [f"{r}.{m}" for r, text in docs.items() for m in re.findall(r"^  (\w+)\.py", text, re.M)]
 
 
-def lines(path: Path) -> int:
-    """Lines that are neither blank nor a comment; docstrings count."""
-    stripped = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return sum(1 for line in stripped if line and not line.startswith("#"))
+def lines(paths: Iterator[Path]) -> int:
+    """All lines: of code, docstrings and comments, and blank ones."""
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+def core() -> set[str]:
+    """The modules that one has to read for the chain rule: what these two import, and so on."""
+    known: set[str] = set()
+    new = {"engine.backward", "engine.value"}
+    while new:
+        known |= new
+        new = {m for name in new for m in imports(PACKAGE / f"{name.replace('.', '/')}.py")} - known
+    return known
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def length(node: ast.stmt) -> int:
+    return int(node.end_lineno or 0) - node.lineno + 1
+
+
+def literal(node: ast.AST) -> bool:
+    """Whether words stand in an expression that are not passed through ``_``."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "_":
+        return False
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(re.search("[a-z]{2}", node.value, re.I))
+    if isinstance(node, ast.FormattedValue):
+        return False
+    return any(literal(child) for child in ast.iter_child_nodes(node))
 
 
 def modules(room: str) -> set[str]:
@@ -81,9 +115,67 @@ def test_no_module_has_the_name_of_a_public_function() -> None:
     assert not found & {*tinygrad_ce.__all__}  # an exercise may have its function's name
 
 
-def test_the_core_is_at_most_500_lines() -> None:
-    counts = {n: lines(PACKAGE / f"engine/{n}.py") for n in ("value", "ops", "backward")}
-    assert sum(counts.values()) <= 500, counts
+@pytest.mark.xfail(reason="being rebuilt: at most 10,500")
+def test_the_package_is_tiny() -> None:
+    assert lines(PACKAGE.rglob("*.py")) <= 10_500
+
+
+@pytest.mark.xfail(reason="being rebuilt: at most 1,250")
+def test_the_engine_is_read_in_one_sitting() -> None:
+    assert lines((PACKAGE / "engine").glob("*.py")) <= 1_250
+
+
+@pytest.mark.xfail(reason="being rebuilt: at most 600")
+def test_the_chain_rule_rests_on_little() -> None:
+    assert lines(PACKAGE / f"{name.replace('.', '/')}.py" for name in core()) <= 600, core()
+
+
+@pytest.mark.xfail(reason="being rebuilt")
+def test_functions_are_at_most_40_lines_and_classes_150() -> None:
+    long = []
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name != "Value" and length(node) > 150:
+                long.append((path, node.name, length(node)))
+            if isinstance(node, ast.FunctionDef):
+                doc = length(node.body[0]) if ast.get_docstring(node) is not None else 0
+                if length(node) - doc > 40:
+                    long.append((path, node.name, length(node) - doc))
+    assert not long
+
+
+def test_the_formatter_decides_how_lines_are_laid_out() -> None:
+    spared = sum(
+        len(re.findall(r"# fmt: *(?:off|skip)", path.read_text(encoding="utf-8")))
+        for path in PACKAGE.rglob("*.py")
+    )
+    assert spared <= 47  # tables, and mistakes beside their explanations
+
+
+@pytest.mark.xfail(reason="being rebuilt: every room still converts its own")
+def test_text_for_users_can_be_translated() -> None:
+    """The text of errors and warnings goes through ``_``, as a template."""
+    plain = []
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            name = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
+            if re.search(r"(Error|Warning|Exit)$|^warn$", name):
+                plain += [f"{path}:{node.lineno}" for x in node.args if literal(x)]
+    assert not plain, f"{len(plain)}: {plain}"
+
+
+def test_the_check_of_text_can_fail() -> None:
+    for text in ('"no such axis"', 'f"{x}: got {y}"', '"got " + str(x)', '"got {}".format(x)'):
+        assert literal(ast.parse(text, mode="eval"))
+    for text in ("_('got {x}', x=x)", "str(x)", "f'{x}{y}'", "message", "1", "x[0]"):
+        assert not literal(ast.parse(text, mode="eval"))
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", tinygrad_ce.__version__)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "tinygrad_ce/__init__.py"
 
 
 def test_import_brings_numpy_and_nothing_heavier() -> None:
@@ -104,12 +196,13 @@ def test_everything_public_is_listed_and_documented() -> None:
 
 def test_the_top_level_holds_what_was_agreed_and_nothing_else() -> None:
     listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=False
     ).stdout.split()
-    names = {path.split("/")[0] for path in listed} or {p.name for p in ROOT.iterdir()}
+    names = {path.split("/")[0] for path in listed} or {p.name for p in CHECKOUT.iterdir()}
     visible = {name for name in names if not name.startswith(".")}
     allowed = {"pyproject.toml", "README.md", "LICENSE", "tinygrad_ce", "tests", "notebooks"}
     made = {"build", "dist", "tinygrad_ce.egg-info", "tinygrad_ce_out"}  # and ignored by git
+    made.add("PKG-INFO")  # by a build, in the sdist
     assert visible <= allowed | made
 
 

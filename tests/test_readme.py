@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import need
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+import tinygrad_ce
+
+WHERE = Path(tinygrad_ce.__file__).parents[1]  # the package that is tested: here or installed
+README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
 
 
@@ -28,7 +30,7 @@ def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path
         text=True,
         check=False,
         cwd=tmp_path,  # where files that it writes may lie
-        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(WHERE)},
     )
     assert run.stderr == ""
     assert run.stdout == printed

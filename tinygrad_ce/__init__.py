@@ -17,6 +17,8 @@ by the chain rule, and lets you check it. Seven rooms, each of which imports onl
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.2.0.dev0"
+
 if TYPE_CHECKING:
     from .checks.gradient_check import GradcheckError as GradcheckError
     from .checks.gradient_check import GradcheckReport as GradcheckReport
