@@ -1,4 +1,4 @@
-"""Blocks sized by the cache, threads well placed and alive after a fork, BLAS put to rest."""
+"""Blocks of rows: one result in any number of threads, after a fork, and where there are none."""
 
 from __future__ import annotations
 
@@ -6,78 +6,178 @@ import os
 import subprocess
 import sys
 import threading
-import time
-import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import need
 
-from tinygrad_ce.losses import threads
-from tinygrad_ce.losses.threads import one_blas_thread
-from tinygrad_ce.training.objective import Rows, in_turns
+from tinygrad_ce import Value, cross_entropy, linear_cross_entropy
+from tinygrad_ce.losses.threads import CPUS, in_threads, one_blas_thread
+
+# A batch large enough for threads, and what must be equal to the last bit however it is computed.
+LOSS = """
+import hashlib, numpy as np
+import tinygrad_ce as tg
+rng = np.random.default_rng(0)
+z, t = rng.normal(size=(4096, 1000)), rng.integers(0, 1000, 4096)
+loss, grads = tg.value_and_grad(lambda z: tg.cross_entropy(z, t))(z)
+print(hashlib.sha256(grads.tobytes() + np.float64(loss).tobytes()).hexdigest())
+"""
+ONE_CORE = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+NO_THREADS = """
+import _thread, os, sys
+
+def refuse(*args, **kwargs):
+    raise RuntimeError("can't start new thread")
+
+for name in ("fork", "register_at_fork", "sched_getaffinity", "sched_setaffinity"):
+    if hasattr(os, name):
+        delattr(os, name)
+del _thread.get_native_id
+_thread.start_new_thread = refuse
+if hasattr(_thread, "start_joinable_thread"):
+    _thread.start_joinable_thread = refuse
+os.cpu_count = lambda: 4
+sys.modules.pop("threading", None)
+"""
+EVERY_MODULE = """
+import importlib, pkgutil
+for module in pkgutil.walk_packages(tg.__path__, "tinygrad_ce."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
 
 
-@pytest.mark.parametrize(
-    ("caches", "block"),
-    [
-        ({"32K": "1", "1024K": "1", "32768K": "3"}, 2**22),  # a quarter of half of 32 MiB
-        ({"48K": "3", "2048K": "f", "36M": "00000000,00ffffff"}, 2**20),  # at least that
-        ({"1024K": "1", "384M": "ffff"}, 6 * 2**20),
-        ({"768M": "00000001"}, 2**23),  # at most that
-        ({}, 2**22),
-        ({"big": "1"}, 2**22),
-        ({"32M": "0"}, 2**22),
-        ({"": ""}, 2**22),
-    ],
-    ids=str,
-)
-def test_a_block_is_what_stays_in_the_machines_cache(
-    caches: Any, block: int, tmp_path: Any, monkeypatch: Any
-) -> None:
-    for i, (size, shared) in enumerate(caches.items()):
-        (tmp_path / f"index{i}").mkdir()
-        (tmp_path / f"index{i}" / "size").write_text(size + "\n")
-        (tmp_path / f"index{i}" / "shared_cpu_map").write_text(shared + "\n")
-    monkeypatch.setattr(threads, "CACHES", str(tmp_path))
-    assert threads.cached.__wrapped__() == block
-    monkeypatch.setattr(threads, "CACHES", str(tmp_path / "missing"))
-    assert threads.cached.__wrapped__() == 2**22
+def printed(*code: str) -> str:
+    """What a fresh interpreter prints."""
+    run = [sys.executable, "-W", "error", "-c", "\n".join(code)]
+    return subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.slow
+def test_without_threads_the_package_works_and_gives_the_same_numbers() -> None:
+    """As on Emscripten, where there are neither threads nor their native numbers, and no fork."""
+    assert printed(NO_THREADS, LOSS, LOSS, EVERY_MODULE).split() == printed(LOSS).split() * 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be placed here")
-def test_workers_keep_off_the_processor_of_the_caller(monkeypatch: Any) -> None:
-    allowed = os.sched_getaffinity(0)
-    if len(allowed) < 2:
-        pytest.skip("one processor")
-    monkeypatch.setattr(threads, "CPUS", 3)
-    crew = threads._Crew()
-    while len(crew.threads) < 2:
-        time.sleep(0.001)
-    for processor in sorted(allowed)[:2]:
-        crew.keep_off(processor)
-        for thread in crew.threads:
-            assert os.sched_getaffinity(thread) == allowed - {processor}
-    crew.keep_off(-1)  # not known: nothing changes
-    assert os.sched_getaffinity(crew.threads[0]) == allowed - {processor}
+@pytest.mark.slow
+def test_one_core_gives_the_same_numbers() -> None:
+    assert printed(ONE_CORE, LOSS) == printed(LOSS)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.slow
 def test_threads_survive_a_fork() -> None:
-    code = """
-import os, numpy as np
-from tinygrad_ce import cross_entropy
-from tinygrad_ce.losses import threads
-threads.THREADED, threads.CPUS = 0, 2
-f = lambda: cross_entropy(np.zeros((64, 8)), np.zeros(64, int))
-f()
+    child = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: a process with threads forks
 child = os.fork()
 if not child:
-    f(); os._exit(0)
+    tg.cross_entropy(z, t)
+    os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    assert printed(LOSS, child)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [3, 400, 2000])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_is_its_rows(classes: int, smoothing: float, dtype: Any, rng: Any) -> None:
+    """... of which some are far out: their maximum is subtracted, and their neighbours' is not."""
+    rows = 2**20 // classes
+    z = Value((3.0 * rng.standard_normal((rows, classes))).astype(dtype))
+    z.data[::5] -= 700.0
+    t, g = rng.integers(0, classes, rows), rng.standard_normal(rows).astype(dtype)
+    t[3::7] = -7
+    options: Any = {"label_smoothing": smoothing, "ignore_index": -7, "reduction": "none"}
+    options["weight"] = rng.random(classes).astype(dtype)
+    loss = cross_entropy(z, t, **options)
+    loss.backward(g)
+    for start in range(0, rows, max(1, rows // 50)):  # few enough for one block
+        some = slice(start, start + 3)
+        part = Value(z.data[some])
+        alone = cross_entropy(part, t[some], **options)
+        alone.backward(g[some])
+        for got, want in ((loss.data[some], alone.data), (z.grad[some], part.grad)):
+            atol = 4 * np.finfo(dtype).eps * abs(want).max()
+            np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+
+
+# ------------------------------------------------------------------ blocks
+def test_every_block_runs_once() -> None:
+    for n in (0, 1, 2, 7, 500):
+        done: list[int] = []
+        in_threads(done.append, range(0, 3 * n, 3))
+        assert sorted(done) == [*range(0, 3 * n, 3)]
+
+
+@pytest.mark.skipif(CPUS < 2, reason="one core")
+def test_several_threads_share_the_blocks() -> None:
+    both = threading.Barrier(2)  # which two threads pass only together
+    in_threads(lambda start: both.wait(10.0) and None, range(2))
+
+
+def test_an_error_in_a_block_is_raised_and_ends_the_others() -> None:
+    begun: list[int] = []
+
+    def run(start: int) -> None:
+        begun.append(start)
+        raise MemoryError(f"no room for {start}")
+
+    with pytest.raises(MemoryError, match="no room for"):
+        in_threads(run, range(100))
+    assert len(begun) <= CPUS
+    done: list[int] = []
+    in_threads(done.append, range(100))  # and the threads are as good as before
+    assert len(done) == 100
+
+
+@pytest.mark.skipif(CPUS < 2, reason="one core")
+def test_an_error_of_another_thread_is_raised_here() -> None:
+    here, failed = threading.get_ident(), threading.Event()
+
+    def run(start: int) -> None:
+        if threading.get_ident() == here:
+            assert failed.wait(10.0)
+        else:
+            failed.set()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(run, range(100))
+
+
+def test_blocks_heed_the_callers_errstate() -> None:
+    def run(start: int) -> None:
+        np.array([1.0]) / np.array([0.0])
+
+    with np.errstate(divide="ignore"):
+        in_threads(run, range(20))
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        in_threads(run, range(20))
+
+
+def test_callers_in_many_threads_and_blocks_within_blocks_end() -> None:
+    def outer(start: int) -> None:
+        in_threads(lambda inner: done.append((start, inner)), range(5))
+
+    done: list[tuple[int, int]] = []
+    with ThreadPoolExecutor(6) as callers:
+        for future in [callers.submit(in_threads, outer, range(8)) for _ in range(6)]:
+            future.result(timeout=30.0)
+    assert sorted(done) == sorted([(i, j) for i in range(8) for j in range(5)] * 6)
+
+
+def test_losses_in_many_threads_at_once_are_right(rng: Any) -> None:
+    x, W, t = rng.normal(size=(300, 8)), rng.normal(size=(8, 2000)), rng.integers(0, 2000, 300)
+    want = cross_entropy(x @ W, t)
+    with ThreadPoolExecutor(4) as callers:
+        calls = [callers.submit(linear_cross_entropy, x, W, None, t) for _ in range(8)]
+        assert [call.result(timeout=30.0) for call in calls] == pytest.approx([want] * 8)
 
 
 # ------------------------------------------------------------------ BLAS's own threads
@@ -111,104 +211,7 @@ def test_an_error_gives_the_limit_back() -> None:
             assert again == 2
 
 
-def test_without_threadpoolctl_nothing_is_limited(monkeypatch: Any) -> None:
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    monkeypatch.setattr(threads, "_blas", threads._blas.__wrapped__)
-    with one_blas_thread() as ours:
-        assert ours == 1
-
-
-# ------------------------------------------------------------------ rows
-@pytest.mark.parametrize("columns", [1, 3])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any) -> None:
-    n = 20_000  # several blocks
-    X, params = rng.normal(size=(n, 4)), [rng.normal(size=(4, columns)), rng.normal(size=columns)]
-    y = rng.integers(0, columns, n) if columns > 1 else rng.choice([-1.0, 1.0], n)
-    weight = rng.random(n) if weighted else None
-    one = Rows(X, y, weight, "cross_entropy")
-    index = rng.permutation(n)
-    for many in (3, 16):
-        rows = Rows(X, y, weight, "cross_entropy", index, many)
-        value, grads = rows.loss_and_grad(params)
-        wanted, slopes = one.loss_and_grad(params)
-        assert value == pytest.approx(wanted, rel=1e-13)
-        for grad, slope in zip(grads, slopes):
-            np.testing.assert_allclose(grad, slope, rtol=1e-11, atol=1e-15)
-        np.testing.assert_allclose(rows.moments(), one.moments(), rtol=1e-11, atol=1e-14)
-        assert rows.accuracy(params) == one.accuracy(params)
-
-
-def test_threads_heed_the_callers_errstate() -> None:
-    X, seen = np.ones((50_000, 1)), []
-    rows = Rows(X, np.zeros(len(X), int), None, "cross_entropy", threads=2)
-    params = [np.full((1, 2), 1.5e308), np.full(2, 1.5e308)]
-    with np.errstate(over="raise", invalid="ignore"), pytest.raises(FloatingPointError):
-        rows.loss_and_grad(params)
-    with np.errstate(over="call", invalid="ignore", call=lambda *told: seen.append(told)):
-        assert np.isnan(rows.loss_and_grad(params)[0])
-    assert len(seen) >= 4  # one a block
-
-
-def test_an_error_in_a_block_ends_the_others() -> None:
-    rows, taken = Rows(np.zeros((100_000, 1)), np.zeros(100_000, int), None, "", threads=2), []
-
-    def fails(X: Any, y: Any, weight: Any) -> Any:
-        taken.append(len(X))
-        raise IndexError("no such row")
-
-    with pytest.raises(IndexError, match="no such row"):
-        rows.summed(fails, 1, [np.zeros(())])
-    assert len(taken) <= 2
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_losses_of_float32_add_up_in_float64(threads: int, rng: Any) -> None:
-    X, W = rng.standard_normal((2_000_000, 1), np.float32), np.full((1, 1), 0.3, np.float32)
-    rows = Rows(X, np.ones(len(X), np.float32), None, "cross_entropy", threads=threads)
-    wanted = np.logaddexp(0.0, -(X @ W).astype(float)).mean()
-    assert rows.loss_and_grad([W])[0] == pytest.approx(wanted, rel=2e-8)
-
-
-def test_where_many_rows_are_few_blocks_each_thread_gets_one(rng: Any) -> None:
-    X = rng.normal(size=(4000, 300))
-    for many, step in ((1, 4000), (2, 2000), (8, 500), (99, 256)):
-        assert Rows(X, X[:, 0], None, "cross_entropy", threads=many).step(1) == step
-    assert Rows(X[:800], X[:800, 0], None, "cross_entropy", threads=2).step(1) == 8192
-
-
-def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> None:
-    """A gradient for each thread is too much with many classes; and none is kept for each block."""
-    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
-        for classes, wanted in ((20, 2), (400, 1)):
-            rows = Rows(rng.normal(size=(1500, 60)), rng.integers(0, classes, 1500), None, "")
-            monkeypatch.setattr("tinygrad_ce.training.objective.CPUS", 2)
-            with in_turns(8 * 60 * classes, rows, None):
-                assert rows.threads == wanted
-                assert blas_threads() == {3 - wanted}
-    W = [np.zeros((2000, 500), np.float32)]  # 4 MB
-    X, y = rng.random((4000, 2000), np.float32), rng.integers(0, 500, 4000)
-    tracemalloc.start()
-    Rows(X, y, None, "cross_entropy", threads=2).loss_and_grad(W)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 * W[0].nbytes  # two for each thread, the zero, the mean; and a block's
-
-
-def test_where_one_thread_fails_the_others_go_no_further() -> None:
-    n = 20 * 256
-    rows = Rows(np.zeros((n, 2**12)), np.zeros(n, int), None, "cross_entropy", threads=2)
-    calls, both = [], threading.Event()
-
-    def f(X: Any, y: Any, weight: Any) -> Any:
-        calls.append(len(X))
-        if len(calls) == 1:
-            both.wait(5.0)
-            raise KeyboardInterrupt
-        both.set()
-        time.sleep(0.02)
-        return [np.zeros(())]
-
-    with pytest.raises(KeyboardInterrupt):
-        rows.summed(f, 2**12, [np.zeros(())])
-    assert len(calls) < 5  # of 20 blocks
+def test_without_threadpoolctl_nothing_is_limited() -> None:
+    hidden = "import sys; sys.modules['threadpoolctl'] = None"
+    use = "from tinygrad_ce.losses.threads import one_blas_thread as one"
+    assert printed(hidden, use, "with one() as ours: print(ours)") == "1\n"

@@ -163,11 +163,7 @@ def losses_and_gradient(z: Any, t: Target, axis: int, grad: bool) -> tuple[Any, 
         k = peak if peak.__class__ is float else peak[rows]
         block_of_rows(part, i, k, None if spread is None else spread[rows], loss[rows], e)
 
-    if step >= len(flat):
-        e = np.empty_like(flat) if work is None else work
-        block_of_rows(flat, index, peak, spread, loss, e)
-    else:
-        in_threads(run, range(0, len(flat), step))
+    in_threads(run, range(0, len(flat), step))
     if out is not None and not last:
         out = np.moveaxis(out, -1, axis)
     return loss.reshape(moved.shape[:-1]), out

@@ -23,7 +23,7 @@ from .activations import as_input
 from .kernel import block_of_rows, dense
 from .losses import fused_vjp
 from .targets import plain, read_target
-from .threads import CPUS, cached, in_threads, rows_at_once
+from .threads import BLOCK, CPUS, in_threads, rows_at_once
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
@@ -33,7 +33,7 @@ STRIP = 4096  # columns: a product of them stays in cache until it is added to W
 
 def _rows(row: int) -> int:
     """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
-    return max(1, min(LOGITS // row, max(ROWS, cached() // row)))
+    return max(1, min(LOGITS // row, max(ROWS, BLOCK // row)))
 
 
 def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
@@ -59,10 +59,7 @@ def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> Non
         block_of_rows(part, *t.flat(part.shape[1]), loss[rows], e)
         np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
 
-    if step >= len(z):
-        run(0)
-    else:
-        in_threads(run, range(0, len(z), step))
+    in_threads(run, range(0, len(z), step))
 
 
 def _sweep(
