@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from allocating import extra
-from conftest import LEFT_OUT, ROWS, Row, find, record
+from conftest import LEFT_OUT, find, record
 from test_speed import by_turns, python, regression_data, regression_loss
 
 import tinygrad_ce as tg
@@ -201,25 +200,6 @@ def test_two_layers(compare: Any, n: int, bar: float) -> None:
     name = f"program, two layers 64-128-10, batch {n}"
     bars = {"NumPy": 1 / 1.1, "PyTorch": bar}
     compare(name, lambda: made(*params, x, t), peers, bars, rounds=25, calls=50)
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-def test_steady_state_allocation(benchmark: Any, layers: int) -> None:
-    """Counted, not timed: arrays over 1 kB that a call makes besides its results."""
-    benchmark.pedantic(lambda: None)
-    x, t, w, b = regression_data(1024, 784, 10)
-    f, by_hand, name, args = composed, hand, "softmax regression 1024×784×10", [w, b, x, t]
-    if layers == 2:
-        f, by_hand, name = mlp, mlp_by_hand, "two layers 64-128-10, batch 256"
-        rng = np.random.default_rng(0)
-        shapes = (64, 128), (128,), (128, 10), (10,), (256, 64)
-        args = [*(rng.normal(size=s) * 0.1 for s in shapes), np.eye(10)[rng.integers(0, 10, 256)]]
-    wrt = range(2 * layers)
-    ours, theirs = (
-        len(extra(run, args)) for run in (program(f, *args, wrt=wrt, optimize="memory"), by_hand)
-    )
-    work = f'arrays over 1 kB besides results, optimize="memory", {name}'
-    ROWS.append(Row(work, f"{ours}", {"NumPy": f"{theirs}"}, "0", ours == 0))
 
 
 # ------------------------------------------------------------------ numbers

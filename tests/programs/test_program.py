@@ -208,13 +208,13 @@ def cases(draw: Any) -> Case:
 def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     drawn: list[tuple[str, list[Any], Any]] = []
 
-    @given(cases(), st.booleans(), st.sampled_from([None, None, "memory"]))
+    @given(cases(), st.booleans())
     @settings(max_examples=500, phases=[Phase.generate], database=None)
-    def draw(case: Case, clean: bool, optimize: str | None) -> None:
+    def draw(case: Case, clean: bool) -> None:
         f, args, wrt, _ = case
         with np.errstate(all="ignore"):
             wanted = by_backward(f, args, wrt)
-            made = program(f, *args, wrt=wrt, clean=clean, optimize=optimize)
+            made = program(f, *args, wrt=wrt, clean=clean)
             value, slopes = made(*args)
         close(value, wanted[0])
         for got, want in zip(slopes, wanted[1]):
@@ -229,7 +229,6 @@ def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
         for got, want in zip(slopes, wanted[1]):
             close(got, want)
     ruffed(tmp_path)
-    assert sum("FREE.pop()" in source for source, _, _ in drawn) > 100
     numbers = [source for source, args, _ in drawn if isinstance(args[0], float)]
     assert len(numbers) > 20
     assert not any("numpy" in source for source in numbers)
@@ -529,12 +528,11 @@ def test_a_named_tuple_of_numbers_where_python_raises() -> None:
         assert isinstance(found, Layer)
 
 
-@pytest.mark.parametrize("optimize", [None, "memory"])
 @pytest.mark.parametrize(
     "how", [{}, {"fused": False}, {"ignore_index": -7}, {"weight": WEIGHT, "label_smoothing": 0.1}]
 )
-def test_a_class_out_of_range_is_refused_in_every_call(how: Any, optimize: Any) -> None:
-    made = program(ce(**how), Z, Y, optimize=optimize)  # its arguments are z and t
+def test_a_class_out_of_range_is_refused_in_every_call(how: Any) -> None:
+    made = program(ce(**how), Z, Y)  # its arguments are z and t
     names: dict[str, Any] = {}
     exec(made.source, names)
     for bad in (4, -1, -100):
@@ -870,7 +868,7 @@ def test_names_that_the_program_needs_itself(name: str, tmp_path: Path) -> None:
     body = "np.sum(np.max(X, axis=1) * (X > 0).astype(bool)[:, 0]) + X[[0, 1], y].sum()"
     body = body.replace("X", name)
     exec(f"def f({name}, y):\n    return {body}", own)
-    value, slope = program(own["f"], x, y, optimize="memory")(x, y)
+    value, slope = program(own["f"], x, y)(x, y)
     right, [back] = by_backward(own["f"], [x, y], (0,))
     close(value, right)
     close(slope, back)
@@ -933,10 +931,9 @@ def test_zeros_keep_their_sign(clean: bool) -> None:
         lambda z, y: z[(0, 1, 2), (1, 2, 0)].sum() + y[0],
     ],
 )
-@pytest.mark.parametrize("optimize", [None, "memory"])
-def test_ranges_and_tuples_in_an_index(f: Any, optimize: str | None) -> None:
+def test_ranges_and_tuples_in_an_index(f: Any) -> None:
     z, y = np.arange(12.0).reshape(3, 4), np.array([1, 3, 0])
-    made = program(f, z, y, optimize=optimize)
+    made = program(f, z, y)
     leaf = Value(-z)
     loss = f(leaf, y[::-1])
     loss.backward()
@@ -950,13 +947,10 @@ def test_ranges_and_tuples_in_an_index(f: Any, optimize: str | None) -> None:
 
 def test_an_index_of_no_entries(tmp_path: Path) -> None:
     none = np.zeros((0,), int)
-    for optimize in (None, "memory"):
-        folder = tmp_path / str(optimize)
-        folder.mkdir()
-        f = lambda x, y: np.sum(x[none]) + np.sum(x[y] ** 2)
-        (value, slope), _ = fresh_and_ruffed(folder, f, [np.ones(3), none], optimize=optimize)
-        assert value == 0.0
-        assert not slope.any()
+    f = lambda x, y: np.sum(x[none]) + np.sum(x[y] ** 2)
+    (value, slope), _ = fresh_and_ruffed(tmp_path, f, [np.ones(3), none])
+    assert value == 0.0
+    assert not slope.any()
 
 
 def test_the_gradient_of_a_number_is_a_number_beside_float32() -> None:
@@ -986,13 +980,13 @@ def test_an_entry_is_read_before_its_buffer_is_written_over() -> None:
         return (1.3 + np.tanh(y[-1])) ** np.tanh(y)
 
     x = RNG.normal(size=3)
-    np.testing.assert_allclose(program(f, x, wrt=None, optimize="memory")(x), f(x))
+    np.testing.assert_allclose(program(f, x, wrt=None)(x), f(x))
 
 
 def test_einsum_views_lie_as_blas_takes_them_or_not() -> None:
     f = lambda x: np.sum(np.einsum("ij->ji", x) @ x)
     x = RNG.normal(size=(4, 3))
-    close(program(f, x, optimize="memory")(x)[1], by_backward(f, [x], (0,))[1][0])
+    close(program(f, x)(x)[1], by_backward(f, [x], (0,))[1][0])
 
 
 @pytest.mark.parametrize("x", [-1.0, 0.0, 2.0])
@@ -1064,9 +1058,9 @@ import tinygrad_ce as tg
 
 x = np.arange(24.0).reshape(6, 4)
 loss = lambda z: tg.cross_entropy(z, np.array([0, 1, 2, 3, 0, 1]), label_smoothing=0.1)
-print(tg.program(loss, x, clean=False, optimize="memory").source)
+print(tg.program(loss, x, clean=False).source)
 made = tg.program(lambda a, b: a**3 * np.exp(a * b), 1.3, 2.0, wrt=(0, 1), clean=False)
-print(made._find((1.3, 2.0)).run.__code__.co_code)
+print(made.source)
 """
 
 
@@ -1241,30 +1235,6 @@ def test_what_the_newest_linters_refuse_in_conditions(tmp_path: Path) -> None:
     odd = (1.0, 2.0, -1.0, 3.0, 0.0, math.inf, math.nan)
     for x, y in itertools.product(odd, odd):
         np.testing.assert_array_equal(names["loss_and_grad"](x, y), made(x, y))
-
-
-# ------------------------------------------------------------------ large arrays
-@given(cases())
-@settings(max_examples=200, phases=[Phase.generate], database=None)
-def test_arrays_written_into_ones_that_are_done_with(case: Case) -> None:
-    """As if every array were a large one: the same as where each result is a new array."""
-    f, args, wrt, _ = case
-    module = sys.modules["tinygrad_ce.programs.memory"]
-    before = module.LARGE  # type: ignore[attr-defined]
-    with np.errstate(all="ignore"):
-        value, slopes = program(f, *args, wrt=wrt)(*args)
-        module.LARGE = 0  # type: ignore[attr-defined]
-        try:
-            made = program(f, *args, wrt=wrt)
-        finally:
-            module.LARGE = before  # type: ignore[attr-defined]
-        kept = made(*args)
-        copies = [np.copy(g) for g in kept[1]]
-        made(*[a + 1.0 for a in args])
-    close(kept[0], value)
-    for got, copy, want in zip(kept[1], copies, slopes):
-        close(got, want)
-        np.testing.assert_array_equal(got, copy)
 
 
 # ------------------------------------------------------------------ the tests are tested

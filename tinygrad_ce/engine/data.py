@@ -66,6 +66,11 @@ def as_data(x: Any, where: str = "Value()") -> Any:
     return data.astype(np.float64) if data.dtype.kind in "iub" else data
 
 
+def example(x: Any) -> Any:
+    """Data that a check may look at: of an array that records, those of the example; else ``x``."""
+    return getattr(x, "example", x)
+
+
 def told(arg: Any) -> str:
     """An argument as an error message names it: its shape, and its name if it has one."""
     name = getattr(arg, "name", None) or ""

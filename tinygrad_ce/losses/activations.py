@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data
+from ..engine.data import as_data, example
 from ..engine.ops import WHERE
 from ..engine.value import Value, detach, make_node
 
@@ -79,7 +79,7 @@ def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
     array([0.659, 0.242, 0.099])
     """
     t = as_data(detach(temperature), "softmax: temperature")
-    if np.ndim(t) or not t > 0:
+    if np.ndim(t) or not example(t) > 0:
         raise ValueError(f"softmax: got temperature={temperature!r}, wanted a number above 0")
     x = as_input(x, "softmax")
     x = x if temperature.__class__ is float and temperature == 1.0 else x / temperature

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data
+from ..engine.data import as_data, example
 from ..engine.operation import REAL, primitive
 from ..engine.value import Value, detach, make_node
 from .activations import as_input, log_softmax
@@ -256,7 +256,7 @@ def binary_cross_entropy(
     -0.5
     """
     z, y = _same_shape(logits, target, "logits")
-    if not ((y >= 0) & (y <= 1)).all():
+    if not ((example(y) >= 0) & (example(y) <= 1)).all():
         raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
     y = y.astype(dtype_for(z))
     positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z)
@@ -281,7 +281,7 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
     -0.5
     """
     z, y = _same_shape(logits, target, "logits")
-    if not (abs(y.astype(float)) == 1).all():
+    if not (abs(example(y).astype(float)) == 1).all():
         raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = np.logaddexp(0.0, -y.astype(dtype_for(z)) * z)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine.data import example
 from ..engine.value import Value
 
 
@@ -34,7 +35,7 @@ def factor(x: Any, what: str, like: Any) -> Any:
     pairs = zip(x.shape[::-1], like.shape[::-1])
     if x.ndim > like.ndim or any(n not in (1, wanted) for n, wanted in pairs):
         raise ValueError(f"{what}: got shape {x.shape}, wanted one that broadcasts to {like.shape}")
-    if not (x >= 0).all():
+    if not (example(x) >= 0).all():
         raise ValueError(f"{what}: got {x}, wanted numbers from 0 up")
     return x.astype(dtype_for(like))
 
@@ -109,7 +110,7 @@ def read_target(
         weight = plain(weight, "weight")
         if weight.shape != (classes,):
             raise ValueError(f"weight: got shape {weight.shape}, wanted ({classes},): one a class")
-        if not (weight >= 0).all():
+        if not (example(weight) >= 0).all():
             raise ValueError(f"weight: got {weight}, wanted numbers from 0 up")
         weight = weight.astype(dtype).reshape(along)
     if target.shape == rows and target.dtype.kind in "iu":
@@ -117,7 +118,7 @@ def read_target(
             target = target.within(0, classes, ignore_index)
         index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
         kept = None if ignore_index is None else index != ignore_index
-        _check_range(index, kept, classes, axis, ignore_index)
+        _check_range(example(index), example(kept), classes, axis, ignore_index)
         index = (index if kept is None else np.where(kept, index, 0)).astype(np.intp, copy=False)
         share: Any = 1.0 if weight is None else _picked(weight, index)
         share = share if kept is None else np.where(kept, share, 0.0)
@@ -127,7 +128,7 @@ def read_target(
     elif target.shape == shape:
         if ignore_index is not None:
             raise ValueError("ignore_index goes with class indices, not with probabilities")
-        _check_distribution(target, axis, allow_unnormalized)
+        _check_distribution(example(target), axis, allow_unnormalized)
         index, share, spread, samples = None, 0.0, 1.0, target.size // classes
         count = samples if count is None else count
         sure = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
@@ -142,7 +143,7 @@ def read_target(
             f"(class indices) or {shape} (probabilities)"
         )
     one = 1.0 if weight is None else weight
-    scale = 1.0 if reduction != "mean" else 1.0 / count if count else math.nan
+    scale = 1.0 if reduction != "mean" else 1.0 / count if example(count) else math.nan
     peak = share * ((1.0 - label_smoothing) * scale)
     table = None if index is not None else target * ((1.0 - label_smoothing) * scale)
     if label_smoothing:

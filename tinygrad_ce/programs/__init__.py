@@ -1,8 +1,9 @@
 """Programs: a function and its backward pass, recorded, simplified and printed as NumPy.
 
   files.py        a file written whole, or not at all
+  lines.py        a program: an ordered list of lines
+  recorder.py     arrays that write down what NumPy does with them
   rewrite.py      the textbook's loss found in a graph, and the stable one put in its place
-  tracing.py      arrays that record what NumPy does with them
   fusing.py       the stable loss in what is recorded
   recording.py    a function and its backward pass, recorded once
   cleaning.py     that record, simplified
@@ -12,8 +13,6 @@
   blocks.py       those in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
   literals.py     constants and structures as source text
-  memory.py       which array a result can be written into
-  writing.py      the record in operations that can all write into an array
   expressions.py  a node of it as an expression
   printing.py     the record as source, a line a node
   compiled.py     a function and its gradient as NumPy source, compiled

@@ -10,36 +10,37 @@ x·(y + z) overflows where y + z does.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .cleaning import key_of
-from .tracing import Traced, leaves, order, parents, replace
+from .lines import Builder, Line, live, replace, uses, walk
 
 PASSES = 3  # what one pass takes out may let the next take more
 COSTS = {np.power: 3, np.divide: 2}  # of the time of a product; Python has no fast path for them
 
 
-def simplified(outputs: Any) -> Any:
-    """The same outputs in fewer operations on Python floats; nothing is changed for arrays."""
-    nodes = order(outputs)
-    if not all(node.sample.__class__ in (float, bool) for node in nodes):
-        return outputs
-    cost = _cost(nodes)
+def simplified(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
+    """The same in fewer operations on Python floats; nothing is changed for arrays."""
+    if not all(line.is_number for line in lines):
+        return lines, outputs
+    cost = _cost(lines)
     for _ in range(PASSES):
-        new = _Pass(nodes).run(outputs)
-        nodes, before = order(new), cost
-        if (cost := _cost(nodes)) > before:
+        found, new = _Pass(lines).run(outputs)
+        before = cost
+        if (cost := _cost(found)) > before:
             break
-        outputs = new
+        lines, outputs = found, new
         if cost == before:
             break
-    return outputs
+    return lines, outputs
 
 
-def _cost(nodes: list[Traced]) -> int:
-    return sum(COSTS.get(node.call, 1) for node in nodes)
+def _cost(lines: Sequence[Line]) -> int:
+    return sum(COSTS.get(line.function, 1) for line in lines)
 
 
 def _is_number(x: Any) -> bool:
@@ -49,13 +50,12 @@ def _is_number(x: Any) -> bool:
 class _Pass:
     """One rewriting of a graph, from the arguments up; every rule sees rewritten arguments."""
 
-    def __init__(self, nodes: list[Traced]) -> None:
-        self.nodes = nodes
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines, self.made = lines, Builder()
         self.new: dict[Any, Any] = {}
-        self.seen: dict[Any, Traced] = {}
-        self.once: set[Any] = set()  # what one other node uses, after rewriting
+        self.seen: dict[Any, Line] = {}
+        self.once: set[Any] = set()  # what one other line uses, after rewriting
         self.node: Any = None
-        self.number = -math.inf  # of the last node
         self.rules: dict[Any, Any] = {
             np.add: self.add,
             np.subtract: self.subtract,
@@ -67,61 +67,54 @@ class _Pass:
             np.where: self.where,
         }
 
-    def run(self, outputs: Any) -> Any:
-        """The outputs, rewritten."""
-        uses = dict.fromkeys(leaves(outputs), 2)
-        for node in self.nodes:
-            for parent in parents(node):
-                uses[parent] = uses.get(parent, 0) + 1
-        for node in self.nodes:
-            if node.call is None:
-                self.new[node] = node
+    def run(self, outputs: Any) -> tuple[list[Line], Any]:
+        """The lines and outputs, rewritten."""
+        often = uses(self.lines, outputs) + Counter(walk(outputs))  # what is returned, twice
+        for line in self.lines:
+            if line.function is None:
+                self.new[line] = self.made.append(line)
                 continue
-            self.node = node
-            before = self.number = max(self.number, node.number - 0.125)
-            args = replace(node.args, self.new.__getitem__)
-            rule = self.rules.get(node.call)
-            found = rule(*args) if rule and not node.options else self.made_of(node.call, *args)
-            if found.__class__ is Traced and found.call:
-                found.name = found.name or node.name
-                if found.of is None and node.of is not None and found.number > before:
-                    found.of = self.new.get(node.of)
-            self.number = node.number
-            if uses[node] == 1:
+            self.node, start = line, len(self.made.lines)
+            args = replace(line.args, self.new.__getitem__)
+            rule: Any = self.rules.get(line.function)
+            ruled = rule is not None and not line.options
+            found = rule(*args) if ruled else self.made_of(line.function, *args)
+            if found.__class__ is Line and found.function is not None:
+                found.name = found.name or line.name
+                if found.of is None and line.of is not None and found in self.made.lines[start:]:
+                    found.of = self.new.get(line.of)
+            if often[line] == 1:
                 self.once.add(found)
-            self.new[node] = found
-        return replace(outputs, self.new.__getitem__)
+            self.new[line] = found
+        outputs = replace(outputs, self.new.__getitem__)
+        return live(self.made.lines, outputs), outputs
 
     def made_of(self, f: Any, *args: Any) -> Any:
-        """A node, numbered after its arguments and before the next; the same one if there is."""
-        node = self.node
-        options = node.options if f is node.call else {}
+        """A new line at the end; or the same one if there is."""
+        options = self.node.options if f is self.node.function else {}
         key: tuple[Any, ...] = (f, *map(key_of, args))
         if f is np.add or f is np.multiply:
             key = (f, frozenset(key[1:]))
-        if key in self.seen:
-            return self.seen[key]
-        made = Traced(f, args, options, node.sample)
-        made.number = self.number = self.number + (node.number - self.number) / 8
-        self.seen[key] = made
-        return made
+        if key not in self.seen:
+            self.seen[key] = self.made.emit(f, args, options, like=self.node)
+        return self.seen[key]
 
     # ------------------------------------------------------------------ signs
     def negative(self, x: Any) -> Any:
         """−x, with no sign before a sign, a difference or a number."""
         if _is_number(x):
             return -x
-        if x.call is np.negative:
+        if x.function is np.negative:
             return x.args[0]
-        if x.call is np.subtract and x in self.once:
+        if x.function is np.subtract and x in self.once:
             return self.made_of(np.subtract, *x.args[::-1])
-        if x.call is np.multiply and x.args[0].__class__ is float:
+        if x.function is np.multiply and x.args[0].__class__ is float:
             return self.made_of(np.multiply, -x.args[0], x.args[1])
         return self.made_of(np.negative, x)
 
     def unsigned(self, x: Any) -> tuple[Any, bool]:
         """X without its sign, and whether it had one."""
-        signed = x.__class__ is Traced and x.call is np.negative
+        signed = x.__class__ is Line and x.function is np.negative
         return (x.args[0], True) if signed else (x, False)
 
     def where(self, c: Any, x: Any, y: Any) -> Any:
@@ -149,9 +142,9 @@ class _Pass:
         """c·x."""
         x, signed = self.unsigned(x)
         c = -c if signed else c
-        if x.call is np.multiply and x.args[0].__class__ is float:
+        if x.function is np.multiply and x.args[0].__class__ is float:
             c, x = c * x.args[0], x.args[1]
-        if abs(c) == 1.0 and x.sample.__class__ is float:
+        if abs(c) == 1.0 and x.kind is float:
             return x if c > 0 else self.negative(x)
         return self.made_of(np.multiply, c, x)
 
@@ -165,7 +158,7 @@ class _Pass:
 
     def power(self, x: Any, n: Any) -> Any:
         """x², x³ and x⁴ in products."""
-        if x.__class__ is not Traced or not _is_number(n) or n not in (2, 3, 4):
+        if x.__class__ is not Line or not _is_number(n) or n not in (2, 3, 4):
             return self.made_of(np.power, x, n)
         square = self.multiply(x, x)
         return square if n == 2 else self.multiply(square, x if n == 3 else square)
@@ -193,10 +186,10 @@ class _Pass:
         c = c + d if f is np.add else c - d
         if u is v and u is not None and c:  # 0·u may be -0
             return self.scaled(c, u)
-        both = x in self.once and y in self.once if x.__class__ is y.__class__ is Traced else False
-        if both and x.call is np.multiply is y.call:
+        both = x in self.once and y in self.once if x.__class__ is y.__class__ is Line else False
+        if both and x.function is np.multiply is y.function:
             for common in x.args:
-                if common.__class__ is Traced and any(common is p for p in y.args):
+                if common.__class__ is Line and any(common is p for p in y.args):
                     rest = self.without(x, common), self.without(y, common)
                     inner = self.add(*rest) if f is np.add else self.subtract(*rest)
                     return self.multiply(common, inner)
@@ -205,14 +198,14 @@ class _Pass:
     @staticmethod
     def coefficient(x: Any) -> tuple[float, Any]:
         """c and u of c·u."""
-        if x.__class__ is not Traced:
+        if x.__class__ is not Line:
             return 1.0, None
-        if x.call is np.multiply and x.args[0].__class__ is float:
+        if x.function is np.multiply and x.args[0].__class__ is float:
             return x.args
         return 1.0, x
 
     @staticmethod
-    def without(product: Traced, factor: Any) -> Any:
+    def without(product: Line, factor: Any) -> Any:
         """The other factor."""
         x, y = product.args
         return y if x is factor else x

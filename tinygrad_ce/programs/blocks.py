@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import numpy as np
 
+from .lines import Line, astype, infer
 from .products import Array, Form, Products
 from .terms import FIXED, Factor, is_fixed, proper
-from .tracing import Traced, astype, call
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Powers = dict[Factor, int]
@@ -19,23 +18,27 @@ Written = tuple[float, Powers, frozenset[tuple[int, int]]]  # a term
 
 
 class Steps:
-    """New nodes, just before one of a graph."""
+    """New lines, just before one of a program."""
 
-    def before(self, node: Traced) -> None:
+    def __init__(self, inserted: dict[Line, list[Line]]) -> None:
+        self.inserted = inserted  # before which lines which stand
+
+    def before(self, line: Line) -> None:
         """Place the next ones there."""
-        self.number, self.steps = node.number - 1.0, count(1)
+        self.here = self.inserted.setdefault(line, [])
 
     def make(self, f: Any, *args: Any, **options: Any) -> Any:
-        """A node after its arguments."""
-        made = call(f, args, options)
-        made.number = self.number + next(self.steps) / 2.0**16
+        """A line after its arguments."""
+        made = Line(f, args, options, *infer(f, args, options))
+        self.here.append(made)
         return made
 
 
 class Writer(Steps):
-    """Nodes that compute sums of products, just before one of a graph."""
+    """Lines that compute sums of products, just before one of a program."""
 
-    def __init__(self, products: Products, before: Traced) -> None:
+    def __init__(self, products: Products, before: Line, inserted: dict[Line, list[Line]]) -> None:
+        super().__init__(inserted)
         self.before(before)
         self.p = products
         self.dtype = {} if before.dtype == np.float64 else {"dtype": before.dtype}
@@ -48,7 +51,7 @@ class Writer(Steps):
         parts = [(c, self.p.shares(dict(f)), pairs) for (f, pairs), c in form.terms.items()]
         found = self.sum(parts, labels)
         sizes = tuple([self.p.size[x] for x in labels])
-        if found.__class__ is not Traced:
+        if found.__class__ is not Line:
             return np.broadcast_to(found, sizes).reshape(shape).astype(dtype)
         if found.shape != sizes:
             found = self.make(np.broadcast_to, found, sizes)
@@ -148,7 +151,7 @@ class Writer(Steps):
         x: Any = self.p.nodes.get(number)
         if what.share:
             x = x if x is not None else self.share(*what.share)
-            if x.name is None and getattr(self.p.nodes[what.share[0]], "call", None) is np.exp:
+            if x.name is None and getattr(self.p.nodes[what.share[0]], "function", None) is np.exp:
                 x.name = "p"
         elif what.body and (x is None or (x.ndim and not labels)):
             x = self.inner_sum(what)  # Σ over all, not of shape (1, 1)
@@ -217,7 +220,7 @@ class Writer(Steps):
             if wanted == [*have]:
                 return self.make(np.reshape, x, tuple([next(lengths) if s else 1 for s in steps]))
             x = self.make(np.reshape, x, self.long(x))
-        if wanted != [*have] and getattr(x, "call", None) is np.einsum:
+        if wanted != [*have] and getattr(x, "function", None) is np.einsum:
             inputs, _, letters = x.args[0].partition("->")
             result = "".join(letters[have.index(a)] for a in wanted)
             x = self.make(np.einsum, f"{inputs}->{result}", *x.args[1:], **x.options)

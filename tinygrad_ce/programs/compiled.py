@@ -1,33 +1,31 @@
 """A function and its gradient as straight-line NumPy source, to read, to save, and to run fast.
 
-The function is called once, on arrays that record what NumPy does with them (`tracing`), and the
+The function is called once, on arrays that record what NumPy does with them (`recorder`), and the
 backward pass once on top (`recording`); what both did, `cleaning` simplifies and `printing` writes
 down in order. Here that source is compiled, and one compiled for each signature is kept.
 """
 
 from __future__ import annotations
 
-import ast
-import math
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from ..engine.data import as_data
+from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from .algebra import simplified
 from .batching import lifted
 from .cleaning import cleaned
 from .files import replace_file
-from .literals import indented
+from .lines import Line, evaluate, live, replace
 from .printing import Printer
 from .recording import Recorded, parameters
-from .writing import writable
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -38,8 +36,8 @@ def program(
     wrt: int | Sequence[int] | None = 0,
     clean: bool = True,
     retrace: bool = True,
-    optimize: str | None = None,
     fuse: bool = False,
+    **removed: Any,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -53,10 +51,6 @@ def program(
         constants, and drops what multiplies by one, adds zero or is not used.
     retrace : whether a call with other shapes, dtypes or fixed arguments makes another program (the
         last 16 are kept) or raises a `ValueError`
-    optimize : "memory" keeps the arrays on the way from call to call, so that a call makes no array
-        but its results. They are made once, and again for each call that runs beside another (in
-        another thread, say): no two share them. Results are new arrays, yours to keep.
-
     fuse : True puts the stable form in place of each loss of an argument in ``wrt`` that `fuse`
         finds (the maximum subtracted, the log of the sum; np.logaddexp for a sigmoid), for any
         targets; where it finds none, or what is a loss for the example's data alone (a table that
@@ -76,7 +70,7 @@ def program(
     TypeError
         If ``f`` branches on data, or turns data into plain numbers, with the line that does.
     ValueError
-        If ``wrt`` is not an argument, ``optimize`` is something else, or f rests on an array too
+        If ``wrt`` is not an argument, or f rests on an array too
         large to be written out.
 
     Notes
@@ -89,12 +83,8 @@ def program(
     1, or are from 0 to 1) is checked for the example alone. The rows of a Jacobian or Hessian that
     f computes are one block, and where that is a short sum of products, like terms in it are one:
     it can be finite where an exponential underflows and the graph has nan. Arrays and `Value`s that
-    f takes from outside are constants. What runs is the source past NumPy's wrappers in Python:
-    short rows are summed as products with ones, and large results are written into arrays that are
-    done with. Without ``optimize`` no array outlives a call. With it NumPy makes arrays inside only
-    where it has no way to write into one that is there (``np.sort``, ``np.std``), and where BLAS is
-    given an argument that it cannot take as it lies; ``source`` is then for arrays of the shapes of
-    the example.
+    f takes from outside are constants. What runs is the source, behind a
+    check of the arguments' shapes and dtypes.
 
     Examples
     --------
@@ -111,7 +101,10 @@ def program(
         loss = a * b  # multiply
         return loss, (b, a)
     """
-    return Program(f, examples, wrt, clean, retrace, optimize, fuse)
+    for name in removed:
+        hint = " is gone: leave it out; results are the same" if name == "optimize" else "?"
+        raise TypeError(_("program: {name}={hint}", name=name, hint=hint))
+    return Program(f, examples, wrt, clean, retrace, fuse)
 
 
 # ------------------------------------------------------------------ arguments
@@ -161,77 +154,79 @@ def _guard(name: str, x: Any) -> str:
 class _Compiled:
     """One program, for arguments of one signature."""
 
-    def __init__(
-        self, f: Any, args: Any, wrt: Any, clean: bool, memory: bool, fuse: bool, other: Any
-    ) -> None:
-        recorded = Recorded(f, args, wrt, fuse)
-        outputs = (recorded.value, recorded.gradient)
-        outputs = simplified(cleaned(lifted(outputs))) if clean else outputs
-        outputs = writable(outputs) if memory else outputs
-        self.source = Printer(recorded, outputs, clean, memory).source()[2]
-        # The same, past NumPy's wrappers in Python: small arrays need it. Of numbers, in few names.
-        printer = Printer(recorded, outputs, clean, memory, direct=True)
-        head, body, _ = printer.source()
+    def __init__(self, f: Any, args: Any, wrt: Any, clean: bool, fuse: bool, other: Any) -> None:
+        self.recorded = recorded = Recorded(f, args, wrt, fuse)
+        lines: Sequence[Line] = recorded.lines
+        outputs = recorded.outputs
+        if clean:
+            lines, outputs = simplified(*cleaned(*lifted(lines, outputs)))
+        self.lines, self.outputs = live(lines, outputs), outputs
+        printer = Printer(recorded, lines, outputs, clean)
+        self.source = printer.source()
         self.results = recorded.results if recorded.has_gradient else recorded.results[0]
+        names: dict[str, Any] = {}
+        exec(compile(self.source, "<program>", "exec"), names)
+        self.run = names["loss_and_grad" if recorded.has_gradient else "value"]
+        if printer.scalar:
+            self.run = self.careful(self.run)
+        if any(hasattr(x, "_make") for x in _structures(self.results)):
+            self.run = self.rebuilt(self.run)
         guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
         self.guarded = all(guards)
-        parameters = ", ".join(recorded.parameters)
-        given = f"({parameters}{',' if len(recorded.parameters) == 1 else ''})"
-        lines = [f"def run({parameters}):"]
         if self.guarded and guards:
-            lines += [f"    if not ({' and '.join(guards)}):", f"        return _other{given}"]
-        if printer.scalar:
-            body = f"try:\n{indented(body)}\nexcept (ArithmeticError, ValueError):\n"
-            body += f"    return _careful({given})"
-        self.names: dict[str, Any] = {"_other": other, "_careful": self.careful}
-        self.names |= {"_ndarray": np.ndarray, "_sum": np.add.reduce}
-        self.names |= printer.ones
-        self.names |= {"_max": np.maximum.reduce, "_min": np.minimum.reduce, "np": np}
-        self.names |= {f"_dtype_{x.dtype.name}": x.dtype for x in args if hasattr(x, "dtype")}
-        exec(head, self.names)
-        exec(compile("\n".join([*lines, indented(body)]), "<program>", "exec"), self.names)
-        self.run = self.names["run"]
+            self.run = self.checked(self.run, guards, args, other)
 
-    def careful(self, args: tuple[Any, ...]) -> Any:
+    def checked(self, run: Any, guards: list[str], args: Any, other: Any) -> Any:
+        """The function behind a check of its arguments' shapes and dtypes."""
+        given = ", ".join(self.recorded.parameters)
+        names: dict[str, Any] = {"_run": run, "_other": other, "_ndarray": np.ndarray}
+        names |= {f"_dtype_{x.dtype.name}": x.dtype for x in args if hasattr(x, "dtype")}
+        call = f"_run({given}) if {' and '.join(guards)} else _other({given})"
+        return eval(f"lambda {given}: {call}", names)
+
+    def careful(self, run: Any) -> Any:
         """The same on NumPy's floats, which have inf and nan where Python's raise."""
-        names: dict[str, Any] = {"float": np.float64}
-        tree = ast.fix_missing_locations(_Widened().visit(ast.parse(self.source)))
-        exec(compile(tree, "<program>", "exec"), names)
-        names["math"] = _NumPyMath
-        run = names.get("loss_and_grad") or names["value"]
-        found = run(*(unflatten(a, [_wide(x) for _, x in flatten(a)]) for a in args))
-        return _narrowed(found, self.results)
+
+        def numbers(*args: Any) -> Any:
+            try:
+                return run(*args)
+            except (ArithmeticError, ValueError):
+                return self.evaluate(args)
+
+        return numbers
+
+    def evaluate(self, args: tuple[Any, ...]) -> Any:
+        """What the lines give, one by one, by NumPy."""
+        given = {
+            line: x
+            for row, arg in zip(self.recorded.inputs, args)
+            for line, (_, x) in zip(row, flatten(arg))
+            if line.__class__ is Line
+        }
+        found = evaluate(self.lines, given)
+        value, gradient = replace(self.outputs, found.__getitem__)
+        return (value, gradient) if self.recorded.has_gradient else value
+
+    def rebuilt(self, run: Any) -> Any:
+        """The same with results in the caller's own tuples."""
+        return lambda *args: _rebuilt(run(*args), self.results)
 
 
-class _Widened(ast.NodeTransformer):
-    """Constants as NumPy's floats: in ``1.0 / (x if x > 0.0 else 0.0)`` one is what divides."""
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        if node.value.__class__ is not float:
-            return node
-        return ast.Call(ast.Name("float", ast.Load()), [node], [])
-
-
-class _NumPyMath:
-    """What a scalar program takes from ``math``, by NumPy."""
-
-    inf, nan, pow = math.inf, math.nan, np.power
-    exp, log, log1p, expm1, sqrt, tanh = np.exp, np.log, np.log1p, np.expm1, np.sqrt, np.tanh
-    isinf, isnan, isfinite = np.isinf, np.isnan, np.isfinite
+def _structures(tree: Any) -> Iterator[Any]:
+    """Every dict, list and tuple within another."""
+    if isinstance(tree, dict | list | tuple):
+        yield tree
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _structures(part)
 
 
-def _wide(x: Any) -> Any:
-    return np.float64(x) if x.__class__ is float else x
-
-
-def _narrowed(tree: Any, like: Any) -> Any:
-    """Python's floats, in the caller's own tuples."""
+def _rebuilt(tree: Any, like: Any) -> Any:
     if isinstance(tree, dict):
-        return {k: _narrowed(v, like[k]) for k, v in tree.items()}
+        return {k: _rebuilt(v, like[k]) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        items = [_narrowed(v, part) for v, part in zip(tree, like)]
+        items = [_rebuilt(v, part) for v, part in zip(tree, like)]
         return like._make(items) if hasattr(like, "_make") else type(tree)(items)
-    return float(tree) if isinstance(tree, float) else tree
+    return tree
 
 
 class Program:
@@ -239,17 +234,8 @@ class Program:
 
     source: str
 
-    def __new__(cls, *args: Any) -> Program:
-        """Make a class of its own, whose call is the compiled function itself.
-
-        That saves a small scalar program a third of its time.
-        """
-        own = type("Program", (cls,), {}) if cls is Program else cls
-        made: Program = object.__new__(own)
-        return made
-
     def __init__(
-        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, optimize: Any, fuse: bool
+        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, fuse: bool
     ) -> None:
         if not callable(f):
             raise TypeError(f"program: got {type(f).__name__}, wanted a function")
@@ -259,10 +245,7 @@ class Program:
             raise ValueError(f"program: wrt={wrong[0]!r}: got {n} example arguments, from 0")
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"program: wrt={wrt}: an argument stands there twice")
-        if optimize not in (None, "memory"):
-            raise ValueError(f"program: got optimize={optimize!r}, wanted None or 'memory'")
-        self._f, self._wrt, self._clean, self._retrace = f, wrt, clean, retrace
-        self._memory, self._fuse = optimize is not None, fuse
+        self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         self._numbers, self._lock = numbers, Lock()
         self._kept: OrderedDict[Any, _Compiled] = OrderedDict()
         self._parameters = parameters(f, n)
@@ -270,8 +253,7 @@ class Program:
         self._key = self._signature(args)
         first = self._find(args)
         self.source = first.source
-        if first.guarded:
-            type(self).__call__ = staticmethod(first.run)  # type: ignore[method-assign]
+        self._run = first.run if first.guarded else self._other
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         found = []
@@ -301,9 +283,7 @@ class Program:
                 f"program: got {_shapes(key)}, wanted {_shapes(self._key)}: call program() for "
                 "these, or with retrace=True"
             )
-        made = _Compiled(
-            self._f, args, self._wrt, self._clean, self._memory, self._fuse, self._other
-        )
+        made = _Compiled(self._f, args, self._wrt, self._clean, self._fuse, self._other)
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > KEPT:
@@ -319,7 +299,7 @@ class Program:
 
     def __call__(self, *args: Any) -> Any:
         """Run the program."""
-        return self._other(*args)
+        return self._run(*args)
 
     def __str__(self) -> str:
         return self.source.rstrip("\n")

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from .cleaning import key_of, number_of
+from .lines import Line, astype, constant
 from .literals import array_text, dtype_text, function_text, quoted
-from .memory import METHODS
-from .tracing import CONSTANT, SCALAR, Traced, astype
-from .writing import suits_blas
+from .recorder import SCALAR
 
 OPERATORS = {
     np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**",
@@ -37,9 +36,8 @@ LEVEL = {
     np.multiply: 9, np.divide: 9, np.floor_divide: 9, np.remainder: 9, np.matmul: 9, np.square: 9,
     np.negative: UNARY,
 } | dict.fromkeys(MIRRORED, COMPARE)  # fmt: skip
-DIRECT = {np.sum: "_sum", np.max: "_max", np.min: "_min"}
+METHODS = {np.sum, np.mean, np.max, np.min, np.argmax, np.argmin, np.any, np.all}
 DEFAULTS = {"axis": None, "keepdims": False}
-NARROW = 32  # columns: the maxima of narrower rows are sooner found if columns lie together
 
 
 class Expressions:
@@ -49,19 +47,13 @@ class Expressions:
     ----------
     taken : names that nothing here may have
     scalar : whether the program is one of Python floats
-    memory : whether it makes no array but its results
-    direct : whether it calls what NumPy's own wrappers would call
     """
 
-    def __init__(self, taken: set[str], scalar: bool, memory: bool, direct: bool) -> None:
-        self.taken, self.scalar, self.memory, self.direct = taken, scalar, memory, direct
-        self.straight = direct and scalar  # one expression is faster than two
-        self.names: dict[Traced, str] = {}
-        self.inline: dict[Traced, tuple[str, int]] = {}  # of others the text, and how it binds
+    def __init__(self, taken: set[str], scalar: bool) -> None:
+        self.taken, self.scalar = taken, scalar
+        self.names: dict[Line, str] = {}
+        self.inline: dict[Line, tuple[str, int]] = {}  # of others the text, and how it binds
         self.constants: dict[Any, tuple[str, str]] = {}
-        self.ones: dict[str, Any] = {}  # what else the program finds under a name
-        self.slots: dict[Traced, int] = {}  # the arrays that results are written into
-        self.arrays: dict[int, str] = {}  # and their names
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
@@ -97,7 +89,7 @@ class Expressions:
 
     def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
         """An argument, as source; in brackets where it binds less than ``level``."""
-        if x.__class__ is Traced:
+        if x.__class__ is Line:
             if x in self.names:
                 return self.names[x]
             found, own = self.inline[x]
@@ -122,12 +114,12 @@ class Expressions:
             return ":".join(parts[:2] if not parts[2] else parts)
         return self.text(x)
 
-    def expression(self, node: Traced) -> tuple[str, int]:
+    def expression(self, node: Line) -> tuple[str, int]:
         """The right-hand side, and how tightly it binds."""
-        f, args = node.call, node.args
-        if f is CONSTANT:
+        f, args = node.function, node.args
+        if f is constant:
             return self.text(args[0]), ATOM
-        if node.sample.__class__ in (float, bool) and f in SCALAR:
+        if node.is_number and f in SCALAR:
             return self.on_numbers(f, args)
         if f is operator.getitem:
             return f"{self.text(args[0], ATOM)}[{self.index(args[1])}]", ATOM
@@ -135,24 +127,21 @@ class Expressions:
             return f"{self.text(args[0], ATOM)}.astype({self.text(args[1])})", ATOM
         if is_turned(node):
             return f"{self.text(args[0], ATOM)}.T", ATOM
-        wide = any(a.__class__ is Traced and a.dtype == np.float64 for a in args)
+        wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
         strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
         weak = [not strict or a.__class__ is float for a in args]
-        out = self.arrays.get(self.slots.get(node, -1))
-        if f in OPERATORS and len(args) == 2 and not node.options and not out:
+        if f in OPERATORS and len(args) == 2 and not node.options:
             return self.infix(node, weak)
-        if f in PREFIX and len(args) == 1 and not out:
+        if f in PREFIX and len(args) == 1:
             return f"{PREFIX[f]}{self.text(args[0], ATOM)}", UNARY  # formatters have -(x**2)
-        return self.called(node, weak, out), ATOM
+        return self.called(node, weak), ATOM
 
-    def infix(self, node: Traced, weak: list[bool]) -> tuple[str, int]:
+    def infix(self, node: Line, weak: list[bool]) -> tuple[str, int]:
         """``x + y``."""
-        f, (x, y) = node.call, node.args
+        f, (x, y) = node.function, node.args
         if f is np.power:
-            whole = x.__class__ is Traced and x.dtype.kind == "f"
+            whole = x.__class__ is Line and x.dtype.kind == "f"
             return self.power(node.args, _exponent(y) if whole else "", weak)
-        if self.direct and f is np.matmul and _are_matrices(x, y):
-            return f"{self.text(x, ATOM)}.dot({self.text(y)})", ATOM
         level = LEVEL[f]
         left = self.text(x, level + (level == COMPARE), weak[0])
         right = self.text(y, level + 1, weak[1])
@@ -160,39 +149,15 @@ class Expressions:
             f, left, right = _turned(f, left, right)
         return f"{left} {OPERATORS[f]} {right}", level
 
-    def called(self, node: Traced, weak: list[bool], out: str | None) -> str:
+    def called(self, node: Line, weak: list[bool]) -> str:
         """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
-        f, args, options = node.call, node.args, node.options
-        if self.direct and f in DIRECT and len(args) == 1 and options.keys() <= DEFAULTS.keys():
-            return self.reduced(node, out, **DEFAULTS | options)
-        if self.direct and f is np.matmul and _are_matrices(*args):
-            return f"{self.text(args[0], ATOM)}.dot({self.text(args[1])}, {out})"
-        method = f in METHODS and args[0].__class__ is Traced and args[0].shape
+        f, args, options = node.function, node.args, node.options
+        method = f in METHODS and args[0].__class__ is Line and args[0].shape
         parts = [self.text(a, 0, w) for a, w in zip(args, weak)][bool(method) :]
         shown = {k: v for k, v in options.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
         parts += [f"{k}={self.text(v)}" for k, v in shown.items()]
-        if out:
-            short = self.direct and f.__class__ is np.ufunc and f not in (np.maximum, np.minimum)
-            parts.append(out if short else f"out={out}")
         name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else function_text(f)
         return f"{name}({', '.join(parts)})"
-
-    def reduced(self, node: Traced, out: str | None, axis: Any, keepdims: bool) -> str:
-        """A sum or maximum; of short rows as a product with ones, in a third of the time."""
-        x = node.args[0]
-        short = x.ndim == 2 and x.dtype.char in "fd" and x.shape[1] < 2**7 and suits_blas(x)
-        if node.call is not np.sum or not short or not isinstance(axis, int):
-            rows = axis in (1, -1) and short and x.shape[1] <= NARROW and not self.memory
-            found = f"{self.text(x, ATOM)}.copy('F')" if rows else self.text(x)
-            return f"{DIRECT[node.call]}({found}, {axis}, None, {out}, {keepdims})"
-        axis %= 2
-        n = x.shape[axis]
-        shape = ((1, n) if axis == 0 else (n, 1)) if keepdims else (n,)
-        ones = f"_ones_{'_'.join(map(str, shape))}_{x.dtype.name}"
-        self.ones[ones] = np.ones(shape, x.dtype)
-        found = self.text(x, ATOM)
-        into = f", {out}" if out else ""
-        return f"{ones}.dot({found}{into})" if axis == 0 else f"{found}.dot({ones}{into})"
 
     def power(self, args: Any, whole: str, weak: Any) -> tuple[str, int]:
         """``x**2``, and ``(x + 1) ** 2`` with blanks, as formatters have it."""
@@ -203,7 +168,7 @@ class Expressions:
     def on_numbers(self, f: Any, args: Any) -> tuple[str, int]:
         """The same on Python floats."""
         if f is np.power and self.scalar and (whole := _exponent(args[1])):
-            named = args[0].__class__ is Traced and args[0] in self.names
+            named = args[0].__class__ is Line and args[0] in self.names
             if whole == "2" and named:  # the same number in a third of the time
                 return f"{self.names[args[0]]} * {self.names[args[0]]}", LEVEL[np.multiply]
             return self.power(args, whole, (True, True))
@@ -211,10 +176,10 @@ class Expressions:
             return f"float({function_text(f)}({', '.join(map(self.text, args))}))", ATOM
         if f in MIRRORED:  # two floats, twice as soon as a float and an integer
             args = [float(a) if a.__class__ is int and abs(a) < 2**53 else a for a in args]
-        if f is np.where and not self.straight and (found := self.larger(args)):
+        if f is np.where and (found := self.larger(args)):
             return found, ATOM
         isnan = f"{'math' if self.scalar else 'np'}.isnan({{0}})"  # x != x is what linters refuse
-        if f is np.isnan and not self.straight:
+        if f is np.isnan:
             return isnan.format(self.text(args[0])), ATOM
         template, level = SCALAR[f], LEVEL.get(f, ATOM)
         inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
@@ -226,7 +191,7 @@ class Expressions:
             if parts[0] == parts[1]:
                 return self.text(args[0]), ATOM
             parts.sort(key=_constancy)
-            template = template if self.straight else template.replace("{0} != {0}", isnan)
+            template = template.replace("{0} != {0}", isnan)
         found = template.format(*parts)
         if "math." in found and not self.scalar:
             kind = "bool" if f in (np.isinf, np.isfinite) else "float"
@@ -236,23 +201,19 @@ class Expressions:
     def larger(self, args: Any) -> str:
         """``max(y, x)`` for ``x if x > y else y``, as linters have it; "" for another condition."""
         c, *pair = args
-        if c not in self.inline or c.call not in LARGER:
+        if c not in self.inline or c.function not in LARGER:
             return ""
         given = [self.text(float(a) if a.__class__ is int else a) for a in c.args]
         x, y = map(self.text, pair)
         if sorted(given) != sorted((x, y)):
             return ""
-        return f"{LARGER[c.call if given[0] == x else MIRRORED[c.call]]}({y}, {x})"
+        return f"{LARGER[c.function if given[0] == x else MIRRORED[c.function]]}({y}, {x})"
 
 
-def _are_matrices(*args: Any) -> bool:
-    return all(getattr(a, "ndim", 0) == 2 for a in args)
-
-
-def is_turned(node: Traced) -> bool:
+def is_turned(node: Line) -> bool:
     """Whether it reads ``x.T``, which needs no line of its own."""
-    plain = node.call is np.transpose and node.args[1:] in ((), (None,)) and not node.options
-    return plain and node.args[0].__class__ is Traced
+    plain = node.function is np.transpose and node.args[1:] in ((), (None,)) and not node.options
+    return plain and node.args[0].__class__ is Line
 
 
 def _turned(f: Any, left: str, right: str) -> tuple[Any, str, str]:

@@ -8,7 +8,7 @@ agree with what it replaces for two more draws, or it stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,19 +18,20 @@ from ..engine.backward import topological
 from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, make_node
+from .lines import Line, compute, live, replace, walk, within
+from .recorder import RecordedArray, Tape
 from .rewrite import NoLoss, Reader, again, find, in_place, read_loss
-from .tracing import CONSTANT, WITHIN, Traced, leaves, order, replace
 
 DRAWS = 3  # the first is read, the others must agree
 
 
-def fused(out: Any, inputs: Sequence[Traced]) -> Any:
+def fused(out: Any, tape: Tape) -> Any:
     """What a function returned, with the stable form in place of each loss that `fuse` finds.
 
     Parameters
     ----------
     out : `Value` (or a dict, list or tuple of them), computed from recorded data
-    inputs : the recorded arguments
+    tape : what was recorded
 
     Returns
     -------
@@ -40,15 +41,17 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
     found = [leaf for _, leaf in flatten(out)]
     roots = [leaf for leaf in found if isinstance(leaf, Value)]
     nodes = sorted({n for root in roots for n in topological(root)}, key=lambda n: n.number)
-    variables = {v.data for v in nodes if v.op is None and v.data.__class__ is Traced}
+    variables = {v.data.line for v in nodes if v.op is None and v.data.__class__ is RecordedArray}
     rng = np.random.default_rng(0)
-    example = _Copy(nodes, {x: x.sample for x in inputs})
+    inputs = tape.arguments
+    example = _Copy(nodes, tape, inputs)
     for shuffled in (False, True):
         with suppress(IndexError, ValueError):  # no index into all that it picks from
             draws = [
-                {x: _drawn(x, x in variables, rng, shuffled) for x in inputs} for _ in range(DRAWS)
+                {x: _drawn(s, x in variables, rng, shuffled) for x, s in inputs.items()}
+                for _ in range(DRAWS)
             ]
-            drawn, *_ = [_Copy(nodes, draw) for draw in draws]
+            drawn, *_ = [_Copy(nodes, tape, draw) for draw in draws]
             break
     else:
         return out
@@ -68,13 +71,14 @@ def fused(out: Any, inputs: Sequence[Traced]) -> Any:
             made[node] = made[first]
         elif node in matches:
             z, balanced = matches[node]
-            made[node] = _stable(read, drawn.of[node], made[node_of[z]], node, balanced)
+            made[node] = _stable(read, tape, drawn.of[node], made[node_of[z]], node, balanced)
         else:
             parents = [made[p] if isinstance(p, Value) else p for p in node.parents]
             made[node] = again(node, parents)
     new = iter([made[root] for root in roots])
     result = unflatten(out, [next(new) if isinstance(x, Value) else x for x in found])
-    same = all(_agree(roots, [made[root] for root in roots], draw) for draw in draws[1:])
+    new_roots = [made[root] for root in roots]
+    same = all(_agree(roots, new_roots, tape, draw) for draw in draws[1:])
     return result if same else out
 
 
@@ -89,13 +93,13 @@ def _read(read: Reader, copy: Value) -> tuple[Value, bool] | None:
     return None
 
 
-def _drawn(x: Traced, variable: bool, rng: Any, shuffled: bool) -> Any:
+def _drawn(example: Any, variable: bool, rng: Any, shuffled: bool) -> Any:
     """Other data for an argument: targets stay from 0 to 1, class indices stay in their range.
 
     Whole numbers are drawn up to the largest, as ones are not to be taken for the 1 of a sigmoid;
     where that makes no index (-100 does not), they are only ``shuffled``.
     """
-    sample = np.asarray(x.sample)
+    sample = np.asarray(example)
     if sample.dtype.kind != "f":
         if shuffled or not sample.size:
             return rng.permutation(sample.reshape(-1)).reshape(sample.shape)
@@ -108,58 +112,53 @@ def _drawn(x: Traced, variable: bool, rng: Any, shuffled: bool) -> Any:
         data = rng.uniform(0.1, 0.9 if high <= 1 else 2.0, sample.shape)
     else:
         data = 0.5 * rng.normal(size=sample.shape)
-    return float(data) if x.sample.__class__ is float else np.asarray(data, sample.dtype)
+    return float(data) if example.__class__ is float else np.asarray(data, sample.dtype)
 
 
-def evaluated(trees: Any, inputs: dict[Traced, Any]) -> dict[Traced, Any]:
-    """What a recorded graph computes for these inputs."""
+def evaluated(tape: Tape, inputs: dict[Line, Any]) -> Callable[[Any], Any]:
+    """What replaces recorded arrays by what they are for these inputs."""
     found = dict(inputs)
     with np.errstate(all="ignore"):
-        for node in order(trees):
-            if node.call in (CONSTANT, WITHIN):
-                found[node] = replace(node.args[0], found.__getitem__)
-            elif node.call is not None:
-                args = replace(node.args, found.__getitem__)
-                data = node.call(*args, **replace(node.options, found.__getitem__))
-                kind = node.sample.__class__
-                found[node] = kind(data) if kind in (float, bool) else data
-    return found
+        for line in tape.lines:
+            if line.function is within:
+                found[line] = found[line.args[0]]
+            elif line.function is not None:
+                args, how = (replace(x, found.__getitem__) for x in (line.args, line.options))
+                found[line] = compute(line, args, how)
+    return lambda tree: replace(tree, lambda x: found[x.line], RecordedArray)
 
 
 class _Copy:
     """A graph of `Value`s on other data."""
 
-    def __init__(self, nodes: Sequence[Value], inputs: dict[Traced, Any]) -> None:
-        held = [(n.data, list(n.parents), dict(n.options)) for n in nodes]
-        data = evaluated(held, inputs)
+    def __init__(self, nodes: Sequence[Value], tape: Tape, inputs: dict[Line, Any]) -> None:
+        filled = evaluated(tape, inputs)
         self.of: dict[Value, Value] = {}
-        for node, (own, parents, options) in zip(nodes, held):
-            own = replace(own, data.__getitem__)
-            given = [self.of[p] if isinstance(p, Value) else replace(p, data.__getitem__)
-                     for p in parents]  # fmt: skip
+        for node in nodes:
+            own = filled(node.data)
+            given = [self.of[p] if isinstance(p, Value) else filled(p) for p in node.parents]
             if node.op is None:
                 copy = Value(own)
             else:
-                options = replace(options, data.__getitem__) | (
-                    {"saved": {}} if "saved" in options else {}
-                )
+                options = filled(node.options)
+                options |= {"saved": {}} if "saved" in options else {}
                 x, y = [*given, None][:2]
                 copy = make_node(own, node.op, x, y, tuple(given[2:]), options)
             copy.name = node.name
             self.of[node] = copy
 
 
-def _agree(old: list[Value], new: list[Value], draw: dict[Traced, Any]) -> bool:
+def _agree(old: list[Value], new: list[Value], tape: Tape, draw: dict[Line, Any]) -> bool:
     """Whether two graphs compute the same, and something."""
-    data = evaluated([v.data for v in (*old, *new)], draw)
-    pairs = [[replace(v.data, data.__getitem__) for v in pair] for pair in zip(old, new)]
+    filled = evaluated(tape, draw)
+    pairs = [[filled(v.data) for v in pair] for pair in zip(old, new)]
     near = 1e-3 if any(np.asarray(a).dtype == np.float32 for a, _ in pairs) else 1e-7
     some = any(np.isfinite(a).any() for a, _ in pairs)
     return some and all(np.allclose(a, b, near, near, equal_nan=True) for a, b in pairs)
 
 
 # ------------------------------------------------------------------ the stable form
-def _stable(read: Reader, copy: Value, z: Value, node: Value, balanced: bool) -> Value:
+def _stable(read: Reader, tape: Tape, copy: Value, z: Value, node: Value, balanced: bool) -> Value:
     """Σ T (log Σ exp a − a) for a = z − max z, or the same of a sigmoid; ``copy`` was read.
 
     Where log Σ exp z has a weight B of its own, (B − Σ T) log Σ exp z is added: 0 for targets that
@@ -167,7 +166,7 @@ def _stable(read: Reader, copy: Value, z: Value, node: Value, balanced: bool) ->
     """
     _, own, *axis = next(iter(read.seen[False, copy][0]))
     one = np.ones(node.shape, node.dtype)
-    swept = read.coefficients(copy, Traced(CONSTANT, (one,), {}, one))
+    swept = read.coefficients(copy, tape.constant(one))
     found = {term: _folded(x) for term, x in swept.items()}
     linear = found.pop(("lin", own), 0.0)
     if axis:
@@ -178,7 +177,7 @@ def _stable(read: Reader, copy: Value, z: Value, node: Value, balanced: bool) ->
     terms = [
         weight * np.logaddexp(0.0, x)
         for weight, x in ((up + linear, z), (down - linear, -z))
-        if weight.__class__ is Traced or np.any(weight)
+        if weight.__class__ is RecordedArray or np.any(weight)
     ]
     loss: Any = sum(terms[1:], terms[0])
     return in_place(node, np.sum(loss) if node.size == 1 else loss, 1.0)
@@ -186,7 +185,10 @@ def _stable(read: Reader, copy: Value, z: Value, node: Value, balanced: bool) ->
 
 def _folded(x: Any) -> Any:
     """A constant where no argument counts."""
-    return x.sample if all(node.call for node in order(x)) else x
+    if x.__class__ is not RecordedArray:
+        return x
+    alone = all(line.function for line in live(x.tape.lines, x.line))
+    return x.example if alone else x
 
 
 def _softmax_loss(z: Value, target: Any, mass: Any, axis: int, one: bool) -> Any:
@@ -211,18 +213,20 @@ def _softmax_loss(z: Value, target: Any, mass: Any, axis: int, one: bool) -> Any
 
 def _picks(target: Any) -> tuple[float, Any]:
     """A factor, and what is scattered at which index, of a target made from class indices."""
-    factor = 1.0
-    while target.__class__ is Traced and target.call in (np.negative, np.multiply, np.divide):
-        numbers = [x for x in target.args if x.__class__ is not Traced and not np.ndim(x)]
-        if target.call is np.negative:
+    if target.__class__ is not RecordedArray:
+        return 1.0, None
+    factor, line, tape = 1.0, target.line, target.tape
+    while line.function in (np.negative, np.multiply, np.divide):
+        numbers = [x for x in line.args if x.__class__ is not Line and not np.ndim(x)]
+        if line.function is np.negative:
             factor = -factor
-        elif len(numbers) != 1 or (target.call is np.divide and target.args[1] is not numbers[0]):
+        elif len(numbers) != 1 or (line.function is np.divide and line.args[1] is not numbers[0]):
             break
         else:
             n = float(numbers[0])
-            factor = factor * n if target.call is np.multiply else factor / n
-        target = next(leaves(target.args))
-    if target.__class__ is not Traced or target.call is not scatter:
+            factor = factor * n if line.function is np.multiply else factor / n
+        line = next(walk(line.args))
+    if line.function is not scatter:
         return 1.0, None
-    g, index, _ = target.args
+    g, index, _ = replace(line.args, tape.array)
     return factor, (_folded(g), index)

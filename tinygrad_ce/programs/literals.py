@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -107,12 +106,6 @@ def check_fixed(name: str, x: Any) -> list[str]:
     return [f"if {name} {how} {shown}:", f"    raise ValueError({message})"]
 
 
-def check_shape(name: str, shape: Any) -> list[str]:
-    """Lines that refuse an array of another shape."""
-    message = quoted(f"this program is for {name} of shape {shape}")
-    return [f"if np.shape({name}) != {shape}:", f"    raise ValueError({message})"]
-
-
 def check_range(name: str, low: int, high: int, besides: int | None = None) -> list[str]:
     """Lines that refuse an index out of range."""
     wanted = f"{name}: wanted indices from {low} to {high - 1}"
@@ -121,24 +114,6 @@ def check_range(name: str, low: int, high: int, besides: int | None = None) -> l
         wanted += f", or {besides}"
         test = f"if ((({name} < {low}) | ({name} >= {high})) & ({name} != {besides})).any():"
     return [test, f"    raise IndexError({quoted(wanted)})"]
-
-
-def buffer_text(names: Iterable[str], kinds: list[Any]) -> tuple[str, list[str]]:
-    """What makes buffers, of such shapes and dtypes; and the lines with which a call takes its."""
-    made = [f"np.empty({s}{'' if d == np.float64 else f', {dtype_text(d)}'})" for s, d in kinds]
-    right = ",)" if len(made) == 1 else ")"
-    what = (
-        "FREE = []  # sets of buffers that no call uses; each call takes its own, in every thread"
-        '\n\n\ndef new_buffers():\n    """Arrays for all that is computed on the way."""\n'
-        + indented(wrapped("return ", ("(", [("", m) for m in made], right), ""))
-    )
-    return what, [
-        "try:",
-        "    buffers = FREE.pop()",
-        "except IndexError:",
-        "    buffers = new_buffers()",
-        wrapped("", ("(", [("", name) for name in names], right), " = buffers"),
-    ]
 
 
 def wrapped(start: str, tree: Any, end: str, indent: int = 0) -> str:

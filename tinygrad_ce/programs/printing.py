@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,13 @@ import numpy as np
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from .cleaning import uniform
-from .expressions import COMPARE, LEVEL, Expressions, is_turned
+from .expressions import ATOM, COMPARE, LEVEL, Expressions, is_turned
+from .lines import Line, constant, is_basic, is_view, live, reads, walk, within
 from .literals import (
     WIDTH,
     broken,
-    buffer_text,
     check_fixed,
     check_range,
-    check_shape,
     dtype_text,
     fresh,
     indented,
@@ -27,43 +27,36 @@ from .literals import (
     quoted,
     wrapped,
 )
-from .memory import buffered, distinct, is_view, reused
+from .recorder import SCALAR
 from .recording import TAKEN, Recorded
-from .tracing import CONSTANT, SCALAR, WITHIN, Traced, astype, leaves, order, parents
-from .writing import is_put
 
 TWICE = {f for f, text in SCALAR.items() if text.count("{0}") > 1}
 INLINE = 36  # letters of an expression that may stand inside another
-LONGEST = 800  # the same where nobody reads it; Python takes 200 brackets
-WORD = re.compile(r"[^\W\d]\w*")
 
 
 class Printer(Expressions):
     """Names, lines and constants of one program."""
 
     def __init__(
-        self, recorded: Recorded, outputs: Any, clean: bool, memory: bool, direct: bool = False
+        self, recorded: Recorded, lines: Sequence[Line], outputs: Any, clean: bool
     ) -> None:
         self.recorded, self.outputs, self.clean = recorded, outputs, clean
-        found = order(outputs)
-        self.needed, self.nodes = set(found), [node for node in found if node.call is not None]
-        inputs = [x for x, _, _ in self.arguments() if x.__class__ is Traced]
-        numbers = all(x.sample.__class__ in (float, bool) for x in (*self.nodes, *inputs))
+        found = live(lines, outputs)
+        self.needed, self.nodes = set(found), [line for line in found if line.function is not None]
+        inputs = [x for x, _, _ in self.arguments() if x.__class__ is Line]
+        numbers = all(x.is_number for x in (*self.nodes, *inputs))
         scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(outputs))
-        super().__init__({*TAKEN, *recorded.parameters}, scalar, memory, direct)
+        super().__init__({*TAKEN, *recorded.parameters}, scalar)
         for x, name, path in self.arguments():
-            if x.__class__ is Traced:
+            if x.__class__ is Line:
                 self.names[x] = self.unique(x.name or "x") if path else name
-        self.results = set(leaves(outputs))
+        self.results = set(walk(outputs))
         self.uses = self.count()
         self.numbers: dict[str, int] = {}
         self.found: list[str] = []
-        if (memory or direct) and not scalar:
-            self.slots = (buffered if memory else reused)(self.nodes, outputs)
-        if memory:
-            kinds = {k: node for node, k in self.slots.items()}
-            self.arrays = {k: self.unique(f"buffer_{k + 1}") for k in sorted(kinds)}
-            self.kinds = [(kinds[k].shape, kinds[k].dtype) for k in sorted(kinds)]
+        forward = set(live(found, outputs[0]))
+        last = max([i for i, line in enumerate(self.nodes) if line in forward], default=-1)
+        self.backward = self.nodes[last + 1 : last + 2] if recorded.has_gradient else []
 
     def arguments(self) -> Iterator[tuple[Any, str, str]]:
         """Every leaf of the arguments, the name of its argument, and where it stands there."""
@@ -71,21 +64,21 @@ class Printer(Expressions):
         for row, arg, name in zip(recorded.inputs, recorded.args, recorded.parameters):
             yield from ((x, name, path) for x, (path, _) in zip(row, flatten(arg)))
 
-    def count(self) -> dict[Traced, int]:
+    def count(self) -> dict[Line, int]:
         """How often each node is read: one that is returned, or read twice in a line, often."""
-        uses = dict.fromkeys(self.results, 1 if self.straight else 2)
+        uses = dict.fromkeys(self.results, 2)
         for node in reversed(self.nodes):
-            often = 2 if node.sample.__class__ in (float, bool) and node.call in TWICE else 1
+            often = 2 if node.is_number and node.function in TWICE else 1
             often = max(often, uses[node]) if self.repeats(node) else often
-            for parent in parents(node):
+            for parent in reads(node):
                 uses[parent] = uses.get(parent, 0) + often
         return uses
 
-    def repeats(self, node: Traced) -> bool:
+    def repeats(self, node: Line) -> bool:
         """Whether it is as fast and as short as its name: ``x <= 0.0``."""
-        return self.scalar and node.sample.__class__ is bool and LEVEL.get(node.call) == COMPARE
+        return self.scalar and node.kind is bool and LEVEL.get(node.function) == COMPARE
 
-    def name(self, node: Traced) -> str:
+    def name(self, node: Line) -> str:
         """The user's name; ``grad_`` of a node's name; else the operation's, numbered."""
         of = self.names.get(node.of) if node.of is not None else None
         if node.name or (of and not of.endswith(".T")):
@@ -101,116 +94,78 @@ class Printer(Expressions):
     def lines(self) -> None:
         """The body: forward, then backward."""
         for x, name, path in self.arguments():
-            if x.__class__ is not Traced:
+            if x.__class__ is not Line:
                 self.found += check_fixed(name + path_text(path), x)
-            elif x in self.needed:
-                if self.names[x] != name + path:
-                    self.found.append(f"{self.names[x]} = {name}{path_text(path)}")
-                if self.memory and self.slots and not self.direct:
-                    self.found += check_shape(self.names[x], x.shape)
-        self.checks, backward = len(self.found), False
+            elif x in self.needed and self.names[x] != name + path:
+                self.found.append(f"{self.names[x]} = {name}{path_text(path)}")
         for node in self.nodes:
-            if not backward and self.recorded.has_gradient and node.number >= self.recorded.start:
-                backward = True
+            if node in self.backward:
                 self.found.append("# backward, newest first")
             self.node(node)
 
-    def node(self, node: Traced) -> None:
+    def node(self, node: Line) -> None:
         """A line for a node; or none, where its one user can have it in its own line."""
-        if node.call == WITHIN:
+        if node.function is within:
             return self.checked(node)
-        of = node.of is not None and (node.of.name or node.of.call is None)
-        kept = node.name or of or node.call is scatter or isinstance(node.sample, tuple | list)
-        kept = kept and not self.straight
+        of = node.of is not None and (node.of.name or node.of.function is None)
+        kept = node.name or of or node.function is scatter or node.kind in (tuple, list)
         once = self.uses[node] == 1 or self.repeats(node)
         turned = is_turned(node) and node not in self.results
-        if turned or (self.inlines(node) and not kept and once):
+        if turned or (self.clean and not kept and once):
             text, level = self.expression(node)
-            if len(text) <= (LONGEST if self.straight else INLINE):
+            if len(text) <= INLINE:
                 self.inline[node] = text, level
                 return
         self.line(node)
 
-    def inlines(self, node: Traced) -> bool:
-        """Whether it may run in a later line: not where that would read an array reused by then."""
-        if not self.memory:
-            return self.clean and not self.slots
-        arrays = any(np.shape(p.sample) or is_view(p) for p in parents(node))
-        return self.clean and (is_view(node) or not arrays)
-
-    def checked(self, node: Traced) -> None:
+    def checked(self, node: Line) -> None:
         """Lines that refuse an index out of range; it goes by its own name."""
         if node.args[0] not in self.names:
             self.line(node.args[0])
         self.names[node] = index = self.names[node.args[0]]
         self.found += check_range(index, *node.args[1:])
 
-    def line(self, node: Traced) -> None:
+    def line(self, node: Line) -> None:
         """Write one line; what is too long has its longest part in a line before."""
-        out = self.arrays.get(self.slots.get(node, -1))
-        if node.call is scatter or (out and node.call in (np.where, astype)):
-            self.filled(node, out)
+        if node.function is scatter:
+            self.scattered(node)
             return
         while True:
             text = self.expression(node)[0]
-            parts = [p for p in parents(node) if p not in self.names]
-            if self.straight or len(text) <= WIDTH - 30 or not parts:
+            parts = [p for p in reads(node) if p not in self.names]
+            if len(text) <= WIDTH - 30 or not parts:
                 break
             self.line(max(parts, key=lambda p: len(self.inline[p][0])))
-        name = self.name(node)
-        code = f"{name} = {text}"
-        self.found.append(code if self.straight else _line(code, _note(node, self)))
-        if node in self.slots:
-            self.arrays.setdefault(self.slots[node], name)
+        self.found.append(_line(f"{self.name(node)} = {text}", _note(node, self)))
 
-    def filled(self, node: Traced, out: str | None) -> None:
-        """Lines for what is made in several steps."""
-        if node.call is scatter:
-            g, index, shape = node.args
-            alike = g.__class__ is np.ndarray and uniform(g)
-            what = self.literal(g.flat[0].item()) if alike else self.text(g)
-            name = self.name(node)
-            kind = "" if node.dtype == np.float64 else f", {dtype_text(node.dtype)}"
-            made = f"{name} = {out or f'np.zeros({shape}{kind})'}"
-            then = [f"{name}.fill(0.0)"] if out else []
-            if distinct(index):
-                then.append(f"{name}[{self.index(index)}] = {what}")
-            else:
-                then.append(f"np.add.at({name}, {self.text(index)}, {what})")
-        elif node.call is astype:
-            x, name = self.text(node.args[0]), self.name(node)
-            made = f"{name} = {out}"
-            then = [f'np.copyto({name}, {x}, casting="unsafe")']
+    def scattered(self, node: Line) -> None:
+        """Zeros, and what is written or added there."""
+        g, index, shape = node.args
+        alike = g.__class__ is np.ndarray and uniform(g)
+        what = self.literal(g.flat[0].item()) if alike else self.text(g)
+        name = self.name(node)
+        kind = "" if node.dtype == np.float64 else f", {dtype_text(node.dtype)}"
+        self.found.append(_line(f"{name} = np.zeros({shape}{kind})", _note(node, self)))
+        if distinct(index):
+            self.found.append(broken(f"{name}[{self.index(index)}] = {what}"))
         else:
-            (c, x, y), name = map(self.text, node.args), self.name(node)
-            last = node.args[2]
-            over = last.__class__ is Traced and self.slots.get(last) == self.slots[node]
-            made = f"{name} = {y if over else out}"
-            then = [] if over else [f"np.copyto({name}, {y})"]
-            put, copy = f"np.putmask({name}, {c}, {x})", f"np.copyto({name}, {x}, where={c})"
-            then.append(put if is_put(node) else copy)
-        self.found += [_line(made, _note(node, self)), *map(broken, then)]
+            self.found.append(broken(f"np.add.at({name}, {self.text(index)}, {what})"))
 
     # ------------------------------------------------------------------ results
     def leaf(self, x: Any, seen: set[Any]) -> str:
-        """One result; a copy of what the caller holds already, or another call will write over."""
-        if x.__class__ is not Traced:
+        """One result; a copy of what the caller holds already."""
+        if x.__class__ is not Line:
             return fresh(x, self.literal)
         base, copied = x, False
-        while base.__class__ is Traced and is_view(base):
-            copied = copied or base.call is np.broadcast_to
+        while base.__class__ is Line and is_view(base):
+            copied = copied or base.function is np.broadcast_to
             base = base.args[0]
-        made = base.__class__ is Traced
-        own = made and base.call not in (None, CONSTANT) and base not in seen
-        lent = made and self.memory and base in self.slots
+        made = base.__class__ is Line
+        own = made and base.function not in (None, constant) and base not in seen
         seen |= {base} if made else set()
-        if not isinstance(x.sample, np.ndarray) or (own and not copied and not lent):
+        if x.kind is float or (own and not copied):
             return self.text(x)
-        if not lent:
-            return f"{self.text(x)}.copy()"
-        name = self.unique(f"{self.names[x]}_copy")  # before another call takes the buffer
-        self.found.append(f"{name} = {self.names[x]}.copy()")
-        return name
+        return f"{self.text(x, ATOM)}.copy()"
 
     def tree(self, x: Any, like: Any, seen: set[Any]) -> Any:
         """A structure of results: a leaf's text, or brackets around labelled items."""
@@ -222,9 +177,6 @@ class Printer(Expressions):
         items = [("", self.tree(v, part, seen)) for v, part in zip(x, like)]
         if x.__class__ is list:
             return "[", items, "]"
-        if self.direct and hasattr(like, "_make"):  # a named tuple, which source does not know
-            self.ones[name := f"_kind_{len(self.ones)}"] = type(like)
-            return f"{name}(", items, ")"
         return "(", items, ")" if len(x) != 1 else ",)"
 
     def result(self) -> str:
@@ -235,23 +187,15 @@ class Printer(Expressions):
         first = self.leaf(value, seen)
         return wrapped(f"return {first}, ", self.tree(gradient, like[1], seen), "")
 
-    def source(self) -> tuple[str, str, str]:
-        """The head (imports, constants), the body, and the whole."""
+    def source(self) -> str:
+        """The whole."""
         self.lines()
-        end = self.result()
-        if self.straight:
-            self.found[self.checks :] = _recycled(self.found[self.checks :], end)
+        text = "\n".join([*self.found, self.result()])
         constants = [f"{name} = {text}" for name, text in self.constants.values()]
-        if self.arrays and self.memory:
-            made, taken = buffer_text(self.arrays.values(), self.kinds)
-            constants.append(made)
-            self.found[self.checks : self.checks] = taken
-            self.found.append("FREE.append(buffers)")
-        text = "\n".join([*self.found, end])
-        uses = re.sub(r"#.*", "", "\n".join([text, *constants]))
-        head = ["import math"] if re.search(r"\bmath\.", uses) else []
-        head += ["import numpy as np"] if re.search(r"\bnp\.", uses) else []
-        return "\n".join([*head, *constants]), text, self.module(head, constants, text)
+        used = re.sub(r"#.*", "", "\n".join([text, *constants]))
+        head = ["import math"] if re.search(r"\bmath\.", used) else []
+        head += ["import numpy as np"] if re.search(r"\bnp\.", used) else []
+        return self.module(head, constants, text)
 
     def module(self, head: list[str], constants: list[str], body: str) -> str:
         """The whole, as a file."""
@@ -271,14 +215,14 @@ class Printer(Expressions):
         return f'{start}\n\n\n{define}\n    """{what}"""\n{indented(body)}\n'
 
 
-def _note(node: Traced, printer: Printer) -> str:
+def _note(node: Line, printer: Printer) -> str:
     """What a line computes, and its shape."""
     of = printer.names.get(node.of) if node.of is not None else None
     name = printer.names[node]
     what = f"gradient of {of}" if of and name.startswith("grad_") else _operation(node)
-    if node.call is CONSTANT:
+    if node.function is constant:
         what = "the gradient of the result by itself"
-    shape = getattr(node.sample, "shape", None)
+    shape = node.shape
     return what if not shape else f"{what}, {shape}"
 
 
@@ -287,31 +231,25 @@ def _line(code: str, note: str) -> str:
     return line if len(line) + 4 <= WIDTH else f"# {note}\n{broken(code)}"
 
 
-def _recycled(lines: list[str], result: str) -> list[str]:
-    """The lines with each name used again once nobody reads its value: ten thousand are slow.
-
-    Python has an instruction more for every name after 256, and new memory for every float kept.
-    """
-    kept = set(WORD.findall(result))
-    last = {word: i for i, line in enumerate(lines) for word in WORD.findall(line)}
-    found, free, now = [], list[str](), dict[str, str]()
-    for i, line in enumerate(lines):
-        name, sign, text = line.partition(" = ")
-        read = dict.fromkeys(WORD.findall(text))  # in their order, each once
-        text = WORD.sub(lambda word: now.get(word[0], word[0]), text)
-        free += [now[word] for word in read if word in now and last[word] == i]
-        if sign and name not in kept:
-            now[name] = free.pop() if free else name
-        found.append(f"{now.get(name, name)}{sign}{text}")
-    return found
-
-
-def _operation(node: Traced) -> str:
-    f = node.call
+def _operation(node: Line) -> str:
+    f = node.function
     if f is operator.getitem:
         return "item"
-    if f.__class__ is str:
+    if f is constant:
         return "one"
     name = getattr(f, "__name__", "x")
     owner = getattr(f, "__self__", None)
     return f"{owner.__name__}_{name}" if owner.__class__ is np.ufunc else name
+
+
+def distinct(index: Any) -> bool:
+    """Whether an index reads no entry twice, whatever the arguments are: ``[np.arange(n), y]``."""
+    if is_basic(index):
+        return True
+    parts = [p for p in (index if index.__class__ is tuple else (index,)) if hasattr(p, "shape")]
+    known = [p for p in parts if p.__class__ is np.ndarray and p.dtype.kind in "iu" and p.size]
+    shape = np.broadcast_shapes(*[p.shape for p in parts])
+    if not known or any((p < 0).any() for p in known):
+        return False
+    places = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in known])
+    return bool(np.unique(places, axis=1).shape[1] == math.prod(shape))

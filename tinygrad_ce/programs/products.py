@@ -19,6 +19,7 @@ import numpy as np
 
 from ..engine.rules import scatter
 from .cleaning import key_of, number_of
+from .lines import Line, live, option
 from .terms import (
     FIXED,
     ONE,
@@ -36,7 +37,6 @@ from .terms import (
     term,
     times,
 )
-from .tracing import Traced, option, order
 
 FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
 
@@ -71,6 +71,7 @@ class Products:
 
     Parameters
     ----------
+    lines : the whole program
     same : for every node the first that computes what it does, the unit vectors being one
     seeded : of those, what depends on the unit vectors
     eye : the array whose rows are the unit vectors
@@ -78,17 +79,23 @@ class Products:
     """
 
     def __init__(
-        self, same: dict[Traced, Traced], seeded: set[Traced], eye: Traced, expand: bool
+        self,
+        lines: Sequence[Line],
+        same: dict[Line, Line],
+        seeded: set[Line],
+        eye: Line,
+        expand: bool,
     ) -> None:
+        self.lines = lines
         self.same, self.seeded, self.eye, self.expand = same, seeded, eye, expand
         self.numbers, self.size = count(), dict[int, int]()
         self.arrays: list[Array] = []
         self.nodes: dict[int, Any] = {}  # of each array that is one its node, or constant
         self.known: dict[Any, int] = {}
-        self.forms: dict[Traced, Form] = {}
+        self.forms: dict[Line, Form] = {}
         self.rows = self.labels(eye.shape[1:])
 
-    def block(self, row: Traced) -> Form:
+    def block(self, row: Line) -> Form:
         """All rows, given the first one: labels of the row, then its own.
 
         Raises
@@ -97,8 +104,8 @@ class Products:
             If they are no sum of products, or one in which terms may cancel that did not before:
             entry by entry, every δ being 0 or 1, there is one product for each pattern of δ.
         """
-        nodes = order(row)
-        if not all(getattr(node.sample, "size", 1) for node in nodes):
+        nodes = live(self.lines, row)
+        if not all(node.size for node in nodes):
             raise NotABlockError
         if len({node.dtype for node in nodes if node.dtype.kind == "f"}) > 1:
             raise NotABlockError  # in another order, the narrow one's rounding would spread
@@ -111,12 +118,12 @@ class Products:
             raise NotABlockError
         return Form(self.rows + axes, terms)
 
-    def form(self, node: Traced) -> Form:
+    def form(self, node: Line) -> Form:
         """A node in index notation, its arguments being so already."""
         seeded = node in self.seeded
-        whole = node.call in (np.add, np.subtract) and not (seeded or self.expand)
-        plain = not (node.call.__class__ is np.ufunc and node.options)
-        rule = RULES.get(node.call) if plain and not whole else None
+        whole = node.function in (np.add, np.subtract) and not (seeded or self.expand)
+        plain = not (node.function.__class__ is np.ufunc and node.options)
+        rule = RULES.get(node.function) if plain and not whole else None
         try:
             if rule is None:
                 raise NotABlockError
@@ -124,12 +131,12 @@ class Products:
         except NotABlockError:
             if seeded:
                 raise
-            return self.array(node, node, node.call is np.exp)
+            return self.array(node, node, node.function is np.exp)
         if not seeded:
             self.note(node, found)
         return found
 
-    def note(self, node: Traced, form: Form) -> None:
+    def note(self, node: Line, form: Form) -> None:
         """Remember a node that is one factor alone: a sum of products, or a share of one."""
         if len(form.terms) == 1:
             (((factors, pairs), c),) = form.terms.items()
@@ -185,7 +192,7 @@ class Products:
 
     def of(self, x: Any) -> Form:
         """An argument in index notation."""
-        if x.__class__ is Traced:
+        if x.__class__ is Line:
             if not _is_real(x.dtype):
                 raise NotABlockError
             return self.forms[self.same[x]]
@@ -204,7 +211,7 @@ class Products:
         to: dict[int, Any] = {x: y for x, y in pairs if x is not None}
         return renamed(form.terms, to)
 
-    def spread(self, node: Traced, *args: Any) -> tuple[tuple[int | None, ...], list[Terms]]:
+    def spread(self, node: Line, *args: Any) -> tuple[tuple[int | None, ...], list[Terms]]:
         """New labels for a node's axes, and the terms of each argument with those."""
         axes = self.labels(node.shape)
         return axes, [self.onto(self.of(x), axes) for x in args]
@@ -259,7 +266,7 @@ class Products:
 
 
 # ------------------------------------------------------------------ rules
-def reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
+def reduced_axes(node: Line) -> tuple[tuple[int, ...], bool]:
     """The axes that a sum or maximum is over, and whether they stay."""
     if len(node.args) > 2 or node.options.keys() - {"axis", "keepdims"}:
         raise NotABlockError
@@ -268,40 +275,40 @@ def reduced_axes(node: Traced) -> tuple[tuple[int, ...], bool]:
     return tuple([a % n for a in axes]), bool(node.options.get("keepdims"))
 
 
-def _sum(p: Products, node: Traced) -> Form:
+def _sum(p: Products, node: Line) -> Form:
     form, (over, keep) = p.of(node.args[0]), reduced_axes(node)
     terms = p.summed(form.terms, proper([form.axes[a] for a in over]))
     stay = [None if a in over else x for a, x in enumerate(form.axes) if keep or a not in over]
     return Form(tuple(stay), terms)
 
 
-def _mean(p: Products, node: Traced) -> Form:
+def _mean(p: Products, node: Line) -> Form:
     axes, terms = _sum(p, node)
     n = np.size(node.args[0]) // node.size
     return Form(axes, {product: c / n for product, c in terms.items()})
 
 
-def _sum_of_two(p: Products, node: Traced) -> Form:
+def _sum_of_two(p: Products, node: Line) -> Form:
     axes, (x, y) = p.spread(node, *node.args)
-    sign = -1.0 if node.call is np.subtract else 1.0
+    sign = -1.0 if node.function is np.subtract else 1.0
     return Form(axes, merged([*x.items(), *((t, sign * c) for t, c in y.items())]))
 
 
-def _negative(p: Products, node: Traced) -> Form:
+def _negative(p: Products, node: Line) -> Form:
     axes, terms = p.of(node.args[0])
     return Form(axes, {product: -c for product, c in terms.items()})
 
 
-def _product(p: Products, node: Traced) -> Form:
+def _product(p: Products, node: Line) -> Form:
     axes, (x, y) = p.spread(node, *node.args)
     return Form(axes, times(x, y))
 
 
-def _quotient(p: Products, node: Traced) -> Form:
+def _quotient(p: Products, node: Line) -> Form:
     (axes, (above,)), y = p.spread(node, node.args[0]), node.args[1]
     divisor = p.of(y)
     if len(divisor.terms) != 1 or any(pairs for _, pairs in divisor.terms):
-        if y.__class__ is not Traced or p.same[y] in p.seeded:
+        if y.__class__ is not Line or p.same[y] in p.seeded:
             raise NotABlockError
         divisor = p.array(p.same[y], p.same[y], False)
     (((factors, _), c),) = p.onto(divisor, axes).items()
@@ -312,8 +319,8 @@ def _quotient(p: Products, node: Traced) -> Form:
     return Form(axes, times(above, single(below, (), 1.0 / c)))
 
 
-def _power(p: Products, node: Traced) -> Form:
-    n = 2.0 if node.call is np.square else number_of(node.args[1])
+def _power(p: Products, node: Line) -> Form:
+    n = 2.0 if node.function is np.square else number_of(node.args[1])
     axes, (x,) = p.spread(node, node.args[0])
     if n not in (0.0, 1.0, 2.0, 3.0, 4.0) or (n and len(x) != 1):
         raise NotABlockError
@@ -323,12 +330,12 @@ def _power(p: Products, node: Traced) -> Form:
     return Form(axes, found)
 
 
-def _broadcast(p: Products, node: Traced) -> Form:
+def _broadcast(p: Products, node: Line) -> Form:
     axes, (terms,) = p.spread(node, node.args[0])
     return Form(axes, terms)
 
 
-def _shaped(p: Products, node: Traced) -> Form:
+def _shaped(p: Products, node: Line) -> Form:
     """An operation that adds or drops axes of length 1 alone."""
     axes, terms = p.of(node.args[0])
     stay = proper(axes)
@@ -338,15 +345,15 @@ def _shaped(p: Products, node: Traced) -> Form:
     return Form(tuple([None if n == 1 else next(supply) for n in node.shape]), terms)
 
 
-def _turned(p: Products, node: Traced) -> Form:
+def _turned(p: Products, node: Line) -> Form:
     axes, terms = p.of(node.args[0])
     # where each axis comes from, by what NumPy does with an array of that many axes
     probe = np.broadcast_to(0.0, range(2, 2 + len(axes)))
-    found = node.call(probe, *node.args[1:], **node.options).shape
+    found = node.function(probe, *node.args[1:], **node.options).shape
     return Form(tuple([axes[n - 2] for n in found]), terms)
 
 
-def _matmul(p: Products, node: Traced) -> Form:
+def _matmul(p: Products, node: Line) -> Form:
     x, y = p.of(node.args[0]), p.of(node.args[1])
     over, axes = p.labels(node.args[0].shape[-1:]), p.labels(node.shape)
     rows, columns = len(x.axes) > 1, len(y.axes) > 1
@@ -356,7 +363,7 @@ def _matmul(p: Products, node: Traced) -> Form:
     return Form(axes, p.summed(times(p.onto(x, left), p.onto(y, right)), proper(over)))
 
 
-def _item(p: Products, node: Traced) -> Form:
+def _item(p: Products, node: Line) -> Form:
     x, index = node.args
     if node in p.seeded and p.same[x] is p.same[p.eye]:
         axes = p.labels(node.shape)
@@ -395,14 +402,14 @@ def _is_plain(i: Any) -> bool:
     return isinstance(i, int | np.integer) and i.__class__ is not bool
 
 
-def _scatter(p: Products, node: Traced) -> Form:
+def _scatter(p: Products, node: Line) -> Form:
     g, index, shape = node.args
     whole = p.labels(shape)
     axes, to = _indexed(whole, shape, index)
     return Form(whole, times(p.onto(p.of(g), axes), single((), to.items())))
 
 
-def _einsum(p: Products, node: Traced) -> Form:
+def _einsum(p: Products, node: Line) -> Form:
     subscripts, *operands = node.args
     inputs, _, result = subscripts.partition("->")
     if node.options or not inputs.replace(",", "").isalpha():
@@ -417,7 +424,7 @@ def _einsum(p: Products, node: Traced) -> Form:
     return Form(tuple([labels[c] for c in result]), p.summed(found, proper(over)))
 
 
-RULES: dict[Any, Callable[[Products, Traced], Form]] = {
+RULES: dict[Any, Callable[[Products, Line], Form]] = {
     np.add: _sum_of_two, np.subtract: _sum_of_two, np.negative: _negative,
     np.multiply: _product, np.divide: _quotient, np.power: _power, np.square: _power,
     np.sum: _sum, np.mean: _mean, np.matmul: _matmul, np.einsum: _einsum,

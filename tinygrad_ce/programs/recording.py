@@ -19,88 +19,91 @@ from ..engine.data import as_data
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from .fusing import fused
-from .tracing import CONSTANT, Traced, heeded
+from .lines import Line, replace
+from .recorder import RecordedArray, Tape
 
 TAKEN = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
-    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError", "FREE", "buffers",
-    "new_buffers", "I", "O", "l",  # letters that linters take for numbers
-    "_careful", "_max", "_min", "_ndarray", "_other", "_sum",
+    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
+    "I", "O", "l",  # letters that linters take for numbers
+    "_ndarray", "_other", "_run",
 }  # fmt: skip
-INTERNAL = ("_dtype_", "_ones_")  # how other names of a compiled program begin
+INTERNAL = ("_dtype_",)  # how other names of a compiled program begin
 
 
 class Recorded:
-    """One call of ``f``, and the backward pass on top, as graphs of `Traced`."""
+    """One call of ``f``, and the backward pass on top, as lines."""
 
     def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
-        self.args, self.parameters = args, parameters(f, len(args))
-        self.inputs: list[list[Any]] = []  # of each argument its leaves
+        self.args, self.parameters, tape = args, parameters(f, len(args)), Tape()
+        rows: list[list[Any]] = []  # of each argument its leaves
         filled, variables = [], []
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else wrt
         for i, (arg, name) in enumerate(zip(args, self.parameters)):
-            row = []
-            for path, x in flatten(arg):
-                if not _fixed(x):
-                    x = Traced(None, (), {}, x)
-                    x.name = _identifier(name + path)
-                row.append(x)
-            self.inputs.append(row)
+            row = [
+                x if _fixed(x) else tape.argument(x, _identifier(name + path))
+                for path, x in flatten(arg)
+            ]
+            rows.append(row)
             if i in numbers:
                 own = [Value(x, name=x.name) for x in row]
                 variables.append(own)
                 filled.append(unflatten(arg, own))
             else:
                 filled.append(unflatten(arg, row))
+        self.inputs = replace(rows, _line, RecordedArray)
         with np.errstate(all="ignore"):
-            out = heeded(f, filled)
+            out = f(*filled)
+            if tape.refusal:  # that f caught: what it did instead is for no data
+                raise tape.refusal
             if fuse:
-                out = fused(out, [x for row in self.inputs for x in row if x.__class__ is Traced])
-            self.value = _data(out)
+                out = fused(out, tape)
+            value = _data(out)
             _name(out)
-            self.start = 0.0
-            self.gradient: Any = None
-            if variables and not isinstance(out, dict | list | tuple) and np.size(self.value) == 1:
-                found = [unflatten(args[i], g) for i, g in zip(numbers, self._pull(out, variables))]
-                self.gradient = found[0] if isinstance(wrt, int) else tuple(found)
+            gradient: Any = None
+            if variables and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
+                slopes = _pull(out, value, variables, tape)
+                found = [unflatten(args[i], g) for i, g in zip(numbers, slopes)]
+                gradient = found[0] if isinstance(wrt, int) else tuple(found)
                 self.differentiated = ", ".join(self.parameters[i] for i in numbers)
-        self.has_gradient = self.gradient is not None
-        self.results = self.value, self.gradient  # with the caller's own tuples
-        self.value, self.gradient = _builtin(self.value), _builtin(self.gradient)
+        self.has_gradient = gradient is not None
+        self.results = value, gradient  # with the caller's own tuples
+        self.outputs = replace((_builtin(value), _builtin(gradient)), _line, RecordedArray)
+        self.lines = tape.lines
 
-    def _pull(self, out: Any, variables: list[list[Value]]) -> list[list[Any]]:
-        wanted = [v for row in variables for v in row]
-        if out.__class__ is not Value:
-            found = dict.fromkeys(wanted)
-        else:
-            nodes = topological(out)
-            if self.value.__class__ is Traced and not self.value.name:
-                self.value.name = "loss"
-            one: Any = 1.0 if not self._is_array(out.data) else np.ones(out.shape, out.dtype)[()]
-            seed = Traced(CONSTANT, (one,), {}, one)
-            self.start = seed.number
-            nodes += [v for v in wanted if v not in set(nodes)]
-            found = dict(zip(nodes, gradients(out, seed, nodes)))
-            for v, g in found.items():
-                if g.__class__ is Traced and g.number >= self.start and g.of is None:
-                    g.of = v.data
-        return [[self._like(found[v], v.data) for v in row] for row in variables]
 
-    @staticmethod
-    def _is_array(x: Any) -> bool:
-        return (x.sample if x.__class__ is Traced else x).__class__ is not float
+def _line(x: RecordedArray) -> Line:
+    return x.line
 
-    @staticmethod
-    def _like(g: Any, x: Any) -> Any:
-        """A gradient in the shape and dtype of its argument."""
-        if g is None:
-            return 0.0 if x.sample.__class__ is float else np.zeros(x.shape, x.dtype)
-        if x.sample.__class__ is float:
-            if g.__class__ is not Traced:
-                return float(g)
-            return g if g.dtype == np.float64 else g.astype(np.float64)
-        if g.__class__ is not Traced:
-            return np.broadcast_to(np.asarray(g, x.dtype), x.shape)
-        return g.astype(x.dtype)
+
+def _pull(out: Any, value: Any, variables: list[list[Value]], tape: Tape) -> list[list[Any]]:
+    """The gradient of each variable."""
+    wanted = [v for row in variables for v in row]
+    if out.__class__ is not Value:
+        found: dict[Value, Any] = dict.fromkeys(wanted)
+    else:
+        nodes = topological(out)
+        if value.__class__ is RecordedArray and not value.name:
+            value.name = "loss"
+        number = getattr(out.data, "example", out.data).__class__ is float
+        seed = tape.constant(1.0 if number else np.ones(out.shape, out.dtype)[()])
+        start = len(tape.lines) - 1
+        nodes += [v for v in wanted if v not in set(nodes)]
+        found = dict(zip(nodes, gradients(out, seed, nodes)))
+        new = set(tape.lines[start:])
+        for v, g in found.items():
+            if g.__class__ is RecordedArray and g.line in new and g.line.of is None:
+                g.line.of = v.data.line if v.data.__class__ is RecordedArray else None
+    return [[_like(found[v], v.data) for v in row] for row in variables]
+
+
+def _like(g: Any, x: RecordedArray) -> Any:
+    """A gradient in the shape and dtype of its argument."""
+    number = x.line.kind is float
+    if g is None:
+        return 0.0 if number else np.zeros(x.shape, x.dtype)
+    if g.__class__ is RecordedArray:
+        return g.astype(np.dtype(float) if number else x.dtype)
+    return float(g) if number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
 
 
 def parameters(f: Any, n: int) -> list[str]:
@@ -138,14 +141,15 @@ def _fixed(x: Any) -> bool:
 def _data(out: Any) -> Any:
     """What f returned, its Values replaced by what they hold."""
     found = [x.data if x.__class__ is Value else x for _, x in flatten(out)]
-    return unflatten(out, [x if x.__class__ is Traced else as_data(x, "f's result") for x in found])
+    kept = [x if x.__class__ is RecordedArray else as_data(x, "f's result") for x in found]
+    return unflatten(out, kept)
 
 
 def _name(out: Any) -> None:
     """Give what f's `Value`s hold the names that the user gave them."""
     for _, result in flatten(out):
         for v in topological(result) if result.__class__ is Value else ():
-            if v.name and v.data.__class__ is Traced and not v.data.name:
+            if v.name and v.data.__class__ is RecordedArray and not v.data.name:
                 v.data.name = _identifier(v.name)
 
 
