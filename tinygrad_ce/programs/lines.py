@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.backward import topological
+from ..engine.value import Value
+
 
 @dataclass(eq=False, slots=True)
 class Line:
@@ -54,7 +57,9 @@ class Line:
         return self.kind is float or self.kind is bool
 
     def __repr__(self) -> str:
-        return f"Line({getattr(self.function, '__name__', 'argument')}, {self.shape}, {self.name})"
+        f = self.function
+        name = "argument" if f is None else getattr(f, "name", None) or f.__name__
+        return f"Line({name}, {self.shape}, {self.name})"
 
 
 # ------------------------------------------------------------------ functions that NumPy lacks
@@ -200,6 +205,25 @@ class Builder:
         options = options or {}
         shape, kind = (like.shape, like.kind) if like else infer(function, args, options)
         return self.append(Line(function, tuple(args), options, shape, kind))
+
+
+def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
+    """A graph as lines, each a call of an operation's record, and the line of each node.
+
+    Leaves are arguments. Such a line can be called on `Value`s, which builds the graph again.
+
+    Examples
+    --------
+    >>> x = Value(2.0, name="x")
+    >>> lower([np.exp(x) * x])[0]
+    [Line(argument, (), x), Line(exp, (), None), Line(multiply, (), None)]
+    """
+    nodes = {node for value in values for node in topological(value)}
+    of: dict[Value, Line] = {}
+    for node in sorted(nodes, key=lambda node: node.number):
+        args, options = (replace(x, of.__getitem__, Value) for x in (node.parents, node.options))
+        of[node] = Line(node.op, args, options, node.shape, kind_of(node.data), node.name)
+    return list(of.values()), of
 
 
 # ------------------------------------------------------------------ indices and views
