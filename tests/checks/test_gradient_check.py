@@ -93,6 +93,7 @@ def test_of_two_arguments_the_wrong_one_is_named() -> None:
     assert report.blame.startswith("times to leaf_2, entry")
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 def test_random_cotangents_see_what_a_plain_sum_hides(seed: int) -> None:
     def softmax_without_sum_rule(z: Any) -> Any:  # its backward is 0, as that of a plain sum is

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,15 @@ import numpy as np
 from ..engine.backward import topological
 from ..engine.data import as_data
 from ..engine.names import names
+from ..engine.text import _
 from ..engine.transforms import flatten, grad, unflatten
 from ..engine.value import Value, detach, record
 from .numeric import ComplexArray, Estimate, central, complex_step
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
 RESOLVE = 1e-3  # a check is worth something if it would see an error of this part of the gradient
+
+VERDICTS = ("pass", "inconclusive", "fail")
 
 
 class GradcheckError(AssertionError):
@@ -57,8 +61,8 @@ class GradcheckReport(NamedTuple):
     @property
     def verdict(self) -> str:
         """The worst of the inputs' verdicts: "fail", "inconclusive" or "pass"."""
-        found = {check.verdict for check in self.inputs}
-        return next((v for v in ("fail", "inconclusive", "pass") if v in found), "inconclusive")
+        verdicts = [check.verdict for check in self.inputs] or ["inconclusive"]
+        return max(verdicts, key=VERDICTS.index)
 
     @property
     def reason(self) -> str:
@@ -69,17 +73,8 @@ class GradcheckReport(NamedTuple):
         return self.verdict == "pass"
 
     def __str__(self) -> str:
-        title = [
-            "input",
-            "shape",
-            "|error|",
-            "relative",
-            "at",
-            "analytic",
-            "numeric",
-            "± error",
-        ]
-        rows = [[*title, "verdict"]]
+        title = _("input,shape,|error|,relative,at,analytic,numeric,± error,verdict")
+        rows = [title.split(",")]
         for c in self.inputs:
             at = str(c.where) if c.where or not c.shape else "-"
             errors = [f"{c.max_abs_error:.1e}", f"{c.max_rel_error:.1e}"]
@@ -89,7 +84,8 @@ class GradcheckReport(NamedTuple):
         lines = [f"gradcheck: {self.verdict} (order {self.order}, {self.method})"]
         lines += ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in rows]
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
-        return "\n".join([*lines, f"first wrong node: {self.blame}"] if self.blame else lines)
+        lines += [_("first wrong node: {node}", node=self.blame)] if self.blame else []
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
@@ -145,13 +141,15 @@ def gradcheck(
     >>> print(gradcheck(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x**2).verdict)
     fail
     """
-    if method not in ("central", "complex"):
-        raise ValueError(f"method: got {method!r}, wanted 'central' or 'complex'")
     if not isinstance(order, int) or order < 1 or (gradient and order > 1):
-        raise ValueError(f"order: got {order}, wanted 1, 2, ... (and 1 with gradient=)")
+        raise ValueError(_("order: got {got}, wanted 1, 2, ... (and 1 with gradient=)", got=order))
     if not inputs:
-        raise ValueError("gradcheck needs inputs: gradcheck(f, x)")
-    report = _Check(f, inputs, method, gradient, np.random.default_rng(seed)).report(order)
+        raise ValueError(_("gradcheck needs inputs: gradcheck(f, x)"))
+    contraction = _Contraction(f, inputs, method, seed)
+    if gradient and math.prod(contraction.shape) != 1:
+        got = contraction.shape
+        raise ValueError(_("with gradient=, f returns one number; got shape {got}", got=got))
+    report = _report(contraction, gradient, order, seed)
     if raise_on_failure and not report:
         raise GradcheckError(report)
     return report
@@ -180,276 +178,248 @@ def numeric_gradient(f: Callable[..., Any], x: Any, *, method: str = "central") 
     >>> numeric_gradient(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])).round(6)
     array([1.      , 2.718282])
     """
-    if method not in ("central", "complex"):
-        raise ValueError(f"method: got {method!r}, wanted 'central' or 'complex'")
-    check = _Check(f, (x,), method, None, np.random.default_rng(0))
-    if check.cotangent.size != 1:
-        raise ValueError(f"f returns shape {check.cotangent.shape}, wanted one number")
-    leaf = np.asarray(check.leaves[0])
-    found = [check.estimate(0, leaf, index).value for index in np.ndindex(leaf.shape)]
-    return _same(check.leaves[0], np.reshape(found, leaf.shape).astype(leaf.dtype))
+    contraction = _Contraction(f, (x,), method)
+    if math.prod(contraction.shape) != 1:
+        raise ValueError(_("f returns shape {got}, wanted one number", got=contraction.shape))
+    leaf = contraction.leaves[0]
+    slopes = [contraction.estimate(0, index).value for index in np.ndindex(np.shape(leaf))]
+    return _like(leaf, np.reshape(slopes, np.shape(leaf)))
 
 
-class _Check:
-    """One function, contracted to a number, with its inputs as a flat list of leaves."""
+def _like(leaf: Any, x: Any) -> Any:
+    """An array as what stands for the leaf: a float, or an array of its dtype."""
+    return float(x) if isinstance(leaf, float) else np.asarray(x, leaf.dtype)
 
-    def __init__(self, f: Any, inputs: Any, method: str, gradient: Any, rng: Any) -> None:
-        self.f, self.method, self.gradient, self.rng = f, method, gradient, rng
-        self.trees = [_plain(tree) for tree in inputs]
-        named = [flatten(tree, f"input {i}") for i, tree in enumerate(self.trees)]
-        self.names = [name for leaves in named for name, _ in leaves]
-        self.leaves = [leaf for leaves in named for _, leaf in leaves]
+
+class _Contraction:
+    """A function, its result contracted to one number and its inputs made a flat list."""
+
+    def __init__(self, f: Any, inputs: Any, method: str, seed: int = 0) -> None:
+        if method not in ("central", "complex"):
+            got = repr(method)
+            raise ValueError(_("method: got {got}, wanted 'central' or 'complex'", got=got))
+        named = [flatten(tree, f"input {i}") for i, tree in enumerate(inputs)]
+        self.f, self.method, self.trees = f, method, inputs
+        self.names = [name for leaves in named for name, leaf in leaves]
+        self.leaves = [as_data(detach(x), "input") for leaves in named for name, x in leaves]
         result = detach(f(*self.filled(self.leaves)))
-        if isinstance(result, dict | list | tuple):
-            raise TypeError(f"f returned a {type(result).__name__}, wanted one number or array")
-        out = np.asarray(result)
+        out = np.asarray(None if isinstance(result, dict | list | tuple) else result)
         if out.dtype.kind not in "fiub":
-            raise TypeError(f"f returned {out.dtype} data, wanted one number or array")
-        if gradient and out.size != 1:
-            raise ValueError(f"with gradient=, f returns one number; got shape {out.shape}")
-        narrow = out.dtype.kind == "f" and out.dtype.itemsize < 8  # estimates are in float64
-        self.dtype: Any = out.dtype if narrow else self.precision(out)
+            got = f"{out.dtype} data" if result is None else f"a {type(result).__name__}"
+            raise TypeError(_("f returned {got}, wanted one number or array", got=got))
+        rng, self.shape = np.random.default_rng(seed), out.shape
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
+        self.dtype = self._precision(out)
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
 
-    def precision(self, out: Any) -> Any:
+    def _precision(self, out: Any) -> Any:
         """float32 where f computes in it, whatever it returns: the ``.item()`` of a network."""
-        rng, (double, single) = np.random.default_rng(0), map(np.dtype, "df")
-        moved = [_same(x, x * (1 + 1e-3 * rng.random(np.shape(x)))) for x in self.leaves]
-        with np.errstate(all="ignore"):
-            try:
-                other = np.asarray(detach(self.f(*self.filled(moved))))
-            except (ValueError, ArithmeticError):  # outside the domain
-                return double
-            fits = (np.array_equal(x, x.astype(single).astype(double)) for x in (out, other))
-            return single if not np.array_equal(out, other) and all(fits) else double
+        if out.dtype.kind == "f" and out.dtype.itemsize < 8:
+            return out.dtype
+        rng, other = np.random.default_rng(0), out
+        moved = [_like(x, x * (1 + 1e-3 * rng.random(np.shape(x)))) for x in self.leaves]
+        with np.errstate(all="ignore"), suppress(ValueError, ArithmeticError):  # off the domain
+            other = np.asarray(detach(self.f(*self.filled(moved))))
+        with np.errstate(over="ignore"):
+            fits = all(np.array_equal(x.astype(np.float32), x) for x in (out, other))
+        return np.dtype(np.float32 if fits and not np.array_equal(out, other) else float)
 
     def filled(self, leaves: list[Any]) -> list[Any]:
         """The inputs with these leaves, as copies: f may write into what it is given."""
         supply = iter([np.copy(x) if isinstance(x, np.ndarray) else x for x in leaves])
-        return [unflatten(tree, [next(supply) for _ in flatten(tree)]) for tree in self.trees]
+        return [unflatten(tree, supply) for tree in self.trees]
 
-    def scalar(self, *trees: Any) -> Any:
+    def __call__(self, *trees: Any) -> Any:
         out = self.f(*trees)
         return np.sum(self.cotangent * out) if np.shape(out) else out * 1.0
 
-    def report(self, order: int) -> GradcheckReport:
-        checks = self.checks()
-        report = GradcheckReport(self.method, 1, checks)
-        if report.verdict == "fail" and not self.gradient:
-            return GradcheckReport(self.method, 1, checks, self.blame())
-        if order == 1 or not report:
-            return report
-        signs = [self.rng.uniform(0.5, 1.5, np.shape(leaf)) for leaf in self.leaves]
-
-        def slope(*trees: Any) -> Any:
-            found = grad(self.scalar, range(len(trees)))(*trees)
-            flat = [leaf for tree in found for _, leaf in flatten(tree)]
-            return sum(np.sum(sign * leaf) for sign, leaf in zip(signs, flat))
-
-        above = _Check(slope, self.trees, self.method, None, self.rng).report(order - 1)
-        return GradcheckReport(self.method, above.order + 1, above.inputs, above.blame)
-
-    def checks(self) -> list[InputCheck]:
-        """One verdict an input."""
-        analytic = self.analytic()
-        kinked = self.kinks(None, None) != ""
-        return [
-            self.check(i, np.asarray(leaf, dtype=np.result_type(leaf)), a, kinked)
-            for i, (leaf, a) in enumerate(zip(self.leaves, analytic))
-        ]
-
-    def analytic(self) -> list[Any]:
-        """The gradient to be checked, one array a leaf."""
-        if self.gradient:
-            found = self.gradient(*self.filled(self.leaves))
-            trees = (found,) if len(self.trees) == 1 else found
-            if not isinstance(trees, tuple | list) or len(trees) != len(self.trees):
-                raise ValueError(f"gradient: wanted a tuple of {len(self.trees)}, one an input")
-        else:
-            trees = grad(self.scalar, range(len(self.trees)))(*self.trees)
-        found = dict(leaf for i, tree in enumerate(trees) for leaf in flatten(tree, f"input {i}"))
-        for name, leaf in zip(self.names, self.leaves):
-            if name not in found:
-                raise ValueError(f"gradient for {name}: there is none, only for {[*found]}")
-            got = found[name] = as_data(detach(found[name]), f"gradient for {name}")
-            if np.shape(got) != np.shape(leaf):
-                raise ValueError(
-                    f"gradient for {name}: got shape {np.shape(got)}, wanted {np.shape(leaf)}"
-                )
-        return [found[name] for name in self.names]
-
-    def call(self, i: int, leaf: Any) -> Any:
-        """The contracted result with leaf i replaced."""
-        leaves = [*self.leaves[:i], leaf, *self.leaves[i + 1 :]]
-        with np.errstate(all="ignore"):
-            return detach(self.scalar(*self.filled(leaves)))
-
-    def estimate(self, i: int, leaf: Any, index: tuple[int, ...]) -> Estimate:
-        """The derivative by one entry of leaf i, from values of f alone."""
-
-        def at(x: float) -> float:
-            moved = leaf.copy()
-            moved[index] = x
-            try:
-                return float(self.call(i, moved if leaf.shape else _same(self.leaves[i], moved)))
-            except (ValueError, ArithmeticError):  # outside the domain
-                return math.nan
-
-        def on_complex(x: complex) -> complex:
-            moved = leaf.astype(complex)
-            moved[index] = x
-            try:
-                return complex(self.call(i, moved.view(ComplexArray)))
-            except TypeError as error:
-                raise TypeError(
-                    f"method='complex': f does not take complex numbers ({error}); use 'central'"
-                ) from error
-
-        x = float(leaf[index])
-        found = complex_step(on_complex, x) if self.method == "complex" else None
-        if found and found.value:
-            return found
-        guess = central(at, x, self.size, leaf.dtype, self.dtype)
-        if found and not guess.jump and abs(guess.value) > SAFETY * guess.error:
-            raise TypeError(
-                "method='complex': f drops the imaginary part of complex numbers, as np.real and "
-                "np.linalg.norm do; use 'central'"
-            )
-        return found or guess
-
-    def check(self, i: int, leaf: Any, analytic: Any, kinked: bool) -> InputCheck:
-        """The verdict on leaf i: the worst of its entries'."""
-        name, shape = self.names[i], leaf.shape
-        if leaf.size == 0:
-            return InputCheck(name, shape, "inconclusive", "the input has no entries")
-        entries = list(np.ndindex(shape))
-        guesses = [self.estimate(i, leaf, index) for index in entries]
-        given = [float(np.asarray(analytic)[index]) for index in entries]
-        largest = max((abs(g.value) for g in guesses if math.isfinite(g.value)), default=0.0)
-        rounding = 64 * float(np.finfo(self.dtype).eps) * largest
-        found: list[tuple[int, float, str, str]] = []
-        for index, guess, a in zip(entries, guesses, given):
-            off, allowed = abs(a - guess.value), SAFETY * guess.error + rounding
-            scale = max(abs(a), abs(guess.value), 1e-3 * largest, 1e-3 * guess.slope)
-            kink = self.kinks(i, index) if kinked else ""
-            if kink or guess.jump:
-                why = f"kink at {kink}" if kink else f"kink: the slope jumps by {guess.jump:.3g}"
-                found.append((1, off, "inconclusive", why))
-            elif not math.isfinite(guess.value):
-                found.append((1, 0.0, "inconclusive", f"f is not finite around entry {index}"))
-            elif not off <= allowed:
-                found.append((2, off, "fail", ""))
-            elif allowed > RESOLVE * scale and guess.slope:
-                why = (
-                    f"{self.dtype}: numeric error larger than the difference ({allowed:.1e} > "
-                    f"{off:.1e}), and too large to see an error of {RESOLVE:.1%}"
-                )
-                why += "" if self.dtype == np.float64 else "; check in float64"
-                found.append((1, off, "inconclusive", why))
-            else:
-                found.append((0, off, "pass", ""))
-        level = max(rank for rank, *_ in found)
-        worst = max(range(len(found)), key=lambda k: (found[k][0], _nan_last(found[k][1])))
-        _, _, verdict, reason = found[worst]
-        if level == 0 and not any(guess.slope for guess in guesses):
-            verdict = "inconclusive"
-            reason = "output is constant in this direction: a missing gradient would look the same"
-        errors = [abs(a - g.value) for a, g in zip(given, guesses)]
-        return InputCheck(
-            name=name,
-            shape=shape,
-            verdict=verdict,
-            reason=reason,
-            where=entries[worst],
-            analytic=given[worst],
-            numeric=guesses[worst].value,
-            numeric_error=guesses[worst].error,
-            max_abs_error=float(np.max(errors)),
-            max_rel_error=float(np.max(errors)) / largest if largest else float(np.max(errors)),
-        )
-
-    def trace(self, step: float, i: int | None, index: tuple[int, ...] | None) -> list[Value]:
-        """The graph of f with one entry moved by ``step``, or all; empty if f leaves none."""
-        leaves = []
-        for j, leaf in enumerate(self.leaves):
-            moved = np.array(leaf, dtype=np.result_type(leaf))
-            near = step * np.maximum(1.0, abs(moved))
-            if i is None:  # each its own way, so that ties come apart
-                moved += near * np.random.default_rng(j).uniform(-1.0, 1.0, moved.shape)
-            elif i == j:
-                moved[index] += near[index]
-            leaves.append(Value(_same(leaf, moved)))
+    def nodes(self, leaves: list[Any]) -> list[Value]:
+        """The graph that f makes of these leaves; empty if it makes none."""
         try:
             with np.errstate(all="ignore"):
-                out = self.f(*self.filled(leaves))
+                out = self.f(*self.filled([Value(leaf) for leaf in leaves]))
         except (TypeError, ValueError, NotImplementedError):
             return []
         return topological(out) if isinstance(out, Value) else []
 
-    def kinks(self, i: int | None, index: tuple[int, ...] | None) -> str:
-        """Where the graph changes piece between the two sides of an entry: "relu(0)"."""
-        step = 64 * float(np.finfo(self.dtype).eps) ** 0.75
-        one, two = self.trace(step, i, index), self.trace(-step, i, index)
-        if [n.op and n.op.name for n in one] != [n.op and n.op.name for n in two]:
-            return "a branch of f's own"
-        for a, b in zip(one, two):
-            if a.op and a.op.piece:
-                sides = [a.op.piece(*map(detach, n.parents), **n.options) for n in (a, b)]
-                if (changed := np.asarray(sides[0] != sides[1])).any():
-                    entry = tuple(np.argwhere(changed)[0])
-                    return f"{names(one)[a]}({_between(a, b, changed.shape, entry, step)})"
-        return ""
+    def at(self, i: int, index: tuple[int, ...], x: float | complex) -> Any:
+        """The result with one entry of leaf i replaced by x."""
+        leaf = np.array(self.leaves[i], complex if isinstance(x, complex) else None)
+        leaf[index] = x
+        new = leaf.view(ComplexArray) if isinstance(x, complex) else _like(self.leaves[i], leaf)
+        with np.errstate(all="ignore"):
+            return detach(self(*self.filled([*self.leaves[:i], new, *self.leaves[i + 1 :]])))
 
-    def blame(self) -> str:
-        """Check each node's rule on its own, parents first, and name the first that is wrong."""
-        out = self.scalar(*(unflatten(t, [Value(x) for _, x in flatten(t)]) for t in self.trees))
-        nodes = topological(out) if isinstance(out, Value) else []
-        called = names(nodes)
-        for node in nodes:
-            parents = node.parents
-            for k, parent in enumerate(parents):
-                if isinstance(parent, Value):
-                    check = _rule(node, k, self.method, self.rng)
-                    if check.verdict == "fail":
-                        to = f" to {called[parent]}" if len(parents) > 1 else ""
-                        return (
-                            f"{called[node]}{to}, entry {check.where}: "
-                            f"{check.analytic:.6g}, numeric {check.numeric:.6g}"
-                        )
-        return (
-            "none: every node's own rule is right, so part of f does not go through the graph "
-            "(v.data, or a Value made inside f)"
-        )
+    def estimate(self, i: int, index: tuple[int, ...]) -> Estimate:
+        """The derivative by one entry of leaf i, from values of f alone."""
 
+        def on_real(x: float) -> float:
+            try:
+                return float(self.at(i, index, x))
+            except (ValueError, ArithmeticError):  # outside the domain
+                return math.nan
 
-def _plain(tree: Any) -> Any:
-    """Inputs as floats and floating-point arrays."""
-    return unflatten(tree, [as_data(detach(leaf), "input") for _, leaf in flatten(tree)])
+        leaf = np.asarray(self.leaves[i])
+        x, exact = float(leaf[index]), None
+        if self.method == "complex":
+            try:
+                exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
+            except TypeError as error:
+                wrong = "method='complex': f takes no complex numbers ({error}); use 'central'"
+                raise TypeError(_(wrong, error=error)) from error
+        if exact and exact.value:
+            return exact
+        guess = central(on_real, x, self.size, leaf.dtype, self.dtype)
+        if exact and not guess.jump and abs(guess.value) > SAFETY * guess.error:
+            wrong = (
+                "method='complex': f drops the imaginary part of complex numbers, as np.real and "
+                "np.linalg.norm do; use 'central'"
+            )
+            raise TypeError(_(wrong))
+        return exact or guess
 
 
-def _same(leaf: Any, moved: Any) -> Any:
-    """An array as what it stands for: a float where the leaf is one."""
-    return float(moved) if isinstance(leaf, float) else moved
+def _report(f: _Contraction, gradient: Any, order: int, seed: int) -> GradcheckReport:
+    """Check the gradient; if it is right and the order higher, the gradient of its contraction."""
+    report = GradcheckReport(f.method, 1, _checks(f, _analytic(f, gradient)))
+    if report.verdict == "fail" and not gradient:
+        return report._replace(blame=_blame(f))
+    if order == 1 or not report:
+        return report
+    rng = np.random.default_rng([seed, order])
+    signs = [rng.uniform(0.5, 1.5, np.shape(leaf)) for leaf in f.leaves]
+
+    def slope(*trees: Any) -> Any:
+        grads = grad(f, range(len(trees)))(*trees)
+        flat = [leaf for tree in grads for _, leaf in flatten(tree)]
+        return sum(np.sum(sign * leaf) for sign, leaf in zip(signs, flat))
+
+    above = _report(_Contraction(slope, f.filled(f.leaves), f.method, seed), None, order - 1, seed)
+    return above._replace(order=above.order + 1)
 
 
-def _nan_last(x: float) -> float:
-    return math.inf if math.isnan(x) else x
+def _analytic(f: _Contraction, gradient: Any) -> list[Any]:
+    """The gradient to be checked, one array a leaf."""
+    inputs = f.filled(f.leaves)
+    trees = gradient(*inputs) if gradient else grad(f, range(len(inputs)))(*inputs)
+    trees = (trees,) if gradient and len(inputs) == 1 else trees
+    if not isinstance(trees, tuple | list) or len(trees) != len(inputs):
+        raise ValueError(_("gradient: wanted a tuple of {n}, one an input", n=len(inputs)))
+    named = dict(leaf for i, tree in enumerate(trees) for leaf in flatten(tree, f"input {i}"))
+    if missing := [name for name in f.names if name not in named]:
+        wrong = "gradient for {name}: there is none, only for {there}"
+        raise ValueError(_(wrong, name=missing[0], there=[*named]))
+    grads = [as_data(detach(named[name]), f"gradient for {name}") for name in f.names]
+    for name, got, wanted in zip(f.names, map(np.shape, grads), map(np.shape, f.leaves)):
+        if got != wanted:
+            wrong = "gradient for {name}: got shape {got}, wanted {wanted}"
+            raise ValueError(_(wrong, name=name, got=got, wanted=wanted))
+    return grads
 
 
-def _between(a: Value, b: Value, shape: Any, entry: Any, step: float) -> str:
+def _checks(f: _Contraction, analytic: list[Any]) -> list[InputCheck]:
+    """One verdict an input."""
+    kinked = _kink(f) != ""
+    return [_check(f, i, np.asarray(a), kinked) for i, a in enumerate(analytic)]
+
+
+def _check(f: _Contraction, i: int, analytic: Any, kinked: bool) -> InputCheck:
+    """The verdict on leaf i: that of its worst entry."""
+    if not analytic.size:
+        reason = _("the input has no entries")
+        return InputCheck(f.names[i], analytic.shape, "inconclusive", reason)
+    entries = list(np.ndindex(analytic.shape))
+    guesses = [f.estimate(i, index) for index in entries]
+    kinks = [_kink(f, i, index) if kinked else "" for index in entries]
+    given, (values, errors, slopes, jumps) = analytic.reshape(-1), np.transpose(guesses)
+    with np.errstate(invalid="ignore"):
+        off = abs(given - values)
+    largest = float(np.max(abs(values[np.isfinite(values)]), initial=0.0))
+    allowed = SAFETY * errors + 64 * float(np.finfo(f.dtype).eps) * largest
+    scale = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * np.maximum(largest, slopes))
+    unclear = (jumps > 0) | (np.array(kinks) != "") | ~np.isfinite(values)
+    blurred = (allowed > RESOLVE * scale) & (slopes > 0)
+    ranks = np.select([unclear, ~(off <= allowed), blurred], [1, 2, 1], 0)
+    k = max(range(len(off)), key=lambda k: (ranks[k], np.nan_to_num(off[k], nan=math.inf)))
+    verdict, reason = VERDICTS[ranks[k]], ""
+    if verdict == "inconclusive":
+        reason = _doubt(kinks[k], guesses[k], entries[k], f.dtype, allowed[k], off[k])
+    elif verdict == "pass" and not slopes.any():
+        verdict = "inconclusive"
+        reason = _("output is constant in this direction: a missing gradient would look the same")
+    worst = float(np.max(off))
+    numbers = (float(given[k]), *guesses[k][:2], worst, worst / (largest or 1.0))
+    return InputCheck(f.names[i], analytic.shape, verdict, reason, entries[k], *numbers)
+
+
+def _doubt(kink: str, guess: Estimate, index: Any, dtype: Any, allowed: float, off: float) -> str:
+    """What keeps the verdict on an entry from being clear."""
+    if kink:
+        return _("kink at {kink}", kink=kink)
+    if guess.jump:
+        return _("kink: the slope jumps by {jump:.3g}", jump=guess.jump)
+    if not math.isfinite(guess.value):
+        return _("f is not finite around entry {index}", index=index)
+    reason = _(
+        "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and too "
+        "large to see an error of {part:.1%}",
+        dtype=dtype,
+        allowed=allowed,
+        off=off,
+        part=RESOLVE,
+    )
+    return reason + ("" if dtype == np.float64 else _("; check in float64"))
+
+
+def _kink(f: _Contraction, i: int | None = None, index: tuple[int, ...] = ()) -> str:
+    """Where the graph changes piece between the two sides of one entry, or of all: "relu(0)"."""
+    ways: list[Any] = [np.zeros(np.shape(leaf)) for leaf in f.leaves]
+    if i is not None:
+        ways[i][index] = 1.0
+    else:  # each entry its own way, so that ties come apart
+        ways = [np.random.default_rng(j).uniform(-1, 1, way.shape) for j, way in enumerate(ways)]
+    step = 64 * float(np.finfo(f.dtype).eps) ** 0.75
+    steps = [step * np.maximum(1.0, abs(leaf)) * way for leaf, way in zip(f.leaves, ways)]
+    one = f.nodes([_like(leaf, leaf + step) for leaf, step in zip(f.leaves, steps)])
+    two = f.nodes([_like(leaf, leaf - step) for leaf, step in zip(f.leaves, steps)])
+    if [n.op and n.op.name for n in one] != [n.op and n.op.name for n in two]:
+        return _("a branch of f's own")
+    for a, b in zip(one, two):
+        if a.op and a.op.piece:
+            sides = [a.op.piece(*map(detach, n.parents), **n.options) for n in (a, b)]
+            if (changed := np.asarray(sides[0] != sides[1])).any():
+                every = not a.op.constants  # or those of which it chooses one: relu(0)
+                pairs = [p for p in zip(a.parents, b.parents) if every or isinstance(p[0], Value)]
+                return f"{names(one)[a]}({_between(pairs, changed, step)})"
+    return ""
+
+
+def _between(pairs: list[Any], changed: Any, step: float) -> str:
     """The arguments at a kink, half-way between its two sides."""
-    shown = []
-    for x, y in zip(a.parents, b.parents):
-        if isinstance(x, Value) or (a.op and a.op.name != "where"):
-            middle = (np.asarray(detach(x)) + np.asarray(detach(y))) / 2.0
-            middle = float(np.broadcast_to(middle, shape)[entry])
-            shown.append(f"{0.0 if abs(middle) < step else middle:g}")
-    return ", ".join(shown)
+    halves = [(np.asarray(detach(x)) + detach(y)) / 2.0 for x, y in pairs]
+    numbers = [np.broadcast_to(half, changed.shape)[changed][0] for half in halves]
+    return ", ".join(f"{0.0 if abs(x) < step else x:g}" for x in numbers)
 
 
-def _rule(node: Value, k: int, method: str, rng: Any) -> InputCheck:
+def _blame(f: _Contraction) -> str:
+    """Check each node's rule on its own, parents first, and name the first that is wrong."""
+    nodes = f.nodes(f.leaves)
+    called = names(nodes)
+    for node in nodes:
+        for k, parent in enumerate(node.parents):
+            check = _rule(node, k, f.method) if isinstance(parent, Value) else None
+            if check and check.verdict == "fail":
+                to = f" to {called[parent]}" if len(node.parents) > 1 else ""
+                wrong = "{node}, entry {c.where}: {c.analytic:.6g}, numeric {c.numeric:.6g}"
+                return _(wrong, node=called[node] + to, c=check)
+    return _(
+        "none: every node's own rule is right, so part of f does not go through the graph "
+        "(v.data, or a Value made inside f)"
+    )
+
+
+def _rule(node: Value, k: int, method: str) -> InputCheck:
     """Check one VJP of one node, at the data it saw in the graph."""
     op, parents = node.op, [detach(parent) for parent in node.parents]
     options = {name: value for name, value in node.options.items() if name != "saved"}
@@ -459,4 +429,5 @@ def _rule(node: Value, k: int, method: str, rng: Any) -> InputCheck:
         args = (*parents[:k], x, *parents[k + 1 :])
         return record(op, args, options) if isinstance(x, Value) else op.fn(*args, **options)
 
-    return _Check(alone, (parents[k],), method, None, rng).checks()[0]
+    f = _Contraction(alone, (parents[k],), method)
+    return _checks(f, _analytic(f, None))[0]

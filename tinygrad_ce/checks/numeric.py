@@ -73,7 +73,8 @@ def _ridders(
             doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
             if doubt < error:
                 best, error = row[j + 1], doubt
-        slope = max(slope, _beyond(abs(up - here) / h, noise), _beyond(abs(down - here) / h, noise))
+        secants = (abs(up - here) / h, abs(down - here) / h)
+        slope = max(slope, *(secant if secant > 4 * noise else 0.0 for secant in secants))
         bends.append((abs(up + down - 2 * here) / h, noise))
         before = row
         rows.append((best, error))
@@ -90,10 +91,6 @@ def _uncontradicted(rows: list[tuple[float, float]]) -> tuple[float, float]:
         if error < least:
             best, least = value, error
     return best, least
-
-
-def _beyond(measured: float, noise: float) -> float:
-    return measured if measured > 4 * noise else 0.0
 
 
 def _jump(bends: list[tuple[float, float]]) -> float:
