@@ -26,13 +26,14 @@ from tinygrad_ce.engine.operation import TABLE
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures, but no windows
 
-settings.register_profile(
-    "default",
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("default")
+PROFILE = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("all", max_examples=100, **PROFILE)
+settings.register_profile("quick", max_examples=12, **PROFILE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples where the slow tests are left out."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
 
 
 def need(module: str) -> ModuleType:

@@ -291,7 +291,6 @@ def test_gradient_of_every_argument(name: str) -> None:
     op = OPS[name]
 
     @given(cases(op))
-    @settings(max_examples=60)
     def run(case: Case) -> None:
         check(op, *case)
 
@@ -330,7 +329,7 @@ def test_second_order(name: str) -> None:
     op = OPS[name]
 
     @given(cases(op))
-    @settings(max_examples=25)
+    @settings(max_examples=settings.default.max_examples // 4)
     def run(case: Case) -> None:
         check_second(op, *case)
 
