@@ -26,7 +26,7 @@ from tinygrad_ce.engine.operation import TABLE
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures, but no windows
 
-PROFILE = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROFILE = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("all", max_examples=100, **PROFILE)
 settings.register_profile("quick", max_examples=12, **PROFILE)
 
