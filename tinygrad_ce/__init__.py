@@ -67,11 +67,11 @@ if TYPE_CHECKING:
     from .training.plots import plot_reliability as plot_reliability
     from .training.plots import plot_weights as plot_weights
     from .training.regression import SoftmaxRegression as SoftmaxRegression
-    from .views.drawing import Drawing as Drawing
     from .views.drawing import draw as draw
-    from .views.steps import Step as Step
+    from .views.picture import Drawing as Drawing
     from .views.steps import Steps as Steps
     from .views.steps import step_through as step_through
+    from .views.walk import Step as Step
 
 # Where each public name is found when it is first asked for: a program pays for what it uses.
 _FOUND_IN = {
@@ -87,8 +87,10 @@ _FOUND_IN = {
     "programs.compiled": "Program program",
     "programs.rewrite": "fuse",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
-    "views.drawing": "Drawing draw",
-    "views.steps": "Step Steps step_through",
+    "views.drawing": "draw",
+    "views.picture": "Drawing",
+    "views.steps": "Steps step_through",
+    "views.walk": "Step",
     "training.calibration": "Reliability reliability temperature_scale",
     "training.nn": "MLP Linear Module",
     "training.optimizers": "SGD Adam",

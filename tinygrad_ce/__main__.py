@@ -23,7 +23,8 @@ from .losses.activations import softmax
 from .losses.losses import cross_entropy
 from .programs.files import replace_file
 from .views.drawing import draw
-from .views.steps import Step, Steps, step_through
+from .views.steps import Steps, step_through
+from .views.walk import Step
 
 ASCII = {
     "−": "-",

@@ -30,8 +30,10 @@ from tinygrad_ce import (
     topological,
 )
 from tinygrad_ce.engine.operation import TABLE
-from tinygrad_ce.views.drawing import FORMS, LOOKS, ROLES, TEXT, Drawing, entries
+from tinygrad_ce.views.drawing import ROLES
 from tinygrad_ce.views.formulas import inline
+from tinygrad_ce.views.formulas import summarise as entries
+from tinygrad_ce.views.picture import FORMS, LOOKS, TEXT, Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -26,14 +26,15 @@ from tinygrad_ce.engine.ops import (
     WHERE,
 )
 from tinygrad_ce.views.formulas import (
+    LATEX,
+    TEXT,
     bracketed,
     fill,
-    gives,
     inline,
     plain,
     rule,
+    spell,
     symbol,
-    told,
     typeset,
 )
 
@@ -125,13 +126,21 @@ def test_a_negative_number_gets_the_brackets_it_needs(text: str, filled: str) ->
     ],
 )
 def test_data_in_a_line(x: object, text: str, latex: str) -> None:
-    assert (told(x), typeset(x)) == (text, latex)
+    assert (spell(x), typeset(x)) == (text, latex)
 
 
 def test_how_a_formula_ends() -> None:
-    assert gives(2.5) == "= 2.5"
-    assert gives(np.zeros((5, 4))) == "→ (5×4)"
-    assert gives(np.zeros((5, 4)), tex=True) == r"\to (5 \times 4)"
+    array = np.zeros((5, 4))
+    assert TEXT.equation(["a", "= b · c"], ["5", "× 0.5"], 2.5) == (
+        "a",
+        "= b · c",
+        "= 5",
+        "× 0.5",
+        "= 2.5",
+    )
+    assert TEXT.equation(["a", "= b"], ["(5×4)"], array) == ("a", "= b:", "(5×4)", "→ (5×4)")
+    assert LATEX.equation(["a"], [], array) == ("a:", r"(5 \times 4)")
+    assert LATEX.equation(["a", "= b"], ["2"], array)[-1] == r"\to (5 \times 4)"
     assert bracketed("−2") == "(−2)"
     assert bracketed(typeset(1e9)) == r"(1 \times 10^{9})"
     assert bracketed("2") == "2"
@@ -139,7 +148,7 @@ def test_how_a_formula_ends() -> None:
 
 @given(st.floats(-1e300, 1e300))
 def test_four_significant_digits_are_right(x: float) -> None:
-    shown = float(told(x).replace("−", "-"))
+    shown = float(spell(x).replace("−", "-"))
     assert shown == 0.0 == x or abs(shown - x) <= 0.5001e-3 * abs(x)
     mantissa, _, power = typeset(x).partition(r" \times 10^{")
     assert float(mantissa) * 10.0 ** float(power.strip("}") or 0) == pytest.approx(shown)

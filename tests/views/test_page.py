@@ -21,9 +21,9 @@ from test_backward import random_graph
 from test_steps import of_scalars
 
 from tinygrad_ce import Steps, Value, cross_entropy, draw, primitive, step_through
-from tinygrad_ce.views.drawing import LOOKS, Drawing
 from tinygrad_ce.views.formulas import inline
 from tinygrad_ce.views.page import page
+from tinygrad_ce.views.picture import LOOKS, Drawing
 
 need("latex2mathml")
 T = np.array([1.0, 0.0, 0.0])

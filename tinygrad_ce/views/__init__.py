@@ -1,10 +1,13 @@
 """Views: a graph as formulas, pictures and numbered steps.
 
-  formulas.py  how operations and their rules read, with names or numbers filled in
+  formulas.py  how data, operations and their rules read, as text and as LaTeX
+  flow.py      what flows along an edge: upstream, times local derivative, is the share
   render.py    from Graphviz's language to a picture, by whichever Graphviz there is
-  drawing.py   a graph as a picture, or as indented text
-  page.py      numbered steps as one HTML page (page.html) that loads nothing
-  steps.py     a graph as numbered steps, forward and backward
+  picture.py   a picture as data, and what it becomes: SVG, PNG, PDF, indented text
+  drawing.py   from a graph to a picture of it
+  walk.py      what happens in the two passes over a graph, step by step
+  page.py      a walk as one HTML page (page.html) that loads nothing
+  steps.py     a walk as what `step_through` returns: a table, LaTeX, that page
 
 Each imports only those before it.
 """

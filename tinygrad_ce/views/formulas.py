@@ -1,22 +1,24 @@
-r"""How an operation and its rules read: the LaTeX of the table in ``ops.py``, filled in.
+r"""How data, names, operations and their rules read: as text for a terminal, and as LaTeX.
 
-A text of the table has placeholders: ``<x> <y> <z>`` for the first three arguments, ``<out>`` for
-the result and ``<g>`` for the upstream gradient. They are filled with names or with numbers, as
-LaTeX or, made `plain`, as text for a terminal.
+A rule's LaTeX in an operation's record has placeholders: ``<x> <y> <z>`` for the first three
+arguments, ``<out>`` for the result and ``<g>`` for the upstream gradient. They are filled with
+names or with numbers, in one of two notations.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ..engine.operation import TABLE, Primitive
+from ..engine.operation import Primitive
 
 FEW = 4  # entries of a vector that a line of text still holds
+ENTRIES = 6  # of an array, that a node of a picture shows in full
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
     "partial": "∂", ",": "",
@@ -27,18 +29,75 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
 }  # fmt: skip
 
 
-def entrywise() -> set[Primitive]:
-    """Return the operations whose every entry depends on one entry of each argument."""
-    return {
-        op
-        for function, op in TABLE.items()
-        if function in (np.where, np.clip)
-        or (isinstance(function, np.ufunc) and function.signature is None)
-    }
+# ------------------------------------------------------------------ data
+def spell(x: Any) -> str:
+    """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
+    x = np.asarray(x)  # Dask computes it
+    if np.ndim(x) == 0:
+        return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
+    if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):
+        return f"[{', '.join(map(spell, np.ravel(x)))}]"
+    return f"({'×'.join(map(str, np.shape(x)))})"
 
 
+def typeset(x: Any) -> str:
+    """Return the same as LaTeX."""
+    text = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
+    text = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", text)
+    return text.replace("inf", r"\infty").replace("nan", r"\text{nan}")
+
+
+def summarise(x: Any) -> str:
+    """Return data as text: a few entries in full, more as range and mean; 4 significant digits.
+
+    Examples
+    --------
+    >>> summarise(np.eye(2)), summarise(np.arange(10.0))
+    ('[[1, 0], [0, 1]]', '0 … 9, mean 4.5')
+    """
+    x = np.asarray(x)  # Dask computes it
+    if x.ndim == 0:
+        return spell(x)
+    if x.size <= ENTRIES:
+        return f"[{', '.join(map(summarise, x))}]"
+    with np.errstate(all="ignore"):
+        low, high, mean = np.min(x), np.max(x), np.mean(x)
+    if low == high:
+        return f"all {spell(low)}"
+    return f"{spell(low)} … {spell(high)}, mean {spell(mean)}"
+
+
+def bracketed(text: str) -> str:
+    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
+    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
+
+
+# ------------------------------------------------------------------ names
+def inline(name: str) -> str:
+    r"""Return a name on one line, what cannot be printed as its escape: a newline is ``\n``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def symbol(name: str) -> str:
+    r"""Return a name as LaTeX: ``z_1`` and ``z1`` are z with an index, other words are text.
+
+    Examples
+    --------
+    >>> print(symbol("z1"), symbol("exp_12"), symbol("L"), symbol("a_b"))
+    z_{1} \text{exp}_{12} L {\text{a}\_\text{b}}
+    """
+    if part := re.fullmatch(r"([^\W\d_]+)_?([0-9]+)", name):
+        return f"{symbol(part[1])}_{{{part[2]}}}"
+    if re.fullmatch(r"[A-Za-z]", name):
+        return name
+    parts = re.split(r"([#$%&_{}\\^~<>])", inline(name))
+    text = [OUTSIDE.get(part) or rf"\text{{{part}}}" for part in parts if part]
+    return text[0] if len(text) == 1 else f"{{{''.join(text)}}}"
+
+
+# ------------------------------------------------------------------ operations and rules
 def rule(op: Primitive, argument: int | None = None) -> str:
-    """Return the table's LaTeX of an operation, or of the rule of one of its arguments."""
+    """Return the LaTeX of an operation, or of the rule of one of its arguments."""
     if argument is not None:
         return op.latex[min(argument + 1, len(op.latex) - 1)]  # one rule may serve them all
     title = op.name if op.name.isalpha() else symbol(op.name)
@@ -47,7 +106,7 @@ def rule(op: Primitive, argument: int | None = None) -> str:
 
 @cache
 def plain(latex: str) -> str:
-    r"""Turn LaTeX of the table into text.
+    r"""Turn the LaTeX of an operation or a rule into text.
 
     Examples
     --------
@@ -72,7 +131,7 @@ def plain(latex: str) -> str:
 
 
 def fill(text: str, given: Mapping[str, str]) -> str:
-    r"""Put names or numbers where a text of the table has its placeholders.
+    r"""Put names or numbers where a rule has its placeholders.
 
     A negative number gets brackets unless it has some or comes first; what is not given goes.
 
@@ -82,64 +141,60 @@ def fill(text: str, given: Mapping[str, str]) -> str:
     2 \cdot (-3)
     """
 
-    def put(found: re.Match[str]) -> str:
-        before, value = found[1], given.get(found[2])
+    def put(match: re.Match[str]) -> str:
+        before, value = match[1], given.get(match[2])
         if value is None:
             return before.replace(", ", "")
-        after = text[found.end() : found.end() + 1]
+        after = text[match.end() : match.end() + 1]
         enclosed = (
-            after in ("}", ")", "|", "]", ",") if before else not found.start() and after != "^"
+            after in ("}", ")", "|", "]", ",") if before else not match.start() and after != "^"
         )
         return before + (value if enclosed else bracketed(value))
 
     return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
 
 
-def bracketed(text: str) -> str:
-    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
-    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
+# ------------------------------------------------------------------ the two notations
+@dataclass(frozen=True)
+class Notation:
+    """How formulas are written: what numbers, names and rules become, and the signs between."""
+
+    number: Callable[[Any], str]
+    name: Callable[[str], str]
+    rule: Callable[[str], str]
+    slope: Callable[[str, str], str]
+    to: str
+    adds: str
+    times: str
+    entrywise: str
+    total: str
+
+    def equation(self, head: Sequence[str], numbers: Sequence[str], result: Any) -> tuple[str, ...]:
+        """Return a formula in pieces, between which a line may break: the last is its result.
+
+        Examples
+        --------
+        >>> TEXT.equation(["z", "= x · y"], ["2 · 3"], 6.0)
+        ('z', '= x · y', '= 2 · 3', '= 6')
+        >>> TEXT.equation(["Z"], [], np.ones((2, 3)))
+        ('Z:', '(2×3)')
+        """
+        shown = self.number(result)
+        if shown[0] == "(":  # a shape: no number that = could stand before
+            arrow = f"{self.to} " if numbers else ""
+            return (*head[:-1], f"{head[-1]}:", *numbers, f"{arrow}{shown}")
+        return (*head, *(f"= {n}" if not k else n for k, n in enumerate(numbers)), f"= {shown}")
 
 
-def inline(name: str) -> str:
-    r"""Return a name on one line, what cannot be printed as its escape: a newline is ``\n``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def symbol(name: str) -> str:
-    r"""Return a name as LaTeX: ``z_1`` and ``z1`` are z with an index, other words are text.
-
-    Examples
-    --------
-    >>> print(symbol("z1"), symbol("exp_12"), symbol("L"), symbol("a_b"))
-    z_{1} \text{exp}_{12} L {\text{a}\_\text{b}}
-    """
-    if part := re.fullmatch(r"([^\W\d_]+)_?([0-9]+)", name):
-        return f"{symbol(part[1])}_{{{part[2]}}}"
-    if re.fullmatch(r"[A-Za-z]", name):
-        return name
-    parts = re.split(r"([#$%&_{}\\^~<>])", inline(name))
-    text = [OUTSIDE.get(part) or rf"\text{{{part}}}" for part in parts if part]
-    return text[0] if len(text) == 1 else f"{{{''.join(text)}}}"
-
-
-def told(x: Any) -> str:
-    """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
-    x = np.asarray(x)  # Dask computes it
-    if np.ndim(x) == 0:
-        return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
-    if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):
-        return f"[{', '.join(told(v) for v in np.ravel(x))}]"
-    return f"({'×'.join(map(str, np.shape(x)))})"
-
-
-def typeset(x: Any) -> str:
-    """Return the same as LaTeX."""
-    text = told(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
-    text = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", text)
-    return text.replace("inf", r"\infty").replace("nan", r"\text{nan}")
-
-
-def gives(x: Any, tex: bool = False) -> str:
-    """Return how a formula ends: = and a number, or → and the shape of an array."""
-    text = typeset(x) if tex else told(x)
-    return f"= {text}" if text[0] != "(" else f"{chr(92) + 'to' if tex else '→'} {text}"
+TEXT = Notation(spell, str, plain, "∂{}/∂{}".format, "→", "+=", "×", "⊙", "Σ")
+LATEX = Notation(
+    typeset,
+    symbol,
+    str,
+    lambda top, bottom: rf"\frac{{\partial {top}}}{{\partial {bottom}}}",
+    r"\to",
+    r"\mathrel{+}=",
+    r"\times",
+    r"\odot",
+    r"\sum",
+)

@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -17,20 +18,21 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from .drawing import FONT, Drawing, entries
-from .formulas import told
+from ..engine.text import _
+from .formulas import spell, summarise
+from .picture import FONT, Drawing, text_lines
+from .walk import Step, Walk
 
 LARGEST = 8  # rows and columns of an array that is shown in full
-ADDS = r"\mathrel{+}="
-BREAKS = r"\\.|[][(){}]|:(?= )| (?==|\\mathrel|\\to |\\odot |\\times (?!10\^))"
+MINUS = "−"
 
 
-def page(steps: Any) -> str:
+def page(walk: Walk) -> str:
     """Return a walk as one HTML page: what `Steps.save` writes.
 
     Parameters
     ----------
-    steps : what `step_through` returned
+    walk : what `step_through` returned
 
     Raises
     ------
@@ -45,78 +47,75 @@ def page(steps: Any) -> str:
     5
     """
     if find_spec("latex2mathml") is None:
-        raise ImportError('page: the rules need latex2mathml: pip install "tinygrad_ce[render]"')
-    pool = _Pool()
-    walks = [steps] if steps.fused is None else [steps, steps.fused]
-    bodies = [_walk(walk, "fused-" * k) for k, walk in enumerate(walks)]
-    payload = {
-        "walks": [[pool.step(step) for step in walk] for walk in walks],
-        "data": pool.data,
-    }
+        problem = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
+        raise ImportError(_(problem))
+    walks: list[Walk] = [walk] if walk.fused is None else [walk, walk.fused]
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
-    off = f"Composed and fused gradients differ by at most {told(steps.difference or 0.0)}."
+    differ = "Composed and fused gradients differ by at most {difference}."
+    text = escape(_(differ, difference=spell(walk.difference or 0.0)))
     filled = {
-        "title": f"Steps of {escape(steps.nodes[-1])}",
-        "walks": "\n".join(bodies),
-        "difference": f'<p id="difference">{off}</p>' * (steps.fused is not None),
-        "payload": json.dumps(payload, separators=(",", ":")).replace("<", "\\u003c"),
-        **{f"{tag}_hash": _hash(template, tag) for tag in ("style", "script")},
+        "title": escape(_("Steps of {loss}", loss=walk.nodes[-1])),
+        "walks": "\n".join(section(one, "fused-" * k) for k, one in enumerate(walks)),
+        "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
+        "payload": json.dumps(payload(walks), separators=(",", ":")).replace("<", "\\u003c"),
+        **{f"{tag}_hash": digest(template, tag) for tag in ("style", "script")},
     }
     # In one sweep: what is filled in may itself hold {{...}}.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
 
 
-def _hash(template: str, tag: str) -> str:
-    """The only style and the only script that the page's own policy lets run."""
+def digest(template: str, tag: str) -> str:
+    """Return the hash of the only style, or script, that the page's own policy lets run."""
     text = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-class _Pool:
-    """The data of all steps, each number and array once; a step refers to it by place."""
+# ------------------------------------------------------------------ data for the script
+def payload(walks: Sequence[Walk]) -> dict[str, list[Any]]:
+    """Return the steps as the page's script reads them; each number and array stands once."""
+    places: dict[Any, int] = {}
+    data: list[Any] = []
 
-    def __init__(self) -> None:
-        self.data: list[Any] = []
-        self.places: dict[Any, int] = {}
-
-    def step(self, s: Any) -> list[int | None]:
-        """A step as the page's script reads it; the order is that of its FIELDS."""
-        told_of = (s.upstream, s.local, s.contribution, s.before, s.after)
-        return [s.number, s.index, s.target_index, s.argument, *map(self.place, told_of)]
-
-    def place(self, x: Any) -> int | None:
+    def place(x: Any) -> int | None:
         if x is None:
             return None
-        shown = told(x) if np.ndim(x) == 0 else None
-        key = id(x) if shown is None else shown  # the steps keep their arrays, so an id is no other
-        if key not in self.places:
-            self.places[key] = len(self.data)
-            self.data.append(shown or _array(x))
-        return self.places[key]
+        # A step keeps its arrays as long as the page is made, so that an id means one of them.
+        key = spell(x) if np.ndim(x) == 0 else id(x)
+        if key not in places:
+            places[key] = len(data)
+            data.append(array(x) if np.ndim(x) else key)
+        return places[key]
+
+    def fields(s: Step) -> list[int | None]:
+        """The order is that of the script's FIELDS."""
+        numbers = map(place, (s.upstream, s.local, s.contribution, s.before, s.after))
+        return [s.number, s.index, s.target_index, s.argument, *numbers]
+
+    return {"walks": [list(map(fields, walk)) for walk in walks], "data": data}
 
 
-def _array(x: Any) -> dict[str, Any]:
-    """An array: its shape, itself in brief, and if it is small its entries in rows."""
-    kept: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": entries(x)}
+def array(x: Any) -> dict[str, Any]:
+    """Return an array's shape, itself in brief, and if it is small its entries in rows."""
+    shown: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": summarise(x)}
     if x.ndim <= 2 and x.size > 0 and max(x.shape) <= LARGEST:
-        kept["rows"] = [[told(v) for v in row] for row in np.atleast_2d(x)]
-    return kept
+        shown["rows"] = [list(map(spell, row)) for row in np.atleast_2d(x)]
+    return shown
 
 
-def _walk(steps: Any, prefix: str) -> str:
-    """The parts of one walk that need no script: picture, rules, table of the nodes."""
-    seen: Counter[int] = Counter()
+# ------------------------------------------------------------------ what needs no script
+def section(walk: Walk, prefix: str) -> str:
+    """Return a walk's picture, its rules, and the table of its nodes."""
+    arrived = Counter[int | None]()
     items = []
-    for step in steps:
-        if step.target_index is not None:
-            seen[step.target_index] += 1
-        items.append(_item(step, seen))
+    for step in walk:
+        arrived[step.target_index] += 1
+        items.append(item(step, arrived[step.target_index]))
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in steps.nodes
+        f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
     )
     return f"""<section class="walk" aria-label="{"Fused" if prefix else "Steps"}">
 <div class="graph" role="region" tabindex="0" aria-label="Graph">
-{_graph(steps, prefix)}
+{graph(walk, prefix)}
 </div>
 <div class="side" role="region" tabindex="0" aria-label="Rule and numbers">
 <ol class="steps">
@@ -133,129 +132,94 @@ def _walk(steps: Any, prefix: str) -> str:
 </section>"""
 
 
-def _item(step: Any, seen: Counter[int]) -> str:
-    """One step: a sentence, and its rule typeset, and as text."""
-    *head, result = _pieces(step.latex)
-    rule = "".join(map(_mathml, head)) + f'<span class="answer">{_mathml(result)}</span>'
-    before, sign, after = _result(step.words)
-    words = f'{escape(before)}<span class="answer">{escape(sign + after)}</span>'
+def item(step: Step, nth: int) -> str:
+    """Return one step: a sentence, and its rule typeset, and as text."""
+    *head, result = map(mathml, step.latex_pieces)
+    *words, last = map(escape, step.pieces)
     return (
-        f'<li value="{step.number}"><p class="say">{_sentence(step, seen)}</p>'
-        f'<p class="rule">{rule}</p><p class="words">{words}</p></li>\n'
+        f'<li value="{step.number}"><p class="say">{sentence(step, nth)}</p>'
+        f'<p class="rule">{"".join(head)}<span class="answer">{result}</span></p>'
+        f'<p class="words">{" ".join(words)}<span class="answer"> {last}</span></p></li>\n'
     )
 
 
-def _sentence(step: Any, seen: Counter[int]) -> str:
-    """What happens, in words."""
-    node, op = (f"<b>{escape(x)}</b>" for x in (step.node, step.op))
-    through = "" if re.sub(r"_\d+$", "", step.node) == step.op else f" ({op})"
+def sentence(step: Step, nth: int) -> str:
+    """Say what happens; the target of a backward step gets its nth share."""
+    names = {"node": step.node, "op": step.op, "target": step.target or ""}
+    bold = {key: f"<b>{escape(name)}</b>" for key, name in names.items()}
     if step.phase == "forward":
-        return f"{node} is computed with {op}." if step.op else f"{node} is given."
-    if step.argument is None or step.target_index is None:
-        one = np.ndim(step.after) == 0 and step.after == 1
-        why = "it changes as fast as itself" if one else "with the gradient that was given"
-        return f"The backward pass starts at {node}: {why}."
-    how = "upstream gradient, through its rule" if step.local is None else "upstream × local"
-    share = f"{node}{through} hands <b>{escape(str(step.target))}</b> its share: {how}."
-    n = seen[step.target_index]
-    return f"{share} Share {n} to arrive there: where paths meet, shares add up." * (n > 1) or share
-
-
-def _result(words: str) -> tuple[str, str, str]:
-    """Split a rule's text before its result, which stands behind its last sign."""
-    sign = max(" = ", " → ", ": ", key=words.rfind)
-    return words.rpartition(sign)
-
-
-def _pieces(latex: str) -> list[str]:
-    r"""Split a rule before each =, × and the like, so that a narrow page can break it there.
-
-    Examples
-    --------
-    >>> _pieces(r"L = [x = 1] \times 2 = 2 \times 10^{9}")
-    ['L', '= [x = 1]', '\\times 2', '= 2 \\times 10^{9}']
-    """
-    parts, depth, start = [], Counter[str](), 0
-    for found in re.finditer(BREAKS, latex):
-        token = found[0]
-        if token in "{}":
-            depth["{"] += 1 if token == "{" else -1
-        elif token in "[]()" and not depth["{"]:  # in braces they may be a name's
-            depth["["] += 1 if token in "[(" else -1
-        elif token[0] != "\\" and not depth["{"] and not depth["["]:
-            parts.append(latex[start : found.start() + (token == ":")])
-            start = found.start() + 1
-    return [*parts, latex[start:]]
+        return _("{node} is computed with {op}." if step.op else "{node} is given.", **bold)
+    if step.argument is None:
+        if np.ndim(step.after) == 0 and step.after == 1:
+            return _("The backward pass starts at {node}: it changes as fast as itself.", **bold)
+        start = "The backward pass starts at {node}: with the gradient that was given."
+        return _(start, **bold)
+    if re.sub(r"_\d+$", "", step.node) != step.op:
+        bold["node"] += f" ({bold['op']})"
+    text = (
+        _("{node} hands {target} its share: upstream gradient, through its rule.", **bold)
+        if step.local is None
+        else _("{node} hands {target} its share: upstream × local.", **bold)
+    )
+    if nth == 1:
+        return text
+    more = "{text} Share {nth} to arrive there: where paths meet, shares add up."
+    return _(more, text=text, nth=nth)
 
 
 @lru_cache(4096)
-def _mathml(latex: str) -> str:
-    """LaTeX as MathML."""
+def mathml(latex: str) -> str:
+    """Turn LaTeX into MathML."""
     from latex2mathml.converter import convert_to_element
 
-    adds, text = latex.startswith(ADDS), latex.removeprefix(ADDS)
     try:
-        math = convert_to_element(text)
+        math = convert_to_element(latex)
     except Exception:  # its errors share no class; a user's operation may have any LaTeX
         math = ElementTree.Element("math")
-        ElementTree.SubElement(math, "mtext").text = text
+        ElementTree.SubElement(math, "mtext").text = latex
     math.attrib.clear()  # where it stands in a page, both are known
     for part in math.iter():
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
     for row in math.iter("mrow"):
         for before, sign in zip([None, *row], row):
-            term = before is not None and before.tag not in ("mo", "mspace")
-            if sign.text == "−" and not term and (before is None or before.text not in (")", "]")):
+            ends = before is not None and (
+                before.tag not in ("mo", "mspace") or before.text in (")", "]")
+            )
+            if sign.text == MINUS and not ends:
                 sign.set("form", "prefix")  # a minus sign, not a difference
-    if adds:
-        plus = ElementTree.Element("mo")
-        plus.text = "+="
-        math[0].insert(0, plus)
-    return ElementTree.tostring(math, encoding="unicode")
+    text = ElementTree.tostring(math, encoding="unicode")
+    return text.replace("<mo><mrow><mo>+</mo></mrow></mo><mo>=</mo>", "<mo>+=</mo>")
 
 
-def _graph(steps: Any, prefix: str) -> str:
-    """The picture, with the graph as text beside it; without Graphviz the text alone."""
-    drawing = _with_gradients(steps)
-    svg = drawing.svg_or_none
+# ------------------------------------------------------------------ the picture
+def graph(walk: Walk, prefix: str) -> str:
+    """Return the picture with the graph as text beside it; without Graphviz the text alone."""
+    svg = with_gradients(walk).svg_or_none
     if svg is None:
-        return f'<pre class="text">{_text(steps.drawing, prefix)}</pre>'
-    label = f'role="img" aria-label="The graph of {escape(steps.nodes[-1])}"'
+        lines = (
+            f"<span{f' id={chr(34)}{prefix}{name}{chr(34)}' * bool(name)}>{escape(line)}</span>"
+            for name, line in text_lines(walk.drawing)
+        )
+        return f'<pre class="text">{chr(10).join(lines)}</pre>'
+    label = escape(_("The graph of {loss}", loss=walk.nodes[-1]))
     box = re.search(r'viewBox="[^"]*"', svg)
-    svg = f"<svg {box and box[0]} {label}>{svg.partition('>')[2]}"
+    svg = f'<svg {box and box[0]} role="img" aria-label="{label}">{svg.partition(">")[2]}'
     svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")
-    text = escape(steps.drawing.text)
+    text = escape(walk.drawing.text)
     return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
 
 
-def _with_gradients(steps: Any) -> Drawing:
-    """The picture from top to bottom, with room for each gradient, which the page fills in."""
-    arrived: dict[int | None, list[str]] = {}
-    for step in steps:
+def with_gradients(walk: Walk) -> Drawing:
+    """Return the picture from top to bottom, with room for each gradient, which the page writes."""
+    arrived: dict[str, list[str]] = {}
+    for step in walk:
         if step.phase == "backward":
-            arrived.setdefault(step.target_index, []).append(entries(step.after))
+            arrived.setdefault(f"node-{step.target_index}", []).append(summarise(step.after))
     items = []
-    for item in steps.drawing.items:
-        place = re.fullmatch(r"node-(\d+)", item.id)
-        if place and (told_of := arrived.get(int(place[1]))):
-            width = max(map(len, told_of))
-            fact = f"gradient {told_of[-1].center(width, chr(160))}"  # a blank would be dropped
+    for item in walk.drawing.items:
+        if gradients := arrived.get(item.id):
+            width = max(map(len, gradients))
+            fact = f"gradient {gradients[-1].center(width, chr(160))}"  # a blank would be dropped
             item = item._replace(facts=(*item.facts, fact))
         items.append(item)
-    drawing: Drawing = steps.drawing
-    return replace(drawing, items=tuple(items), direction="TB")
-
-
-def _text(drawing: Drawing, prefix: str) -> str:
-    """The text form, each node's line with its id."""
-    marked = []
-    for item in drawing.items:
-        name, facts = (item.name, item.facts) if item.name else (item.facts[0], item.facts[1:])
-        marked.append(item._replace(name=f"{item.id}\t{name}", facts=facts))
-    lines = []
-    for line in replace(drawing, items=tuple(marked)).text.splitlines():
-        role, name, rest = re.fullmatch(r"(.*?)([a-z-]+[\d-]*)\t(.*)", line).groups()  # type: ignore[union-attr]
-        again = rest.endswith(", see above")
-        place = "" if again else f' id="{prefix}{name}"'
-        lines.append(f"<span{place}>{escape(role + rest)}</span>")
-    return "\n".join(lines)
+    return replace(walk.drawing, items=tuple(items), direction="TB")

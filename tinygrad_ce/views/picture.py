@@ -1,0 +1,237 @@
+"""A picture as data, items and edges, and what it becomes: DOT, SVG, PNG, PDF, indented text."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import Any, NamedTuple
+
+from ..engine.text import _
+from ..programs.files import replace_file
+from .render import render
+
+LINE = 32  # letters of a formula
+DEPTH = 40  # levels that the text form indents
+TANGLE = 1500  # levels that all edges cross together, before Graphviz is told to hurry
+DPI = 144  # of a PNG file; a browser shows 96
+
+# Fills are light tints of the colours of Okabe and Ito, which colour-blind readers can tell apart;
+# the borders differ as well. Text and background are explicit: a dark notebook changes neither.
+TEXT, BACKGROUND, FONT = "#1a1a1a", "#ffffff", "Helvetica,Arial,sans-serif"
+WRITING = {"fontname": FONT, "fontcolor": TEXT}
+SMALL = {"height": "0", "width": "0"}  # as large as its text
+GRAPH = {**WRITING, "fontsize": "10", "bgcolor": BACKGROUND, "nodesep": "0.2", "ranksep": "0.35"}
+NODE = {**WRITING, "fontsize": "10", "shape": "box", "margin": "0.1,0.06", **SMALL}
+EDGE = {**WRITING, "fontsize": "9", "color": "#555555", "arrowsize": "0.6"}
+LOOKS = {
+    "leaf": {"style": "filled,rounded", "fillcolor": "#d5ebf9", "color": "#0072b2"},
+    "constant": {"style": "filled,dashed", "fillcolor": "#eeeeee", "color": "#666666"},
+    "interior": {"style": "filled", "fillcolor": "#ffffff", "color": "#444444"},
+    "output": {"style": "filled", "fillcolor": "#fde3cf", "color": "#d55e00", "peripheries": "2"},
+    "scope": {"style": "filled,bold", "fillcolor": "#f6e3ee", "color": "#8f3f71"},
+    "left out": {"style": "dotted", "color": "#444444"},
+}
+# The boxes of a scope, of what fusing takes out, and of what it puts there.
+SCOPE = {"fillcolor": "#f4f4f4", "color": "#888888", "style": "filled,rounded"}
+FORMS = {
+    "as written": {"fillcolor": "#fdf3ec", "color": "#d55e00", "style": "filled,rounded,dashed"},
+    "fused": {"fillcolor": "#e9f5f0", "color": "#007a5a", "style": "filled,rounded,bold"},
+}
+
+
+class Item(NamedTuple):
+    """One thing in the picture: its id, its look (see `LOOKS`), its name, and lines about it."""
+
+    id: str
+    look: str
+    name: str
+    facts: tuple[str, ...] = ()
+    boxes: tuple[int, ...] = ()  # the scopes around it, outermost first
+
+
+class Edge(NamedTuple):
+    """From an argument to the operation: its id, the items it joins, its role, and what flows."""
+
+    id: str
+    tail: str
+    head: str
+    role: str = ""
+    flow: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture of a graph, as it was when drawn: what `draw` returns.
+
+    Jupyter, VS Code and Colab show it as SVG, or PNG; where there is no Graphviz, as text.
+
+    Attributes
+    ----------
+    dot : the source, in Graphviz's language
+    svg : the picture; ImportError where there is no Graphviz
+    svg_or_none : the same; None where there is no Graphviz
+    text : the graph as indented text, from the output to the leaves
+    """
+
+    items: tuple[Item, ...]
+    edges: tuple[Edge, ...]
+    scopes: tuple[str, ...] = ()
+    direction: str = "LR"
+    outputs: tuple[str, ...] = field(default=(), repr=False)
+    compared: bool = False  # the scopes are FORMS, around the two forms of a loss
+
+    @cached_property
+    def dot(self) -> str:
+        """The source, in Graphviz's language."""
+        import graphviz
+
+        how = {**GRAPH, "rankdir": self.direction, **effort(self.edges)}
+        graph = graphviz.Digraph(graph_attr=how, node_attr=NODE, edge_attr=EDGE)
+        self._nest(graph, self.items, 0)
+        for edge in self.edges:
+            text = label([edge.role, edge.flow]) if edge.role or edge.flow else None
+            graph.edge(edge.tail, edge.head, id=edge.id, label=text)
+        return str(graph.source)
+
+    def _nest(self, graph: Any, items: Iterable[Item], depth: int) -> None:
+        """Write items, those of a scope in its box."""
+        inner = defaultdict(list)
+        for item in items:
+            if len(item.boxes) > depth:
+                inner[item.boxes[depth]].append(item)
+            else:
+                graph.node(item.id, label(item.facts, item.name), id=item.id, **LOOKS[item.look])
+        for j, inside in inner.items():
+            name = self.scopes[j]
+            with graph.subgraph(name=f"cluster_{j}") as box:
+                box.attr(id=f"scope-{j}", label=label([name]), labeljust="l")
+                box.attr(**(FORMS[name] if self.compared else SCOPE))
+                self._nest(box, inside, depth + 1)
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture, as text."""
+        text = render(self.dot, "svg").decode()
+        text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
+        titles = self._titles()
+
+        def title(match: re.Match[str]) -> str:
+            name = match[1].replace("&#45;", "-")
+            return f'<g id="{name}"{match[2]}<title>{escape(titles.get(name, ""))}</title>'
+
+        return re.sub(r'<g id="([^"]*)"([^>]*>\n)<title>.*?</title>', title, text)
+
+    def _titles(self) -> dict[str, str]:
+        """Map each id to what the pointer shows and a screen reader says."""
+        called = {item.id: item.name or item.facts[0] for item in self.items}
+        titles = {f"scope-{j}": name for j, name in enumerate(self.scopes)} | called
+        for edge in self.edges:
+            role = edge.role and f" ({edge.role})"
+            titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
+        return titles
+
+    @property
+    def svg_or_none(self) -> str | None:
+        """The picture, or None where there is no Graphviz."""
+        try:
+            return self.svg
+        except (ImportError, RuntimeError):
+            return None
+
+    @cached_property
+    def text(self) -> str:
+        """The graph as indented text, each node once, from the output to the leaves."""
+        return "\n".join(line for _, line in text_lines(self))
+
+    def _png(self) -> bytes:
+        return render(self.dot.replace("{", f"{{\n\tdpi={DPI}", 1), "png")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        ImportError
+            For a picture, where there is no Graphviz.
+        """
+        makers: dict[str, Callable[[], bytes]] = {
+            ".svg": lambda: self.svg.encode(),
+            ".png": self._png,
+            ".pdf": lambda: render(self.dot, "pdf"),
+            ".dot": lambda: self.dot.encode(),
+        }
+        ending = os.path.splitext(path)[1].lower()
+        if ending not in makers:
+            wanted = "save: got {got}, wanted a name in .svg, .png, .pdf or .dot"
+            raise ValueError(_(wanted, got=repr(ending)))
+        replace_file(path, makers[ending]())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        try:  # a notebook that is opened and not run is not trusted: Jupyter then shows no SVG
+            png = self._png()
+            pictures = {"image/svg+xml": self.svg, "image/png": png}
+            width = int.from_bytes(png[16:20]) * 96 // DPI  # as large as the SVG, but sharper
+            return {**pictures, "text/plain": self.text}, {"image/png": {"width": width}}
+        except (ImportError, RuntimeError) as error:
+            return {"text/plain": f"{self.text}\n({error})"}, {}
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def text_lines(drawing: Drawing) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the text form, each with the id of its item, or "" if that came before."""
+    items, shown = {item.id: item for item in drawing.items}, set[str]()
+    into = defaultdict(list)
+    for edge in reversed(drawing.edges):
+        into[edge.head].append(edge)
+    heads = FORMS if drawing.compared else [""] * len(drawing.outputs)
+    stack = [(name, 0, head) for name, head in zip(drawing.outputs, heads)][::-1]
+    while stack:
+        name, depth, about = stack.pop()
+        title, *facts = filter(None, (items[name].name, *items[name].facts))
+        line = "  " * min(depth, DEPTH) + (about and f"{about}: ") + title
+        if name in shown:
+            yield "", f"{line}, see above"
+            continue
+        shown.add(name)
+        yield name, f"{line}  ({'; '.join(facts)})" if facts else line
+        for edge in into[name]:
+            stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
+
+
+def effort(edges: Iterable[Edge]) -> dict[str, str]:
+    """Say how hard Graphviz may try: on a tangle, its best would take half a minute."""
+    edges, height = list(edges), defaultdict[str, int](int)
+    for edge in reversed(edges):
+        height[edge.tail] = max(height[edge.tail], height[edge.head] + 1)
+    crossed = sum(height[edge.tail] - height[edge.head] for edge in edges)
+    if crossed <= TANGLE:
+        return {}
+    steps = f"{400 / crossed:.4f}"
+    return {"nslimit": steps, "nslimit1": steps, "mclimit": "0.2", "splines": "line"}
+
+
+def label(facts: Iterable[str], name: str = "") -> str:
+    r"""Return a name in bold and lines of text, as Graphviz's HTML; there, ``\N`` would be an id.
+
+    A long line is broken where its formula has a sign.
+    """
+    lines = [f"<B>{escape(name)}</B>"] if name else []
+    for fact in filter(None, facts):
+        first, *rest = re.split(r" (?=[+×=] )", fact)
+        rows = [first]
+        for part in rest:
+            if len(rows[-1]) + len(part) < LINE:
+                rows[-1] += f" {part}"
+            else:
+                rows.append(part)
+        lines += map(escape, rows)
+    return f"<{'<BR/>'.join(lines)}>".replace("\\", "\\\\")

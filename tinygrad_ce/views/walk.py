@@ -1,0 +1,252 @@
+"""What happens in the two passes over a graph, step by step: the numbers, and how rules read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, overload
+
+import numpy as np
+
+from ..engine.backward import topological
+from ..engine.data import fit, upstream
+from ..engine.names import names
+from ..engine.ops import IDENTITY
+from ..engine.value import Value, detach
+from .drawing import SHOW, draw
+from .flow import local_derivative, share
+from .formulas import LATEX, TEXT, Notation, bracketed, fill, inline, rule
+from .picture import Drawing
+
+Data = Any  # a float, or an array that cannot be written to
+Pieces = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step of the walk: what happened, by which rule, with which numbers.
+
+    Attributes
+    ----------
+    number : from 1, in the order of the walk
+    phase : "forward" or "backward"
+    node, index : the node's name, and its place in `topological` order (its id in the picture)
+    op : the operation's name; empty for a leaf
+    target, target_index, argument : backward, the node that receives, and as which argument; of
+        the first step back, the output itself, and None
+    words, latex : the rule with its names and numbers
+    pieces, latex_pieces : the same in pieces, between which a line may break; the result last
+    upstream, local, contribution : the gradient of the node, the derivative of its operation,
+        and their product; ``local`` is None where upstream × local is no product of entries
+    before, after : what the step changes: forward the value, backward the target's gradient
+    contributions : all that the target has got so far, this one last
+    """
+
+    number: int
+    phase: str
+    node: str
+    index: int
+    op: str
+    target: str | None = None
+    target_index: int | None = None
+    argument: int | None = None
+    pieces: Pieces = ()
+    latex_pieces: Pieces = field(default=(), repr=False)
+    upstream: Data = None
+    local: Data = None
+    contribution: Data = None
+    before: Data = None
+    after: Data = None
+    earlier: Step | None = field(default=None, repr=False)  # the target's last one before this
+
+    @property
+    def words(self) -> str:
+        """The rule with its names and numbers, as text."""
+        return " ".join(self.pieces)
+
+    @property
+    def latex(self) -> str:
+        """The rule with its names and numbers, as LaTeX."""
+        return " ".join(self.latex_pieces)
+
+    @property
+    def contributions(self) -> tuple[Data, ...]:
+        """All that the target has got so far, this one last."""
+        shares, step = [], self if self.phase == "backward" else None
+        while step is not None:  # a chain: tuples would take quadratic space
+            shares.append(step.contribution)
+            step = step.earlier
+        return tuple(reversed(shares))
+
+
+@dataclass(frozen=True, eq=False)
+class Walk(Sequence[Step]):
+    """The steps over one graph, with its picture; and over the fused form of the same loss."""
+
+    records: tuple[Step, ...]
+    nodes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    drawing: Drawing
+    fused: Self | None = None
+    difference: float | None = None
+
+    @overload
+    def __getitem__(self, k: int) -> Step: ...
+    @overload
+    def __getitem__(self, k: slice) -> Self: ...
+    def __getitem__(self, k: int | slice) -> Step | Self:
+        part = self.records[k]
+        return part if isinstance(part, Step) else replace(self, records=part)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Step]:  # Sequence's own is slower
+        return iter(self.records)
+
+
+def frozen(x: Any) -> Data:
+    """Return a copy that later changes of the graph do not reach."""
+    if isinstance(x, np.ndarray) or np.shape(x):
+        x = np.array(x)
+        x.flags.writeable = False
+        return x
+    return float(x)
+
+
+class Walker:
+    """Goes forward and back through one graph, and writes down every step."""
+
+    def __init__(self, loss: Value, gradient: Any) -> None:
+        self.order = topological(loss)
+        self.place = {node: i for i, node in enumerate(self.order)}
+        self.called = {node: inline(name) for node, name in names(self.order).items()}
+        taken = loss.name or "L" in self.called.values()
+        self.loss = self.called[loss] if taken else "L"
+        self.gradients: dict[Value, Data] = {}
+        self.last: dict[Value, Step] = {}
+        self.steps: list[Step] = []
+        seed = upstream(gradient, loss.data, self.called[loss])
+        with np.errstate(all="ignore"):  # inf and nan are what there is to see
+            for node in self.order:
+                self.forward(node)
+            self.start(loss, frozen(fit(seed, loss.data, IDENTITY)))
+            for node in reversed(self.order):
+                for k, parent in enumerate(node.parents):
+                    if isinstance(parent, Value):
+                        self.backward(node, k, parent)
+
+    def add(self, phase: str, node: Value, read: Callable[[Notation], Pieces], **what: Any) -> Step:
+        """Write down a step; ``read`` writes its rule in a notation."""
+        step = Step(
+            number=len(self.steps) + 1,
+            phase=phase,
+            node=self.called[node],
+            index=self.place[node],
+            op=node.op.name if node.op else "",
+            pieces=read(TEXT),
+            latex_pieces=read(LATEX),
+            **what,
+        )
+        self.steps.append(step)
+        return step
+
+    def forward(self, node: Value) -> None:
+        """Take the step to a node's value, from its arguments."""
+        after = frozen(node.data)
+
+        def read(notation: Notation) -> Pieces:
+            """The operation with names, then with numbers, then what it gives."""
+            name = notation.name(self.called[node])
+            if node.op is None:
+                return notation.equation([name], [], after)
+            text = notation.rule(rule(node.op))
+            named = fill(text, self.names(node, notation))
+            numbers = fill(text, self.numbers(node, notation))
+            return notation.equation([name, f"= {named}"], [numbers], after)
+
+        self.add("forward", node, read, after=after)
+
+    def start(self, loss: Value, g: Data) -> None:
+        """Take the first step back: the loss changes as fast as itself."""
+        self.gradients[loss] = g
+        self.last[loss] = self.add(
+            "backward",
+            loss,
+            lambda notation: notation.equation([self.slope(loss, notation)], [], g),
+            target=self.called[loss],
+            target_index=self.place[loss],
+            upstream=g,
+            contribution=g,
+            after=g,
+        )
+
+    def backward(self, node: Value, k: int, parent: Value) -> None:
+        """Take the step from a node to one of its arguments: upstream times local derivative."""
+        assert node.op is not None
+        op = node.op
+        g, before = self.gradients[node], self.gradients.get(parent)
+        sent, local = frozen(share(node, k, g)), local_derivative(node, k)
+        local = local if local is None else frozen(local)
+        after = sent if before is None else frozen(fit(before + sent, parent.data, node.op))
+
+        def read(notation: Notation) -> Pieces:
+            """The rule with names, then upstream × local, then what they give."""
+            text = notation.rule(rule(op, k))
+            sign = "=" if before is None else notation.adds
+            named = f"{sign} {fill(text, self.names(node, notation))}"
+            numbers = (
+                [fill(text, self.numbers(node, notation))]
+                if local is None
+                else product(g, local, sent, notation)
+            )
+            return notation.equation([self.slope(parent, notation), named], numbers, sent)
+
+        self.last[parent] = self.add(
+            "backward",
+            node,
+            read,
+            target=self.called[parent],
+            target_index=self.place[parent],
+            argument=k,
+            upstream=g,
+            local=local,
+            contribution=sent,
+            before=before,
+            after=after,
+            earlier=self.last.get(parent),
+        )
+        self.gradients[parent] = after
+
+    def names(self, node: Value, notation: Notation) -> dict[str, str]:
+        """Map the placeholders of a node's rules to names; a constant is its number."""
+
+        def name(x: Any) -> str:
+            return notation.name(self.called[x]) if isinstance(x, Value) else notation.number(x)
+
+        slope = self.slope(node, notation)
+        return {**dict(zip("xyz", map(name, node.parents))), "out": name(node), "g": slope}
+
+    def numbers(self, node: Value, notation: Notation) -> dict[str, str]:
+        """Map the placeholders of a node's rules to numbers."""
+        given = [*zip("xyz", map(detach, node.parents)), ("out", node.data)]
+        if node in self.gradients:
+            given.append(("g", self.gradients[node]))
+        return {key: notation.number(x) for key, x in given}
+
+    def slope(self, node: Value, notation: Notation) -> str:
+        """Write ∂L/∂node."""
+        return notation.slope(notation.name(self.loss), notation.name(self.called[node]))
+
+    def drawing(self) -> Drawing:
+        """Draw the graph, without the gradients, which the walk is to find."""
+        return draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
+
+
+def product(g: Data, local: Data, sent: Data, notation: Notation) -> list[str]:
+    """Write upstream × local, as a sum where broadcasting is undone."""
+    full = np.shape(g) == np.shape(local) != ()
+    sign = notation.entrywise if full else notation.times
+    undone = np.size(sent) < max(np.size(g), np.size(local))
+    total = f"{notation.total} " if undone else ""
+    return [f"{total}{notation.number(g)}", f"{sign} {bracketed(notation.number(local))}"]
