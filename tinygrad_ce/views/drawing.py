@@ -13,9 +13,9 @@ from ..engine.backward import topological
 from ..engine.names import Box, boxes, names
 from ..engine.operation import Primitive
 from ..engine.text import _
-from ..engine.value import Value, detach
-from .flow import entrywise, local_derivative, share
-from .formulas import ENTRIES, bracketed, fill, inline, plain, rule, summarise
+from ..engine.value import Value
+from .flow import flow
+from .formulas import ENTRIES, Notation, bracketed, inline, plain, summarise
 from .picture import FORMS, Drawing, Edge, Item
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
@@ -46,6 +46,9 @@ def brief(x: Any) -> str:
     return summarise(x) if few(x) else f"[{summarise(x).split(',')[0]}]"
 
 
+EDGE = Notation(brief, str, lambda latex: plain(latex).replace("⊙", "×"))
+
+
 def kind(x: Any) -> str:
     """Return its dtype, and the shape of an array."""
     dtype, shape = getattr(x, "dtype", np.dtype(type(x))), np.shape(x)
@@ -73,20 +76,6 @@ def roles(op: Primitive | None, n: int) -> Sequence[str]:
     if op is not None and op.arity is None:
         return [str(k + 1) for k in range(n)]
     return ROLES.get(op.name, ()) if op is not None else ()
-
-
-def flow(node: Value, k: int, sent: Any) -> str:
-    """Return how the share that was sent along an edge came: upstream × local, or by the rule."""
-    assert node.op is not None
-    slope, sent = local_derivative(node, k), brief(sent)
-    if slope is not None and (node.size == 1 or np.shape(slope) == node.parents[k].shape):
-        return f"{brief(node.grad)} × {bracketed(brief(slope))} = {sent}"
-    numbers = dict(zip("xyz", (brief(detach(x)) for x in node.parents)))
-    numbers |= {"out": brief(node.data), "g": brief(node.grad)}
-    how = fill(plain(rule(node.op, k)), numbers)
-    if entrywise(node.op):  # broadcasting is undone
-        how = f"Σ {bracketed(how)}"
-    return f"{how} = {sent}"
 
 
 def paths_text(shares: Sequence[Any]) -> str:
@@ -165,9 +154,10 @@ class Sketch:
                     continue
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
-                        sent = share(node, k, node.grad)
-                        self.shares[parent].append(sent)
-                        self.flows[node, k] = flow(node, k, sent)
+                        sent = flow(node, k, node.grad)
+                        self.shares[parent].append(sent.share)
+                        formula = (*sent.numbers(EDGE), f"= {brief(sent.share)}")
+                        self.flows[node, k] = " ".join(formula)
 
     def drawing(self, direction: str, compared: bool) -> Drawing:
         """Draw what was chosen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..engine.data import fit
 from ..engine.operation import TABLE, Primitive
 from ..engine.value import Value, detach
+from .formulas import Notation, bracketed, fill, rule
 
 
 def entrywise(op: Primitive) -> bool:
@@ -32,19 +34,47 @@ def pull(node: Value, k: int, g: Any) -> Any:
         return vjp(*(np.float64(a) if isinstance(a, float) else a for a in given), **options)
 
 
-def share(node: Value, k: int, g: Any) -> Any:
-    """Return what a node hands its argument k: of the argument's shape and dtype."""
-    assert node.op is not None
-    return fit(pull(node, k, g), node.parents[k].data, node.op)
+@dataclass(frozen=True)
+class Flow:
+    """What a node hands its argument k, of the argument's shape, and what it is made of.
 
-
-def local_derivative(node: Value, k: int) -> Any:
-    """Return what upstream is multiplied with, entry by entry; None where the rule is no product.
-
-    It has the node's shape: an argument that broadcasting repeated gets the sum of the products.
+    ``local`` has the node's shape: an argument that broadcasting repeated gets the sum of the
+    products. It is None where the rule is no product of entries.
     """
+
+    node: Value
+    k: int
+    upstream: Any
+    local: Any
+    share: Any
+
+    def numbers(self, notation: Notation) -> list[str]:
+        """Return upstream × local in two pieces, or in one the rule filled with numbers."""
+        assert self.node.op is not None
+        if self.local is None:
+            text = notation.write(rule(self.node.op, self.k))
+            return [fill(text, numbers(self.node, notation, self.upstream))]
+        g, local = map(np.shape, (self.upstream, self.local))
+        undone = np.size(self.share) < max(np.size(self.upstream), np.size(self.local))
+        total = notation.write(r"\sum") if undone else ""
+        times = notation.write(r"\odot" if g == local != () else r"\times")
+        factors = notation.number(self.upstream), bracketed(notation.number(self.local))
+        return [f"{total} {factors[0]}".strip(), f"{times} {factors[1]}"]
+
+
+def flow(node: Value, k: int, g: Any) -> Flow:
+    """Return what flows from a node to its argument k, given the node's gradient."""
     assert node.op is not None
+    parent, local = node.parents[k], None
     one = 1.0 if isinstance(node.data, float) else np.ones_like(node.data)
     if node.size == 1:
-        return share(node, k, one)
-    return pull(node, k, one) if entrywise(node.op) else None
+        local = fit(pull(node, k, one), parent.data, node.op)
+    elif entrywise(node.op):
+        local = pull(node, k, one)
+    return Flow(node, k, g, local, fit(pull(node, k, g), parent.data, node.op))
+
+
+def numbers(node: Value, notation: Notation, g: Any = None) -> dict[str, str]:
+    """Map the placeholders of a node's rules to numbers."""
+    given = {**dict(zip("xyz", map(detach, node.parents))), "out": node.data, "g": g}
+    return {key: notation.number(x) for key, x in given.items() if x is not None}

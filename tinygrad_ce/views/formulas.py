@@ -17,11 +17,12 @@ import numpy as np
 
 from ..engine.operation import Primitive
 
+SLOPE = r"\frac{\partial <x>}{\partial <y>}"
 FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
-    "partial": "∂", ",": "",
+    "partial": "∂", "times": "×", "odot": "⊙", "mathrel": "", ",": "",
 }  # fmt: skip
 # What \text{} cannot hold: not even escaped, for a converter to MathML that takes it literally.
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
@@ -114,6 +115,7 @@ def plain(latex: str) -> str:
     ('−<g> · e^<x>', '<x> / <y>')
     """
     for pattern, text in {
+        r"\\frac\{\\partial (.*?)\}\{\\partial (.*?)\}": r"∂\1/∂\2",
         r"\\frac\{(.*?)\}\{(.*?)\}": r"\1 / \2",
         r"\\frac1n": "1/n",
         r"\\sqrt\{(.*?)\}": r"√\1",
@@ -157,17 +159,11 @@ def fill(text: str, given: Mapping[str, str]) -> str:
 # ------------------------------------------------------------------ the two notations
 @dataclass(frozen=True)
 class Notation:
-    """How formulas are written: what numbers, names and rules become, and the signs between."""
+    """How formulas are written: what becomes of numbers, of names, and of LaTeX."""
 
     number: Callable[[Any], str]
     name: Callable[[str], str]
-    rule: Callable[[str], str]
-    slope: Callable[[str, str], str]
-    to: str
-    adds: str
-    times: str
-    entrywise: str
-    total: str
+    write: Callable[[str], str]
 
     def equation(self, head: Sequence[str], numbers: Sequence[str], result: Any) -> tuple[str, ...]:
         """Return a formula in pieces, between which a line may break: the last is its result.
@@ -181,20 +177,10 @@ class Notation:
         """
         shown = self.number(result)
         if shown[0] == "(":  # a shape: no number that = could stand before
-            arrow = f"{self.to} " if numbers else ""
-            return (*head[:-1], f"{head[-1]}:", *numbers, f"{arrow}{shown}")
+            arrow = [self.write(r"\to")] if numbers else []
+            return (*head[:-1], f"{head[-1]}:", *numbers, " ".join([*arrow, shown]))
         return (*head, *(f"= {n}" if not k else n for k, n in enumerate(numbers)), f"= {shown}")
 
 
-TEXT = Notation(spell, str, plain, "∂{}/∂{}".format, "→", "+=", "×", "⊙", "Σ")
-LATEX = Notation(
-    typeset,
-    symbol,
-    str,
-    lambda top, bottom: rf"\frac{{\partial {top}}}{{\partial {bottom}}}",
-    r"\to",
-    r"\mathrel{+}=",
-    r"\times",
-    r"\odot",
-    r"\sum",
-)
+TEXT = Notation(spell, str, plain)
+LATEX = Notation(typeset, symbol, str)

@@ -111,7 +111,7 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     if fused is None:
         return result(walkers[0])
     one, other = *walkers, walk_over("fused", fused, gradient)
-    shared = [v for v in one.order if v.op is None and v in other.gradients]
+    shared = [v for v in one.order if v.op is None and v in other.last]
     if not shared:
         raise ValueError(
             _(
@@ -120,7 +120,7 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
             )
         )
     with np.errstate(all="ignore"):
-        off = [np.max(abs(one.gradients[v] - other.gradients[v]), initial=0.0) for v in shared]
+        off = [np.max(abs(one.last[v].after - other.last[v].after), initial=0.0) for v in shared]
     return replace(result(one), fused=result(other), difference=float(np.max(off)))
 
 

@@ -12,14 +12,15 @@ from ..engine.backward import topological
 from ..engine.data import fit, upstream
 from ..engine.names import names
 from ..engine.ops import IDENTITY
-from ..engine.value import Value, detach
+from ..engine.value import Value
 from .drawing import SHOW, draw
-from .flow import local_derivative, share
-from .formulas import LATEX, TEXT, Notation, bracketed, fill, inline, rule
+from .flow import flow, numbers
+from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline, rule
 from .picture import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
 Pieces = tuple[str, ...]
+Read = Callable[[Notation], Pieces]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,8 +124,7 @@ class Walker:
         self.called = {node: inline(name) for node, name in names(self.order).items()}
         taken = loss.name or "L" in self.called.values()
         self.loss = self.called[loss] if taken else "L"
-        self.gradients: dict[Value, Data] = {}
-        self.last: dict[Value, Step] = {}
+        self.last: dict[Value, Step] = {}  # the newest step back to each node
         self.steps: list[Step] = []
         seed = upstream(gradient, loss.data, self.called[loss])
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
@@ -136,20 +136,26 @@ class Walker:
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
 
-    def add(self, phase: str, node: Value, read: Callable[[Notation], Pieces], **what: Any) -> Step:
-        """Write down a step; ``read`` writes its rule in a notation."""
+    def add(self, node: Value, target: Value | None, read: Read, **what: Any) -> None:
+        """Write down a step; ``read`` gives its formula in a notation."""
+        earlier = None if target is None else self.last.get(target)
         step = Step(
             number=len(self.steps) + 1,
-            phase=phase,
+            phase="forward" if target is None else "backward",
             node=self.called[node],
             index=self.place[node],
             op=node.op.name if node.op else "",
+            target=None if target is None else self.called[target],
+            target_index=None if target is None else self.place[target],
             pieces=read(TEXT),
             latex_pieces=read(LATEX),
+            before=earlier and earlier.after,
+            earlier=earlier,
             **what,
         )
         self.steps.append(step)
-        return step
+        if target is not None:
+            self.last[target] = step
 
     def forward(self, node: Value) -> None:
         """Take the step to a node's value, from its arguments."""
@@ -160,63 +166,40 @@ class Walker:
             name = notation.name(self.called[node])
             if node.op is None:
                 return notation.equation([name], [], after)
-            text = notation.rule(rule(node.op))
+            text = notation.write(rule(node.op))
             named = fill(text, self.names(node, notation))
-            numbers = fill(text, self.numbers(node, notation))
-            return notation.equation([name, f"= {named}"], [numbers], after)
+            return notation.equation(
+                [name, f"= {named}"], [fill(text, numbers(node, notation))], after
+            )
 
-        self.add("forward", node, read, after=after)
+        self.add(node, None, read, after=after)
 
     def start(self, loss: Value, g: Data) -> None:
         """Take the first step back: the loss changes as fast as itself."""
-        self.gradients[loss] = g
-        self.last[loss] = self.add(
-            "backward",
-            loss,
-            lambda notation: notation.equation([self.slope(loss, notation)], [], g),
-            target=self.called[loss],
-            target_index=self.place[loss],
-            upstream=g,
-            contribution=g,
-            after=g,
-        )
+
+        def read(notation: Notation) -> Pieces:
+            return notation.equation([self.slope(loss, notation)], [], g)
+
+        self.add(loss, loss, read, upstream=g, contribution=g, after=g)
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
         assert node.op is not None
-        op = node.op
-        g, before = self.gradients[node], self.gradients.get(parent)
-        sent, local = frozen(share(node, k, g)), local_derivative(node, k)
-        local = local if local is None else frozen(local)
-        after = sent if before is None else frozen(fit(before + sent, parent.data, node.op))
+        earlier, op = self.last.get(parent), node.op
+        sent = flow(node, k, self.last[node].after)
+        share = frozen(sent.share)
+        after = frozen(fit(earlier.after + share, parent.data, op)) if earlier else share
 
         def read(notation: Notation) -> Pieces:
             """The rule with names, then upstream × local, then what they give."""
-            text = notation.rule(rule(op, k))
-            sign = "=" if before is None else notation.adds
-            named = f"{sign} {fill(text, self.names(node, notation))}"
-            numbers = (
-                [fill(text, self.numbers(node, notation))]
-                if local is None
-                else product(g, local, sent, notation)
-            )
-            return notation.equation([self.slope(parent, notation), named], numbers, sent)
+            sign = notation.write(r"\mathrel{+}=" if earlier else "=")
+            named = fill(notation.write(rule(op, k)), self.names(node, notation))
+            head = [self.slope(parent, notation), f"{sign} {named}"]
+            return notation.equation(head, sent.numbers(notation), share)
 
-        self.last[parent] = self.add(
-            "backward",
-            node,
-            read,
-            target=self.called[parent],
-            target_index=self.place[parent],
-            argument=k,
-            upstream=g,
-            local=local,
-            contribution=sent,
-            before=before,
-            after=after,
-            earlier=self.last.get(parent),
-        )
-        self.gradients[parent] = after
+        local = None if sent.local is None else frozen(sent.local)
+        what = {"upstream": sent.upstream, "local": local, "contribution": share, "after": after}
+        self.add(node, parent, read, argument=k, **what)
 
     def names(self, node: Value, notation: Notation) -> dict[str, str]:
         """Map the placeholders of a node's rules to names; a constant is its number."""
@@ -227,26 +210,11 @@ class Walker:
         slope = self.slope(node, notation)
         return {**dict(zip("xyz", map(name, node.parents))), "out": name(node), "g": slope}
 
-    def numbers(self, node: Value, notation: Notation) -> dict[str, str]:
-        """Map the placeholders of a node's rules to numbers."""
-        given = [*zip("xyz", map(detach, node.parents)), ("out", node.data)]
-        if node in self.gradients:
-            given.append(("g", self.gradients[node]))
-        return {key: notation.number(x) for key, x in given}
-
     def slope(self, node: Value, notation: Notation) -> str:
         """Write ∂L/∂node."""
-        return notation.slope(notation.name(self.loss), notation.name(self.called[node]))
+        top, bottom = map(notation.name, (self.loss, self.called[node]))
+        return fill(notation.write(SLOPE), {"x": top, "y": bottom})
 
     def drawing(self) -> Drawing:
         """Draw the graph, without the gradients, which the walk is to find."""
         return draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
-
-
-def product(g: Data, local: Data, sent: Data, notation: Notation) -> list[str]:
-    """Write upstream × local, as a sum where broadcasting is undone."""
-    full = np.shape(g) == np.shape(local) != ()
-    sign = notation.entrywise if full else notation.times
-    undone = np.size(sent) < max(np.size(g), np.size(local))
-    total = f"{notation.total} " if undone else ""
-    return [f"{total}{notation.number(g)}", f"{sign} {bracketed(notation.number(local))}"]
