@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..engine.backward import topological
 from ..engine.names import Box, boxes, names
-from ..engine.operation import Primitive
 from ..engine.text import _
 from ..engine.value import Value
 from .flow import flow
@@ -36,65 +35,59 @@ ROLES = {
 
 
 # ------------------------------------------------------------------ how parts of a node read
-def few(x: Any) -> bool:
-    """Return whether data are so few that they are shown in full."""
+def _few(x: Any) -> bool:
     return bool(math.prod(np.shape(x)) <= ENTRIES)
 
 
-def brief(x: Any) -> str:
+def _brief(x: Any) -> str:
     """Return data as text for an edge: of a large array, the range."""
-    return summarise(x) if few(x) else f"[{summarise(x).split(',')[0]}]"
+    return summarise(x) if _few(x) else f"[{summarise(x).split(',')[0]}]"
 
 
-EDGE = Notation(brief, str, lambda latex: plain(latex).replace("⊙", "×"))
+EDGE = Notation(_brief, str, lambda latex: plain(latex).replace("⊙", "×"))
 
 
-def kind(x: Any) -> str:
+def _kind(x: Any) -> str:
     """Return its dtype, and the shape of an array."""
     dtype, shape = getattr(x, "dtype", np.dtype(type(x))), np.shape(x)
     return f"{dtype} {shape}" if shape else f"{dtype}"
 
 
-def option(x: Any) -> str:
+def _option(x: Any) -> str:
     """Return an option as it reads; of a large array, the shape. An index may hold several."""
     if x.__class__ is tuple:
-        return f"({', '.join(map(option, x))}{',' * (len(x) == 1)})"
-    return inline(repr(x)) if few(x) else f"array {np.shape(x)}"
+        return f"({', '.join(map(_option, x))}{',' * (len(x) == 1)})"
+    return inline(repr(x)) if _few(x) else f"array {np.shape(x)}"
 
 
-def operation(node: Value) -> str:
-    """Return the operation with its options."""
+def _operation(node: Value) -> str:
     if node.op is None:
         return _("leaf")
     given = [(name, x) for name, x in node.options.items() if x is not None and x is not False]
-    options = ", ".join(f"{name}={option(x)}" for name, x in given if name != "saved")
+    options = ", ".join(f"{name}={_option(x)}" for name, x in given if name != "saved")
     return f"{node.op.name}({options})" if options else node.op.name
 
 
-def roles(op: Primitive | None, n: int) -> Sequence[str]:
-    """Return what each of n arguments is to the operation."""
-    if op is not None and op.arity is None:
-        return [str(k + 1) for k in range(n)]
-    return ROLES.get(op.name, ()) if op is not None else ()
+def _roles(node: Value) -> Sequence[str]:
+    """Return what each argument is to the operation; of any number of them, its number."""
+    if node.op is None or node.op.arity is not None:
+        return ROLES.get(node.op.name, ()) if node.op else ()
+    return [str(k + 1) for k in range(len(node.parents))]
 
 
-def paths_text(shares: Sequence[Any]) -> str:
+def _sum(shares: Sequence[Any]) -> str:
     """Return what has come to a node along its paths, added up."""
-    if len(shares) < 2:
-        return ""
-    terms = [bracketed(brief(x)) for x in shares[:ENTRIES]]
+    terms = [bracketed(_brief(x)) for x in shares[:ENTRIES]]
     if more := len(shares) - len(terms):
         terms.append(f"{more} more")
     return f"{' + '.join(terms)} = {summarise(sum(shares))}"
 
 
-def count(nodes: Sequence[Value]) -> str:
-    """Return how many nodes there are, in words."""
+def _count(nodes: Sequence[Value]) -> str:
     return f"{len(nodes):,} node{'s' * (len(nodes) > 1)}"
 
 
-def short(name: str) -> str:
-    """Return a name, cut where it is long."""
+def _short(name: str) -> str:
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
@@ -112,7 +105,7 @@ class Sketch:
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes
         self.collapsed: dict[str, Box] = {}
         self.results: dict[str, set[Value]] = defaultdict(set)  # of an item: what is used outside
-        self.flows: dict[tuple[Value, int], str] = {}
+        self.flows: dict[tuple[Value, int], str] = defaultdict(str)
         self.shares: dict[Value, list[Any]] = defaultdict(list)
 
     def compare(self) -> None:
@@ -125,78 +118,57 @@ class Sketch:
     def choose(self, collapse: Collection[str], limit: int) -> None:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
         every = dict.fromkeys(box for around in self.around.values() for box in around)
-        known = {box.name: box for box in every}
+        self.number = {box: j for j, box in enumerate(every)}
+        known = dict.fromkeys(box.name for box in every)
         for name in collapse:
             if name not in known:
                 problem = "collapse: got {got}, wanted scopes of the graph: {known}"
                 raise ValueError(_(problem, got=repr(name), known=", ".join(known) or _("none")))
-        self.number = {box: j for j, box in enumerate(every)}
         for i, node in enumerate(self.nodes):
-            name = f"node-{i}"
-            for box in self.around[node]:
-                if box.name in collapse:
-                    name = f"scope-{self.number[box]}"
-                    self.collapsed[name] = box
-                    break
+            box = next((box for box in self.around[node] if box.name in collapse), None)
+            name = f"node-{i}" if box is None else f"scope-{self.number[box]}"
             self.members[name].append(node)
+            if box is not None:
+                self.collapsed[name] = box
         if len(self.members) > limit:
             first = limit // 2
             middle = list(self.members)[first : first - limit]
             self.members[LEFT_OUT] = [n for name in middle for n in self.members.pop(name)]
         self.place = {node: name for name, inside in self.members.items() for node in inside}
-        self.single = {name for name in self.members if name.startswith("node-")}
+        self.single = [n for n in self.nodes if self.place[n].startswith("node-")]
 
     def follow(self) -> None:
         """Find what the last backward pass sent along the edges, and where paths meet."""
-        with np.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                if self.place[node] not in self.single or node.op is None or node.grad is None:
-                    continue
-                for k, parent in enumerate(node.parents):
-                    if isinstance(parent, Value):
-                        sent = flow(node, k, node.grad)
-                        self.shares[parent].append(sent.share)
-                        formula = (*sent.numbers(EDGE), f"= {brief(sent.share)}")
-                        self.flows[node, k] = " ".join(formula)
+        for node in reversed(self.single):
+            for k, parent in enumerate(node.parents):
+                if isinstance(parent, Value) and node.grad is not None:
+                    sent = flow(node, k, node.grad)
+                    self.shares[parent].append(sent.share)
+                    formula = (*sent.numbers(EDGE), f"= {_brief(sent.share)}")
+                    self.flows[node, k] = " ".join(formula)
 
-    def drawing(self, direction: str, compared: bool) -> Drawing:
-        """Draw what was chosen."""
-        edges, constants = self.edges()
-        return Drawing(
-            items=(*map(self.item, self.members), *constants),
-            edges=edges,
-            scopes=tuple(inline(box.name) for box in self.number),
-            direction=direction,
-            outputs=tuple(dict.fromkeys(self.place[out] for out in self.outputs)),
-            compared=compared,
-        )
-
-    def edges(self) -> tuple[tuple[Edge, ...], list[Item]]:
+    def edges(self) -> tuple[list[Edge], list[Item]]:
         """Make an edge for every argument of what is drawn; and the constants among them."""
         edges: dict[tuple[Any, Any], Edge] = {}
-        constants = []
+        constants, single = [], set(self.single)
         for i, node in enumerate(self.nodes):
-            head, drawn = self.place[node], self.place[node] in self.single
-            said = roles(node.op, len(node.parents)) if drawn and "roles" in self.show else ()
+            head, drawn = self.place[node], node in single
+            roles = dict(enumerate(_roles(node) if drawn and "roles" in self.show else ()))
             for k, parent in enumerate(node.parents):
-                tail = f"const-{i}-{k}"
-                joins: tuple[Any, Any] = (i, k)
-                if isinstance(parent, Value):
-                    tail = self.place[parent]
-                    if tail == head:
-                        continue
-                    self.results[tail].add(parent)
-                    joins = (i, k) if drawn and tail != LEFT_OUT else (tail, head)  # once
-                elif drawn:
-                    shape = "" if few(parent) else f"{kind(parent)}: "
+                constant = not isinstance(parent, Value)
+                tail = f"const-{i}-{k}" if constant else self.place[parent]
+                if tail == head or (constant and not drawn):
+                    continue
+                if constant:
+                    shape = "" if _few(parent) else f"{_kind(parent)}: "
                     fact = f"constant {shape}{summarise(parent)}"
                     constants.append(Item(tail, "constant", "", (fact,), self.rings(node)))
                 else:
-                    continue
-                role = said[k] if k < len(said) else ""
-                edge = Edge(f"edge-{i}-{k}", tail, head, role, self.flows.get((node, k), ""))
-                edges.setdefault(joins, edge)
-        return tuple(edges.values()), constants
+                    self.results[tail].add(parent)
+                edge = Edge(f"edge-{i}-{k}", tail, head, roles.get(k, ""), self.flows[node, k])
+                alone = drawn and tail != LEFT_OUT  # a group of nodes has one edge to another
+                edges.setdefault((i, k) if alone else (tail, head), edge)
+        return list(edges.values()), constants
 
     def rings(self, node: Value) -> tuple[int, ...]:
         """Return the boxes to draw around a node."""
@@ -206,39 +178,38 @@ class Sketch:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""
         inside = self.members[name]
         if name == LEFT_OUT:
-            return Item(name, "left out", "", (f"… {count(inside)} left out …",))
-        ends, rings = self.outputs.keys() & inside, self.rings(inside[0])
+            return Item(name, "left out", "", (f"… {_count(inside)} left out …",))
+        node, ends = inside[0], self.outputs.keys() & inside
+        rings = self.rings(node)
         if box := self.collapsed.get(name):
-            results = self.results[name] | ends
-            look, title = "scope", inline(box.name)
-            facts = [count(inside), *(self.state(*results) if len(results) == 1 else ())]
+            look, title, facts = "scope", inline(box.name), [_count(inside)]
+            if len(results := self.results[name] | ends) == 1:
+                facts += self.state(*results)
             rings = rings[: rings.index(self.number[box])]
         else:
-            (node,) = inside
             look, title = "interior" if node.op else "leaf", self.called[node]
-            facts = [*self.what(node), *self.state(node)]
-        return Item(name, "output" if ends else look, short(title), tuple(facts), rings)
-
-    def what(self, node: Value) -> list[str]:
-        """Say the operation, dtype and shape."""
-        parts = {"op": operation(node), "shape": kind(node.data)}
-        line = " · ".join(text for part, text in parts.items() if part in self.show)
-        return [line] if line else []
+            parts = {"op": _operation(node), "shape": _kind(node.data)}
+            what = " · ".join(text for part, text in parts.items() if part in self.show)
+            facts = [what, *self.state(node)]
+        facts = [fact for fact in facts if fact]
+        return Item(name, "output" if ends else look, _short(title), tuple(facts), rings)
 
     def state(self, node: Value) -> list[str]:
         """Say the value; the gradient with the paths that meet, or why there is none."""
-        lines = [f"value {summarise(node.data)}"] if "value" in self.show else []
+        facts = [f"value {summarise(node.data)}"] if "value" in self.show else []
         if "gradient" not in self.show:
-            return lines
+            return facts
         if node.grad is None:
-            return [*lines, f"gradient: {'not reached' if self.ran else 'no backward yet'}"]
-        gradient, paths = summarise(node.grad), paths_text(self.shares.get(node, ()))
+            return [*facts, f"gradient: {'not reached' if self.ran else 'no backward yet'}"]
+        gradient, shares = summarise(node.grad), self.shares[node]
+        if len(shares) > 1 and (paths := _sum(shares)).endswith(f"= {gradient}"):
+            gradient = paths
+        elif len(shares) > 1:
+            facts.append(f"paths {paths}")
         note = "" if np.any(node.grad) else " (a true zero)"
         if node.passes > 1:
             note += f", accumulated over {node.passes} backward passes"
-        if paths.endswith(f"= {gradient}"):
-            return [*lines, f"gradient {paths}{note}"]
-        return [*lines, *([f"paths {paths}"] if paths else []), f"gradient {gradient}{note}"]
+        return [*facts, f"gradient {gradient}{note}"]
 
 
 def draw(
@@ -288,24 +259,32 @@ def draw(
       numerator: a  (leaf · float64; value 3; gradient 0.25)
       denominator: b  (leaf · float64; value 4; gradient −0.1875)
     """
-    outputs = to_draw(value, fused)
+    outputs = _outputs(value, fused)
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
     for part in show:
-        check_choice("show", part, SHOW)
-    check_choice("direction", direction, ("LR", "TB"))
-    check_choice("gradients", gradients, ("nodes", "edges"))
+        if part not in SHOW:
+            _refuse("show", part, f"some of {', '.join(SHOW)}")
+    if direction not in ("LR", "TB"):
+        _refuse("direction", direction, "'LR' or 'TB'")
+    if gradients not in ("nodes", "edges"):
+        _refuse("gradients", gradients, "'nodes' or 'edges'")
     if not isinstance(max_nodes, int) or max_nodes < 2:
-        raise ValueError(_("draw: max_nodes: got {got}, wanted 2 or more", got=repr(max_nodes)))
+        _refuse("max_nodes", max_nodes, "2 or more")
     sketch, compared = Sketch(outputs, show), fused is not None and len(outputs) == 2
     if compared:
         sketch.compare()
     sketch.choose(collapse, max_nodes)
     if gradients == "edges":
-        sketch.follow()
-    return sketch.drawing(direction, compared)
+        with np.errstate(all="ignore"):  # inf and nan are what there is to see
+            sketch.follow()
+    edges, constants = sketch.edges()
+    items = [*map(sketch.item, sketch.members), *constants]
+    scopes = [inline(box.name) for box in sketch.number]
+    ends = dict.fromkeys(sketch.place[out] for out in outputs)
+    return Drawing(tuple(items), tuple(edges), tuple(scopes), direction, tuple(ends), compared)
 
 
-def to_draw(value: Any, fused: Any) -> list[Value]:
+def _outputs(value: Any, fused: Any) -> list[Value]:
     """Return the outputs to draw, the fused form of one behind it."""
     outputs = [value] if isinstance(value, Value) else value
     if not isinstance(outputs, Iterable) or not all(isinstance(out, Value) for out in outputs):
@@ -321,9 +300,6 @@ def to_draw(value: Any, fused: Any) -> list[Value]:
     return outputs if fused is outputs[0] else [*outputs, fused]
 
 
-def check_choice(option: str, got: Any, wanted: Collection[str]) -> None:
-    """Refuse what is none of an option's values."""
-    if got not in wanted:
-        problem = "draw: {option}: got {got}, wanted {wanted}"
-        names = ", ".join(map(repr, wanted))
-        raise ValueError(_(problem, option=option, got=repr(got), wanted=names))
+def _refuse(option: str, got: object, wanted: str) -> NoReturn:
+    problem = "draw: {option}: got {got}, wanted {wanted}"
+    raise ValueError(_(problem, option=option, got=repr(got), wanted=wanted))

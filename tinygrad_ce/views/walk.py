@@ -82,7 +82,15 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Walk(Sequence[Step]):
-    """The steps over one graph, with its picture; and over the fused form of the same loss."""
+    """The steps over one graph, with its picture; and over the fused form of the same loss.
+
+    Attributes
+    ----------
+    nodes, shapes : name and shape of every node, in `topological` order
+    drawing : the picture of the graph, without the gradients, which the walk is to find
+    fused, difference : the walk over the fused form of the same loss, if one was given, and the
+        largest difference between the two gradients of the leaves they share
+    """
 
     records: tuple[Step, ...]
     nodes: tuple[str, ...]
