@@ -17,19 +17,16 @@ from .formulas import spell
 from .page import page
 from .walk import Walk, Walker
 
+NO_VALUE = "step_through: got {got} for {what}, wanted a Value, the result of computing with Values"
+NO_LEAF = (
+    "step_through: fused shares no leaf with the loss, so there is no gradient to compare; "
+    "compute both from the same Values"
+)
 UNTRUSTED = "The page of the steps shows here once you trust this notebook or run this cell."
 
 
 class Steps(Walk):
-    """The steps of a walk: print them as a table, save or show them as one page.
-
-    Attributes
-    ----------
-    nodes, shapes : name and shape of every node, in `topological` order
-    drawing : the picture of the graph, without the gradients, which the walk is to find
-    fused, difference : the walk over the fused form of the same loss, if one was given, and the
-        largest difference between the two gradients of the leaves they share
-    """
+    """The steps of a walk: print them as a table, save or show them as one page."""
 
     def __repr__(self) -> str:
         rows = [("step", "phase", "node", "to", "rule", "before", "after")]
@@ -37,9 +34,9 @@ class Steps(Walk):
             before = "" if s.before is None else spell(s.before)
             row = (str(s.number), s.phase, s.node, s.target or "", s.words, before, spell(s.after))
             rows.append(row)
-        widths = [max(map(columns, column)) for column in zip(*rows)]
+        widths = [max(map(_columns, column)) for column in zip(*rows)]
         return "\n".join(
-            "  ".join(cell + " " * (w - columns(cell)) for cell, w in zip(row, widths)).rstrip()
+            "  ".join(cell + " " * (w - _columns(cell)) for cell, w in zip(row, widths)).rstrip()
             for row in rows
         )
 
@@ -62,7 +59,7 @@ class Steps(Walk):
         )
 
 
-def columns(text: str) -> int:
+def _columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: Korean letters two, accents none."""
     wide = sum(east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(map(bool, map(combining, text)))
@@ -107,35 +104,20 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     4     backward  multiply  x         ∂L/∂x = ∂L/∂multiply · x = 1 × 3 = 3           3
     5     backward  multiply  x         ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3  3       6
     """
-    walkers = [walk_over("loss", loss, gradient)]
+    for what, value in (("loss", loss), ("fused", fused)):
+        if not isinstance(value, Value) and (what == "loss" or value is not None):
+            raise TypeError(_(NO_VALUE, got=type(value).__name__, what=what))
+    walk = Walker(loss, gradient)
     if fused is None:
-        return result(walkers[0])
-    one, other = *walkers, walk_over("fused", fused, gradient)
-    shared = [v for v in one.order if v.op is None and v in other.last]
+        return _steps(walk)
+    other = Walker(fused, gradient)
+    shared = [v for v in walk.order if v.op is None and v in other.last]
     if not shared:
-        raise ValueError(
-            _(
-                "step_through: fused shares no leaf with the loss, so there is no gradient to "
-                "compare; compute both from the same Values"
-            )
-        )
+        raise ValueError(_(NO_LEAF))
     with np.errstate(all="ignore"):
-        off = [np.max(abs(one.last[v].after - other.last[v].after), initial=0.0) for v in shared]
-    return replace(result(one), fused=result(other), difference=float(np.max(off)))
+        off = [np.max(abs(walk.last[v].after - other.last[v].after), initial=0.0) for v in shared]
+    return replace(_steps(walk), fused=_steps(other), difference=float(np.max(off)))
 
 
-def walk_over(what: str, value: Any, gradient: Any) -> Walker:
-    """Walk through the graph of an argument of `step_through`, which has to be a `Value`."""
-    if not isinstance(value, Value):
-        problem = (
-            "step_through: got {got} for {what}, wanted a Value, the result of computing with "
-            "Values"
-        )
-        raise TypeError(_(problem, got=type(value).__name__, what=what))
-    return Walker(value, gradient)
-
-
-def result(walker: Walker) -> Steps:
-    """Return the steps that were written down."""
-    shapes = tuple(node.shape for node in walker.order)
-    return Steps(tuple(walker.steps), tuple(walker.called.values()), shapes, walker.drawing())
+def _steps(walk: Walker) -> Steps:
+    return Steps(tuple(walk.steps), tuple(walk.called.values()), walk.drawing())

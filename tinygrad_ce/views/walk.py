@@ -20,7 +20,7 @@ from .picture import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
 Pieces = tuple[str, ...]
-Read = Callable[[Notation], Pieces]
+Formula = Callable[[Notation], Pieces]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +86,7 @@ class Walk(Sequence[Step]):
 
     Attributes
     ----------
-    nodes, shapes : name and shape of every node, in `topological` order
+    nodes : the name of every node, in `topological` order
     drawing : the picture of the graph, without the gradients, which the walk is to find
     fused, difference : the walk over the fused form of the same loss, if one was given, and the
         largest difference between the two gradients of the leaves they share
@@ -94,7 +94,6 @@ class Walk(Sequence[Step]):
 
     records: tuple[Step, ...]
     nodes: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
     drawing: Drawing
     fused: Self | None = None
     difference: float | None = None
@@ -128,11 +127,13 @@ class Walker:
 
     def __init__(self, loss: Value, gradient: Any) -> None:
         self.order = topological(loss)
-        self.place = {node: i for i, node in enumerate(self.order)}
-        self.called = {node: inline(name) for node, name in names(self.order).items()}
-        taken = loss.name or "L" in self.called.values()
-        self.loss = self.called[loss] if taken else "L"
-        self.last: dict[Value, Step] = {}  # the newest step back to each node
+        self.place: dict[Value | None, int] = {node: i for i, node in enumerate(self.order)}
+        called = names(self.order).items()
+        self.called: dict[Value | None, str] = {node: inline(name) for node, name in called}
+        self.loss = self.called[loss]
+        if not loss.name and "L" not in self.called.values():
+            self.loss = "L"
+        self.last: dict[Value | None, Step] = {}  # the newest step back to each node
         self.steps: list[Step] = []
         seed = upstream(gradient, loss.data, self.called[loss])
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
@@ -144,22 +145,22 @@ class Walker:
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
 
-    def add(self, node: Value, target: Value | None, read: Read, **what: Any) -> None:
-        """Write down a step; ``read`` gives its formula in a notation."""
-        earlier = None if target is None else self.last.get(target)
+    def add(self, node: Value, target: Value | None, formula: Formula, **numbers: Any) -> None:
+        """Write down a step forward, or back to a target."""
+        earlier = self.last.get(target)
         step = Step(
             number=len(self.steps) + 1,
             phase="forward" if target is None else "backward",
             node=self.called[node],
             index=self.place[node],
             op=node.op.name if node.op else "",
-            target=None if target is None else self.called[target],
-            target_index=None if target is None else self.place[target],
-            pieces=read(TEXT),
-            latex_pieces=read(LATEX),
+            target=self.called.get(target),
+            target_index=self.place.get(target),
+            pieces=formula(TEXT),
+            latex_pieces=formula(LATEX),
             before=earlier and earlier.after,
             earlier=earlier,
-            **what,
+            **numbers,
         )
         self.steps.append(step)
         if target is not None:
@@ -169,45 +170,42 @@ class Walker:
         """Take the step to a node's value, from its arguments."""
         after = frozen(node.data)
 
-        def read(notation: Notation) -> Pieces:
+        def formula(notation: Notation) -> Pieces:
             """The operation with names, then with numbers, then what it gives."""
-            name = notation.name(self.called[node])
-            if node.op is None:
-                return notation.equation([name], [], after)
-            text = notation.write(rule(node.op))
-            named = fill(text, self.names(node, notation))
-            return notation.equation(
-                [name, f"= {named}"], [fill(text, numbers(node, notation))], after
-            )
+            head, written = [notation.name(self.called[node])], []
+            if node.op is not None:
+                text = notation.write(rule(node.op))
+                head.append(f"= {fill(text, self.names(node, notation))}")
+                written = [fill(text, numbers(node, notation))]
+            return notation.equation(head, written, after)
 
-        self.add(node, None, read, after=after)
+        self.add(node, None, formula, after=after)
 
     def start(self, loss: Value, g: Data) -> None:
         """Take the first step back: the loss changes as fast as itself."""
 
-        def read(notation: Notation) -> Pieces:
+        def formula(notation: Notation) -> Pieces:
             return notation.equation([self.slope(loss, notation)], [], g)
 
-        self.add(loss, loss, read, upstream=g, contribution=g, after=g)
+        self.add(loss, loss, formula, upstream=g, contribution=g, after=g)
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
         assert node.op is not None
         earlier, op = self.last.get(parent), node.op
         sent = flow(node, k, self.last[node].after)
-        share = frozen(sent.share)
+        local, share = (None if x is None else frozen(x) for x in (sent.local, sent.share))
         after = frozen(fit(earlier.after + share, parent.data, op)) if earlier else share
 
-        def read(notation: Notation) -> Pieces:
+        def formula(notation: Notation) -> Pieces:
             """The rule with names, then upstream × local, then what they give."""
             sign = notation.write(r"\mathrel{+}=" if earlier else "=")
             named = fill(notation.write(rule(op, k)), self.names(node, notation))
             head = [self.slope(parent, notation), f"{sign} {named}"]
             return notation.equation(head, sent.numbers(notation), share)
 
-        local = None if sent.local is None else frozen(sent.local)
         what = {"upstream": sent.upstream, "local": local, "contribution": share, "after": after}
-        self.add(node, parent, read, argument=k, **what)
+        self.add(node, parent, formula, argument=k, **what)
 
     def names(self, node: Value, notation: Notation) -> dict[str, str]:
         """Map the placeholders of a node's rules to names; a constant is its number."""
