@@ -13,7 +13,7 @@ from ..engine.backward import topological
 from ..engine.names import Box, boxes, names
 from ..engine.text import _
 from ..engine.value import Value
-from .flow import flow
+from .flow import Flow, flow
 from .formulas import ENTRIES, Notation, bracketed, inline, plain, summarise
 from .picture import FORMS, Drawing, Edge, Item
 
@@ -73,6 +73,15 @@ def _roles(node: Value) -> Sequence[str]:
     if node.op is None or node.op.arity is not None:
         return ROLES.get(node.op.name, ()) if node.op else ()
     return [str(k + 1) for k in range(len(node.parents))]
+
+
+def _formula(sent: Flow) -> str:
+    """Return upstream × local; by the rule, where that is no product, or broadcasting is undone."""
+    if sent.local is None:
+        return sent.filled(EDGE)
+    if np.shape(sent.local) == np.shape(sent.share):
+        return " ".join(sent.product(EDGE))
+    return f"Σ {bracketed(sent.filled(EDGE))}"
 
 
 def _sum(shares: Sequence[Any]) -> str:
@@ -144,8 +153,7 @@ class Sketch:
                 if isinstance(parent, Value) and node.grad is not None:
                     sent = flow(node, k, node.grad)
                     self.shares[parent].append(sent.share)
-                    formula = (*sent.numbers(EDGE), f"= {_brief(sent.share)}")
-                    self.flows[node, k] = " ".join(formula)
+                    self.flows[node, k] = f"{_formula(sent)} = {_brief(sent.share)}"
 
     def edges(self) -> tuple[list[Edge], list[Item]]:
         """Make an edge for every argument of what is drawn; and the constants among them."""

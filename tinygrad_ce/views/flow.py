@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.data import fit
 from ..engine.operation import TABLE, Primitive
 from ..engine.value import Value, detach
-from .formulas import Notation, bracketed, fill, rule
+from .formulas import SUM, Notation, bracketed, fill, rule
 
 
 def entrywise(op: Primitive) -> bool:
@@ -48,18 +48,20 @@ class Flow:
     local: Any
     share: Any
 
-    def numbers(self, notation: Notation) -> list[str]:
-        """Return upstream × local in two pieces, or in one the rule filled with numbers."""
+    def filled(self, notation: Notation) -> str:
+        """Return the rule filled with numbers."""
         assert self.node.op is not None
-        if self.local is None:
-            text = notation.write(rule(self.node.op, self.k))
-            return [fill(text, numbers(self.node, notation, self.upstream))]
-        g, local = map(np.shape, (self.upstream, self.local))
+        text = notation.write(rule(self.node.op, self.k))
+        return fill(text, numbers(self.node, notation, self.upstream))
+
+    def product(self, notation: Notation) -> list[str]:
+        """Return upstream × local in two pieces; as a sum, where broadcasting is undone."""
+        full = np.shape(self.upstream) == np.shape(self.local) != ()
         undone = np.size(self.share) < max(np.size(self.upstream), np.size(self.local))
-        total = notation.write(r"\sum") if undone else ""
-        times = notation.write(r"\odot" if g == local != () else r"\times")
-        factors = notation.number(self.upstream), bracketed(notation.number(self.local))
-        return [f"{total} {factors[0]}".strip(), f"{times} {factors[1]}"]
+        total = f"{notation.write(SUM)} " if undone else ""
+        times = notation.write(r"\odot" if full else r"\times")
+        local = bracketed(notation.number(self.local))
+        return [f"{total}{notation.number(self.upstream)}", f"{times} {local}"]
 
 
 def flow(node: Value, k: int, g: Any) -> Flow:

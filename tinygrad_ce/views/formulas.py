@@ -17,6 +17,7 @@ import numpy as np
 
 from ..engine.operation import Primitive
 
+SUM = r"\sum"
 SLOPE = r"\frac{\partial <x>}{\partial <y>}"
 FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full

@@ -202,7 +202,8 @@ class Walker:
             sign = notation.write(r"\mathrel{+}=" if earlier else "=")
             named = fill(notation.write(rule(op, k)), self.names(node, notation))
             head = [self.slope(parent, notation), f"{sign} {named}"]
-            return notation.equation(head, sent.numbers(notation), share)
+            product = [sent.filled(notation)] if local is None else sent.product(notation)
+            return notation.equation(head, product, share)
 
         what = {"upstream": sent.upstream, "local": local, "contribution": share, "after": after}
         self.add(node, parent, formula, argument=k, **what)
