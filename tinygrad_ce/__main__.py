@@ -297,7 +297,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tour, or the exercises; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["exercise"]:
-        from .exercises._cli import exercise
+        from .exercises.__main__ import exercise
 
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)

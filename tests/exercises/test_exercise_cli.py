@@ -85,6 +85,7 @@ def test_what_a_check_says_fits_a_terminal(name: str) -> None:
         assert max(map(len, str(one.check(odd)).splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_the_table_fits_a_terminal(name: str) -> None:
     right = answer_of(name)
@@ -222,7 +223,8 @@ def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> Non
     [
         (["softmax_cross_entrop"], "did you mean softmax_cross_entropy?"),
         (["nonsense"], "there is no exercise 'nonsense'; tinygrad-ce exercise lists them"),
-        (["_cli"], "there is no exercise '_cli'"),
+        (["__main__"], "there is no exercise '__main__'"),
+        (["framework"], "there is no exercise 'framework'"),
         ([NAME, "--file", "nowhere.py"], "--file: there is no file nowhere.py"),
         ([NAME, "--file", "."], "--file: there is no file ."),
         ([NAME, "--seed", "-1"], "--seed: got '-1', wanted a whole number from 0 up"),
@@ -240,6 +242,7 @@ def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> Non
     ],
 )
 def test_a_bad_argument_gets_one_line(capsys: Any, argv: list[str], said: str) -> None:
+    answer(RIGHT)
     assert said in refused(capsys, *argv)
 
 
@@ -318,7 +321,10 @@ def test_an_endless_loop_is_stopped_by_ctrl_c_in_one_line(text: str) -> None:
     assert (rest, said) == ("", "stopped\n")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cp1252", "utf-8")]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", *SLOW])
 def test_as_a_command_in_any_terminal(encoding: str) -> None:
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     env["PYTHONPATH"] = str(Path(tour.__file__).parents[1])

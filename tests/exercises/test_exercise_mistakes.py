@@ -13,14 +13,23 @@ import numpy as np
 import pytest
 
 from tinygrad_ce.exercises import load, names
-from tinygrad_ce.exercises._check import known
+from tinygrad_ce.exercises.framework.mistakes import known_mistakes
+
+
+def and_seeds(*more: int) -> Any:
+    """The draws that everybody has; others are drawn in the slow tests."""
+    both = [
+        pytest.param((None,), id="first"),
+        pytest.param(more, marks=pytest.mark.slow, id="more"),
+    ]
+    return pytest.mark.parametrize("seeds", both)
 
 
 def answer_of(name: str) -> Any:
     """What the solution shows: held against PyTorch in test_exercises.py."""
     ex = load(name)
     space: dict[str, Any] = {"np": np}
-    exec(ex.solved.code, space)
+    exec(ex.code, space)
     return space[ex.function]
 
 
@@ -271,22 +280,27 @@ CASES = [(name, mistake) for name, derived in DERIVED.items() for mistake in der
 
 def test_every_known_mistake_is_here_and_there_are_enough() -> None:
     own = {(name, m.name) for name in names() for m in load(name).mistakes}
-    usual = {(name, mistake) for name in names() for mistake in known(load(name))} - own
+    usual = {(name, m.name) for name in names() for m in known_mistakes(load(name))} - own
     assert own <= set(CASES) <= own | usual
     assert {mistake for _, mistake in usual} == set(USUAL)
     assert len({mistake for _, mistake in CASES}) >= 25
     assert len(names()) >= 14
 
 
+@and_seeds(7, 1000, 31415)
 @pytest.mark.parametrize(("name", "mistake"), CASES)
-def test_a_mistake_is_known_by_its_name(name: str, mistake: str) -> None:
-    for seed in (None, 7, 1000, 31415):  # other draws, other sizes
+def test_a_mistake_is_known_by_its_name(name: str, mistake: str, seeds: Any) -> None:
+    for seed in seeds:
         feedback = load(name).check(DERIVED[name][mistake], seed=seed)
         assert feedback.mistake == mistake, feedback
         assert not feedback.passed
         assert 0 <= feedback.score < 1
         assert feedback.look
-        assert mistake in feedback.said
+        assert mistake in feedback.message
+
+
+def known(name: str) -> set[str]:
+    return {m.name for m in known_mistakes(load(name))}
 
 
 USUAL: dict[str, Callable[[Any, int], Any]] = {
@@ -300,6 +314,7 @@ USUAL: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", USUAL)
 def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
     """Where an exercise has a name of its own for it, that one is said."""
@@ -313,12 +328,13 @@ def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
                 return tuple(np.asarray(change(part, n)) for part in found)
             return np.asarray(change(found, n))
 
-        if mistake in known(load(name)) and name != "temperature":  # its dT has no rows to sum
+        if mistake in known(name) and name != "temperature":  # its dT has no rows to sum
             assert {load(name).check(wrong, seed=s).mistake for s in (None, 60)} == {mistake}, name
             named.append(name)
     assert len(named) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mistake"), CASES)
 def test_a_mistake_made_in_float32_is_known(name: str, mistake: str) -> None:
     def single(*args: Any) -> Any:
@@ -330,6 +346,7 @@ def test_a_mistake_made_in_float32_is_known(name: str, mistake: str) -> None:
     assert load(name).check(single).mistake == mistake
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if len(load(name).wrt) > 1])
 def test_a_mistake_in_one_part_of_the_answer_is_known(name: str) -> None:
     """Each array of a wrong answer, beside the right others, has a known pattern or none."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import found, need
 
+pytestmark = pytest.mark.slow  # it runs nbgrader
 SOURCE = Path(__file__).parents[2] / "notebooks" / "assignment" / "source"
 NAME = "gradients"
 HALF = """def gradient(z, t):

@@ -2,16 +2,20 @@
 
 ``from tinygrad_ce.exercises import softmax_cross_entropy as ex`` gives one of them; ``ex`` shows
 its task, ``ex.check(gradient)`` checks an answer, ``ex.hint()`` and ``ex.solution()`` help.
-An exercise is a file here whose name has no underscore in front; `names` finds them. In this order
-the rest reads:
+Each file here is an exercise, and `names` finds it; ``log_derivative.py`` is the first to read.
+What they are made of is in ``framework/``, in this order:
 
-  _inputs.py    what an answer is tried on, from small integers up
-  _mistakes.py  known wrong derivations
-  _calling.py   the learner's function called, and what goes wrong there in a sentence
-  _feedback.py  what a check found: text, an HTML card, JSON
-  _check.py     an answer against the engine's gradient: credits, the mistake, the example
-  _exercise.py  `Exercise`: the task, its hints, its solution
-  _cli.py       ``tinygrad-ce exercise``
+  framework/inputs.py      what an answer is tried on, from small integers up
+  framework/problem.py     `Problem`: a function, its inputs, and the engine's derivative
+  framework/calling.py     the learner's function called, and what goes wrong there in a sentence
+  framework/properties.py  what an answer has right on its own, which earns it credits
+  framework/mistakes.py    known wrong derivations, and which of them an answer is
+  framework/cards.py       text of a terminal's width, and cards for a notebook
+  framework/feedback.py    what a check found: text, a card, JSON
+  framework/check.py       an answer tried on draws of every size
+  framework/exercise.py    `Exercise`: a problem with its words, its hints, its solution
+
+``__main__.py`` is the command ``tinygrad-ce exercise``.
 """
 
 import sys
@@ -21,7 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._exercise import Exercise
+    from .framework import Exercise
 
     # A type checker takes a file for a module, unless its name stands here.
     log_derivative: Exercise
@@ -50,8 +54,7 @@ def names() -> list[str]:
     >>> names()[0]
     'log_derivative'
     """
-    found = [module.name for module in iter_modules(__path__) if module.name[0] != "_"]
-    return sorted(found, key=lambda name: (load(name).level, name))
+    return sorted(_files(), key=lambda name: (load(name).level, name))
 
 
 def load(name: str) -> "Exercise":
@@ -63,8 +66,16 @@ def load(name: str) -> "Exercise":
         If there is none of that name.
     """
     import_module(f".{name}", __name__)
-    found: Exercise = globals()[name]
-    return found
+    exercise: Exercise = globals()[name]
+    return exercise
+
+
+def _files() -> set[str]:
+    return {
+        module.name
+        for module in iter_modules(__path__)
+        if not (module.ispkg or module.name.startswith("_"))
+    }
 
 
 class _Exercises(ModuleType):
@@ -74,7 +85,7 @@ class _Exercises(ModuleType):
         super().__setattr__(name, getattr(value, "exercise", value))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in {module.name for module in iter_modules(__path__)}:
+        if name not in _files():
             raise AttributeError(f"there is no exercise {name!r}: see names()")
         return load(name)
 

@@ -1,58 +1,38 @@
 """The second derivative of softmax and cross-entropy."""
 
-from typing import Any
-
 import numpy as np
 
-from ..engine.transforms import grad, hessian
+from ..engine.transforms import hessian
 from ..losses.activations import log_softmax, softmax
-from ._exercise import Exercise, Solution
-from ._inputs import one_hot, scores
-from ._mistakes import changed
-
-
-def loss(z: Any, t: Any) -> Any:
-    """L = −Σ t log p."""
-    return -(t * log_softmax(z)).sum()
-
-
-MISTAKES = [
-    changed("only the diagonal", "the slope of p_i by z_j is not 0",
-            lambda h, z, t: np.diag(np.diag(h))),
-    changed("normaliser treated as a constant", "z_j stands below the line of p_i, too",
-            lambda h, z, t: np.diag(softmax(z))),
-    changed("plus where minus stands", "a larger z_j makes every other p_i smaller",
-            lambda h, z, t: 2 * np.diag(softmax(z)) - h),
-    changed("the gradient's outer product", "that is the square of the slope, not its slope",
-            lambda h, z, t: np.outer(grad(loss)(z, t), grad(loss)(z, t))),
-    changed("the gradient once more", "differentiate it again: K slopes of K entries",
-            lambda h, z, t: grad(loss)(z, t)),
-    changed("the target still in it", "t is a constant: what is left of it in the slope of p − t?",
-            lambda h, z, t: h - np.diag(t)),
-]  # fmt: skip
+from .framework import Exercise, changed, one_hot, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=140,
-    title="The Hessian of cross-entropy",
+    file=__name__, level=140, title="The Hessian of cross-entropy",
     task="z (K,) are the logits of one sample, t (K,) its one-hot target. Return the matrix of "
     "second derivatives H, of shape (K, K).",
     formula="L = −Σₖ tₖ log pₖ,  p = softmax(z),  Hᵢⱼ = ∂²L/∂zᵢ∂zⱼ",
     latex=r"L = -\sum_k t_k \log p_k, \; H_{ij} = \frac{\partial^2 L}{\partial z_i \partial z_j}",
-    loss=loss,
-    inputs={"z": scores("K"), "t": one_hot("K")},
-    wrt=["z"],
-    derive=hessian,
-    mistakes=MISTAKES,
-    hints=[
-        "Write down the gradient first: you have derived it in softmax_cross_entropy.",
-        "It is p − t, and t is a constant. So H is the Jacobian of p.",
-        "You have derived that one as well, in softmax_jacobian.",
+    loss=lambda z, t: -(t * log_softmax(z)).sum(),
+    inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
+    mistakes=[
+        changed("only the diagonal", "the slope of p_i by z_j is not 0",
+                lambda h, z, t: np.diag(np.diag(h))),
+        changed("normaliser treated as a constant", "z_j stands below the line of p_i, too",
+                lambda h, z, t: np.diag(softmax(z))),
+        changed("plus where minus stands", "a larger z_j makes every other p_i smaller",
+                lambda h, z, t: 2 * np.diag(softmax(z)) - h),
+        changed("the gradient's outer product", "that is the square of the slope, not its slope",
+                lambda h, z, t: np.outer(softmax(z) - t, softmax(z) - t)),
+        changed("the gradient once more", "differentiate it again: K slopes of K entries",
+                lambda h, z, t: softmax(z) - t),
+        changed("the target still in it", "t is a constant: what is left of it in the slope of "
+                "p − t?", lambda h, z, t: h - np.diag(t)),
     ],
-    solved=Solution(
-        "The gradient is p − t, and t does not move: H is the softmax's Jacobian.",
-        r"H = \operatorname{diag}(p) - p\,p^\top",
-        "def hessian(z, t):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
-        "    return np.diag(p) - np.outer(p, p)",
-    ),
-)
+    hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
+           "It is p − t, and t is a constant. So H is the Jacobian of p.",
+           "You have derived that one as well, in softmax_jacobian."],
+    derivation="The gradient is p − t, and t does not move: H is the softmax's Jacobian.",
+    result=r"H = \operatorname{diag}(p) - p\,p^\top",
+    code="def hessian(z, t):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
+    "    return np.diag(p) - np.outer(p, p)",
+)  # fmt: skip

@@ -1,47 +1,29 @@
 """The derivative of the logarithm, which every cross-entropy begins with."""
 
-from typing import Any
-
 import numpy as np
 
-from ._exercise import Exercise, Solution
-from ._inputs import positive
-from ._mistakes import changed, of_loss
-
-
-def loss(x: Any) -> Any:
-    """L = Σ log x."""
-    return np.log(x).sum()
-
-
-MISTAKES = [
-    of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "
-            "bring?", lambda x: (np.log(x) / np.log(10)).sum()),
-    changed("the logarithm itself", "what you return is the function, not how fast it changes",
-            lambda g, x: np.log(x)),
-    changed("one power too many", "does x stand below the line once or twice?", lambda g, x: g**2),
-    changed("differentiated twice", "you went one derivative too far", lambda g, x: -(g**2)),
-]  # fmt: skip
+from .framework import Exercise, changed, of_loss, positive
 
 exercise = Exercise(
-    file=__name__,
-    level=10,
-    title="The derivative of the logarithm",
+    file=__name__, level=10, title="The derivative of the logarithm",
     task="x holds N numbers above zero. Return ∂L/∂x, an array of the same shape.",
     formula="L = Σᵢ log xᵢ",
     latex=r"L = \sum_i \log x_i",
-    loss=loss,
-    inputs={"x": positive("N")},
-    wrt=["x"],
-    mistakes=MISTAKES,
-    hints=[
-        "Each xᵢ stands in one term of the sum only, so look at one entry alone.",
-        "The logarithm is the inverse of exp: differentiate both sides of exp(log x) = x.",
-        "exp(log x) · (log x)′ = 1, and exp(log x) is x. Solve for (log x)′.",
+    loss=lambda x: np.log(x).sum(), inputs={"x": positive("N")}, wrt=["x"],
+    mistakes=[
+        of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "
+                "bring?", lambda x: (np.log(x) / np.log(10)).sum()),
+        changed("the logarithm itself", "what you return is the function, not how fast it changes",
+                lambda g, x: np.log(x)),
+        changed("one power too many", "does x stand below the line once or twice?",
+                lambda g, x: g**2),
+        changed("differentiated twice", "you went one derivative too far", lambda g, x: -(g**2)),
     ],
-    solved=Solution(
-        "exp(log x) = x has the derivative x · (log x)′ = 1 on both sides, so (log x)′ = 1/x.",
-        r"\frac{\partial L}{\partial x_i} = \frac{1}{x_i}",
-        "def gradient(x):\n    return 1 / x",
-    ),
-)
+    hints=["Each xᵢ stands in one term of the sum only, so look at one entry alone.",
+           "The logarithm is the inverse of exp: differentiate both sides of exp(log x) = x.",
+           "exp(log x) · (log x)′ = 1, and exp(log x) is x. Solve for (log x)′."],
+    derivation="exp(log x) = x has the derivative x · (log x)′ = 1 on both sides, so (log x)′ = "
+    "1/x.",
+    result=r"\frac{\partial L}{\partial x_i} = \frac{1}{x_i}",
+    code="def gradient(x):\n    return 1 / x",
+)  # fmt: skip

@@ -1,55 +1,37 @@
 """The logistic loss with classes −1 and 1."""
 
-from typing import Any
-
 import numpy as np
 
 from ..losses.activations import sigmoid
-from ._exercise import Exercise, Solution
-from ._inputs import scores, signs
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
-
-
-def loss(z: Any, y: Any) -> Any:
-    """The mean of log(1 + exp(−y z))."""
-    return np.logaddexp(0.0, -y * z).mean()
-
-
-MISTAKES = [
-    mean_forgotten, mean_twice,
-    changed("y forgotten", "the exponent is −y z: its slope by z is not −1", lambda g, z, y: g * y),
-    changed("σ(y z) in place of σ(−y z)", "the loss is flat where y z is large: is your gradient?",
-            lambda g, z, y: -y / len(z) - g),
-    changed("the coding 0 and 1", "p − y is for classes 0 and 1; here they are −1 and 1",
-            lambda g, z, y: (sigmoid(z) - y) / len(z)),
-    of_loss("sign of the exponent", "a sample on the right side should have a small loss",
-            lambda z, y: np.log1p(np.exp(y * z)).mean()),
-    of_loss("log forgotten", "that is the slope of 1 + exp(−y z)",
-            lambda z, y: (1 + np.exp(-y * z)).mean()),
-    changed("only the logarithm's slope", "1/u is the slope of log u by u; u depends on z",
-            lambda g, z, y: sigmoid(y * z) / len(z)),
-]  # fmt: skip
+from .framework import Exercise, changed, mean_slips, of_loss, scores, signs
 
 exercise = Exercise(
-    file=__name__,
-    level=110,
-    title="The logistic loss",
+    file=__name__, level=110, title="The logistic loss",
     task="z (N,) are scores, y (N,) the classes, coded −1 and 1. L is the mean over the samples. "
     "Return ∂L/∂z, of shape (N,).",
     formula="L = (1/N) Σᵢ log(1 + exp(−yᵢ zᵢ))",
     latex=r"L = \frac{1}{N} \sum_i \log\left(1 + e^{-y_i z_i}\right)",
-    loss=loss,
-    inputs={"z": scores("N"), "y": signs("N")},
-    wrt=["z"],
-    mistakes=MISTAKES,
-    hints=[
-        "Call the margin m = y z, and differentiate log(1 + exp(−m)) by m first.",
-        "That slope is −exp(−m) / (1 + exp(−m)), which is −σ(−m). How does m move with z?",
-        "Multiply by y, and keep the mean's 1/N.",
+    loss=lambda z, y: np.logaddexp(0.0, -y * z).mean(),
+    inputs={"z": scores("N"), "y": signs("N")}, wrt=["z"],
+    mistakes=[
+        *mean_slips,
+        changed("y forgotten", "the exponent is −y z: its slope by z is not −1",
+                lambda g, z, y: g * y),
+        changed("σ(y z) in place of σ(−y z)", "the loss is flat where y z is large: is your "
+                "gradient?", lambda g, z, y: -y / len(z) - g),
+        changed("the coding 0 and 1", "p − y is for classes 0 and 1; here they are −1 and 1",
+                lambda g, z, y: (sigmoid(z) - y) / len(z)),
+        of_loss("sign of the exponent", "a sample on the right side should have a small loss",
+                lambda z, y: np.log1p(np.exp(y * z)).mean()),
+        of_loss("log forgotten", "that is the slope of 1 + exp(−y z)",
+                lambda z, y: (1 + np.exp(-y * z)).mean()),
+        changed("only the logarithm's slope", "1/u is the slope of log u by u; u depends on z",
+                lambda g, z, y: sigmoid(y * z) / len(z)),
     ],
-    solved=Solution(
-        "By the margin m = y z the slope is −σ(−m), and m has the slope y by z.",
-        r"\frac{\partial L}{\partial z_i} = -\frac{1}{N}\, y_i\, \sigma(-y_i z_i)",
-        "def gradient(z, y):\n    return -y / (1 + np.exp(y * z)) / len(z)",
-    ),
-)
+    hints=["Call the margin m = y z, and differentiate log(1 + exp(−m)) by m first.",
+           "That slope is −exp(−m) / (1 + exp(−m)), which is −σ(−m). How does m move with z?",
+           "Multiply by y, and keep the mean's 1/N."],
+    derivation="By the margin m = y z the slope is −σ(−m), and m has the slope y by z.",
+    result=r"\frac{\partial L}{\partial z_i} = -\frac{1}{N}\, y_i\, \sigma(-y_i z_i)",
+    code="def gradient(z, y):\n    return -y / (1 + np.exp(y * z)) / len(z)",
+)  # fmt: skip

@@ -1,56 +1,32 @@
 """The quotient rule, which the softmax's fraction needs."""
 
-from typing import Any
-
-from ..engine.transforms import grad
 from ..engine.value import detach
-from ._exercise import Exercise, Solution
-from ._inputs import nonzero
-from ._mistakes import changed, of_loss
-
-
-def loss(x: Any) -> Any:
-    """L = Σ x / (1 + x²)."""
-    return (x / (1 + x * x)).sum()
-
-
-def fixed(x: Any) -> Any:
-    """The same with the denominator a constant."""
-    return (x / detach(1 + x * x)).sum()
-
-
-MISTAKES = [
-    changed("terms of the quotient rule swapped", "every sign is wrong: which of the two products "
-            "comes first?", lambda g, x: -g),
-    changed("plus where the quotient rule has minus", "a larger denominator makes a smaller "
-            "fraction", lambda g, x: 2 * grad(fixed)(x) - g),
-    changed("denominator not squared", "what stands below the line?", lambda g, x: g * (1 + x * x)),
-    of_loss("denominator treated as a constant", "x stands below the line, too", fixed),
-    of_loss("numerator treated as a constant", "x stands above the line, too",
-            lambda x: (detach(x) / (1 + x * x)).sum()),
-    changed("derivatives divided", "the slope of a fraction is not the fraction of the slopes",
-            lambda g, x: 1 / grad(lambda x: (1 + x * x).sum())(x)),
-]  # fmt: skip
+from .framework import Exercise, changed, nonzero, of_loss
 
 exercise = Exercise(
-    file=__name__,
-    level=20,
-    title="The quotient rule",
+    file=__name__, level=20, title="The quotient rule",
     task="x holds N numbers. Return ∂L/∂x, an array of the same shape.",
     formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     latex=r"L = \sum_i \frac{x_i}{1 + x_i^2}",
-    loss=loss,
-    inputs={"x": nonzero("N")},
-    wrt=["x"],
-    mistakes=MISTAKES,
-    hints=[
-        "Call the numerator u and the denominator v. What are u′ and v′?",
-        "(u/v)′ = (u′v − uv′) / v².",
-        "u′ = 1 and v′ = 2x, so the numerator is (1 + x²) − x · 2x.",
+    loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
+    mistakes=[
+        changed("terms of the quotient rule swapped", "every sign is wrong: which of the two "
+                "products comes first?", lambda g, x: -g),
+        changed("plus where the quotient rule has minus", "a larger denominator makes a smaller "
+                "fraction", lambda g, x: 2 / (1 + x * x) - g),
+        changed("denominator not squared", "what stands below the line?",
+                lambda g, x: g * (1 + x * x)),
+        of_loss("denominator treated as a constant", "x stands below the line, too",
+                lambda x: (x / detach(1 + x * x)).sum()),
+        of_loss("numerator treated as a constant", "x stands above the line, too",
+                lambda x: (detach(x) / (1 + x * x)).sum()),
+        changed("derivatives divided", "the slope of a fraction is not the fraction of the slopes",
+                lambda g, x: 1 / (2 * x)),
     ],
-    solved=Solution(
-        "With u = x and v = 1 + x²: (u′v − uv′) / v² = (1 + x² − 2x²) / (1 + x²)².",
-        r"\frac{\partial L}{\partial x_i} = \frac{1 - x_i^2}{(1 + x_i^2)^2}",
-        "def gradient(x):\n    return (1 - x**2) / (1 + x**2) ** 2",
-    ),
-)
+    hints=["Call the numerator u and the denominator v. What are u′ and v′?",
+           "(u/v)′ = (u′v − uv′) / v².",
+           "u′ = 1 and v′ = 2x, so the numerator is (1 + x²) − x · 2x."],
+    derivation="With u = x and v = 1 + x²: (u′v − uv′) / v² = (1 + x² − 2x²) / (1 + x²)².",
+    result=r"\frac{\partial L}{\partial x_i} = \frac{1 - x_i^2}{(1 + x_i^2)^2}",
+    code="def gradient(x):\n    return (1 - x**2) / (1 + x**2) ** 2",
+)  # fmt: skip

@@ -1,59 +1,34 @@
 """Label smoothing: the target is a distribution, the loss a mean over the batch."""
 
-from typing import Any
-
 from ..losses.activations import log_softmax
-from ._exercise import Exercise, Solution
-from ._inputs import one_hot, scalar, scores
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
-
-
-def soft(t: Any, e: Any) -> Any:
-    """The smoothed target: e of it is spread over all classes."""
-    return (1 - e) * t + e / t.shape[-1]
-
-
-def loss(z: Any, t: Any, e: Any) -> Any:
-    """The mean of −Σ soft(t) log p."""
-    return -(soft(t, e) * log_softmax(z)).sum() / len(z)
-
-
-MISTAKES = [
-    mean_forgotten, mean_twice,
-    of_loss("smoothing forgotten", "t is not the target yet: where has e gone?",
-            lambda z, t, e: -(t * log_softmax(z)).sum() / len(z)),
-    changed("e not divided among the classes", "a row of the target has to sum to 1",
-            lambda g, z, t, e: g + (soft(t, e) - (1 - e) * t - e) / len(z)),
-    changed("the right class not lowered", "a row of the target has to sum to 1",
-            lambda g, z, t, e: g - e * t / len(z)),
-    changed("e spread over the wrong classes only", "the right class gets its part of e, too",
-            lambda g, z, t, e: g + (soft(t, e) - (1 - e) * t - e * (1 - t) / (t.shape[1] - 1))
-            / len(z)),
-]  # fmt: skip
+from .framework import Exercise, changed, mean_slips, of_loss, one_hot, scalar, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=70,
-    title="Soft labels",
+    file=__name__, level=70, title="Soft labels",
     task="Logits z and one-hot t have shape (N, K); e, between 0 and 1, is the label smoothing. L "
     "is the mean over the samples. Return ∂L/∂z, of shape (N, K).",
     formula="L = −(1/N) Σᵢ Σₖ sᵢₖ log pᵢₖ,  sᵢₖ = (1 − e) tᵢₖ + e/K,  pᵢ = softmax(zᵢ)",
     latex=r"L = -\frac{1}{N} \sum_{ik} s_{ik} \log p_{ik}, \quad s = (1 - e)\,t + \frac{e}{K}",
-    loss=loss,
-    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)},
-    wrt=["z"],
-    mistakes=MISTAKES,
-    hints=[
-        "Does anything in the derivation of softmax and cross-entropy need t to be one-hot?",
-        "It needs only that a row of the target sums to 1. Does s?",
-        "Put s in the place of t, and do not forget what the mean does to every entry.",
+    loss=lambda z, t, e: -(((1 - e) * t + e / t.shape[1]) * log_softmax(z)).sum() / len(z),
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)}, wrt=["z"],
+    mistakes=[
+        *mean_slips,
+        of_loss("smoothing forgotten", "t is not the target yet: where has e gone?",
+                lambda z, t, e: -(t * log_softmax(z)).sum() / len(z)),
+        changed("e not divided among the classes", "a row of the target has to sum to 1",
+                lambda g, z, t, e: g + e * (1 / t.shape[1] - 1) / len(z)),
+        changed("the right class not lowered", "a row of the target has to sum to 1",
+                lambda g, z, t, e: g - e * t / len(z)),
+        changed("e spread over the wrong classes only", "the right class gets its part of e, too",
+                lambda g, z, t, e: g + e * (1 / t.shape[1] - (1 - t) / (t.shape[1] - 1)) / len(z)),
     ],
-    solved=Solution(
-        "The rows of s sum to 1, so the derivation for one-hot targets holds with s; the mean's "
-        "1/N stays in front.",
-        r"\frac{\partial L}{\partial z} = \frac{1}{N} (p - s)",
-        "def gradient(z, t, e):\n    s = (1 - e) * t + e / t.shape[1]\n"
-        "    p = np.exp(z - z.max(axis=1, keepdims=True))\n"
-        "    p /= p.sum(axis=1, keepdims=True)\n    return (p - s) / len(z)",
-    ),
-)
+    hints=["Does anything in the derivation of softmax and cross-entropy need t to be one-hot?",
+           "It needs only that a row of the target sums to 1. Does s?",
+           "Put s in the place of t, and do not forget what the mean does to every entry."],
+    derivation="The rows of s sum to 1, so the derivation for one-hot targets holds with s; the "
+    "mean's 1/N stays in front.",
+    result=r"\frac{\partial L}{\partial z} = \frac{1}{N} (p - s)",
+    code="def gradient(z, t, e):\n    s = (1 - e) * t + e / t.shape[1]\n"
+    "    p = np.exp(z - z.max(axis=1, keepdims=True))\n"
+    "    p /= p.sum(axis=1, keepdims=True)\n    return (p - s) / len(z)",
+)  # fmt: skip

@@ -1,60 +1,42 @@
 """Softmax and cross-entropy together: where all the fractions cancel."""
 
-from typing import Any
-
 import numpy as np
 
-from ..losses.activations import log_softmax, logsumexp, softmax
-from ._exercise import Exercise, Solution
-from ._inputs import one_hot, scores
-from ._mistakes import changed, of_loss
-
-
-def loss(z: Any, t: Any) -> Any:
-    """L = −Σ t log p."""
-    return -(t * log_softmax(z)).sum()
-
-
-MISTAKES = [
-    of_loss("target forgotten", "where has t gone?", lambda z, t: logsumexp(z, axis=-1).sum()),
-    of_loss("log of the wrong quantity", "that is the slope of −Σ t log(1 − p)",
-            lambda z, t: -(t * np.log(1 - softmax(z))).sum()),
-    of_loss("log forgotten", "that is the slope of −Σ t p", lambda z, t: -(t * softmax(z)).sum()),
-    of_loss("softmax over the wrong axis", "the classes of a sample stand in a row",
-            lambda z, t: -(t * log_softmax(z, axis=0)).sum()),
-    changed("only the diagonal of the Jacobian", "every p_k depends on every z_j of its row",
-            lambda g, z, t: -t * (1 - softmax(z))),
-    changed("stopped at p", "that is ∂L/∂p: the softmax is still to come",
-            lambda g, z, t: -t / softmax(z)),
-    changed("the sigmoid's rule for the softmax", "p(1 − p) is the slope of one p_k by its own "
-            "z_k, and where is the loss?", lambda g, z, t: softmax(z) * (1 - softmax(z))),
-    changed("multiplied by p(1 − p)", "the softmax's slope is in it twice",
-            lambda g, z, t: g * softmax(z) * (1 - softmax(z))),
-    changed("a mean where a sum is meant", "is L divided by N?", lambda g, z, t: g / len(z)),
-]  # fmt: skip
+from ..losses.activations import log_softmax, softmax
+from .framework import Exercise, changed, of_loss, one_hot, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=60,
-    title="Softmax and cross-entropy",
+    file=__name__, level=60, title="Softmax and cross-entropy",
     task="The rows of z, of shape (N, K), are the logits of N samples; each row of t has a 1 at "
     "the right class. L is the sum over the samples. Return ∂L/∂z, of shape (N, K).",
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢₖ = exp(zᵢₖ) / Σⱼ exp(zᵢⱼ)",
     latex=r"L = -\sum_{ik} t_{ik} \log p_{ik}, \quad p_{ik} = \frac{e^{z_{ik}}}{\sum_j e^{z_{ij}}}",
-    loss=loss,
-    inputs={"z": scores("N", "K"), "t": one_hot("N", "K")},
-    wrt=["z"],
-    mistakes=MISTAKES,
-    hints=[
-        "Take the logarithm first: log pₖ = zₖ − log Σ exp(zⱼ). No fraction is left.",
-        "The targets of a row sum to 1, so each row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ.",
-        "The slope of log Σ exp(zⱼ) by zₖ is pₖ. What is the slope of −Σ tₖ zₖ?",
+    loss=lambda z, t: -(t * log_softmax(z)).sum(),
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K")}, wrt=["z"],
+    mistakes=[
+        changed("target forgotten", "where has t gone?", lambda g, z, t: g + t),
+        of_loss("log of the wrong quantity", "that is the slope of −Σ t log(1 − p)",
+                lambda z, t: -(t * np.log(1 - softmax(z))).sum()),
+        of_loss("log forgotten", "that is the slope of −Σ t p",
+                lambda z, t: -(t * softmax(z)).sum()),
+        of_loss("softmax over the wrong axis", "the classes of a sample stand in a row",
+                lambda z, t: -(t * log_softmax(z, axis=0)).sum()),
+        changed("only the diagonal of the Jacobian", "every p_k depends on every z_j of its row",
+                lambda g, z, t: -t * (1 - softmax(z))),
+        changed("stopped at p", "that is ∂L/∂p: the softmax is still to come",
+                lambda g, z, t: -t / softmax(z)),
+        changed("the sigmoid's rule for the softmax", "p(1 − p) is the slope of one p_k by its own "
+                "z_k, and where is the loss?", lambda g, z, t: softmax(z) * (1 - softmax(z))),
+        changed("multiplied by p(1 − p)", "the softmax's slope is in it twice",
+                lambda g, z, t: g * softmax(z) * (1 - softmax(z))),
+        changed("a mean where a sum is meant", "is L divided by N?", lambda g, z, t: g / len(z)),
     ],
-    solved=Solution(
-        "A row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ. The first term's slope by zₖ is "
-        "exp(zₖ) / Σ exp(zⱼ) = pₖ, the second one's is −tₖ.",
-        r"\frac{\partial L}{\partial z} = p - t",
-        "def gradient(z, t):\n    e = np.exp(z - z.max(axis=1, keepdims=True))\n"
-        "    return e / e.sum(axis=1, keepdims=True) - t",
-    ),
-)
+    hints=["Take the logarithm first: log pₖ = zₖ − log Σ exp(zⱼ). No fraction is left.",
+           "The targets of a row sum to 1, so each row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ.",
+           "The slope of log Σ exp(zⱼ) by zₖ is pₖ. What is the slope of −Σ tₖ zₖ?"],
+    derivation="A row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ. The first term's slope by zₖ is "
+    "exp(zₖ) / Σ exp(zⱼ) = pₖ, the second one's is −tₖ.",
+    result=r"\frac{\partial L}{\partial z} = p - t",
+    code="def gradient(z, t):\n    e = np.exp(z - z.max(axis=1, keepdims=True))\n"
+    "    return e / e.sum(axis=1, keepdims=True) - t",
+)  # fmt: skip

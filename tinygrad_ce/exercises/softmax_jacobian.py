@@ -3,50 +3,36 @@
 import numpy as np
 
 from ..engine.transforms import jacobian
-from ..engine.value import detach
 from ..losses.activations import softmax
-from ._exercise import Exercise, Solution
-from ._inputs import scores
-from ._mistakes import changed, of_loss
-
-MISTAKES = [
-    changed("only the diagonal", "a larger z_j makes every other p_i smaller",
-            lambda g, z: np.diag(np.diag(g))),
-    changed("a vector where a matrix is wanted", "K probabilities by K logits: how many slopes?",
-            lambda g, z: np.diag(g)),
-    changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i smaller, "
-            "for they sum to 1", lambda g, z: 2 * np.diag(np.diag(g)) - g),
-    of_loss("normaliser treated as a constant", "z_j stands below the line, too",
-            lambda z: np.exp(z) / detach(np.exp(z).sum())),
-    changed("the numerator's own slope forgotten", "exp(z_i) depends on z_i itself",
-            lambda g, z: g - np.diag(softmax(z))),
-    changed("1 where p belongs on the diagonal", "what is the slope of exp(z_i) by z_i?",
-            lambda g, z: g - np.diag(softmax(z) - 1)),
-]  # fmt: skip
+from .framework import Exercise, changed, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=50,
-    title="The softmax's Jacobian",
+    file=__name__, level=50, title="The softmax's Jacobian",
     task="z holds the K logits of one sample. Return the matrix J of shape (K, K) whose entry "
     "(i, j) is ∂pᵢ/∂zⱼ.",
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
     latex=r"p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}, \quad J_{ij} = \frac{\partial p_i}{\partial z_j}",
-    loss=softmax,
-    inputs={"z": scores("K")},
-    wrt=["z"],
-    derive=jacobian,
-    mistakes=MISTAKES,
-    hints=[
-        "Use the quotient rule, once for i = j and once for i ≠ j.",
-        "For i = j the numerator exp(zᵢ) has a slope of its own, for i ≠ j it has none.",
-        "Off the diagonal comes −pᵢ pⱼ. On it there is one term more, the numerator's.",
+    loss=softmax, inputs={"z": scores("K")}, wrt=["z"], derive=jacobian,
+    mistakes=[
+        changed("only the diagonal", "a larger z_j makes every other p_i smaller",
+                lambda g, z: np.diag(np.diag(g))),
+        changed("a vector where a matrix is wanted", "K probabilities by K logits: how many "
+                "slopes?", lambda g, z: np.diag(g)),
+        changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i "
+                "smaller, for they sum to 1", lambda g, z: 2 * np.diag(np.diag(g)) - g),
+        changed("normaliser treated as a constant", "z_j stands below the line, too",
+                lambda g, z: np.diag(softmax(z))),
+        changed("the numerator's own slope forgotten", "exp(z_i) depends on z_i itself",
+                lambda g, z: g - np.diag(softmax(z))),
+        changed("1 where p belongs on the diagonal", "what is the slope of exp(z_i) by z_i?",
+                lambda g, z: g - np.diag(softmax(z) - 1)),
     ],
-    solved=Solution(
-        "The numerator's slope gives pᵢ where i = j, the denominator's gives −pᵢ pⱼ everywhere. "
-        "Rows and columns sum to 0, since the probabilities always sum to 1.",
-        r"J = \operatorname{diag}(p) - p\,p^\top",
-        "def jacobian(z):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
-        "    return np.diag(p) - np.outer(p, p)",
-    ),
-)
+    hints=["Use the quotient rule, once for i = j and once for i ≠ j.",
+           "For i = j the numerator exp(zᵢ) has a slope of its own, for i ≠ j it has none.",
+           "Off the diagonal comes −pᵢ pⱼ. On it there is one term more, the numerator's."],
+    derivation="The numerator's slope gives pᵢ where i = j, the denominator's gives −pᵢ pⱼ "
+    "everywhere. Rows and columns sum to 0, since the probabilities always sum to 1.",
+    result=r"J = \operatorname{diag}(p) - p\,p^\top",
+    code="def jacobian(z):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
+    "    return np.diag(p) - np.outer(p, p)",
+)  # fmt: skip

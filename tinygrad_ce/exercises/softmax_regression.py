@@ -1,60 +1,39 @@
 """Softmax regression: the gradient that reaches the weights."""
 
-from typing import Any
-
 import numpy as np
 
-from ..engine.transforms import grad
-from ..losses.activations import log_softmax, logsumexp
-from ._exercise import Exercise, Solution
-from ._inputs import one_hot, real, scores
-from ._mistakes import changed, mean_forgotten, mean_twice, of_loss
-
-
-def mean_loss(z: Any, t: Any) -> Any:
-    """Cross-entropy, the mean over the samples."""
-    return -(t * log_softmax(z)).sum() / len(t)
-
-
-def loss(x: Any, W: Any, b: Any, t: Any) -> Any:
-    """The same of x W + b."""
-    return mean_loss(x @ W + b, t)
-
-
-MISTAKES = [
-    mean_forgotten, mean_twice,
-    changed("transposed", "dW has W's shape, (D, K)", lambda g, *_: (g[0].T, g[1])),
-    changed("x forgotten", "how much a weight moves a logit is for x to say",
-            lambda g, x, W, b, t: (np.broadcast_to(g[1], W.shape), g[1])),
-    of_loss("target forgotten", "where has t gone?",
-            lambda x, W, b, t: logsumexp(x @ W + b, axis=1).sum() / len(x)),
-    changed("db not summed over the batch", "b is shared by all samples, as W is",
-            lambda g, x, W, b, t: (g[0], grad(mean_loss)(x @ W + b, t))),
-    changed("a mean over the classes, too", "N samples are averaged, not N · K numbers",
-            lambda g, x, W, b, t: (g[0] / len(b), g[1] / len(b))),
-]  # fmt: skip
+from ..losses.activations import log_softmax, logsumexp, softmax
+from .framework import Exercise, changed, mean_slips, of_loss, one_hot, real, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=80,
-    title="Softmax regression",
+    file=__name__, level=80, title="Softmax regression",
     task="x of shape (N, D) are N samples, W (D, K) and b (K,) the weights, t (N, K) one-hot "
     "targets. Return the tuple (∂L/∂W, ∂L/∂b), in the shapes of W and b.",
     formula="L = −(1/N) Σᵢ Σₖ tᵢₖ log pᵢₖ,  p = softmax(x W + b), row by row",
     latex=r"L = -\frac{1}{N} \sum_{ik} t_{ik} \log p_{ik}, \; p = \operatorname{softmax}(x W + b)",
-    loss=loss,
+    loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x),
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
     wrt=["W", "b"],
-    mistakes=MISTAKES,
-    hints=[
-        "Begin with the logits z = x W + b: what is ∂L/∂z, with the mean?",
-        "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share W and b: add them up.",
-        "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K).",
+    mistakes=[
+        *mean_slips,
+        changed("transposed", "dW has W's shape, (D, K)", lambda g, *_: (g[0].T, g[1])),
+        changed("x forgotten", "how much a weight moves a logit is for x to say",
+                lambda g, x, W, b, t: (np.broadcast_to(g[1], W.shape), g[1])),
+        of_loss("target forgotten", "where has t gone?",
+                lambda x, W, b, t: logsumexp(x @ W + b, axis=1).sum() / len(x)),
+        changed("db not summed over the batch", "b is shared by all samples, as W is",
+                lambda g, x, W, b, t: (g[0], (softmax(x @ W + b) - t) / len(x))),
+        changed("a mean over the classes, too", "N samples are averaged, not N · K numbers",
+                lambda g, x, W, b, t: (g[0] / len(b), g[1] / len(b))),
     ],
-    solved=Solution(
-        "∂L/∂z = (p − t)/N. W meets x in each sample: dW = xᵀ ∂L/∂z; db is the sum of its rows.",
-        r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
-        "def gradient(x, W, b, t):\n    z = x @ W + b\n    p = np.exp(z - z.max(axis=1)[:, None])\n"
-        "    p /= p.sum(axis=1)[:, None]\n    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
-    ),
-)
+    hints=["Begin with the logits z = x W + b: what is ∂L/∂z, with the mean?",
+           "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share W and b: add them "
+           "up.",
+           "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K)."],
+    derivation="∂L/∂z = (p − t)/N. W meets x in each sample: dW = xᵀ ∂L/∂z; db is the sum of its "
+    "rows.",
+    result=r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
+    code="def gradient(x, W, b, t):\n    z = x @ W + b\n"
+    "    p = np.exp(z - z.max(axis=1)[:, None])\n    p /= p.sum(axis=1)[:, None]\n"
+    "    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
+)  # fmt: skip

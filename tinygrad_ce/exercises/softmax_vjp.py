@@ -1,59 +1,38 @@
 """The softmax's rule for a backward pass: a Jacobian that is never written down."""
 
-from typing import Any
-
-import numpy as np
-
-from ..engine.value import detach
 from ..losses.activations import softmax
-from ._exercise import Exercise, Solution
-from ._inputs import real, scores
-from ._mistakes import changed, of_loss
-
-
-def loss(z: Any, g: Any) -> Any:
-    """L = Σ g softmax(z): its gradient is g times the Jacobian."""
-    return (g * softmax(z)).sum()
-
-
-MISTAKES = [
-    of_loss("normaliser treated as a constant", "z_j stands below the line of every p_i",
-            lambda z, g: (g * np.exp(z) / detach(np.exp(z).sum(axis=-1, keepdims=True))).sum()),
-    changed("only the diagonal of the Jacobian", "g_i reaches every z_j of its row",
-            lambda d, z, g: g * softmax(z) * (1 - softmax(z))),
-    changed("a plain mean of g", "the mean of g is to be weighted: by what?",
-            lambda d, z, g: softmax(z) * (g - g.mean(axis=-1, keepdims=True))),
-    changed("a plain sum of g", "the sum of g is to be weighted: by what?",
-            lambda d, z, g: softmax(z) * (g - g.sum(axis=-1, keepdims=True))),
-    changed("one sum over all rows", "each row has a softmax of its own",
-            lambda d, z, g: softmax(z) * (g - (g * softmax(z)).sum())),
-    of_loss("upstream gradient forgotten", "what you return does not depend on g",
-            lambda z, g: softmax(z).sum()),
-    changed("p forgotten before the bracket", "how far can a z_j with a tiny p_j move anything?",
-            lambda d, z, g: g - (g * softmax(z)).sum(axis=-1, keepdims=True)),
-]  # fmt: skip
+from .framework import Exercise, changed, real, scores
 
 exercise = Exercise(
-    file=__name__,
-    level=150,
-    title="The softmax's backward rule",
+    file=__name__, level=150, title="The softmax's backward rule",
     task="p = softmax(z), row by row, is a step in a graph; g, of the same shape (N, K), is the "
     "gradient ∂L/∂p that arrives from above. Return ∂L/∂z, without a Jacobian in memory.",
     formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ",
     latex=r"\partial L / \partial z_{ij} = \sum_k g_{ik} \, \partial p_{ik} / \partial z_{ij}",
-    loss=loss,
-    inputs={"z": scores("N", "K"), "g": real("N", "K")},
-    wrt=["z"],
-    mistakes=MISTAKES,
-    hints=[
-        "Put the softmax's Jacobian into the sum: ∂pₖ/∂zⱼ = pₖ (1 if k = j, else 0) − pₖ pⱼ.",
-        "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
-        "pⱼ comes out of both terms. What stays in the bracket is gⱼ minus a weighted mean of g.",
+    loss=lambda z, g: (g * softmax(z)).sum(),
+    inputs={"z": scores("N", "K"), "g": real("N", "K")}, wrt=["z"],
+    mistakes=[
+        changed("normaliser treated as a constant", "z_j stands below the line of every p_i",
+                lambda d, z, g: g * softmax(z)),
+        changed("only the diagonal of the Jacobian", "g_i reaches every z_j of its row",
+                lambda d, z, g: g * softmax(z) * (1 - softmax(z))),
+        changed("a plain mean of g", "the mean of g is to be weighted: by what?",
+                lambda d, z, g: softmax(z) * (g - g.mean(axis=-1, keepdims=True))),
+        changed("a plain sum of g", "the sum of g is to be weighted: by what?",
+                lambda d, z, g: softmax(z) * (g - g.sum(axis=-1, keepdims=True))),
+        changed("one sum over all rows", "each row has a softmax of its own",
+                lambda d, z, g: softmax(z) * (g - (g * softmax(z)).sum())),
+        changed("upstream gradient forgotten", "what you return does not depend on g",
+                lambda d, z, g: 0 * d),
+        changed("p forgotten before the bracket", "how far can a z_j with a tiny p_j move "
+                "anything?", lambda d, z, g: d / softmax(z)),
     ],
-    solved=Solution(
-        "Σₖ gₖ (pₖ δₖⱼ − pₖ pⱼ) = pⱼ (gⱼ − Σₖ gₖ pₖ): K numbers in place of a K × K matrix.",
-        r"\frac{\partial L}{\partial z_j} = p_j \Bigl(g_j - \sum_k g_k p_k\Bigr)",
-        "def gradient(z, g):\n    e = np.exp(z - z.max(axis=1)[:, None])\n"
-        "    p = e / e.sum(axis=1)[:, None]\n    return p * (g - (g * p).sum(axis=1)[:, None])",
-    ),
-)
+    hints=["Put the softmax's Jacobian into the sum: ∂pₖ/∂zⱼ = pₖ (1 if k = j, else 0) − pₖ pⱼ.",
+           "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
+           "pⱼ comes out of both terms. What stays in the bracket is gⱼ minus a weighted mean of "
+           "g."],
+    derivation="Σₖ gₖ (pₖ δₖⱼ − pₖ pⱼ) = pⱼ (gⱼ − Σₖ gₖ pₖ): K numbers in place of a K × K matrix.",
+    result=r"\frac{\partial L}{\partial z_j} = p_j \Bigl(g_j - \sum_k g_k p_k\Bigr)",
+    code="def gradient(z, g):\n    e = np.exp(z - z.max(axis=1)[:, None])\n"
+    "    p = e / e.sum(axis=1)[:, None]\n    return p * (g - (g * p).sum(axis=1)[:, None])",
+)  # fmt: skip

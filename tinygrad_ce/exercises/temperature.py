@@ -1,34 +1,7 @@
 """Temperature: logits divided by a number that has a gradient of its own."""
 
-from typing import Any
-
-from ..engine.transforms import grad
-from ..engine.value import detach
-from ..losses.activations import log_softmax
-from ._exercise import Exercise, Solution
-from ._inputs import one_hot, scalar, scores
-from ._mistakes import changed, of_loss
-
-
-def loss(z: Any, t: Any, T: Any) -> Any:
-    """L = −Σ t log softmax(z / T)."""
-    return -(t * log_softmax(z / T)).sum()
-
-
-MISTAKES = [
-    changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
-    of_loss("temperature treated as a constant", "T has a slope, too",
-            lambda z, t, T: loss(z, t, detach(T))),
-    changed("1/T not differentiated", "what is the slope of 1/T by T?",
-            lambda g, z, t, T: (g[0], g[1] * T)),
-    changed("sign of dT", "z/T shrinks as T grows", lambda g, z, t, T: (g[0], -g[1])),
-    changed("softmax without the temperature", "p is the softmax of z/T, not of z",
-            lambda g, z, t, T: (d := grad(loss)(z, t, 1.0) / T, -(d * z).sum() / T)),
-    of_loss("multiplied in place of divided", "a higher temperature makes flatter probabilities",
-            lambda z, t, T: loss(z, t, 1 / T)),
-    changed("dT not summed", "T is one number for all samples",
-            lambda g, z, t, T: (g[0], -(g[0] * z).sum(axis=1) / T)),
-]  # fmt: skip
+from ..losses.activations import log_softmax, softmax
+from .framework import Exercise, changed, of_loss, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=130, title="Temperature",
@@ -36,16 +9,29 @@ exercise = Exercise(
     "is the sum over the samples. Return the tuple (∂L/∂z, ∂L/∂T).",
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢ = softmax(zᵢ / T)",
     latex=r"L = -\sum_{ik} t_{ik} \log p_{ik}, \qquad p_i = \operatorname{softmax}(z_i / T)",
-    loss=loss, wrt=["z", "T"], mistakes=MISTAKES,
-    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)},
+    loss=lambda z, t, T: -(t * log_softmax(z / T)).sum(),
+    inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
+    mistakes=[
+        changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
+        changed("temperature treated as a constant", "T has a slope, too",
+                lambda g, z, t, T: (g[0], 0.0)),
+        changed("1/T not differentiated", "what is the slope of 1/T by T?",
+                lambda g, z, t, T: (g[0], g[1] * T)),
+        changed("sign of dT", "z/T shrinks as T grows", lambda g, z, t, T: (g[0], -g[1])),
+        changed("softmax without the temperature", "p is the softmax of z/T, not of z",
+                lambda g, z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T)),
+        of_loss("multiplied in place of divided", "a higher temperature makes flatter "
+                "probabilities", lambda z, t, T: -(t * log_softmax(z * T)).sum()),
+        changed("dT not summed", "T is one number for all samples",
+                lambda g, z, t, T: (g[0], -(g[0] * z).sum(axis=1) / T)),
+    ],
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],
-    solved=Solution(
-        "By u = z/T the gradient is p − t. u has the slope 1/T by z and −z/T² by T, which every "
-        "entry shares.",
-        r"\frac{\partial L}{\partial z} = \frac{p - t}{T}, \qquad "
-        r"\frac{\partial L}{\partial T} = -\sum_{ik} (p_{ik} - t_{ik}) \frac{z_{ik}}{T^2}",
-        "def gradient(z, t, T):\n    p = np.exp((z - z.max(axis=1, keepdims=True)) / T)\n"
-        "    d = (p / p.sum(axis=1, keepdims=True) - t) / T\n    return d, -(d * z).sum() / T"),
+    derivation="By u = z/T the gradient is p − t. u has the slope 1/T by z and −z/T² by T, which "
+    "every entry shares.",
+    result=r"\frac{\partial L}{\partial z} = \frac{p - t}{T}, \qquad "
+    r"\frac{\partial L}{\partial T} = -\sum_{ik} (p_{ik} - t_{ik}) \frac{z_{ik}}{T^2}",
+    code="def gradient(z, t, T):\n    p = np.exp((z - z.max(axis=1, keepdims=True)) / T)\n"
+    "    d = (p / p.sum(axis=1, keepdims=True) - t) / T\n    return d, -(d * z).sum() / T",
 )  # fmt: skip

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from ...engine.text import _
 
 DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
 LARGE = 1000.0  # exp(1000) is inf and exp(-1000) is 0: a float64 ends at exp(709)
 LEAST = {"K": 2}  # a softmax over one class is constant; other dimensions begin at 1
 
-Draw = Callable[["Drawing"], Any]  # one input of an exercise
+Input = Callable[["Drawing"], Any]  # how one input of an exercise is drawn
 
 
 class Drawing:
     """One draw: its random numbers, the sizes of the dimensions, and whether it is of integers."""
 
-    def __init__(self, seed: int, large: bool = False) -> None:
-        level = seed % DRAWS
-        self.seed, self.large = seed, large
+    def __init__(self, seed: Any, large: bool = False) -> None:
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(_("seed: got {seed!r}, wanted a whole number from 0 up", seed=seed))
+        self.seed, self.large = int(seed), large
+        level = self.seed % DRAWS
         self.rng = np.random.default_rng(seed)
         self.integers = level < DRAWS // 2
         self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
@@ -40,22 +43,7 @@ class Drawing:
         return tuple(self.size(d) for d in dimensions)
 
 
-def numbered(seed: Any) -> int:
-    """A draw's number, if it is one."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed: got {seed!r}, wanted a whole number from 0 up")
-    return int(seed)
-
-
-def inputs(
-    draws: Mapping[str, Draw], seed: int, large: bool = False
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """Draw every input of an exercise, and the sizes; the same seed gives the same again."""
-    drawing = Drawing(numbered(seed), large)
-    return {name: draw(drawing) for name, draw in draws.items()}, drawing.sizes
-
-
-def real(*dimensions: str) -> Draw:
+def real(*dimensions: str) -> Input:
     """Real numbers; no two of a row are the same, so that its maximum is one of them."""
 
     def draw(d: Drawing) -> Any:
@@ -71,22 +59,19 @@ def real(*dimensions: str) -> Draw:
     return draw
 
 
-@dataclass(frozen=True)
 class Scores:
     """Real numbers that an answer takes exp of: a large draw has them near 1000 and -1000.
 
     The scores of one softmax move together, which changes no probability: only exp overflows.
     """
 
-    dimensions: tuple[str, ...]
-
-    @property
-    def rows(self) -> bool:
-        """Whether each row has a softmax; else each score has a sigmoid."""
-        return "K" in self.dimensions
+    def __init__(self, dimensions: tuple[str, ...]) -> None:
+        self.draw = real(*dimensions)
+        self.rows = "K" in dimensions  # each row has a softmax; else each score has a sigmoid
 
     def __call__(self, d: Drawing) -> Any:
-        x = real(*self.dimensions)(d)
+        """Draw them."""
+        x = self.draw(d)
         if not d.large:
             return x
         moving = np.shape(x)[:-1] if self.rows else np.shape(x)
@@ -95,12 +80,12 @@ class Scores:
         return moved if np.ndim(x) else float(moved)
 
 
-def scores(*dimensions: str) -> Draw:
+def scores(*dimensions: str) -> Input:
     """Real numbers that an answer takes exp of, which should not overflow."""
     return Scores(dimensions)
 
 
-def positive(*dimensions: str) -> Draw:
+def positive(*dimensions: str) -> Input:
     """Numbers above zero."""
 
     def draw(d: Drawing) -> Any:
@@ -111,23 +96,23 @@ def positive(*dimensions: str) -> Draw:
     return draw
 
 
-def nonzero(*dimensions: str) -> Draw:
+def nonzero(*dimensions: str) -> Input:
     """Numbers of either sign, none of them near zero."""
     size = positive(*dimensions)
     return lambda d: (x := size(d)) * d.rng.choice([-1.0, 1.0], np.shape(x))
 
 
-def signs(*dimensions: str) -> Draw:
+def signs(*dimensions: str) -> Input:
     """-1 or 1: the two classes, in one of two codings."""
     return lambda d: d.rng.choice([-1.0, 1.0], d.shape(dimensions))
 
 
-def bits(*dimensions: str) -> Draw:
+def bits(*dimensions: str) -> Input:
     """0 or 1: the two classes, in the other coding."""
     return lambda d: d.rng.choice([0.0, 1.0], d.shape(dimensions))
 
 
-def one_hot(*dimensions: str) -> Draw:
+def one_hot(*dimensions: str) -> Input:
     """Rows with a single 1: the right class of each sample."""
 
     def draw(d: Drawing) -> Any:
@@ -137,14 +122,7 @@ def one_hot(*dimensions: str) -> Draw:
     return draw
 
 
-def scalar(*choices: float) -> Draw:
+def scalar(*choices: float) -> Input:
     """One number above zero: one of the choices, or between the least and the largest."""
-
-    def draw(d: Drawing) -> float:
-        return float(d.rng.choice(choices) if d.integers else d.rng.uniform(*_ends(choices)))
-
-    return draw
-
-
-def _ends(choices: tuple[float, ...]) -> tuple[float, float]:
-    return min(choices), max(choices)
+    ends = min(choices), max(choices)
+    return lambda d: float(d.rng.choice(choices) if d.integers else d.rng.uniform(*ends))

@@ -1,0 +1,279 @@
+"""What a check says of an answer: right ones pass, credits, the example, the table."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from test_exercise_mistakes import answer_of, sm
+
+from tinygrad_ce import grad
+from tinygrad_ce.exercises import load, names
+from tinygrad_ce.exercises import softmax_cross_entropy as ex
+from tinygrad_ce.exercises.framework.inputs import DRAWS
+
+
+def right(z: Any, t: Any) -> Any:
+    return sm(z) - t
+
+
+# ------------------------------------------------------------------ what is right
+def test_right_in_every_spelling() -> None:
+    loss = lambda z, t: -(t * np.log(sm(z))).sum()
+
+    class Callable:
+        def __call__(self, z: Any, t: Any) -> Any:
+            return right(z, t)
+
+        def method(self, z: Any, t: Any, unused: int = 0) -> Any:
+            return right(z, t)
+
+    for function in (
+        right,
+        grad(loss),
+        Callable(),
+        Callable().method,
+        lambda z, t: right(z, t).tolist(),
+        lambda z, t: tuple(right(z, t).tolist()),
+        lambda z, t: right(z, t) + 1e-17,
+        lambda z, t: right(z, t) + 1e-12,
+        lambda z, t: right(z, t).astype(np.float32),
+        lambda z, t: right(z.astype(np.float32), t.astype(np.float32)),
+        lambda z, t: right(z.astype(np.float32), t),
+        lambda z, t: right(z.astype(np.longdouble), t),
+        lambda *args: right(*args),
+        functools.partial(right),
+    ):
+        assert ex.check(function).passed, ex.check(function)
+
+
+def test_a_right_gradient_may_come_from_differences() -> None:
+    def central(z: Any, t: Any, h: float = 1e-5) -> Any:
+        steps = h * np.eye(z.size).reshape(-1, *z.shape)
+        loss = lambda z: -(t * np.log(sm(z))).sum()
+        slopes = [(loss(z + s) - loss(z - s)) / (2 * h) for s in steps]
+        return np.reshape(slopes, z.shape)
+
+    assert ex.check(central).passed
+
+
+@pytest.mark.parametrize("by", [1e-3, 1e-4, 1e-5])
+def test_small_errors_are_seen(by: float) -> None:
+    assert not ex.check(lambda z, t: right(z, t) * (1 + by)).passed
+    assert not ex.check(lambda z, t: right(z, t) + by).passed
+
+
+def test_a_function_may_use_one_buffer_again() -> None:
+    buffer = np.zeros(100, np.float32)
+
+    def reuses(z: Any, t: Any) -> Any:
+        buffer[: z.size] = right(z, t).ravel()
+        return buffer[: z.size].reshape(z.shape)
+
+    assert ex.check(reuses).passed
+
+
+@pytest.mark.parametrize("name", names())
+def test_all_of_it_may_be_float32(name: str) -> None:
+    good = answer_of(name)
+
+    def single(*args: Any) -> Any:
+        found = good(*(np.asarray(x, np.float32) for x in args))
+        return found if isinstance(found, tuple) else np.float32(found)
+
+    assert load(name).check(single).passed
+
+
+def test_float32_is_held_to_less() -> None:
+    assert ex.check(lambda z, t: np.float32(right(z, t) * (1 + 3e-5))).passed
+    assert not ex.check(lambda z, t: np.float32(right(z, t) * (1 + 1e-3))).passed
+
+
+def test_several_gradients_come_as_a_tuple_or_a_list() -> None:
+    two = load("softmax_regression")
+    good = answer_of(two.name)
+    assert two.check(lambda *a: [part.tolist() for part in good(*a)]).passed
+    assert "returns an array, wanted a tuple of 2: (dW, db)" in two.check(lambda x, *_: x).message
+    assert "returns 1 of the 2 wanted: (dW, db)" in two.check(lambda *a: good(*a)[:1]).message
+    assert "your db is None" in two.check(lambda *a: (good(*a)[0], None)).message
+    assert "None: is there a return" in two.check(lambda *a: None).message
+    swapped = two.check(lambda *a: good(*a)[::-1])
+    assert re.search(r"\ndW has shape \(\d,\), wanted", str(swapped))
+
+
+# ------------------------------------------------------------------ credits and the example
+def test_credits_are_the_properties_that_the_right_answer_has() -> None:
+    asked = {name: [credit.name for credit in load(name).check().credits] for name in names()}
+    assert asked["log_derivative"] == ["shape", "sign", "scale", "agreement"]
+    rows = ["shape", "sign", "scale", "rows sum to 0", "the same when z is shifted", "agreement"]
+    assert asked["softmax_cross_entropy"] == [*rows, "stable at large scores"]
+    assert "rows sum to 1" in asked["logsumexp"]
+    assert "symmetric" in asked["softmax_jacobian"]
+    assert "symmetric" in asked["hessian_of_cross_entropy"]
+    assert "the same when W is shifted" in asked["softmax_regression"]
+
+
+def earned(function: Any) -> dict[str, bool]:
+    return {credit.name: credit.earned for credit in ex.check(function).credits}
+
+
+def test_each_credit_counts_for_itself() -> None:
+    flipped = earned(lambda z, t: t - sm(z))
+    assert [name for name, has in flipped.items() if not has] == ["sign", "agreement"]
+    doubled = earned(lambda z, t: 2 * right(z, t))
+    assert [name for name, has in doubled.items() if not has] == ["scale", "agreement"]
+    fixed = earned(lambda z, t: right(z, t) * (1 + z - z.max(axis=1, keepdims=True)) ** 2)
+    assert fixed["the same when z is shifted"]
+    assert not fixed["rows sum to 0"]
+    moved = earned(lambda z, t: right(z, t) * np.exp(z[:, :1]))
+    assert moved["rows sum to 0"]
+    assert moved["sign"]
+    assert not moved["the same when z is shifted"]
+    shapeless = earned(lambda z, t: right(z, t).ravel())
+    assert not shapeless["shape"]
+    jacobian = load("softmax_jacobian").check(lambda z: np.triu(answer_of("softmax_jacobian")(z)))
+    assert not next(c.earned for c in jacobian.credits if c.name == "symmetric")
+
+
+@pytest.mark.parametrize("name", names())
+def test_zeros_earn_their_shape_and_no_more(name: str) -> None:
+    """They are symmetric, sum to 0 and do not change, but nobody derived that."""
+    good = answer_of(name)
+
+    def zeros(*args: Any) -> Any:
+        found = good(*args)
+        if isinstance(found, tuple):
+            return tuple(np.zeros(np.shape(part)) for part in found)
+        return np.zeros(np.shape(found))
+
+    assert [c.name for c in load(name).check(zeros).credits if c.earned] == ["shape"]
+
+
+def test_the_sentence_is_the_one_of_the_issue() -> None:
+    feedback = ex.check(lambda z, t: sm(z) - 0.1 * t * (z == z) + 0.1 / t.shape[1] * 0)
+    note = next(c.note for c in feedback.credits if c.name == "rows sum to 0")
+    assert note == "your rows sum to 0.9, they should sum to 0"
+    assert str(feedback).splitlines()[0].startswith("softmax_cross_entropy: not yet, ")
+    assert feedback.message == f"{note} (no known pattern)"
+    p = next(c.note for c in ex.check(lambda z, t: sm(z)).credits if c.name.startswith("rows"))
+    assert p == "your rows sum to 1, they should sum to 0"
+
+
+def test_the_example_is_small_and_its_seed_draws_it_again() -> None:
+    feedback = ex.check(lambda z, t: t - sm(z))
+    example = feedback.example
+    assert example.inputs["z"].shape == (1, 2)  # as small as it can be, whole numbers
+    assert np.all(example.inputs["z"] == np.round(example.inputs["z"]))
+    again = ex.try_it(seed=example.seed)
+    assert again._fields == ("z", "t")
+    np.testing.assert_array_equal(again.z, example.inputs["z"])
+    np.testing.assert_array_equal(example.yours["your gradient"], again.t - sm(again.z))
+    assert f"seed={example.seed}" in str(feedback)
+
+
+def test_what_is_said_of_another_draw_names_its_seed() -> None:
+    """Where x is positive, the one path has the right sign: the fault shows in another draw."""
+    two_paths = load("two_paths")
+    feedback = two_paths.check(lambda x: 2 * x * np.exp(2 * x))
+    note = next(c.note for c in feedback.credits if c.name == "sign")
+    (seed,) = re.findall(r"it should be positive \(seed=(\d+)\)", note)
+    assert int(seed) != feedback.example.seed
+    assert two_paths.try_it(int(seed)).x[0] < 0 < feedback.example.inputs["x"][0]
+    assert "seed" not in next(c.note for c in feedback.credits if c.name == "agreement")
+
+
+def test_a_variable_keeps_its_letter() -> None:
+    assert "\nLook: x reaches L" in str(load("two_paths").check(lambda x: 2 * x * np.exp(2 * x)))
+    assert "<strong>Look:</strong> where has" in ex.check(lambda z, t: sm(z))._repr_html_()
+    named = load("l2_penalty").check(
+        lambda x, y, w, b, a: (answer_of("l2_penalty")(x, y, w, b, a)[0], np.full(2, b))
+    )
+    assert "\ndb has shape" in str(named)
+
+
+def test_what_is_shown_cannot_spoil_the_next_check() -> None:
+    shown = ex.check(lambda z, t: t - sm(z)).example.inputs["z"]
+    with pytest.raises(ValueError, match="read-only"):
+        shown *= 2
+    assert ex.check(right).passed
+
+
+def test_a_seed_that_is_asked_for_is_the_example() -> None:
+    for seed in (17, 5, 123):
+        feedback = ex.check(lambda z, t: t - sm(z), seed=seed)
+        assert feedback.example.seed == seed
+        np.testing.assert_array_equal(feedback.example.inputs["z"], ex.try_it(seed).z)
+        assert f"The failing example, seed={seed}" in str(feedback)
+
+
+def test_the_entry_is_the_one_that_is_furthest_off() -> None:
+    def off(z: Any, t: Any) -> Any:
+        return right(z, t) + 0.25 * (np.arange(z.size).reshape(z.shape) == z.size - 1)
+
+    where = ex.check(off, seed=1).example.where
+    last = tuple(n - 1 for n in ex.try_it(1).z.shape)
+    assert where.startswith(f"entry {last} of your gradient is ")
+    assert where.endswith("off by +0.25")
+
+
+def test_a_fault_that_only_batches_have_is_shown_in_a_batch() -> None:
+    feedback = load("soft_labels").check(lambda z, t, e: sm(z) - (1 - e) * t - e / t.shape[1])
+    assert feedback.mistake == "the mean's 1/N is missing"
+    assert len(feedback.example.inputs["z"]) == 2
+
+
+def test_no_smaller_example_fails() -> None:
+    def wrong(z: Any, t: Any) -> Any:
+        return right(z, t) + (len(z) > 1 and z.min() < 0)
+
+    sizes = [z.size for z, _ in map(ex.try_it, range(DRAWS)) if len(z) > 1 and z.min() < 0]
+    shown = ex.check(wrong).example.inputs["z"]
+    assert shown.size == min(sizes)
+    assert len(shown) == 2
+    assert np.all(shown == np.round(shown))
+
+
+def test_draws_have_every_size_and_come_again() -> None:
+    for start in (0, 11, 500):
+        shapes = {ex.try_it(seed).z.shape for seed in range(start, start + DRAWS)}
+        assert {1} < {n for n, _ in shapes}
+        assert {2, 3, 4} <= {k for _, k in shapes}
+    np.testing.assert_array_equal(ex.try_it(3).z, ex.try_it(3).z)
+    assert len({ex.try_it().z.tobytes() for _ in range(20)}) > 10
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", None])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    if seed is None:
+        assert ex.check(right, seed=None).passed
+        return
+    for method in (lambda s: ex.check(right, seed=s), ex.try_it):
+        with pytest.raises(ValueError, match="wanted a whole number from 0 up"):
+            method(seed)
+
+
+# ------------------------------------------------------------------ the gradient check's table
+def test_an_unknown_pattern_shows_the_gradient_check() -> None:
+    for name in ("softmax_regression", "softmax_jacobian", "hessian_of_cross_entropy", "sigmoid"):
+        good = answer_of(name)
+
+        def bent(*args: Any, good: Any = good) -> Any:
+            found = good(*args)
+            if isinstance(found, tuple):
+                return (found[0] + 0.7, *found[1:])
+            return found + 0.7 * (np.arange(found.size).reshape(found.shape) == found.size - 1)
+
+        feedback = load(name).check(bent)
+        assert "no known pattern" in feedback.message
+        head, _, *rows = feedback.table.splitlines()
+        assert head.startswith("gradcheck: fail")
+        assert [row.split()[0] for row in rows] == [*load(name).wrt]
+        assert "7.0e-01" in rows[0]
+        assert feedback.table in str(feedback)
+
+
+def test_a_known_mistake_does_not_need_the_table() -> None:
+    assert ex.check(lambda z, t: sm(z)).table == ""

@@ -1,0 +1,247 @@
+"""What is no answer is told in a sentence, whatever a function does or returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_exercise_mistakes import sm
+
+import tinygrad_ce.exercises
+from tinygrad_ce import Value
+from tinygrad_ce.exercises import load
+from tinygrad_ce.exercises import softmax_cross_entropy as ex
+
+FOLDER = Path(tinygrad_ce.exercises.__file__).parent
+
+
+def right(z: Any, t: Any) -> Any:
+    return sm(z) - t
+
+
+# ------------------------------------------------------------------ what is wrong with a function
+def changes_z(z: Any, t: Any) -> Any:
+    z -= z.max(axis=1, keepdims=True)
+    return sm(z) - t
+
+
+def takes_z_only(z: Any) -> Any:
+    return sm(z)
+
+
+def misspelt(z: Any, t: Any) -> Any:
+    p = sm(z)
+    return p - target  # noqa: F821
+
+
+def wrong_product(z: Any, t: Any) -> Any:
+    return z @ t
+
+
+def deep(z: Any, t: Any) -> Any:
+    return deep(z, t)
+
+
+def says_nothing(z: Any, t: Any) -> Any:
+    raise ValueError
+
+
+def stops(z: Any, t: Any) -> Any:
+    raise SystemExit
+
+
+def lines(z: Any, t: Any) -> Any:
+    raise ValueError("one\n  two")
+
+
+def odd_letters(z: Any, t: Any) -> Any:
+    raise ValueError("\ud800\x1b[31m")
+
+
+class Unspeakable(BaseException):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def unspeakable(z: Any, t: Any) -> Any:
+    raise Unspeakable
+
+
+def evaluates(z: Any, t: Any) -> Any:
+    return eval("1 +")
+
+
+async def waits(z: Any, t: Any) -> Any:
+    return right(z, t)
+
+
+class Tracked:
+    """As PyTorch's tensors that have a gradient."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("use detach()")
+
+
+TROUBLES: list[tuple[Any, str]] = [
+    (3.0, "check wants your function itself, got the number or array it returned"),
+    (np.ones((2, 3)), "got the number or array it returned"),
+    ([[1.0, 2.0]], "got the number or array it returned"),
+    (None, "got None: define gradient(z, t) and pass its name, ex.check(gradient)"),
+    ("gradient", "got a str"),
+    (takes_z_only, "takes 1 argument (z), but it will be called with 2: gradient(z, t)"),
+    (lambda: 0, "takes 0 arguments (none), but"),
+    (lambda z, t, e: 0, "takes 3 arguments (z, t, e), but"),
+    (lambda z, *, t: 0, "takes t by name only: leave out the * in front, it will be called"),
+    (lambda z, t: None, "None: is there a return"),
+    (lambda z, t: Value(right(z, t)), "is a Value, a node of a graph: return numbers (its .data)"),
+    (lambda z, t: [Value(1.0)], "is a list"),
+    (lambda z, t: right, "is a function: call it"),
+    (lambda z, t: "p - t", "is a str, wanted an array of real numbers"),
+    (lambda z, t: {"z": z}, "is a dict, wanted an array of real numbers"),
+    (lambda z, t: {1, 2}, "is a set, wanted"),
+    (lambda z, t: (row for row in z), "is a generator: write return in place of yield"),
+    (lambda z, t: z > 0, "an array of True and False, wanted"),
+    (lambda z, t: True, "is a bool, wanted"),
+    (lambda z, t: z + 1j, "an array of complex numbers, wanted"),
+    (lambda z, t: right(z, t).astype(np.float16), "float16, which has three digits"),
+    (lambda z, t: [[1.0, 2.0], [3.0]], "is a list that makes no array of numbers"),
+    (lambda z, t: (right(z, t),), "returns a tuple of 1, wanted an array: is there a comma"),
+    (lambda z, t: (right(z, t), t), "returns a tuple of 2, wanted an array"),
+    (changes_z, "changes its input z: work on a copy (z.copy())"),
+    (misspelt, "`return p - target  # noqa: F821`, stops with NameError: name 'target' is not"),
+    (wrong_product, "`return z @ t`, stops with ValueError: matmul"),
+    (deep, "stops with a RecursionError: does your function call itself without end?"),
+    (says_nothing, "`raise ValueError`, stops with ValueError"),
+    (stops, "stops with exit or quit"),
+    (lines, "stops with ValueError: one two"),
+    (odd_letters, "stops with ValueError: ??[31m"),
+    (unspeakable, "`raise Unspeakable`, stops with Unspeakable"),
+    (evaluates, """`return eval("1 +")`, stops with SyntaxError: invalid syntax"""),
+    (waits, "is async, which returns no numbers: leave out the async"),
+    ([[1.0], [1.0, 2.0]], "got the number or array it returned"),
+    (lambda t, z: 0, "takes (t, z), but it will be called in another order: gradient(z, t)"),
+    (lambda z, t, *, eps: 0, "takes eps by name only"),
+    (lambda z, t: Tracked(), "makes no array of numbers: RuntimeError: use detach()"),
+    (lambda z, t: right(z, t).astype(object), "an array of Python objects, wanted"),
+    (lambda z, t: right(z, t).astype(str), "an array of text, wanted"),
+    (np.linalg.solve, "stops with"),
+    (functools.partial(right, t=1), "takes"),
+]
+
+
+@pytest.mark.parametrize(("function", "said"), TROUBLES)
+def test_what_is_no_answer_is_told_in_a_sentence(function: Any, said: str) -> None:
+    feedback = ex.check(function)
+    text = str(feedback)
+    assert not feedback.passed
+    assert feedback.score == 0.0
+    assert feedback.mistake is None
+    assert said in feedback.message
+    assert "\n" not in feedback.message
+    assert "Traceback" not in text
+    assert "tinygrad_ce" not in text
+    json.loads(feedback.to_json())
+    assert feedback.exercise in feedback._repr_html_()
+
+
+def test_the_learners_own_line_is_named_with_its_number() -> None:
+    number = misspelt.__code__.co_firstlineno + 2
+    assert f"your line {number}, `return p - target" in ex.check(misspelt).message
+
+
+def test_the_line_is_the_learners_not_a_librarys() -> None:
+    assert "np.linalg.inv(t)" in ex.check(lambda z, t: np.linalg.inv(t)).message
+
+
+def test_a_folder_whose_name_begins_as_ours_is_the_learners() -> None:
+    space: dict[str, Any] = {}
+    file = f"{FOLDER.parent}_homework/answer.py"
+    exec(compile("def f(z, t):\n    return z / missing", file, "exec"), space)
+    assert ex.check(space["f"]).message.startswith("your line 2 stops with NameError")
+
+
+def test_a_line_that_nobody_has_is_left_out() -> None:
+    space: dict[str, Any] = {}
+    exec("def f(z, t):\n    return z / missing", space)
+    assert ex.check(space["f"]).message.startswith("your line 2 stops with NameError")
+
+
+def test_a_keyboard_interrupt_goes_through() -> None:
+    def waits(z: Any, t: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ex.check(waits)
+
+
+def test_infinities_and_nan_are_told_with_their_entry() -> None:
+    over = ex.check(lambda z, t: np.where(t == 1, np.inf, right(z, t)))
+    assert re.match(r"entry \(0, \d\) of your gradient is inf: does an exp overflow", over.message)
+    assert not over.passed
+    assert "Infinity" not in over.to_json()
+    assert "is nan" in ex.check(lambda z, t: z * np.nan).message
+    fine = ex.check(lambda z, t: (np.exp(z) * np.log(0 * z), right(z, t))[1])  # on the way only
+    assert fine.passed
+
+
+# ------------------------------------------------------------------ whatever it returns
+ODD = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3)
+    | st.complex_numbers()
+    | st.sampled_from([np.float16(1), np.datetime64(0, "s"), np.array(["a"]), object(), len, int])
+    | st.lists(st.floats(width=32), max_size=4).map(np.array)
+    | st.integers(0, 3).map(lambda n: np.ones((1, n))),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner) | st.tuples(inner, inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(ODD, st.sampled_from(["softmax_cross_entropy", "softmax_regression", "softmax_jacobian"]))
+def test_whatever_a_function_returns_is_judged(odd: Any, name: str) -> None:
+    feedback = load(name).check(lambda *args: odd)
+    assert not feedback.passed
+    assert feedback.mistake is None
+    assert 0.0 <= feedback.score < 1.0
+    assert feedback.message
+    json.loads(feedback.to_json())
+    assert "Traceback" not in str(feedback) + feedback._repr_html_()
+
+
+def test_what_has_no_array_to_give_is_told() -> None:
+    class Broken:
+        def __array__(self, *args: Any, **kwargs: Any) -> Any:
+            raise AttributeError("no")
+
+    assert "makes no array of numbers" in ex.check(lambda z, t: Broken()).message
+
+
+def test_a_function_is_heard_once(capsys: Any) -> None:
+    def talks(z: Any, t: Any) -> Any:
+        print("shape", z.shape)
+        return right(z, t)
+
+    assert ex.check(talks).passed
+    assert capsys.readouterr().out == "shape (1, 2)\n"
+
+
+def test_check_without_a_function_says_what_it_wants() -> None:
+    assert "define gradient(z, t)" in ex.check().message
+
+
+def test_of_two_mistakes_that_look_alike_none_is_named() -> None:
+    twin = ex.mistakes[0]._replace(name="a twin")
+    doubtful = dataclasses.replace(ex, mistakes=[*ex.mistakes, twin])
+    assert ex.check(lambda z, t: sm(z)).mistake == ex.mistakes[0].name
+    feedback = doubtful.check(lambda z, t: sm(z))
+    assert feedback.mistake is None
+    assert "no known pattern" in feedback.message

@@ -1,0 +1,128 @@
+"""`Exercise`: a problem with its words, its hints, its solution, and a check."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...engine.text import _
+from .cards import Note
+from .check import check
+from .feedback import Feedback
+from .problem import Problem
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Exercise(Problem):
+    """One exercise: a function to write, checked against the engine's derivative of ``loss``.
+
+    Parameters
+    ----------
+    file : the ``__name__`` of its file, whose last part is the exercise's name
+    loss : a function of the inputs in NumPy; array-valued for a Jacobian
+    inputs : how each input is drawn (see ``inputs.py``), in the order of the arguments
+    wrt : the inputs to differentiate by; for several, the answer is a tuple
+    mistakes : known wrong derivations (see ``mistakes.py``)
+    derive : `grad`, or `jacobian` or `hessian`: what is asked for
+    level : where it stands in the list; easy ones first
+    title, task : what to do, in words
+    formula, latex : the loss, as text and as LaTeX
+    hints : ever more direct
+    derivation, result, code : the solution in words, as LaTeX and in NumPy. Nothing else reads it:
+        a check asks the engine
+
+    Examples
+    --------
+    >>> from tinygrad_ce import softmax
+    >>> from tinygrad_ce.exercises import softmax_cross_entropy as ex
+    >>> feedback = ex.check(lambda z, t: softmax(z))
+    >>> feedback.passed, feedback.mistake
+    (False, 'target forgotten')
+    >>> ex.check(lambda z, t: softmax(z) - t).passed
+    True
+    """
+
+    level: int
+    title: str
+    task: str
+    formula: str
+    latex: str
+    hints: Sequence[str]
+    derivation: str
+    result: str
+    code: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._hinted = 0
+
+    def asked(self, then: str = "") -> Note:
+        """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
+        then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
+        text = f"{self.task}\n\nWrite {self.call}. {then}"
+        return Note(self.title, text, self.formula, self.latex)
+
+    def check(self, function: Any = None, seed: int | None = None) -> Feedback:
+        """Compare a function with the engine's derivative on draws of many sizes.
+
+        Parameters
+        ----------
+        function : of the exercise's inputs, returning its answer: `call` shows how
+        seed : optional
+            The first draw's number, other draws than everybody's; if that draw shows a fault, it
+            is the example of the feedback.
+
+        Returns
+        -------
+        Feedback
+            With ``passed``, ``score``, ``mistake`` (a name, or None), ``credits``, ``example`` and
+            ``to_json()``. Whatever the function does, it says so there and raises nothing.
+            A right derivation has passed; that its exp overflows at large scores costs a credit.
+        """
+        return check(self, function, seed)
+
+    def hint(self, number: int | None = None, then: str | None = None) -> Note:
+        """The next hint, each more direct than the one before; or the one of a number, from 1."""
+        last = len(self.hints)
+        if number is not None and not 1 <= number <= last:
+            text = "hint: got {number}, there are hints 1 to {last}"
+            raise ValueError(_(text, number=number, last=last))
+        self._hinted = number or min(self._hinted + 1, last)
+        if then is None and self._hinted == last:
+            then = _("This is the last hint; solution() shows the rest.")
+        title = f"{self.title}: hint {self._hinted} of {last}"
+        return Note(title, "\n\n".join(filter(None, (self.hints[self._hinted - 1], then))))
+
+    def solution(self) -> Note:
+        """The derivation in words, the formula and the code."""
+        code = f"import numpy as np\n\n\n{self.code}" if "np." in self.code else self.code
+        return Note(f"{self.title}: solution", self.derivation, "", self.result, code)
+
+    def try_it(self, seed: int | None = None, large: bool = False) -> Any:
+        """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
+
+        Parameters
+        ----------
+        seed : the number of the draw, as feedback tells it; without one, some draw
+        large : scores near 1000 and -1000, where exp overflows, in an exercise that has scores
+        """
+        some = int(np.random.default_rng().integers(10**6))
+        inputs = self.draw(some if seed is None else seed, large).inputs
+        return namedtuple("Inputs", [*inputs])(
+            *(np.copy(x) if np.ndim(x) else x for x in inputs.values())
+        )
+
+    def __str__(self) -> str:
+        return str(self.asked())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.asked()._repr_html_()
+
+    def _repr_latex_(self) -> str | None:
+        return self.asked()._repr_latex_()
