@@ -48,8 +48,8 @@ def need(module: str) -> ModuleType:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Folders are shared out among the cores; for some files that would take longer."""
-    named = (str(argument).partition("::")[0] for argument in config.args)
-    return None if all(Path(config.invocation_params.dir, name).is_dir() for name in named) else 0
+    named = [str(argument).partition("::")[0] for argument in config.args]
+    return 0 if all(name.endswith(".py") for name in named) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
