@@ -1,17 +1,19 @@
 """A function and its gradient as straight-line NumPy source, to read, to save, and to run fast.
 
-The function is called once, on arrays that record what NumPy does with them (`recorder`), and the
-backward pass once on top (`recording`); what both did, `cleaning` simplifies and `printing` writes
-down in order. Here that source is compiled, and one compiled for each signature is kept.
+The function is called once, on arrays that write down what NumPy does with them (`recorder`), and
+the backward pass once on top (`recording`). Passes make a better list of those lines, and
+`printing` writes it as source. That source is compiled here, and one program is kept for each
+signature.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,8 @@ from .batching import lifted
 from .cleaning import cleaned
 from .files import replace_file
 from .lines import Line, evaluate, live, replace
-from .printing import Printer
-from .recording import Recorded, parameters
+from .printing import emit
+from .recording import Recording, parameters, record
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -112,11 +114,7 @@ def _plain(x: Any) -> Any:
     """An argument's leaf as a program takes it: float, array, or fixed (whole number, text)."""
     if x.__class__ in (float, np.ndarray) or x is None or isinstance(x, int | str) or callable(x):
         return x
-    return as_data(x.data) if x.__class__ is Value else _array(x)
-
-
-def _array(x: Any) -> Any:
-    data = float(x) if isinstance(x, float) else np.asarray(x)
+    data = x.data if x.__class__ is Value else float(x) if isinstance(x, float) else np.asarray(x)
     if data.__class__ is np.ndarray and data.dtype.kind not in "fiub":
         as_data(data, "program: argument")  # says what is wrong with it
     return data
@@ -128,7 +126,7 @@ def _variable(x: Any) -> Any:
 
 
 def _native(x: Any) -> Any:
-    """The same array with NumPy's own dtype, which guards look for; an unpickled one is not."""
+    """The same array with NumPy's own dtype, which tests look for; an unpickled one is not."""
     if x.__class__ is not np.ndarray or x.dtype is (own := np.dtype(x.dtype.str)):
         return x
     return x.view(own)
@@ -140,87 +138,85 @@ def _kind(x: Any) -> Any:
     return float if x.__class__ is float else (x.__class__, x)
 
 
-def _guard(name: str, x: Any) -> str:
-    """What holds for the arguments that a program is for; "" where it takes more than a line."""
-    if x.__class__ is float:
-        return f"{name}.__class__ is float"
-    if x.__class__ is np.ndarray and x.dtype.isnative:
-        kind = f"{name}.dtype is _dtype_{x.dtype.name}"
-        return f"{name}.__class__ is _ndarray and {name}.shape == {x.shape} and {kind}"
-    return ""
+def _shapes(signature: Any) -> str:
+    texts = []
+    for name, kind in signature:
+        if kind is float:
+            texts.append(f"{name}: float")
+        elif isinstance(kind[0], tuple):
+            texts.append(f"{name}: {kind[1]}{list(kind[0])}")
+        else:
+            texts.append(f"{name}={kind[1]!r}")
+    return ", ".join(texts)
 
 
 # ------------------------------------------------------------------ running
-class _Compiled:
-    """One program, for arguments of one signature."""
+class _Compiled(NamedTuple):
+    """One program: its source, and what else it takes to run that."""
 
-    def __init__(self, f: Any, args: Any, wrt: Any, clean: bool, fuse: bool, other: Any) -> None:
-        self.recorded = recorded = Recorded(f, args, wrt, fuse)
-        lines: Sequence[Line] = recorded.lines
-        outputs = recorded.outputs
-        if clean:
-            lines, outputs = simplified(*cleaned(*lifted(lines, outputs)))
-        self.lines, self.outputs = live(lines, outputs), outputs
-        printer = Printer(recorded, lines, outputs, clean)
-        self.source = printer.source()
-        self.results = recorded.results if recorded.has_gradient else recorded.results[0]
+    source: str
+    tests: list[str]  # what holds for each argument, as source; "" where it takes more than a line
+    like: Any  # the structure of its results, where named tuples are in it
+
+    def function(self, other: Any, careful: Any = None) -> Callable[..., Any]:
+        """The function that the source defines, behind a check of its arguments.
+
+        ``other`` is called with arguments of another signature; ``careful`` where Python's numbers
+        raise, for NumPy's have inf and nan.
+        """
         names: dict[str, Any] = {}
         exec(compile(self.source, "<program>", "exec"), names)
-        self.run = names["loss_and_grad" if recorded.has_gradient else "value"]
-        if printer.scalar:
-            self.run = self.careful(self.run)
-        if any(hasattr(x, "_make") for x in _structures(self.results)):
-            self.run = self.rebuilt(self.run)
-        guards = [_guard(n, x) for n, x in zip(recorded.parameters, args)]
-        self.guarded = all(guards)
-        if self.guarded and guards:
-            self.run = self.checked(self.run, guards, args, other)
-
-    def checked(self, run: Any, guards: list[str], args: Any, other: Any) -> Any:
-        """The function behind a check of its arguments' shapes and dtypes."""
-        given = ", ".join(self.recorded.parameters)
-        names: dict[str, Any] = {"_run": run, "_other": other, "_ndarray": np.ndarray}
-        names |= {f"_dtype_{x.dtype.name}": x.dtype for x in args if hasattr(x, "dtype")}
-        call = f"_run({given}) if {' and '.join(guards)} else _other({given})"
-        return eval(f"lambda {given}: {call}", names)
-
-    def careful(self, run: Any) -> Any:
-        """The same on NumPy's floats, which have inf and nan where Python's raise."""
-
-        def numbers(*args: Any) -> Any:
-            try:
-                return run(*args)
-            except (ArithmeticError, ValueError):
-                return self.evaluate(args)
-
-        return numbers
-
-    def evaluate(self, args: tuple[Any, ...]) -> Any:
-        """What the lines give, one by one, by NumPy."""
-        given = {
-            line: x
-            for row, arg in zip(self.recorded.inputs, args)
-            for line, (_, x) in zip(row, flatten(arg))
-            if line.__class__ is Line
-        }
-        found = evaluate(self.lines, given)
-        value, gradient = replace(self.outputs, found.__getitem__)
-        return (value, gradient) if self.recorded.has_gradient else value
-
-    def rebuilt(self, run: Any) -> Any:
-        """The same with results in the caller's own tuples."""
-        return lambda *args: _rebuilt(run(*args), self.results)
+        run = names.get("loss_and_grad") or names["value"]
+        if self.like is not None:
+            run, careful = (f and _with_names(f, self.like) for f in (run, careful))
+        given = ", ".join(f"x{i}" for i in range(len(self.tests)))
+        tests = " and ".join(filter(None, self.tests)) or "True"
+        text = [f"def checked({given}):", f"  if not ({tests}):", f"    return other({given})"]
+        if careful:
+            text += ["  try:", f"    return run({given})"]
+            text += ["  except (ArithmeticError, ValueError):", f"    return careful({given})"]
+        names = {"run": run, "other": other, "careful": careful, "ndarray": np.ndarray}
+        names |= {kind.__name__: np.dtype(kind) for kind in np.sctypeDict.values()}
+        exec("\n".join([*text, f"  return run({given})"]), names)
+        checked: Callable[..., Any] = names["checked"]
+        return checked
 
 
-def _structures(tree: Any) -> Iterator[Any]:
-    """Every dict, list and tuple within another."""
-    if isinstance(tree, dict | list | tuple):
-        yield tree
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from _structures(part)
+def _test(x: Any, place: str) -> str:
+    if x.__class__ is float:
+        return f"{place}.__class__ is float"
+    if x.__class__ is np.ndarray and x.dtype.isnative:
+        shape, dtype = f"{place}.shape == {x.shape}", f"{place}.dtype is {x.dtype.type.__name__}"
+        return f"{place}.__class__ is ndarray and {shape} and {dtype}"
+    return ""
+
+
+def _by_lines(recording: Recording, lines: Sequence[Line], outputs: Any) -> Callable[..., Any]:
+    """What computes the lines one by one, by NumPy."""
+
+    def careful(*args: Any) -> Any:
+        leaves = [x for arg in args for _, x in flatten(arg)]
+        pairs = zip(recording.arguments, leaves)
+        known = {x: data for (x, *_), data in pairs if x.__class__ is Line}
+        value, gradient = replace(outputs, evaluate(lines, known).__getitem__)
+        return (value, gradient) if recording.differentiated else value
+
+    return careful
+
+
+def _has_names(tree: Any) -> bool:
+    """Whether a named tuple is in a structure."""
+    parts = tree.values() if isinstance(tree, dict) else tree
+    inside = isinstance(tree, dict | list | tuple) and any(map(_has_names, parts))
+    return inside or hasattr(tree, "_make")
+
+
+def _with_names(run: Any, like: Any) -> Callable[..., Any]:
+    return lambda *args: _rebuilt(run(*args), like)
 
 
 def _rebuilt(tree: Any, like: Any) -> Any:
+    """Results in the caller's own tuples."""
     if isinstance(tree, dict):
         return {k: _rebuilt(v, like[k]) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
@@ -230,31 +226,35 @@ def _rebuilt(tree: Any, like: Any) -> Any:
 
 
 class Program:
-    """A function and its gradient, compiled from ``source``: what `program` returns."""
+    """A function and its gradient, compiled from ``source``: what `program` returns.
 
-    source: str
+    It is copied as a function is: to itself. It is pickled with the function where that can be
+    pickled, else with its source alone, for arguments of one signature.
+    """
 
     def __init__(
         self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, fuse: bool
     ) -> None:
         if not callable(f):
-            raise TypeError(f"program: got {type(f).__name__}, wanted a function")
+            raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
         n = len(examples)
         if wrong := [i for i in numbers if not (isinstance(i, int) and 0 <= i < n)]:
-            raise ValueError(f"program: wrt={wrong[0]!r}: got {n} example arguments, from 0")
+            text = "program: wrt={got}: got {n} example arguments, from 0"
+            raise ValueError(_(text, got=repr(wrong[0]), n=n))
         if len(set(numbers)) < len(numbers):
-            raise ValueError(f"program: wrt={wrt}: an argument stands there twice")
+            raise ValueError(_("program: wrt={wrt}: an argument stands there twice", wrt=wrt))
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
-        self._numbers, self._lock = numbers, Lock()
-        self._kept: OrderedDict[Any, _Compiled] = OrderedDict()
-        self._parameters = parameters(f, n)
+        self._numbers, self._parameters = numbers, parameters(f, n)
         args = self._arguments(examples)
-        self._key = self._signature(args)
-        first = self._find(args)
-        self.source = first.source
-        self._run = first.run if first.guarded else self._other
+        self._signature = self._signature_of(args)
+        self.__setstate__({})
+        self._find(args)
 
+    _compiled: _Compiled
+    _run: Callable[..., Any]
+
+    # ------------------------------------------------------------------ arguments
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         found = []
         for i, arg in enumerate(args):
@@ -262,40 +262,61 @@ class Program:
             found.append(unflatten(arg, [_native(make(x)) for _, x in flatten(arg)]))
         return found
 
-    def _signature(self, args: Sequence[Any]) -> Any:
-        return tuple(
-            [
-                (f"{n}{path}", _kind(x))
-                for n, a in zip(self._parameters, args)
-                for path, x in flatten(a)
-            ]
-        )
+    def _signature_of(self, args: Sequence[Any]) -> Any:
+        named = zip(self._parameters, args)
+        return tuple((f"{n}{path}", _kind(x)) for n, arg in named for path, x in flatten(arg))
 
-    def _find(self, args: Sequence[Any]) -> _Compiled:
+    # ------------------------------------------------------------------ one for each signature
+    def _compile(self, args: Sequence[Any]) -> tuple[_Compiled, Any]:
+        """Record, simplify and print."""
+        recording = record(self._f, args, self._wrt, self._fuse)
+        lines: Sequence[Line] = recording.lines
+        outputs: Any = recording.outputs
+        if self._clean:
+            lines, outputs = simplified(*cleaned(*lifted(lines, outputs)))
+        lines = live(lines, outputs)
+        results = recording.results if recording.differentiated else recording.results[0]
+        like = unflatten(results, [None] * len(flatten(results))) if _has_names(results) else None
+        tests = [_test(x, f"x{i}") for i, x in enumerate(args)]
+        compiled = _Compiled(emit(recording, lines, outputs, self._clean), tests, like)
+        numbers = any(line.is_number for line in lines)
+        return compiled, _by_lines(recording, lines, outputs) if numbers else None
+
+    def _find(self, args: Sequence[Any]) -> Callable[..., Any]:
         """The program for such arguments, made now if it is not kept."""
-        key = self._signature(args)
+        key = self._signature_of(args)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        if self._kept and not self._retrace:
-            raise ValueError(
-                f"program: got {_shapes(key)}, wanted {_shapes(self._key)}: call program() for "
-                "these, or with retrace=True"
-            )
-        made = _Compiled(self._f, args, self._wrt, self._clean, self._fuse, self._other)
+        if key != self._signature and not (self._retrace and self._f):
+            text = "program: got {got}, wanted {wanted}: call program() for these"
+            text += ", or with retrace=True" if self._f else "; it was pickled without its function"
+            raise ValueError(_(text, got=_shapes(key), wanted=_shapes(self._signature)))
+        compiled, careful = self._compile(args) if self._f else (self._compiled, None)
+        run = compiled.function(self._other, careful)
+        if key == self._signature:
+            self._compiled = compiled
+            self._run = run if all(compiled.tests) else self._other
         with self._lock:
-            self._kept[key] = made
+            self._kept[key] = run
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return made
+        return run
 
     def _other(self, *args: Any) -> Any:
         """A call whose arguments are not plainly those of the example."""
         given = self._arguments(args)
-        if len(given) != len(self._parameters):
-            raise TypeError(f"program: got {len(given)} arguments, wanted {len(self._parameters)}")
-        return self._find(given).run(*given)
+        if (n := len(given)) != (wanted := len(self._parameters)):
+            text = "program: got {n} arguments, wanted {wanted}"
+            raise TypeError(_(text, n=n, wanted=wanted))
+        return self._find(given)(*given)
+
+    # ------------------------------------------------------------------ what it is to a user
+    @property
+    def source(self) -> str:
+        """The program as a module, for the arguments that it was made with."""
+        return self._compiled.source
 
     def __call__(self, *args: Any) -> Any:
         """Run the program."""
@@ -305,20 +326,27 @@ class Program:
         return self.source.rstrip("\n")
 
     def __repr__(self) -> str:
-        return f"<program of {getattr(self._f, '__name__', 'f')}: {_shapes(self._key)}>"
+        return f"<program of {getattr(self._f, '__name__', 'f')}: {_shapes(self._signature)}>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the source into a file; an existing one is replaced at once."""
         replace_file(path, self.source.encode())
 
+    def __copy__(self) -> Program:
+        return self
 
-def _shapes(key: Any) -> str:
-    told = []
-    for name, kind in key:
-        if kind is float:
-            told.append(f"{name}: float")
-        elif isinstance(kind[0], tuple):
-            told.append(f"{name}: {kind[1]}{list(kind[0])}")
-        else:
-            told.append(f"{name}={kind[1]!r}")
-    return ", ".join(told)
+    def __deepcopy__(self, memo: Any) -> Program:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {k: x for k, x in vars(self).items() if k not in ("_lock", "_kept", "_run")}
+        try:
+            pickle.dumps(self._f)
+        except Exception:  # what pickle raises of a lambda is no one class
+            state["_f"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock, self._kept = Lock(), OrderedDict[Any, Callable[..., Any]]()
+        self._run = self._other

@@ -1,52 +1,57 @@
-"""A node of a recorded graph as an expression, in as few brackets as Python's grammar asks for."""
+"""A line of a program as an expression, in as few brackets as Python's grammar asks for."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import operator
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .cleaning import key_of, number_of
-from .lines import Line, astype, constant
-from .literals import array_text, dtype_text, function_text, quoted
-from .recorder import SCALAR
+from .lines import Line, astype, constant, entry, name_of, symbol_of
+from .literals import array_text, dtype_text, number_text, quoted
 
-OPERATORS = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**",
-    np.floor_divide: "//", np.remainder: "%", np.matmul: "@",
-    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
-    np.equal: "==", np.not_equal: "!=",
-    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
-}  # fmt: skip
-MIRRORED = {
-    np.less: np.greater, np.less_equal: np.greater_equal, np.equal: np.equal,
-    np.greater: np.less, np.greater_equal: np.less_equal, np.not_equal: np.not_equal,
-}  # fmt: skip
-LARGER = {np.less: "min", np.less_equal: "min", np.greater: "max", np.greater_equal: "max"}
-PREFIX = {np.negative: "-", np.invert: "~"}
-# How tightly an operation binds, as Python's grammar has it; 0 is x if c else y.
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+# How tightly Python's operators bind.
 COMPARE, UNARY, POWER, ATOM = 4, 11, 12, 13
-LEVEL = {
-    np.where: 0, np.maximum: 0, np.minimum: 0, np.sign: 0, np.isnan: COMPARE,
-    np.invert: 3,  # not x, of numbers
-    np.bitwise_or: 5, np.bitwise_xor: 6, np.bitwise_and: 7,
-    np.add: 8, np.subtract: 8,
-    np.multiply: 9, np.divide: 9, np.floor_divide: 9, np.remainder: 9, np.matmul: 9, np.square: 9,
-    np.negative: UNARY,
-} | dict.fromkeys(MIRRORED, COMPARE)  # fmt: skip
-METHODS = {np.sum, np.mean, np.max, np.min, np.argmax, np.argmin, np.any, np.all}
-DEFAULTS = {"axis": None, "keepdims": False}
+LEVELS: dict[Any, int] = {
+    ast.IfExp: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: COMPARE,
+    ast.BitOr: 5, ast.BitXor: 6, ast.BitAnd: 7, ast.Add: 8, ast.Sub: 8,
+    ast.Mult: 9, ast.Div: 9, ast.FloorDiv: 9, ast.Mod: 9, ast.MatMult: 9,
+    ast.USub: UNARY, ast.Invert: UNARY, ast.Pow: POWER,
+}  # fmt: skip
+
+
+def _level(node: ast.AST) -> int:
+    return LEVELS.get(getattr(node, "op", node).__class__, ATOM)
+
+
+@cache
+def binding(template: str) -> tuple[int, tuple[int, ...]]:
+    """How tightly a template binds, and each thing that is filled in has to."""
+    tree = ast.parse(template.format(*[f"_{i}" for i in range(9)]), mode="eval").body
+    needed = dict[int, int]()
+    for node in ast.walk(tree):
+        level, parts = _level(node), ast.iter_child_nodes(node)
+        for i, part in enumerate(p for p in parts if isinstance(p, ast.expr)):
+            if isinstance(part, ast.Name) and part.id[0] == "_":
+                tight = ATOM if level >= UNARY else level + (i > 0 or level <= COMPARE)  # -(x**2)
+                k, least = int(part.id[1:]), 0 if isinstance(node, ast.Call) else tight
+                needed[k] = max(needed.get(k, 0), least)
+    return _level(tree), tuple(needed[k] for k in sorted(needed))
 
 
 class Expressions:
-    """The text of nodes, given the names of those that have a line of their own.
+    """The text of lines, given the names of those that have a line of their own.
 
     Parameters
     ----------
     taken : names that nothing here may have
-    scalar : whether the program is one of Python floats
+    scalar : whether the program is one of Python numbers, and so needs no NumPy
     """
 
     def __init__(self, taken: set[str], scalar: bool) -> None:
@@ -54,6 +59,7 @@ class Expressions:
         self.names: dict[Line, str] = {}
         self.inline: dict[Line, tuple[str, int]] = {}  # of others the text, and how it binds
         self.constants: dict[Any, tuple[str, str]] = {}
+        self.modules: set[str] = set()  # besides NumPy and math
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
@@ -70,21 +76,13 @@ class Expressions:
             return "..." if x is Ellipsis else quoted(x)
         if isinstance(x, np.dtype | type):
             return dtype_text(np.dtype(x))
-        if isinstance(x, float | np.generic) or (isinstance(x, np.ndarray) and x.ndim == 0):
-            kind = getattr(x, "dtype", np.dtype(float))
-            text = repr(x.item() if hasattr(x, "item") else x)
-            prefix = "math." if self.scalar else "np."
-            text = re.sub(r"inf|nan", lambda m: prefix + m[0], text)
-            strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
-            plain = kind.kind == "b" or (weak and not strong)
-            return text if plain else f"{dtype_text(kind)}({text})"
         if isinstance(x, range):  # z[range(n), y]
             x = np.arange(x.start, x.stop, x.step)
-        assert isinstance(x, np.ndarray), x
+        if np.ndim(x) == 0:
+            return number_text(x, "math" if self.scalar else "np", weak)
         key = key_of(x)
         if key not in self.constants:
-            name = self.unique(f"C_{len(self.constants) + 1}")
-            self.constants[key] = (name, array_text(x, self.literal))
+            self.constants[key] = self.unique(f"C_{len(self.constants) + 1}"), array_text(x)
         return self.constants[key][0]
 
     def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
@@ -114,114 +112,114 @@ class Expressions:
             return ":".join(parts[:2] if not parts[2] else parts)
         return self.text(x)
 
-    def expression(self, node: Line) -> tuple[str, int]:
+    def filled(self, template: str, args: Any, weak: Any = ()) -> tuple[str, int]:
+        """A template with arguments in it, and how tightly it binds."""
+        level, needed = binding(template)
+        weak = weak or [True] * len(args)
+        return template.format(*map(self.text, args, needed, weak)), level
+
+    def expression(self, line: Line) -> tuple[str, int]:
         """The right-hand side, and how tightly it binds."""
-        f, args = node.function, node.args
+        f, args = line.function, line.args
         if f is constant:
             return self.text(args[0]), ATOM
-        if node.is_number and f in SCALAR:
-            return self.on_numbers(f, args)
         if f is operator.getitem:
             return f"{self.text(args[0], ATOM)}[{self.index(args[1])}]", ATOM
+        if line.is_number and (template := entry(f)):
+            return self.on_numbers(f, template, args)
         if f is astype:
-            return f"{self.text(args[0], ATOM)}.astype({self.text(args[1])})", ATOM
-        if is_turned(node):
-            return f"{self.text(args[0], ATOM)}.T", ATOM
+            return self.filled("{}.astype({})", args)
+        if is_turned(line):
+            return self.filled("{}.T", args[:1])
         wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
         strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
         weak = [not strict or a.__class__ is float for a in args]
-        if f in OPERATORS and len(args) == 2 and not node.options:
-            return self.infix(node, weak)
-        if f in PREFIX and len(args) == 1:
-            return f"{PREFIX[f]}{self.text(args[0], ATOM)}", UNARY  # formatters have -(x**2)
-        return self.called(node, weak), ATOM
+        if (symbol := symbol_of(f)) and not line.options:
+            return self.by_symbol(symbol, args, weak)
+        return self.called(line, weak), ATOM
 
-    def infix(self, node: Line, weak: list[bool]) -> tuple[str, int]:
-        """``x + y``."""
-        f, (x, y) = node.function, node.args
-        if f is np.power:
-            whole = x.__class__ is Line and x.dtype.kind == "f"
-            return self.power(node.args, _exponent(y) if whole else "", weak)
-        level = LEVEL[f]
-        left = self.text(x, level + (level == COMPARE), weak[0])
-        right = self.text(y, level + 1, weak[1])
-        if f in MIRRORED:
-            f, left, right = _turned(f, left, right)
-        return f"{left} {OPERATORS[f]} {right}", level
+    def by_symbol(self, symbol: str, args: Any, weak: Any = ()) -> tuple[str, int]:
+        """``x + y``, ``-x``; the constant of a comparison on the right, as linters have it."""
+        if len(args) == 1:
+            return self.filled(symbol + "{}", args, weak)
+        if symbol == "**":
+            return self.power(args, weak)
+        template = f"{{}} {symbol} {{}}"
+        if symbol not in MIRRORED:
+            return self.filled(template, args, weak)
+        level, needed = binding(template)
+        x, y = map(self.text, args, needed, weak or (True, True))
+        x, y = ({"True": "1", "False": "0"}.get(t, t) for t in (x, y))
+        if _constancy(x) > _constancy(y):
+            x, y, symbol = y, x, MIRRORED[symbol]
+        return f"{x} {symbol} {y}", level
 
-    def called(self, node: Line, weak: list[bool]) -> str:
-        """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
-        f, args, options = node.function, node.args, node.options
-        method = f in METHODS and args[0].__class__ is Line and args[0].shape
-        parts = [self.text(a, 0, w) for a, w in zip(args, weak)][bool(method) :]
-        shown = {k: v for k, v in options.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
-        parts += [f"{k}={self.text(v)}" for k, v in shown.items()]
-        name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else function_text(f)
-        return f"{name}({', '.join(parts)})"
-
-    def power(self, args: Any, whole: str, weak: Any) -> tuple[str, int]:
+    def power(self, args: Any, weak: Any = ()) -> tuple[str, int]:
         """``x**2``, and ``(x + 1) ** 2`` with blanks, as formatters have it."""
-        x, y = self.text(args[0], ATOM, weak[0]), whole or self.text(args[1], UNARY, weak[1])
+        whole = args[0].__class__ is Line and args[0].dtype.kind == "f" and _exponent(args[1])
+        x, y = (self.text(a, n, w) for a, n, w in zip(args, (ATOM, UNARY), weak or (True, True)))
+        y = whole or y
         simple = re.fullmatch(r"[\w.]+", x) and re.fullmatch(r"-?[\w.]+", y)
         return f"{x}**{y}" if simple else f"{x} ** {y}", POWER
 
-    def on_numbers(self, f: Any, args: Any) -> tuple[str, int]:
-        """The same on Python floats."""
-        if f is np.power and self.scalar and (whole := _exponent(args[1])):
-            named = args[0].__class__ is Line and args[0] in self.names
-            if whole == "2" and named:  # the same number in a third of the time
-                return f"{self.names[args[0]]} * {self.names[args[0]]}", LEVEL[np.multiply]
-            return self.power(args, whole, (True, True))
-        if not self.scalar and f in (np.divide, np.power) and not number_of(args[1]):
-            return f"float({function_text(f)}({', '.join(map(self.text, args))}))", ATOM
-        if f in MIRRORED:  # two floats, twice as soon as a float and an integer
+    def called(self, line: Line, weak: list[bool]) -> str:
+        """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
+        f, args = line.function, line.args
+        method = is_reduction(f) and args[0].__class__ is Line and args[0].shape
+        parts = [self.text(a, 0, w) for a, w in zip(args, weak)][bool(method) :]
+        parts += [f"{k}={self.text(v)}" for k, v in line.options.items()]
+        name = f"{self.text(args[0], ATOM)}.{f.__name__}" if method else self.imported(name_of(f))
+        return f"{name}({', '.join(parts)})"
+
+    def imported(self, template: str) -> str:
+        """A template, once the modules that it names are noted."""
+        found = re.findall(r"([a-z_][\w.]*)\.\w+\(|([a-z_][\w.]*)\.\w+$", template)
+        self.modules |= {m for pair in found for m in pair if m and m.split(".")[0] != "np"}
+        return template
+
+    def on_numbers(self, f: Any, template: str, args: Any) -> tuple[str, int]:
+        """The same on Python numbers."""
+        symbol = symbol_of(f)
+        if symbol == "**" and (whole := _exponent(args[1])):
+            if whole == "2" and args[0] in self.names:  # the same in a third of the time
+                return self.filled("{0} * {0}", args[:1])
+            return self.power(args)
+        if symbol in MIRRORED:  # two floats, twice as soon as a float and an integer
             args = [float(a) if a.__class__ is int and abs(a) < 2**53 else a for a in args]
+            return self.by_symbol(symbol, args)
         if f is np.where and (found := self.larger(args)):
             return found, ATOM
-        isnan = f"{'math' if self.scalar else 'np'}.isnan({{0}})"  # x != x is what linters refuse
-        if f is np.isnan:
-            return isnan.format(self.text(args[0])), ATOM
-        template, level = SCALAR[f], LEVEL.get(f, ATOM)
-        inner = {ATOM: 0, UNARY: ATOM, COMPARE: COMPARE + 1, 0: 1}
-        parts = [self.text(a, inner.get(level, level + (i > 0))) for i, a in enumerate(args)]
-        if f in MIRRORED:
-            f, *parts = _turned(f, *parts)
-            template = SCALAR[f]
-        if f in (np.maximum, np.minimum):
-            if parts[0] == parts[1]:
-                return self.text(args[0]), ATOM
-            parts.sort(key=_constancy)
-            template = template.replace("{0} != {0}", isnan)
-        found = template.format(*parts)
-        if "math." in found and not self.scalar:
-            kind = "bool" if f in (np.isinf, np.isfinite) else "float"
-            found = f"{kind}({found.replace('math.pow', 'np.power').replace('math.', 'np.')})"
-        return found, level
+        if re.search(r"\{0\} [<>]= \{1\}", template):  # a constant stands on the right
+            args = sorted(args, key=lambda x: _constancy(self.text(x)))
+        return self.filled(self.imported(template), args)
 
     def larger(self, args: Any) -> str:
         """``max(y, x)`` for ``x if x > y else y``, as linters have it; "" for another condition."""
         c, *pair = args
-        if c not in self.inline or c.function not in LARGER:
+        symbol = symbol_of(getattr(c, "function", None))
+        if c not in self.inline or symbol not in MIRRORED or symbol in ("==", "!="):
             return ""
         given = [self.text(float(a) if a.__class__ is int else a) for a in c.args]
         x, y = map(self.text, pair)
         if sorted(given) != sorted((x, y)):
             return ""
-        return f"{LARGER[c.function if given[0] == x else MIRRORED[c.function]]}({y}, {x})"
+        symbol = symbol if given[0] == x else MIRRORED[symbol]
+        return f"{'min' if '<' in symbol else 'max'}({y}, {x})"
 
 
-def is_turned(node: Line) -> bool:
+@cache
+def is_reduction(f: Any) -> bool:
+    """Whether it reduces its argument over axes, as the array's own method of that name does."""
+    try:
+        return "keepdims" in inspect.signature(f).parameters and hasattr(np.ndarray, f.__name__)
+    except (TypeError, ValueError):  # no signature
+        return False
+
+
+def is_turned(line: Line) -> bool:
     """Whether it reads ``x.T``, which needs no line of its own."""
-    plain = node.function is np.transpose and node.args[1:] in ((), (None,)) and not node.options
-    return plain and node.args[0].__class__ is Line
-
-
-def _turned(f: Any, left: str, right: str) -> tuple[Any, str, str]:
-    """A comparison as linters have it: the constant on the right, and True as the number it is."""
-    left, right = ({"True": "1", "False": "0"}.get(x, x) for x in (left, right))
-    if _constancy(left) > _constancy(right):
-        return MIRRORED[f], right, left
-    return f, left, right
+    plain = line.function is np.transpose and line.args[1:] in ((), (None,)) and not line.options
+    return plain and line.args[0].__class__ is Line
 
 
 def _constancy(text: str) -> int:

@@ -6,15 +6,19 @@ is the order of the list.
 
 from __future__ import annotations
 
-import operator
+import math
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..engine.backward import topological
+from ..engine.text import _
 from ..engine.value import Value
 
 
@@ -162,22 +166,108 @@ def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
     return found
 
 
+# How operations read on Python numbers, until their records say so.
+SYMBOLS: dict[Any, str] = {
+    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**",
+    np.floor_divide: "//", np.remainder: "%", np.matmul: "@", np.negative: "-", np.invert: "~",
+    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
+    np.equal: "==", np.not_equal: "!=",
+    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
+}  # fmt: skip
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    apart = abs(np.subtract(x, y))
+    if not any(p.__class__ is float and np.isfinite(p) for p in (x, y)):  # ∞ − ∞ is nan
+        apart = np.where(np.equal(x, y), 0.0, apart)
+    return np.maximum(x, y) + np.log1p(np.exp(-apart))
+
+
+ENTRIES: dict[Any, Any] = {
+    np.absolute: "abs({})", np.power: "math.pow({}, {})", np.square: "{0} * {0}",
+    np.invert: "not {}", np.where: "{1} if {0} else {2}",
+    np.maximum: "{0} if {0} >= {1} or math.isnan({0}) else {1}",  # nan wins, as in NumPy
+    np.minimum: "{0} if {0} <= {1} or math.isnan({0}) else {1}",
+    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
+    np.logaddexp: _logaddexp,
+}  # fmt: skip
+
+
+STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
+COUNTING = {
+    np.nonzero, np.flatnonzero, np.argwhere, np.compress, np.extract, np.unique, np.bincount,
+    np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d,
+}  # fmt: skip
+
+
+def follows(function: Any) -> str:
+    """From what a result follows: "shape" alone, "data", or, what is worse, its "count"."""
+    return "shape" if function in STATIC else "count" if function in COUNTING else "data"
+
+
+def symbol_of(function: Any) -> str:
+    """Python's operator for a function; "" if there is none."""
+    return SYMBOLS.get(function, "")
+
+
+@cache
+def entry(function: Any) -> Any:
+    """How a function reads on Python numbers: a template, or what to call instead.
+
+    None for a function that makes an array of them.
+    """
+    if not elementwise(function):
+        return None
+    if function in ENTRIES:
+        return ENTRIES[function]
+    places, symbol = ["{}"] * function.nin, symbol_of(function)
+    if symbol:
+        return f" {symbol} ".join(places) if function.nin == 2 else symbol + "{}"
+    try:
+        kind = {"f": "float", "b": "bool"}[function(*[0.5] * function.nin).dtype.kind]
+    except (TypeError, AttributeError, KeyError):  # of whole numbers, or with two results
+        return None
+    name, args = function.__name__.replace("arc", "a"), ", ".join(places)
+    if not hasattr(math, name):
+        return f"{kind}({name_of(function)}({args}))"
+    whole = getattr(math, name)(*[0.5] * function.nin).__class__ is int  # math.floor
+    return f"float(math.{name}({args}))" if whole else f"math.{name}({args})"
+
+
+def name_of(f: Any) -> str:
+    """The name by which source calls a function: NumPy's own is ``np.exp``."""
+    if (owner := getattr(f, "__self__", None)).__class__ is np.ufunc:
+        return f"{name_of(owner)}.{f.__name__}"
+    name = f.__name__
+    if getattr(np, name, None) is f:
+        return f"np.{name}"
+    modules: Any = [f.__module__] if hasattr(f, "__module__") else [*sys.modules]
+    public = [m for m in modules if not re.search(r"(^|\.)_", m)]
+    for module in sorted(public, key=len):
+        if getattr(sys.modules.get(module), name, None) is f:
+            return f"{module.replace('numpy.', 'np.', 1)}.{name}"
+    raise TypeError(
+        _("program: {name} has no public name in a module, so source cannot call it", name=f)
+    )
+
+
 def kind_of(x: Any) -> Any:
     """The ``kind`` of a line that gives such data."""
     return getattr(x, "dtype", x.__class__)
 
 
-def _sample(line: Line) -> Any:
+def sample(line: Line) -> Any:
     """Data as a line may give: whole numbers are 0, which is an index into anything."""
     if line.is_number:
         return line.kind(1)
-    return np.full(line.shape, 0 if line.dtype.kind in "iu" else 1, line.dtype)
+    return np.full(line.shape, 0 if line.dtype.kind in "iu" else 1, line.dtype)[()]
 
 
 def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]:
     """The shape and kind of a call's result."""
     with np.errstate(all="ignore"):
-        found = function(*replace(args, _sample), **replace(options, _sample))
+        found = function(*replace(args, sample), **replace(options, sample))
     read = list(walk(args))
     if elementwise(function) and not np.ndim(found) and read and all(x.is_number for x in read):
         return (), bool if found.dtype.kind == "b" else float
@@ -224,34 +314,3 @@ def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
         args, options = (replace(x, of.__getitem__, Value) for x in (node.parents, node.options))
         of[node] = Line(node.op, args, options, node.shape, kind_of(node.data), node.name)
     return list(of.values()), of
-
-
-# ------------------------------------------------------------------ indices and views
-def is_basic(index: Any) -> bool:
-    """Whether an index is of whole numbers and slices: NumPy gives a view there."""
-    parts = index if index.__class__ is tuple else (index,)
-    return all(
-        p is None or p is ... or isinstance(p, int | slice | np.integer) or _is_whole(p)
-        for p in parts
-    )
-
-
-def _is_whole(x: Any) -> bool:
-    """Whether it is one whole number, computed in the program: ``x[:, np.argmax(y)]`` is a view."""
-    return x.__class__ is Line and not x.shape and x.dtype.kind in "iu"
-
-
-VIEWS = {
-    np.reshape, np.transpose, np.swapaxes, np.expand_dims, np.squeeze, np.broadcast_to, np.ravel,
-    within,
-}  # fmt: skip
-
-
-def is_view(line: Line) -> bool:
-    """Whether its array is a part of its first argument's."""
-    if line.function is operator.getitem:
-        return is_basic(line.args[1])
-    if line.function is np.einsum and len(line.args) == 2:  # a view where nothing is summed
-        inputs, result = line.args[0].split("->")
-        return set(inputs) == set(result)
-    return line.function in VIEWS

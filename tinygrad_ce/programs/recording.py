@@ -10,90 +10,90 @@ import inspect
 import keyword
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..engine.backward import gradients, topological
-from ..engine.data import as_data
+from ..engine.data import as_data, example
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from .fusing import fused
 from .lines import Line, replace
-from .recorder import RecordedArray, Tape
+from .recorder import RecordedArray, Tape, line_of
 
-TAKEN = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
+RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
-    "_ndarray", "_other", "_run",
 }  # fmt: skip
-INTERNAL = ("_dtype_",)  # how other names of a compiled program begin
 
 
-class Recorded:
-    """One call of ``f``, and the backward pass on top, as lines."""
+@dataclass
+class Recording:
+    """One call of a function, and the backward pass on top, as lines."""
 
-    def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
-        self.args, self.parameters, tape = args, parameters(f, len(args)), Tape()
-        rows: list[list[Any]] = []  # of each argument its leaves
-        filled, variables = [], []
-        numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else wrt
-        for i, (arg, name) in enumerate(zip(args, self.parameters)):
-            row = [
-                x if _fixed(x) else tape.argument(x, _identifier(name + path))
-                for path, x in flatten(arg)
-            ]
-            rows.append(row)
-            if i in numbers:
-                own = [Value(x, name=x.name) for x in row]
-                variables.append(own)
-                filled.append(unflatten(arg, own))
-            else:
-                filled.append(unflatten(arg, row))
-        self.inputs = replace(rows, _line, RecordedArray)
-        with np.errstate(all="ignore"):
-            out = f(*filled)
-            if tape.refusal:  # that f caught: what it did instead is for no data
-                raise tape.refusal
-            if fuse:
-                out = fused(out, tape)
-            value = _data(out)
-            _name(out)
-            gradient: Any = None
-            if variables and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
-                slopes = _pull(out, value, variables, tape)
-                found = [unflatten(args[i], g) for i, g in zip(numbers, slopes)]
-                gradient = found[0] if isinstance(wrt, int) else tuple(found)
-                self.differentiated = ", ".join(self.parameters[i] for i in numbers)
-        self.has_gradient = gradient is not None
-        self.results = value, gradient  # with the caller's own tuples
-        self.outputs = replace((_builtin(value), _builtin(gradient)), _line, RecordedArray)
-        self.lines = tape.lines
+    parameters: list[str]
+    arguments: list[tuple[Any, str, str]]  # each leaf, its parameter, and where it stands there
+    lines: list[Line]
+    outputs: tuple[Any, Any]  # value and gradient
+    results: tuple[Any, Any]  # the same in the caller's own tuples
+    differentiated: str  # the parameters that the gradient is of; "" for no gradient
 
 
-def _line(x: RecordedArray) -> Line:
-    return x.line
+def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recording:
+    """Call ``f`` once on arrays that record, and go backward."""
+    tape, names = Tape(), parameters(f, len(args))
+    numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
+    variables, arguments, filled = dict[int, list[Value]](), list[Any](), []
+    for i, (arg, name) in enumerate(zip(args, names)):
+        row: list[Any] = []
+        for path, x in flatten(arg):
+            row.append(x if _is_fixed(x) else tape.argument(x, _identifier(name + path)))
+            arguments.append((row[-1], name, path))
+        if i in numbers:
+            row = variables[i] = [Value(x, name=x.name) for x in row]
+        filled.append(unflatten(arg, row))
+    with np.errstate(all="ignore"):
+        out = f(*filled)
+        if tape.refusal:  # that f caught: what it did instead is for no data
+            raise tape.refusal
+        out = fused(out, tape) if fuse else out
+        value, gradient = _data(out), None
+        _name(out)
+        if variables and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
+            slopes = _pull(out, value, variables, tape)
+            found = [unflatten(args[i], slopes[i]) for i in numbers]
+            gradient = found[0] if isinstance(wrt, int) else tuple(found)
+    return Recording(
+        parameters=names,
+        arguments=replace(arguments, line_of, RecordedArray),
+        lines=tape.lines,
+        outputs=replace((_builtin(value), _builtin(gradient)), line_of, RecordedArray),
+        results=(value, gradient),
+        differentiated="" if gradient is None else ", ".join(names[i] for i in numbers),
+    )
 
 
-def _pull(out: Any, value: Any, variables: list[list[Value]], tape: Tape) -> list[list[Any]]:
+def _pull(
+    out: Any, value: Any, variables: dict[int, list[Value]], tape: Tape
+) -> dict[int, list[Any]]:
     """The gradient of each variable."""
-    wanted = [v for row in variables for v in row]
-    if out.__class__ is not Value:
-        found: dict[Value, Any] = dict.fromkeys(wanted)
-    else:
-        nodes = topological(out)
+    wanted = [v for row in variables.values() for v in row]
+    found: dict[Value, Any] = dict.fromkeys(wanted)
+    if out.__class__ is Value:
         if value.__class__ is RecordedArray and not value.name:
             value.name = "loss"
-        number = getattr(out.data, "example", out.data).__class__ is float
+        number = example(out.data).__class__ is float
         seed = tape.constant(1.0 if number else np.ones(out.shape, out.dtype)[()])
-        start = len(tape.lines) - 1
+        start, nodes = len(tape.lines) - 1, topological(out)
         nodes += [v for v in wanted if v not in set(nodes)]
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
         for v, g in found.items():
-            if g.__class__ is RecordedArray and g.line in new and g.line.of is None:
-                g.line.of = v.data.line if v.data.__class__ is RecordedArray else None
-    return [[_like(found[v], v.data) for v in row] for row in variables]
+            if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
+                g.line.of = g.line.of or v.data.line
+    return {i: [_like(found[v], v.data) for v in row] for i, row in variables.items()}
 
 
 def _like(g: Any, x: RecordedArray) -> Any:
@@ -121,8 +121,7 @@ def parameters(f: Any, n: int) -> list[str]:
             names.append(p.name)
     names = names[:n] + [f"x_{i}" for i in range(len(names), n)]
     for i, name in enumerate(names):
-        name = f"x{name}" if name.startswith(INTERNAL) else name
-        while name in TAKEN or name in names[:i]:
+        while name in RESERVED or name in names[:i]:
             name += "_"
         names[i] = name
     return names
@@ -131,10 +130,10 @@ def parameters(f: Any, n: int) -> list[str]:
 def _identifier(text: str) -> str:
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "x"
     name = f"x_{name}" if name[0].isdigit() else name
-    return f"{name}_" if name in TAKEN else name
+    return f"{name}_" if name in RESERVED else name
 
 
-def _fixed(x: Any) -> bool:
+def _is_fixed(x: Any) -> bool:
     return x.__class__ is not float and x.__class__ is not np.ndarray
 
 
