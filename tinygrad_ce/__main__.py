@@ -9,7 +9,9 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from functools import partial
 from importlib.resources import files
+from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .checks.gradient_check import gradcheck, numeric_gradient
+from .engine.text import _
 from .engine.transforms import grad, value_and_grad
 from .engine.value import Value
 from .losses.activations import softmax
@@ -24,49 +27,10 @@ from .losses.losses import cross_entropy
 from .programs.files import replace_file
 from .views.drawing import draw
 from .views.steps import Steps, step_through
-from .views.walk import Step
 
-ASCII = {
-    "−": "-",
-    "·": "*",
-    "∂": "d",
-    "±": "~",
-    "×": "x",
-    "⊙": "*",
-    "→": "->",
-    "Σ": "sum",
-    "ᵀ": "^T",
-    "²": "^2",
-    "√": "sqrt ",
-    "…": "...",
-    "≤": "<=",
-    "≠": "!=",
-    "′": "'",
-    "₁": "_1",
-    "ᵢ": "_i",
-    "ⱼ": "_j",
-    "ₖ": "_k",
-    "δ": "delta",
-    "ℓ": "l",
-    "σ": "sigma",
-}  # where no more can be printed
-EXTRA = 'pip install "tinygrad_ce[render]"'
+# What is printed where no more than ASCII can be: a letter, and what it becomes.
+ASCII = "−- ·* ∂d ±~ ×x ⊙* →-> Σsum ᵀ^T ²^2 …... ≤<= ≠!= ′' ₁_1 ᵢ_i ⱼ_j ₖ_k δdelta ℓl σsigma √sqrt"
 QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
-
-
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end]
-    return "".join(ASCII.get(letter, "?") for letter in text), error.end
-
-
-def _minus(arg: str) -> str:
-    """A number with a blank before it, so that argparse takes no -1e3 for an option."""
-    try:
-        float(arg)
-    except ValueError:
-        return arg
-    return f" {arg}" if arg.startswith("-") else arg
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,55 +39,46 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
+    """Return the logits, their target, and the options."""
     also = "tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)"
     parser = _Parser(prog="tinygrad-ce", description=__doc__, epilog=also)
-    parser.add_argument(
-        "--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more"
-    )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--target", type=int, metavar="K", help="the right class, from 0 (the default)"
-    )
-    which.add_argument(
-        "--soft-target", nargs="+", type=float, metavar="T", help="its probabilities"
-    )
-    parser.add_argument("--quiet", action="store_true", help="results only, no walk and no bar")
-    parser.add_argument("--step", action="store_true", help="only the walk, one key a step")
-    parser.add_argument(
-        "--source", action="store_true", help="only the loss and gradient as a NumPy program"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("tinygrad_ce_out"),
-        metavar="DIR",
-        help="where graph.svg and steps.html go (default: %(default)s)",
-    )
-    given = parser.parse_args([_minus(arg) for arg in argv])
-    z, classes = np.array(given.logits), len(given.logits)
-    if classes < 2 or not np.isfinite(z).all():
-        parser.error(f"--logits: got {given.logits}, wanted two or more finite numbers")
-    if given.soft_target is None:
-        target = given.target or 0
-        if not 0 <= target < classes:
-            parser.error(f"--target: got {target}, wanted 0 to {classes - 1} for {classes} logits")
-        return z, np.eye(classes)[target], given
-    t = np.array(given.soft_target)
-    if len(t) != classes or not (t >= 0).all() or not math.isclose(t.sum(), 1.0, abs_tol=1e-6):
-        parser.error(
-            f"--soft-target: got {given.soft_target}, wanted {classes} probabilities that sum to 1"
-        )
-    return z, t, given
+    numbers: dict[str, Any] = {"nargs": "+", "type": float}
+    parser.add_argument("--logits", **numbers, metavar="Z", help="two or more")
+    target = "the right class, from 0 (the default)"
+    which.add_argument("--target", type=int, metavar="K", help=target)
+    which.add_argument("--soft-target", **numbers, metavar="T", help="its probabilities")
+    switches = {
+        "--quiet": "results only, no walk and no bar",
+        "--step": "only the walk, one key a step",
+        "--source": "only the loss and gradient as a NumPy program",
+    }
+    for name, meaning in switches.items():
+        parser.add_argument(name, action="store_true", help=meaning)
+    where = "where graph.svg and steps.html go (default: %(default)s)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
+    parser.set_defaults(logits=[3.2, 1.3, 0.5], out=Path("tinygrad_ce_out"))
+    # Behind a blank, argparse does not take -1e3 for an option.
+    given = parser.parse_args([f" {a}" if re.match(r"-(\.?\d|inf|nan)", a) else a for a in argv])
+    z, t, problem = np.array(given.logits), given.soft_target, ""
+    if len(z) < 2 or not np.isfinite(z).all():
+        problem = "--logits: got {logits}, wanted two or more finite numbers"
+    elif t is None and 0 <= (given.target or 0) < len(z):
+        t = np.eye(len(z))[given.target or 0]
+    elif t is None:
+        problem = "--target: got {target}, wanted 0 to {last} for {classes} logits"
+    elif len(t) != len(z) or min(t) < 0 or not math.isclose(sum(t), 1.0, abs_tol=1e-6):
+        problem = "--soft-target: got {soft_target}, wanted {classes} probabilities that sum to 1"
+    if problem:
+        parser.error(_(problem, **vars(given), last=len(z) - 1, classes=len(z)))
+    return z, np.asarray(t), given
 
 
 def _show(x: Any) -> str:
     """Numbers to four decimals, aligned; a zero has no sign, from a million on it is 1.0e+06."""
-
-    def number(v: float) -> str:
-        return f"{v:8.1e}" if 1e6 <= abs(v) < math.inf else f"{0.0 if abs(v) < 5e-5 else v:8.4f}"
-
-    form: Any = {"float_kind": number}
-    return np.array2string(np.asarray(x), formatter=form, max_line_width=10**6, threshold=10**6)
+    numbers = (0.0 if abs(v) < 5e-5 else v for v in x.tolist())
+    shown = (f"{v:8.1e}" if 1e6 <= abs(v) < math.inf else f"{v:8.4f}" for v in numbers)
+    return f"[{' '.join(shown)}]"
 
 
 def _title(text: str) -> None:
@@ -145,13 +100,39 @@ def _textbook(z: Any, t: Any) -> Any:
     return loss
 
 
-def _lines(step: Step) -> str:
-    """A step's rule; one too long for a line of a terminal breaks before each =, :, → of it."""
-    text = f"{step.number:>3}  {step.words}"
-    if len(text) > 80:
-        head, *rest = re.split(r"(?:(?<=:) | (?== | →))", step.words)
-        text = "\n       ".join([f"{step.number:>3}  {head}", *rest])
-    return text
+def compare(z: Any, t: Any) -> None:
+    """Print one gradient, found in four ways that share nothing but the loss."""
+    _title(_("One gradient, four ways"))
+    right, loss = softmax(z) - t, partial(cross_entropy, target=t, fused=False)
+    rows = {
+        "p − t": right,
+        "composed, by the chain rule": grad(loss)(z),
+        "fused node LogSoftmaxNLL": grad(cross_entropy)(z, t),
+        "finite differences": numeric_gradient(loss, z),
+        "complex step": numeric_gradient(loss, z, method="complex"),
+    }
+    print(f"{'':<28} {'∂L/∂z':<{len(_show(z))}} off by at most")
+    for name, g in rows.items():
+        print(f"{name:<28} {_show(g)} {np.max(abs(g - right)):.0e}")
+    _title(_("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have"))
+    losses = {
+        "textbook exp / sum": partial(_textbook, t=t),
+        "maximum subtracted": loss,
+        "fused node LogSoftmaxNLL": partial(cross_entropy, target=t),
+    }
+    for name, loss in losses.items():
+        with np.errstate(all="ignore"):
+            value, g = value_and_grad(loss)(z - z.max() + 1000.0)
+        print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
+
+
+def show_source(z: Any, t: Any) -> None:
+    """Print loss and gradient as NumPy source: the chain rule as it is applied, and cleaned."""
+    from .programs.compiled import program
+
+    for title, clean in (("The chain rule, line by line", False), ("The same, cleaned", True)):
+        _title(_(title))
+        print(program(_textbook, z, t, clean=clean))
 
 
 def walk(steps: Steps, by_key: bool = False) -> None:
@@ -161,24 +142,25 @@ def walk(steps: Steps, by_key: bool = False) -> None:
         "backward": "Backward: newest node first, its gradient times each local derivative",
     }
     if by_key:
-        print("Any key for the next step (Enter, where keys cannot be read); q to stop.")
+        print(_("Any key for the next step (Enter, where keys cannot be read); q to stop."))
     for step in steps:
         if title := titles.pop(step.phase, ""):
-            _title(title)
-        print(_lines(step), flush=True)
+            _title(_(title))
+        text = f"{step.number:>3}  {step.words}"
+        if len(text) > 80:  # too long for a line of a terminal: it breaks before each =, :, →
+            text = re.sub(r"(?<=:) | (?== | →)", "\n       ", text)
+        print(text, flush=True)
         if by_key and step is not steps[-1] and _key().strip(" \r\n") in QUIT:
             break
 
 
 def _key() -> str:
     """Wait for a key, or for Enter where keys cannot be read one by one; q at the end of input."""
-    try:
-        import termios
-        import tty
-    except ImportError:  # not POSIX
+    if not sys.stdin.isatty() or not find_spec("termios"):  # POSIX has it
         return sys.stdin.readline() or "q"
-    if not sys.stdin.isatty():
-        return sys.stdin.readline() or "q"
+    import termios
+    import tty
+
     at = sys.stdin.fileno()
     before = termios.tcgetattr(at)
     try:
@@ -198,59 +180,15 @@ def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
         pictures = {"graph.svg": drawing.svg}
     except (ImportError, RuntimeError) as error:
         pictures = {"graph.txt": drawing.text, "graph.dot": drawing.dot}
-        yield f"({error}; the graph is in these)"
+        yield _("({error}; the graph is in these)", error=error)
     for name, text in pictures.items():
         replace_file(folder / name, text.encode())
         yield str(folder / name)
     try:
-        steps.save(folder / "steps.html")
-        yield str(folder / "steps.html")
-    except ImportError:
-        yield f"(no page: {EXTRA})"
-
-
-def show_source(z: Any, t: Any) -> None:
-    """Print loss and gradient as NumPy source: the chain rule as it is applied, and cleaned."""
-    from .programs.compiled import program
-
-    _title("The chain rule, line by line")
-    print(program(_textbook, z, t, clean=False))
-    _title("The same, cleaned")
-    print(program(_textbook, z, t))
-
-
-def compare(z: Any, t: Any) -> None:
-    """Print one gradient, found in four ways that share nothing but the loss."""
-    _title("One gradient, four ways")
-
-    def loss(v: Any) -> Any:
-        return cross_entropy(v, t, fused=False)
-
-    rows = {
-        "p − t": softmax(z) - t,
-        "composed, by the chain rule": grad(loss)(z),
-        "fused node LogSoftmaxNLL": grad(lambda v: cross_entropy(v, t))(z),
-        "finite differences": numeric_gradient(loss, z),
-        "complex step": numeric_gradient(loss, z, method="complex"),
-    }
-    right = rows["p − t"]
-    print(f"{'':<28} {'∂L/∂z':<{len(_show(z))}} off by at most")
-    for name, g in rows.items():
-        print(f"{name:<28} {_show(g)} {np.max(abs(g - right)):.0e}")
-
-
-def overflow(z: Any, t: Any) -> None:
-    """Print what the same logits do when they are all moved up to 1000."""
-    high = z - z.max() + 1000.0
-    _title("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have")
-    with np.errstate(all="ignore"):
-        for name, loss in {
-            "textbook exp / sum": _textbook,
-            "maximum subtracted": lambda v, t: cross_entropy(v, t, fused=False),
-            "fused node LogSoftmaxNLL": cross_entropy,
-        }.items():
-            value, g = value_and_grad(lambda v, loss=loss: loss(v, t))(high)
-            print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
+        steps.save(page := folder / "steps.html")
+        yield str(page)
+    except ImportError as error:
+        yield f"({error})"
 
 
 def iris() -> tuple[Any, Any]:
@@ -265,7 +203,7 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
     x, y = iris()
     weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
-    for _ in _progress(range(steps), quiet):
+    for _step in _progress(range(steps), quiet):
         loss = cross_entropy(x @ weights + bias, y)
         weights.grad = bias.grad = None
         loss.backward()
@@ -276,9 +214,16 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     report = gradcheck(
         lambda w, b: cross_entropy(x @ w + b, y, fused=False), weights.data, bias.data
     )
-    print(f"150 flowers, {steps} steps: loss {cross_entropy(logits, y):.4f}, ", end="")
-    print(f"accuracy {accuracy:.1%}")
-    print(f"gradient at the trained point: {report.verdict}" if quiet else report)
+    told = _(
+        "150 flowers, {steps} steps: loss {loss:.4f}, accuracy {accuracy:.1%}",
+        steps=steps,
+        loss=cross_entropy(logits, y),
+        accuracy=accuracy,
+    )
+    print(told)
+    print(
+        _("gradient at the trained point: {verdict}", verdict=report.verdict) if quiet else report
+    )
 
 
 def _progress(steps: range, quiet: bool) -> Iterable[int]:
@@ -287,10 +232,29 @@ def _progress(steps: range, quiet: bool) -> Iterable[int]:
     try:
         from tqdm import tqdm
     except ImportError:
-        print('(for a progress bar: pip install "tinygrad_ce[progress]")', file=sys.stderr)
+        print(_('(for a progress bar: pip install "tinygrad_ce[progress]")'), file=sys.stderr)
         return steps
     bar: Iterable[int] = tqdm(steps, desc="softmax regression on Iris", unit="step", disable=None)
     return bar
+
+
+def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:
+    """Print the walk, the gradient found in other ways, and the work on Iris."""
+    z = logits.data
+    if not quiet:
+        print(f"logits z = {_show(z)}, target t = {_show(t)}")
+        walk(steps)
+    print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
+    print(f"      p     = {_show(softmax(z))}")
+    print(f"      p − t = {_show(softmax(z) - t)}")
+    if np.isfinite(logits.grad).all():
+        print(f"      ∂L/∂z = {_show(logits.grad)}, by the chain rule")
+    else:
+        print("      ∂L/∂z   overflowed on the way: see the fused node below")
+    if not quiet:
+        compare(z, t)
+        _title(_("At work: softmax regression on all of Iris, the gradient by the engine"))
+    train(quiet=quiet)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -306,16 +270,15 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
-        loss = _textbook(logits, t)
+        loss, fused = _textbook(logits, t), cross_entropy(logits, t)
         loss.backward()
-        fused = cross_entropy(logits, t)
         fused.name = "L"
         steps = step_through(loss, fused=fused)
         try:
             written = list(write(loss, steps, given.out))
         except OSError as error:
-            why = f"--out: cannot write to {given.out}: {error.strerror or error}"
-            print(f"tinygrad-ce: error: {why}", file=sys.stderr)
+            why = "tinygrad-ce: error: --out: cannot write to {folder}: {error}"
+            print(_(why, folder=given.out, error=error.strerror or error), file=sys.stderr)
             return 2
     if given.step:
         walk(steps, by_key=True)
@@ -325,25 +288,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:
-    """Print the walk, the gradient found in other ways, and the work on Iris."""
-    z = logits.data
-    if not quiet:
-        print(f"logits z = {_show(z)}, target t = {_show(t)}")
-        walk(steps)
-    by_chain_rule = logits.grad if np.isfinite(logits.grad).all() else None
-    print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
-    print(f"      p     = {_show(softmax(z))}")
-    print(f"      p − t = {_show(softmax(z) - t)}")
-    if by_chain_rule is None:
-        print("      ∂L/∂z   overflowed on the way: see the fused node below")
-    else:
-        print(f"      ∂L/∂z = {_show(by_chain_rule)}, by the chain rule")
-    if not quiet:
-        compare(z, t)
-        overflow(z, t)
-        _title("At work: softmax regression on all of Iris, the gradient by the engine")
-    train(quiet=quiet)
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    spelled = {pair[0]: pair[1:] for pair in ASCII.split()}
+    text = error.object[error.start : error.end]
+    return "".join(spelled.get(letter, "?") for letter in text), error.end
 
 
 def run() -> None:
@@ -355,7 +304,7 @@ def run() -> None:
         code = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print(_("stopped"), file=sys.stderr)
         code = 130  # as a shell has it: 128 and the signal's number
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
