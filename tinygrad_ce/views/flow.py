@@ -43,7 +43,7 @@ class Flow:
     """
 
     node: Value
-    k: int
+    k: int | None
     upstream: Any
     local: Any
     share: Any

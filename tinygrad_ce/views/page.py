@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -105,11 +104,6 @@ def array(x: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------ what needs no script
 def section(walk: Walk, prefix: str) -> str:
     """Return a walk's picture, its rules, and the table of its nodes."""
-    arrived = Counter[int | None]()
-    items = []
-    for step in walk:
-        arrived[step.target_index] += 1
-        items.append(item(step, arrived[step.target_index]))
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
     )
@@ -119,7 +113,7 @@ def section(walk: Walk, prefix: str) -> str:
 </div>
 <div class="side" role="region" tabindex="0" aria-label="Rule and numbers">
 <ol class="steps">
-{"".join(items)}</ol>
+{"".join(map(item, walk))}</ol>
 <div class="work"></div>
 <div class="table" role="region" tabindex="0" aria-label="Values and gradients">
 <table class="nodes"><caption></caption>
@@ -132,19 +126,19 @@ def section(walk: Walk, prefix: str) -> str:
 </section>"""
 
 
-def item(step: Step, nth: int) -> str:
+def item(step: Step) -> str:
     """Return one step: a sentence, and its rule typeset, and as text."""
     *head, result = map(mathml, step.latex_pieces)
     *words, last = map(escape, step.pieces)
     return (
-        f'<li value="{step.number}"><p class="say">{sentence(step, nth)}</p>'
+        f'<li value="{step.number}"><p class="say">{sentence(step)}</p>'
         f'<p class="rule">{"".join(head)}<span class="answer">{result}</span></p>'
         f'<p class="words">{" ".join(words)}<span class="answer"> {last}</span></p></li>\n'
     )
 
 
-def sentence(step: Step, nth: int) -> str:
-    """Say what happens; the target of a backward step gets its nth share."""
+def sentence(step: Step) -> str:
+    """Say what happens."""
     names = {"node": step.node, "op": step.op, "target": step.target or ""}
     bold = {key: f"<b>{escape(name)}</b>" for key, name in names.items()}
     if step.phase == "forward":
@@ -161,10 +155,10 @@ def sentence(step: Step, nth: int) -> str:
         if step.local is None
         else _("{node} hands {target} its share: upstream × local.", **bold)
     )
-    if nth == 1:
+    if step.nth == 1:
         return text
     more = "{text} Share {nth} to arrive there: where paths meet, shares add up."
-    return _(more, text=text, nth=nth)
+    return _(more, text=text, nth=step.nth)
 
 
 @lru_cache(4096)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
@@ -14,13 +15,11 @@ from ..engine.names import names
 from ..engine.ops import IDENTITY
 from ..engine.value import Value
 from .drawing import SHOW, draw
-from .flow import flow, numbers
+from .flow import Flow, flow, numbers
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline, rule
 from .picture import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
-Pieces = tuple[str, ...]
-Formula = Callable[[Notation], Pieces]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +39,7 @@ class Step:
     upstream, local, contribution : the gradient of the node, the derivative of its operation,
         and their product; ``local`` is None where upstream × local is no product of entries
     before, after : what the step changes: forward the value, backward the target's gradient
-    contributions : all that the target has got so far, this one last
+    contributions, nth : all that the target has got so far, this one last; how many that is
     """
 
     number: int
@@ -51,14 +50,15 @@ class Step:
     target: str | None = None
     target_index: int | None = None
     argument: int | None = None
-    pieces: Pieces = ()
-    latex_pieces: Pieces = field(default=(), repr=False)
+    pieces: tuple[str, ...] = ()
+    latex_pieces: tuple[str, ...] = field(default=(), repr=False)
     upstream: Data = None
     local: Data = None
     contribution: Data = None
     before: Data = None
     after: Data = None
-    earlier: Step | None = field(default=None, repr=False)  # the target's last one before this
+    nth: int = 0
+    arrived: Sequence[Data] = field(default=(), repr=False)  # all that the target gets, in the end
 
     @property
     def words(self) -> str:
@@ -73,11 +73,7 @@ class Step:
     @property
     def contributions(self) -> tuple[Data, ...]:
         """All that the target has got so far, this one last."""
-        shares, step = [], self if self.phase == "backward" else None
-        while step is not None:  # a chain: tuples would take quadratic space
-            shares.append(step.contribution)
-            step = step.earlier
-        return tuple(reversed(shares))
+        return tuple(self.arrived[: self.nth])
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +111,8 @@ class Walk(Sequence[Step]):
 
 def frozen(x: Any) -> Data:
     """Return a copy that later changes of the graph do not reach."""
+    if x is None:
+        return None
     if isinstance(x, np.ndarray) or np.shape(x):
         x = np.array(x)
         x.flags.writeable = False
@@ -134,79 +132,73 @@ class Walker:
         if not loss.name and "L" not in self.called.values():
             self.loss = "L"
         self.last: dict[Value | None, Step] = {}  # the newest step back to each node
+        self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
         self.steps: list[Step] = []
         seed = upstream(gradient, loss.data, self.called[loss])
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
-                self.forward(node)
-            self.start(loss, frozen(fit(seed, loss.data, IDENTITY)))
+                self.step(node, frozen(node.data))
+            g = frozen(fit(seed, loss.data, IDENTITY))
+            self.step(loss, g, loss, Flow(loss, None, g, None, g))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
 
-    def add(self, node: Value, target: Value | None, formula: Formula, **numbers: Any) -> None:
-        """Write down a step forward, or back to a target."""
-        earlier = self.last.get(target)
+    def step(self, node: Value, after: Data, target: Any = None, sent: Any = None) -> None:
+        """Write down a step: to a node's value; or back to a target, to which a `Flow` is sent."""
+        earlier, arrived = self.last.get(target), self.arrived[target]
+        if sent is not None:
+            arrived.append(sent.share)
         step = Step(
             number=len(self.steps) + 1,
-            phase="forward" if target is None else "backward",
+            phase="forward" if sent is None else "backward",
             node=self.called[node],
             index=self.place[node],
             op=node.op.name if node.op else "",
             target=self.called.get(target),
             target_index=self.place.get(target),
-            pieces=formula(TEXT),
-            latex_pieces=formula(LATEX),
+            argument=sent and sent.k,
+            pieces=self.formula(TEXT, node, after, target, sent),
+            latex_pieces=self.formula(LATEX, node, after, target, sent),
+            upstream=sent and sent.upstream,
+            local=sent and sent.local,
+            contribution=sent and sent.share,
             before=earlier and earlier.after,
-            earlier=earlier,
-            **numbers,
+            after=after,
+            nth=len(arrived),
+            arrived=arrived,
         )
         self.steps.append(step)
-        if target is not None:
+        if sent is not None:
             self.last[target] = step
-
-    def forward(self, node: Value) -> None:
-        """Take the step to a node's value, from its arguments."""
-        after = frozen(node.data)
-
-        def formula(notation: Notation) -> Pieces:
-            """The operation with names, then with numbers, then what it gives."""
-            head, written = [notation.name(self.called[node])], []
-            if node.op is not None:
-                text = notation.write(rule(node.op))
-                head.append(f"= {fill(text, self.names(node, notation))}")
-                written = [fill(text, numbers(node, notation))]
-            return notation.equation(head, written, after)
-
-        self.add(node, None, formula, after=after)
-
-    def start(self, loss: Value, g: Data) -> None:
-        """Take the first step back: the loss changes as fast as itself."""
-
-        def formula(notation: Notation) -> Pieces:
-            return notation.equation([self.slope(loss, notation)], [], g)
-
-        self.add(loss, loss, formula, upstream=g, contribution=g, after=g)
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
-        assert node.op is not None
-        earlier, op = self.last.get(parent), node.op
-        sent = flow(node, k, self.last[node].after)
-        local, share = (None if x is None else frozen(x) for x in (sent.local, sent.share))
-        after = frozen(fit(earlier.after + share, parent.data, op)) if earlier else share
+        earlier, sent = self.last.get(parent), flow(node, k, self.last[node].after)
+        sent = replace(sent, local=frozen(sent.local), share=frozen(sent.share))
+        total = sent.share
+        if earlier is not None and node.op is not None:
+            total = frozen(fit(earlier.after + total, parent.data, node.op))
+        self.step(node, total, parent, sent)
 
-        def formula(notation: Notation) -> Pieces:
-            """The rule with names, then upstream × local, then what they give."""
-            sign = notation.write(r"\mathrel{+}=" if earlier else "=")
-            named = fill(notation.write(rule(op, k)), self.names(node, notation))
-            head = [self.slope(parent, notation), f"{sign} {named}"]
-            product = [sent.filled(notation)] if local is None else sent.product(notation)
-            return notation.equation(head, product, share)
-
-        what = {"upstream": sent.upstream, "local": local, "contribution": share, "after": after}
-        self.add(node, parent, formula, argument=k, **what)
+    def formula(
+        self, notation: Notation, node: Value, after: Data, target: Any, sent: Any
+    ) -> tuple[str, ...]:
+        """Write a step: the rule with names, then with numbers, then what they give."""
+        left, result, k = notation.name(self.called[node]), after, None
+        if sent is not None:
+            left, result, k = self.slope(target, notation), sent.share, sent.k
+        if node.op is None or (sent is not None and k is None):  # a leaf; the first step back
+            return notation.equation([left], [], result)
+        text = notation.write(rule(node.op, k))
+        sign = notation.write(r"\mathrel{+}=" if self.last.get(target) else "=")
+        named = fill(text, self.names(node, notation))
+        if sent is None or sent.local is None:
+            written = [fill(text, numbers(node, notation, sent and sent.upstream))]
+        else:
+            written = sent.product(notation)
+        return notation.equation([left, f"{sign} {named}"], written, result)
 
     def names(self, node: Value, notation: Notation) -> dict[str, str]:
         """Map the placeholders of a node's rules to names; a constant is its number."""
