@@ -124,6 +124,13 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
     assert {url.partition("#")[0] for url in requests} <= own
 
 
+@pytest.fixture
+def no_graphviz(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the program dot, and the Graphviz in pygraphviz's wheel."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+
+
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The script of axe-core: ``npm install axe-core`` here, or AXE_CORE names its file."""

@@ -129,7 +129,10 @@ def test_runs_as_a_module_and_survives_a_closed_pipe() -> None:
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latin-1", "cp1252"))],
+)
 def test_a_terminal_without_unicode_gets_ascii(encoding: str) -> None:
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     run = subprocess.run([sys.executable, "-m", "tinygrad_ce"], capture_output=True, env=env)
@@ -169,6 +172,7 @@ def test_it_writes_the_picture_and_the_page_and_says_where(capsys: Any, tmp_path
     assert "−0.1782" in page
 
 
+@pytest.mark.slow
 def test_out_makes_the_folder_and_replaces_what_is_there(capsys: Any, tmp_path: Path) -> None:
     need("latex2mathml")
     folder = tmp_path / "a" / "b"
@@ -217,6 +221,7 @@ def test_step_waits_for_enter_and_stops_at_q_or_the_end(capsys: Any, monkeypatch
         assert "written:" in out
 
 
+@pytest.mark.slow
 def test_step_reads_keys_of_a_terminal_and_leaves_it_as_it_was(tmp_path: Path) -> None:
     pty = pytest.importorskip("pty", reason="keys one by one are for POSIX")
     import termios

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Visit, need
-from test_page import of_matrices, of_tensors
-from test_steps import of_scalars
+from helpers.graphs import of_matrices, of_scalars, of_tensors
 
 from tinygrad_ce import Value, step_through
 
+pytestmark = pytest.mark.slow
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 

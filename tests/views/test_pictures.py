@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from conftest import need
 
 HERE = Path(__file__).parents[1] / "pictures"
@@ -27,6 +28,7 @@ def test_the_graph_is_as_it_is_drawn() -> None:
     assert len(kept) < 20_000
 
 
+@pytest.mark.slow
 def test_the_screenshot_is_of_the_page_as_it_is(browser: Any) -> None:
     need("latex2mathml")
     kept = (HERE / "steps.png").read_bytes()
@@ -37,6 +39,7 @@ def test_the_screenshot_is_of_the_page_as_it_is(browser: Any) -> None:
     assert len(kept) < 150_000
 
 
+@pytest.mark.slow
 def test_the_regions_are_those_of_the_model() -> None:
     need("sklearn")
     image = need("matplotlib.image")

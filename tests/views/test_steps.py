@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from helpers.graphs import of_scalars
 from hypothesis import given, settings
 from test_backward import random_graph
 from test_ops import LINES, OPS, cases
@@ -31,19 +32,6 @@ from tinygrad_ce.engine.ops import TABLE, Primitive
 from tinygrad_ce.programs.files import replace_file
 
 CASES = json.loads((Path(__file__).parents[1] / "seed_cases.json").read_text(encoding="utf-8"))
-
-
-def of_scalars(logits: list[float], target: int = 0) -> Value:
-    """Cross-entropy of scalar logits as on paper: every number a node with its name."""
-    zs = [Value(z, name=f"z{i}") for i, z in enumerate(logits, 1)]
-    es = [np.exp(z) for z in zs]
-    s = sum(es[1:], es[0])
-    ps = [e / s for e in es]
-    for i, (e, p) in enumerate(zip(es, ps), 1):
-        e.name, p.name = f"e{i}", f"p{i}"
-    loss = -np.log(ps[target])
-    s.name, loss.name = "s", "L"
-    return loss
 
 
 def last(steps: Steps, node: str, phase: str) -> Step:
@@ -390,6 +378,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "steps.html"]
 
 
+@pytest.mark.slow
 def test_a_leaf_used_thousands_of_times_takes_linear_space() -> None:
     x = Value(1.0, name="x")
     out = x

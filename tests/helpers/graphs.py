@@ -1,0 +1,85 @@
+"""Graphs that several tests of views look at, and what is in their pictures."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+from conftest import need
+
+from tinygrad_ce import Drawing, Steps, Value, cross_entropy, scope, step_through
+
+SVG = "{http://www.w3.org/2000/svg}"
+T = np.array([1.0, 0.0, 0.0])
+
+
+def of_scalars(logits: list[float], target: int = 0) -> Value:
+    """Cross-entropy of scalar logits as on paper: every number a node with its name."""
+    zs = [Value(z, name=f"z{i}") for i, z in enumerate(logits, 1)]
+    es = [np.exp(z) for z in zs]
+    s = sum(es[1:], es[0])
+    ps = [e / s for e in es]
+    for i, (e, p) in enumerate(zip(es, ps), 1):
+        e.name, p.name = f"e{i}", f"p{i}"
+    loss = -np.log(ps[target])
+    s.name, loss.name = "s", "L"
+    return loss
+
+
+def of_tensors() -> Steps:
+    """Cross-entropy beside its fused node, vectors all the way."""
+    z = Value([3.2, 1.3, 0.5], name="z")
+    e = np.exp(z)
+    p = e / e.sum()
+    e.name, p.name = "e", "p"
+    loss = -(T * np.log(p)).sum()
+    loss.name = "L"
+    return step_through(loss, fused=cross_entropy(z, T))
+
+
+def of_matrices() -> Steps:
+    """A layer: arrays up to 8×8 and one that is larger, options, several paths."""
+    rng = np.random.default_rng(0)
+    shapes = {"X": (4, 3), "W": (3, 8), "b": 8}
+    x, w, b = (Value(rng.normal(size=shape), name=name) for name, shape in shapes.items())
+    wide = np.ones((4, 9)) * x.sum(axis=1, keepdims=True)
+    return step_through(cross_entropy(x @ w + b, np.arange(4), fused=False) + wide.mean())
+
+
+def of_what_is_no_number() -> Steps:
+    x, y = Value([1e-12, 800.0, 0.0], name="x"), Value(0.0, name="y")
+    with np.errstate(all="ignore"):
+        return step_through((np.exp(x) / np.exp(x).sum()).sum() + np.log(y) * 1e-7)
+
+
+def textbook() -> Value:
+    """Softmax and cross-entropy of three logits, after a backward pass."""
+    z, t = Value([3.2, 1.3, 0.5], name="z"), np.array([1.0, 0.0, 0.0])
+    with scope("softmax"):
+        e = np.exp(z)
+        p = e / e.sum()
+    loss = -(t * np.log(p)).sum()
+    e.name, p.name, loss.name = "e", "p", "L"
+    loss.backward()
+    return loss
+
+
+def chain(n: int) -> Value:
+    x = Value(1.0, name="first")
+    for _ in range(n - 1):
+        x = -x
+    x.name = "last"
+    return x
+
+
+def groups(drawing: Drawing) -> dict[str, dict[str, ElementTree.Element]]:
+    """The SVG's groups: class -> id -> element."""
+    need("pygraphviz")
+    found: dict[str, dict[str, ElementTree.Element]] = {"node": {}, "edge": {}, "cluster": {}}
+    for g in ElementTree.fromstring(drawing.svg).iter(f"{SVG}g"):
+        found.setdefault(g.get("class", ""), {})[g.get("id", "")] = g
+    return found
+
+
+def words(element: ElementTree.Element) -> list[str]:
+    return ["".join(text.itertext()) for text in element.iter(f"{SVG}text")]
