@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import ones
-from .targets import Target
+from .targets import Target, rows_of
 from .threads import in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
@@ -135,35 +135,33 @@ def _by_table(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> 
         e[rows, index] -= peak
 
 
-def block_of_rows(z: Any, index: Any, peak: Any, spread: Any, loss: Any, e: Any) -> None:
+def block_of_rows(z: Any, t: Target, loss: Any, e: Any) -> None:
     """Write the loss of each row of z, and its gradient into ``e``."""
+    index = None if t.index is None else t.index[:, 0]
+    peak = t.peak[:, 0] if getattr(t.peak, "ndim", 0) else t.peak
+    spread = t.spread
     with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
         if spread is None:
             _by_index(z, index, peak, loss, e)
         else:
-            _by_table(z, index, peak, spread, loss, e)
+            _by_table(z, index, peak, np.broadcast_to(spread, z.shape), loss, e)
 
 
 def losses_and_gradient(z: Any, t: Target, axis: int, grad: bool) -> tuple[Any, Any]:
-    """The loss of each row, flat, and the gradient if wanted; in threads if there are blocks."""
-    classes, last = z.shape[axis], axis in (-1, z.ndim - 1)
-    moved = z if last else np.moveaxis(z, axis, -1)
-    flat = moved.reshape(-1, classes)
-    out = np.empty(moved.shape, z.dtype) if grad else None
-    work = None if out is None else out.reshape(-1, classes)
-    loss = np.empty(len(flat), z.dtype)
-    index, peak, spread = t.flat(classes, axis)
-    step = rows_at_once(len(flat), classes * z.itemsize)
+    """The loss of each sample, and the gradient if wanted; in threads if there are blocks."""
+    flat, t, shape = rows_of(z, axis), t.flat(axis), z.swapaxes(axis, -1).shape
+    out = np.empty(shape, z.dtype) if grad else None
+    work = None if out is None else out.reshape(flat.shape)
+    loss = np.empty((len(flat), 1), z.dtype)
+    step = rows_at_once(len(flat), flat[0].nbytes)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
         part = flat[rows]
-        e = np.empty_like(part) if work is None else work[rows]
-        i = None if index is None else index[rows]
-        k = peak if peak.__class__ is float else peak[rows]
-        block_of_rows(part, i, k, None if spread is None else spread[rows], loss[rows], e)
+        e = np.empty(part.shape, z.dtype) if work is None else work[rows]
+        block_of_rows(part, t.rows(rows), loss[rows, 0], e)
 
     in_threads(run, range(0, len(flat), step))
-    if out is not None and not last:
-        out = np.moveaxis(out, -1, axis)
-    return loss.reshape(moved.shape[:-1]), out
+    if out is not None and axis not in (-1, z.ndim - 1):
+        out = out.swapaxes(axis, -1)
+    return loss.reshape((*shape[:-1], 1)).swapaxes(axis, -1).squeeze(axis), out

@@ -22,7 +22,7 @@ from ..engine.value import Value, detach, make_node
 from .activations import as_input
 from .kernel import block_of_rows, dense
 from .losses import fused_vjp
-from .targets import plain, read_target
+from .targets import Target, plain, read_target
 from .threads import BLOCK, CPUS, in_threads, rows_at_once
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
@@ -36,56 +36,39 @@ def _rows(row: int) -> int:
     return max(1, min(LOGITS // row, max(ROWS, BLOCK // row)))
 
 
-def _count(shape: tuple[int, ...], dtype: Any, target: Any, options: Any) -> float:
-    """What a mean divides by: the number of samples, or the sum of their classes' weights."""
-    if target.shape == shape and 0 not in shape:  # probabilities: checked block by block
-        return math.prod(shape[:-1])
-    kept = {name: options[name] for name in ("weight", "ignore_index")}
-    peak = read_target(shape, dtype, target, reduction="sum", **kept).peak
-    return math.prod(shape[:-1]) if peak.__class__ is float else float(np.sum(peak))
-
-
-def _finish(z: Any, b: Any, target: Any, g: Any, loss: Any, options: Any) -> None:
+def _finish(z: Any, b: Any, t: Target, g: Any, loss: Any) -> None:
     """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
     step = max(1, min(rows_at_once(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
 
-    @np.errstate(all="ignore")  # inf and nan logits give nan; that is the answer
     def run(start: int) -> None:
         rows = slice(start, start + step)
         part = z[rows]
-        part += b
-        t = read_target(part.shape, part.dtype, target[rows], **options)
         e = np.empty_like(part)
-        block_of_rows(part, *t.flat(part.shape[1]), loss[rows], e)
-        np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
+        with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
+            part += b
+            block_of_rows(part, t.rows(rows), loss[rows], e)
+            np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
 
     in_threads(run, range(0, len(z), step))
 
 
 def _sweep(
-    x: Any, W: Any, b: Any, target: Any, wanted: Any, g: Any, block: int | None, options: Any
+    x: Any, W: Any, b: Any, t: Target, wanted: Any, g: Any, block: int | None
 ) -> tuple[Any, dict[int, Any]]:
     """The loss of each row, and the gradients of the ``wanted`` arguments, times the rows' g."""
-    dtype, shape = np.result_type(x, W, b), (*x.shape[:-1], W.shape[1])
-    each = {"count": _count(shape, dtype, target, options), **options}
-    rows, classes = math.prod(shape[:-1]), shape[-1]
-    flat = x.reshape(rows, len(W)).astype(dtype, copy=False)
-    W = W.astype(dtype, copy=False)
+    dtype, classes = np.result_type(x, W, b), W.shape[1]
+    rows, t = math.prod(x.shape[:-1]), t.flat(-1)
+    flat, W = x.reshape(rows, len(W)).astype(dtype, copy=False), W.astype(dtype, copy=False)
     block = block or _rows(classes * dtype.itemsize)
     z, loss = np.empty((min(block, rows), classes), dtype), np.empty(rows, dtype)
     grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
-    labels = target.reshape(rows, classes) if target.shape == shape else target.reshape(rows)
     for start in range(0, rows, block):
         part = slice(start, start + block)
         xs = flat[part]
         p = z[: len(xs)]
         with np.errstate(all="ignore"):
             np.matmul(xs, W, out=p)
-        try:
-            _finish(p, b, labels[part], None if g is None else g[part], loss[part], each)
-        except ValueError:
-            read_target(shape, dtype, target, **options)  # which names the place in the whole
-            raise
+        _finish(p, b, t.rows(part), None if g is None else g[part], loss[part])
         with np.errstate(all="ignore"):
             if 0 in grads:
                 np.matmul(p, W.T, out=grads[0].reshape(flat.shape)[part])
@@ -94,7 +77,7 @@ def _sweep(
                 grads[1][:, strip] += np.matmul(xs.T, p[:, strip])
             if 2 in grads:
                 grads[2] += ones(len(p), dtype).dot(p)
-    return loss.reshape(shape[:-1]), grads
+    return loss.reshape(x.shape[:-1]), grads
 
 
 def _is_plain(*arrays: Any) -> bool:
@@ -114,9 +97,9 @@ def _linear(
         z = np.matmul(x, W) + b
         t = read_target(z.shape, z.dtype, target, **options)
         return dense(z, t, -1, reduction)
-    options = {"weight": None, "ignore_index": None, **options}
+    t = read_target((*x.shape[:-1], W.shape[1]), np.result_type(x, W, b), target, **options)
     wanted = saved["wanted"] if saved and reduction != "none" else ()
-    loss, grads = _sweep(x, W, b, target, wanted, None, block, options)
+    loss, grads = _sweep(x, W, b, t, wanted, None, block)
     if saved:
         saved.update(grads)
     return loss if reduction == "none" else np.add.reduce(loss, axis=None)
@@ -155,7 +138,8 @@ def _vjp(
     if i not in held or held["g"] is not rows:
         flat = None if rows is None else np.reshape(rows, -1)
         held["g"] = rows
-        held |= _sweep(x, W, b, target, held["wanted"], flat, block, options)[1]
+        t = read_target((*x.shape[:-1], W.shape[1]), np.result_type(x, W, b), target, **options)
+        held |= _sweep(x, W, b, t, held["wanted"], flat, block)[1]
     grad = held.pop(i)  # given away: the caller may write into it
     if rows is None and float(g) != 1.0:
         grad *= g

@@ -18,7 +18,7 @@ from ..engine.operation import REAL, primitive
 from ..engine.value import Value, detach, make_node
 from .activations import as_input, log_softmax
 from .kernel import dense, losses_and_gradient
-from .targets import Target, dtype_for, factor, plain, read_target
+from .targets import Target, check_reduction, factor, float_dtype, plain, read_target
 
 
 def _compose(log_p: Any, t: Target, axis: int, reduction: str) -> Any:
@@ -211,8 +211,7 @@ def nll(
 
 
 def _reduced(loss: Any, reduction: str) -> Any:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
+    check_reduction(reduction)
     return loss if reduction == "none" else np.mean(loss) if reduction == "mean" else np.sum(loss)
 
 
@@ -258,11 +257,13 @@ def binary_cross_entropy(
     z, y = _same_shape(logits, target, "logits")
     if not ((example(y) >= 0) & (example(y) <= 1)).all():
         raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
-    y = y.astype(dtype_for(z))
-    positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z)
+    y = y.astype(float_dtype(z.dtype))
+    positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z.dtype, z.shape)
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
-    return _reduced(loss if weight is None else loss * factor(weight, "weight", z), reduction)
+    return _reduced(
+        loss if weight is None else loss * factor(weight, "weight", z.dtype, z.shape), reduction
+    )
 
 
 def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
@@ -284,7 +285,7 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
     if not (abs(example(y).astype(float)) == 1).all():
         raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
-        loss = np.logaddexp(0.0, -y.astype(dtype_for(z)) * z)
+        loss = np.logaddexp(0.0, -y.astype(float_dtype(z.dtype)) * z)
     return _reduced(loss, reduction)
 
 
@@ -303,4 +304,4 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     2.5
     """
     x, target = _same_shape(prediction, target, "prediction")
-    return _reduced(np.square(x - target.astype(dtype_for(x))), reduction)
+    return _reduced(np.square(x - target.astype(float_dtype(x.dtype))), reduction)
