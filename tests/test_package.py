@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,17 @@ CHECKOUT = Path(__file__).parents[1]
 ROOMS = ["engine", "losses", "programs", "checks", "views", "training", "exercises"]
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """The package's own modules that a module imports, anywhere in it, as ``room.module``."""
     package = ["tinygrad_ce", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         names = (
             [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         )
@@ -64,9 +71,11 @@ def core() -> set[str]:
     return known
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    """All of the package's syntax, and where it stands."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree(path)):
+            yield str(path.relative_to(PACKAGE)), node
 
 
 def length(node: ast.stmt) -> int:
@@ -136,14 +145,13 @@ def test_the_chain_rule_rests_on_little() -> None:
 @pytest.mark.xfail(reason="being rebuilt")
 def test_functions_are_at_most_40_lines_and_classes_150() -> None:
     long = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and node.name != "Value" and length(node) > 150:
-                long.append((path, node.name, length(node)))
-            if isinstance(node, ast.FunctionDef):
-                doc = length(node.body[0]) if ast.get_docstring(node) is not None else 0
-                if length(node) - doc > 40:
-                    long.append((path, node.name, length(node) - doc))
+    for path, node in nodes():
+        if isinstance(node, ast.ClassDef) and node.name != "Value" and length(node) > 150:
+            long.append((path, node.name, length(node)))
+        if isinstance(node, ast.FunctionDef):
+            doc = length(node.body[0]) if ast.get_docstring(node) is not None else 0
+            if length(node) - doc > 40:
+                long.append((path, node.name, length(node) - doc))
     assert not long
 
 
@@ -159,9 +167,9 @@ def test_the_formatter_decides_how_lines_are_laid_out() -> None:
 def test_text_for_users_can_be_translated() -> None:
     """The text of errors and warnings goes through ``_``, as a template."""
     plain = []
-    for path, tree in trees():
-        for node in ast.walk(tree):
-            name = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
+    for path, node in nodes():
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).split(".")[-1]
             if re.search(r"(Error|Warning|Exit)$|^warn$", name):
                 plain += [f"{path}:{node.lineno}" for x in node.args if literal(x)]
     assert not plain, f"{len(plain)}: {plain}"

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import re
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,8 @@ def test_the_line_is_the_learners_not_a_librarys() -> None:
 
 def test_a_folder_whose_name_begins_as_ours_is_the_learners() -> None:
     space: dict[str, Any] = {}
-    file = f"{FOLDER.parent}_homework/answer.py"
+    installed = Path(sysconfig.get_path("purelib"))  # all of which is foreign
+    file = f"{installed if installed in FOLDER.parents else FOLDER.parent}_homework/answer.py"
     exec(compile("def f(z, t):\n    return z / missing", file, "exec"), space)
     assert ex.check(space["f"]).message.startswith("your line 2 stops with NameError")
 
