@@ -14,8 +14,7 @@ from typing import Any
 
 # Before NumPy is imported: BLAS threads wait by spinning, and beside another process, or Dask's
 # workers, that made a fit of 0.5 s take 50. The benchmarks have a machine for themselves.
-BENCHMARKS = any("benchmarks" in argument for argument in sys.argv)
-if not BENCHMARKS:
+if not any("benchmarks" in argument for argument in sys.argv):
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn skips one of its checks
 
@@ -50,7 +49,8 @@ def need(module: str) -> ModuleType:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Folders are shared out among the cores: files alone are done sooner, benchmarks measure."""
     named = [str(argument).partition("::")[0] for argument in config.args]
-    return 0 if BENCHMARKS or all(name.endswith(".py") for name in named) else None
+    alone = all(name.endswith(".py") or "benchmarks" in name for name in named)
+    return 0 if alone else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
