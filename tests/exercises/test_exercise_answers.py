@@ -49,7 +49,7 @@ def test_random_wrong_answers_are_taken_for_no_mistake(name: str, count: int) ->
         assert not feedback.passed
         assert feedback.mistake is None, (k, feedback)
         assert "no known pattern" in feedback.message
-        assert "gradcheck: fail" in feedback.table
+        assert "gradcheck: fail" in feedback.gradcheck
 
 
 # ------------------------------------------------------------------ against PyTorch

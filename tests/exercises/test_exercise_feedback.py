@@ -268,12 +268,12 @@ def test_an_unknown_pattern_shows_the_gradient_check() -> None:
 
         feedback = load(name).check(bent)
         assert "no known pattern" in feedback.message
-        head, _, *rows = feedback.table.splitlines()
+        head, _, *rows = feedback.gradcheck.splitlines()
         assert head.startswith("gradcheck: fail")
         assert [row.split()[0] for row in rows] == [*load(name).wrt]
         assert "7.0e-01" in rows[0]
-        assert feedback.table in str(feedback)
+        assert feedback.gradcheck in str(feedback)
 
 
 def test_a_known_mistake_does_not_need_the_table() -> None:
-    assert ex.check(lambda z, t: sm(z)).table == ""
+    assert ex.check(lambda z, t: sm(z)).gradcheck == ""

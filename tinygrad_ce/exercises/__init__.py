@@ -10,40 +10,35 @@ What they are made of is in ``framework/``, in this order:
   framework/calling.py     the learner's function called, and what goes wrong there in a sentence
   framework/properties.py  what an answer has right on its own, which earns it credits
   framework/mistakes.py    known wrong derivations, and which of them an answer is
-  framework/cards.py       text of a terminal's width, and cards for a notebook
-  framework/feedback.py    what a check found: text, a card, JSON
+  framework/feedback.py    what a check found, a task, a hint: text, a card, JSON
   framework/check.py       an answer tried on draws of every size
   framework/exercise.py    `Exercise`: a problem with its words, its hints, its solution
 
 ``__main__.py`` is the command ``tinygrad-ce exercise``.
 """
 
-import sys
 from importlib import import_module
 from pkgutil import iter_modules
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .framework import Exercise
+from .framework import Exercise
 
-    # A type checker takes a file for a module, unless its name stands here.
-    log_derivative: Exercise
-    quotient_rule: Exercise
-    sigmoid: Exercise
-    two_paths: Exercise
-    softmax_jacobian: Exercise
-    softmax_cross_entropy: Exercise
-    soft_labels: Exercise
-    softmax_regression: Exercise
-    l2_penalty: Exercise
-    l1_penalty: Exercise
-    logistic_loss: Exercise
-    logsumexp: Exercise
-    temperature: Exercise
-    hessian_of_cross_entropy: Exercise
-    softmax_vjp: Exercise
-    fused_vjp: Exercise
+# A type checker takes a file for a module, unless its name stands here.
+log_derivative: Exercise
+quotient_rule: Exercise
+sigmoid: Exercise
+two_paths: Exercise
+softmax_jacobian: Exercise
+softmax_cross_entropy: Exercise
+soft_labels: Exercise
+softmax_regression: Exercise
+l2_penalty: Exercise
+l1_penalty: Exercise
+logistic_loss: Exercise
+logsumexp: Exercise
+temperature: Exercise
+hessian_of_cross_entropy: Exercise
+softmax_vjp: Exercise
+fused_vjp: Exercise
 
 
 def names() -> list[str]:
@@ -57,7 +52,7 @@ def names() -> list[str]:
     return sorted(_files(), key=lambda name: (load(name).level, name))
 
 
-def load(name: str) -> "Exercise":
+def load(name: str) -> Exercise:
     """The exercise of a name.
 
     Raises
@@ -65,29 +60,21 @@ def load(name: str) -> "Exercise":
     ModuleNotFoundError
         If there is none of that name.
     """
-    import_module(f".{name}", __name__)
-    exercise: Exercise = globals()[name]
+    exercise: Exercise = import_module(f".{name}", __name__).exercise
+    globals()[name] = exercise  # not the module of that name
     return exercise
 
 
 def _files() -> set[str]:
-    return {
-        module.name
-        for module in iter_modules(__path__)
-        if not (module.ispkg or module.name.startswith("_"))
-    }
+    return {m.name for m in iter_modules(__path__) if not m.ispkg and m.name != "__main__"}
 
 
-class _Exercises(ModuleType):
-    """The package itself: an exercise's file is the exercise, however it was imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, getattr(value, "exercise", value))
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _files():
-            raise AttributeError(f"there is no exercise {name!r}: see names()")
-        return load(name)
+def __getattr__(name: str) -> Exercise:
+    """An exercise whose file has been added."""
+    if name not in _files():
+        raise AttributeError(f"there is no exercise {name!r}: see names()")
+    return load(name)
 
 
-sys.modules[__name__].__class__ = _Exercises
+for _name in _files():  # now, so that a file is its exercise however it is imported
+    load(_name)

@@ -113,7 +113,7 @@ def _program() -> str:
 
 # ------------------------------------------------------------------ what is done
 def _list(as_json: bool) -> int:
-    done = {name for name, best in _progress().items() if best["passed"]}
+    done = _solved()
     rows = [{"name": n, "title": load(n).title, "passed": n in done} for n in names()]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
@@ -178,28 +178,23 @@ def _progress_file() -> Path | None:
     return user_data_path("tinygrad_ce", appauthor=False) / "progress.json"
 
 
-def _progress() -> dict[str, Any]:
-    """The best result so far of each exercise; empty if there is none that can be read."""
+def _solved() -> set[str]:
+    """The exercises that were solved here; none, if no list of them can be read."""
     try:
         path = _progress_file()
-        kept = json.loads(path.read_text(encoding="utf-8"), parse_constant=int) if path else {}
-        return {n: {"passed": e["passed"], "score": float(e["score"])} for n, e in kept.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return {}  # an infinite score is one that int cannot read
+        kept = json.loads(path.read_text(encoding="utf-8")) if path else []
+        return {*kept} & {*names()} if isinstance(kept, list) else set()
+    except (OSError, ValueError, TypeError, RecursionError):
+        return set()
 
 
 def _keep(feedback: Feedback) -> None:
-    """Note the best result so far."""
-    path, progress = _progress_file(), _progress()
+    path = _progress_file()
     assert path
-    before = progress.get(feedback.exercise, {"passed": False, "score": 0.0})
-    progress[feedback.exercise] = {
-        "passed": before["passed"] or feedback.passed,
-        "score": max(before["score"], feedback.score),
-    }
+    solved = _solved() | ({feedback.exercise} if feedback else set())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(progress, indent=1).encode())
+        replace_file(path, json.dumps(sorted(solved), indent=1).encode())
         print(_("progress kept in {path}", path=path), file=sys.stderr)
     except OSError as error:
         text = "no progress kept: {path}: {why}"

@@ -1,7 +1,5 @@
 """The learner's function called, and what goes wrong there told in a sentence, not a traceback."""
 
-from __future__ import annotations
-
 import inspect
 import linecache
 import os
@@ -30,14 +28,6 @@ KINDS = {"b": "True and False", "c": "complex numbers", "U": "text", "S": "text"
 NO_FUNCTION = (
     "check wants your function itself, got {got}: define {call} and pass its name, ex.check({name})"
 )
-OTHER_COUNT = (
-    "your function takes {n} argument{s} ({names}), but it will be called with {wanted}: {call}"
-)
-OTHER_ORDER = "your function takes ({names}), but it will be called in another order: {call}"
-BY_NAME = (
-    "your function takes {names} by name only: leave out the * in front, it will be called with "
-    "{wanted} arguments: {call}"
-)
 CHANGES_INPUT = (
     "your function changes its input {name}: work on a copy ({name}.copy()), "
     "or write {name} = {name} - … in place of {name} -= …"
@@ -53,32 +43,27 @@ class Trouble(Exception):
 
 def require_function(function: Any, problem: Problem) -> None:
     """Say what is wrong with a function that cannot be called with the problem's inputs."""
-    wanted, call = [*problem.inputs], problem.call
     if not callable(function):
         numbers = isinstance(function, list | tuple | int | float | np.number) or np.ndim(function)
         got = "the number or array it returned" if numbers else describe(function)
-        raise Trouble(NO_FUNCTION, got=got, call=call, name=problem.function)
+        raise Trouble(NO_FUNCTION, got=got, call=problem.call, name=problem.function)
     if inspect.iscoroutinefunction(function):
         raise Trouble("your function is async, which returns no numbers: leave out the async")
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError):  # a function in C may tell none
         return
-    names = [*signature.parameters]
-    if names != wanted and sorted(names) == sorted(wanted):
-        raise Trouble(OTHER_ORDER, names=", ".join(names), call=call)
+    wanted, names = [*problem.inputs], [*signature.parameters]
     try:
         signature.bind(*wanted)
+        fits = names == wanted or sorted(names) != sorted(wanted)
     except TypeError:
-        asked = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        named = [p.name for p in asked if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-        if named:
-            raise Trouble(BY_NAME, names=", ".join(named), wanted=len(wanted), call=call) from None
-        takes = [p.name for p in asked if p.kind is not p.KEYWORD_ONLY]
-        n, text = len(takes), ", ".join(takes) or "none"
-        raise Trouble(
-            OTHER_COUNT, n=n, s="s" * (n != 1), names=text, wanted=len(wanted), call=call
-        ) from None
+        fits = False
+    if not fits:
+        bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        taken = signature.replace(parameters=bare, return_annotation=signature.empty)
+        text = "your function takes {taken}, but it will be called as {call}"
+        raise Trouble(text, taken=taken, call=problem.call)
 
 
 def call(function: Callable[..., Any], inputs: Mapping[str, Any], aloud: bool = False) -> Any:
@@ -105,16 +90,15 @@ def explain(error: BaseException) -> str:
     frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(FOREIGN)]
     if frames:
         number, line = frames[-1].lineno, frames[-1].line
-        line = (line or linecache.getline(frames[-1].filename, number or 0)).strip()
+        line = line or linecache.getline(frames[-1].filename, number or 0)
+        text = "{where} stops with {error}"
     elif isinstance(error, SyntaxError):  # else it is in what a line of theirs reads
-        number, line = error.lineno, (error.text or "").strip()
+        number, line, text = error.lineno, error.text, "{where} is not Python: {error}"
     else:
         return _("your function stops with {error}", error=_summary(error))
     where = _("your line {number}", number=number) if number else _("your file")
-    where += f", `{line}`," if line else ""
-    if isinstance(error, SyntaxError) and not frames:
-        return _("{where} is not Python: {error}", where=where, error=error.msg)
-    return _("{where} stops with {error}", where=where, error=_summary(error))
+    where += f", `{line.strip()}`," if line and line.strip() else ""
+    return _(text, where=where, error=_summary(error) if frames else getattr(error, "msg", ""))
 
 
 def _summary(error: BaseException) -> str:
@@ -133,15 +117,12 @@ def _summary(error: BaseException) -> str:
 def as_answer(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer: one, or one for each of several inputs."""
     count, wanted = len(problem.wrt), ", ".join(problem.parts)
-    whole = "what your function returns"
-    if count == 1:
-        if isinstance(result, tuple) and any(isinstance(part, np.ndarray) for part in result):
-            ask = "is there a comma behind it?" if len(result) == 1 else "which one is it?"
-            text = "your function returns a tuple of {n}, wanted an array: {ask}"
-            raise Trouble(text, n=len(result), ask=ask)
-        return (as_array(result, whole),)
-    if result is None:
-        as_array(result, whole)
+    if count == 1 and isinstance(result, tuple) and any(isinstance(x, np.ndarray) for x in result):
+        ask = "is there a comma behind it?" if len(result) == 1 else "which one is it?"
+        text = "your function returns a tuple of {n}, wanted an array: {ask}"
+        raise Trouble(text, n=len(result), ask=ask)
+    if count == 1 or result is None:
+        return (as_array(result, "what your function returns"),)
     if not isinstance(result, tuple | list):
         text = "your function returns {got}, wanted a tuple of {count}: ({wanted})"
         raise Trouble(text, got=describe(result), count=count, wanted=wanted)

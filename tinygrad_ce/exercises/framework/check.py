@@ -1,7 +1,5 @@
 """An answer tried on draws of every size: what it has right, which mistake it is, an example."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +12,7 @@ from .calling import Trouble, require_function
 from .feedback import Credit, Example, Feedback
 from .inputs import DRAWS, Drawing
 from .mistakes import name_mistake
-from .problem import Draw, Problem
+from .problem import Arrays, Draw, Problem
 from .properties import Trial, attempt, judge_agreement, judge_finite, judge_shape, properties
 
 # How far an answer may be off at scores of 1000, where a float32 has four digits behind the point:
@@ -23,17 +21,13 @@ ROUGH, ROUGH_FLOOR = 0.1, 0.05
 
 COMMON = ("shape", "sign", "scale", "agreement")  # the properties that count everywhere
 STABLE = "stable at large scores"  # the one that no derivation needs to pass
-OVERFLOWS = (
-    "exp(1000) is too large for a float, exp(−1000) is 0 in one: inf/inf and 0/0 are nan. {ask}"
-)
-SUBTRACT = (
-    "Which number can you subtract from all scores of a row, so that no exponent is above 0 and "
-    "the result stays the same?"
-)
-SPLIT = (
-    "Which of exp(z) and exp(−z) cannot overflow where z is positive, and which where it is "
-    "negative?"
-)
+OVERFLOWS = "exp(1000) is too large for a float, exp(−1000) is 0 in one: inf/inf and 0/0 are nan. "
+LOOK = {  # by whether the scores have rows
+    True: "Which number can you subtract from all scores of a row, so that no exponent is above 0 "
+    "and the result stays the same?",
+    False: "Which of exp(z) and exp(−z) cannot overflow where z is positive, and which where it is "
+    "negative?",
+}
 
 
 def check(problem: Problem, function: Any, seed: int | None = None) -> Feedback:
@@ -71,7 +65,7 @@ def _judge(trials: list[Trial], seed: int | None) -> Feedback:
         return Feedback(problem.name, True, credits, message)
     text = "{message}; where |{scores}| is near 1000 it does not: {where}"
     message = _(text, message=message, scores=problem.scores, where=unstable.where)
-    look = _(OVERFLOWS, ask=SUBTRACT if problem.rows else SPLIT)
+    look = OVERFLOWS + LOOK[problem.rows]
     return Feedback(problem.name, True, credits, message, look=look, example=unstable)
 
 
@@ -109,7 +103,7 @@ def _not_yet(trials: list[Trial], credits: tuple[Credit, ...], seed: int | None)
         message = _("{note} (no known pattern)", note=first.note)
         table = "" if judge_shape(shown) else _gradcheck(shown)
     name, look = (mistake.name, mistake.look) if mistake else (None, "")
-    example = _example(problem, shown.draw, seed, shown, judge_agreement(shown))
+    example = _example(problem, shown.draw, seed, shown.answer, judge_agreement(shown))
     return Feedback(problem.name, False, credits, message, name, look, example, table)
 
 
@@ -120,15 +114,10 @@ def _shown(trials: Sequence[Trial]) -> Trial:
 
 
 def _example(
-    problem: Problem,
-    draw: Draw,
-    seed: int | None,
-    trial: Trial | None = None,
-    where: str = "",
-    large: bool = False,
+    problem: Problem, draw: Draw, seed: int | None, answer: Arrays = (), where: str = ""
 ) -> Example:
-    yours = dict(zip(problem.parts, trial.answer)) if trial else {}
-    return Example(draw.seed, draw.inputs, yours, where, large, smallest=draw.seed != seed)
+    yours = dict(zip(problem.parts, answer))
+    return Example(draw.seed, draw.inputs, yours, where, draw.large, smallest=draw.seed != seed)
 
 
 def _unstable(trials: Sequence[Trial], seed: int | None) -> Example | None:
@@ -144,12 +133,12 @@ def _unstable(trials: Sequence[Trial], seed: int | None) -> Example | None:
         try:
             t = attempt(problem, trials[0].function, draw)
         except Trouble as trouble:  # math.exp(1000) is an error
-            return _example(problem, draw, seed, None, str(trouble), large=True)
+            return _example(problem, draw, seed, where=str(trouble))
         where = judge_finite(t)
         if not where and derived and not _roughly_right(t, largest):
             where = judge_agreement(t)
         if where:
-            return _example(problem, draw, seed, t, where, large=True)
+            return _example(problem, draw, seed, t.answer, where)
     return None
 
 

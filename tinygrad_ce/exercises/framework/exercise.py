@@ -1,7 +1,5 @@
 """`Exercise`: a problem with its words, its hints, its solution, and a check."""
 
-from __future__ import annotations
-
 from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _
-from .cards import Note
 from .check import check
-from .feedback import Feedback
+from .feedback import Feedback, Note
 from .problem import Problem
 
 

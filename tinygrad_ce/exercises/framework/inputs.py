@@ -1,7 +1,5 @@
 """What an exercise is tried on: each draw has a number, and small integers come first."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -60,6 +60,7 @@ class Draw(NamedTuple):
     """Inputs that have a number, and the engine's answer there."""
 
     seed: int
+    large: bool  # with scores near 1000
     inputs: dict[str, Any]
     answer: Any
     batch: int | None  # how many samples, if there are samples
@@ -84,7 +85,7 @@ def _draw(problem: Problem, seed: int, large: bool) -> Draw:
     for x in inputs.values():
         if isinstance(x, np.ndarray):
             x.flags.writeable = False  # feedback shows it, and the next check uses it again
-    return Draw(seed, inputs, problem.derivative()(*inputs.values()), drawing.sizes.get("N"))
+    return Draw(seed, large, inputs, problem.derivative()(*inputs.values()), drawing.sizes.get("N"))
 
 
 def as_tuple(answer: Any) -> Arrays:

@@ -3,8 +3,6 @@
 A property counts in an exercise if the engine's own answer has it on every draw.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
