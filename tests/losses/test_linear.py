@@ -102,6 +102,7 @@ def test_it_is_cross_entropy_of_the_product(kind: str, rows: Any, dtype: Any) ->
         same([np.asarray(plain, dtype)], [np.asarray(want[0], dtype)], dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_it_is_pytorchs(dtype: Any) -> None:
     torch = need("torch")
@@ -230,7 +231,7 @@ def test_one_node_of_three_arguments_and_a_target() -> None:
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("method", ["central", "complex"])
+@pytest.mark.parametrize("method", [pytest.param("central", marks=pytest.mark.slow), "complex"])
 @pytest.mark.parametrize("kind", ["index", "soft"])
 def test_gradcheck(reduction: str, method: str, kind: str) -> None:
     args, t = layer((3,), 2, 4, float), targets((3,), 4, float)[kind]
@@ -372,6 +373,7 @@ def test_arrays_of_other_kinds() -> None:
 
 
 # ------------------------------------------------------------------ memory
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, -500.0])
 def test_a_block_of_logits_is_all_it_needs(shift: float) -> None:
     """... and cross_entropy of the product needs them all: 64 MB."""

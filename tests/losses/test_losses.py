@@ -76,7 +76,9 @@ def make_target(kind: str, shape: tuple[int, ...], axis: int, dtype: Any, rng: A
 # ------------------------------------------------------------------ PyTorch's meaning of options
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["index", "one-hot", "soft"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", ["N,C", *(pytest.param(s, marks=pytest.mark.slow) for s in SHAPES if s != "N,C")]
+)
 def test_cross_entropy_is_pytorchs(name: str, kind: str, dtype: Any, rng: Any) -> None:
     """Every combination of options, fused and composed: the loss and its gradient."""
     torch = need("torch")
@@ -273,6 +275,7 @@ def error(got: float, want: Any, dtype: Any = np.float64, spacings: int = 2) -> 
     return float(max(gap, 0) / abs(want) / float(kind.eps)) if want else float(gap > 0 and np.inf)
 
 
+@pytest.mark.slow
 def test_accuracy_against_450_digits() -> None:
     """Relative error of loss and every gradient entry ≤ (4 + max|z − m|/2)·eps."""
     mpmath, torch = need("mpmath"), need("torch")
@@ -304,7 +307,7 @@ def test_accuracy_against_450_digits() -> None:
 def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
     """The same for many rows in one call, of which some need their maximum subtracted."""
     mpmath = need("mpmath")
-    for reduction, classes in itertools.product(("sum", "mean"), (2, 10, 300)):
+    for reduction, classes in itertools.product(("sum", "mean"), (2, 10, 150)):
         scale = 10.0 ** rng.uniform(-3, 3, (12, 1))
         z = scale * rng.standard_normal((12, classes))
         z[0] = 0.01 * z[0] - 900.0
