@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine.data import as_data, example
 from ..engine.ops import WHERE
+from ..engine.text import _
 from ..engine.value import Value, detach, make_node
 
 
@@ -30,7 +31,8 @@ def _shift(x: Any, axis: Any) -> Any:
         top = np.max(detach(x), axis=axis, keepdims=True)
     except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"axis={axis!r} of shape {np.shape(x)}: {error}") from error
+        wrong = "axis={axis!r} of shape {shape}: {error}"
+        raise kind(_(wrong, axis=axis, shape=np.shape(x), error=error)) from error
     return np.where(top == -np.inf, 0.0, top)
 
 
@@ -80,7 +82,8 @@ def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
     """
     t = as_data(detach(temperature), "softmax: temperature")
     if np.ndim(t) or not example(t) > 0:
-        raise ValueError(f"softmax: got temperature={temperature!r}, wanted a number above 0")
+        wrong = "softmax: got temperature={got!r}, wanted a number above 0"
+        raise ValueError(_(wrong, got=temperature))
     x = as_input(x, "softmax")
     x = x if temperature.__class__ is float and temperature == 1.0 else x / temperature
     e = np.exp(x - _shift(x, axis))

@@ -18,6 +18,7 @@ import numpy as np
 from ..engine.data import as_data, ones, told
 from ..engine.operation import REAL, primitive
 from ..engine.rules import matmul_left, matmul_right
+from ..engine.text import _
 from ..engine.value import Value, detach, make_node
 from .activations import as_input
 from .kernel import block_of_rows, dense
@@ -224,15 +225,15 @@ def linear_cross_entropy(
 
 def _check(x: Any, W: Any, b: Any, block: Any) -> None:
     if W.ndim != 2 or not x.ndim or x.shape[-1] != W.shape[0]:
-        turned = W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]
-        raise ValueError(
-            f"linear_cross_entropy: got x {told(x)} and W {told(W)}, wanted (..., D) and (D, C)"
-            + (": pass W.T" if turned else "")
-        )
+        wrong = "linear_cross_entropy: got x {x} and W {W}, wanted (..., D) and (D, C)"
+        if W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]:
+            wrong += ": pass W.T"
+        raise ValueError(_(wrong, x=told(x), W=told(W)))
     if b.__class__ is not float and b.shape != W.shape[1:]:
-        raise ValueError(f"b: got shape {b.shape}, wanted {W.shape[1:]}, one a class (or None)")
+        wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
+        raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))
     if block is not None:
         if not isinstance(block, int | np.integer) or isinstance(block, bool):
-            raise TypeError(f"block: got {block!r}, wanted a number of rows, or None")
+            raise TypeError(_("block: got {got!r}, wanted a number of rows, or None", got=block))
         if block < 1:
-            raise ValueError(f"block: got {block}, wanted 1 row or more")
+            raise ValueError(_("block: got {got}, wanted 1 row or more", got=block))

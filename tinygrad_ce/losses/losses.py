@@ -15,6 +15,7 @@ import numpy as np
 
 from ..engine.data import as_data, example
 from ..engine.operation import REAL, primitive
+from ..engine.text import _
 from ..engine.value import Value, detach, make_node
 from .activations import as_input, log_softmax
 from .kernel import dense, losses_and_gradient
@@ -203,10 +204,15 @@ def nll(
     """
     log_p = as_input(log_probs, "log_probs")
     t = read_target(
-        log_p.shape, log_p.dtype, target,
-        axis=axis, weight=weight, ignore_index=ignore_index, reduction=reduction,
+        log_p.shape,
+        log_p.dtype,
+        target,
+        axis=axis,
+        weight=weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
         allow_unnormalized=allow_unnormalized,
-    )  # fmt: skip
+    )
     return _compose(log_p, t, axis, reduction)
 
 
@@ -218,9 +224,10 @@ def _reduced(loss: Any, reduction: str) -> Any:
 def _same_shape(x: Any, target: Any, name: str) -> tuple[Any, Any]:
     x, target = as_input(x, name), plain(target, "target")
     if x.shape != target.shape:
-        raise ValueError(f"target: got shape {target.shape}, wanted {x.shape}, that of the {name}")
+        wrong = "target: got shape {got}, wanted {wanted}, that of the {name}"
+        raise ValueError(_(wrong, got=target.shape, wanted=x.shape, name=name))
     if x.size == 0:
-        raise ValueError(f"{name} of shape {x.shape} hold no samples")
+        raise ValueError(_("{name} of shape {shape} hold no samples", name=name, shape=x.shape))
     return x, target
 
 
@@ -256,7 +263,8 @@ def binary_cross_entropy(
     """
     z, y = _same_shape(logits, target, "logits")
     if not ((example(y) >= 0) & (example(y) <= 1)).all():
-        raise ValueError(f"target: wanted numbers from 0 to 1, got {y.min()} to {y.max()}")
+        wrong = "target: wanted numbers from 0 to 1, got {low} to {high}"
+        raise ValueError(_(wrong, low=y.min(), high=y.max()))
     y = y.astype(float_dtype(z.dtype))
     positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z.dtype, z.shape)
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
@@ -283,7 +291,8 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
     """
     z, y = _same_shape(logits, target, "logits")
     if not (abs(example(y).astype(float)) == 1).all():
-        raise ValueError(f"target: wanted -1 and +1, got {y.min()} to {y.max()}")
+        wrong = "target: wanted -1 and +1, got {low} to {high}"
+        raise ValueError(_(wrong, low=y.min(), high=y.max()))
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = np.logaddexp(0.0, -y.astype(float_dtype(z.dtype)) * z)
     return _reduced(loss, reduction)
