@@ -56,17 +56,14 @@ if TYPE_CHECKING:
     from .training.calibration import Reliability as Reliability
     from .training.calibration import reliability as reliability
     from .training.calibration import temperature_scale as temperature_scale
+    from .training.estimator import SoftmaxRegression as SoftmaxRegression
     from .training.nn import MLP as MLP
     from .training.nn import Linear as Linear
     from .training.nn import Module as Module
     from .training.optimizers import SGD as SGD
     from .training.optimizers import Adam as Adam
-    from .training.plots import plot_confusion_matrix as plot_confusion_matrix
-    from .training.plots import plot_decision_regions as plot_decision_regions
     from .training.plots import plot_loss_curve as plot_loss_curve
-    from .training.plots import plot_reliability as plot_reliability
     from .training.plots import plot_weights as plot_weights
-    from .training.regression import SoftmaxRegression as SoftmaxRegression
     from .views.drawing import draw as draw
     from .views.picture import Drawing as Drawing
     from .views.steps import Steps as Steps
@@ -92,18 +89,28 @@ _FOUND_IN = {
     "views.steps": "Steps step_through",
     "views.walk": "Step",
     "training.calibration": "Reliability reliability temperature_scale",
+    "training.estimator": "SoftmaxRegression",
     "training.nn": "MLP Linear Module",
     "training.optimizers": "SGD Adam",
-    "training.plots": "plot_confusion_matrix plot_decision_regions plot_loss_curve plot_reliability"
-    " plot_weights",
-    "training.regression": "SoftmaxRegression",
+    "training.plots": "plot_loss_curve plot_weights",
 }
 _HOME = {name: module for module, names in _FOUND_IN.items() for name in names.split()}
 __all__ = sorted(_HOME)
 
+_REMOVED = {
+    "plot_confusion_matrix": "sklearn.metrics.ConfusionMatrixDisplay",
+    "plot_decision_regions": "sklearn.inspection.DecisionBoundaryDisplay",
+    "plot_reliability": "sklearn.calibration.CalibrationDisplay",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its room."""
+    if name in _REMOVED:  # an ImportError: `from` would hide the text of an AttributeError
+        from .engine.text import _
+
+        text = "{name} is no longer here: use {display}"
+        raise ImportError(_(text, name=name, display=_REMOVED[name]))
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -77,6 +77,7 @@ def test_temperature_is_that_of_scikit_learn(seed: int) -> None:
         )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(2, 5), st.floats(1e-3, 1e3))
 def test_no_other_temperature_has_a_smaller_loss(seed: int, n: int, k: int, size: float) -> None:
     rng = np.random.default_rng(seed)
@@ -93,6 +94,7 @@ FAR = np.full((4, 3), -7.6e-207)
 FAR[0, :2], FAR[1, 1] = (0.0, -1.0), 0.0
 
 
+@pytest.mark.slow
 @example(FAR, 0)  # the best 1 / T is about 1e206
 @example(np.where(np.eye(4, 3), -5e-324, 0.0), 1)
 @given(arrays(float, (4, 3), elements=st.floats(-1e6, 1e6)), st.integers(0, 80))

@@ -12,14 +12,14 @@ import sys
 from time import perf_counter
 from typing import Any
 
+import fits  # noqa: F401 - skips without scikit-learn
 import numpy as np
 import pytest
 from conftest import need
 
-from tinygrad_ce.training.regression import SoftmaxRegression
+from tinygrad_ce import SoftmaxRegression
 
 need("distributed")
-need("scipy")
 
 FULL = bool(os.environ.get("TINYGRAD_CE_FULL_SIZE"))
 CHUNKS, ROWS = (40, 50_000) if FULL else (8, 2_000)  # rows in each
@@ -44,7 +44,7 @@ from pathlib import Path
 from time import perf_counter
 import dask, dask.array as da
 from dask.distributed import Client, LocalCluster
-from tinygrad_ce.training.regression import SoftmaxRegression
+from tinygrad_ce.training.estimator import SoftmaxRegression
 
 def fitted(X, y, cluster, options):
     def watch(model, epoch, loss):
@@ -116,6 +116,7 @@ def rows() -> tuple[Any, Any]:
     return X, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", FITS)
 def test_a_cluster_fits_what_one_machine_does_though_a_worker_is_killed(
     on_cluster: dict[str, Any], rows: tuple[Any, Any], fit: str

@@ -106,6 +106,7 @@ def test_numbers_neither_grow_nor_shrink_through_30_layers(rng: Any) -> None:
     assert 0.3 < np.mean(out**2) / 2 < 3  # relu halves the mean square, a layer doubles it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_trains_as_the_same_network_in_pytorch(activation: str, rng: Any) -> None:
     torch = need("torch")
@@ -152,6 +153,7 @@ def test_two_moons_the_demo_of_micrograd() -> None:
     assert part[0].data < 0.1
 
 
+@pytest.mark.slow
 def test_two_moons_does_not_hang_on_its_seed() -> None:
     source = MOONS.read_text(encoding="utf-8")
     for seed in range(2, 8):

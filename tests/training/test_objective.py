@@ -1,4 +1,4 @@
-"""A loss over all rows by blocks: each row once, in any number of threads, in little memory."""
+"""The objective's gradient, and its sum over rows: by blocks, by threads, in little memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,79 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from fits import load
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tinygrad_ce.training.objective import Rows, in_turns
+from tinygrad_ce import SoftmaxRegression, gradcheck
+from tinygrad_ce.training.objective import Rows, objective, threads_for
 
 
-def blas_threads() -> set[int]:
-    controller = need("threadpoolctl").ThreadpoolController()
-    return {library["num_threads"] for library in controller.select(user_api="blas").info()}
+@pytest.mark.slow
+@given(
+    st.sampled_from(["cross_entropy", "mse"]), st.integers(2, 5), st.integers(1, 6),
+    st.integers(1, 4), st.booleans(), st.integers(0, 2**16),
+)  # fmt: skip
+def test_the_objective_has_the_gradient_it_should(
+    loss: str, classes: int, n: int, features: int, weighted: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    columns = 1 if classes == 2 else classes
+    X, W = rng.normal(size=(n, features)), rng.normal(size=(features, columns))
+    y = rng.choice([-1.0, 1.0], n) if columns == 1 else rng.integers(0, classes, n)
+    w = rng.uniform(0, 2, n) if weighted else None
+    b = rng.normal(size=columns)
+    assert gradcheck(lambda W: objective([W, b], X, y, w, loss), W)
+    assert gradcheck(lambda b: objective([W, b], X, y, w, loss), b)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_float32_stays_float32(solver: str, classes: int) -> None:
+    X, y = load("iris", scaled=True)
+    X, y = X[y < classes].astype(np.float32), y[y < classes]
+    weight = np.ones(len(X))
+    model = SoftmaxRegression(solver=solver, alpha=0.01, max_iter=30, tol=None)
+    model.fit(X, y, weight)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    assert model.predict_proba(X).dtype == np.float32
+    double = SoftmaxRegression(solver="lbfgs", alpha=0.01).fit(X.astype(float), y)
+    if solver == "lbfgs":
+        np.testing.assert_allclose(model.coef_, double.coef_, atol=2e-3)
+
+
+PEAKS = [
+    ("cross_entropy", "lbfgs", "full", 10, False),
+    ("cross_entropy", "lbfgs", "full", 10, True),
+    ("cross_entropy", "sgd", "full", 3, True),
+    ("cross_entropy", "adam", 4096, 10, True),
+    ("cross_entropy", "adam", 4096, 10, False),
+    ("cross_entropy", "lbfgs", "full", 2, True),
+    ("mse", "lbfgs", "full", 10, True),
+    ("mse", "sgd", "full", 10, False),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss", "solver", "batch", "classes", "weighted"), PEAKS)
+def test_memory_is_at_most_two_batches_of_logits_and_gradients(
+    loss: str, solver: str, batch: Any, classes: int, weighted: bool
+) -> None:
+    n, features = 50_000, 20
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, features)), rng.integers(0, classes, n)
+    weight = rng.uniform(size=n) if weighted else None
+    model = SoftmaxRegression(loss, solver=solver, batch_size=batch, max_iter=2, tol=None)
+    model.fit(X[:5000], y[:5000])  # imports, programs
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):  # as many as take the blocks
+        tracemalloc.start()
+        model.fit(X, y, weight)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    columns, rows = 1 if classes == 2 else classes, n if batch == "full" else batch
+    data = 8 * n  # the labels as indices; and the order of the rows, and a batch of them
+    data += 0 if batch == "full" else 8 * n + 8 * features * rows
+    assert peak < data + 2 * (2 * rows * columns * 8)
 
 
 @pytest.mark.parametrize("columns", [1, 3])
@@ -58,10 +124,11 @@ def test_an_error_in_a_block_ends_the_others() -> None:
         raise IndexError("no such row")
 
     with pytest.raises(IndexError, match="no such row"):
-        rows.summed(fails, 1, [np.zeros(())])
+        rows.sum(fails, 1, [np.zeros(())])
     assert len(taken) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_losses_of_float32_add_up_in_float64(threads: int, rng: Any) -> None:
     X, W = rng.standard_normal((2_000_000, 1), np.float32), np.full((1, 1), 0.3, np.float32)
@@ -73,19 +140,21 @@ def test_losses_of_float32_add_up_in_float64(threads: int, rng: Any) -> None:
 def test_where_many_rows_are_few_blocks_each_thread_gets_one(rng: Any) -> None:
     X = rng.normal(size=(4000, 300))
     for many, step in ((1, 4000), (2, 2000), (8, 500), (99, 256)):
-        assert Rows(X, X[:, 0], None, "cross_entropy", threads=many).step(1) == step
-    assert Rows(X[:800], X[:800, 0], None, "cross_entropy", threads=2).step(1) == 8192
+        assert Rows(X, X[:, 0], None, "cross_entropy", threads=many).block_size(1) == step
+    assert Rows(X[:800], X[:800, 0], None, "cross_entropy", threads=2).block_size(1) == 8192
 
 
+@pytest.mark.slow
 def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> None:
     """A gradient for each thread is too much with many classes; and none is kept for each block."""
     with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
         for classes, wanted in ((20, 2), (400, 1)):
             rows = Rows(rng.normal(size=(1500, 60)), rng.integers(0, classes, 1500), None, "")
             monkeypatch.setattr("tinygrad_ce.training.objective.CPUS", 2)
-            with in_turns(8 * 60 * classes, rows, None):
+            with threads_for(8 * 60 * classes, rows, None):
                 assert rows.threads == wanted
-                assert blas_threads() == {3 - wanted}
+                blas = need("threadpoolctl").ThreadpoolController().select(user_api="blas")
+                assert {library["num_threads"] for library in blas.info()} == {3 - wanted}
     W = [np.zeros((2000, 500), np.float32)]  # 4 MB
     X, y = rng.random((4000, 2000), np.float32), rng.integers(0, 500, 4000)
     tracemalloc.start()
@@ -110,5 +179,5 @@ def test_where_one_thread_fails_the_others_go_no_further() -> None:
         return [np.zeros(())]
 
     with pytest.raises(KeyboardInterrupt):
-        rows.summed(f, 2**12, [np.zeros(())])
+        rows.sum(f, 2**12, [np.zeros(())])
     assert len(calls) < 5  # of 20 blocks

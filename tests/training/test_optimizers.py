@@ -88,6 +88,7 @@ ADAMS = [
 CASES = [("SGD", SGD, options) for options in SGDS] + [("Adam", Adam, o) for o in ADAMS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cls", "options"), CASES)
 def test_follows_pytorch_over_300_steps(name: str, cls: Any, options: Any, rng: Any) -> None:
     torch = need("torch")
@@ -99,6 +100,7 @@ def test_follows_pytorch_over_300_steps(name: str, cls: Any, options: Any, rng: 
     close(got, wanted, 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cls", "options"), CASES)
 def test_the_same_gradients_move_as_in_pytorch(name: str, cls: Any, options: Any, rng: Any) -> None:
     torch = need("torch")

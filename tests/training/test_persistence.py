@@ -1,26 +1,27 @@
-"""What is kept comes back; what is damaged or hostile is refused; a crash leaves no half."""
+"""What is saved comes back; a file that is damaged, foreign, old or newer is refused."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pickle
 import subprocess
 import sys
-import tracemalloc
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_ce.training.persistence import FORMAT, read, write
+safetensors = need("safetensors")
+need("sklearn")
+from safetensors.numpy import save  # noqa: E402
+
+from tinygrad_ce.training.persistence import FORMAT, read, write  # noqa: E402
 
 CONTENT = {
     "W": np.linspace(-1, 1, 12).reshape(3, 4).T,  # in Fortran's order
@@ -30,7 +31,7 @@ CONTENT = {
     "float32": np.float32([0.1, np.nan, np.inf]),
     "empty": np.zeros((0, 3)),
     "scalar": np.array(-0.0),
-    "options": {1: ("l2", [1e-300, -np.inf]), "x": {"deep": np.arange(3)}, 2.5: None},
+    "options": {"x": [1, ["l2", [1e-300, -np.inf]], np.arange(3)], "y": {"deep": None, "W": 2.5}},
 }
 
 
@@ -41,20 +42,18 @@ def same(a: Any, b: Any) -> bool:
             return isinstance(b, np.ndarray) and b.dtype == object and same(list(a), list(b))
         return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(
-            type(k) is type(j) and same(a[k], b[k]) for k, j in zip(a, b)
-        )
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
 def load(path: Path) -> Any:
-    return read(path, "thing", lambda content: content)
+    return read(path, "thing")
 
 
-def test_what_was_kept_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "thing.dat"  # the name as it is: no .npz is added
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "thing.dat"  # the name as it is: no ending is added
     write(path, "thing", CONTENT)
     back = load(path)
     assert same(CONTENT, back)
@@ -63,8 +62,6 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thing.dat"]
 
 
-HARD = ["header", "file", "allow_pickle", "a.npy", "a", "array", "../a", "a/b", "\0", "", "a\0b"]
-NAMES = st.one_of(st.text(max_size=5), st.sampled_from(HARD))
 ARRAYS = hnp.arrays(
     st.one_of(
         hnp.floating_dtypes(endianness="="),
@@ -73,100 +70,54 @@ ARRAYS = hnp.arrays(
     ),
     hnp.array_shapes(min_dims=0, min_side=0),
 )
+NAMES = st.text(max_size=5).map("{}_".format)
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), ARRAYS),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.lists(inner, max_size=3).map(tuple),
-        st.dictionaries(
-            st.one_of(st.integers(), NAMES, st.floats(allow_nan=False)), inner, max_size=3
-        ),
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.dictionaries(NAMES, TREES, max_size=4))
 def test_any_tree_comes_back(tmp_path_factory: Any, content: dict[str, Any]) -> None:
-    path = tmp_path_factory.getbasetemp() / "tree.npz"
+    path = tmp_path_factory.getbasetemp() / "tree.safetensors"
     write(path, "thing", content)
     assert same(content, load(path))
 
 
-def test_names_that_a_zip_or_numpy_takes_otherwise(tmp_path: Path) -> None:
-    content = {name: np.array([i]) for i, name in enumerate([*HARD, "a.npy.npy", "Header"])}
-    write(tmp_path / "a.npz", "thing", content)
-    assert same(content, load(tmp_path / "a.npz"))
-
-
-def test_numpy_opens_it_without_pickle_and_the_header_reads_as_text(tmp_path: Path) -> None:
-    write(tmp_path / "a.npz", "thing", {"W": np.eye(2), "n": np.int64(3), "s": np.str_("x")})
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert set(file) == {"header", "W"}
-        header = json.loads(str(file["header"]))
-        assert header["content"] == {"dict": [["W", {"array": "W"}], ["n", 3], ["s", "x"]]}
-        np.testing.assert_array_equal(file["W"], np.eye(2))
+def test_other_programs_read_the_arrays_and_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write(path, "thing", {"W": np.eye(2)[::-1], "n": np.int64(3), "s": np.str_("x")})
+    with safetensors.safe_open(path, "numpy") as file:
+        assert list(file.keys()) == ["W"]
+        np.testing.assert_array_equal(file.get_tensor("W"), [[0, 1], [1, 0]])
+        texts = file.metadata()
+    assert json.loads(texts["n"]) == 3
+    assert json.loads(texts["s"]) == "x"
+    assert json.loads(texts["W"]) == {"tensor": "W"}
+    assert texts["tinygrad_ce"] == str(FORMAT)
 
 
 @pytest.mark.parametrize("x", [object(), np.array([1j]), np.array(["x"], "S"), {1, 2}, print])
-def test_what_cannot_be_kept_is_named_and_leaves_the_old_file(tmp_path: Path, x: Any) -> None:
-    path = tmp_path / "a.npz"
+def test_what_cannot_be_saved_is_named_and_leaves_the_old_file(tmp_path: Path, x: Any) -> None:
+    path = tmp_path / "a"
     write(path, "thing", {"n": 1})
-    with pytest.raises(TypeError, match=r"^inner\.x: .* cannot be kept in a file"):
+    with pytest.raises(TypeError, match=r"^inner: .* cannot be saved; numbers, text and arrays"):
         write(path, "thing", {"inner": {"x": x}})
     assert load(path) == {"n": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 # ------------------------------------------------------------------ files that are refused
-def refused(path: Path, data: bytes, match: str = "damaged, or not written by tinygrad_ce") -> None:
-    """One line that names the file; no warning; memory of the order of the file's length."""
+def refused(path: Path, data: bytes, match: str = "damaged") -> None:
+    """One line that names the file."""
     path.write_bytes(data)
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError, match=match) as error:  # warnings are errors already
-            load(path)
-        assert tracemalloc.get_traced_memory()[1] < 30 * len(data) + 1e6
-    finally:
-        tracemalloc.stop()
+    with pytest.raises(ValueError, match=match) as error:
+        load(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
-    assert error.value.__cause__ is error.value.__context__ is None
-
-
-def npy(array: Any, **options: Any) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(array), **options)
-    return file.getvalue()
-
-
-def header(**changes: Any) -> bytes:
-    told = {"tinygrad_ce": FORMAT, "kind": "thing", "content": {"dict": [["W", {"array": "W"}]]}}
-    return npy(json.dumps(told | changes))
-
-
-def zipped(parts: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", how) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
-def with_array(data: bytes) -> bytes:
-    return zipped({"header.npy": header(), "W.npy": data})
-
-
-def edited(array: Any, old: bytes, new: bytes) -> bytes:
-    """An array's file with its header's text changed, the length kept."""
-    data = npy(array)
-    assert old in data
-    return data.replace(old, new).replace(b" " * (len(new) - len(old)) + b"\n", b"\n", 1)
-
-
-def test_the_parts_that_the_refused_files_are_made_of_are_right(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(with_array(npy(np.eye(3))))
-    assert same(load(tmp_path / "a"), {"W": np.eye(3)})
+    assert error.value.__cause__ is None
 
 
 class Trap:
@@ -176,127 +127,63 @@ class Trap:
         return (os.mkdir, ("trapped",))
 
 
-TRAP = npy(np.array([Trap()], object), allow_pickle=True)
-HOSTILE = {
-    "an empty file": b"",
-    "text": b"a,b\n1,2\n",
-    "an .npy": npy(np.eye(3)),
-    "a pickle": pickle.dumps(Trap()),
-    "an empty zip": zipped({}),
-    "no header": zipped({"W.npy": npy(np.eye(3))}),
-    "a pickled array": with_array(TRAP),
-    "a pickled header": zipped({"header.npy": TRAP}),
-    "a bomb": zipped({"header.npy": header(), "W.npy": npy(np.zeros(10**7))}, zipfile.ZIP_DEFLATED),
-    "more than there is": with_array(edited(np.eye(3), b"(3, 3)", b"(3, 300000000000)")),
-    "less than there is": with_array(edited(np.eye(3), b"(3, 3)", b"(3, 2)")),
-    "a negative side": with_array(edited(np.eye(3), b"(3, 3)", b"(-3, -3)")),
-    "an expression": with_array(edited(np.eye(3), b"(3, 3)", b"(print(3), 3)")),
-    "nested brackets": with_array(b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 0xFFFF),
-    "many digits": with_array(edited(np.eye(3), b"(3, 3)", b"(" + b"9" * 5000 + b")")),
-    "sides without end": with_array(edited(np.eye(3), b"(3, 3)", b"(" + b"1, " * 100 + b"9)")),
-    "no such dtype": with_array(edited(np.eye(3), b"<f8", b"<f7")),
-    "a dtype of no size": with_array(edited(np.array(["a"]), b"<U1", b"<U0")),
-    "a dtype beyond memory": with_array(edited(np.array(["a"]), b"<U1", b"<U999999999")),
-    "an alias of a dtype": with_array(edited(np.array([b"a"]), b"|S1", b"|a1")),
-    "a record": with_array(npy(np.zeros(2, "i4,f8"))),
-    "complex numbers": with_array(npy(np.zeros(2, complex))),
-    "no characters": with_array(npy(np.array(["a"])).replace(b"a\0\0\0", b"\xff\xff\xff\x7f")),
-    "no booleans": with_array(npy(np.array([True])).replace(b"\n\x01", b"\n\x02")),
-    "an .npy of a later version": with_array(npy(np.eye(3), version=(2, 0))),
-    "cut .npy": with_array(npy(np.eye(3))[:-1]),
-    "cut .npy header": with_array(npy(np.eye(3))[:9]),
-    "a part too many": zipped({"header.npy": header(), "W.npy": npy(1.0), "../x.npy": npy(1.0)}),
-    "a part too few": zipped({"header.npy": header()}),
-    "a name with and without .npy": zipped(
-        {"header.npy": header(), "W.npy": npy(1.0), "W": npy(1.0)}
+GOOD = {"tinygrad_ce": str(FORMAT), "kind": "thing", "sha256": "0" * 64}
+REFUSED = {
+    "an empty file": (b"", "damaged, or no safetensors file"),
+    "text": (b"a,b\n1,2\n", "damaged, or no safetensors file"),
+    "a pickle": (pickle.dumps(Trap()), "damaged, or no safetensors file"),
+    "a header without end": (b"\xff" * 7 + b"\0{", "damaged, or no safetensors file"),
+    "another's": (save({"W": np.eye(2)}), "safetensors file, but not one that tinygrad_ce wrote"),
+    "another's with facts": (save({}, {"a": "b"}), "but not one that tinygrad_ce wrote"),
+    "no checksum": (save({}, {"tinygrad_ce": "2", "kind": "thing"}), "not what was saved"),
+    "a wrong checksum": (save({"W": np.eye(2)}, GOOD), "its content is not what was saved"),
+    "a newer file": (
+        save({}, GOOD | {"tinygrad_ce": "3"}),
+        "format 3, of a newer tinygrad_ce: pip install --upgrade tinygrad_ce",
     ),
-    "a header of numbers": zipped({"header.npy": npy(3.0)}),
-    "a header of several": zipped({"header.npy": npy(["{}", "{}"])}),
-    "no JSON": zipped({"header.npy": npy("{")}),
-    "JSON without end": zipped({"header.npy": npy("[" * 10**5)}),
-    "a number": zipped({"header.npy": npy("1")}),
-    "a number too long": zipped({"header.npy": npy("1" * 5000)}),
-    "an empty header": zipped({"header.npy": npy("{}")}),
-    "version 0": zipped({"header.npy": header(tinygrad_ce=0), "W.npy": npy(1.0)}),
-    "version true": zipped({"header.npy": header(tinygrad_ce=True), "W.npy": npy(1.0)}),
-    "version 1.0": zipped({"header.npy": header(tinygrad_ce=1.0), "W.npy": npy(1.0)}),
-    "content of one number": zipped({"header.npy": header(content=1)}),
-    "an array for content": zipped(
-        {"header.npy": header(content={"array": "W"}), "W.npy": npy(1.0)}
-    ),
-    "an array twice": zipped(
-        {"header.npy": header(content=[{"array": "W"}, {"array": "W"}]), "W.npy": npy(1.0)}
-    ),
-    "an unknown tag": zipped({"header.npy": header(content={"eval": ["1"]})}),
-    "two tags": zipped({"header.npy": header(content={"tuple": [], "dict": []})}),
-    "pairs that are none": zipped({"header.npy": header(content={"dict": [[1, 2, 3]]})}),
-    "a key that is a list": zipped({"header.npy": header(content={"dict": [[[], 2]]})}),
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_foreign_and_hostile_files_are_refused(
+@pytest.mark.parametrize("what", REFUSED)
+def test_foreign_and_newer_files_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused(tmp_path / "a.npz", HOSTILE[what])
-    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+    refused(tmp_path / "a", *REFUSED[what])
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_part_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zipfile warns of what it writes here
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, data in (("header", header()), ("W", npy(1.0)), ("W", npy(2.0))):
-                archive.writestr(f"{name}.npy", data)
-    refused(tmp_path / "a.npz", file.getvalue(), "come twice")
+def test_an_npz_file_is_of_an_earlier_version(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", header=np.array("{}"), coef_=np.eye(2))
+    data = (tmp_path / "a.npz").read_bytes()
+    refused(tmp_path / "a.npz", data, "an .npz file of tinygrad_ce 0.1, .*: fit anew$")
 
 
-def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
-    """The bomb without compression: a thousand entries of the table, one piece of the file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("header.npy", header())
-        archive.writestr("W.npy", npy(np.zeros(1000)))
-        for i in range(1000):
-            info = zipfile.ZipInfo(f"W{i}.npy")
-            for name in ("header_offset", "file_size", "compress_size", "CRC"):
-                setattr(info, name, getattr(archive.getinfo("W.npy"), name))
-            archive.filelist.append(info)
-    refused(tmp_path / "a.npz", file.getvalue(), "overlap")
-
-
-def test_a_bomb_that_lies_of_its_size_is_refused(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.npy", npy(np.zeros(10**7)))
-        info = archive.getinfo("header.npy")
-        info.file_size = info.compress_size
-    refused(tmp_path / "a.npz", file.getvalue(), "compressed")
-
-
-def test_newer_and_other_files_say_so(tmp_path: Path) -> None:
-    newer = zipped({"header.npy": header(tinygrad_ce=FORMAT + 1, more="?"), "W.npy": TRAP})
-    refused(tmp_path / "a.npz", newer, r"newer tinygrad_ce: format 2, .* pip install --upgrade")
-    other = zipped({"header.npy": header(kind="x" * 1000), "W.npy": npy(1.0)})
-    refused(tmp_path / "a.npz", other, r"got a file of a x{80}, wanted a thing")
-
-
-def test_what_the_maker_refuses_is_told_with_the_file(tmp_path: Path) -> None:
-    write(tmp_path / "a.npz", "thing", {"n": 1})
-    with pytest.raises(ValueError, match=r"a\.npz: damaged, .*\(KeyError: 'm'\)$"):
-        read(tmp_path / "a.npz", "thing", lambda content: content["m"])
+def test_a_file_of_another_kind_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "a", "other", {"n": 1})
+    refused(tmp_path / "a", (tmp_path / "a").read_bytes(), "it holds a other, wanted a thing")
 
 
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        load(tmp_path / "nowhere.npz")
+        load(tmp_path / "nowhere")
     with pytest.raises(OSError):
         load(tmp_path)
 
 
-def mutations(rng: np.random.Generator, data: bytes, other: bytes) -> bytes:
+def test_without_safetensors_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a", "thing", {})
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    message = r'a saved model needs safetensors: pip install "tinygrad_ce\[safetensors\]"'
+    with pytest.raises(ImportError, match=message):
+        load(tmp_path / "a")
+    with pytest.raises(ImportError, match=message):
+        write(tmp_path / "b", "thing", {})
+
+
+def mutated(rng: np.random.Generator, data: bytes, other: bytes) -> bytes:
     """One of: bits flipped, cut, a piece of another file put in, bytes taken out or doubled."""
     changed, i, j = bytearray(data), *sorted(rng.integers(0, len(data), 2))
     match rng.integers(5):
@@ -314,6 +201,7 @@ def mutations(rng: np.random.Generator, data: bytes, other: bytes) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_mutated_files_are_refused_or_equal(tmp_path: Path, rng: np.random.Generator) -> None:
     write(tmp_path / "a", "thing", CONTENT)
     write(tmp_path / "b", "thing", CONTENT | {"W": CONTENT["W"] * 2})
@@ -321,14 +209,14 @@ def test_mutated_files_are_refused_or_equal(tmp_path: Path, rng: np.random.Gener
     wholes = [load(tmp_path / "a"), load(tmp_path / "b")]
     count = 0
     for _ in range(1000):
-        data = mutations(rng, a, b)
+        (tmp_path / "c").write_bytes(mutated(rng, a, b))
         try:
-            refused(tmp_path / "c", data)
-            count += 1
-        except pytest.fail.Exception:  # it was loaded
             back = load(tmp_path / "c")
+        except ValueError:
+            count += 1
+        else:
             assert any(same(back, whole) for whole in wholes)
-    assert 800 < count < 1000  # a zip says many things twice, and a splice can be a whole file
+    assert 800 < count <= 1000
 
 
 # ------------------------------------------------------------------ crashes
@@ -354,7 +242,7 @@ for _ in range(200):
     time.sleep(random.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    back = read(path, "thing", dict)
+    back = read(path, "thing")
     assert (back["W"] == models[back["n"]]["W"]).all()
     for part in path.parent.glob("*.part"):
         amid += 1
@@ -364,17 +252,18 @@ print(amid)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", CRASH, str(tmp_path / "model.npz")],
+        [sys.executable, "-c", CRASH, str(tmp_path / "model")],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
     )
     assert run.stderr == ""
-    assert int(run.stdout) > 20  # else the kills did not meet a file being written
+    assert int(run.stdout) > 10  # else the kills did not meet a file being written
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/fd")
@@ -394,5 +283,5 @@ def test_what_is_replaced_is_on_the_disk_before_its_name_is(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
-    write(tmp_path / "model.npz", "thing", {})
+    write(tmp_path / "model", "thing", {})
     assert told == ["fsync model", "replace", f"fsync {tmp_path.name[:5]}"]

@@ -1,15 +1,16 @@
-"""Training: optimisers, modules, and `SoftmaxRegression`, an estimator.
+"""Training: optimisers, modules, and `SoftmaxRegression`, an estimator of scikit-learn's kind.
 
   optimizers.py   gradient descent: SGD, Adam
   nn.py           modules with parameters: a linear layer, a multi-layer perceptron
   calibration.py  whether probabilities mean what they say, and one temperature that helps
-  plots.py        a fitted classifier in pictures
-  persistence.py  what was learnt, as a file that is read whole or refused
-  chunks.py       rows in Dask's chunks, and sums over them computed where they are
-  estimator.py    scikit-learn's conventions
-  monitor.py      what goes on beside a fit: curve, progress bar, Ctrl-C
-  objective.py    rows to fit, in memory or in Dask's chunks: loss and gradient summed over them
-  regression.py   SoftmaxRegression: a linear classifier trained with all this
+  plots.py        a loss curve and a classifier's weights in pictures
+  chunks.py       sums over Dask's chunks of rows, computed where the chunks are
+  objective.py    the loss and its gradient, summed over rows in memory or in chunks
+  validation.py   what a fit takes: parameters, and rows with their labels and weights
+  monitor.py      what goes on beside a fit: curve, progress bar, early stopping, Ctrl-C
+  solvers.py      what iterates: L-BFGS by SciPy, and epochs of SGD or Adam
+  persistence.py  a model as one safetensors file
+  estimator.py    SoftmaxRegression: its parameters, fit, partial_fit, predict
 
 Each imports only those before it.
 """

@@ -2,39 +2,39 @@
 
 Dask does the work, on whatever scheduler is active: threads, processes or the machines of a
 cluster. What goes to a chunk is a function and its small arguments (the weights); what comes back
-is the function's sum over the chunks (a loss and its gradient), added up as a tree on the way. A
-worker that dies is Dask's concern as well: it computes anew what was lost.
-
-Chunks are not kept from one sum to the next: Dask reads or computes them again each time, unless
-the caller has said ``X.persist()``, which keeps them in the workers' memory. Dask is imported only
-where a collection of its own was passed.
+is the function's sum over the chunks (a loss and its gradient), added up as a tree on the way.
+Chunks are not kept from one sum to the next, unless the caller has said ``X.persist()``. Dask is
+imported only where a collection of its own was passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..engine.text import _
 
 TREE = 8  # how many chunks' results are added in one task
 
 
 def is_dask(x: Any) -> bool:
-    """Whether ``x`` is a Dask collection: an array, a DataFrame, a column of one."""
+    """Return whether ``x`` is a Dask collection: an array, a DataFrame, a column of one."""
     return hasattr(x, "__dask_graph__")
 
 
-def rows_of(X: Any) -> Any:
-    """A Dask array or DataFrame as a Dask array of two axes with all columns in each chunk."""
-    X = as_array(X)
+def as_rows(X: Any) -> Any:
+    """Return a Dask array or DataFrame as a Dask array of two axes, all columns in each chunk."""
+    X = _as_array(X)
     if X.ndim != 2:
-        raise ValueError(f"X: got a Dask array of shape {X.shape}, wanted two axes")
+        text = "X: got a Dask array of shape {shape}, wanted two axes"
+        raise ValueError(_(text, shape=X.shape))
     return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
 
-def as_array(x: Any) -> Any:
-    """A Dask DataFrame's, or a column's, values; the sizes of their chunks are unknown."""
+def _as_array(x: Any) -> Any:
+    """Return the values of a Dask DataFrame or column; the sizes of their chunks are unknown."""
     if not hasattr(x, "to_dask_array"):
         return x
     dtypes = [x.dtype] if hasattr(x, "dtype") else x.dtypes
@@ -45,14 +45,10 @@ def as_array(x: Any) -> Any:
 def map_rows(f: Callable[[Any], Any], X: Any, like: Any, name: str | None = None) -> Any:
     """Return ``f`` of every chunk of rows as a Dask array, computed when it is asked for.
 
-    Parameters
-    ----------
-    f : function of an array of shape (N, D), with N rows in its result
-    X : Dask array or DataFrame of D columns
-    like : an array of the result's dtype and of its shape beyond the rows
-    name : what the array is called where Dask shows it
+    ``like`` is an array of the result's dtype and of its shape beyond the rows, ``name`` what the
+    array is called where Dask shows it.
     """
-    X = rows_of(X)
+    X = as_rows(X)
     if like.ndim == 1:
         return X.map_blocks(f, drop_axis=1, meta=like[:0], token=name)
     return X.map_blocks(f, chunks=(X.chunks[0], like.shape[1:]), meta=like[:0], token=name)
@@ -79,21 +75,13 @@ class Chunks:
     Attributes
     ----------
     rows : list of int, how many rows each chunk has; those without any are left out
-
-    Raises
-    ------
-    ValueError
-        If y or weight have not one entry a row.
     """
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
-        X = _sized(rows_of(X))
-        rows, columns = X.chunks[0], {"y": y, "sample_weight": weight}
-        lazy = {n: _column(n, c, rows) for n, c in columns.items() if is_dask(c)}
-        first, *others = _together([X, *lazy.values()])
-        parts = dict(zip(lazy, others))
-        parts |= {n: _sent(n, c, rows) for n, c in columns.items() if n not in lazy}
-        blocks = enumerate(zip(first, *(parts[n] for n in columns)))
+        X = _sized(as_rows(X))
+        rows = X.chunks[0]
+        columns = _column("y", y, rows), _column("sample_weight", weight, rows)
+        blocks = enumerate(zip(_parts(X), *columns))
         self.blocks = [(*block, i) for i, block in blocks if rows[i]]
         self.rows = [n for n in rows if n]
 
@@ -129,52 +117,30 @@ class Chunks:
 
 
 def _sized(x: Any) -> Any:
-    """A Dask array with the sizes of its chunks; where they are unknown, that takes a pass."""
+    """Return a Dask array with the sizes of its chunks; if they are unknown, that takes a pass."""
     return x.copy().compute_chunk_sizes() if np.isnan(x.shape[0]) else x
 
 
-def _together(arrays: list[Any]) -> list[list[Any]]:
-    """The chunks of several Dask arrays; what the arrays share is computed once, not for each.
-
-    Their graphs are optimized as one: `dask.optimize` would do it one by one, and repeat in y the
-    steps that led to X.
-    """
-    from dask.highlevelgraph import HighLevelGraph
-
-    keys = [(a.name, *block) for a in arrays for block in np.ndindex(a.numblocks)]
-    graph = HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays))
-    graph = arrays[0].__dask_optimize__(graph, keys)
-    arrays = [type(a)(graph, a.name, a.chunks, meta=a) for a in arrays]
-    return [list(a.to_delayed(optimize_graph=False).flat) for a in arrays]
+def _parts(x: Any) -> list[Any]:
+    """Return the chunks of a Dask array; what arrays share is computed once, for its keys stay."""
+    return list(x.to_delayed(optimize_graph=False).flat)
 
 
-def _column(name: str, column: Any, rows: tuple[int, ...]) -> Any:
-    """A Dask array of labels or weights in the same chunks as X."""
-    column = as_array(column)
-    if column.ndim != 1:
-        raise ValueError(f"{name}: got a Dask array of shape {column.shape}, wanted one axis")
-    column = _sized(column)
-    _check_length(name, len(column), rows)
-    return column if column.chunks == (rows,) else column.rechunk((rows,))
-
-
-def _check_length(name: str, length: int, rows: Sequence[int]) -> None:
-    if length != sum(rows):
-        raise ValueError(f"{name}: got {length} entries for the {sum(rows)} rows of X")
-
-
-def _sent(name: str, column: Any, rows: Sequence[int]) -> list[Any]:
-    """An array in pieces, each sent to where the chunks are, and kept there."""
+def _column(name: str, column: Any, rows: tuple[int, ...]) -> list[Any]:
+    """Return labels or weights chunk by chunk; an array's are sent to where the chunks are."""
     from dask.delayed import delayed
 
     if column is None:
         return [None] * len(rows)
-    column = np.asarray(column)
-    if column.ndim == 0:
-        column = np.full(sum(rows), column)
-    _check_length(name, len(column), rows)
-    pieces = np.split(column, np.cumsum(rows)[:-1])
-    return [delayed(piece, pure=False).persist() for piece in pieces]
+    lazy = is_dask(column)
+    column = _sized(_as_array(column)) if lazy else np.asarray(column)
+    column = np.full(sum(rows), column) if column.ndim == 0 else column
+    if column.ndim != 1 or len(column) != sum(rows):
+        text = "{name}: got shape {shape} for the {n} rows of X"
+        raise ValueError(_(text, name=name, shape=column.shape, n=sum(rows)))
+    if lazy:
+        return _parts(column if column.chunks == (rows,) else column.rechunk((rows,)))
+    return [delayed(x, pure=False).persist() for x in np.split(column, np.cumsum(rows)[:-1])]
 
 
 def _call(f: Callable[..., Any], block: Any, args: Any) -> Any:

@@ -1,107 +1,271 @@
-"""scikit-learn's conventions for a classifier: its own base classes, or the few lines they come to.
-
-With scikit-learn installed, an estimator inherits from it and its input is checked by it, so that
-pipelines, searches and ``check_estimator`` take it for one of theirs. Without, what is here does
-the same for arrays: parameters by name, a table of finite numbers in, the accuracy as the score.
-"""
+"""`SoftmaxRegression`: a linear classifier of scikit-learn's kind, fitted with the engine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import KW_ONLY, dataclass
+from functools import partial, wraps
+from typing import Any
 
 import numpy as np
 
+from ..engine.text import _
+from ..losses.activations import log_softmax, sigmoid, softmax
+
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.exceptions import ConvergenceWarning, NotFittedError
-    from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError:
-    if not TYPE_CHECKING:
-        from inspect import signature
+    text = 'SoftmaxRegression needs scikit-learn: pip install "tinygrad_ce[sklearn]"'
+    raise ImportError(_(text)) from None
 
-        class ConvergenceWarning(UserWarning):
-            """The optimum was not reached."""
-
-        class NotFittedError(ValueError, AttributeError):
-            """An estimator is used before it is fitted."""
-
-        class BaseEstimator:
-            """Parameters by name: those of ``__init__``."""
-
-            def get_params(self, deep: bool = True) -> dict[str, Any]:
-                return {name: getattr(self, name) for name in signature(type(self)).parameters}
-
-            def set_params(self, **params: Any) -> BaseEstimator:
-                known = self.get_params()
-                for name, value in params.items():
-                    if name not in known:
-                        raise ValueError(f"{name}: no such parameter; there are {', '.join(known)}")
-                    setattr(self, name, value)
-                return self
-
-            def __repr__(self) -> str:
-                defaults = signature(type(self)).parameters
-                given = {
-                    name: value
-                    for name, value in self.get_params().items()
-                    if value is not defaults[name].default
-                }
-                inside = ", ".join(f"{name}={value!r}" for name, value in given.items())
-                return f"{type(self).__name__}({inside})"
-
-        class ClassifierMixin:
-            """The accuracy as the score."""
-
-            def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-                hits = np.asarray(self.predict(X)) == np.asarray(y)
-                return float(np.average(hits, weights=sample_weight))
-
-        def check_is_fitted(estimator: Any) -> None:
-            if not hasattr(estimator, "coef_"):
-                raise NotFittedError(f"this {type(estimator).__name__} is not fitted: call fit")
-
-        def check_classification_targets(y: Any) -> None:
-            if y.dtype.kind == "f" and (y != np.floor(y)).any():
-                raise ValueError("y: got numbers that are not whole, wanted class labels")
-
-        def validate_data(
-            estimator: Any, X: Any, y: Any = None, reset: bool = True, dtype: Any = None
-        ) -> Any:
-            names = getattr(X, "columns", None)
-            names = None if names is None else np.asarray(names, object)
-            X = np.asarray(X)
-            X = X if X.dtype in dtype else X.astype(float)
-            if X.ndim != 2 or 0 in X.shape:
-                raise ValueError(f"X: got shape {X.shape}, wanted (samples, features)")
-            if not np.isfinite(X).all():
-                raise ValueError("X: got nan or inf, wanted finite numbers")
-            if reset:
-                estimator.n_features_in_ = X.shape[1]
-                if names is not None:
-                    estimator.feature_names_in_ = names
-            elif X.shape[1] != estimator.n_features_in_:
-                raise ValueError(
-                    f"X has {X.shape[1]} features, but {type(estimator).__name__} was fitted with "
-                    f"{estimator.n_features_in_}"
-                )
-            wanted = getattr(estimator, "feature_names_in_", None)
-            if names is not None and wanted is not None and list(names) != list(wanted):
-                raise ValueError(f"X: got features {list(names)}, wanted {list(wanted)}")
-            if y is None:
-                return X
-            y = np.asarray(y)
-            if y.shape != X.shape[:1]:
-                raise ValueError(f"y: got shape {y.shape}, wanted {X.shape[:1]}, a label a sample")
-            return X, y
+from .chunks import Block, Chunks, is_dask, map_rows
+from .monitor import Monitor, monitored, progress_bar, store
+from .objective import threads_for
+from .persistence import PersistenceMixin
+from .solvers import Descent, descend, lbfgs, new_optimizer
+from .validation import (
+    FLOATS,
+    check_parameters,
+    for_chunks,
+    params_of,
+    random_generator,
+    rows_in_chunks,
+    rows_in_memory,
+    rows_to_add,
+    sample_of,
+    strengths,
+    tolerance,
+)
 
 
-__all__ = [
-    "BaseEstimator",
-    "ClassifierMixin",
-    "ConvergenceWarning",
-    "NotFittedError",
-    "check_classification_targets",
-    "check_is_fitted",
-    "validate_data",
-]
+def _over_chunks(method: Any) -> Any:
+    """Let a method that tells something of each row take Dask's chunks: computed when asked for."""
+
+    @wraps(method)
+    def either(self: Any, X: Any) -> Any:
+        if not is_dask(X):
+            return method(self, X)
+        check_is_fitted(self)
+        model, name = for_chunks(self), method.__name__
+        like = method(model, sample_of(self, X, reset=False))
+        return map_rows(partial(_predicted_in, model=model, method=name, like=like), X, like, name)
+
+    return either
+
+
+def _predicted_in(X: Any, model: Any, method: str, like: Any) -> Any:
+    """Return what a method of the model predicts of a chunk, which may have no rows."""
+    return getattr(model, method)(X) if len(X) else like[:0]
+
+
+def _hits_in(block: Block, model: Any) -> tuple[Any, Any]:
+    """Return the weights of the rows whose label `predict` finds, and all weights, summed."""
+    hits = model.predict(block.X) == np.asarray(block.y)
+    weight = np.ones(len(hits)) if block.weight is None else np.asarray(block.weight)
+    return weight @ hits, weight.sum()
+
+
+class LinearSoftmaxMixin(ClassifierMixin):  # type: ignore[misc]
+    """What ``coef_``, ``intercept_`` and ``classes_`` predict."""
+
+    coef_: Any
+    intercept_: Any
+    classes_: Any
+
+    @_over_chunks
+    def decision_function(self, X: Any) -> Any:
+        """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        z = X @ self.coef_.T + self.intercept_
+        return z.ravel() if z.shape[1] == 1 else z
+
+    @_over_chunks
+    def predict(self, X: Any) -> Any:
+        """The label of the largest logit, for each sample."""
+        z = self.decision_function(X)
+        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+
+    @_over_chunks
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, (samples, classes)."""
+        z = self.decision_function(X)
+        return softmax(z) if z.ndim > 1 else np.stack([sigmoid(-z), sigmoid(z)], axis=1)
+
+    @_over_chunks
+    def predict_log_proba(self, X: Any) -> Any:
+        """Their logarithms, exact also where a probability underflows."""
+        z = self.decision_function(X)
+        if z.ndim > 1:
+            return log_softmax(z)
+        return np.stack([-np.logaddexp(0.0, z), -np.logaddexp(0.0, -z)], axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The part of the samples, by weight, whose label `predict` finds."""
+        if not is_dask(X):
+            return float(super().score(X, y, sample_weight))
+        check_is_fitted(self)
+        sample_of(self, X, reset=False)
+        hits, total = Chunks(X, y, sample_weight).sum(_hits_in, for_chunks(self))
+        return float(hits / total)
+
+
+@dataclass(eq=False, repr=False)
+class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear classifier: softmax(X W + b), fitted by gradient descent or L-BFGS.
+
+    It minimizes J = mean loss + alpha · R(W), R = ½ ‖W‖² for "l2", ‖W‖₁ for "l1", a mix for
+    "elasticnet". The mean is over the sample weights; b is not penalized. That is scikit-learn's
+    LogisticRegression with C = 1 / (alpha · n), and SGDClassifier with the same alpha. Ctrl-C ends
+    a fit after the current step, with a warning. Float32 data are computed with in float32.
+
+    Dask's arrays and DataFrames stay where they are: each loss and gradient is a sum over their
+    chunks, computed there. Batches are taken within a chunk, as is all of `partial_fit`. Every step
+    reads or computes the chunks anew, unless X and y were persisted.
+
+    Parameters
+    ----------
+    loss : "cross_entropy"; "logistic", the same for two classes, coded −1 and +1; or "mse", the
+        squared distance of softmax(z) from one-hot targets
+    penalty : "l2", "l1" (by a proximal step: weights become exactly 0), "elasticnet" or None
+    alpha : float, the strength of the penalty
+    l1_ratio : float, the L1 part of "elasticnet"
+    solver : "sgd", "adam", "lbfgs", or "auto": "lbfgs" where no L1 penalty is, else "adam"
+    batch_size : int, rows a step of "sgd" and "adam" takes, or "full" for all
+    learning_rate : float
+    schedule : "constant", or "invscaling": learning_rate / t**power_t in step t
+    power_t : float
+    momentum : float, of "sgd"
+    nesterov : bool, whether that momentum is Nesterov's
+    max_iter : int, epochs at most (for "lbfgs", iterations)
+    tol : float, "auto" or None. "lbfgs" stops where no entry of the gradient is larger, in
+        coordinates scaled to the data ("auto": 1e-10); the others where the loss has not fallen by
+        more in ``n_iter_no_change`` epochs ("auto": 1e-4). None stops at ``max_iter``
+    n_iter_no_change : int
+    early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
+        these get no better
+    validation_fraction : float, how many are set aside, the same part of each class
+    shuffle : bool, whether an epoch takes the rows in a new order
+    fit_intercept : bool
+    class_weight : dict from label to weight, "balanced", or None
+    random_state : int, NumPy random generator, or None
+    verbose : bool, whether to show a progress bar (tqdm) with loss and accuracy
+    callback : function of the model, the epoch and its loss, called after each; the model is usable
+
+    Attributes
+    ----------
+    coef_, intercept_ : (classes, features) and (classes,) arrays; for two classes one row
+    classes_ : the labels
+    n_iter_, t_ : epochs (iterations) and steps done
+    loss_curve_ : list of J, for each epoch the mean over its steps
+    solver_ : the solver taken
+    n_features_in_, feature_names_in_ : as in scikit-learn
+
+    Examples
+    --------
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
+    >>> model = SoftmaxRegression(alpha=0.1).fit(X, y)
+    >>> model.predict([[0.4], [2.6]]).tolist()
+    ['no', 'yes']
+    """
+
+    loss: str = "cross_entropy"
+    _: KW_ONLY
+    penalty: str | None = "l2"
+    alpha: float = 0.01
+    l1_ratio: float = 0.15
+    solver: str = "auto"
+    batch_size: int | str = 32
+    learning_rate: float = 0.01
+    schedule: str = "constant"
+    power_t: float = 0.5
+    momentum: float = 0.0
+    nesterov: bool = False
+    max_iter: int = 10_000
+    tol: float | str | None = "auto"
+    n_iter_no_change: int = 10
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    shuffle: bool = True
+    fit_intercept: bool = True
+    class_weight: Any = None
+    random_state: Any = None
+    verbose: bool = False
+    callback: Callable[[Any, int, float], Any] | None = None
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
+        """Fit to X (samples, features) and labels y (samples,).
+
+        ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
+        """
+        check_parameters(self)
+        rng = random_generator(self.random_state)
+        rows: Any = rows_in_chunks if is_dask(X) else rows_in_memory
+        train, valid = rows(self, X, y, sample_weight, rng)
+        for part in [train, *([] if valid is None else [valid])]:
+            if not part.total > 0:
+                text = "got {n} rows to fit, whose weights sum to {total}"
+                raise ValueError(_(text, n=part.count, total=part.total))
+        params = params_of(self)
+        size = max(sum(p.nbytes for p in params), 8 * (self.n_features_in_ + 1) ** 2)
+        with monitored(self, params, train, valid) as monitor, threads_for(size, train, valid):
+            if self.solver_ == "lbfgs":
+                lbfgs(params, train, monitor, strengths(self)[1], self.max_iter, tolerance(self))
+            else:
+                descent = Descent.of(self, new_optimizer(self, params))
+                descend(descent, train, rng, monitor, self.max_iter)
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> SoftmaxRegression:
+        """Go on fitting, one epoch of "sgd" or "adam" over these rows.
+
+        The first call wants ``classes``, all labels there will be. Ctrl-C ends it after the current
+        step, and is passed on.
+        """
+        check_parameters(self)
+        if self.solver == "lbfgs":
+            raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
+        if is_dask(X):
+            _partial_fit_to_chunks(self, X, y, classes, sample_weight)
+            return self
+        rows = rows_to_add(self, X, y, classes, sample_weight)
+        if not hasattr(self, "_optimizer"):
+            self.solver_ = "sgd" if self.solver == "sgd" else "adam"
+            self._optimizer = new_optimizer(self, params_of(self))
+        params = [p.data for p in self._optimizer.params]
+        with progress_bar(self.verbose, 1) as bar:
+            monitor, rng = (
+                Monitor(self, params, rows, None, bar),
+                random_generator(self.random_state),
+            )
+            try:
+                descend(Descent.of(self, self._optimizer), rows, rng, monitor, 1)
+            except KeyboardInterrupt:
+                store(self, params)
+                raise
+        return self
+
+
+def _partial_fit_to_chunks(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> None:
+    """Go on fitting to each of Dask's chunks in turn, where that chunk is."""
+    sample_of(model, X, reset=not hasattr(model, "coef_"))
+    chunks, parameters = Chunks(X, y, weight), model.get_params(deep=False)
+    with progress_bar(model.verbose, len(chunks.rows)) as bar:
+        for i in range(len(chunks.rows)):
+            there = chunks.one(i, _fitted_in, for_chunks(model), classes)
+            vars(model).update({name: there[name] for name in there.keys() - parameters.keys()})
+            if bar is not None:
+                bar.set_postfix(loss=f"{model.loss_curve_[-1]:.4g}")
+                bar.update()
+            if model.callback is not None:
+                model.callback(model, model.n_iter_, model.loss_curve_[-1])
+
+
+def _fitted_in(block: Block, model: Any, classes: Any) -> dict[str, Any]:
+    """Return the attributes of a copy of the model after a chunk more."""
+    fitted = deepcopy(model).partial_fit(block.X, block.y, classes, block.weight)
+    return dict(vars(fitted))

@@ -2,121 +2,99 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
-from .estimator import ConvergenceWarning
-
-Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
-
-
-class Interrupt:
-    """Whether Ctrl-C was pressed; `check` raises where it does no harm, between two steps."""
-
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if it was pressed."""
-        if self.pressed:
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def held() -> Iterator[Interrupt]:
-    """Hold a first Ctrl-C back until `check`; a second one is Python's own."""
-    interrupt = Interrupt()
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield interrupt
-        return
-
-    def press(number: int, frame: Any) -> None:
-        interrupt.pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+from ..engine.text import _
+from .objective import Params
+from .validation import tolerance
 
 
 @contextmanager
 def progress_bar(shown: bool, epochs: int) -> Iterator[Any]:
-    """A progress bar, or None."""
+    """Show a progress bar, if that is wanted; yield it or None."""
     if not shown:
         yield None
         return
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        raise ImportError('verbose=True needs tqdm: pip install "tinygrad_ce[progress]"') from None
+        text = 'verbose=True needs tqdm: pip install "tinygrad_ce[progress]"'
+        raise ImportError(_(text)) from None
     with tqdm(total=epochs, unit="epoch") as bar:
         yield bar
 
 
-class Watch:
-    """What happens after each epoch: curve, bar, callback, and whether to stop."""
+class Monitor:
+    """What happens after each epoch: the model takes the parameters, and it may be enough.
 
-    def __init__(self, model: Any, train: Any, valid: Any, interrupt: Interrupt, bar: Any) -> None:
-        self.model, self.train, self.valid = model, train, valid
-        self.interrupt, self.bar = interrupt, bar
-        self.best, self.waited, self.ended = np.inf, 0, False
-        self.best_params: Params | None = None
+    ``params`` are the arrays that a solver moves in place; ``stopped`` tells whether the fit ended
+    before its epochs ran out.
+    """
 
-    def __call__(self, params: Params, loss: float) -> bool:
-        """Tell of an epoch's end; whether to stop."""
+    def __init__(self, model: Any, params: Params, train: Any, valid: Any, bar: Any) -> None:
+        self.model, self.train, self.valid, self.bar = model, train, valid, bar
+        self.params, self.best_params = params, params
+        self.best_loss, self.waited, self.stopped = np.inf, 0, False
+
+    def __call__(self, loss: float) -> bool:
+        """Note the end of an epoch; return whether to stop."""
         model, loss = self.model, float(loss)
-        model._keep(params)
+        if not np.isfinite(loss) and model.solver_ != "lbfgs":
+            text = "the loss is {loss} in epoch {n}: scale the data, or take a learning_rate below"
+            n, rate = model.n_iter_ + 1, model.learning_rate
+            raise ValueError(_(text + " {rate}", loss=loss, n=n, rate=rate))
+        store(model, self.params)
         model.n_iter_ += 1
         model.loss_curve_.append(loss)
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{self.train.accuracy(params):.3f}")
+            accuracy = self.train.accuracy(self.params)
+            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{accuracy:.3f}")
             self.bar.update()
         if model.callback is not None:
             model.callback(model, model.n_iter_, loss)
-        self.interrupt.check()
-        self.ended = self._enough(params, loss)
-        return self.ended
-
-    def _enough(self, params: Params, loss: float) -> bool:
-        model, tol = self.model, self.model._tol()
-        if self.valid is None and model.solver_ == "lbfgs":
-            return False  # SciPy looks at the gradient
         if self.valid is not None:
-            loss = self.valid.loss_and_grad(params)[0]
-        self.waited = 0 if loss < self.best - max(tol, 0.0) else self.waited + 1
-        if loss < self.best:
-            self.best = loss
+            loss = self.valid.loss_and_grad(self.params)[0]
+        elif model.solver_ == "lbfgs":
+            return False  # SciPy looks at the gradient
+        self.stopped = self._is_enough(loss)
+        return self.stopped
+
+    def _is_enough(self, loss: float) -> bool:
+        """Return whether the loss has not fallen for long; keep the best parameters."""
+        tol = tolerance(self.model)
+        self.waited = 0 if loss < self.best_loss - max(tol, 0.0) else self.waited + 1
+        if loss < self.best_loss:
+            self.best_loss = loss
             if self.valid is not None:
-                self.best_params = [p.copy() for p in params]
-        return bool(self.waited >= model.n_iter_no_change and tol >= 0)
-
-    def finish(self) -> None:
-        """Take the parameters that were best on the rows set aside; warn if epochs ran out."""
-        if self.best_params is not None:
-            self.model._keep(self.best_params)
-        if not self.ended and self.model.tol is not None:
-            warnings.warn(
-                f"max_iter={self.model.max_iter} reached before tol={self.model._tol():g}: scale "
-                "the data, or raise it",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+                self.best_params = [p.copy() for p in self.params]
+        return bool(self.waited >= self.model.n_iter_no_change and tol >= 0)
 
 
-class Unwatched:
-    """A `Watch` of nothing, on another machine."""
+def store(model: Any, params: Params) -> None:
+    """Let the model have the parameters as they are now."""
+    model.coef_ = params[0].T.copy()
+    if model.fit_intercept:
+        model.intercept_ = params[1].copy()
 
-    interrupt = Interrupt()
 
-    def __call__(self, params: Params, loss: float) -> float:
-        """Give the loss to where the epochs are counted."""
-        return loss
+@contextmanager
+def monitored(model: Any, params: Params, train: Any, valid: Any) -> Iterator[Monitor]:
+    """Monitor a fit; after Ctrl-C, and where the epochs ran out, warn and keep the model."""
+    with progress_bar(model.verbose, model.max_iter) as bar:
+        monitor, text = Monitor(model, params, train, valid, bar), ""
+        try:
+            yield monitor
+        except KeyboardInterrupt:
+            text = "interrupted after {n} of at most {most} epochs; the model is as fitted so far"
+        store(model, monitor.best_params)
+    if not text and not monitor.stopped and model.tol is not None:
+        text = "max_iter={most} reached before tol={tol:g}: scale the data, or raise it"
+    if text:
+        text = _(text, n=model.n_iter_, most=model.max_iter, tol=tolerance(model))
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.text import _
 from ..engine.value import Value
 from ..losses.activations import relu
 
@@ -38,7 +39,7 @@ class Module:
 
         In the order of the attributes.
         """
-        found: list[Value] = []
+        leaves: list[Value] = []
         seen: set[int] = set()
         stack: list[Any] = [self]
         while stack:
@@ -47,14 +48,14 @@ class Module:
                 continue
             seen.add(id(x))
             if isinstance(x, Value) and x.op is None:
-                found.append(x)
+                leaves.append(x)
             elif isinstance(x, Module):
                 stack += reversed(vars(x).values())
             elif isinstance(x, dict):
                 stack += reversed(x.values())
             elif isinstance(x, list | tuple):
                 stack += reversed(x)
-        return found
+        return leaves
 
     def zero_grad(self) -> None:
         """Set every parameter's ``.grad`` to None: the next backward pass starts anew."""
@@ -88,9 +89,10 @@ class Linear(Module):
     def __init__(self, inputs: int, outputs: int, rng: Rng = None) -> None:
         for size in (inputs, outputs):
             if not isinstance(size, int | np.integer) or size < 1:
-                raise ValueError(f"Linear: got size {size!r}, wanted an int from 1 up")
-        drawn = np.random.default_rng(rng).normal(0.0, (2.0 / inputs) ** 0.5, (inputs, outputs))
-        self.W, self.b = Value(drawn, name="W"), Value(np.zeros(outputs), name="b")
+                text = "Linear: got size {size}, wanted an int from 1 up"
+                raise ValueError(_(text, size=repr(size)))
+        W = np.random.default_rng(rng).normal(0.0, (2.0 / inputs) ** 0.5, (inputs, outputs))
+        self.W, self.b = Value(W, name="W"), Value(np.zeros(outputs), name="b")
 
     def __call__(self, x: Any) -> Any:
         """The rows of x, an array or a `Value`, through the layer."""
@@ -127,7 +129,8 @@ class MLP(Module):
         activation: Callable[[Any], Any] = relu,
     ) -> None:
         if not outputs:
-            raise ValueError("MLP: got no layers, wanted one size at least, as in MLP(2, [1])")
+            text = "MLP: got no layers, wanted one size at least, as in MLP(2, [1])"
+            raise ValueError(_(text))
         rng, sizes = np.random.default_rng(rng), [inputs, *outputs]
         self.layers = [Linear(n, m, rng) for n, m in pairwise(sizes)]
         self.activation = activation

@@ -13,38 +13,45 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data
-from ..engine.value import Value, detach, numbers
+from ..engine.text import _
+from ..engine.value import Value, detach
 
 
-def _leaves(params: Iterable[Value]) -> list[Value]:
-    """What an optimizer may change: leaves, each once, with data that can be written."""
+def _check_leaves(params: Iterable[Value]) -> list[Value]:
+    """Return what an optimizer may move: leaves, each once, with data that can be written."""
     if isinstance(params, Value) or not isinstance(params, Iterable):
-        raise TypeError(f"params: got a {type(params).__name__}, wanted a list of Values")
-    found = list(params)
-    if not found:
-        raise ValueError("params: got an empty list, wanted the Values to optimize")
-    for i, p in enumerate(found):
+        kind = type(params).__name__
+        raise TypeError(_("params: got a {kind}, wanted a list of Values", kind=kind))
+    leaves = list(params)
+    if not leaves:
+        raise ValueError(_("params: got an empty list, wanted the Values to optimize"))
+    for i, p in enumerate(leaves):
         if not isinstance(p, Value):
-            raise TypeError(f"params[{i}]: got a {type(p).__name__}, wanted a Value")
+            kind = type(p).__name__
+            raise TypeError(_("params[{i}]: got a {kind}, wanted a Value", i=i, kind=kind))
         if p.op is not None:
-            raise ValueError(f"params[{i}]: got the result of {p.op.name}, wanted a leaf, Value(x)")
+            text = "params[{i}]: got the result of {op}, wanted a leaf, Value(x)"
+            raise ValueError(_(text, i=i, op=p.op.name))
         if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
-            raise ValueError(f"params[{i}]: its data is read-only; take Value(v.data.copy())")
-    if len(set(found)) < len(found):
-        raise ValueError("params: a Value is there twice, and would be moved twice a step")
-    return found
+            text = "params[{i}]: its data is read-only; take Value(v.data.copy())"
+            raise ValueError(_(text, i=i))
+    if len({id(p) for p in leaves}) < len(leaves):
+        raise ValueError(_("params: a Value is there twice, and would be moved twice a step"))
+    return leaves
 
 
-def _number(x: Any, name: str, below: float = np.inf) -> float:
-    """An option of an optimizer: 0 <= x < below."""
-    if not isinstance(x, float | int | np.number) or not 0 <= x < below:
-        wanted = "a number from 0 up" + (f", below {below:g}" if below < np.inf else "")
-        raise ValueError(f"{name}: got {x!r}, wanted {wanted}")
-    return float(x)
+def _check_number(x: Any, name: str, below: float = np.inf) -> float:
+    """Return an option of an optimizer as a float: 0 <= x < below."""
+    if isinstance(x, float | int | np.number) and 0 <= x < below:
+        return float(x)
+    if below < np.inf:
+        text = "{name}: got {got}, wanted a number from 0 up, below {below:g}"
+        raise ValueError(_(text, name=name, got=repr(x), below=below))
+    raise ValueError(_("{name}: got {got}, wanted a number from 0 up", name=name, got=repr(x)))
 
 
 def _gradient(p: Value, i: int) -> Any:
-    """``p.grad``, of the data's shape, also where it was assigned by hand."""
+    """Return ``p.grad``, of the data's shape, also where it was assigned by hand."""
     g, data = detach(p.grad), p.data
     if g.__class__ is float is data.__class__:
         return g
@@ -52,7 +59,8 @@ def _gradient(p: Value, i: int) -> Any:
         return g
     g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
     if np.shape(g) != p.shape:
-        raise ValueError(f"params[{i}].grad: got shape {np.shape(g)}, wanted {p.shape}, the data's")
+        text = "params[{i}].grad: got shape {got}, wanted {wanted}, the data's"
+        raise ValueError(_(text, i=i, got=np.shape(g), wanted=p.shape))
     return float(g) if data.__class__ is float else g
 
 
@@ -63,11 +71,13 @@ class Optimizer:
     ----------
     params : list of `Value`, the leaves that a step moves
     lr : float, the learning rate; may be assigned between steps
+    state : list, for each leaf what its last step left for the next one, or None
     """
 
     def __init__(self, params: Iterable[Value], lr: float) -> None:
-        self.params = _leaves(params)
-        self.lr = _number(lr, "lr")
+        self.params = _check_leaves(params)
+        self.lr = _check_number(lr, "lr")
+        self.state: list[Any] = [None] * len(self.params)
 
     def zero_grad(self) -> None:
         """Set every ``.grad`` to None: the next backward pass starts anew."""
@@ -82,16 +92,13 @@ class Optimizer:
         ValueError
             If ``lr`` was set below 0, or a ``.grad`` to another shape than the data's.
         """
-        lr = _number(self.lr, "lr")
+        lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
             if p.grad is not None:
-                data = self._moved(p.data, _gradient(p, i), lr, i)
-                # What assigning p.data does, without its checks: they cost what the step costs.
-                p._data = data if data.__class__ is np.ndarray else as_data(data)
-                p.number = next(numbers)
+                p.data = self._move(p.data, _gradient(p, i), lr, i)
 
-    def _moved(self, data: Any, g: Any, lr: float, i: int) -> Any:
-        """The data of leaf ``i`` after a step; written in place where it is an array."""
+    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
+        """Return the data of leaf ``i`` after a step; written in place where it is an array."""
         raise NotImplementedError
 
 
@@ -109,10 +116,8 @@ class SGD(Optimizer):
 
     Raises
     ------
-    TypeError
-        If ``params`` holds anything but `Value`s.
-    ValueError
-        If it holds none, one twice, or one that is not a leaf; or an option is out of its range.
+    TypeError, ValueError
+        If ``params`` is no list of leaves, each once, or an option is out of its range.
 
     Examples
     --------
@@ -137,27 +142,25 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         super().__init__(params, lr)
-        self.momentum = _number(momentum, "momentum")
+        self.momentum = _check_number(momentum, "momentum")
         self.dampening = float(dampening)
-        self.weight_decay = _number(weight_decay, "weight_decay")
+        self.weight_decay = _check_number(weight_decay, "weight_decay")
         self.nesterov = nesterov
         if nesterov and not (momentum and not dampening):
-            raise ValueError(
-                f"nesterov=True wants momentum above 0 and dampening=0, got {momentum}, {dampening}"
-            )
-        self._buffers: list[Any] = [None] * len(self.params)
+            text = "nesterov=True wants momentum above 0 and dampening=0, got {m}, {d}"
+            raise ValueError(_(text, m=momentum, d=dampening))
 
-    def _moved(self, data: Any, g: Any, lr: float, i: int) -> Any:
+    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
         if self.weight_decay:
             g = g + self.weight_decay * data
         if self.momentum:
-            b = self._buffers[i]
+            b = self.state[i]
             if b is None:
                 b = +g  # a copy: p.grad stays the caller's
             else:
                 b *= self.momentum
                 b += (1.0 - self.dampening) * g if self.dampening else g
-            self._buffers[i] = b
+            self.state[i] = b
             g = g + self.momentum * b if self.nesterov else b
         data -= lr * g
         return data
@@ -178,10 +181,8 @@ class Adam(Optimizer):
 
     Raises
     ------
-    TypeError
-        If ``params`` holds anything but `Value`s.
-    ValueError
-        If it holds none, one twice, or one that is not a leaf; or an option is out of its range.
+    TypeError, ValueError
+        If ``params`` is no list of leaves, each once, or an option is out of its range.
 
     Examples
     --------
@@ -206,30 +207,27 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(f"betas: got {betas!r}, wanted two numbers")
-        self.betas = (_number(betas[0], "betas[0]", 1.0), _number(betas[1], "betas[1]", 1.0))
-        self.eps = _number(eps, "eps")
-        self.weight_decay = _number(weight_decay, "weight_decay")
-        self._moments: list[Any] = [None] * len(self.params)
+            raise ValueError(_("betas: got {got}, wanted two numbers", got=repr(betas)))
+        first, second = (_check_number(beta, f"betas[{k}]", 1.0) for k, beta in enumerate(betas))
+        self.betas = (first, second)
+        self.eps = _check_number(eps, "eps")
+        self.weight_decay = _check_number(weight_decay, "weight_decay")
 
-    def _moved(self, data: Any, g: Any, lr: float, i: int) -> Any:
-        keep, keep2 = self.betas
+    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
+        beta, beta2 = self.betas
         if self.weight_decay:
             g = g + self.weight_decay * data
-        if self._moments[i] is None:
-            t, m, v = 1, (1.0 - keep) * g, (1.0 - keep2) * g * g
-        else:
-            t, m, v = self._moments[i]
-            t += 1
-            m *= keep
-            m += (1.0 - keep) * g
-            v *= keep2
-            v += (1.0 - keep2) * g * g
-        self._moments[i] = t, m, v
+        t, m, v = self.state[i] or (0, 0.0 * g, 0.0 * g)
+        t += 1
+        m *= beta
+        m += (1.0 - beta) * g
+        v *= beta2
+        v += (1.0 - beta2) * g * g
+        self.state[i] = t, m, v
         root = np.sqrt(v)  # of a float, NumPy's: divided by 0 it is inf or nan, as in an array
-        root /= (1.0 - keep2**t) ** 0.5
+        root /= (1.0 - beta2**t) ** 0.5
         root += self.eps
-        step = (lr / (1.0 - keep**t)) * m
+        step = (lr / (1.0 - beta**t)) * m
         step /= root
         data -= step
         return data

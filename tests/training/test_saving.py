@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from test_persistence import mutations, same
+from test_persistence import mutated, same
 
-from tinygrad_ce.training.persistence import read, write
-from tinygrad_ce.training.regression import SoftmaxRegression
+from tinygrad_ce.training.estimator import SoftmaxRegression
 
 
 def data(rng: np.random.Generator, classes: int = 3, dtype: str = "f8") -> tuple[Any, Any]:
@@ -40,7 +39,7 @@ def check(model: SoftmaxRegression, path: Path, X: Any) -> SoftmaxRegression:
     """All that the model holds, the optimizer apart, comes back; and predicts the same."""
     model.save(path)
     back = SoftmaxRegression.load(path)
-    mine, theirs = ({n: v for n, v in vars(m).items() if n != "_optimizer"} for m in (model, back))
+    mine, theirs = ({n: v for n, v in vars(m).items() if n[0] != "_"} for m in (model, back))
     assert mine.keys() == theirs.keys()
     for name in mine:
         plain = [x.item() if isinstance(x, np.generic) else x for x in (mine[name], theirs[name])]
@@ -56,10 +55,8 @@ def check(model: SoftmaxRegression, path: Path, X: Any) -> SoftmaxRegression:
 def test_whatever_was_fitted(
     tmp_path: Path, rng: np.random.Generator, fit: str, dtype: str
 ) -> None:
-    if FITS[fit]["solver"] == "lbfgs":
-        need("scipy")
     X, y = data(rng, dtype=dtype)
-    check(SoftmaxRegression(**FITS[fit]).fit(X, y), tmp_path / "model.npz", X)
+    check(SoftmaxRegression(**FITS[fit]).fit(X, y), tmp_path / "model.safetensors", X)
 
 
 @pytest.mark.filterwarnings("ignore:max_iter")
@@ -71,7 +68,7 @@ def test_whatever_the_labels(
     X, y = data(rng, classes)
     weight = {label: float(i + 1) for i, label in enumerate(LABELS[kind][:classes].tolist())}
     model = SoftmaxRegression(solver="adam", max_iter=2, class_weight=weight)
-    back = check(model.fit(X, LABELS[kind][y]), tmp_path / "model.npz", X)
+    back = check(model.fit(X, LABELS[kind][y]), tmp_path / "model.safetensors", X)
     assert back.score(X, LABELS[kind][y]) == model.score(X, LABELS[kind][y])
 
 
@@ -80,7 +77,9 @@ def test_names_of_features(tmp_path: Path, rng: np.random.Generator) -> None:
     pd = need("pandas")
     X, y = data(rng)
     X = pd.DataFrame(X, columns=["a", "b", "ü", "d"])
-    back = check(SoftmaxRegression(solver="adam", max_iter=1).fit(X, y), tmp_path / "m.npz", X)
+    back = check(
+        SoftmaxRegression(solver="adam", max_iter=1).fit(X, y), tmp_path / "m.safetensors", X
+    )
     with pytest.raises(ValueError):
         back.predict(X[["b", "a", "ü", "d"]])
 
@@ -101,7 +100,7 @@ def test_partial_fit_goes_on_as_if_nothing_had_happened(
     model = SoftmaxRegression(random_state=3, batch_size=7, **options)
     for _ in range(3):
         model.partial_fit(X, y, classes=[0, 1, 2])
-        back = check(model, tmp_path / "model.npz", X)
+        back = check(model, tmp_path / "model.safetensors", X)
         model.partial_fit(X, y)
         back.partial_fit(X, y)
         assert same(model.coef_, back.coef_)
@@ -116,20 +115,20 @@ def test_the_callback_stays_behind_and_the_class_is_the_callers(
         pass
 
     model = SoftmaxRegression(solver="adam", callback=lambda *_: None, tol=None, max_iter=1)
-    model.fit(*data(rng)).save(tmp_path / "model.npz")
-    back = Mine.load(tmp_path / "model.npz")
+    model.fit(*data(rng)).save(tmp_path / "model.safetensors")
+    back = Mine.load(tmp_path / "model.safetensors")
     assert type(back) is Mine
     assert back.callback is None
     assert back.max_iter == 1
 
 
 def test_what_cannot_be_kept(tmp_path: Path, rng: np.random.Generator) -> None:
-    path = tmp_path / "model.npz"
+    path = tmp_path / "model.safetensors"
     with pytest.raises(ValueError, match="fitted"):
         SoftmaxRegression().save(path)
     options: dict[str, Any] = {"solver": "adam", "tol": None, "max_iter": 1}
     model = SoftmaxRegression(**options, random_state=np.random.default_rng(0)).fit(*data(rng))
-    with pytest.raises(TypeError, match=r"^parameters\.random_state: Generator cannot be kept"):
+    with pytest.raises(TypeError, match=r"^random_state: a Generator cannot be saved"):
         model.save(path)
     assert not path.exists()
     model.set_params(random_state=None).save(path)
@@ -137,83 +136,25 @@ def test_what_cannot_be_kept(tmp_path: Path, rng: np.random.Generator) -> None:
 
 
 # ------------------------------------------------------------------ files that are none
-WRONG: dict[str, Any] = {
-    "coef_": [np.zeros((3, 5)), np.zeros((2, 4)), np.zeros(4), np.zeros((3, 4), int), None, 1.0],
-    "intercept_": [np.zeros(2), np.zeros((3, 1)), np.zeros(3, "f4"), [0.0, 0.0, 0.0]],
-    "classes_": [
-        np.array([0, 2, 1]),
-        np.array([0, 1, 1]),
-        np.array([0, 1]),
-        np.array([[0, 1, 2]]),
-        np.array([0, "a", 1], object),
-        [0, 1, 2],
-    ],
-    "n_features_in_": [3, 4.0, True, None],
-    "feature_names_in_": [np.array(["a", "b"], object), np.array([1, 2, 3, 4], object), "abcd"],
-    "n_iter_": [-1, 1.5, "3"],
-    "t_": [-1, None],
-    "loss_curve_": [["a"], None, 3],
-    "solver_": ["newton", ["sgd"]],
-    "parameters": [{}, {"alpha": -1.0}, {"alpha": "x"}, {"loss": "evil"}, {"evil": 1}, None],
-    "optimizer": [
-        {},
-        3,
-        {"_moments": None},
-        {"_moments": [None]},
-        {"_moments": [(1, np.zeros((4, 3)), np.zeros((4, 3))), (1, np.zeros(3), np.zeros(2))]},
-        {"_moments": [(0, np.zeros((4, 3)), np.zeros((4, 3))), None]},
-        {"_moments": [(1, None, None), None]},
-        {"_moments": [np.zeros((4, 3)), None]},
-        {"_buffers": [np.zeros((4, 3)), None]},
-        {"lr": -1.0},
-        {"evil": 1},
-    ],
-    "evil": [1],
-}
-
-
-def content(path: Path) -> dict[str, Any]:
-    return read(path, "SoftmaxRegression", dict)
-
-
-@pytest.fixture
-def saved(tmp_path: Path, rng: np.random.Generator) -> Path:
+@pytest.mark.slow
+def test_mutated_files_give_the_model_or_none(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "model.safetensors"
     model = SoftmaxRegression(solver="adam").partial_fit(*data(rng), classes=[0, 1, 2])
-    model.save(tmp_path / "model.npz")
-    return tmp_path / "model.npz"
-
-
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG.items() for v in values])
-def test_a_whole_file_that_holds_no_model_is_refused(saved: Path, name: str, value: Any) -> None:
-    kept = content(saved)
-    if name in ("parameters", "optimizer") and isinstance(value, dict) and value:
-        value = kept[name] | value
-    write(saved, "SoftmaxRegression", kept | {name: value})
-    with pytest.raises(ValueError, match="damaged, or not written by tinygrad_ce") as error:
-        SoftmaxRegression.load(saved)
-    assert "\n" not in str(error.value)
-
-
-def test_a_file_that_lacks_something_is_refused(saved: Path) -> None:
-    kept = content(saved)
-    for name in kept:
-        write(saved, "SoftmaxRegression", {n: v for n, v in kept.items() if n != name})
-        with pytest.raises(ValueError, match="damaged, or not written by tinygrad_ce"):
-            SoftmaxRegression.load(saved)
-
-
-def test_mutated_files_give_the_model_or_none(saved: Path, rng: np.random.Generator) -> None:
-    model, whole = SoftmaxRegression.load(saved), saved.read_bytes()
+    model.save(path)
+    whole = path.read_bytes()
     refused = 0
     for _ in range(200):
-        saved.write_bytes(mutations(rng, whole, whole[::-1]))
+        path.write_bytes(mutated(rng, whole, whole[::-1]))
         try:
-            back = SoftmaxRegression.load(saved)
+            back = SoftmaxRegression.load(path)
         except ValueError:
             refused += 1
             continue
-        mine, theirs = ({**vars(m), "_optimizer": vars(m._optimizer)} for m in (model, back))
-        for m in (mine, theirs):
-            m["_optimizer"] = {n: v for n, v in m["_optimizer"].items() if n != "params"}
-        assert same(mine, theirs)
+        for name in ("coef_", "intercept_", "classes_", "loss_curve_", "n_iter_", "t_"):
+            assert same(getattr(model, name), getattr(back, name))
+        assert model.get_params() == back.get_params()
+        X, y = data(rng)
+        assert same(model.partial_fit(X, y).coef_, back.partial_fit(X, y).coef_)
+        model.save(path)
+        whole = path.read_bytes()
     assert refused > 150

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import fits  # noqa: F401 - skips without scikit-learn
 import numpy as np
 import pytest
 from conftest import need
 
+from tinygrad_ce import SoftmaxRegression
 from tinygrad_ce.training.chunks import is_dask
-from tinygrad_ce.training.regression import SoftmaxRegression
 
 dask = need("dask")
 da = need("dask.array")
 dd = need("dask.dataframe")
 pd = need("pandas")
-need("scipy")
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 4))
@@ -78,6 +78,7 @@ def test_two_classes_and_float32() -> None:
     assert model.predict_proba(DX.astype("f4")).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_data_frames_with_names_and_text() -> None:
     frame = dd.from_pandas(FRAME, npartitions=4)
     columns = ["a", "b", "c", "d"]
@@ -126,6 +127,7 @@ def test_partial_fit_takes_a_chunk_after_another(solver: str) -> None:
     same(model, theirs.partial_fit(X[:50], Y[:50]))
 
 
+@pytest.mark.slow
 def test_batches_are_shuffled_within_chunks_the_same_way_each_time() -> None:
     options: dict[str, Any] = {"solver": "adam", "max_iter": 20, "tol": None, "random_state": 5}
     one, two = (SoftmaxRegression(**options).fit(DX, DY) for _ in range(2))
@@ -135,6 +137,7 @@ def test_batches_are_shuffled_within_chunks_the_same_way_each_time() -> None:
     assert one.score(X, Y) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_early_stopping_sets_rows_aside_in_every_chunk(solver: str) -> None:
     options: dict[str, Any] = {"solver": solver, "early_stopping": True, "random_state": 0}
@@ -152,11 +155,11 @@ def test_what_is_no_data_is_told() -> None:
         SoftmaxRegression().fit(da.from_array(hole, chunks=(50, 4)), DY)
     with pytest.raises(ValueError, match="one class"):
         SoftmaxRegression().fit(DX, np.zeros(300, int))
-    with pytest.raises(ValueError, match="y: got 299 entries for the 300 rows of X"):
+    with pytest.raises(ValueError, match=r"y: got shape \(299,\) for the 300 rows of X"):
         SoftmaxRegression().fit(DX, Y[1:])
     with pytest.raises(ValueError, match="weights"):
         SoftmaxRegression().fit(DX, DY, np.zeros(300))
-    with pytest.raises(ValueError, match="zero"):
+    with pytest.raises(ValueError, match="Negative values"):
         SoftmaxRegression().fit(DX, DY, -WEIGHT)
     with pytest.raises(ValueError):
         SoftmaxRegression().fit(DX, RNG.standard_normal(300))  # numbers, not labels

@@ -1,0 +1,49 @@
+"""A mistake in parameters or data is named in one line."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fits import load
+
+from tinygrad_ce import SoftmaxRegression
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"loss": "hinge"}, "loss: got 'hinge', wanted 'cross_entropy'"),
+    ({"penalty": "l3"}, "penalty: got 'l3'"),
+    ({"solver": "newton"}, "solver: got 'newton'"),
+    ({"schedule": "cosine"}, "schedule: got 'cosine'"),
+    ({"solver": "lbfgs", "penalty": "l1"}, "wants a smooth penalty, got 'l1'"),
+    ({"alpha": -1.0}, "alpha: got -1.0, wanted 0 or more"),
+    ({"max_iter": 0}, "max_iter: got 0"),
+    ({"batch_size": 0}, "batch_size: got 0"),
+    ({"batch_size": "half"}, "batch_size: got 'half'"),
+    ({"tol": "small"}, "tol: got 'small'"),
+    ({"alpha": "strong"}, "alpha: got 'strong', wanted 0 or more"),
+    ({"momentum": 1.5}, "momentum: got 1.5, wanted 0 to"),
+    ({"l1_ratio": 2.0}, "l1_ratio: got 2.0, wanted 0 to 1"),
+    ({"random_state": "a"}, "random_state: got 'a'"),
+    ({"class_weight": [1, 2]}, "The 'class_weight' parameter of"),
+    ({"loss": "logistic"}, "for two classes, got 3"),
+    ({"class_weight": {7: 1.0}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
+    ({"class_weight": "even"}, "The 'class_weight' parameter of"),
+    ({"early_stopping": True, "validation_fraction": 0.0}, "The 'test_size' parameter of"),
+    ({"solver": "sgd", "learning_rate": 1e300}, "take a learning_rate below"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=str)
+def test_a_mistake_is_named_in_one_line(options: Any, message: str) -> None:
+    X, y = load("iris", scaled=True)
+    with pytest.raises(ValueError, match=message) as caught:
+        SoftmaxRegression(**options).fit(X, y)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def _no_bar_left() -> Iterator[None]:
+    yield
+    assert not tracemalloc.is_tracing()
