@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -201,7 +202,8 @@ def test_import_brings_numpy_and_nothing_heavier() -> None:
 
 
 def test_everything_public_is_listed_and_documented() -> None:
-    for name in tinygrad_ce.__all__:
+    missing = set() if find_spec("sklearn") else {"SoftmaxRegression"}
+    for name in {*tinygrad_ce.__all__} - missing:
         assert getattr(tinygrad_ce, name).__doc__, f"{name} has no docstring"
 
 
