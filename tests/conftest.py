@@ -132,6 +132,9 @@ def no_graphviz(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
 
 
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]  # what axe-core judges by
+
+
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The script of axe-core: ``npm install axe-core`` here, or AXE_CORE names its file."""

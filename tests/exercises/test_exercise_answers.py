@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from test_exercise_mistakes import and_seeds, answer_of
+from helpers.answers import and_seeds, answer_of, torch_losses
 
 from tinygrad_ce.exercises import load, names
 
@@ -53,35 +53,6 @@ def test_random_wrong_answers_are_taken_for_no_mistake(name: str, count: int) ->
 
 
 # ------------------------------------------------------------------ against PyTorch
-def torch_losses(torch: Any) -> dict[str, Any]:
-    """Every loss once more, in PyTorch's own words."""
-    f = torch.nn.functional
-
-    def hard(z: Any, t: Any, **options: Any) -> Any:
-        return f.cross_entropy(z, t.argmax(-1), **options)
-
-    return {
-        "log_derivative": lambda x: torch.log(x).sum(),
-        "quotient_rule": lambda x: (x / (1 + x**2)).sum(),
-        "sigmoid": lambda z: torch.sigmoid(z).sum(),
-        "two_paths": lambda x: (x**2 * torch.exp(2 * x)).sum(),
-        "softmax_jacobian": lambda z: torch.softmax(z, -1),
-        "softmax_cross_entropy": lambda z, t: hard(z, t, reduction="sum"),
-        "soft_labels": lambda z, t, e: hard(z, t, label_smoothing=float(e)),
-        "softmax_regression": lambda x, W, b, t: hard(f.linear(x, W.T, b), t),
-        "l2_penalty": lambda x, y, w, b, a: (
-            f.binary_cross_entropy_with_logits(x @ w + b, y) + a / 2 * w.norm() ** 2
-        ),
-        "l1_penalty": lambda x, y, w, b, a: f.mse_loss(x @ w + b, y) + a * w.norm(1),
-        "logistic_loss": lambda z, y: f.soft_margin_loss(z, y),
-        "logsumexp": lambda z: torch.logsumexp(z, 1).sum(),
-        "temperature": lambda z, t, T: hard(z / T, t, reduction="sum"),
-        "hessian_of_cross_entropy": lambda z, t: hard(z, t),
-        "softmax_vjp": lambda z, g: (g * torch.softmax(z, 1)).sum(),
-        "fused_vjp": lambda z, t, g: (g * hard(z, t, reduction="none")).sum(),
-    }
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_what_pytorch_derives_is_right(name: str) -> None:

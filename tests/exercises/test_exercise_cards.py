@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_exercise_mistakes import answer_of, sm
-from test_page_looks import TAGS
+from conftest import TAGS
+from helpers.answers import answer_of, sm
 
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex

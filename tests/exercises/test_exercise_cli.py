@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from test_exercise_mistakes import answer_of
+from helpers.answers import answer_of
 
 from tinygrad_ce import __main__ as tour
 from tinygrad_ce.exercises import load, names

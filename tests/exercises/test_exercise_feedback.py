@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_exercise_mistakes import answer_of, sm
+from helpers.answers import answer_of, sm
 
 from tinygrad_ce import grad
 from tinygrad_ce.exercises import load, names

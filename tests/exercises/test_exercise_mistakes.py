@@ -11,43 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.answers import and_seeds, answer_of, sig, sm, soft, total
 
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises.framework.mistakes import known_mistakes
-
-
-def and_seeds(*more: int) -> Any:
-    """The draws that everybody has; others are drawn in the slow tests."""
-    both = [
-        pytest.param((None,), id="first"),
-        pytest.param(more, marks=pytest.mark.slow, id="more"),
-    ]
-    return pytest.mark.parametrize("seeds", both)
-
-
-def answer_of(name: str) -> Any:
-    """What the solution shows: held against PyTorch in test_exercises.py."""
-    ex = load(name)
-    space: dict[str, Any] = {"np": np}
-    exec(ex.code, space)
-    return space[ex.function]
-
-
-def total(x: Any) -> Any:
-    return x.sum(axis=-1, keepdims=True)
-
-
-def sm(z: Any) -> Any:
-    e = np.exp(z - z.max(axis=-1, keepdims=True))  # test_exercise_scores.py has what overflows
-    return e / total(e)
-
-
-def sig(z: Any) -> Any:
-    return 1 / (1 + np.exp(-z))
-
-
-def soft(t: Any, e: float) -> Any:
-    return (1 - e) * t + e / t.shape[1]
 
 
 def regression(change: Callable[..., Any]) -> Any:

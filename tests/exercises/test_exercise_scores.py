@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from test_exercise_answers import torch_losses
-from test_exercise_mistakes import and_seeds, answer_of, soft, total
+from helpers.answers import and_seeds, answer_of, soft, torch_losses, total
 
 from tinygrad_ce import grad, jacobian
 from tinygrad_ce.exercises import load, names

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.answers import sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_exercise_mistakes import sm
 
 import tinygrad_ce.exercises
 from tinygrad_ce import Value

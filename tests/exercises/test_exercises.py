@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import need
-from test_exercise_mistakes import answer_of, sm
+from helpers.answers import answer_of, sm
 
 import tinygrad_ce.exercises
 from tinygrad_ce.exercises import load, names

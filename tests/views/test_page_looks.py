@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Visit, need
+from conftest import TAGS, Visit, need
 from helpers.graphs import of_matrices, of_scalars, of_tensors
 
 from tinygrad_ce import Value, step_through
 
 pytestmark = pytest.mark.slow
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
