@@ -13,17 +13,21 @@ from .cleaning import uniform
 LARGEST = 10_000  # entries of an array written out in the source
 WIDTH = 88
 STRING = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
+PRINT: Any = {
+    "threshold": LARGEST + 1, "floatmode": "unique", "linewidth": WIDTH - 8,
+    "infstr": "np.inf", "nanstr": "np.nan",
+}  # fmt: skip
 
 
 # ------------------------------------------------------------------ constants
 def quoted(x: Any) -> str:
-    """A string as formatters have it; anything else by its repr."""
+    """A string in double quotes where it can be; anything else by its repr."""
     text = repr(x)
     return f'"{text[1:-1]}"' if isinstance(x, str) and '"' not in text else text
 
 
 def path_text(path: str) -> str:
-    """Where a leaf stands in an argument (``["W"][0]``), its strings as formatters have them."""
+    """Where a leaf stands in an argument (``["W"][0]``), its strings in double quotes."""
     return STRING.sub(lambda m: m[0] if '"' in m[0] else f'"{m[0][1:-1]}"', path)
 
 
@@ -32,7 +36,7 @@ def dtype_text(kind: Any) -> str:
     return "bool" if kind == np.dtype(bool) else f"np.{kind.name}"
 
 
-def number_text(x: Any, module: str, weak: bool) -> str:
+def number_text(x: Any, module: str = "np", weak: bool = True) -> str:
     """A number; with its dtype, unless NumPy computes with it as ``weak`` Python numbers are."""
     kind = getattr(x, "dtype", np.dtype(float))
     text = re.sub(r"inf|nan", lambda m: f"{module}.{m[0]}", repr(getattr(x, "item", lambda: x)()))
@@ -45,53 +49,26 @@ def array_text(x: Any) -> str:
     """An array's entries, written out."""
     if not x.size or uniform(x):
         return fresh_text(x)
-    shape = "" if x.ndim == 1 else f".reshape({x.shape})"
-    flat = x.reshape(-1)
-    if flat.dtype == np.dtype(int) and (progression := _progression(flat)):
-        return f"np.arange({progression}){shape}"
+    whole = x.dtype == np.dtype(int) and x.ndim == 1
+    if whole and (step := int(x[1] - x[0])):
+        bounds = int(x[0]), int(x[0]) + step * x.size, step
+        if np.array_equal(x, np.arange(*bounds)):
+            shown = bounds[1:2] if bounds[::2] == (0, 1) else bounds
+            return f"np.arange({', '.join(map(str, shown))})"
     if x.size > LARGEST:
-        raise ValueError(
-            _(
-                "program: f uses an array of shape {shape} that is no argument, too large to be "
-                "written out: make it an argument",
-                shape=x.shape,
-            )
-        )
-    default = flat.dtype in (np.dtype(float), np.dtype(int), np.dtype(bool))
-    kind = "" if default else f", dtype={dtype_text(x.dtype)}"
-    items = [number_text(v.item(), "np", weak=True) for v in flat]
-    line = f"np.array([{', '.join(items)}]{kind}){shape}"
-    if len(line) <= WIDTH - 8:
-        return line
-    words = any("n" in item for item in items)  # np.inf: formatters put each in its own line
-    rows = [""]
-    for item in items:
-        if rows[-1] and (words or len(rows[-1]) + len(item) + 2 > WIDTH - 8):
-            rows.append("")
-        rows[-1] += f"{' ' if rows[-1] else ''}{item},"
-    inner = "\n".join(f"        {row}" for row in rows)
-    tail = f"    {kind[2:]},\n" if kind else ""
-    packed = "" if words else "  # fmt: skip"  # formatters would give each entry a line
-    return f"np.array(\n    [\n{inner}\n    ],\n{tail}){shape}{packed}"
-
-
-def _progression(x: Any) -> str:
-    """What np.arange makes such whole numbers of; "" if it makes none."""
-    first, step = int(x[0]), int(x[1] - x[0]) if x.size > 1 else 1
-    stop = first + step * x.size
-    if not step or not np.array_equal(x, np.arange(first, stop, step)):
-        return ""
-    return f"{stop}" if (first, step) == (0, 1) else f"{first}, {stop}, {step}"
+        text = "program: f uses an array of shape {shape} that is no argument, too large to be "
+        raise ValueError(_(text + "written out: make it an argument", shape=x.shape))
+    with np.printoptions(**PRINT):
+        return "np." + re.sub(r"dtype=(?!bool)", "dtype=np.", np.array_repr(x))
 
 
 def fresh_text(x: Any) -> str:
     """An array of one number, made anew in each call."""
     kind = "" if x.dtype == np.float64 else f", {dtype_text(x.dtype)}"
-    if not x.size or (x.flat[0] == 0 and not np.signbit(x.flat[0])):
-        return f"np.zeros({x.shape}{kind})"
-    if x.flat[0] == 1:
-        return f"np.ones({x.shape}{kind})"
-    return f"np.full({x.shape}, {number_text(x.flat[0].item(), 'np', weak=True)}{kind})"
+    first = x.flat[0].item() if x.size else 0.0
+    if first in (0, 1) and not np.signbit(first):
+        return f"np.{'ones' if first else 'zeros'}({x.shape}{kind})"
+    return f"np.full({x.shape}, {number_text(first)}{kind})"
 
 
 # ------------------------------------------------------------------ checks
@@ -120,39 +97,23 @@ def indented(text: str) -> str:
     return "    " + text.replace("\n", "\n    ")
 
 
-def _bracketed(code: str) -> tuple[int, list[str]] | None:
-    """Where the bracket opens that the code ends with, and what stands in it, item by item."""
-    bare = STRING.sub(lambda m: "_" * len(m[0]), code)
-    start = min((i for i in map(bare.find, "([{") if i >= 0), default=-1)
-    items, depth, last = list[str](), 0, start + 1
-    for i in range(max(start, 0), len(bare)):
-        depth += (bare[i] in "([{") - (bare[i] in ")]}")
-        if (bare[i] == "," and depth == 1) or not depth:
-            items.append(code[last:i].strip())
-            last = i + 1
-        if not depth:
-            break
-    return (start, [item for item in items if item]) if start >= 0 and last == len(code) else None
-
-
 def folded(code: str, indent: int = 4) -> str:
-    """A statement in as many lines as it takes, as formatters have it."""
+    """A statement in as many lines as it takes: an item of its last bracket a line, or a branch."""
+    bare = STRING.sub(lambda m: "_" * len(m[0]), code)
+    start = min((i for i in map(bare.find, "([{") if i >= 0), default=len(code))
     if len(code) + indent <= WIDTH:
         return code
-    if not (found := _bracketed(code)):
-        return _in_brackets(code)
-    start, items = found
-    line, is_call = ", ".join(items), re.search(r"\w\($", code[: start + 1])
-    if not is_call or len(line) + indent + 4 > WIDTH:
-        line = "\n".join(f"{folded(item, indent + 4)}," for item in items)
-    return f"{code[: start + 1]}\n{indented(line)}\n{code[-1]}"
-
-
-def _in_brackets(code: str) -> str:
-    """``name = (`` and the expression in lines of its own."""
-    name, sign, text = code.partition(" = ")
-    for split in (" (?=if |else )", " (?=or )"):
-        if max(map(len, text.split("\n"))) + 8 > WIDTH and code.count(" if ") == 1:
-            text = re.sub(split, "\n    ", text)
-    fits = max(map(len, text.split("\n"))) + 8 <= WIDTH
-    return f"{name} = (\n    {text}\n)" if sign and fits else code
+    items, depth, last = list[str](), 0, start + 1
+    for i in range(start, len(bare)):
+        depth += (bare[i] in "([{") - (bare[i] in ")]}")
+        if depth == 0 or (depth == 1 and bare[i] == ","):
+            items.append(code[last:i].strip())
+            last = i + 1
+        if depth == 0:
+            break
+    if last == len(code):
+        inner = "\n".join(f"{folded(item, indent + 4)}," for item in items if item)
+        return f"{code[: start + 1]}\n{indented(inner)}\n{code[-1]}"
+    name, _sign, text = code.partition(" = ")
+    lines = re.sub(" (?=if |else |or )", "\n", text) if " if " in text else ""
+    return f"{name} = (\n{indented(lines)}\n)" if lines and bare.count(" = ") == 1 else code

@@ -50,7 +50,11 @@ def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool 
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
     used = re.sub(r"#.*", "", "\n".join([body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
-    theirs += [f"import {module}" for module in sorted(printer.modules - {"math"})]
+    theirs += [
+        f"import {module}"
+        for module in sorted(printer.modules)
+        if module.split(".")[0] not in ("np", "math")
+    ]
     head = "import math\n\n" if re.search(r"\bmath\.", used) else ""
     head = (head + "\n".join(theirs)).rstrip()
     name, title, what = "value", "A value", "Return the value."
@@ -154,7 +158,8 @@ class _Printer(Expressions):
         kind = "" if line.dtype == np.float64 else f", {dtype_text(line.dtype)}"
         self.note(line, f"{(name := self.name(line))} = np.zeros({shape}{kind})")
         written = f"{name}[{self.index(index)}] = {what}"
-        added = f"np.add.at({name}, {self.text(index)}, {what})"
+        at = f"np.s_[{self.index(index)}]" if index.__class__ is tuple else self.text(index)
+        added = f"np.add.at({name}, {at}, {what})"
         self.found.append(folded(written if _reads_each_once(index) else added))
 
     def name(self, line: Line) -> str:

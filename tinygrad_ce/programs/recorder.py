@@ -126,7 +126,7 @@ class Tape:
                 return self.call(getattr(np, bitwise), args, {})
         found = function(*replace(args, _example, RecordedArray))
         kind = bool if found.dtype.kind == "b" else float
-        args = tuple([_number(a, kind) for a in args])
+        args = tuple([_number(a) for a in args])
         return self.write(function, args, {}, kind(found))
 
     def refuse(self, what: str, instead: str) -> NoReturn:
@@ -156,10 +156,10 @@ def _is_truth(x: Any) -> bool:
     return getattr(x, "example", x).__class__ is bool
 
 
-def _number(x: Any, kind: type) -> Any:
-    """A constant among numbers: 3 of np.maximum(x, 3) would give an int."""
-    whole = kind is bool and isinstance(x, int)
-    return x if whole or x.__class__ is RecordedArray else float(x)
+def _number(x: Any) -> Any:
+    """A constant among numbers: a float, which 3 of np.maximum(x, 3) would not be."""
+    kept = x.__class__ is RecordedArray or x.__class__ is bool
+    return x if kept or (isinstance(x, int) and float(x) != x) else float(x)
 
 
 def _gives_back(function: Any, args: Any, options: Any) -> bool:
@@ -183,6 +183,11 @@ def _defaults(function: Any) -> dict[str, Any]:
     except (TypeError, ValueError):
         return {}
     return {name: p.default for name, p in found.items()} | {"keepdims": False}
+
+
+def _refusal(what: str, instead: str) -> Any:
+    """A method of an ndarray that would turn the example into plain numbers."""
+    return lambda self, *args, **options: self.tape.refuse(what, instead)
 
 
 class RecordedArray(NDArrayOperatorsMixin):
@@ -254,47 +259,30 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self.tape.write(within, args, {}, self.example) if self.size else self
 
     # ------------------------------------------------------------------ what would drop the record
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        self.tape.refuse("Writing into an array", "Use np.where, which makes a new one.")
-
-    def __bool__(self) -> bool:
-        what = "A branch (if, while, and, or, assert)"
-        self.tape.refuse(what, "Use np.where(condition, x, y).")
+    __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
+    __bool__ = _refusal("A branch (if, while, and, or, assert)", "Use np.where(condition, x, y).")
+    __float__ = _refusal("float(x), or math.exp(x),", "Use x itself, or np.exp(x).")
+    __int__ = _refusal("int(x)", "Use x itself.")
+    __index__ = _refusal("An index", "Use an array as index, or make it a whole number.")
+    __array__ = _refusal(
+        "An array made from x (as np.array(x) and table[x] do)",
+        "Use x itself; for np.eye(k)[y], y[:, None] == np.arange(k).",
+    )
+    item = _refusal("x.item()", "Use x itself.")
+    tolist = _refusal("x.tolist()", "Use x itself.")
+    equals = _refusal("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
 
     def __invert__(self) -> Any:
         if not _is_truth(self):
             return np.invert(self)
-        where = _where_in_users_code()
-        text = (
-            "{where}: ~ of Python's True is -2, which is true as well. Use np.logical_not(x > y)."
-        )
-        raise TypeError(_(text, where=where))
+        text = "{where}: ~ of Python's True is -2, true as well. Use np.logical_not(x > y)."
+        raise TypeError(_(text, where=_where_in_users_code()))
 
     def __format__(self, spec: str) -> str:
         if spec:
             what = f"A text with x, as '{{x:{spec}}}',"
             self.tape.refuse(what, "Print what the program returns.")
         return repr(self)
-
-    def equals(self) -> NoReturn:
-        """Refuse ``==`` of the Value that holds it: False for any number, of a plain array not."""
-        what = "x == y, which compares objects where x is a Value,"
-        self.tape.refuse(what, "Use np.equal(x, y).")
-
-    def __float__(self) -> float:
-        self.tape.refuse("float(x), or math.exp(x),", "Use x itself, or np.exp(x).")
-
-    def __int__(self) -> int:
-        self.tape.refuse("int(x)", "Use x itself.")
-
-    def __index__(self) -> int:
-        self.tape.refuse("An index", "Use an array as index, or make it a whole number.")
-
-    def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        self.tape.refuse(
-            "An array made from x (as np.array(x) and table[x] do)",
-            "Use x itself; for np.eye(k)[y], y[:, None] == np.arange(k).",
-        )
 
     # ------------------------------------------------------------------ as an ndarray
     # fmt: off
@@ -319,8 +307,6 @@ class RecordedArray(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """A method of ndarray, by the NumPy function of its name (``x.sum(axis=0)``)."""
-        if name in ("item", "tolist"):
-            self.tape.refuse(f"x.{name}()", "Use x itself.")
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
