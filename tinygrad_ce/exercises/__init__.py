@@ -8,9 +8,9 @@ What they are made of is in ``framework/``, in this order:
   framework/inputs.py      what an answer is tried on, from small integers up
   framework/problem.py     `Problem`: a function, its inputs, and the engine's derivative
   framework/calling.py     the learner's function called, and what goes wrong there in a sentence
+  framework/feedback.py    what a check found, a task, a hint: text, a card, JSON
   framework/properties.py  what an answer has right on its own, which earns it credits
   framework/mistakes.py    known wrong derivations, and which of them an answer is
-  framework/feedback.py    what a check found, a task, a hint: text, a card, JSON
   framework/check.py       an answer tried on draws of every size
   framework/exercise.py    `Exercise`: a problem with its words, its hints, its solution
 

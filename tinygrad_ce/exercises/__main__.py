@@ -36,10 +36,8 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
     if options.solution:
         print(ex.solution())
     elif options.hint is not None:
-        last = options.hint == len(ex.hints)
-        then = _("The next: {command} --hint {n}", command=command, n=options.hint + 1)
-        then = _("The solution: {command} --solution", command=command) if last else then
-        print(f"{ex.hint(options.hint, '')}\n\n{then}")
+        then = f"--hint {options.hint + 1}" if options.hint < len(ex.hints) else "--solution"
+        print(ex.hint(options.hint, _("To go on:\n  {command} {then}", command=command, then=then)))
     else:
         how = "Save it in a file, with its imports, and check that:\n  {command} --file answer.py"
         print(ex.asked(_(how, command=command)))
@@ -66,14 +64,13 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     if hint is not None and not 1 <= hint <= len(ex.hints):
         text = "--hint: got {hint}, there are hints 1 to {last}"
         parser.error(_(text, hint=hint, last=len(ex.hints)))
-    alone = {
-        "--seed": options.seed is not None,
-        "--keep-progress": options.keep_progress,
-        "--json": options.json and ex is not None,  # the list has it as well
-    }
-    if options.file is None and any(alone.values()):
-        option = next(name for name, used in alone.items() if used)
-        parser.error(_("{option} goes with --file", option=option))
+    for option, used in (
+        ("--seed", options.seed is not None),
+        ("--keep-progress", options.keep_progress),
+        ("--json", options.json and ex is not None),  # the list has it as well
+    ):
+        if used and not options.file:
+            parser.error(_("{option} goes with --file", option=option))
     if options.keep_progress and not _progress_file():
         parser.error(_(NO_PLATFORMDIRS))
     return options
@@ -82,11 +79,10 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
 def _exercise(name: str) -> Exercise:
     if name in names():
         return load(name)
-    for near in get_close_matches(name, names(), 1):
-        raise Refused(
-            _("there is no exercise {name!r}: did you mean {near}?", name=name, near=near)
-        )
-    raise Refused(_("there is no exercise {name!r}; tinygrad-ce exercise lists them", name=name))
+    near = get_close_matches(name, names(), 1)
+    text = "there is no exercise {name!r}: did you mean {near[0]}?"
+    text = text if near else "there is no exercise {name!r}; tinygrad-ce exercise lists them"
+    raise Refused(_(text, name=name, near=near))
 
 
 def _file(path: str) -> tuple[Path, bytes]:

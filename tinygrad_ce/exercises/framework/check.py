@@ -1,6 +1,7 @@
 """An answer tried on draws of every size: what it has right, which mistake it is, an example."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from .calling import Trouble, require_function
 from .feedback import Credit, Example, Feedback
 from .inputs import DRAWS, Drawing
 from .mistakes import name_mistake
-from .problem import Arrays, Draw, Problem
-from .properties import Trial, attempt, judge_agreement, judge_finite, judge_shape, properties
+from .problem import Problem
+from .properties import Trial, attempt, judge_agreement, judge_finite, properties
 
 # How far an answer may be off at scores of 1000, where a float32 has four digits behind the point:
 # wrong is what clips its scores, or makes zeros of what is no number.
@@ -36,15 +37,19 @@ def check(problem: Problem, function: Any, seed: int | None = None) -> Feedback:
     draws = [problem.draw(start + i) for i in range(DRAWS)]
     draws.sort(key=lambda d: (d.seed != seed, d.size))  # a seed that is asked for comes first
     trials: list[Trial] = []
-    at = None
     try:
         require_function(function, problem)
-        for at in draws:
-            trials.append(attempt(problem, function, at, aloud=not trials))  # it prints once
-        with np.errstate(all="ignore"):  # an answer may hold inf and nan
-            return _judge(trials, seed)
     except Trouble as trouble:
-        return untried(problem, str(trouble), at and _example(problem, at, seed))
+        return untried(problem, str(trouble))
+    for draw in draws:
+        trials.append(attempt(problem, function, draw, aloud=not trials))  # it prints once
+        if trials[-1].trouble:
+            break
+    with np.errstate(all="ignore"):  # an answer may hold inf and nan
+        feedback = _judge(trials)
+    if not feedback.example or feedback.example.seed != seed:
+        return feedback
+    return replace(feedback, example=replace(feedback.example, smallest=False))
 
 
 def untried(problem: Problem, message: str, example: Example | None = None) -> Feedback:
@@ -54,12 +59,14 @@ def untried(problem: Problem, message: str, example: Example | None = None) -> F
     return Feedback(problem.name, False, credits, message, example=example)
 
 
-def _judge(trials: list[Trial], seed: int | None) -> Feedback:
-    problem = trials[0].problem
-    unstable = _unstable(trials, seed) if problem.scores else None
+def _judge(trials: list[Trial]) -> Feedback:
+    problem, last = trials[0].problem, trials[-1]
+    if last.trouble:
+        return untried(problem, last.trouble, last.example())
+    unstable = _unstable(trials) if problem.scores else None
     credits = _credits(trials, unstable)
     if not all(c.earned or c.name == STABLE for c in credits):
-        return _not_yet(trials, credits, seed)
+        return _not_yet(trials, credits)
     message = _("your answer agrees with the engine's on {n} draws of different sizes", n=DRAWS)
     if not unstable:
         return Feedback(problem.name, True, credits, message)
@@ -88,10 +95,10 @@ def _credits(trials: Sequence[Trial], unstable: Example | None) -> tuple[Credit,
     return tuple(Credit(name, not note, note) for name, note in notes.items())
 
 
-def _not_yet(trials: list[Trial], credits: tuple[Credit, ...], seed: int | None) -> Feedback:
+def _not_yet(trials: list[Trial], credits: tuple[Credit, ...]) -> Feedback:
     """What to say of an answer that is not right everywhere."""
     shown, mistake = _shown(trials), name_mistake(trials)
-    problem, table = shown.problem, ""
+    table, example = "", shown.example(judge_agreement(shown))
     if strange := judge_finite(shown):
         message = _("{entry}: does an exp overflow, or a division meet 0?", entry=strange)
     elif mistake:
@@ -101,10 +108,9 @@ def _not_yet(trials: list[Trial], credits: tuple[Credit, ...], seed: int | None)
         telling = [c for c in credits if not c.earned and c.name != STABLE]
         first = min(telling, key=lambda c: (c.name != "shape", c.name in COMMON))
         message = _("{note} (no known pattern)", note=first.note)
-        table = "" if judge_shape(shown) else _gradcheck(shown)
+        table = _gradcheck(shown) if shown.shapes_agree else ""
     name, look = (mistake.name, mistake.look) if mistake else (None, "")
-    example = _example(problem, shown.draw, seed, shown.answer, judge_agreement(shown))
-    return Feedback(problem.name, False, credits, message, name, look, example, table)
+    return Feedback(shown.problem.name, False, credits, message, name, look, example, table)
 
 
 def _shown(trials: Sequence[Trial]) -> Trial:
@@ -113,32 +119,21 @@ def _shown(trials: Sequence[Trial]) -> Trial:
     return next((t for t in trials if judge_finite(t)), off)
 
 
-def _example(
-    problem: Problem, draw: Draw, seed: int | None, answer: Arrays = (), where: str = ""
-) -> Example:
-    yours = dict(zip(problem.parts, answer))
-    return Example(draw.seed, draw.inputs, yours, where, draw.large, smallest=draw.seed != seed)
-
-
-def _unstable(trials: Sequence[Trial], seed: int | None) -> Example | None:
+def _unstable(trials: Sequence[Trial]) -> Example | None:
     """The first draw of large scores where the answer is no number or, if it was right, no more.
 
     A wrong derivation has to be finite only: what is wrong with it counts elsewhere.
     """
-    problem = trials[0].problem
+    problem, function = trials[0].problem, trials[0].function
     draws = [problem.draw(t.draw.seed, large=True) for t in trials]
     largest = [max(np.max(np.abs(g)) for g in part) for part in zip(*(d.right for d in draws))]
     derived = all(t.agrees for t in trials)
-    for draw in draws:
-        try:
-            t = attempt(problem, trials[0].function, draw)
-        except Trouble as trouble:  # math.exp(1000) is an error
-            return _example(problem, draw, seed, where=str(trouble))
-        where = judge_finite(t)
+    for t in (attempt(problem, function, draw) for draw in draws):
+        where = t.trouble or judge_finite(t)  # math.exp(1000) is an error
         if not where and derived and not _roughly_right(t, largest):
             where = judge_agreement(t)
         if where:
-            return _example(problem, draw, seed, t.answer, where)
+            return t.example(where)
     return None
 
 
@@ -159,22 +154,20 @@ def _gradcheck(t: Trial) -> str:
         _name, a, g = t.triples[0]
         worst = np.unravel_index(np.argmax(np.abs(a - g)), g.shape)
         row = worst[: np.ndim(loss(*inputs.values()))]
+    rows = tuple(a[row] for a in t.answer)
 
     def value(*moved: Any) -> Any:
         return np.asarray(loss(*(inputs | dict(zip(problem.wrt, moved))).values()))[row]
 
     def yours(*_inputs: Any) -> Any:
-        rows = tuple(a[row] for a in t.answer)
         return rows if len(rows) > 1 else rows[0]
+
+    def short(x: float) -> float:  # with eight digits, the table is wider than a terminal
+        return float(f"{x:.4g}")
 
     report = gradcheck(value, *(inputs[name] for name in problem.wrt), gradient=yours)
     checks = [
-        c._replace(name=name, analytic=_short(c.analytic), numeric=_short(c.numeric))
+        c._replace(name=name, analytic=short(c.analytic), numeric=short(c.numeric))
         for c, name in zip(report.inputs, problem.wrt)
     ]
     return str(report._replace(inputs=checks))
-
-
-def _short(x: float) -> float:
-    """Four digits: with eight, the table is wider than a terminal."""
-    return float(f"{x:.4g}")

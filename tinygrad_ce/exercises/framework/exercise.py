@@ -53,9 +53,7 @@ class Exercise(Problem):
     result: str
     code: str
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._hinted = 0
+    _hinted = 0  # the number of the last hint
 
     def asked(self, then: str = "") -> Note:
         """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
@@ -69,9 +67,8 @@ class Exercise(Problem):
         Parameters
         ----------
         function : of the exercise's inputs, returning its answer: `call` shows how
-        seed : optional
-            The first draw's number, other draws than everybody's; if that draw shows a fault, it
-            is the example of the feedback.
+        seed : the first draw's number, for other draws than everybody's; if that draw shows a
+            fault, it is the example of the feedback
 
         Returns
         -------

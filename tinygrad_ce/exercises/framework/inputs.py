@@ -38,7 +38,7 @@ class Drawing:
 
     def shape(self, dimensions: tuple[str, ...]) -> tuple[int, ...]:
         """The shape that some dimensions make."""
-        return tuple(self.size(d) for d in dimensions)
+        return tuple(map(self.size, dimensions))
 
 
 def real(*dimensions: str) -> Input:

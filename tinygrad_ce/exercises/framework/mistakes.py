@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import DRAWS
 from .problem import Arrays, Mistake, Problem, as_tuple
 from .properties import Trial, close
 
@@ -33,7 +32,6 @@ def each_changed(name: str, look: str, change: Callable[[Any, Any], Any]) -> Mis
 
 
 BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
-SUMMED = "summed over the batch"
 USUAL = [  # what can go wrong in any exercise
     each_changed("sign flipped", "every entry has the right size and the wrong sign: follow the "
                  "minus signs, one by one", lambda x, n: -x),
@@ -47,9 +45,9 @@ USUAL = [  # what can go wrong in any exercise
 USUAL_IN_A_BATCH = [
     each_changed("N times too large", BATCH_OF_ONE, lambda x, n: x * n),
     each_changed("N times too small", BATCH_OF_ONE, lambda x, n: x / n),
-    each_changed(SUMMED, "every sample has a gradient of its own, one row each; only what the "
-                 "samples share, such as weights, adds them up",
-                 lambda x, n: np.sum(x, axis=0) if np.ndim(x) else x),
+    each_changed("summed over the batch", "every sample has a gradient of its own, one row each; "
+                 "only what the samples share, such as weights, adds them up",
+                 lambda x, n: np.sum(x, axis=0) if x.shape[:1] == (n,) else x),
 ]  # fmt: skip
 mean_slips = [  # the same where the loss is a mean
     each_changed("the mean's 1/N is missing", "your answer is N times too large, so it is right "
@@ -67,41 +65,21 @@ def wrong_answer(problem: Problem, mistake: Mistake, seed: int) -> Arrays:
     return as_tuple(mistake.answer(problem, problem.draw(seed)))
 
 
-@lru_cache(maxsize=256)
-def known_mistakes(problem: Problem) -> tuple[Mistake, ...]:
-    """The exercise's own mistakes, and each usual one that looks like none of those before it."""
-    draws = [problem.draw(seed) for seed in range(DRAWS)]
-    rows = all(g.shape[:1] in ((), (d.batch,)) for d in draws for g in d.right)
-    usual = [m for m in USUAL_IN_A_BATCH if draws[0].batch and (rows or m.name != SUMMED)]
-    right = [d.right for d in draws]
-    looks = {m: [wrong_answer(problem, m, d.seed) for d in draws] for m in problem.mistakes}
-
-    def alike(answers: list[Arrays], others: list[Arrays]) -> bool:
-        arrays = (a for draw in zip(answers, others, right) for a in zip(*draw))
-        return all(close(*a) for a in arrays)
-
-    for m in USUAL + usual:
-        answers = [wrong_answer(problem, m, d.seed) for d in draws]
-        if not any(alike(answers, others) for others in (right, *looks.values())):
-            looks[m] = answers
-    return tuple(looks)
-
-
 def name_mistake(trials: Sequence[Trial]) -> Mistake | None:
     """The mistake whose answers these are on every draw, if there is exactly one.
 
     One array of several may be right: then the mistake is in the others.
     """
-    problem = trials[0].problem
-    places = range(len(problem.wrt))
+    problem, places = trials[0].problem, range(len(trials[0].answer))
+    usual = [*USUAL, *(USUAL_IN_A_BATCH if trials[0].draw.batch else [])]
     right = [all(close(t.answer[i], t.draw.right[i]) for t in trials) for i in places]
     whole, partly = [], []
-    for mistake in known_mistakes(problem):
+    for mistake in (*problem.mistakes, *usual):
         wrong = [_explains(mistake, trials, i) for i in places]
         whole += [mistake] * all(wrong)
         partly += [mistake] * all(w or r for w, r in zip(wrong, right))
     found = whole or partly
-    # What looks like a usual mistake too is called what the exercise calls it: that says more.
+    # What is a usual mistake too is called what the exercise calls it: that says more.
     found = [m for m in found if m in problem.mistakes] or found
     return found[0] if len(found) == 1 else None
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...engine.text import _
-from .calling import as_answer, call
+from .calling import Trouble, as_answer, call
+from .feedback import Example
 from .inputs import DRAWS
 from .problem import Arrays, Draw, Problem
 
@@ -41,6 +42,7 @@ class Trial(NamedTuple):
     function: Callable[..., Any]
     draw: Draw
     answer: Arrays
+    trouble: str = ""  # why there is no answer
 
     @property
     def triples(self) -> list[tuple[str, Any, Any]]:
@@ -57,12 +59,20 @@ class Trial(NamedTuple):
         """Whether all of it is right."""
         return all(close(a, g) for _name, a, g in self.triples)
 
+    def example(self, where: str = "") -> Example:
+        """The same for feedback, with what is off in it."""
+        yours = dict(zip(self.problem.parts, self.answer))
+        return Example(self.draw.seed, self.draw.inputs, yours, where, self.draw.large)
+
 
 def attempt(
     problem: Problem, function: Callable[..., Any], draw: Draw, aloud: bool = False
 ) -> Trial:
     """Call a function with the inputs of a draw."""
-    answer = as_answer(call(function, draw.inputs, aloud), problem)
+    try:
+        answer = as_answer(call(function, draw.inputs, aloud), problem)
+    except Trouble as trouble:
+        return Trial(problem, function, draw, (), str(trouble))
     return Trial(problem, function, draw, answer)
 
 
@@ -147,6 +157,8 @@ def judge_shift(t: Trial, name: str) -> str:
     """Adding 1 to every entry of an input changes nothing."""
     inputs = t.draw.inputs | {name: t.draw.inputs[name] + 1.0}
     moved = attempt(t.problem, t.function, t.draw._replace(inputs=inputs))
+    if moved.trouble:
+        return moved.trouble
     if all(close(a, b, slack=2.0) for a, b in zip(moved.answer, t.answer)):
         return ""  # the slack is 2: each has its own round-off
     return _("adding 1 to every entry of {name} changes your answer, it should not", name=name)
