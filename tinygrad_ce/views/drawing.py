@@ -34,7 +34,6 @@ ROLES = {
 }
 
 
-# ------------------------------------------------------------------ how parts of a node read
 def _few(x: Any) -> bool:
     return bool(math.prod(np.shape(x)) <= ENTRIES)
 
@@ -100,7 +99,6 @@ def _short(name: str) -> str:
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
-# ------------------------------------------------------------------ from a graph to a picture
 class Sketch:
     """A graph on its way to a `Drawing`: what is drawn of it, and as what."""
 

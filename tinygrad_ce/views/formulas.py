@@ -31,7 +31,6 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
 }  # fmt: skip
 
 
-# ------------------------------------------------------------------ data
 def spell(x: Any) -> str:
     """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
     x = np.asarray(x)  # Dask computes it
@@ -74,7 +73,6 @@ def bracketed(text: str) -> str:
     return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
 
 
-# ------------------------------------------------------------------ names
 def inline(name: str) -> str:
     r"""Return a name on one line, what cannot be printed as its escape: a newline is ``\n``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
@@ -97,7 +95,6 @@ def symbol(name: str) -> str:
     return text[0] if len(text) == 1 else f"{{{''.join(text)}}}"
 
 
-# ------------------------------------------------------------------ operations and rules
 def rule(op: Primitive, argument: int | None = None) -> str:
     """Return the LaTeX of an operation, or of the rule of one of its arguments."""
     if argument is not None:
@@ -157,7 +154,6 @@ def fill(text: str, given: Mapping[str, str]) -> str:
     return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
 
 
-# ------------------------------------------------------------------ the two notations
 @dataclass(frozen=True)
 class Notation:
     """How formulas are written: what becomes of numbers, of names, and of LaTeX."""

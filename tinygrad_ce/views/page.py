@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -24,6 +25,7 @@ from .walk import Step, Walk
 
 LARGEST = 8  # rows and columns of an array that is shown in full
 MINUS = "−"
+NO_LATEX = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
 
 
 def page(walk: Walk) -> str:
@@ -46,8 +48,7 @@ def page(walk: Walk) -> str:
     5
     """
     if find_spec("latex2mathml") is None:
-        problem = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
-        raise ImportError(_(problem))
+        raise ImportError(_(NO_LATEX))
     walks: list[Walk] = [walk] if walk.fused is None else [walk, walk.fused]
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     differ = "Composed and fused gradients differ by at most {difference}."
@@ -69,7 +70,6 @@ def digest(template: str, tag: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-# ------------------------------------------------------------------ data for the script
 def payload(walks: Sequence[Walk]) -> dict[str, list[Any]]:
     """Return the steps as the page's script reads them; each number and array stands once."""
     places: dict[Any, int] = {}
@@ -101,7 +101,6 @@ def array(x: Any) -> dict[str, Any]:
     return shown
 
 
-# ------------------------------------------------------------------ what needs no script
 def section(walk: Walk, prefix: str) -> str:
     """Return a walk's picture, its rules, and the table of its nodes."""
     rows = "\n".join(
@@ -141,24 +140,23 @@ def sentence(step: Step) -> str:
     """Say what happens."""
     names = {"node": step.node, "op": step.op, "target": step.target or ""}
     bold = {key: f"<b>{escape(name)}</b>" for key, name in names.items()}
+    more = ""
     if step.phase == "forward":
-        return _("{node} is computed with {op}." if step.op else "{node} is given.", **bold)
-    if step.argument is None:
+        text = "{node} is computed with {op}." if step.op else "{node} is given."
+    elif step.argument is None:
+        text = "The backward pass starts at {node}: with the gradient that was given."
         if np.ndim(step.after) == 0 and step.after == 1:
-            return _("The backward pass starts at {node}: it changes as fast as itself.", **bold)
-        start = "The backward pass starts at {node}: with the gradient that was given."
-        return _(start, **bold)
-    if re.sub(r"_\d+$", "", step.node) != step.op:
-        bold["node"] += f" ({bold['op']})"
-    text = (
-        _("{node} hands {target} its share: upstream gradient, through its rule.", **bold)
-        if step.local is None
-        else _("{node} hands {target} its share: upstream × local.", **bold)
-    )
-    if step.nth == 1:
-        return text
-    more = "{text} Share {nth} to arrive there: where paths meet, shares add up."
-    return _(more, text=text, nth=step.nth)
+            text = "The backward pass starts at {node}: it changes as fast as itself."
+    else:
+        text = "{node} hands {target} its share: upstream × local."
+        if step.local is None:
+            text = "{node} hands {target} its share: upstream gradient, through its rule."
+        if re.sub(r"_\d+$", "", step.node) != step.op:
+            bold["node"] += f" ({bold['op']})"
+        if step.nth > 1:
+            share = "Share {nth} to arrive there: where paths meet, shares add up."
+            more = f" {_(share, nth=step.nth)}"
+    return _(text, **bold) + more
 
 
 @lru_cache(4096)
@@ -185,7 +183,6 @@ def mathml(latex: str) -> str:
     return text.replace("<mo><mrow><mo>+</mo></mrow></mo><mo>=</mo>", "<mo>+=</mo>")
 
 
-# ------------------------------------------------------------------ the picture
 def graph(walk: Walk, prefix: str) -> str:
     """Return the picture with the graph as text beside it; without Graphviz the text alone."""
     svg = with_gradients(walk).svg_or_none
@@ -205,13 +202,12 @@ def graph(walk: Walk, prefix: str) -> str:
 
 def with_gradients(walk: Walk) -> Drawing:
     """Return the picture from top to bottom, with room for each gradient, which the page writes."""
-    arrived: dict[str, list[str]] = {}
+    arrived = defaultdict(list)
     for step in walk:
-        if step.phase == "backward":
-            arrived.setdefault(f"node-{step.target_index}", []).append(summarise(step.after))
+        arrived[f"node-{step.target_index}"].append(summarise(step.after))
     items = []
     for item in walk.drawing.items:
-        if gradients := arrived.get(item.id):
+        if gradients := arrived[item.id]:
             width = max(map(len, gradients))
             fact = f"gradient {gradients[-1].center(width, chr(160))}"  # a blank would be dropped
             item = item._replace(facts=(*item.facts, fact))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from importlib.util import find_spec
+
+from ..engine.text import _
 
 NO_GRAPHVIZ = (
     'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
@@ -32,24 +36,22 @@ def render(dot: str, form: str) -> bytes:
     RuntimeError
         If the Graphviz that is there fails; with its last words.
     """
-    import subprocess
-    from importlib.util import find_spec
-
     import graphviz
 
-    failed = []
+    failures = []
     try:
         return bytes(graphviz.Source(dot).pipe(form, quiet=True))
     except graphviz.ExecutableNotFound:
         pass
     except graphviz.CalledProcessError as error:
-        failed.append(f"dot: {error.stderr.decode(errors='replace').strip()}")
+        failures.append(f"dot: {error.stderr.decode(errors='replace').strip()}")
     if find_spec("pygraphviz"):
         child = [sys.executable, "-P", "-c", BUNDLED, form]
         done = subprocess.run(child, input=dot.encode(), capture_output=True, check=False)
         if done.returncode == 0:
             return done.stdout
-        failed.append(f"pygraphviz: {done.stderr.decode(errors='replace').strip()[-200:]}")
-    if failed:
-        raise RuntimeError(f"Graphviz could not draw the graph: {'; '.join(failed)}")
-    raise ImportError(NO_GRAPHVIZ)
+        failures.append(f"pygraphviz: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    if not failures:
+        raise ImportError(_(NO_GRAPHVIZ))
+    problem = "Graphviz could not draw the graph: {failures}"
+    raise RuntimeError(_(problem, failures="; ".join(failures)))
