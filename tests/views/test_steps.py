@@ -23,6 +23,7 @@ from tinygrad_ce import (
     Steps,
     Value,
     cross_entropy,
+    draw,
     primitive,
     softmax,
     step_through,
@@ -30,6 +31,7 @@ from tinygrad_ce import (
 )
 from tinygrad_ce.engine.ops import TABLE, Primitive
 from tinygrad_ce.programs.files import replace_file
+from tinygrad_ce.views import flow
 
 CASES = json.loads((Path(__file__).parents[1] / "seed_cases.json").read_text(encoding="utf-8"))
 
@@ -277,6 +279,52 @@ def test_a_users_operation_and_one_whose_division_by_zero_needs_numpy() -> None:
     zero = Value(0.0)
     assert step_through(np.sqrt(zero))[-1].after == np.inf
     assert "= inf" in step_through(np.sqrt(zero))[-1].words
+
+
+def softsign() -> Any:
+    """An operation as a user adds it."""
+    slope = (lambda g, out, x: g / (1.0 + abs(x)) ** 2, r"<g> / (1 + |<x>|)^2")
+    return primitive(slope, latex=r"\frac{<x>}{1 + |<x>|}", name="softsign")(
+        lambda x: x / (1 + abs(x))
+    )
+
+
+def test_a_users_operation_steps_and_draws_as_ours_do() -> None:
+    x = Value([1.0, -3.0], name="x")
+    ours, theirs = (step_through(f(x), np.array([2.0, 4.0])) for f in (np.tanh, softsign()))
+    assert [s.local is None for s in theirs] == [s.local is None for s in ours]
+    assert theirs[1].words == "softsign = x / (1 + |x|) = [1, −3] / (1 + |[1, −3]|) = [0.5, −0.75]"
+    assert theirs[-1].words == (
+        "∂L/∂x = ∂L/∂softsign / (1 + |x|)² = [2, 4] ⊙ [0.25, 0.0625] = [0.5, 0.25]"
+    )
+    assert (
+        theirs[-1].latex.split(" = ")[1]
+        == r"\frac{\partial L}{\partial \text{softsign}} / (1 + |x|)^2"
+    )
+    y = softsign()(x)
+    y.backward(np.array([2.0, 4.0]))
+    (edge,) = draw(y, gradients="edges").edges
+    assert edge.flow == "[2, 4] × [0.25, 0.0625] = [0.5, 0.25]"
+
+
+@pytest.mark.parametrize(
+    ("function", "entrywise"),
+    [
+        (lambda x, y: x * y + x, True),
+        (lambda x: x if x > 0 else 0.0, False),  # of numbers alone
+        (lambda x: x - np.mean(x), False),
+        (lambda x: np.cumsum(x, axis=-1), False),
+        (lambda x: x[::-1], False),
+        (lambda x: np.squeeze(x), False),
+        (lambda x: 1 / 0, False),
+    ],
+)
+def test_whether_a_users_operation_works_entry_by_entry_is_seen(
+    function: Any, entrywise: bool
+) -> None:
+    n = function.__code__.co_argcount
+    op = primitive(*[lambda g, out, *args: g] * n)(function)
+    assert flow.entrywise(op) is entrywise
 
 
 def test_overflow_is_shown_without_a_warning() -> None:

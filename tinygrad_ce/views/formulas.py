@@ -114,6 +114,7 @@ def plain(latex: str) -> str:
     """
     for pattern, text in {
         r"\\frac\{\\partial (.*?)\}\{\\partial (.*?)\}": r"∂\1/∂\2",
+        r"(?<=[}c])\{([^{}]* [-+] [^{}]*)\}": r"{(\1)}",  # a sum in a fraction
         r"\\frac\{(.*?)\}\{(.*?)\}": r"\1 / \2",
         r"\\frac1n": "1/n",
         r"\\sqrt\{(.*?)\}": r"√\1",
