@@ -16,9 +16,13 @@ import tinygrad_ce
 WHERE = Path(tinygrad_ce.__file__).parents[1]  # the package that is tested: here or installed
 README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
+CASES = [
+    pytest.param(code, printed, marks=[pytest.mark.slow] * ("sklearn" in code or "dask" in code))
+    for code, printed in EXAMPLES
+]
 
 
-@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
+@pytest.mark.parametrize(("code", "printed"), CASES)
 def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path: Path) -> None:
     modules = set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE))
     hidden = {

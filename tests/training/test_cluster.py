@@ -70,7 +70,7 @@ def main(chunks, rows, features, fits):
         return make(block_info[None]["chunk-location"][0], rows, features)
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         X = da.map_blocks(chunk, chunks=((rows,) * chunks, (features,)), dtype=float)
