@@ -63,6 +63,7 @@ def test_formulas_are_latex_that_can_be_typeset(name: str) -> None:
         assert "\\" not in re.sub(r"<.*?>", "", converter.convert(latex))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_a_check_reads_no_solution(name: str) -> None:
     """No expected answer is stored: without the solution, and in a fresh place, it judges alike."""

@@ -106,9 +106,8 @@ class Exercise(Problem):
         """
         some = int(np.random.default_rng().integers(10**6))
         inputs = self.draw(some if seed is None else seed, large).inputs
-        return namedtuple("Inputs", [*inputs])(
-            *(np.copy(x) if np.ndim(x) else x for x in inputs.values())
-        )
+        copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
+        return namedtuple("Inputs", copies)(**copies)
 
     def __str__(self) -> str:
         return str(self.asked())

@@ -44,7 +44,8 @@ class Problem:
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
         self.argnums: Any = places if several else places[0]  # as `grad` takes them
         self.parts = [f"d{name}" for name in self.wrt] if several else [f"your {self.function}"]
-        self.scores, self.rows = next(iter(scores.items()), ("", False))  # what exp is taken of
+        # What exp is taken of, and whether row by row.
+        self.scores, self.rows = next(iter(scores.items()), ("", False))
 
     def derivative(self, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """The engine's answer as a function of the inputs; or that to another loss."""
