@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from helpers.programs import Case, cases, fresh, ruffed
 from hypothesis import Phase, given, settings
-from test_program import Case, cases, fresh, ruffed
 
 import tinygrad_ce as tg
 from tinygrad_ce import hessian, jacobian, program

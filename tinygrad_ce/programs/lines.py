@@ -86,17 +86,23 @@ def within(index: Any, low: int, high: int, besides: int | None = None) -> Any:
 
 
 # ------------------------------------------------------------------ arguments, however nested
+NESTED = {tuple, list, dict, slice}
+
+
 def walk(tree: Any, kind: type = Line) -> Iterator[Any]:
     """Every line among arguments (or whatever is of ``kind``)."""
-    if tree.__class__ is kind:
+    own = tree.__class__
+    if own is kind:
         yield tree
-    elif tree.__class__ in (tuple, list):
-        for part in tree:
-            yield from walk(part, kind)
-    elif tree.__class__ is slice:
-        yield from walk((tree.start, tree.stop, tree.step), kind)
-    elif tree.__class__ is dict:
-        yield from walk(tuple(tree.values()), kind)
+    elif own in NESTED:
+        parts = tree.values() if own is dict else _bounds(tree) if own is slice else tree
+        for part in parts:
+            if part.__class__ is kind or part.__class__ in NESTED:
+                yield from walk(part, kind)
+
+
+def _bounds(x: slice) -> tuple[Any, Any, Any]:
+    return x.start, x.stop, x.step
 
 
 def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
@@ -104,21 +110,24 @@ def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
     own = tree.__class__
     if own is kind:
         return f(tree)
-    if own is tuple or own is list:
-        return own([replace(part, f, kind) for part in tree])
-    if own is slice:
-        return slice(*[replace(part, f, kind) for part in (tree.start, tree.stop, tree.step)])
+    if own not in NESTED:
+        return tree
     if own is dict:
         return {name: replace(part, f, kind) for name, part in tree.items()}
-    return tree
+    if own is slice:
+        return slice(*replace(_bounds(tree), f, kind))
+    return own([f(x) if x.__class__ is kind else replace(x, f, kind) for x in tree])
 
 
 def reads(line: Line) -> list[Line]:
     """The lines that a line is computed from."""
-    found = [x for x in line.args if x.__class__ is Line]
-    if len(found) < len(line.args):
-        found = list(walk(line.args))
-    return found + list(walk(line.options)) if line.options else found
+    found: list[Line] = []
+    for x in line.args:
+        if x.__class__ is Line:
+            found.append(x)
+        elif x.__class__ in NESTED:
+            found += walk(x)
+    return [*found, *walk(line.options)] if line.options else found
 
 
 def option(line: Line, name: str, place: int, default: Any = None) -> Any:

@@ -112,7 +112,9 @@ def folded(code: str, indent: int = 4) -> str:
         if depth == 0:
             break
     if last == len(code):
-        inner = "\n".join(f"{folded(item, indent + 4)}," for item in items if item)
+        several = code[-2] == "," or bare[start] != "(" or code[start - 1].isidentifier()
+        comma = "," if several or len(items) > 1 else ""  # (x + y) is no tuple
+        inner = "\n".join(f"{folded(item, indent + 4)}{comma}" for item in items if item)
         return f"{code[: start + 1]}\n{indented(inner)}\n{code[-1]}"
     name, _sign, text = code.partition(" = ")
     lines = re.sub(" (?=if |else |or )", "\n", text) if " if " in text else ""

@@ -41,6 +41,7 @@ from .literals import (
 from .recording import RESERVED, Recording
 
 INLINE = 36  # letters of an expression that may stand inside another
+MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
 def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool = True) -> str:
@@ -88,6 +89,7 @@ class _Printer(Expressions):
             if x.__class__ is Line:
                 self.names[x] = self.unique(x.name or "x") if path else name
         self.results = set(walk(outputs))
+        self.longest = (INLINE, WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
         self.numbers = Counter[str]()
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
@@ -127,7 +129,7 @@ class _Printer(Expressions):
         if not once and not (is_turned(line) and line not in self.results):
             return False
         text, level = self.expression(line)
-        if len(text) <= INLINE:
+        if len(text) <= self.longest[0]:
             self.inline[line] = text, level
         return line in self.inline
 
@@ -144,7 +146,7 @@ class _Printer(Expressions):
         else:
             text = self.expression(line)[0]
             parts = [x for x in reads(line) if x not in self.names]
-            if len(text) > WIDTH - 30 and parts:
+            if len(text) > self.longest[1] and parts:
                 self.place(max(parts, key=lambda x: len(self.inline[x][0])))
                 self.place(line)
             else:

@@ -1,0 +1,237 @@
+"""What a program cannot hold, and what it refuses in a call: each with the line or the shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.programs import RNG, SOFT, WEIGHT, Y, Z, by_backward, ce, close, lines_of
+
+from tinygrad_ce import program
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"fused": False}, {"ignore_index": -7}, {"weight": WEIGHT, "label_smoothing": 0.1}]
+)
+def test_a_class_out_of_range_is_refused_in_every_call(how: Any) -> None:
+    made = program(ce(**how), Z, Y)  # its arguments are z and t
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    for bad in (4, -1, -100):
+        y = Y.copy()
+        y[2] = bad
+        for run in (made, names["loss_and_grad"]):
+            with pytest.raises(IndexError, match="t: wanted indices from 0 to 3"):
+                run(Z, y)
+    y = (Y + 1) % 4
+    y[0] = how.get("ignore_index", y[0])
+    right, [back] = by_backward(ce(**how), [Z, y], (0,))
+    value, slope = made(Z, y)
+    close(value, right)
+    close(slope, back)
+
+
+def test_without_retrace_other_arguments_are_refused() -> None:
+    made = program(lambda x: np.sum(x * x), np.ones(3), retrace=False)
+    assert made(np.ones(3))[0] == 3.0
+    with pytest.raises(ValueError, match=r"got x: float64\[4\], wanted x: float64\[3\]"):
+        made(np.ones(4))
+    with pytest.raises(ValueError, match="float32"):
+        made(np.ones(3, np.float32))
+
+
+def branch(z: Any) -> Any:
+    total = z.sum()
+    if total > 0:
+        return total
+    return -total
+
+
+def looped(z: Any) -> Any:
+    while np.sum(z) > 1.0:
+        z = z / 2.0
+    return z.sum()
+
+
+def by_data(z: Any) -> Any:
+    if z.data.max() > 3:
+        return z.sum()
+    return -z.sum()
+
+
+def number(z: Any) -> Any:
+    return np.sum(z) * float(z.data.max())
+
+
+def number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * float(np.sum(z))
+
+
+def whole_number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * int(z[0, 0])
+
+
+def complex_number_of_a_value(z: Any) -> Any:
+    return np.sum(z) * complex(z[0, 0])
+
+
+def index_of_a_value(z: Any) -> Any:
+    return np.sum(z) * [1.0, 2.0][z[0, 0]]
+
+
+def array_of_a_value(z: Any) -> Any:
+    return np.sum(z) * np.array(z)
+
+
+def truth_of_a_value(z: Any) -> Any:
+    return np.sum(z) if z else 0.0
+
+
+def scalar_math(z: Any) -> Any:
+    return np.sum(z) * math.exp(z.data[0, 0])
+
+
+def scalar_math_of_a_value(z: Any) -> Any:
+    return np.sum(z) * math.exp(z[0, 0])
+
+
+def equality(z: Any) -> Any:
+    return np.sum(np.where(z[0] == 1.0, z[0], 0.0))
+
+
+def equality_of_two(z: Any, t: Any) -> Any:
+    return np.sum(np.where(z == t, z, 0.0))
+
+
+def caught(z: Any) -> Any:
+    try:
+        assert np.all(z > 0)
+    except (AssertionError, TypeError):
+        return -z.sum()
+    return z.sum()
+
+
+def inequality(z: Any) -> Any:
+    total = np.sum(z)
+    if total != 0:
+        return 1.0 / total
+    return total
+
+
+def item(z: Any) -> Any:
+    return np.sum(z) * z.data[0, 0].item()
+
+
+def made_array(z: Any) -> Any:
+    return np.sum(z * np.array(z.data))
+
+
+def one_hot(z: Any, y: Any) -> Any:
+    return np.sum(z * np.eye(4)[y])
+
+
+def written(z: Any, t: Any) -> Any:
+    t[0] = 1.0
+    return np.sum(z * t)
+
+
+def in_place(z: Any, t: Any) -> Any:
+    t += 1.0
+    return np.sum(z * t)
+
+
+def into(z: Any, t: Any) -> Any:
+    np.exp(t, out=t)
+    return np.sum(z * t)
+
+
+def copied(z: Any, t: Any) -> Any:
+    np.copyto(t, 0.0)
+    return np.sum(z * t)
+
+
+def ranged(z: Any, y: Any) -> Any:
+    return np.sum(z) * sum(range(y[0]))
+
+
+@pytest.mark.parametrize(
+    ("f", "line"),
+    [
+        (branch, 2), (looped, 1), (by_data, 1), (number, 1), (scalar_math, 1), (item, 1),
+        (made_array, 1), (one_hot, 1), (written, 1), (in_place, 1), (into, 1), (copied, 1),
+        (ranged, 1), (number_of_a_value, 1), (whole_number_of_a_value, 1),
+        (complex_number_of_a_value, 1), (index_of_a_value, 1), (array_of_a_value, 1),
+        (truth_of_a_value, 1), (scalar_math_of_a_value, 1), (equality, 1), (inequality, 2),
+        (equality_of_two, 1), (caught, 2),
+    ],
+)  # fmt: skip
+def test_what_depends_on_data_is_refused_with_its_line(f: Any, line: int) -> None:
+    more = [] if f.__code__.co_argcount == 1 else [Y] if f in (one_hot, ranged) else [SOFT.copy()]
+    with pytest.raises(TypeError, match=f"test_refusals.py, line {lines_of(f, line)}: .* depends"):
+        program(f, Z, *more)
+    if more and more[0] is not Y:
+        assert (more[0] == SOFT).all()
+
+
+def test_a_table_at_class_indices() -> None:
+    """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
+    with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):
+        program(one_hot, Z, Y)
+    made = program(lambda z, y: np.sum(z * (y[:, None] == np.arange(4))), Z, Y)
+    other = (Y + 1) % 4
+    value, slope = made(Z, other)
+    close(value, Z[np.arange(6), other].sum())
+    close(slope, np.eye(4)[other])
+
+
+def test_arguments_of_program_are_checked() -> None:
+    with pytest.raises(TypeError, match="wanted a function"):
+        program(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="wrt=2: got 1 example"):
+        program(np.sum, Z, wrt=2)
+    with pytest.raises(ValueError, match="stands there twice"):
+        program(np.sum, Z, wrt=(0, 0))
+    big = RNG.normal(size=20_000)
+    with pytest.raises(ValueError, match="too large to be written out"):
+        program(lambda x: np.sum(big * x[0]), np.ones(3))
+    with pytest.raises(TypeError, match="takes 1 positional argument"):
+        program(lambda x: np.sum(x * x), Z)(Z, Z)
+    with pytest.raises(TypeError, match="complex"):
+        program(lambda x: np.sum(x * x), Z + 1j)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda z, y: np.mean(z[z > 0]),
+        lambda z, y: np.mean(z[: y[0]]),
+        lambda z, y: z.sum() * len(y[y > 0]),
+        lambda z, y: np.mean(z[np.nonzero(y)]),
+        lambda z, y: np.mean(z[np.where(y > 0)]),
+        lambda z, y: z.sum() * np.unique(y).shape[0],
+    ],
+)
+def test_shapes_that_depend_on_data_are_refused(f: Any) -> None:
+    """The gradient of a mean holds how many there were in the example."""
+    at = f.__code__.co_firstlineno
+    with pytest.raises(TypeError, match=rf"test_refusals.py, line {at}: The shape of .* depends"):
+        program(f, RNG.normal(size=4), np.array([1, 0, 2, 0]))
+
+
+def test_an_inverted_comparison_of_numbers_is_refused() -> None:
+    """Of floats it is Python's True, and ~True is -2."""
+    f = lambda x: np.where(~(x > 0.0), x, 2.0 * x)
+    with pytest.raises(
+        TypeError, match=rf"test_refusals.py, line {lines_of(f, 0)}: ~ .*logical_not"
+    ):
+        program(f, 1.0)
+    made = program(lambda x: np.sum(np.where(~(x > 0.0), x, 2.0 * x)), np.ones(2))
+    assert made(np.array([-1.0, 3.0]))[0] == 5.0
+
+
+def test_a_text_of_data_is_refused() -> None:
+    f = lambda z, y: z.sum() * len(f"{y:.1f}")
+    with pytest.raises(TypeError, match=rf"test_refusals.py, line {lines_of(f, 0)}: .* depends"):
+        program(f, Z, 1.0)

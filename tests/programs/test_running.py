@@ -1,0 +1,371 @@
+"""Programs that run: arguments, results, signatures, threads."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from helpers.programs import LOSSES, RNG, SOFT, Y, Z, by_backward, ce, close, textbook
+
+import tinygrad_ce as tg
+from tinygrad_ce import program
+from tinygrad_ce.engine.operation import TABLE
+
+
+def test_masked_classes_and_large_logits() -> None:
+    z = np.array([[1000.0, -np.inf, 0.0], [-1000.0, 1000.0, -np.inf]])
+    y = np.array([0, 1])
+    for fused in (True, False):
+        f = ce(fused=fused)
+        value, slope = program(f, np.zeros((2, 3)), np.array([0, 0]))(z, y)
+        right, [back] = by_backward(f, [z, y], (0,))
+        close(value, right)
+        close(slope, back)
+
+
+def test_what_is_returned_is_written_into_by_nothing_later() -> None:
+    def f(x: Any) -> Any:
+        return [x + 1.0, np.exp(x) * 2.0, np.tanh(x * 3.0) - x]
+
+    x = RNG.normal(size=(64, 64))
+    for found, wanted in zip(program(f, x, wrt=None)(x), f(x)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_hessians_of_losses_at_class_indices() -> None:
+    for f in (
+        lambda z, y: -np.mean(tg.log_softmax(z)[np.arange(6), y]),
+        lambda z, y: tg.nll(tg.log_softmax(z), y),
+        lambda z, y: tg.cross_entropy(z, y, fused=False),
+    ):
+        made, y = program(tg.hessian(f), Z, Y), (Y + 1) % 4
+        np.testing.assert_allclose(made(Z, y), tg.hessian(f)(Z, y), atol=1e-15)
+        steps = program(tg.hvp(f), Z, Y, Z)
+        np.testing.assert_allclose(steps(Z, y, Z), tg.hvp(f)(Z, y, Z), atol=1e-14)
+
+
+def test_hessian_of_the_softmax_loss() -> None:
+    for f in (lambda z: tg.cross_entropy(z, 1), lambda z: tg.logsumexp(z) - z[1]):
+        made = program(tg.hessian(f), Z[0])
+        p = tg.softmax(Z[1])
+        np.testing.assert_allclose(made(Z[1]), np.diag(p) - np.outer(p, p), atol=1e-14)
+    both = program(tg.hvp(textbook), Z, SOFT, Z)
+    np.testing.assert_allclose(both(Z, SOFT, Z), tg.hvp(textbook)(Z, SOFT, Z), atol=1e-13)
+    value, slope = program(tg.grad(lambda x: x**3), 2.0)(3.0)
+    assert (value, slope) == (27.0, 18.0)
+
+
+def test_structures_of_arguments() -> None:
+    params = {"w": RNG.normal(size=(4, 2)), "layers": [np.ones(2), (0.5, np.zeros(2))]}
+
+    def f(p: Any, x: Any) -> Any:
+        first, (scale, last) = p["layers"]
+        return np.sum(np.tanh(x @ p["w"] * scale + first) * last + last)
+
+    made = program(f, params, Z)
+    value, slope = made(params, Z)
+    right, wanted = tg.value_and_grad(f)(params, Z)
+    close(value, right)
+    assert isinstance(slope["layers"][1], tuple)
+    for got, want in (
+        (slope["w"], wanted["w"]),
+        (slope["layers"][0], wanted["layers"][0]),
+        (slope["layers"][1][0], wanted["layers"][1][0]),
+        (slope["layers"][1][1], wanted["layers"][1][1]),
+    ):
+        close(got, want)
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    close(names["loss_and_grad"](params, Z)[1]["w"], wanted["w"])
+
+
+class Layer(NamedTuple):
+    w: Any
+    b: Any
+
+
+def test_named_tuples_come_back_as_they_are() -> None:
+    def f(p: Layer, q: tuple[Layer, float]) -> Any:
+        return np.sum(np.tanh(Z @ p.w + p.b) * q[0].b) / q[1]
+
+    p, q = Layer(RNG.normal(size=(4, 2)), np.ones(2)), (Layer(np.ones(1), np.ones(2)), 3.0)
+    made = program(f, p, q, wrt=(0, 1))
+    slope, inner = made(p, q)[1]
+    assert isinstance(slope, Layer)
+    assert isinstance(inner[0], Layer)
+    close(slope.b, tg.grad(f)(p, q).b)
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    plain = names["loss_and_grad"](p, q)[1][0]
+    assert plain.__class__ is tuple
+    close(plain[0], slope.w)
+
+
+def test_a_named_tuple_of_numbers_where_python_raises() -> None:
+    made = program(lambda a: Layer(np.exp(a), [a]), 0.5, wrt=None)
+    for x, e in ((0.0, 1.0), (1000.0, math.inf)):
+        with np.errstate(all="ignore"):
+            found = made(x)
+        assert found == Layer(e, [x])
+        assert isinstance(found, Layer)
+
+
+def test_other_shapes_and_dtypes_make_another_program() -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(np.shape(x))
+        return np.sum(x * x)
+
+    made = program(f, np.ones(3))
+    for n in (3, 4, 3, 4, 5):
+        close(made(np.arange(float(n)))[1], 2.0 * np.arange(n))
+    assert made(np.ones(3, np.float32))[1].dtype == np.float32
+    assert made([1, 2, 3])[1].tolist() == [2.0, 4.0, 6.0]
+    assert made(2.0) == (4.0, 4.0)
+    assert calls == [(3,), (4,), (5,), (3,), ()]
+    for n in range(6, 40):
+        made(np.ones(n))
+    before = len(calls)
+    made(np.ones(39))
+    made(np.ones(38))
+    assert len(calls) == before
+    made(np.ones(4))
+    assert len(calls) == before + 1, "more than 16 were kept"
+
+
+def test_whole_numbers_and_text_are_fixed() -> None:
+    def f(x: Any, power: int, how: str) -> Any:
+        return np.sum(x**power) if how == "sum" else np.mean(x**power)
+
+    made = program(f, np.ones(3), 2, "sum")
+    assert made(np.full(3, 2.0), 2, "sum")[0] == 12.0
+    assert made(np.full(3, 2.0), 3, "mean")[0] == 8.0
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    with pytest.raises(ValueError, match="this program is for power = 2"):
+        names["loss_and_grad"](np.ones(3), 3, "sum")
+
+
+def test_results_belong_to_the_caller() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return np.sum(x * w) + np.sum(np.reshape(x, -1))
+
+    x, w = np.ones((2, 3)), np.full((2, 3), 2.0)
+    for clean in (True, False):
+        made = program(f, x, w, wrt=(0, 1), clean=clean)
+        value, (dx, dw) = made(x, w)
+        dx *= 7.0
+        dw *= 7.0
+        assert (x == 1.0).all()
+        assert (w == 2.0).all()
+        again = made(x, w)
+        assert again[0] == value == 18.0
+        assert (again[1][0] == 3.0).all()
+        assert (again[1][1] == 1.0).all()
+    zero, same = program(lambda x, c: np.sum(c * c), x, w)(x, w), program(lambda x: np.sum(x), x)(x)
+    for slope in (zero[1], same[1]):
+        slope += 1.0  # writable
+
+
+def test_threads_share_a_program() -> None:
+    made, found = program(textbook, Z, SOFT), []
+    data = [RNG.normal(size=(n, 4)) for n in (6, 7, 8, 9) * 5]
+
+    def work(z: Any) -> None:
+        t = np.full(z.shape, 0.25)
+        found.append((made(z, t)[1], by_backward(textbook, [z, t], (0,))[1][0]))
+
+    threads = [threading.Thread(target=work, args=(z,)) for z in data]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 20
+    for got, want in found:
+        close(got, want)
+
+
+def test_what_is_computed_from_arguments_in_plain_numpy_is_recorded() -> None:
+    """Also what carries no gradient: a maximum, a mask, a table of one-hot rows, statistics."""
+
+    def f(z: Any, y: Any, x: Any) -> Any:
+        t = (y[:, None] == np.arange(4)).astype(float)
+        top = z.data.max(axis=1, keepdims=True)
+        x = (x - x.mean(axis=0)) / np.std(x, axis=0)
+        mask = (y != y.max()).astype(float)[:, None]
+        return np.sum((z - top) * t * mask * x) + len(x) + x.shape[1]
+
+    made = program(f, Z, Y, SOFT)
+    other, labels, x = RNG.normal(size=Z.shape), (Y + 1) % 4, RNG.normal(size=Z.shape)
+    value, slope = made(other, labels, x)
+    right, [back] = by_backward(f, [other, labels, x], (0,))
+    close(value, right)
+    close(slope, back)
+
+
+def test_the_name_is_the_function_however_it_is_imported() -> None:
+    code = (
+        "import tinygrad_ce.programs.compiled; import tinygrad_ce as tg; "
+        "print(tg.program(abs, -2.0)(-3.0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(3.0, -1.0)"
+
+
+def test_the_seed_is_no_result_of_two_calls() -> None:
+    made = program(lambda x: x, np.ones((1, 1)), clean=False)
+    first, second = made(np.ones((1, 1)))[1], made(np.ones((1, 1)))[1]
+    assert not np.shares_memory(first, second)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_one_entry_picked_is_a_view(clean: bool) -> None:
+    """NumPy gives a view where the index is one whole number, also one that is computed."""
+    x = RNG.normal(size=(3, 4))
+    found = program(lambda x: x[:, np.argmax(x[0])], x, wrt=None, clean=clean)(x)
+    assert not np.shares_memory(found, x)
+
+
+def test_einsum_views_lie_as_blas_takes_them_or_not() -> None:
+    f = lambda x: np.sum(np.einsum("ij->ji", x) @ x)
+    x = RNG.normal(size=(4, 3))
+    close(program(f, x)(x)[1], by_backward(f, [x], (0,))[1][0])
+
+
+def test_arrays_that_were_pickled_are_taken_like_others() -> None:
+    x = pickle.loads(pickle.dumps(np.arange(3.0)))
+    assert x.dtype is not np.dtype(float), "NumPy gives unpickled arrays its own dtype by now"
+    f = program(lambda x: np.sum(x * x), np.ones(3))
+    value, slope = f(x)
+    assert value == 5.0
+    np.testing.assert_array_equal(slope, 2 * x)
+
+
+# ------------------------------------------------------------------ what is read is what runs
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_text_of_a_program_is_what_runs(name: str) -> None:
+    f, target = LOSSES[name]
+    for clean in (True, False):
+        made = program(f, Z, target, clean=clean)
+        names: dict[str, Any] = {}
+        exec(compile(str(made), "<text>", "exec"), names)
+        value, slope = names["loss_and_grad"](Z + 0.5, target)
+        again, same = made(Z + 0.5, target)
+        assert value == again
+        assert slope.tobytes() == same.tobytes()
+
+
+def square_plus(x: Any, y: Any) -> Any:
+    return np.sum(x * x) * np.exp(y)
+
+
+def test_a_pickled_program_goes_on_with_its_function() -> None:
+    made = program(square_plus, np.ones(3), 0.5, wrt=(0, 1))
+    back = pickle.loads(pickle.dumps(made))
+    assert back.source == made.source
+    x = np.arange(3.0)
+    for y in (0.25, 1000.0):
+        with np.errstate(all="ignore"):
+            for got, want in zip(back(x, y)[1], made(x, y)[1]):
+                np.testing.assert_array_equal(got, want)
+    assert back(np.ones(5), 0.0)[0] == 5.0  # another signature
+
+
+def test_a_program_whose_function_cannot_be_pickled_keeps_its_source() -> None:
+    made = program(lambda p: np.sum(np.tanh(p.w) * p.b), Layer(np.ones(3), 2.0))
+    back = pickle.loads(pickle.dumps(made))
+    args = Layer(np.arange(3.0), 0.5)
+    close(back(args)[0], made(args)[0])
+    assert isinstance(back(args)[1], Layer)
+    assert str(back) == str(made)
+    with pytest.raises(ValueError, match=r"got p\[0\]: float64\[4\].* without its function"):
+        back(Layer(np.ones(4), 0.5))
+
+
+def test_a_copy_is_the_program_as_that_of_a_function_is() -> None:
+    made = program(lambda x: x * x, 2.0)
+    for same in (copy.copy(made), copy.deepcopy(made)):
+        assert same(3.0) == made(3.0) == (9.0, 6.0)
+        assert same(np.ones((1,)))[1].tolist() == [2.0]
+
+
+def test_threads_that_the_function_starts_record_too() -> None:
+    def f(x: Any) -> Any:
+        with ThreadPoolExecutor(2) as pool:
+            parts = list(pool.map(lambda row: np.sum(np.exp(row)), [x[0], x[1]]))
+        return parts[0] * parts[1]
+
+    x = RNG.normal(size=(2, 3))
+    value, slope = program(f, np.zeros((2, 3)))(x)
+    right, [back] = by_backward(f, [x], (0,))
+    close(value, right)
+    close(slope, back)
+
+
+def test_what_a_thread_must_not_ask_is_refused() -> None:
+    def f(x: Any) -> Any:
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(_branch(x)))
+        thread.start()
+        thread.join()
+        return np.sum(x) * seen[0]
+
+    with pytest.raises(TypeError, match="depends on the example's data"):
+        program(f, np.ones(3))
+
+
+def _branch(x: Any) -> float:
+    try:
+        return 1.0 if np.max(x) > 0 else 2.0
+    except TypeError:
+        return 3.0
+
+
+@pytest.mark.parametrize("optimize", ["memory", None])
+def test_what_is_gone_says_what_to_do(optimize: Any) -> None:
+    with pytest.raises(TypeError, match=r"program: optimize= is gone: leave it out"):
+        program(np.sum, Z, optimize=optimize)
+    with pytest.raises(TypeError, match=r"program: fused=\?"):
+        program(np.sum, Z, fused=True)
+
+
+# ------------------------------------------------------------------ operations of the user
+softsign = tg.primitive(lambda g, out, x: g / (1.0 + np.abs(x)) ** 2, name="softsign")(
+    lambda x: x / (1.0 + np.abs(x))
+)
+
+
+@pytest.fixture
+def sine() -> Iterator[None]:
+    """``np.sin`` as a user may register it."""
+    before = TABLE.get(np.sin)
+    tg.primitive(lambda g, out, x: g * np.cos(x))(np.sin)
+    yield
+    TABLE.pop(np.sin)
+    if before is not None:
+        TABLE[np.sin] = before
+
+
+def test_an_operation_of_the_user_prints_simplified(sine: None) -> None:
+    for f in (lambda x: np.sum(softsign(x * 1.0) + 0.0), lambda x: np.sum(np.sin(x) * x)):
+        scalar, tensor = program(f, 0.5), program(f, np.ones(3))
+        assert "np." not in scalar.source
+        for made in (scalar, tensor):
+            for gone in ("1.0 * ", "* 1.0", "+ 0.0"):
+                assert gone not in made.source
+        for made, x in ((scalar, -1.5), (tensor, np.array([-1.5, 0.0, 2.0]))):
+            value, slope = made(x)
+            right, [back] = by_backward(f, [x], (0,))
+            close(value, right)
+            close(slope, back)
+    assert "math.cos(x)" in program(np.sin, 0.5).source
