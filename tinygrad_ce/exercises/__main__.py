@@ -47,16 +47,19 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
 
 # ------------------------------------------------------------------ what was typed
 def _parse(argv: list[str], parser: ArgumentParser) -> Any:
-    parser.description = "Derive a gradient by hand, write it as a function, and have it checked."
+    description = "Derive a gradient by hand, write it as a function, and have it checked."
+    parser.description = _(description)
     add = parser.add_argument
     one = parser.add_mutually_exclusive_group().add_argument
-    add("exercise", type=_exercise, nargs="?", help="its name; without one, they are listed")
-    one("--file", type=_file, metavar="ANSWER.PY", help="check the function in it")
-    add("--seed", type=_seed, metavar="N", help="begin with this draw of inputs")
-    one("--hint", nargs="?", type=int, const=1, metavar="N", help="show a hint, the first or Nth")
-    one("--solution", action="store_true", help="show the solution")
-    add("--json", action="store_true", help="the result for a program")
-    add("--keep-progress", action="store_true", help="note in your data folder what is solved")
+    add("exercise", type=_exercise, nargs="?", help=_("its name; without one, they are listed"))
+    one("--file", type=_file, metavar="ANSWER.PY", help=_("check the function in it"))
+    add("--seed", type=_seed, metavar="N", help=_("begin with this draw of inputs"))
+    one(
+        "--hint", nargs="?", type=int, const=1, metavar="N", help=_("show a hint, the first or Nth")
+    )
+    one("--solution", action="store_true", help=_("show the solution"))
+    add("--json", action="store_true", help=_("the result for a program"))
+    add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
     ex, hint = options.exercise, options.hint
     if ex is None and (options.file or hint is not None or options.solution):

@@ -58,7 +58,7 @@ class Exercise(Problem):
     def asked(self, then: str = "") -> Note:
         """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
         then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
-        text = f"{self.task}\n\nWrite {self.call}. {then}"
+        text = _("{task}\n\nWrite {call}. {then}", task=self.task, call=self.call, then=then)
         return Note(self.title, text, self.formula, self.latex)
 
     def check(self, function: Any = None, seed: int | None = None) -> Feedback:
@@ -88,13 +88,15 @@ class Exercise(Problem):
         self._hinted = number or min(self._hinted + 1, last)
         if then is None and self._hinted == last:
             then = _("This is the last hint; solution() shows the rest.")
-        title = f"{self.title}: hint {self._hinted} of {last}"
+        text = "{title}: hint {number} of {last}"
+        title = _(text, title=self.title, number=self._hinted, last=last)
         return Note(title, "\n\n".join(filter(None, (self.hints[self._hinted - 1], then))))
 
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
         code = f"import numpy as np\n\n\n{self.code}" if "np." in self.code else self.code
-        return Note(f"{self.title}: solution", self.derivation, "", self.result, code)
+        title = _("{title}: solution", title=self.title)
+        return Note(title, self.derivation, "", self.result, code)
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.

@@ -114,8 +114,8 @@ class Feedback:
     @property
     def verdict(self) -> str:
         """Either "passed" or "not yet", with the credits: "not yet, 4 of 6"."""
-        earned = sum(credit.earned for credit in self.credits)
-        return f"{'passed' if self.passed else 'not yet'}, {earned} of {len(self.credits)}"
+        text = "passed, {n} of {all}" if self.passed else "not yet, {n} of {all}"
+        return _(text, n=sum(c.earned for c in self.credits), all=len(self.credits))
 
     @property
     def judged(self) -> tuple[Credit, ...]:
@@ -133,7 +133,7 @@ class Feedback:
     def text(self, redraw: str = "") -> str:
         """The whole of it, with how to draw the example again where the reader is."""
         lines = [f"{self.exercise}: {self.verdict}", _fold(_sentence(self.message))]
-        lines += [_fold(f"Look: {_ended(self.look)}")] * bool(self.look)
+        lines += [_fold(_("Look: {look}", look=_ended(self.look)))] * bool(self.look)
         for c in self.judged:
             line = f"  {'yes' if c.earned else 'no ':3}  {c.name}"
             lines.append(_hang(f"{line}: {c.note}" if c.note else line, 7))

@@ -187,9 +187,9 @@ def properties(problem: Problem) -> Mapping[str, Judge]:
         fine = ({n: f} for n, f in candidates.items() if not any(map(f, trials)))
         return next(fine, {})
 
-    rows = {f"rows sum to {n}": partial(judge_rows, total=float(n)) for n in (0, 1)}
+    rows = {_("rows sum to {n}", n=n): partial(judge_rows, total=float(n)) for n in (0, 1)}
     arrays = [name for name in problem.wrt if np.ndim(trials[0].draw.inputs[name])]
-    shifts = {f"the same when {n} is shifted": partial(judge_shift, name=n) for n in arrays}
+    shifts = {_("the same when {n} is shifted", n=n): partial(judge_shift, name=n) for n in arrays}
     return {
         "shape": judge_shape,
         "sign": judge_sign,
