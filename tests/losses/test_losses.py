@@ -322,26 +322,14 @@ def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
                 assert max(error(a, b / n) for a, b in zip(got, want)) <= bound
 
 
-def uneven_products() -> Iterator[tuple[np.ndarray, int]]:
-    """Logits whose float32 product with log₂ e is rounded up the most, among such rounded down."""
-    factor = np.float32(np.log2(np.e))
-    for start in (5.546, 11.091, 22.182, 30.0):
-        z = np.unique(np.linspace(start, 1.01 * start, 4000).astype(np.float32))
-        off = (z * factor).astype(float) - z.astype(float) * float(factor)
-        for one, others in ((off.argmax(), off.argmin()), (off.argmin(), off.argmax())):
-            yield z[[one, *[others] * 19]], 0
-            yield z[[one, *[others] * 19]], 1
-
-
 @pytest.mark.slow
 def test_accuracy_of_float32() -> None:
-    """exp(z) may be 2^(z log₂ e), of a rounded product: (4 + max|z − m|/2 + max|z|)·eps."""
     mpmath = need("mpmath")
     with mpmath.mp.workdps(450):
-        for wide, t in [*hard_logits(), *uneven_products()]:
+        for wide, t in hard_logits():
             z = wide.astype(np.float32)
             finite = z[np.isfinite(z)]
-            bound = 4.0 + np.ptp(finite) / 2.0 + max(abs(finite))
+            bound = 4.0 + np.ptp(finite) / 2.0
             loss, slope = exact(z, t)
             got, want = ours(lambda v: cross_entropy(v, t, reduction="sum"), z), (loss, slope)
             pairs = [(got[0], want[0]), *zip(got[1], want[1])]
@@ -576,9 +564,13 @@ def test_unnormalized_targets_when_asked(rng: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_upstream_gradient_of_one_costs_no_pass_and_no_copy(dtype: Any) -> None:
-    z = Value(np.zeros((3, 4), dtype))
-    loss = cross_entropy(z, np.array([0, 1, 2]))
-    made = id(loss.options["saved"]["grad"])  # to hold it would be a reason to copy it
+def test_an_upstream_gradient_of_one_costs_no_copy(dtype: Any) -> None:
+    """The forward pass made the gradient, and the backward pass gives it away."""
+    z = Value(np.zeros((300, 400), dtype))
+    loss = cross_entropy(z, np.arange(300))
+    tracemalloc.start()
     loss.backward()
-    assert id(z.grad) == made
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert z.grad.any()
+    assert peak < z.data.nbytes / 2

@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import ones
 from .targets import Target, rows_of
 from .threads import in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-LOG2_E = 1.4426950408889634
 
 
 def dense(z: Any, t: Target, axis: int, reduction: str) -> Any:
@@ -30,28 +28,9 @@ def dense(z: Any, t: Target, axis: int, reduction: str) -> Any:
     return np.sum(terms, axis=axis) if reduction == "none" else np.sum(terms)
 
 
-@cache
-def _by_exp2() -> bool:
-    """Whether NumPy has float32's 2ˣ, not only its exp, in vectors for this machine."""
-    try:
-        from numpy.lib.introspect import opt_func_info  # not needed to import the package
-
-        chosen = opt_func_info(func_name="^exp2$")["exp2"]["ff"]["current"]
-    except (ImportError, LookupError):  # an older NumPy; another way to tell
-        return False
-    return not chosen.startswith("baseline")
-
-
 def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
-    """Write exp(z) into ``e`` with 0 at one class a row; return that one, and the others' sum.
-
-    float32's may be exp of a z half a unit in its last place away, in two thirds of the time.
-    """
-    if z.itemsize == 4 and _by_exp2():
-        np.multiply(z, LOG2_E, out=e)
-        np.exp2(e, out=e)
-    else:
-        np.exp(z, out=e)
+    """Write exp(z) into ``e`` with 0 at one class a row; return that one, and the others' sum."""
+    np.exp(z, out=e)
     flat = e.reshape(-1)
     own = flat[at]
     flat[at] = 0.0
@@ -59,7 +38,7 @@ def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
         return own, np.add.reduce(e, axis=1)  # pairwise, which long rows need to stay within 3 ulp
     if e.size > 2**16:  # from there BLAS has threads of its own, in the way of ours
         return own, np.einsum("ij->i", e)  # a third of the time of pairwise sums
-    return own, e.dot(ones(e.shape[1], e.dtype))  # a quarter
+    return own, e.dot(np.ones(e.shape[1], e.dtype))  # a quarter
 
 
 @cache

@@ -111,7 +111,6 @@ def read_target(
     shape: tuple[int, ...],
     dtype: Any,
     target: Any,
-    *,
     axis: int = -1,
     weight: Any = None,
     ignore_index: int | None = None,
