@@ -152,7 +152,7 @@ def cross_entropy(
     Notes
     -----
     Of a class index, ``fused`` computes a row's loss and every entry of its gradient with relative
-    error ≤ (4 + max|z − m|/2)·eps, m = max z; in float32 max|z| may be added within the brackets.
+    error ≤ (4 + max|z − m|/2)·eps, m = max z.
 
     Examples
     --------
