@@ -6,7 +6,6 @@ import json
 import re
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -53,11 +52,12 @@ def page(walk: Walk) -> str:
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     differ = "Composed and fused gradients differ by at most {difference}."
     text = escape(_(differ, difference=spell(walk.difference or 0.0)))
+    payload = json.dumps([list(map(numbers, one)) for one in walks], separators=(",", ":"))
     filled = {
         "title": escape(_("Steps of {loss}", loss=walk.nodes[-1])),
         "walks": "\n".join(section(one, "fused-" * k) for k, one in enumerate(walks)),
         "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
-        "payload": json.dumps(payload(walks), separators=(",", ":")).replace("<", "\\u003c"),
+        "payload": payload.replace("<", "\\u003c"),
         **{f"{tag}_hash": digest(template, tag) for tag in ("style", "script")},
     }
     # In one sweep: what is filled in may itself hold {{...}}.
@@ -70,35 +70,20 @@ def digest(template: str, tag: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def payload(walks: Sequence[Walk]) -> dict[str, list[Any]]:
-    """Return the steps as the page's script reads them; each number and array stands once."""
-    places: dict[Any, int] = {}
-    data: list[Any] = []
-
-    def place(x: Any) -> int | None:
-        if x is None:
-            return None
-        # A step keeps its arrays as long as the page is made, so that an id means one of them.
-        key = spell(x) if np.ndim(x) == 0 else id(x)
-        if key not in places:
-            places[key] = len(data)
-            data.append(array(x) if np.ndim(x) else key)
-        return places[key]
-
-    def fields(s: Step) -> list[int | None]:
-        """The order is that of the script's FIELDS."""
-        numbers = map(place, (s.upstream, s.local, s.contribution, s.before, s.after))
-        return [s.number, s.index, s.target_index, s.argument, *numbers]
-
-    return {"walks": [list(map(fields, walk)) for walk in walks], "data": data}
+def numbers(step: Step) -> list[Any]:
+    """Return a step as the page's script reads it; the order is that of its FIELDS."""
+    data = (step.upstream, step.local, step.contribution, step.before, step.after)
+    return [step.number, step.index, step.target_index, step.argument, *map(shown, data)]
 
 
-def array(x: Any) -> dict[str, Any]:
-    """Return an array's shape, itself in brief, and if it is small its entries in rows."""
-    shown: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": summarise(x)}
+def shown(x: Any) -> str | dict[str, Any] | None:
+    """Return a number; or an array's shape, itself in brief, and if it is small its rows."""
+    if x is None or np.ndim(x) == 0:
+        return None if x is None else spell(x)
+    array: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": summarise(x)}
     if x.ndim <= 2 and x.size > 0 and max(x.shape) <= LARGEST:
-        shown["rows"] = [list(map(spell, row)) for row in np.atleast_2d(x)]
-    return shown
+        array["rows"] = [list(map(spell, row)) for row in np.atleast_2d(x)]
+    return array
 
 
 def section(walk: Walk, prefix: str) -> str:
