@@ -29,7 +29,7 @@ from .views.drawing import draw
 from .views.steps import Steps, step_through
 
 # What is printed where no more than ASCII can be: a letter, and what it becomes.
-ASCII = "−- ·* ∂d ±~ ×x ⊙* →-> Σsum ᵀ^T ²^2 …... ≤<= ≠!= ′' ₁_1 ᵢ_i ⱼ_j ₖ_k δdelta ℓl σsigma √sqrt"
+ASCII = "−-,·*,∂d,±~,×x,⊙*,→->,Σsum,ᵀ^T,²^2,…...,≤<=,≠!=,′',₁_1,ᵢ_i,ⱼ_j,ₖ_k,δdelta,ℓl,σsigma,√sqrt "
 QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
 
 
@@ -290,7 +290,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    spelled = {pair[0]: pair[1:] for pair in ASCII.split()}
+    spelled = {pair[0]: pair[1:] for pair in ASCII.split(",")}
     text = error.object[error.start : error.end]
     return "".join(spelled.get(letter, "?") for letter in text), error.end
 
