@@ -63,7 +63,7 @@ class Scores:
     The scores of one softmax move together, which changes no probability: only exp overflows.
     """
 
-    def __init__(self, dimensions: tuple[str, ...]) -> None:
+    def __init__(self, *dimensions: str) -> None:
         self.draw = real(*dimensions)
         self.rows = "K" in dimensions  # each row has a softmax; else each score has a sigmoid
 
@@ -78,9 +78,7 @@ class Scores:
         return moved if np.ndim(x) else float(moved)
 
 
-def scores(*dimensions: str) -> Input:
-    """Real numbers that an answer takes exp of, which should not overflow."""
-    return Scores(dimensions)
+scores = Scores  # called as the functions are
 
 
 def positive(*dimensions: str) -> Input:
