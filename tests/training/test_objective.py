@@ -102,7 +102,7 @@ def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any)
         for grad, slope in zip(grads, slopes):
             np.testing.assert_allclose(grad, slope, rtol=1e-11, atol=1e-15)
         np.testing.assert_allclose(rows.moments(), one.moments(), rtol=1e-11, atol=1e-14)
-        assert rows.accuracy(params) == one.accuracy(params)
+        assert rows.hits(params) == one.hits(params)
 
 
 def test_threads_heed_the_callers_errstate() -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.data import as_data
+from ..engine.text import _
 from ..engine.transforms import grad, value_and_grad
 from ..engine.value import detach
 from ..losses.losses import cross_entropy
@@ -22,12 +23,9 @@ ONE_HOT = 750.0  # exp(-750) is 0: from this many apart, logits give probabiliti
 class Reliability(NamedTuple):
     r"""What `reliability` returns: one entry a bin, from the least sure to the surest.
 
-    Attributes
-    ----------
-    confidence : (bins,) array, the mean of the probabilities in the bin; nan where there are none
-    accuracy : (bins,) array, the part of them that came true; nan where there are none
-    count : (bins,) integer array
-    ece : float, the expected calibration error, Σ count / N · \|accuracy − confidence\|
+    ``confidence`` is the mean of the probabilities in the bin, ``accuracy`` the part of them that
+    came true (both nan where there are none), ``count`` how many there are; ``ece`` is the expected
+    calibration error, Σ count / N · \|accuracy − confidence\|.
     """
 
     confidence: Any
@@ -36,22 +34,24 @@ class Reliability(NamedTuple):
     ece: float
 
 
-def _samples(x: Any, y: Any, what: str) -> tuple[Any, Any]:
-    """Finite scores of shape (N, K) or (N,), and a class index for each."""
-    x, y = np.asarray(as_data(detach(x), what)), np.asarray(detach(y))
+def _check_samples(x: Any, y: Any, name: str) -> tuple[Any, Any]:
+    """Return finite scores of shape (N, K) or (N,), and a class index for each."""
+    x, y = np.asarray(as_data(detach(x), name)), np.asarray(detach(y))
     if x.ndim not in (1, 2) or x.size == 0 or x.shape[-1:] == (1,) != x.shape:
-        raise ValueError(f"{what}: got shape {x.shape}, wanted (N, K), or (N,) of two classes")
+        text = "{name}: got shape {shape}, wanted (N, K), or (N,) of two classes"
+        raise ValueError(_(text, name=name, shape=x.shape))
     if not np.isfinite(x).all():
-        raise ValueError(f"{what}: wanted finite numbers, got inf or nan")
+        raise ValueError(_("{name}: wanted finite numbers, got inf or nan", name=name))
     if y.shape != x.shape[:1]:
-        raise ValueError(f"y: got shape {y.shape}, wanted {x.shape[:1]}, a class for each sample")
+        text = "y: got shape {got}, wanted {wanted}, a class for each sample"
+        raise ValueError(_(text, got=y.shape, wanted=x.shape[:1]))
     if y.dtype.kind not in "iub":
-        raise TypeError(
-            f"y: got {y.dtype} data, wanted class indices from 0 up: np.searchsorted(classes, y)"
-        )
-    classes = 2 if x.ndim == 1 else x.shape[1]
-    if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"y: got {y.min()} to {y.max()}, wanted 0 to {classes - 1}")
+        text = "y: got {dtype} data, wanted class indices from 0 up: np.searchsorted(classes, y)"
+        raise TypeError(_(text, dtype=y.dtype))
+    last = 1 if x.ndim == 1 else x.shape[1] - 1
+    if y.min() < 0 or y.max() > last:
+        text = "y: got {low} to {high}, wanted 0 to {last}"
+        raise ValueError(_(text, low=y.min(), high=y.max(), last=last))
     return x.astype(np.float64, copy=False), y.astype(np.intp)
 
 
@@ -59,10 +59,8 @@ def temperature_scale(logits: Any, y: Any) -> float:
     """The temperature T at which softmax(logits / T) has the least cross-entropy with y.
 
     One number for all classes: no prediction changes, only how sure it is. Fit it on samples that
-    the model was not trained on; `softmax` has ``temperature=`` for it.
-
-    The loss is convex in 1 / T. Its slope and curvature are the engine's; Newton's method, kept
-    in a bracket, finds where the slope is 0.
+    the model was not trained on; `softmax` has ``temperature=`` for it. The loss is convex in
+    1 / T; its slope and curvature are the engine's, and Newton's method finds where the slope is 0.
 
     Parameters
     ----------
@@ -75,13 +73,6 @@ def temperature_scale(logits: Any, y: Any) -> float:
     it falls as T → 0, and a T so small that the probabilities are 0 and 1 is returned; if the
     right logits are not above the mean, as T → ∞, and inf is. 1 if the logits are all alike.
 
-    Raises
-    ------
-    ValueError
-        For shapes that do not fit, logits that are not finite, or a class that is not there.
-    TypeError
-        For a y that is not integers.
-
     Examples
     --------
     >>> from tinygrad_ce import softmax
@@ -90,7 +81,7 @@ def temperature_scale(logits: Any, y: Any) -> float:
     >>> round(T, 3), softmax(logits, temperature=T).max(axis=1)
     (3.641, array([0.75, 0.75, 0.75, 0.75]))
     """
-    z, y = _samples(logits, y, "logits")
+    z, y = _check_samples(logits, y, "logits")
     z = z if z.ndim == 2 else np.stack([np.zeros_like(z), z], axis=1)
     # Against the right class: the loss is the same, and its slope, Σ p · z, has no p − 1 in it.
     z = z - np.take_along_axis(z, y[:, None], axis=1)
@@ -98,23 +89,23 @@ def temperature_scale(logits: Any, y: Any) -> float:
     if size == 0.0:
         return 1.0
     if z.max() <= 0.0:
-        _no_minimum("every sample is right, so the loss falls as T → 0")
+        text = "temperature_scale: every sample is right, so the loss falls as T → 0"
+        warnings.warn(_(text), RuntimeWarning, stacklevel=2)
         return max(float(-z[z < 0].max()) / ONE_HOT, size / 1e300, 5e-324)
     if z.sum() >= 1e-12 * z[z < 0].sum():  # or so little below that T is beyond 1e12
-        _no_minimum("the right logits are not above the mean, so the loss falls as T → ∞")
+        text = (
+            "temperature_scale: the right logits are not above the mean, so the loss falls as T → ∞"
+        )
+        warnings.warn(_(text), RuntimeWarning, stacklevel=2)
         return float("inf")
     return size / _lowest(z / size, y)
 
 
-def _no_minimum(why: str) -> None:
-    warnings.warn(f"temperature_scale: {why}", RuntimeWarning, stacklevel=3)
-
-
 def _lowest(z: Any, y: Any) -> float:
-    """The b = 1 / T with the least loss of b · z, where there is one."""
+    """Return the b = 1 / T with the least loss of b · z, by Newton's method kept in a bracket."""
     slope = grad(lambda b: cross_entropy(b * z, y))
     low, high, b = 0.0, np.inf, 1.0
-    for _ in range(1000):  # ten, if not for logits of very different sizes; then up to 200
+    for _step in range(1000):  # ten, if not for logits of very different sizes; then up to 200
         down, curve = value_and_grad(slope)(b)
         low, high = (b, high) if down < 0 else (low, b)
         # Far out the curvature vanishes, and Newton's step is not to be trusted beyond tenfold.
@@ -133,8 +124,7 @@ def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:
     Parameters
     ----------
     p : (N, K) array of probabilities: the highest of each row is sorted, and comes true where it is
-        that of the right class. Or (N,): of class 1 where there are two, which comes true where
-        y is 1.
+        that of the right class. Or (N,): of class 1 where there are two, true where y is 1.
     y : (N,) integer array, class indices
     bins : int, how many bins of equal width; a probability on an edge is in the lower one
 
@@ -142,31 +132,25 @@ def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:
     -------
     `Reliability`: confidence, accuracy and count of each bin, and the expected calibration error
 
-    Raises
-    ------
-    ValueError
-        For numbers that are no probabilities, shapes that do not fit, or a class that is not there.
-    TypeError
-        For a y that is not integers.
-
     Examples
     --------
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
-    >>> found = reliability(p, [0, 0, 1, 1], bins=2)
-    >>> found.count, found.confidence, found.accuracy, round(found.ece, 4)
+    >>> bins = reliability(p, [0, 0, 1, 1], bins=2)
+    >>> bins.count, bins.confidence, bins.accuracy, round(bins.ece, 4)
     (array([0, 4]), array([ nan, 0.75]), array([nan,  1.]), 0.25)
     """
-    x, y = _samples(p, y, "p")
+    x, y = _check_samples(p, y, "p")
     if x.min() < 0 or x.max() > 1:
-        raise ValueError(f"p: got {x.min():g} to {x.max():g}, wanted probabilities, from 0 to 1")
+        text = "p: got {low:g} to {high:g}, wanted probabilities, from 0 to 1"
+        raise ValueError(_(text, low=x.min(), high=x.max()))
     if not isinstance(bins, int | np.integer) or bins < 1:
-        raise ValueError(f"bins: got {bins!r}, wanted an int from 1 up")
+        raise ValueError(_("bins: got {got}, wanted an int from 1 up", got=repr(bins)))
     sure, true = (x, y) if x.ndim == 1 else (x.max(axis=1), x.argmax(axis=1) == y)
     if x.ndim == 2 and (off := np.abs(x.sum(axis=1) - 1.0)).max() > 1e-3:
         row = int(off.argmax())
-        raise ValueError(f"p: row {row} sums to {x[row].sum():.6g}, wanted 1")
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.searchsorted(edges[1:-1], sure)
+        text = "p: row {row} sums to {sum:.6g}, wanted 1"
+        raise ValueError(_(text, row=row, sum=x[row].sum()))
+    place = np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], sure)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):  # 0 / 0: a bin without samples has no mean
         confidence = np.bincount(place, sure, bins) / count

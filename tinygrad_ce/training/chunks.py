@@ -66,15 +66,8 @@ class Block(NamedTuple):
 class Chunks:
     """Rows of X, each with its label and weight, in Dask's chunks.
 
-    Parameters
-    ----------
-    X : Dask array of shape (N, D), or DataFrame
-    y, weight : Dask arrays of shape (N,) or columns of a DataFrame; NumPy arrays, which are sent to
-        where the chunks are once; or None
-
-    Attributes
-    ----------
-    rows : list of int, how many rows each chunk has; those without any are left out
+    y and weight are Dask's too, or NumPy arrays, which are sent to where the chunks are; or None.
+    ``rows`` lists how many rows each chunk has; those without any are left out.
     """
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
@@ -87,9 +80,7 @@ class Chunks:
 
     def each(self, f: Callable[..., Any], *args: Any) -> list[Any]:
         """Return ``f(block, *args)`` of every chunk's `Block`."""
-        from dask.delayed import delayed
-
-        return list(delayed(self._calls(f, args, self.blocks)).compute())
+        return list(_delayed(self._calls(f, args), traverse=True).compute())
 
     def sum(self, f: Callable[..., Any], *args: Any) -> Any:
         """Return the sum of ``f(block, *args)``: a number, an array, or a list or tuple of such.
@@ -97,23 +88,24 @@ class Chunks:
         The order of additions is that of the chunks, whichever is ready first: the same sum to the
         last bit each time.
         """
-        from dask.delayed import delayed
-
-        parts, add = self._calls(f, args, self.blocks), delayed(_add, pure=False)
+        parts, add = self._calls(f, args), _delayed(_add)
         while len(parts) > 1:
             parts = [add(parts[i : i + TREE]) for i in range(0, len(parts), TREE)]
         return parts[0].compute()
 
     def one(self, i: int, f: Callable[..., Any], *args: Any) -> Any:
         """Return ``f(block, *args)`` of the i-th chunk alone."""
-        return self._calls(f, args, self.blocks[i : i + 1])[0].compute()
+        return self._calls(f, args)[i].compute()
 
-    def _calls(self, f: Callable[..., Any], args: Any, blocks: list[Any]) -> list[Any]:
-        from dask.delayed import delayed
+    def _calls(self, f: Callable[..., Any], args: Any) -> list[Any]:
+        call, shared = _delayed(_call), _delayed(args)  # which travels once, not once a chunk
+        return [call(f, block, shared) for block in self.blocks]
 
-        shared = delayed(args, traverse=False, pure=False)  # travels once, not once a chunk
-        call = delayed(_call, pure=False)
-        return [call(f, block, shared) for block in blocks]
+
+def _delayed(x: Any, traverse: bool = False) -> Any:
+    from dask.delayed import delayed
+
+    return delayed(x, pure=False, traverse=traverse)
 
 
 def _sized(x: Any) -> Any:
@@ -128,8 +120,6 @@ def _parts(x: Any) -> list[Any]:
 
 def _column(name: str, column: Any, rows: tuple[int, ...]) -> list[Any]:
     """Return labels or weights chunk by chunk; an array's are sent to where the chunks are."""
-    from dask.delayed import delayed
-
     if column is None:
         return [None] * len(rows)
     lazy = is_dask(column)
@@ -140,7 +130,7 @@ def _column(name: str, column: Any, rows: tuple[int, ...]) -> list[Any]:
         raise ValueError(_(text, name=name, shape=column.shape, n=sum(rows)))
     if lazy:
         return _parts(column if column.chunks == (rows,) else column.rechunk((rows,)))
-    return [delayed(x, pure=False).persist() for x in np.split(column, np.cumsum(rows)[:-1])]
+    return [_delayed(x).persist() for x in np.split(column, np.cumsum(rows)[:-1])]
 
 
 def _call(f: Callable[..., Any], block: Any, args: Any) -> Any:

@@ -20,24 +20,13 @@ except ImportError:
     text = 'SoftmaxRegression needs scikit-learn: pip install "tinygrad_ce[sklearn]"'
     raise ImportError(_(text)) from None
 
+from . import validation
 from .chunks import Block, Chunks, is_dask, map_rows
 from .monitor import Monitor, monitored, progress_bar, store
 from .objective import threads_for
 from .persistence import PersistenceMixin
-from .solvers import Descent, descend, lbfgs, new_optimizer
-from .validation import (
-    FLOATS,
-    check_parameters,
-    for_chunks,
-    params_of,
-    random_generator,
-    rows_in_chunks,
-    rows_in_memory,
-    rows_to_add,
-    sample_of,
-    strengths,
-    tolerance,
-)
+from .solvers import descend, lbfgs, new_optimizer
+from .validation import for_chunks, params_of, random_generator, sample_of
 
 
 def _over_chunks(method: Any) -> Any:
@@ -78,7 +67,7 @@ class LinearSoftmaxMixin(ClassifierMixin):  # type: ignore[misc]
     def decision_function(self, X: Any) -> Any:
         """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = validate_data(self, X, reset=False, dtype=validation.FLOATS)
         z = X @ self.coef_.T + self.intercept_
         return z.ravel() if z.shape[1] == 1 else z
 
@@ -200,22 +189,16 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
 
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
         """
-        check_parameters(self)
+        validation.check_parameters(self)
         rng = random_generator(self.random_state)
-        rows: Any = rows_in_chunks if is_dask(X) else rows_in_memory
-        train, valid = rows(self, X, y, sample_weight, rng)
-        for part in [train, *([] if valid is None else [valid])]:
-            if not part.total > 0:
-                text = "got {n} rows to fit, whose weights sum to {total}"
-                raise ValueError(_(text, n=part.count, total=part.total))
+        train, valid = validation.rows_to_fit(self, X, y, sample_weight, rng)
         params = params_of(self)
         size = max(sum(p.nbytes for p in params), 8 * (self.n_features_in_ + 1) ** 2)
         with monitored(self, params, train, valid) as monitor, threads_for(size, train, valid):
             if self.solver_ == "lbfgs":
-                lbfgs(params, train, monitor, strengths(self)[1], self.max_iter, tolerance(self))
+                lbfgs(self, params, train, monitor)
             else:
-                descent = Descent.of(self, new_optimizer(self, params))
-                descend(descent, train, rng, monitor, self.max_iter)
+                descend(self, new_optimizer(self, params), train, rng, monitor, self.max_iter)
         return self
 
     def partial_fit(
@@ -226,24 +209,23 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
         The first call wants ``classes``, all labels there will be. Ctrl-C ends it after the current
         step, and is passed on.
         """
-        check_parameters(self)
+        validation.check_parameters(self)
         if self.solver == "lbfgs":
             raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
         if is_dask(X):
             _partial_fit_to_chunks(self, X, y, classes, sample_weight)
             return self
-        rows = rows_to_add(self, X, y, classes, sample_weight)
+        rows = validation.rows_to_add(self, X, y, classes, sample_weight)
         if not hasattr(self, "_optimizer"):
             self.solver_ = "sgd" if self.solver == "sgd" else "adam"
             self._optimizer = new_optimizer(self, params_of(self))
         params = [p.data for p in self._optimizer.params]
         with progress_bar(self.verbose, 1) as bar:
-            monitor, rng = (
-                Monitor(self, params, rows, None, bar),
-                random_generator(self.random_state),
-            )
+            monitor = Monitor(self, params, rows, None, bar)
             try:
-                descend(Descent.of(self, self._optimizer), rows, rng, monitor, 1)
+                descend(
+                    self, self._optimizer, rows, random_generator(self.random_state), monitor, 1
+                )
             except KeyboardInterrupt:
                 store(self, params)
                 raise

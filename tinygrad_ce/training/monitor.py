@@ -53,7 +53,7 @@ class Monitor:
         model.n_iter_ += 1
         model.loss_curve_.append(loss)
         if self.bar is not None:
-            accuracy = self.train.accuracy(self.params)
+            accuracy = self.train.hits(self.params) / self.train.count
             self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{accuracy:.3f}")
             self.bar.update()
         if model.callback is not None:

@@ -150,14 +150,14 @@ class Rows:
         D = self.X.shape[1]
         return self.sum(f, D, [np.zeros((D + 1, D + 1))])[0] / self.total
 
-    def accuracy(self, params: Params) -> float:
-        """Return the part of the rows whose class has the largest logit."""
+    def hits(self, params: Params) -> int:
+        """Return how many rows have the largest logit at their class."""
 
         def f(X: Any, y: Any, weight: Any) -> Params:
             z = X @ params[0] + (params[1] if len(params) > 1 else 0.0)
             return [np.sum((z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(1) == y)]
 
-        return float(self.sum(f, params[0].shape[1], [np.zeros(())])[0]) / (self.count or 1)
+        return int(self.sum(f, params[0].shape[1], [np.zeros(())])[0])
 
 
 def _add_to(sums: Params, more: Params) -> None:
@@ -189,11 +189,8 @@ def threads_for(size: int, *parts: Any) -> Iterator[None]:
 class Encoder:
     """How labels and weights become those of `Rows`.
 
-    Attributes
-    ----------
-    loss, classes, dtype : the loss, the labels in order, the dtype of X
-    class_weight : an array with a weight for each class, or None
-    aside : (seed, fraction, part): of a chunk, the rows set aside (True) or the others; or None
+    ``class_weight`` is an array with a weight for each of ``classes``, or None; ``aside`` is (seed,
+    fraction, part): of a chunk, the rows set aside (True) or the others; or None.
     """
 
     loss: str
@@ -204,7 +201,6 @@ class Encoder:
 
     def rows(self, X: Any, y: Any, weight: Any = None) -> Rows:
         """Return rows whose labels are class indices; or −1.0 and 1.0, where there are two."""
-        X = X.astype(self.dtype, copy=False)
         index = np.searchsorted(self.classes, y)
         if index.max() == len(self.classes) or (self.classes[index] != y).any():
             text = "y: got labels that are not among the classes {classes}"
@@ -216,7 +212,7 @@ class Encoder:
             index = index.astype(self.dtype)
             index *= 2
             index -= 1
-        return Rows(X, index, weight, self.loss)
+        return Rows(X.astype(self.dtype, copy=False), index, weight, self.loss)
 
     def chunk(self, block: Block) -> Rows:
         """Return a chunk's rows, on the machine where the chunk is."""
@@ -241,16 +237,19 @@ class ChunkedRows:
 
     def loss_and_grad(self, params: Params) -> tuple[float, Params]:
         """As of `Rows`."""
-        value, grads = self.chunks.sum(_share_in, self.encoder, self.total, "loss_and_grad", params)
+        value, grads = self._sum("loss_and_grad", params)
         return float(value), grads
 
     def moments(self) -> Any:
         """As of `Rows`."""
-        return self.chunks.sum(_share_in, self.encoder, self.total, "moments")
+        return self._sum("moments")
 
-    def accuracy(self, params: Params) -> float:
+    def hits(self, params: Params) -> int:
         """As of `Rows`."""
-        return float(self.chunks.sum(_hits_in, self.encoder, params) / self.count)
+        return int(self._sum("hits", params))
+
+    def _sum(self, method: str, *args: Any) -> Any:
+        return self.chunks.sum(_share_in, self.encoder, self.total, method, args)
 
 
 def _size_in(block: Block, encoder: Encoder) -> tuple[int, float]:
@@ -258,13 +257,8 @@ def _size_in(block: Block, encoder: Encoder) -> tuple[int, float]:
     return rows.count, rows.total
 
 
-def _share_in(block: Block, encoder: Encoder, total: float, method: str, *args: Any) -> Any:
-    """Return what a chunk adds to a weighted mean over all rows."""
+def _share_in(block: Block, encoder: Encoder, total: float, method: str, args: Any) -> Any:
+    """Return what a chunk adds to a sum, or to a mean over rows of this total weight."""
     rows = encoder.chunk(block)
     rows.total = total
     return getattr(rows, method)(*args)
-
-
-def _hits_in(block: Block, encoder: Encoder, params: Params) -> float:
-    rows = encoder.chunk(block)
-    return rows.accuracy(params) * rows.count

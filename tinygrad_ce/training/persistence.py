@@ -47,20 +47,7 @@ def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
 def write(path: Path, kind: str, content: dict[str, Any]) -> None:
     """Save ``content`` in place of an old file: a crash leaves the old or the new, never a part.
 
-    Parameters
-    ----------
-    path : the file's name, taken as it is
-    kind : what the content is, for `read` to compare
-    content : by name: None, numbers, text, arrays of such; lists of them, and dicts by text
-
-    Raises
-    ------
-    TypeError
-        If something in it is none of these; it says which.
-    ImportError
-        If safetensors is not installed.
-    OSError
-        If the file cannot be written.
+    It is by name: None, numbers, text, arrays of such, lists of them and dicts by text.
     """
     tensors: dict[str, Any] = {}
 
@@ -70,7 +57,8 @@ def write(path: Path, kind: str, content: dict[str, Any]) -> None:
             return x.item()
         if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
             key = name if name not in tensors else f"{name}.{len(tensors)}"
-            tensors[key] = np.array(x, order="C")  # of others, safetensors scrambles the numbers
+            native = x.dtype.newbyteorder("=")
+            tensors[key] = np.array(x, native, order="C")  # of others, it scrambles the numbers
             return {"tensor": key}
         if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
             return {"array": x.tolist(), "dtype": x.dtype.str}
@@ -86,22 +74,7 @@ def write(path: Path, kind: str, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, kind: str) -> dict[str, Any]:
-    """Return the content that `write` saved, its arrays new and writeable.
-
-    Parameters
-    ----------
-    path, kind : as in `write`
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, of an older or a newer version, of another kind or none of ours:
-        one line that says which.
-    ImportError
-        If safetensors is not installed.
-    OSError
-        If there is no such file, or it cannot be opened.
-    """
+    """Return the content that `write` saved, its arrays new; refuse any other file in one line."""
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":
             why = "an .npz file of tinygrad_ce 0.1, which this version does not read: fit anew"
@@ -150,17 +123,9 @@ class PersistenceMixin:
     def save(self, path: Path) -> None:
         """Save the fitted model as a safetensors file; `load` gives it back, equal to the bit.
 
-        Parameters, attributes and the state of `partial_fit` are kept; the callback is not. An old
-        file of that name is replaced at once: a crash leaves the old or the new one.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        TypeError
-            If a parameter is no number, text or dict of them: a random generator, for one.
-        OSError
-            If the file cannot be written.
+        Parameters, attributes and the state of `partial_fit` are kept; the callback is not, and a
+        random generator is refused with a TypeError. An old file of that name is replaced at once:
+        a crash leaves the old or the new one.
         """
         check_is_fitted(self)
         content = {name: x for name, x in vars(self).items() if name != "callback"}
@@ -174,12 +139,8 @@ class PersistenceMixin:
     def load(cls, path: Path) -> Any:
         """Return the model that `save` saved; nothing in the file is run.
 
-        Raises
-        ------
-        ValueError
-            If the file is damaged, of an older or a newer version, or holds anything else.
-        OSError
-            If there is no such file, or it cannot be opened.
+        A file that is damaged, of an older or a newer version, or holds anything else is refused
+        with a ValueError.
 
         Examples
         --------

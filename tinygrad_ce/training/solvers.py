@@ -6,8 +6,7 @@ A solver moves the parameters in place and calls a monitor with the loss after e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
-from dataclasses import dataclass
+from copy import copy, deepcopy
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +27,7 @@ from .objective import (
     penalty_and_grad,
 )
 from .optimizers import SGD, Adam
-from .validation import strengths
+from .validation import for_chunks, strengths, tolerance
 
 SMALL = 2**16  # bytes of logits up to which a compiled step is faster than a graph
 
@@ -108,11 +107,10 @@ def _refined(here: Any, there: Any) -> Any:
     return x, near, slope
 
 
-def lbfgs(
-    params: Params, train: Any, monitor: Monitor, l2: float, max_iter: int, tol: float
-) -> None:
-    """Minimize J by SciPy's L-BFGS, until no entry of its gradient is above ``tol``."""
-    f = ConditionedObjective(params, train, l2)
+def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
+    """Minimize J by SciPy's L-BFGS, until no entry of its gradient is above the tolerance."""
+    f = ConditionedObjective(params, train, strengths(model)[1])
+    eps = float(np.finfo(params[0].dtype).eps)
 
     def after(intermediate_result: Any) -> None:
         f.step()
@@ -122,10 +120,10 @@ def lbfgs(
             raise StopIteration
 
     options = {
-        "maxiter": max_iter,
-        "maxfun": 50 * max_iter,
+        "maxiter": model.max_iter,
+        "maxfun": 50 * model.max_iter,
         "maxls": 50,
-        "gtol": max(tol, 10 * float(np.finfo(params[0].dtype).eps)),  # float32 gets no further
+        "gtol": max(tolerance(model), 10 * eps),  # float32 gets no further
         "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
     }
     found = minimize(f, f.start, jac=True, method="L-BFGS-B", callback=after, options=options)
@@ -134,12 +132,13 @@ def lbfgs(
 
 # ------------------------------------------------------------------ SGD and Adam
 @lru_cache(32)
-def _compiled(loss: str, shape: tuple[int, int], columns: int, dtype: Any, extra: Any) -> Any:
+def _compiled(
+    loss: str, shape: tuple[int, int], columns: int, dtype: Any, weighted: bool, intercept: bool
+) -> Any:
     """Compile J of a batch and its gradient, as a program of (X, y, l2, [weight,] W[, b]).
 
     It takes arrays and numbers alone, of these shapes: then a call is the compiled code itself.
     """
-    weighted, intercept = extra
     n, D = shape
     y = np.zeros(n, np.intp) if columns > 1 else np.ones(n, dtype)
 
@@ -161,124 +160,94 @@ def new_optimizer(model: Any, params: Params) -> SGD | Adam:
     return Adam(values, model.learning_rate)
 
 
-def descend(descent: Descent, rows: Any, rng: Any, monitor: Monitor, max_iter: int) -> None:
-    """Take epochs until the monitor says that it is enough."""
+def descend(model: Any, optimizer: Any, rows: Any, rng: Any, monitor: Any, max_iter: int) -> None:
+    """Take epochs of an optimizer's steps until the monitor says that it is enough."""
+    by_chunks = isinstance(rows, ChunkedRows) and _batch_size(model, rows) < rows.count
+    epoch = _epoch_by_chunks if by_chunks else _epoch
     for _ in range(max_iter):
-        try:
-            loss = descent.epoch(rows, rng)
-        finally:
-            monitor.model.t_ = descent.t
-        if monitor(loss):
+        if monitor(epoch(model, optimizer, rows, rng)):
             break
 
 
-@dataclass
-class Descent:
-    """Epochs of an optimizer through batches of rows.
+def _batch_size(model: Any, rows: Any) -> int:
+    return int(rows.count if model.batch_size == "full" else min(model.batch_size, rows.count))
 
-    Attributes
-    ----------
-    optimizer : SGD or Adam of the parameters
-    l1, l2 : strengths of the penalty
-    batch_size, shuffle : as of `SoftmaxRegression`
-    rate, power : step t takes the learning rate rate / t**power
-    t : steps done
+
+def _epoch(model: Any, optimizer: Any, rows: Any, rng: Any) -> float:
+    """Take one step for each batch; return the mean of J over them."""
+    params, total, l1 = [p.data for p in optimizer.params], 0.0, strengths(model)[0]
+    if model.shuffle and _batch_size(model, rows) < rows.count:
+        rows = rows.shuffled(rng)
+    with np.errstate(over="ignore", invalid="ignore"):  # the monitor tells what diverges
+        for count, loss, grads in _gradients(model, rows, params):
+            for p, g in zip(optimizer.params, grads):
+                p.grad = g
+            model.t_ += 1
+            if model.schedule == "invscaling":
+                optimizer.lr = model.learning_rate / model.t_**model.power_t
+            total += count * (float(loss) + (l1 and l1 * float(np.abs(params[0]).sum())))
+            optimizer.step()
+            if l1:
+                _shrink(params[0], l1, optimizer)
+    return float(total / rows.count)
+
+
+def _gradients(model: Any, rows: Any, params: Params) -> Iterator[tuple[int, float, Params]]:
+    """Yield rows, J and its gradients for each batch, at what ``params`` hold by then."""
+    W, l2, size = params[0], strengths(model)[1], _batch_size(model, rows)
+    share = rows.count / rows.total  # makes the mean weight 1
+    if size * W.shape[1] * W.itemsize <= SMALL and isinstance(rows, Rows):
+        weighted, intercept = rows.weight is not None, len(params) > 1
+        for start in range(0, rows.count, size):
+            X, y, w = rows.block(start, size)
+            run = _compiled(rows.loss, X.shape, W.shape[1], W.dtype, weighted, intercept)
+            yield len(X), *run(X, y, l2, *([] if w is None else [w * share]), *params)
+        return
+    for batch in [rows] if size == rows.count else rows.batches(size):
+        loss, grads = batch.loss_and_grad(params)
+        factor = batch.total * share / batch.count
+        more, slopes = penalty_and_grad(params, l2)
+        grads = [g * factor + s for g, s in zip(grads, slopes)]
+        yield batch.count, loss * factor + float(more), grads
+
+
+def _shrink(W: Any, l1: float, optimizer: Any) -> None:
+    """Take the proximal step of the L1 penalty: every weight nearer to 0, at most to 0.
+
+    It is what the optimizer moves a weight whose gradient stays ``l1``: only so is a point that
+    both steps leave alone an optimum.
     """
+    if isinstance(optimizer, SGD):
+        step = optimizer.lr * l1 / (1.0 - optimizer.momentum)
+    else:
+        t, _, v = optimizer.state[0]
+        step = optimizer.lr * l1 / (np.sqrt(v / (1.0 - optimizer.betas[1] ** t)) + optimizer.eps)
+    np.copyto(W, np.sign(W) * np.maximum(np.abs(W) - step, 0.0))
 
-    optimizer: SGD | Adam
-    l1: float
-    l2: float
-    batch_size: int | str
-    shuffle: bool
-    rate: float
-    power: float
-    t: int
 
-    @classmethod
-    def of(cls, model: Any, optimizer: SGD | Adam) -> Descent:
-        """Return the descent that a model's parameters describe, from where the model is."""
-        power = model.power_t if model.schedule == "invscaling" else 0.0
-        l1, l2 = strengths(model)
-        batches = model.batch_size, model.shuffle
-        return cls(optimizer, l1, l2, *batches, model.learning_rate, power, model.t_)
-
-    def epoch(self, rows: Any, rng: Any) -> float:
-        """Take one step for each batch; return the mean of J over them."""
-        whole = self._whole(rows)
-        if isinstance(rows, ChunkedRows) and not whole:
-            return self._epoch_by_chunks(rows, rng)
-        optimizer, total = self.optimizer, 0.0
-        params = [p.data for p in optimizer.params]
-        rows = rows.shuffled(rng) if self.shuffle and not whole else rows
-        with np.errstate(over="ignore", invalid="ignore"):  # the monitor tells what diverges
-            for count, loss, grads in self._gradients(rows, params):
-                for p, g in zip(optimizer.params, grads):
-                    p.grad = g
-                self.t += 1
-                optimizer.lr = self.rate / self.t**self.power
-                total += count * (float(loss) + (self.l1 and self.l1 * np.abs(params[0]).sum()))
-                optimizer.step()
-                if self.l1:
-                    self._shrink(params[0])
-        return float(total / rows.count)
-
-    def _whole(self, rows: Any) -> bool:
-        return self.batch_size == "full" or self.batch_size >= rows.count
-
-    def _gradients(self, rows: Any, params: Params) -> Iterator[tuple[int, float, Params]]:
-        """Yield rows, J and its gradients for each batch, at what ``params`` hold by then."""
-        W, share = params[0], rows.count / rows.total  # which makes the mean weight 1
-        size = rows.count if self._whole(rows) else int(self.batch_size)
-        if size * W.shape[1] * W.itemsize <= SMALL and isinstance(rows, Rows):
-            extra = (rows.weight is not None, len(params) > 1)
-            for start in range(0, rows.count, size):
-                X, y, w = rows.block(start, size)
-                run = _compiled(rows.loss, X.shape, W.shape[1], W.dtype, extra)
-                yield len(X), *run(X, y, self.l2, *([] if w is None else [w * share]), *params)
-            return
-        for batch in [rows] if size == rows.count else rows.batches(size):
-            loss, grads = batch.loss_and_grad(params)
-            factor = batch.total * share / batch.count
-            more, slopes = penalty_and_grad(params, self.l2)
-            grads = [g * factor + s for g, s in zip(grads, slopes)]
-            yield batch.count, loss * factor + float(more), grads
-
-    def _shrink(self, W: Any) -> None:
-        """Take the proximal step of the L1 penalty: every weight nearer to 0, at most to 0.
-
-        It is what the optimizer moves a weight whose gradient stays ``l1``: only so is a point that
-        both steps leave alone an optimum.
-        """
-        if isinstance(self.optimizer, SGD):
-            scale = 1.0 / (1.0 - self.optimizer.momentum)
-        else:
-            t, _, v = self.optimizer.state[0]
-            scale = 1.0 / (np.sqrt(v / (1.0 - self.optimizer.betas[1] ** t)) + self.optimizer.eps)
-        step = self.optimizer.lr * self.l1 * scale
-        np.copyto(W, np.sign(W) * np.maximum(np.abs(W) - step, 0.0))
-
-    def _epoch_by_chunks(self, rows: ChunkedRows, rng: Any) -> float:
-        """Take an epoch of batches within Dask's chunks, from one chunk to the next."""
-        total, order = 0.0, np.arange(len(rows.chunks.rows))
-        if self.shuffle:
-            rng.shuffle(order)
-        for i in map(int, order):
-            args = rows.encoder, self, rows.total / rows.count, int.from_bytes(rng.bytes(8))
-            there, loss = rows.chunks.one(i, _epoch_in, *args)
-            for p, q in zip(self.optimizer.params, there.optimizer.params):
-                p.data[...] = q.data
-            self.optimizer.state, self.t = there.optimizer.state, there.t
-            total += loss
-        return float(total / rows.count)
+def _epoch_by_chunks(model: Any, optimizer: Any, rows: ChunkedRows, rng: Any) -> float:
+    """Take an epoch of batches within Dask's chunks: the optimizer goes from one to the next."""
+    total, order = 0.0, list(range(len(rows.chunks.rows)))
+    if model.shuffle:
+        rng.shuffle(order)
+    for i in order:
+        mean, seed = rows.total / rows.count, int.from_bytes(rng.bytes(8))
+        args = rows.encoder, for_chunks(model), optimizer, mean, seed
+        there, model.t_, loss = rows.chunks.one(i, _epoch_in, *args)
+        for p, q in zip(optimizer.params, there.params):
+            p.data[...] = q.data
+        optimizer.state, optimizer.lr = there.state, there.lr
+        total += loss
+    return float(total / rows.count)
 
 
 def _epoch_in(
-    block: Block, encoder: Encoder, descent: Descent, mean: float, seed: int
-) -> tuple[Descent, float]:
-    """Take an epoch over a chunk's rows; return what is then the descent, and the loss."""
-    rows, descent = encoder.chunk(block), deepcopy(descent)
+    block: Block, encoder: Encoder, model: Any, optimizer: Any, mean: float, seed: int
+) -> tuple[Any, int, float]:
+    """Take an epoch over a chunk's rows; return the optimizer then, all steps, the loss."""
+    rows, model, optimizer = encoder.chunk(block), copy(model), deepcopy(optimizer)
     if not rows.count:
-        return descent, 0.0
+        return optimizer, model.t_, 0.0
     rows.total = mean * rows.count  # weights count as in the whole, not as in this chunk
-    loss = descent.epoch(rows, np.random.default_rng(seed))
-    return descent, loss * rows.count
+    loss = _epoch(model, optimizer, rows, np.random.default_rng(seed))
+    return optimizer, model.t_, loss * rows.count

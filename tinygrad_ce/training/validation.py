@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_non_negative, validate_data
 
 from ..engine.text import _
-from .chunks import Block, Chunks, as_rows
+from .chunks import Block, Chunks, as_rows, is_dask
 from .objective import ChunkedRows, Encoder, Params, Rows
 
 FLOATS = [np.float64, np.float32]
@@ -138,8 +138,17 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Rows:
     return encoder_of(model, y, weight, model.coef_.dtype).rows(X, y, weight)
 
 
-def rows_in_memory(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Rows, Rows | None]:
-    """Start a fit; return the rows to fit and, to stop early by, rows of each class set aside."""
+def rows_to_fit(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any, Any]:
+    """Start a fit; return the rows to fit and, to stop early by, rows set aside (or None)."""
+    rows = (_rows_in_chunks if is_dask(X) else _rows_in_memory)(model, X, y, weight, rng)
+    for part in rows:
+        if part is not None and not part.total > 0:
+            text = "got {n} rows to fit, whose weights sum to {total}"
+            raise ValueError(_(text, n=part.count, total=part.total))
+    return rows
+
+
+def _rows_in_memory(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any, Any]:
     X, y, weight = validated(model, X, y, weight, reset=True)
     start(model, np.unique(y), X.dtype)
     rows = encoder_of(model, y, weight, X.dtype).rows(X, y, weight)
@@ -151,10 +160,8 @@ def rows_in_memory(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[R
     return rows.some(train), rows.some(valid)
 
 
-def rows_in_chunks(
-    model: Any, X: Any, y: Any, weight: Any, rng: Any
-) -> tuple[ChunkedRows, ChunkedRows | None]:
-    """Start a fit, as `rows_in_memory` does; the classes are learnt in a first pass."""
+def _rows_in_chunks(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any, Any]:
+    """As in memory; the classes are learnt in a first pass."""
     dtype = sample_of(model, X, reset=True).dtype
     chunks = Chunks(X, y, weight)
     found = chunks.each(_labels_in, for_chunks(model))
