@@ -67,18 +67,9 @@ class Linear(Module):
     """x ↦ x @ W + b, for rows x; the parameters are W of shape (inputs, outputs), b of (outputs,).
 
     W is drawn from a normal distribution of variance 2 / inputs, and b is 0: numbers that go
-    through such layers, with a relu between, neither grow nor shrink (K. He, X. Zhang, S. Ren and
-    J. Sun, "Delving deep into rectifiers", ICCV 2015).
-
-    Parameters
-    ----------
-    inputs, outputs : int, from 1 up
-    rng : ``numpy.random.Generator``, or a seed for one; None draws differently every time
-
-    Raises
-    ------
-    ValueError
-        For a size that is not an integer from 1 up.
+    through such layers, with a relu between, neither grow nor shrink (K. He et al., "Delving deep
+    into rectifiers", ICCV 2015). ``rng`` is a ``numpy.random.Generator``, or a seed for one; None
+    draws differently every time.
 
     Examples
     --------
@@ -105,12 +96,8 @@ class Linear(Module):
 class MLP(Module):
     """A multi-layer perceptron: `Linear` layers with an activation after each but the last.
 
-    Parameters
-    ----------
-    inputs : int, entries of an input row
-    outputs : list of int, entries after each layer: ``MLP(2, [16, 16, 1])`` has two hidden layers
-    rng : as in `Linear`
-    activation : function of a `Value`, such as `relu` or ``np.tanh``
+    ``outputs`` lists the entries after each layer: ``MLP(2, [16, 16, 1])`` has two hidden layers.
+    ``rng`` is as in `Linear`.
 
     Examples
     --------

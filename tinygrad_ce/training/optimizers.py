@@ -27,8 +27,8 @@ def _check_leaves(params: Iterable[Value]) -> list[Value]:
         raise ValueError(_("params: got an empty list, wanted the Values to optimize"))
     for i, p in enumerate(leaves):
         if not isinstance(p, Value):
-            kind = type(p).__name__
-            raise TypeError(_("params[{i}]: got a {kind}, wanted a Value", i=i, kind=kind))
+            text = "params[{i}]: got a {kind}, wanted a Value"
+            raise TypeError(_(text, i=i, kind=type(p).__name__))
         if p.op is not None:
             text = "params[{i}]: got the result of {op}, wanted a leaf, Value(x)"
             raise ValueError(_(text, i=i, op=p.op.name))
@@ -44,10 +44,9 @@ def _check_number(x: Any, name: str, below: float = np.inf) -> float:
     """Return an option of an optimizer as a float: 0 <= x < below."""
     if isinstance(x, float | int | np.number) and 0 <= x < below:
         return float(x)
-    if below < np.inf:
-        text = "{name}: got {got}, wanted a number from 0 up, below {below:g}"
-        raise ValueError(_(text, name=name, got=repr(x), below=below))
-    raise ValueError(_("{name}: got {got}, wanted a number from 0 up", name=name, got=repr(x)))
+    text = "{name}: got {got}, wanted a number from 0 up"
+    text += ", below {below:g}" if below < np.inf else ""
+    raise ValueError(_(text, name=name, got=repr(x), below=below))
 
 
 def _gradient(p: Value, i: int) -> Any:
@@ -85,13 +84,7 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Move every leaf that has a gradient, one step against it.
-
-        Raises
-        ------
-        ValueError
-            If ``lr`` was set below 0, or a ``.grad`` to another shape than the data's.
-        """
+        """Move every leaf that has a gradient, one step against it."""
         lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
             if p.grad is not None:
@@ -113,11 +106,6 @@ class SGD(Optimizer):
     dampening : float, b takes (1 − dampening) · g
     weight_decay : float, g takes weight_decay · w: the gradient of ½ · weight_decay · ‖w‖²
     nesterov : bool, w moves along g + momentum · b; wants momentum, and no dampening
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``params`` is no list of leaves, each once, or an option is out of its range.
 
     Examples
     --------
@@ -178,11 +166,6 @@ class Adam(Optimizer):
     betas : (float, float), how much of m and of v each step keeps
     eps : float, added to the root, for where v is 0
     weight_decay : float, g takes weight_decay · w: the gradient of ½ · weight_decay · ‖w‖²
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``params`` is no list of leaves, each once, or an option is out of its range.
 
     Examples
     --------

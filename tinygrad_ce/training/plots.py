@@ -50,24 +50,13 @@ def _attribute(name: str, model: Any, attribute: str, wanted: str) -> Any:
 
 
 def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> Any:
-    """The loss after each epoch.
+    """Draw the loss after each epoch; return the Axes.
 
     Parameters
     ----------
     model : a fitted estimator with ``loss_curve_``, or the losses, a sequence of numbers
     label : what a legend calls the curve, where several are drawn into one ``ax``
     ax : Matplotlib's Axes to draw into; None makes a figure
-
-    Returns
-    -------
-    The Axes
-
-    Raises
-    ------
-    TypeError
-        For anything else, or an estimator that is not fitted.
-    ImportError
-        If Matplotlib is not installed.
 
     Examples
     --------
@@ -91,26 +80,14 @@ def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> 
 
 
 def plot_weights(model: Any, *, features: Any = None, classes: Any = None, ax: Any = None) -> Any:
-    """The weight of each feature (a column) for each class (a row): red for, blue against.
+    """Draw the weight of each feature (a column) for each class (a row); return the Axes.
 
     Parameters
     ----------
-    model : a fitted estimator with ``coef_``, or an array of shape (classes, features)
+    model : a fitted estimator with ``coef_``, or an array of shape (classes, features); red speaks
+        for a class, blue against
     features, classes : names; by default those the estimator was fitted with
     ax : Matplotlib's Axes to draw into; None makes a figure
-
-    Returns
-    -------
-    The Axes
-
-    Raises
-    ------
-    TypeError
-        For anything else, or an estimator that is not fitted.
-    ValueError
-        If there is not a name for each row and column.
-    ImportError
-        If Matplotlib is not installed.
 
     Examples
     --------
