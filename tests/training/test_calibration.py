@@ -44,6 +44,7 @@ def test_temperature_is_where_the_slope_is_0(seed: int, n: int, k: int, sure: fl
     assert temperature_scale(z, y) == pytest.approx(1 / root, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_temperature_undoes_what_made_the_logits_too_sure() -> None:
     z, y = drawn(0, 20_000, 5, sure=7.0)
     assert temperature_scale(z, y) == pytest.approx(7.0, rel=0.03)
@@ -51,6 +52,7 @@ def test_temperature_undoes_what_made_the_logits_too_sure() -> None:
     assert after.ece < 0.02 < 0.2 < before.ece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_temperature_is_that_of_scikit_learn(seed: int) -> None:
     need("sklearn")

@@ -57,6 +57,7 @@ def test_the_sum_does_not_depend_on_the_chunks(
         assert Chunks(x, Y).rows == list(cut(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_data_frames_whose_chunks_have_unknown_sizes(scheduler: str) -> None:
     frame = dd.from_pandas(FRAME, npartitions=4)

@@ -55,7 +55,14 @@ def same(mine: SoftmaxRegression, theirs: SoftmaxRegression) -> None:
         {"solver": "sgd", "batch_size": 10, "shuffle": False, "max_iter": 3, "tol": None},
     ],
 )
-@pytest.mark.parametrize("weight", [None, WEIGHT, da.from_array(WEIGHT, chunks=77)])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        pytest.param(None, marks=pytest.mark.slow),
+        pytest.param(WEIGHT, marks=pytest.mark.slow),
+        da.from_array(WEIGHT, chunks=77),
+    ],
+)
 def test_a_fit_is_that_of_the_rows_in_memory(options: dict[str, Any], weight: Any) -> None:
     known = None if weight is None else np.asarray(weight)
     model = SoftmaxRegression(**options).fit(DX, DY, weight)
@@ -63,6 +70,7 @@ def test_a_fit_is_that_of_the_rows_in_memory(options: dict[str, Any], weight: An
     assert model.score(DX, DY, weight) == pytest.approx(model.score(X, Y, known), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_batch_of_all_rows_and_chunks_in_threads() -> None:
     options: dict[str, Any] = {"solver": "adam", "batch_size": 300, "max_iter": 5, "tol": None}
     with dask.config.set(scheduler="threads"):

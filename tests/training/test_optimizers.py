@@ -118,6 +118,7 @@ def test_the_same_gradients_move_as_in_pytorch(name: str, cls: Any, options: Any
         close([[p.data for p in params]], [[q.detach().numpy() for q in tensors]], 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cls"), [("SGD", SGD), ("Adam", Adam)])
 def test_defaults_are_pytorchs(name: str, cls: Any, rng: Any) -> None:
     torch = need("torch")
@@ -128,6 +129,7 @@ def test_defaults_are_pytorchs(name: str, cls: Any, rng: Any) -> None:
     assert cls([Value(1.0)]).lr == theirs_lr == 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cls", "options"), CASES)
 def test_skips_what_has_no_gradient_as_pytorch_does(
     name: str, cls: Any, options: Any, rng: Any
@@ -140,6 +142,7 @@ def test_skips_what_has_no_gradient_as_pytorch_does(
     assert (got[3][1] == got[-1][1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cls", "options"), CASES)
 def test_float32_stays_float32(name: str, cls: Any, options: Any, rng: Any) -> None:
     torch = need("torch")
