@@ -21,6 +21,7 @@ def data(rng: np.random.Generator, classes: int = 3, dtype: str = "f8") -> tuple
 LABELS = {
     "int64": np.array([-3, 5, 7]),
     "uint8": np.array([1, 2, 255], "u1"),
+    "big-endian": np.array([1, 2, 3], ">i4"),
     "float": np.array([0.0, 1.0, 7.0]),
     "text": np.array(["ja", "nein", "vielleicht äöü"]),
     "objects": np.array(["a", "b", "c"], object),

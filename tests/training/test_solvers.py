@@ -214,3 +214,10 @@ def test_partial_fit_goes_on_where_it_was() -> None:
         model.partial_fit(X, y + 1)
     with pytest.raises(ValueError, match="all labels in the first"):
         SoftmaxRegression().partial_fit(X, y)
+
+
+def test_a_fit_that_begins_at_the_optimum_has_one_iteration() -> None:
+    model = SoftmaxRegression().fit(np.zeros((10, 2)), [0, 1] * 5)
+    assert model.n_iter_ == 1
+    assert model.loss_curve_ == pytest.approx([np.log(2)])
+    assert not model.coef_.any()

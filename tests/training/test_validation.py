@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from fits import load
 
@@ -47,3 +48,16 @@ def test_a_mistake_is_named_in_one_line(options: Any, message: str) -> None:
 def _no_bar_left() -> Iterator[None]:
     yield
     assert not tracemalloc.is_tracing()
+
+
+def test_balanced_classes_want_all_rows_at_once() -> None:
+    X, y = load("iris", scaled=True)
+    model = SoftmaxRegression(solver="sgd", class_weight="balanced")
+    with pytest.raises(ValueError, match=r"pass the dict that sklearn\.utils\.class_weight"):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_weights_that_sum_to_0_are_refused() -> None:
+    X, y = load("iris", scaled=True)
+    with pytest.raises(ValueError, match=r"non-zero|whose weights sum to 0"):
+        SoftmaxRegression().fit(X, y, np.zeros(len(X)))

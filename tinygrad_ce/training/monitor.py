@@ -46,9 +46,12 @@ class Monitor:
         """Note the end of an epoch; return whether to stop."""
         model, loss = self.model, float(loss)
         if not np.isfinite(loss) and model.solver_ != "lbfgs":
-            text = "the loss is {loss} in epoch {n}: scale the data, or take a learning_rate below"
+            text = (
+                "the loss is {loss} in epoch {n}: scale the data, or take a learning_rate below "
+                "{rate}"
+            )
             n, rate = model.n_iter_ + 1, model.learning_rate
-            raise ValueError(_(text + " {rate}", loss=loss, n=n, rate=rate))
+            raise ValueError(_(text, loss=loss, n=n, rate=rate))
         store(model, self.params)
         model.n_iter_ += 1
         model.loss_curve_.append(loss)

@@ -45,7 +45,8 @@ def _check_number(x: Any, name: str, below: float = np.inf) -> float:
     if isinstance(x, float | int | np.number) and 0 <= x < below:
         return float(x)
     text = "{name}: got {got}, wanted a number from 0 up"
-    text += ", below {below:g}" if below < np.inf else ""
+    if below < np.inf:
+        text = "{name}: got {got}, wanted a number from 0 up, below {below:g}"
     raise ValueError(_(text, name=name, got=repr(x), below=below))
 
 

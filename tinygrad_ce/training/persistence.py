@@ -62,9 +62,8 @@ def write(path: Path, kind: str, content: dict[str, Any]) -> None:
             return {"tensor": key}
         if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
             return {"array": x.tolist(), "dtype": x.dtype.str}
-        what = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-        text = "{name}: {what} cannot be saved; numbers, text and arrays of them can"
-        raise TypeError(_(text, name=name, what=what))
+        text = "{name}: a {kind} cannot be saved; numbers, text and arrays of them can"
+        raise TypeError(_(text, name=name, kind=getattr(x, "dtype", type(x).__name__)))
 
     texts = {"tinygrad_ce": str(FORMAT), "kind": kind}
     for name, x in content.items():

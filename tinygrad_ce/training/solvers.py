@@ -17,15 +17,7 @@ from ..engine.value import Value
 from ..programs.compiled import program
 from .chunks import Block
 from .monitor import Monitor
-from .objective import (
-    ChunkedRows,
-    Encoder,
-    Params,
-    Rows,
-    objective,
-    penalty,
-    penalty_and_grad,
-)
+from .objective import ChunkedRows, Encoder, Params, Rows, objective, penalty, penalty_and_grad
 from .optimizers import SGD, Adam
 from .validation import for_chunks, strengths, tolerance
 
@@ -64,7 +56,7 @@ class ConditionedObjective:
         eps = float(np.finfo(self.dtype).eps)
         self.M = conditioner(train.moments(), l2 / curvature, len(params) > 1, eps)
         self.start = np.zeros(len(self.M) * columns)
-        self.here: Any = None  # a vector, its J and gradient: where the iteration stands,
+        self.here: Any = None  # a vector, J and its gradient: where the iteration stands,
         self.latest: Any = None  # and where it looked last
 
     def params(self, phi: Any) -> Params:
@@ -84,10 +76,6 @@ class ConditionedObjective:
         elif self.dtype == np.float64:  # float32's slopes are noise as well, and never end
             self.latest = _refined(self.here, self.latest)
         return self.latest[1], self.latest[2]
-
-    def step(self) -> None:
-        """Note that the iteration goes to where it looked last."""
-        self.here = self.latest
 
 
 def _refined(here: Any, there: Any) -> Any:
@@ -113,7 +101,7 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
     eps = float(np.finfo(params[0].dtype).eps)
 
     def after(intermediate_result: Any) -> None:
-        f.step()
+        f.here = f.latest
         for p, new in zip(params, f.params(intermediate_result.x)):
             p[...] = new
         if monitor(intermediate_result.fun):
@@ -127,6 +115,8 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
         "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
     }
     found = minimize(f, f.start, jac=True, method="L-BFGS-B", callback=after, options=options)
+    if not model.n_iter_:  # it began at the optimum
+        monitor(found.fun)
     monitor.stopped |= found.status != 1
 
 

@@ -42,8 +42,9 @@ def check_parameters(model: Any) -> None:
         got, (low, high) = getattr(model, name), numbers or (1, 0)
         if got in words or (isinstance(got, float | int | np.number) and low <= got <= high):
             continue
-        limits = [f"{low} or more" if high == np.inf else f"{low} to {high}"] if numbers else []
-        wanted = " or ".join([*map(repr, words), *limits])
+        limits = "{low} or more" if high == np.inf else "{low} to {high}"
+        limit = [_(limits, low=low, high=high)] if numbers else []
+        wanted = _(" or ").join([*map(repr, words), *limit])
         text = "{name}: got {got}, wanted {wanted}"
         raise ValueError(_(text, name=name, got=repr(got), wanted=wanted))
     if model.solver == "lbfgs" and strengths(model)[0]:
