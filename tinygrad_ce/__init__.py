@@ -106,13 +106,14 @@ _REMOVED = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its room."""
-    if name in _REMOVED:  # an ImportError: `from` would hide the text of an AttributeError
+    if name not in _HOME:
         from .engine.text import _
 
-        text = "{name} is no longer here: use {display}"
-        raise ImportError(_(text, name=name, display=_REMOVED[name]))
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in _REMOVED:  # an ImportError: `from` would hide the text of an AttributeError
+            text = "{name} is no longer here: use {display}"
+            raise ImportError(_(text, name=name, display=_REMOVED[name]))
+        text = "module {module!r} has no attribute {name!r}"
+        raise AttributeError(_(text, module=__name__, name=name))
     found = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
     return found
 

@@ -338,7 +338,7 @@ def test_every_letter_of_every_exercise_has_an_ascii_spelling() -> None:
         one = load(name)
         said = [str(one), str(one.solution()), *one.hints, *(m.look + m.name for m in one.mistakes)]
         strange = {letter for letter in "".join(said) if ord(letter) > 127}
-        assert strange <= {pair[0] for pair in tour.ASCII.split()}, name
+        assert strange <= {pair[0] for pair in tour.ASCII.split(",")}, name
 
 
 def test_the_tour_tells_of_the_exercises(capsys: Any) -> None:

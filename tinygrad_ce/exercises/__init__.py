@@ -20,6 +20,7 @@ What they are made of is in ``framework/``, in this order:
 from importlib import import_module
 from pkgutil import iter_modules
 
+from ..engine.text import _
 from .framework import Exercise
 
 # A type checker takes a file for a module, unless its name stands here.
@@ -72,7 +73,7 @@ def _files() -> set[str]:
 def __getattr__(name: str) -> Exercise:
     """An exercise whose file has been added."""
     if name not in _files():
-        raise AttributeError(f"there is no exercise {name!r}: see names()")
+        raise AttributeError(_("there is no exercise {name!r}: see names()", name=name))
     return load(name)
 
 
