@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .checks.gradient_check import numeric_gradient as numeric_gradient
     from .engine.backward import topological as topological
     from .engine.data import StaleGraphError as StaleGraphError
+    from .engine.extend import primitive as primitive
     from .engine.names import scope as scope
     from .engine.operation import Primitive as Primitive
-    from .engine.operation import primitive as primitive
     from .engine.transforms import grad as grad
     from .engine.transforms import grad_of as grad_of
     from .engine.transforms import hessian as hessian
@@ -75,7 +75,8 @@ _FOUND_IN = {
     "engine.backward": "topological",
     "engine.data": "StaleGraphError",
     "engine.names": "scope",
-    "engine.operation": "Primitive primitive",
+    "engine.extend": "primitive",
+    "engine.operation": "Primitive",
     "engine.transforms": "grad grad_of hessian hvp jacobian value_and_grad vjp",
     "engine.value": "Value detach",
     "losses.activations": "log_softmax logsumexp relu sigmoid softmax",

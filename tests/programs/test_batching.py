@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 
 import tinygrad_ce as tg
 from tinygrad_ce import hessian, jacobian, program
-from tinygrad_ce.engine.rules import scatter
+from tinygrad_ce.engine.ops import SCATTER
 from tinygrad_ce.programs import batching as lifting
 from tinygrad_ce.programs import products
 from tinygrad_ce.programs.blocks import Writer
@@ -401,7 +401,9 @@ def rows_of(f: Function, n: int) -> Function:
 
     def stacked(x: Any) -> Any:
         data = x.data if isinstance(x, tg.Value) else x
-        eye = np.eye(n, like=data).reshape((n, n)) if hasattr(data, "_record") else np.eye(n)
+        eye = (
+            np.eye(n, like=data).reshape((n, n)) if hasattr(data, "apply_primitive") else np.eye(n)
+        )
         return np.stack([f(i, eye, x) for i in range(n)])
 
     return stacked
@@ -423,7 +425,7 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     "a vector and a matrix": (lambda i, eye, x: eye[i] @ (A * np.exp(x)), True),
     "a matrix and a vector": (lambda i, eye, x: (A * np.exp(x)) @ eye[i], True),
     "an entry that is 0": (
-        lambda i, eye, x: eye[i] * x + scatter(eye[i][0] * x, (0,), (2, 3))[1],
+        lambda i, eye, x: eye[i] * x + SCATTER(eye[i][0] * x, index=(0,), shape=(2, 3))[1],
         True,
     ),
     "two vectors": (lambda i, eye, x: np.exp(x) @ eye[i], True),

@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 from test_ops import OPS
 
 from tinygrad_ce import primitive
+from tinygrad_ce.engine.numpy_functions import CLIP, CONCATENATE, EINSUM, MEAN
 from tinygrad_ce.engine.operation import Primitive
-from tinygrad_ce.engine.ops import (
-    CLIP,
-    CONCATENATE,
-    DIVIDE,
-    EINSUM,
-    EXP,
-    MATMUL,
-    MEAN,
-    POWER,
-    WHERE,
-)
+from tinygrad_ce.engine.ops import DIVIDE, EXP, MATMUL, POWER, WHERE
 from tinygrad_ce.views.formulas import (
     LATEX,
     TEXT,

@@ -29,7 +29,7 @@ from tinygrad_ce import (
     step_through,
     topological,
 )
-from tinygrad_ce.engine.ops import TABLE, Primitive
+from tinygrad_ce.engine.operation import TABLE, Primitive
 from tinygrad_ce.programs.files import replace_file
 from tinygrad_ce.views import flow
 
@@ -268,7 +268,7 @@ def test_the_fused_node_too_and_it_still_runs_backward() -> None:
     p = np.exp(z.data) / np.exp(z.data).sum(axis=1, keepdims=True)
     wanted = (p - np.eye(3)[[0, 2]]) / 2
     np.testing.assert_allclose(step_through(loss)[-1].after, wanted, atol=1e-15)
-    assert "grad" in loss.options["saved"]  # for backward(), which then need not compute it
+    assert "grad" in loss.saved  # for backward(), which then need not compute it
     np.testing.assert_allclose(check(loss)[-1].local, wanted, atol=1e-15)
     np.testing.assert_allclose(z.grad, wanted, atol=1e-15)
 

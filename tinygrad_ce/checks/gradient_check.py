@@ -18,7 +18,7 @@ from ..engine.data import as_data
 from ..engine.names import names
 from ..engine.text import _
 from ..engine.transforms import flatten, grad, unflatten
-from ..engine.value import Value, detach, record
+from ..engine.value import Value, apply, detach
 from .numeric import ComplexArray, Estimate, central, complex_step
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
@@ -422,12 +422,12 @@ def _blame(f: _Contraction) -> str:
 def _rule(node: Value, k: int, method: str) -> InputCheck:
     """Check one VJP of one node, at the data it saw in the graph."""
     op, parents = node.op, [detach(parent) for parent in node.parents]
-    options = {name: value for name, value in node.options.items() if name != "saved"}
+    options = node.options
     assert op is not None
 
     def alone(x: Any) -> Any:
         args = (*parents[:k], x, *parents[k + 1 :])
-        return record(op, args, options) if isinstance(x, Value) else op.fn(*args, **options)
+        return apply(op, args, options) if isinstance(x, Value) else op.fn(*args, **options)
 
     f = _Contraction(alone, (parents[k],), method)
     return _checks(f, _analytic(f, None))[0]

@@ -132,7 +132,10 @@ class ComplexArray(np.ndarray[Any, Any]):
     complex ones would give no derivative there.
     """
 
-    complex_step = True  # what lets a `Value` hold one
+    @property
+    def dtype(self) -> Any:
+        """The numbers' dtype as functions of real numbers see it."""
+        return np.dtype(float)
 
     def __getitem__(self, index: Any) -> Any:
         return _wrap(super().__getitem__(index))

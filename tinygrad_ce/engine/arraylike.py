@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
-from numbers import Number
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .data import lost
-
-
-def _method(function: Any) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
-    return method
-
-
-def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The shape of ``v.reshape(2, 3)`` and of ``v.reshape((2, 3))`` alike."""
-    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+from .operation import TABLE
+from .text import _
 
 
 class ArrayLike:
@@ -31,11 +20,31 @@ class ArrayLike:
 
     __slots__ = ()
     _data: Any
-    grad: Any
-    name: str | None
-    __getitem__: Callable[..., Any]
+
+    def __getattr__(self, name: str) -> Any:
+        """Return NumPy's function of that name as a method: ``v.sum``, ``v.exp``."""
+        function = None if name.startswith("_") else getattr(np, name, None)
+        if not callable(function) or not (hasattr(np.ndarray, name) or function in TABLE):
+            raise AttributeError(_("a Value has no attribute {name}", name=repr(name)))
+        return partial(function, self)
 
     # fmt: off
+    @property
+    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
+    @property
+    def ndim(self) -> int: return len(self.shape)
+    @property
+    def size(self) -> int: return math.prod(self.shape)
+    @property
+    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
+    @property
+    def T(self) -> Any: return np.transpose(self)
+    def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
+    def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
+    def flatten(self) -> Any: return self.reshape(-1)
+    ravel = flatten
+    def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
+
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
     def __float__(self) -> float: self._lost(
         float, "float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
@@ -46,26 +55,6 @@ class ArrayLike:
     def __array__(self, *_: Any, **__: Any) -> NoReturn: self._lost(
         np.asarray, "An array made from a Value",
         "Use v.data for its data, np.stack([v, w]) to join Values.")
-
-    # ndarray's attributes and methods
-    @property
-    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
-    @property
-    def ndim(self) -> int: return len(self.shape)
-    @property
-    def size(self) -> int: return math.prod(self.shape)
-    @property
-    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
-    @property
-    def T(self) -> Any: return self.transpose()
-    def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
-    def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
-    def flatten(self) -> Any: return self.reshape(-1)
-    ravel = flatten
-    sum, mean, max, min = (_method(f) for f in (np.sum, np.mean, np.max, np.min))
-    def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
-    squeeze, swapaxes, dot = (_method(f) for f in (np.squeeze, np.swapaxes, np.dot))
-    exp, log, tanh, sqrt = (_method(f) for f in (np.exp, np.log, np.tanh, np.sqrt))
     # fmt: on
 
     def __bool__(self) -> bool:
@@ -74,34 +63,27 @@ class ArrayLike:
             self._lost(bool, what, "Use v.data.any() or v.data.all().")
         return bool(self._data)
 
-    def _equal(self, other: object) -> bool:
-        """False, of two objects; a `program` refuses to be asked whether its data are others."""
-        traced = hasattr(self._data, "_record")
-        if traced and isinstance(other, Number | np.ndarray | type(self._data)):
-            self._data.equals()
-        return False
-
     def _lost(self, function: Any, what: str, instead: str) -> NoReturn:
         """Refuse a function; in a `program` the data does, naming the line that calls it."""
-        if hasattr(self._data, "_record"):
+        if hasattr(self._data, "apply_primitive"):
             function(self._data)
         lost(what, instead)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            text = "{value} is a scalar: it has no length and no entries"
+            raise TypeError(_(text, value=repr(self)))
+        return int(self.shape[0])
 
     def __format__(self, spec: str) -> str:
         if not spec or not self.shape:
             return format(self._data if self.shape else float(self._data), spec)
         return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(f"{self!r} is a scalar: it has no length and no entries")
-        return int(self.shape[0])
-
-    def __repr__(self) -> str:
-        parts = [repr(self._data)]
-        parts += [f"grad={self.grad!r}"] if self.grad is not None else []
-        parts += [f"name={self.name!r}"] if self.name else []
-        return f"Value({', '.join(parts)})"
+def _unpack(args: tuple[Any, ...]) -> Any:
+    """The shape of ``v.reshape(2, 3)`` and of ``v.reshape((2, 3))`` alike."""
+    return args[0] if len(args) == 1 and not isinstance(args[0], int) else args

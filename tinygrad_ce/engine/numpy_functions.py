@@ -1,19 +1,63 @@
-"""NumPy functions that need no rule of their own: they are other spellings of the primitives.
+"""NumPy's other functions: their rules, their records, and what only spells other operations.
 
-Each receives what the NumPy function was called with, in its order and by its names.
+A spelling receives what the NumPy function was called with, in its order and by its names.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from .ops import CLIP, CONCATENATE, EINSUM, TAKE_ALONG_AXIS
+from .operation import POSITIVE, REAL, TABLE, Each, define
+from .ops import ONE, SCATTER, TWO
+from .rules import pick, spread
+from .text import _
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # importing string takes 1 ms
+
+
+def average(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """∂(mean x)/∂x = 1/n at each of the n entries."""
+    n = math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)
+    return spread(g * float(n), x, axis, keepdims)
+
+
+def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """∂(max x)/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
+    hit = np.equal(x, spread(out, x, axis, keepdims)) | np.isnan(x)
+    return spread(g, x, axis, keepdims) * (hit / np.sum(hit, axis=axis, keepdims=True))
+
+
+def win(g: Any, loses: Any, ties: Any) -> Any:
+    """∂max(x, y)/∂x = 1 where x wins, 0 where it loses, 1/2 in a tie."""
+    return pick(loses, 0.0, pick(ties, 0.5 * g, g))
+
+
+def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
+    """∂[x, y, …]/∂xᵢ = 1 on the block of ``g`` that argument i became."""
+    axis = axis % g.ndim
+    start = sum(np.shape(x)[axis] for x in xs[:i])
+    return g[(slice(None),) * axis + (slice(start, start + np.shape(xs[i])[axis]),)]
+
+
+def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index that reads what ``np.take_along_axis(x, indices, axis)`` reads."""
+    index = [np.arange(n).reshape(-1, *[1] * (len(shape) - d - 1)) for d, n in enumerate(shape)]
+    index[axis] = indices
+    return tuple(index)
+
+
+def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
+    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ."""
+    inputs, result = subscripts.split("->")
+    letters = inputs.split(",")
+    mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
+    known = "".join(c for c in mine if c in result or c in "".join(letters))
+    back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
+    return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
 
 
 def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
@@ -26,7 +70,8 @@ def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis."""
     if len(shapes := {np.shape(a) for a in arrays}) > 1:
-        raise ValueError(f"stack joins arrays of one shape, got {' and '.join(map(str, shapes))}")
+        text = "stack joins arrays of one shape, got {shapes}"
+        raise ValueError(_(text, shapes=" and ".join(map(str, shapes))))
     return CONCATENATE(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
@@ -56,18 +101,19 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Spell out what einsum leaves implicit: the result, ``...``, and diagonals."""
     if not isinstance(subscripts, str):
-        raise ValueError("einsum on Values takes the subscripts first, as text: 'ij,jk->ik'")
+        text = "einsum on Values takes the subscripts first, as text: 'ij,jk->ik'"
+        raise ValueError(_(text))
     if len(operands) not in (1, 2):
-        raise ValueError(
-            f"einsum on Values takes one or two operands, got {len(operands)}: "
-            "contract more of them two at a time"
+        text = (
+            "einsum on Values takes one or two operands, got {n}: contract more of them two at a "
+            "time"
         )
+        raise ValueError(_(text, n=len(operands)))
     inputs, arrow, result = subscripts.replace(" ", "").partition("->")
     letters = inputs.split(",")
     if len(letters) != len(operands):
-        raise ValueError(
-            f"einsum: {subscripts!r} names {len(letters)} operands, got {len(operands)}"
-        )
+        text = "einsum: {subscripts} names {n} operands, got {got}"
+        raise ValueError(_(text, subscripts=repr(subscripts), n=len(letters), got=len(operands)))
     ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, operands)]
     unused = [c for c in LETTERS if c not in subscripts]
     dots = "".join(unused[: max(ranks)])
@@ -76,8 +122,8 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         named = "".join(letters)
         result = "..." + "".join(sorted(c for c in set(named) - set(dots) if named.count(c) == 1))
     diagonals = [_diagonal(s, x) for s, x in zip(letters, operands)]
-    spelled = ",".join(s for s, _ in diagonals) + "->" + result.replace("...", dots)
-    return EINSUM(*(x for _, x in diagonals), subscripts=spelled)
+    spelled = ",".join(s for s, _x in diagonals) + "->" + result.replace("...", dots)
+    return EINSUM(*(x for _s, x in diagonals), subscripts=spelled)
 
 
 def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
@@ -91,36 +137,90 @@ def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
     ]
 
 
-COMPOSED: dict[Any, Callable[..., Any]] = {
-    np.concatenate: concatenate,
+# fmt: off
+MAXIMUM = define(np.maximum, r"\max(<x>, <y>)",
+    (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
+    (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
+    domain=TWO, piece=np.less)
+MINIMUM = define(np.minimum, r"\min(<x>, <y>)",
+    (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
+    (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
+    domain=TWO, piece=np.less)
+LOGADDEXP = define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
+    (lambda g, out, x, y: g * np.exp(x - out), r"<g> \cdot e^{<x> - <out>}"),
+    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"), domain=TWO)
+LOG1P = define(np.log1p, r"\log(1 + <x>)",
+    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"),
+    domain=((-1.0, math.inf),), scalar=math.log1p)
+EXPM1 = define(np.expm1, "e^{<x>} - 1",
+    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"), domain=ONE, scalar=math.expm1)
+SQRT = define(np.sqrt, r"\sqrt{<x>}",
+    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"),
+    domain=(POSITIVE,), scalar=math.sqrt)
+SQUARE = define(np.square, "<x>^2",
+    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), domain=ONE, scalar=lambda x: x * x)
+TANH = define(np.tanh, r"\tanh <x>",
+    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"),
+    domain=ONE, scalar=math.tanh)
+CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
+    (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
+    (lambda g, out, x, lo, hi: np.where(x < lo, g, 0.0), r"<g> \cdot [<x> < <y>]"),
+    (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
+    domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
+    spelling=clip)
+MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE)
+MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), domain=ONE,
+    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
+MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), domain=ONE,
+    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
+RESHAPE = define(np.reshape, r"\operatorname{reshape} <x>",
+    (lambda g, out, x, shape=(): np.reshape(g, np.shape(x)), r"\operatorname{reshape} <g>"),
+    domain=ONE, fn=lambda x, shape: np.reshape(x, shape))  # NumPy 2.0 has another name for shape
+EXPAND_DIMS = define(np.expand_dims, r"\operatorname{expand} <x>",
+    (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"),
+    domain=ONE)
+SQUEEZE = define(np.squeeze, r"\operatorname{squeeze} <x>",
+    (lambda g, out, x, axis=None: np.reshape(g, np.shape(x)), r"\operatorname{expand} <g>"),
+    domain=ONE)
+TRANSPOSE = define(np.transpose, r"<x>^\top",
+    (lambda g, out, x, axes=None: np.transpose(
+        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"), domain=ONE)
+SWAPAXES = define(np.swapaxes, r"<x>^\top",
+    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"), domain=ONE)
+BROADCAST_TO = define(np.broadcast_to, r"\operatorname{broadcast} <x>",
+    (lambda g, out, x, shape=(): g, r"\sum <g>"), domain=ONE)
+CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]",
+    (Each(block), r"<g>[\dots]"), domain=TWO,
+    fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate)
+EINSUM = define(np.einsum, r"\sum <x> <y>",
+    (Each(einsum_back), r"\sum <g> \cdot \dots"), domain=TWO,
+    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs), spelling=einsum)
+TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
+    (lambda g, out, x, indices, axis=-1: SCATTER(
+        g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
+    domain=TWO, spelling=take_along_axis)
+# fmt: on
+
+TABLE[np.amax], TABLE[np.amin] = MAX, MIN
+_SPELLINGS: dict[Any, Any] = {
     np.stack: stack,
     np.dot: dot,
-    np.clip: clip,
-    np.take_along_axis: take_along_axis,
-    np.einsum: einsum,
+    np.add.reduce: lambda a, axis=0, **options: np.sum(a, axis=axis, **options),
+    np.maximum.reduce: lambda a, axis=0, **options: np.max(a, axis=axis, **options),
+    np.minimum.reduce: lambda a, axis=0, **options: np.min(a, axis=axis, **options),
 }
+for _function, _spelling in _SPELLINGS.items():
+    define(_function, "", spelling=_spelling)
 
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.
-PLAIN: set[Any] = {
+# fmt: off
+_PLAIN: set[Any] = {
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
     np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
     np.isclose, np.allclose, np.array_equal, np.count_nonzero,
     np.shape, np.ndim, np.size, np.zeros_like, np.ones_like,
-}  # fmt: skip
-REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}  # np.add.reduce is np.sum
-
-
-def no_rule(function: Any, method: str = "") -> NoReturn:
-    """Say how to give a NumPy function the rule it lacks."""
-    module = getattr(function, "__module__", None) or "np"
-    name = f"{module}.{function.__name__}{method}".replace("numpy", "np", 1)
-    add = "write a function with a rule of its own: see @primitive"
-    if not method:
-        add = (
-            f"add one: @primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the "
-            "dots the derivative"
-        )
-    raise NotImplementedError(
-        f"{name} has no rule. Use its data (v.data) where no gradient is needed, or {add}"
-    )
+}
+# fmt: on
+for _function in _PLAIN:
+    define(_function, "", plain=True)

@@ -1,63 +1,24 @@
-"""What an operation is: `Primitive`, a record of its function and rules, and how to add one."""
+"""What an operation is: `Primitive`, one record of all that is known of it."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import count
 from typing import Any
+
+import numpy as np
+
+from .text import _
 
 Rule = Callable[..., Any]
 Interval = tuple[float, float]
 REAL: Interval = (-math.inf, math.inf)
 POSITIVE: Interval = (0.0, math.inf)
-
-
-@dataclass(frozen=True, eq=False)
-class Primitive:
-    """One operation: its function, one VJP an argument, how they read, and where they hold."""
-
-    name: str
-    fn: Rule
-    vjps: Iterable[Rule | None]
-    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <out> <g> are filled in
-    domain: tuple[Interval, ...] | None  # of each argument: where the rule holds, and is smooth ...
-    piece: Rule | None  # ... but for the borders of these pieces (of abs: x < 0 and x > 0)
-    scalar: Rule | None  # the same on Python floats, faster
-
-    @cached_property
-    def options(self) -> dict[str, bool]:
-        """Keyword options of the rules (``axis``), and whether they may come by position."""
-        rule = next(vjp for vjp in self.vjps if vjp)
-        taken = list(inspect.signature(rule).parameters.values())[2:]
-        return {
-            p.name: p.kind is not p.KEYWORD_ONLY
-            for p in taken
-            if p.default is not p.empty or p.kind is p.KEYWORD_ONLY
-        }
-
-    @cached_property
-    def arity(self) -> int | None:
-        """The number of array arguments; None for any."""
-        return len(self.vjps) if isinstance(self.vjps, tuple) else None
-
-    @cached_property
-    def constants(self) -> tuple[int, ...]:
-        """The positions where no gradient flows."""
-        return tuple(i for i in range(self.arity or 0) if tuple(self.vjps)[i] is None)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Record the operation if an argument is a `Value`; on plain data, just compute it."""
-        for arg in (*args, *kwargs.values()):
-            if record := getattr(arg, "_record", None):
-                return record(self, args, kwargs)
-        return self.fn(*args, **kwargs)
-
-
-TABLE: dict[Any, Primitive] = {}  # NumPy function, or user's function -> its record
+_USUAL = {np.ndarray, float, int, bool, slice, type(None)}  # these record nothing
+TABLE: dict[Any, Primitive] = {}  # a NumPy function, or a user's -> its record
 
 
 class Each:
@@ -66,58 +27,82 @@ class Each:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
-    def __iter__(self) -> Iterator[Rule]:
-        return (partial(self.rule, i) for i in count())
+    def __getitem__(self, k: int) -> Rule:
+        return partial(self.rule, k)
 
 
-def primitive(
-    *rules: Any,
-    latex: str | None = None,
-    domain: tuple[Interval, ...] | None = None,
-    piece: Rule | None = None,
-    scalar: Rule | None = None,
-    fn: Rule | None = None,
-    name: str | None = None,
-) -> Callable[[Rule], Primitive]:
-    r"""Register a function as an operation of the graph, with one VJP an argument.
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """One operation: its function, one VJP an argument, how they read, and where they hold."""
 
-    Parameters
-    ----------
-    *rules : a VJP ``(g, out, *args)``, or a pair of it and its LaTeX, or None where no gradient
-        flows. An option of the function (``axis=None``) reaches each VJP by keyword.
-    latex, domain, piece, scalar, name : see `Primitive`.
-    fn : what to compute, where that is not the function registered.
+    function: Rule  # what is called: NumPy's function, or the user's
+    name: str
+    fn: Rule  # what computes it
+    vjps: Any  # a tuple, with None where no gradient flows, or `Each`
+    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <out> <g> are filled in
+    domain: tuple[Interval, ...] | None = None  # of each argument: where rules hold, and smooth ...
+    piece: Rule | None = None  # ... but for the borders of these pieces (of abs: x < 0 and x > 0)
+    scalar: Rule | None = None  # the same on Python floats, faster
+    plain: bool = False  # its result carries no gradient: on `Value`s it reads the data
+    spelling: Rule | None = None  # how NumPy's way to call it is written in operations
+    keeps: bool = False  # whether fn fills a dict, ``saved=``, that its VJPs receive
 
-    Returns
-    -------
-    A decorator, for a new function or for one of NumPy's that has no rule yet:
-    ``primitive(lambda g, out, x: g * np.cos(x))(np.sin)`` lets ``np.sin`` work on `Value`s.
+    @cached_property
+    def arity(self) -> int | None:
+        """The number of array arguments; None for any."""
+        return None if isinstance(self.vjps, Each) else len(self.vjps)
 
-    Raises
-    ------
-    TypeError
-        If there is no VJP, or one is not callable.
+    @cached_property
+    def constants(self) -> tuple[int, ...]:
+        """The positions where no gradient flows."""
+        return tuple(i for i in range(self.arity or 0) if not self.vjps[i])
 
-    Examples
-    --------
-    >>> import tinygrad_ce as tg
-    >>> cube = tg.primitive(lambda g, out, x: g * 3 * x**2, name="cube")(lambda x: x**3)
-    >>> x = tg.Value(2.0); cube(x).backward(); x.grad
-    12.0
-    """
-    reads = r"<g> \cdot \partial"
-    pairs = [r if isinstance(r, tuple) and len(r) == 2 else (r, reads) for r in rules]
-    each = bool(pairs) and isinstance(pairs[0][0], Each)
-    vjps = pairs[0][0] if each else tuple(vjp for vjp, _ in pairs)
-    if not each and (not any(vjps) or not all(vjp is None or callable(vjp) for vjp in vjps)):
-        raise TypeError(f"primitive() takes one VJP (g, out, x, ...) an argument; got {rules!r}")
+    @cached_property
+    def options(self) -> dict[str, bool]:
+        """Keyword options of the rules (``axis``), and whether they may come by position."""
+        rule = next(vjp for vjp in self.vjps if vjp)
+        taken = list(inspect.signature(rule).parameters.values())[2:]
+        if any(p.kind is p.VAR_KEYWORD for p in taken):  # the function's own, then
+            taken = list(inspect.signature(self.fn).parameters.values())
+        return {
+            p.name: p.kind is not p.KEYWORD_ONLY
+            for p in taken
+            if (p.default is not p.empty or p.kind is p.KEYWORD_ONLY) and p.name != "saved"
+        }
 
-    def register(function: Rule) -> Primitive:
-        if not callable(function):
-            raise TypeError(f"primitive(vjp, ...) registers a function; got {function!r}")
-        title = name or function.__name__
-        reads = (latex or rf"\operatorname{{{title}}}(<x>)", *(text for _, text in pairs))
-        TABLE[function] = Primitive(title, fn or function, vjps, reads, domain, piece, scalar)
-        return TABLE[function]
+    def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
+        """Tell arrays from options given by position, and refuse options that no rule takes."""
+        n = len(args) if self.arity is None else self.arity
+        if len(args) > n:
+            by_position = [option for option, positional in self.options.items() if positional]
+            if len(args) - n > len(by_position):
+                text = _("{op} takes {n} arrays; give its options by keyword", op=self.name, n=n)
+                raise TypeError(text)
+            options = {**dict(zip(by_position, args[n:])), **options}
+        if unknown := [option for option in options if option not in self.options]:
+            text = "{op}: {option}= does not work on Values; what does: {known}"
+            known = [*self.options] or None
+            raise TypeError(_(text, op=self.name, option=unknown[0], known=known))
+        if not args or len(args) < n:
+            text = "{op} takes {n} arrays by position, got {got}"
+            raise TypeError(_(text, op=self.name, n=n or "some", got=len(args)))
+        return args[:n], options
 
-    return register
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Compute it; an argument that records operations (a `Value`) records this one."""
+        for arg in (*args, *options.values()):
+            for part in arg if isinstance(arg, tuple) else (arg,):
+                if part.__class__ not in _USUAL and hasattr(part, "apply_primitive"):
+                    return part.apply_primitive(self, args, options)
+        return self.fn(*args, **options)
+
+
+def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
+    """Put the record of a function into the table; a rule is a VJP and its LaTeX, or None."""
+    vjps: Any = tuple(rule and rule[0] for rule in rules)
+    vjps = vjps[0] if vjps and isinstance(vjps[0], Each) else vjps
+    reads = (latex, *(rule[1] if rule else "0" for rule in rules))
+    fn = fields.pop("fn", function)
+    made = Primitive(function, name or function.__name__, fn, vjps, reads, **fields)
+    TABLE[function] = made
+    return made

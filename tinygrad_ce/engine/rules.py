@@ -1,29 +1,13 @@
-"""The derivative rules that take more than a line, for the table in ``ops.py``.
+"""The derivative rules of `ops.py` that take more than a line.
 
-Like every rule, they are plain NumPy and work on arrays and `Value`s alike.
+Like every rule they are plain NumPy, and work on arrays and on `Value`s alike.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
-
-
-def same(g: Any, *_: Any) -> Any:
-    """∂(x + y)/∂x = 1: ``g`` passes; the engine knows this rule and saves the call."""
-    return g
-
-
-def by_y(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂(x·y)/∂x = y."""
-    return g * y
-
-
-def by_x(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """∂(x·y)/∂y = x."""
-    return g * x
 
 
 def pick(c: Any, x: Any, y: Any) -> Any:
@@ -31,15 +15,9 @@ def pick(c: Any, x: Any, y: Any) -> Any:
     return (x if c else y) if c.__class__ is bool else np.where(c, x, y)
 
 
-def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """Give each of the reduced entries its result's ``g``."""
-    if axis is not None and not keepdims:
-        g = np.expand_dims(g, axis)
-    if g.__class__ in (float, np.ndarray) and x.__class__ is np.ndarray and x.size < 2**12:
-        full = np.empty(x.shape, getattr(g, "dtype", float))
-        full[...] = g  # a third of the time of np.broadcast_to
-        return full
-    return np.broadcast_to(g, np.shape(x))
+def relu(x: Any) -> Any:
+    """The positive part of x; NaN stays NaN."""
+    return np.where(x <= 0.0, 0.0, x)
 
 
 def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
@@ -49,20 +27,15 @@ def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     return (x if hasattr(x, "sum") else np.asarray(x)).sum(axis=axis, keepdims=keepdims)
 
 
-def mean_share(out: Any, x: Any) -> float:
-    """1/n, for the n entries that each mean is over."""
-    return float(math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1))
-
-
-def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """∂max/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
-    hit = np.equal(x, spread(out, x, axis, keepdims)) | np.isnan(x)
-    return spread(g, x, axis, keepdims) * (hit / np.sum(hit, axis=axis, keepdims=True))
-
-
-def share(g: Any, loses: Any, ties: Any) -> Any:
-    """∂max(x, y)/∂x = 1 where x wins, 0 where it loses, 1/2 in a tie."""
-    return pick(loses, 0.0, pick(ties, 0.5 * g, g))
+def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """∂(Σx)/∂x = 1 at each of the entries that are summed."""
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    if g.__class__ in (float, np.ndarray) and x.__class__ is np.ndarray and x.size < 2**12:
+        full = np.empty(x.shape, getattr(g, "dtype", float))
+        full[...] = g  # a third of the time of np.broadcast_to
+        return full
+    return np.broadcast_to(g, np.shape(x))
 
 
 def power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -81,18 +54,12 @@ def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * out * (float(log) if x.__class__ is float else log)
 
 
-def product(x: Any, y: Any) -> Any:
-    """np.matmul, in a third of the time where two small matrices are multiplied."""
-    plain = x.__class__ is np.ndarray is y.__class__ and x.ndim == 2 == y.ndim
-    return x.dot(y) if plain else np.matmul(x, y)
-
-
 def matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂L/∂X = G Yᵀ."""
     if y.ndim == 1:
         return np.expand_dims(g, -1) * y
     turned = y.T if y.ndim == 2 else np.swapaxes(y, -1, -2)
-    return product(np.expand_dims(g, -2) if x.ndim == 1 else g, turned)
+    return np.matmul(np.expand_dims(g, -2) if x.ndim == 1 else g, turned)
 
 
 def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -100,23 +67,13 @@ def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 1:
         return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
     if y.ndim == 1:
-        return product(np.expand_dims(g, -2), x)
-    return product(x.T if x.ndim == 2 else np.swapaxes(x, -1, -2), g)
-
-
-def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
-    """The block of ``g`` that argument i became."""
-    axis = axis % g.ndim
-    start = sum(np.shape(x)[axis] for x in xs[:i])
-    return g[(slice(None),) * axis + (slice(start, start + np.shape(xs[i])[axis]),)]
+        return np.matmul(np.expand_dims(g, -2), x)
+    return np.matmul(x.T if x.ndim == 2 else np.swapaxes(x, -1, -2), g)
 
 
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of ``shape`` with ``g`` added at ``index``: an entry read twice receives twice."""
     parts = index if isinstance(index, tuple) else (index,)
-    for x in (g, *parts):
-        if hasattr(x, "_scatter"):  # an array that records
-            return x._scatter(index, shape, g)
     out = np.zeros_like(g, shape=shape)  # of g's own kind: Dask, or the complex step's
     if all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts):
         out[index] = g
@@ -131,20 +88,3 @@ def getitem(x: Any, index: Any) -> Any:
         return (np.asarray(x) if x.__class__ is float else x)[index]
     except IndexError as error:
         raise IndexError(f"[{index!r}]: {error}") from error
-
-
-def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
-    """The index that reads what ``np.take_along_axis(x, indices, axis)`` reads."""
-    index = [np.arange(n).reshape(-1, *[1] * (len(shape) - d - 1)) for d, n in enumerate(shape)]
-    index[axis] = indices
-    return tuple(index)
-
-
-def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
-    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ."""
-    inputs, result = subscripts.split("->")
-    letters = inputs.split(",")
-    mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
-    known = "".join(c for c in mine if c in result or c in "".join(letters))
-    back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
-    return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .backward import gradients, topological
-from .data import as_data, upstream
+from .data import as_data, as_upstream
 from .ops import IDENTITY
 from .value import Value, detach
 
@@ -122,7 +122,7 @@ class _Trace:
         """Make our leaves constants: in a gradient that depends on outer variables, they are."""
         for v in self.variables:
             if v.op is None:
-                v.op, v._x = IDENTITY, v.data
+                v.op, v.x = IDENTITY, v.data
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
@@ -174,8 +174,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         trace = _Trace(f, argnums, args, kwargs)
         trace.scalar("grad")
-        kind = getattr(trace.out, "dtype", None)
-        one = np.ones(np.shape(trace.out), kind if kind == np.float32 else None)
+        one = as_upstream(None, detach(trace.out), "f's result")
         value, slopes = trace.value(), trace.pull(one)
         trace.close()
         return value, trace.restore(slopes)
@@ -216,7 +215,7 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     for node in (output, *nodes):
         if not isinstance(node, Value):
             raise TypeError(f"grad_of: got {type(node).__name__}, wanted Values")
-    seed = Value(upstream(gradient, output.data, output.name or "a node"), name="seed")
+    seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
     found = gradients(output, seed, nodes, graph=True)
     found = [Value(_zeros(n.data)) if g is None else g for n, g in zip(nodes, found)]
     return found[0] if isinstance(wrt, Value) else found
@@ -303,7 +302,7 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
         columns = zip(*rows) if rows else [()] * len(trace.variables)
         found = [_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)]
         for block in found:
-            if hasattr(block, "_record"):  # a node, here or of a printed program
+            if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
                 block.name = block.name or name
         return trace.restore(found)
 
@@ -312,7 +311,7 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
 
 def _eye(n: int, like: Any) -> Any:
     """The unit vectors; recorded, where ``like`` is an array that records what NumPy does."""
-    if np.shape(like) and hasattr(like, "_record"):
+    if np.shape(like) and hasattr(like, "apply_primitive"):
         return np.eye(n, dtype=like.dtype, like=like)
     return np.eye(n)
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
-from typing import Any, ClassVar, NoReturn, final
+from math import inf
+from typing import Any, NoReturn, final
 
 import numpy as np
 
+from . import backward as chain_rule
 from .arraylike import ArrayLike
-from .data import DATA, SCALARS, StaleGraphError, as_data, bind, lost, real, told
-from .numpy_functions import COMPOSED, PLAIN, REDUCTIONS, no_rule
+from .data import SCALARS, StaleGraphError, as_constant, as_data, lost
 from .operation import TABLE, Primitive
-from .ops import ABS, ADD, DIVIDE, GETITEM, IDENTITY, MATMUL, MULTIPLY, NEGATIVE, POWER, SUBTRACT
+
+# isort: off
+from .ops import (
+    ABS, ADD, DIVIDE, GETITEM, IDENTITY, MATMUL, MULTIPLY, NEGATIVE, POWER, RELU, SUBTRACT,
+)  # fmt: skip
+
+# isort: on
+from .text import _
 
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
-_ABSENT: Any = object()
 
 
 def detach(x: Any) -> Any:
@@ -25,55 +31,76 @@ def detach(x: Any) -> Any:
 
 
 def make_node(
-    data: Any, op: Primitive, x: Any, y: Any = None, rest: Any = (), options: Any = None
+    data: Any,
+    op: Primitive | None,
+    x: Any = None,
+    y: Any = None,
+    dx: float | None = None,
+    dy: float | None = None,
+    rest: tuple[Any, ...] = (),
+    options: dict[str, Any] | None = None,
+    saved: Any = None,
 ) -> Value:
-    """Record a result that is already computed and checked, with the arguments it is from."""
+    """Make a node of a result that is already computed and checked, with its arguments."""
     node = _new(Value)
-    node._data, node.grad, node.op, node.name = data, None, op, None
-    node._x, node._y, node.number = x, y, next(numbers)
-    node._more = (rest, options or {}) if rest or options else None
+    node._data, node.op, node.number = data, op, next(numbers)
+    node.x, node.y, node.dx, node.dy = x, y, dx, dy
+    node.rest, node._options, node.saved = rest, options, saved
+    node.grad, node._passes, node.name = (0.0 if data.__class__ is float else None), 0, None
     return node
 
 
-def _apply(op: Primitive, x: Any, y: Any = _ABSENT) -> Value:
-    """Record an operation of one or two arguments and no options: `record`, in half its time."""
-    a = x._data if x.__class__ is Value else x if type(x) is float else (x := real(x, op.name))
+def _apply(op: Primitive, *args: Any) -> Value:
+    """Compute an operation of one or two arguments and no options; of floats, its slopes as well.
+
+    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf.
+    """
+    given = [a._data if a.__class__ is Value else as_constant(a, op.name) for a in args]
+    if op.scalar is None or any(a.__class__ is not float for a in given):
+        return apply(op, args, {})
     try:
-        if y is _ABSENT:
-            out = op.scalar(a) if a.__class__ is float and op.scalar else op.fn(a)
-            return make_node(out if out.__class__ in DATA else as_data(out), op, x)
-        b = y._data if y.__class__ is Value else y if type(y) is float else (y := real(y, op.name))
-        out = op.scalar(a, b) if a.__class__ is float is b.__class__ and op.scalar else op.fn(a, b)
-        return make_node(out if out.__class__ in DATA else as_data(out), op, x, y)
-    except (ArithmeticError, ValueError, TypeError):  # record() has inf, nan, or a better message
-        return record(op, (x,) if y is _ABSENT else (x, y), {})
+        out, rules = op.scalar(*given), zip(args, op.vjps)
+        slopes = [vjp(1.0, out, *given) if a.__class__ is Value else None for a, vjp in rules]
+    except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, or a reason
+        return apply(op, args, {})
+    if any(d is not None and not 0.0 < abs(d) < inf for d in slopes):
+        slopes = []
+    x, y = (*[a if a.__class__ is Value else b for a, b in zip(args, given)], None)[:2]
+    dx, dy = (*slopes, None, None)[:2]
+    return make_node(out, op, x, y, dx, dy)
 
 
-def record(op: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
-    """Compute an operation and record it as a node; an error gets its name and the shapes."""
-    if len(args) != op.arity or (kwargs and not kwargs.keys() <= op.options.keys()):
-        args, kwargs = bind(op, args, kwargs)
+def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Value:
+    """Compute an operation and make its node; an error gets its name and the shapes."""
+    if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
+        args, options = op.bind(args, options)
+    args = tuple([a if a.__class__ is Value else as_constant(a, op.name) for a in args])
     data = [a._data if a.__class__ is Value else a for a in args]
-    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-        try:
-            y = args[1] if len(args) > 1 else None
-            return make_node(op.scalar(*data), op, args[0], y, args[2:])
-        except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
-            data = [np.float64(d) if d.__class__ is float else d for d in data]
-    elif len(args) > 1 or args[0].__class__ is not Value:
-        args = tuple([a if a.__class__ is Value else real(a, op.name) for a in args])
-        data = [a._data if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
+    saved: dict[str, Any] | None = {} if op.keeps else None
     try:
-        out = op.fn(*data, **kwargs)
+        out = _compute(op, data, options if saved is None else {**options, "saved": saved})
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
-        raise kind(f"{op.name} of {', '.join(map(told, args))}: {error}") from error
-    if out.__class__ is not np.ndarray or out.dtype.kind != "f":
-        out = as_data(out, op.name)
-    return make_node(out, op, args[0], args[1] if len(args) > 1 else None, args[2:], kwargs)
+        given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
+        raise kind(f"{op.name} of {given}: {error}") from error
+    x, y, *rest = args if len(args) > 1 else (*args, None)
+    return make_node(
+        as_data(out, op.name), op, x, y, rest=tuple(rest), options=options, saved=saved
+    )
+
+
+def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
+    """The result on data: on Python floats by the scalar function where there is one."""
+    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
+        try:
+            return op.scalar(*data)
+        except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
+            data = [np.float64(d) if d.__class__ is float else d for d in data]
+    wrong = any(x.__class__ is Value for x in options.values())  # NumPy says what is wrong with it
+    return op.fn(*data, **options) if wrong else op(*data, **options)
 
 
 @final
@@ -93,8 +120,10 @@ class Value(ArrayLike):
     ----------
     data : float or array. On a leaf it can be assigned; a graph computed from the old data then
         refuses to run backward.
-    grad : None until `backward` reaches the node, then of the data's shape and dtype.
+    grad : of the data's shape and dtype, once `backward` has reached the node; before that 0.0 of
+        a number, None of an array.
     op, parents, options : the `Primitive`, its arguments (`Value`s and constants) and its keywords.
+    saved : what the operation keeps for its backward pass, or None.
 
     Raises
     ------
@@ -110,24 +139,32 @@ class Value(ArrayLike):
     array([2., 4.])
     """
 
-    __slots__ = ("_data", "_more", "_x", "_y", "grad", "name", "number", "op")
-    backward: ClassVar[Callable[..., None]]  # defined in backward.py
-    relu: ClassVar[Callable[..., Value]]  # defined in softmax.py, as is sigmoid
-    sigmoid: ClassVar[Callable[..., Value]]
+    _data: Any
+    grad: Any
+    name: str | None
+    number: int  # the order of creation
+    op: Any
+    x: Any  # the arguments ...
+    y: Any
+    rest: tuple[Any, ...]
+    dx: float | None  # ... and the local derivatives by x and y, where all are floats
+    dy: float | None
+    saved: dict[str, Any] | None
+    _options: dict[str, Any] | None
+    _passes: int
+    __slots__ = (*__annotations__,)
 
     def __init_subclass__(cls) -> NoReturn:
-        raise TypeError(f"{cls.__name__}: Value has no subclasses; write a function of Values")
+        text = "{name}: Value has no subclasses; write a function of Values"
+        raise TypeError(_(text, name=cls.__name__))
 
-    def __init__(self, data: Any, name: str | None = None) -> None:
+    def __new__(cls, data: Any, name: str | None = None) -> Value:
+        """Make a leaf."""
         if data.__class__ is Value:
             lost("Value(value)", "Use the value itself; for a new leaf, Value(value.data).")
-        self._data = as_data(data)
-        self.grad: Any = None
-        self.op: Primitive | None = None
-        self.name, self.number = name, next(numbers)
-        self._x: Any = None
-        self._y: Any = None
-        self._more: Any = None
+        leaf = make_node(as_data(data), None)
+        leaf.name = name
+        return leaf
 
     @property
     def data(self) -> Any:
@@ -136,16 +173,20 @@ class Value(ArrayLike):
 
     @data.setter
     def data(self, new: Any) -> None:
+        if self.op is None and new.__class__ is float is self._data.__class__:
+            self._data, self.number = new, next(numbers)
+            return
         if self.op is not None:
-            raise StaleGraphError(
-                f"{self.name or self.op.name}: it is the result of {self.op.name}, so its data "
-                "cannot be assigned; assign to a leaf, or make a new one with Value(...)"
+            text = (
+                "{name}: it is the result of {op}, so its data cannot be assigned; assign to a "
+                "leaf, or make a new one with Value(...)"
             )
+            name = self.name or self.op.name
+            raise StaleGraphError(_(text, name=name, op=self.op.name))
         new = as_data(detach(new), "data")
         if np.shape(new) != self.shape:
-            raise ValueError(
-                f"data: got shape {np.shape(new)}, wanted {self.shape}, the Value's own"
-            )
+            text = "data: got shape {got}, wanted {wanted}, the Value's own"
+            raise ValueError(_(text, got=np.shape(new), wanted=self.shape))
         fits = new.__class__ is float or new.dtype == self.dtype
         self._data, self.number = (new if fits else new.astype(self.dtype)), next(numbers)
 
@@ -154,46 +195,45 @@ class Value(ArrayLike):
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.op is None:
             return ()
-        pair = (self._x,) if self._y is None else (self._x, self._y)
-        return pair + self._more[0] if self._more else pair
+        return (self.x,) if self.y is None else (self.x, self.y, *self.rest)
 
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return dict(self._more[1]) if self.op and self._more else {}
+        return self._options or {}
 
     @property
     def passes(self) -> int:
         """How many backward passes ``.grad`` adds up: more than one only on a leaf."""
-        return 0 if self.grad is None else 1 if self.op else self._more or 0
+        return 0 if self.grad is None else self._passes
 
-    # Python's operators. Addition and multiplication of two float Values are most of a scalar
-    # graph, so they are written out: that makes the whole of it 1.2 × faster.
+    backward = chain_rule.backward
+
+    def relu(self) -> Value:
+        """The positive part; its derivative at 0 is 0, as in PyTorch. NaN stays NaN."""
+        return _apply(RELU, self)
+
+    def sigmoid(self) -> Any:
+        """1 / (1 + exp(-v)), without overflow and accurate in both tails."""
+        right = self >= 0  # each side takes the form whose exponential cannot overflow
+        e = np.exp(np.where(right, -self, self))
+        return np.where(right, 1.0, e) / (1.0 + e)
+
+    # Python's operators. Addition and multiplication of floats are most of a scalar graph, so they
+    # are written out.
     def __add__(self, other: Any) -> Value:
-        a, b = self._data, (other._data if other.__class__ is Value else other)
+        a, value = self._data, other.__class__ is Value
+        b = other._data if value else other
         if a.__class__ is float is b.__class__:
-            node = _new(Value)
-            node._data, node.number = a + b, next(numbers)
-            node.op, node._x, node._y = ADD, self, other
-            node.grad = node.name = node._more = None
-            return node
+            return make_node(a + b, ADD, self, other, 1.0, 1.0 if value else None)
         return _apply(ADD, self, other)
 
     def __mul__(self, other: Any) -> Value:
-        a, b = self._data, (other._data if other.__class__ is Value else other)
+        a, value = self._data, other.__class__ is Value
+        b = other._data if value else other
         if a.__class__ is float is b.__class__:
-            node = _new(Value)
-            node._data, node.number = a * b, next(numbers)
-            node.op, node._x, node._y = MULTIPLY, self, other
-            node.grad = node.name = node._more = None
-            return node
+            return make_node(a * b, MULTIPLY, self, other, b, a if value else None)
         return _apply(MULTIPLY, self, other)
-
-    def __getitem__(self, index: Any) -> Value:
-        parts = index if isinstance(index, tuple) else (index,)
-        if any(part.__class__ is Value for part in parts):
-            raise TypeError("a Value cannot be an index; use its data, as in v[i.data]")
-        return record(GETITEM, (self,), {"index": index})
 
     # fmt: off
     def __radd__(self, other: Any) -> Value: return _apply(ADD, other, self)
@@ -213,33 +253,60 @@ class Value(ArrayLike):
     def __le__(self, other: Any) -> Any: return self._data <= detach(other)
     def __gt__(self, other: Any) -> Any: return self._data > detach(other)
     def __ge__(self, other: Any) -> Any: return self._data >= detach(other)
-    def __eq__(self, other: object) -> bool: return self is other or self._equal(other)
-    __hash__ = object.__hash__
-
     # fmt: on
 
+    def __eq__(self, other: object) -> bool:
+        data = float | int | np.generic | np.ndarray | type(self._data)
+        if self is not other and isinstance(other, data) and hasattr(self._data, "equals"):
+            self._data.equals()  # a `program` refuses to be asked whether its data are others
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Value:
+        if any(
+            part.__class__ is Value for part in (index if isinstance(index, tuple) else (index,))
+        ):
+            raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
+        return apply(GETITEM, (self,), {"index": index})
+
+    def __repr__(self) -> str:
+        parts = [repr(self._data)]
+        parts += [f"grad={self.grad!r}"] if self.passes else []
+        parts += [f"name={self.name!r}"] if self.name else []
+        return f"Value({', '.join(parts)})"
+
     # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
-    _record = staticmethod(record)
+    apply_primitive = staticmethod(apply)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        op = TABLE.get(ufunc) if method == "__call__" else None
-        if op and not kwargs and len(inputs) <= 2 and not op.constants:
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if options.get("out") is not None:
+            what = f"out= (or in-place {ufunc.__name__})"
+            lost(what, "Use a = a + v, which makes a new Value.")
+        if method == "__call__" and not options and (op := TABLE.get(ufunc)) and op.vjps:
             return _apply(op, *inputs)
-        if kwargs.get("out") is not None:
-            lost(f"out= (or in-place {ufunc.__name__})", "Use a = a + v, which makes a new Value.")
-        if op:
-            return record(op, inputs, kwargs)
-        if method == "reduce" and ufunc in REDUCTIONS:
-            return self.__array_function__(REDUCTIONS[ufunc], (), inputs, {"axis": 0} | kwargs)
-        if method != "__call__":
-            no_rule(ufunc, f".{method}")
-        return self.__array_function__(ufunc, (), inputs, kwargs)
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return self.__array_function__(function, (), inputs, options)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in PLAIN:
-            return function(*map(detach, args), **kwargs)
-        if function in COMPOSED:
-            return COMPOSED[function](*args, **kwargs)
-        if function in TABLE:
-            return record(TABLE[function], args, kwargs)
-        no_rule(function)
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        op = TABLE.get(function)
+        if op is None:
+            _no_rule(function)
+        if op.spelling is not None:
+            return op.spelling(*args, **options)
+        if op.plain:
+            return op.fn(*map(detach, args), **options)
+        return apply(op, args, options)
+
+
+def _no_rule(function: Any) -> NoReturn:
+    """Say how to give a NumPy function the rule it lacks."""
+    owner = getattr(function, "__self__", None)  # of np.add.accumulate
+    module = f"np.{owner.__name__}" if isinstance(owner, np.ufunc) else function.__module__ or "np"
+    text = (
+        "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one: "
+        "@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
+        "derivative"
+    )
+    name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}"
+    raise NotImplementedError(_(text, name=name))

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data, ones, told
-from ..engine.operation import REAL, primitive
+from ..engine.data import as_data
+from ..engine.extend import primitive
+from ..engine.operation import REAL
 from ..engine.rules import matmul_left, matmul_right
 from ..engine.text import _
 from ..engine.value import Value, detach, make_node
 from .activations import as_input
-from .kernel import block_of_rows, dense
+from .kernel import block_of_rows, dense, ones
 from .losses import fused_vjp
 from .targets import Target, plain, read_target
 from .threads import BLOCK, CPUS, in_threads, rows_at_once
@@ -217,10 +218,10 @@ def linear_cross_entropy(
     wanted = tuple(i for i, a in enumerate((x, W, b)) if a.__class__ is Value)
     if not wanted:
         return _linear(x, W, b, target, **options)
-    options["saved"] = {"wanted": wanted, "g": None}
-    data = _linear(detach(x), detach(W), detach(b), target, **options)
+    saved = {"wanted": wanted, "g": None}
+    data = _linear(detach(x), detach(W), detach(b), target, saved=saved, **options)
     loss = as_data(data, "LinearCrossEntropy")
-    return make_node(loss, LinearCrossEntropy, x, W, (b, target), options)
+    return make_node(loss, LinearCrossEntropy, x, W, rest=(b, target), options=options, saved=saved)
 
 
 def _check(x: Any, W: Any, b: Any, block: Any) -> None:
@@ -228,7 +229,7 @@ def _check(x: Any, W: Any, b: Any, block: Any) -> None:
         wrong = "linear_cross_entropy: got x {x} and W {W}, wanted (..., D) and (D, C)"
         if W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]:
             wrong += ": pass W.T"
-        raise ValueError(_(wrong, x=told(x), W=told(W)))
+        raise ValueError(_(wrong, x=x.shape, W=W.shape))
     if b.__class__ is not float and b.shape != W.shape[1:]:
         wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
         raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))

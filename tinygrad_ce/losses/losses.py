@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data, example
-from ..engine.operation import REAL, primitive
+from ..engine.extend import primitive
+from ..engine.operation import REAL
 from ..engine.text import _
 from ..engine.value import Value, detach, make_node
 from .activations import as_input, log_softmax
@@ -178,9 +179,9 @@ def cross_entropy(
         return _loss(z, t, axis, reduction)
     # All is checked, so it goes straight into a node: record() would take a tenth of the time of a
     # small batch to check it again.
-    saved = options["saved"] = {}
-    loss = as_data(_loss(z._data, t, axis, reduction, saved), "LogSoftmaxNLL")
-    return make_node(loss, LogSoftmaxNLL, z, target, options=options)
+    saved: dict[str, Any] = {}
+    loss = as_data(_loss(z.data, t, axis, reduction, saved), "LogSoftmaxNLL")
+    return make_node(loss, LogSoftmaxNLL, z, target, options=options, saved=saved)
 
 
 def nll(

@@ -141,9 +141,8 @@ class _Copy:
                 copy = Value(own)
             else:
                 options = filled(node.options)
-                options |= {"saved": {}} if "saved" in options else {}
                 x, y = [*given, None][:2]
-                copy = make_node(own, node.op, x, y, tuple(given[2:]), options)
+                copy = make_node(own, node.op, x, y, rest=tuple(given[2:]), options=options)
             copy.name = node.name
             self.of[node] = copy
 

@@ -23,7 +23,7 @@ from ..engine.operation import Primitive
 from ..engine.ops import SCATTER
 from ..engine.rules import scatter
 from ..engine.text import _
-from ..engine.value import Value, record
+from ..engine.value import Value, apply
 from .lines import (
     Line,
     astype,
@@ -236,16 +236,13 @@ class RecordedArray(NDArrayOperatorsMixin):
             args = (_with_result(args[0]), *args[1:])
         return self.tape.call(function, args, options)
 
-    def _record(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def apply_primitive(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Of an operation of the table: scatter writes into an array, so it is recorded whole."""
         if any(a.__class__ is Value for a in args):
-            return record(op, args, options)
+            return apply(op, args, options)
         if op is SCATTER:
-            return self._scatter(options["index"], options["shape"], *args)
+            return self.tape.call(scatter, (*args, options["index"], options["shape"]), {})
         return op.fn(*args, **options)
-
-    def _scatter(self, index: Any, shape: tuple[int, ...], g: Any) -> Any:
-        return self.tape.call(scatter, (g, index, shape), {})
 
     def __getitem__(self, index: Any) -> Any:
         parts = index if index.__class__ is tuple else (index,)

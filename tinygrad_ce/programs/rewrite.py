@@ -24,19 +24,22 @@ from zlib import crc32
 import numpy as np
 
 from ..engine.backward import topological
-from ..engine.data import fit
+from ..engine.data import unbroadcast
 from ..losses.losses import binary_cross_entropy, cross_entropy
 
 # fmt: off
 # isort: off
 from ..engine.ops import (
-    ADD, BROADCAST_TO, CONCATENATE, DIVIDE, EINSUM, EXP, EXPAND_DIMS, GETITEM, IDENTITY, LOG, LOG1P,
-    MATMUL, MAX, MEAN, MULTIPLY, NEGATIVE, POWER, RESHAPE, SQUEEZE, SUBTRACT, SUM, SWAPAXES,
-    TAKE_ALONG_AXIS, TRANSPOSE, WHERE,
+    ADD, DIVIDE, EXP, GETITEM, IDENTITY, LOG, MATMUL, MULTIPLY, NEGATIVE, POWER, SUBTRACT, SUM,
+    WHERE,
+)
+from ..engine.numpy_functions import (
+    BROADCAST_TO, CONCATENATE, EINSUM, EXPAND_DIMS, LOG1P, MAX, MEAN, RESHAPE, SQUEEZE, SWAPAXES,
+    TAKE_ALONG_AXIS, TRANSPOSE,
 )
 # isort: on
 from ..engine.transforms import flatten, unflatten
-from ..engine.value import Value, detach, record
+from ..engine.value import Value, apply, detach
 
 # What only moves entries: a logarithm moves with them. Then what is linear in all arguments at
 # once, and what is linear in one of them.
@@ -93,7 +96,7 @@ def _const(x: Any) -> Term:
 def _fit(g: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting."""
     g = g if hasattr(g, "dtype") else np.asarray(g)
-    return fit(g, np.broadcast_to(np.zeros((), g.dtype), shape), IDENTITY)
+    return unbroadcast(g, np.broadcast_to(np.zeros((), g.dtype), shape), IDENTITY)
 
 
 def _pass(g: Any) -> Any:
@@ -370,7 +373,7 @@ class Reader:
 
         def combine(c: Any) -> Any:
             both = [np.ones(x.shape), c] if i == 0 else [c, np.ones(x.shape)]
-            return node.op.fn(*([both[0] * both[1]] if summed else both), **node.options)  # type: ignore[union-attr]
+            return node.op.fn(*([both[0] * both[1]] if summed else both), **node.options)
 
         # numbers from 0 up whose sum is 1, and the sum of whose squares is 1: one 1, the rest 0
         if not (np.all(c >= 0) and _is(combine(c), 1.0) and _is(combine(c * c), 1.0)):
@@ -384,7 +387,7 @@ class Reader:
     def rule(self, node: Value, i: int, op: Any = None) -> Pull:
         """The derivative rule of one argument."""
         op = op or node.op
-        rule = next(vjp for k, vjp in enumerate(op.vjps) if k == i)
+        rule = op.vjps[i]
         node = self.recorded.get(node, node)
         data = [detach(p) for p in node.parents]
         return lambda g: rule(g, node.data, *data, **node.options)
@@ -704,8 +707,7 @@ def again(node: Value, parents: list[Any]) -> Value:
     if all(new is old for new, old in zip(parents, node.parents)):
         return node
     assert node.op is not None
-    options = {k: {} if k == "saved" else v for k, v in node.options.items()}  # one loss's own
-    new = record(node.op, tuple(parents), options)
+    new = apply(node.op, tuple(parents), node.options)
     new.name = node.name
     return new
 

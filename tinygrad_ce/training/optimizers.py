@@ -88,7 +88,8 @@ class Optimizer:
         """Move every leaf that has a gradient, one step against it."""
         lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
-            if p.grad is not None:
+            new = not p.passes and isinstance(p.grad, float) and p.grad == 0.0  # as it was made
+            if p.grad is not None and not new:
                 p.data = self._move(p.data, _gradient(p, i), lr, i)
 
     def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:

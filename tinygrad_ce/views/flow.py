@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import fit
+from ..engine.backward import share
+from ..engine.data import unbroadcast
 from ..engine.operation import TABLE, Primitive
 from ..engine.value import Value, detach
 from .formulas import SUM, Notation, bracketed, fill, rule
@@ -32,19 +33,6 @@ def entrywise(op: Primitive) -> bool:
         return whole.shape == TRIAL.shape and np.allclose(whole.ravel(), each, rtol=1e-9, atol=0)
     except Exception:  # whatever a user's function raises, where it is no such function
         return False
-
-
-def pull(node: Value, k: int, g: Any) -> Any:
-    """Return what the rule of argument k makes of an upstream gradient, broadcasting not undone."""
-    assert node.op is not None
-    vjp = [rule for rule, _ in zip(node.op.vjps, node.parents)][k]
-    assert vjp is not None
-    given = [g, node.data, *map(detach, node.parents)]
-    options = {name: value for name, value in node.options.items() if name != "saved"}
-    try:
-        return vjp(*given, **options)
-    except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
-        return vjp(*(np.float64(a) if isinstance(a, float) else a for a in given), **options)
 
 
 @dataclass(frozen=True)
@@ -83,10 +71,10 @@ def flow(node: Value, k: int, g: Any) -> Flow:
     parent, local = node.parents[k], None
     one = 1.0 if isinstance(node.data, float) else np.ones_like(node.data)
     if node.size == 1:
-        local = fit(pull(node, k, one), parent.data, node.op)
+        local = unbroadcast(share(node, k, one), parent.data, node.op)
     elif entrywise(node.op):
-        local = pull(node, k, one)
-    return Flow(node, k, g, local, fit(pull(node, k, g), parent.data, node.op))
+        local = share(node, k, one)
+    return Flow(node, k, g, local, unbroadcast(share(node, k, g), parent.data, node.op))
 
 
 def numbers(node: Value, notation: Notation, g: Any = None) -> dict[str, str]:

@@ -10,9 +10,8 @@ from typing import Any, Self, overload
 import numpy as np
 
 from ..engine.backward import topological
-from ..engine.data import fit, upstream
+from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names
-from ..engine.ops import IDENTITY
 from ..engine.value import Value
 from .drawing import SHOW, draw
 from .flow import Flow, flow, numbers
@@ -134,11 +133,11 @@ class Walker:
         self.last: dict[Value | None, Step] = {}  # the newest step back to each node
         self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
         self.steps: list[Step] = []
-        seed = upstream(gradient, loss.data, self.called[loss])
+        seed = as_upstream(gradient, loss.data, self.called[loss])
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
                 self.step(node, frozen(node.data))
-            g = frozen(fit(seed, loss.data, IDENTITY))
+            g = frozen(seed)
             self.step(loss, g, loss, Flow(loss, None, g, None, g))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
@@ -179,7 +178,7 @@ class Walker:
         sent = replace(sent, local=frozen(sent.local), share=frozen(sent.share))
         total = sent.share
         if earlier is not None and node.op is not None:
-            total = frozen(fit(earlier.after + total, parent.data, node.op))
+            total = frozen(unbroadcast(earlier.after + total, parent.data, node.op))
         self.step(node, total, parent, sent)
 
     def formula(

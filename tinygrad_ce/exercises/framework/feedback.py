@@ -81,8 +81,9 @@ class Example:
     @property
     def title(self) -> str:
         """Which example it is."""
-        text = "Smallest failing example, seed={seed}"
-        return _(text if self.smallest else "The failing example, seed={seed}", seed=self.seed)
+        if self.smallest:
+            return _("Smallest failing example, seed={seed}", seed=self.seed)
+        return _("The failing example, seed={seed}", seed=self.seed)
 
     @property
     def lines(self) -> list[str]:

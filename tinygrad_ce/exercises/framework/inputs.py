@@ -63,7 +63,7 @@ class Scores:
     The scores of one softmax move together, which changes no probability: only exp overflows.
     """
 
-    def __init__(self, *dimensions: str) -> None:
+    def __init__(self, dimensions: tuple[str, ...]) -> None:
         self.draw = real(*dimensions)
         self.rows = "K" in dimensions  # each row has a softmax; else each score has a sigmoid
 
@@ -78,7 +78,9 @@ class Scores:
         return moved if np.ndim(x) else float(moved)
 
 
-scores = Scores  # called as the functions are
+def scores(*dimensions: str) -> Input:
+    """Real numbers that an answer takes exp of, which should not overflow."""
+    return Scores(dimensions)
 
 
 def positive(*dimensions: str) -> Input:
