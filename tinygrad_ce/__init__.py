@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .losses.losses import nll as nll
     from .programs.compiled import Program as Program
     from .programs.compiled import program as program
-    from .programs.rewrite import fuse as fuse
+    from .programs.fusion import fuse as fuse
     from .training.calibration import Reliability as Reliability
     from .training.calibration import reliability as reliability
     from .training.calibration import temperature_scale as temperature_scale
@@ -83,7 +83,7 @@ _FOUND_IN = {
     "losses.linear": "linear_cross_entropy",
     "losses.losses": "LogSoftmaxNLL binary_cross_entropy cross_entropy logistic_loss mse nll",
     "programs.compiled": "Program program",
-    "programs.rewrite": "fuse",
+    "programs.fusion": "fuse",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
     "views.drawing": "draw",
     "views.picture": "Drawing",

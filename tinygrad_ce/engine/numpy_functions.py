@@ -158,7 +158,8 @@ SQRT = define(np.sqrt, r"\sqrt{<x>}",
     (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"),
     domain=(POSITIVE,), scalar=math.sqrt)
 SQUARE = define(np.square, "<x>^2",
-    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), domain=ONE, scalar=lambda x: x * x)
+    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), domain=ONE, scalar=lambda x: x * x,
+    powers=(2,))
 TANH = define(np.tanh, r"\tanh <x>",
     (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"),
     domain=ONE, scalar=math.tanh)
@@ -167,38 +168,41 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where(x < lo, g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
-    spelling=clip)
-MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE)
+    spelling=clip, entrywise=True)
+MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE, linear=(0,))
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), domain=ONE,
     piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
 MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), domain=ONE,
     piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
 RESHAPE = define(np.reshape, r"\operatorname{reshape} <x>",
     (lambda g, out, x, shape=(): np.reshape(g, np.shape(x)), r"\operatorname{reshape} <g>"),
-    domain=ONE, fn=lambda x, shape: np.reshape(x, shape))  # NumPy 2.0 has another name for shape
+    domain=ONE, fn=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 has another name for shape
+    linear=(0,), moves=True)
 EXPAND_DIMS = define(np.expand_dims, r"\operatorname{expand} <x>",
     (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"),
-    domain=ONE)
+    domain=ONE, linear=(0,), moves=True)
 SQUEEZE = define(np.squeeze, r"\operatorname{squeeze} <x>",
     (lambda g, out, x, axis=None: np.reshape(g, np.shape(x)), r"\operatorname{expand} <g>"),
-    domain=ONE)
+    domain=ONE, linear=(0,), moves=True)
 TRANSPOSE = define(np.transpose, r"<x>^\top",
     (lambda g, out, x, axes=None: np.transpose(
-        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"), domain=ONE)
+        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"), domain=ONE,
+    linear=(0,), moves=True)
 SWAPAXES = define(np.swapaxes, r"<x>^\top",
-    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"), domain=ONE)
+    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"), domain=ONE,
+    linear=(0,), moves=True)
 BROADCAST_TO = define(np.broadcast_to, r"\operatorname{broadcast} <x>",
-    (lambda g, out, x, shape=(): g, r"\sum <g>"), domain=ONE)
+    (lambda g, out, x, shape=(): g, r"\sum <g>"), domain=ONE, linear=(0,), moves=True)
 CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]",
     (Each(block), r"<g>[\dots]"), domain=TWO,
-    fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate)
+    fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate, moves=True)
 EINSUM = define(np.einsum, r"\sum <x> <y>",
     (Each(einsum_back), r"\sum <g> \cdot \dots"), domain=TWO,
-    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs), spelling=einsum)
+    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs), spelling=einsum, linear=(0, 1))
 TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     (lambda g, out, x, indices, axis=-1: SCATTER(
         g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
-    domain=TWO, spelling=take_along_axis)
+    domain=TWO, spelling=take_along_axis, linear=(0,), moves=True)
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin] = MAX, MIN

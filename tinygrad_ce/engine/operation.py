@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -46,6 +46,14 @@ class Primitive:
     plain: bool = False  # its result carries no gradient: on `Value`s it reads the data
     spelling: Rule | None = None  # how NumPy's way to call it is written in operations
     keeps: bool = False  # whether fn fills a dict, ``saved=``, that its VJPs receive
+    # What programs need to rewrite it:
+    terms: tuple[float, ...] = ()  # it is the sum of its arguments times these
+    powers: tuple[float, ...] = ()  # it is the product of its arguments to these powers
+    linear: Sequence[int] = ()  # the arguments in which it is linear, the others fixed
+    moves: bool = False  # its entries are entries of linear arguments
+    entrywise: bool = False  # each entry rests on one of each argument; a ufunc's do anyway
+    even: bool = False  # f(-x) is f(x)
+    positive: bool = False  # its entries are above 0
 
     @cached_property
     def arity(self) -> int | None:

@@ -3,10 +3,10 @@
   files.py        a file written whole, or not at all
   lines.py        a program: an ordered list of lines
   recorder.py     arrays that write down what NumPy does with them
-  rewrite.py      the textbook's loss found in a graph, and the stable one put in its place
-  fusing.py       the stable loss in what is recorded
+  cleaning.py     lines, simplified
+  log_sums.py     logarithms taken apart into sums of logits and logsumexps
+  fusion.py       the textbook's loss found in a graph, and the stable one put in its place
   recording.py    a function and its backward pass, recorded once
-  cleaning.py     that record, simplified
   algebra.py      the same of numbers, in fewer operations
   terms.py        sums of products in index notation: δ_ij p_j − p_i p_j
   products.py     derivatives as such sums, simplified

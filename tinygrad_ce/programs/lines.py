@@ -60,10 +60,16 @@ class Line:
         """Whether it is a Python number."""
         return self.kind is float or self.kind is bool
 
+    def __str__(self) -> str:
+        return self.name or _title(self.function, "a leaf")
+
     def __repr__(self) -> str:
-        f = self.function
-        name = "argument" if f is None else getattr(f, "name", None) or f.__name__
-        return f"Line({name}, {self.shape}, {self.name})"
+        return f"Line({_title(self.function, 'argument')}, {self.shape}, {self.name})"
+
+
+def _title(function: Any, absent: str) -> str:
+    """What a function is called."""
+    return str(getattr(function, "name", None) or getattr(function, "__name__", absent))
 
 
 # ------------------------------------------------------------------ functions that NumPy lacks

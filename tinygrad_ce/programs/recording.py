@@ -19,7 +19,7 @@ from ..engine.backward import gradients, topological
 from ..engine.data import as_data, example
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
-from .fusing import fused
+from .fusion import fused
 from .lines import Line, replace
 from .recorder import RecordedArray, Tape, line_of
 
@@ -58,7 +58,7 @@ def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recordi
         out = f(*filled)
         if tape.refusal:  # that f caught: what it did instead is for no data
             raise tape.refusal
-        out = fused(out, tape) if fuse else out
+        out = fused(out) if fuse else out
         value, gradient = _data(out), None
         _name(out)
         if variables and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
