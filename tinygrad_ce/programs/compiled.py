@@ -39,7 +39,7 @@ def program(
     clean: bool = True,
     retrace: bool = True,
     fuse: bool = False,
-    **removed: Any,
+    optimize: None = None,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -54,9 +54,7 @@ def program(
     retrace : whether a call with other shapes, dtypes or fixed arguments makes another program (the
         last 16 are kept) or raises a `ValueError`
     fuse : True puts the stable form in place of each loss of an argument in ``wrt`` that `fuse`
-        finds (the maximum subtracted, the log of the sum; np.logaddexp for a sigmoid), for any
-        targets; where it finds none, or what is a loss for the example's data alone (a table that
-        picks because it is one-hot), nothing changes
+        finds, for any targets: the maximum subtracted, the log of the sum, or np.logaddexp
 
     Returns
     -------
@@ -72,21 +70,15 @@ def program(
     TypeError
         If ``f`` branches on data, or turns data into plain numbers, with the line that does.
     ValueError
-        If ``wrt`` is not an argument, or f rests on an array too
-        large to be written out.
+        If ``wrt`` is not an argument, or f rests on an array too large to be written out.
 
     Notes
     -----
-    The value and gradient are those of ``backward()`` but for rounding: operations are the same,
-    some in another order, and on numbers a few fewer (``algebra.py``). A loss of softmax and
-    cross-entropy is log Σ exp(z − max z) − (z − max z): right to a few eps of 1 for each sample,
-    where the node `LogSoftmaxNLL` is to a few eps of the loss, be it as small as 1e-300. Class
-    indices are checked in every call; what else a loss of this package checks (that targets sum to
-    1, or are from 0 to 1) is checked for the example alone. The rows of a Jacobian or Hessian that
-    f computes are one block, and where that is a short sum of products, like terms in it are one:
-    it can be finite where an exponential underflows and the graph has nan. Arrays and `Value`s that
-    f takes from outside are constants. What runs is the source, behind a
-    check of the arguments' shapes and dtypes.
+    What runs is the source, behind a check of the arguments' shapes and dtypes. Its value and
+    gradient are those of ``backward()`` but for rounding; with ``clean`` it can be finite where an
+    exponential underflows and the graph has nan. Class indices are checked in every call; what else
+    a loss of this package checks (that targets sum to 1) is checked for the example alone. Arrays
+    and `Value`s that f takes from outside are constants.
 
     Examples
     --------
@@ -103,33 +95,22 @@ def program(
         loss = a * b  # multiply
         return loss, (b, a)
     """
-    for name in removed:
-        hint = " is gone: leave it out; results are the same" if name == "optimize" else "?"
-        raise TypeError(_("program: {name}={hint}", name=name, hint=hint))
+    if optimize is not None:
+        raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
     return Program(f, examples, wrt, clean, retrace, fuse)
 
 
 # ------------------------------------------------------------------ arguments
-def _plain(x: Any) -> Any:
-    """An argument's leaf as a program takes it: float, array, or fixed (whole number, text)."""
-    if x.__class__ in (float, np.ndarray) or x is None or isinstance(x, int | str) or callable(x):
+def _leaf(x: Any, is_variable: bool) -> Any:
+    """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text)."""
+    if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
         return x
     data = x.data if x.__class__ is Value else float(x) if isinstance(x, float) else np.asarray(x)
-    if data.__class__ is np.ndarray and data.dtype.kind not in "fiub":
-        as_data(data, "program: argument")  # says what is wrong with it
+    if is_variable or (data.__class__ is np.ndarray and data.dtype.kind not in "fiub"):
+        data = as_data(data, "program: argument")  # floats, or an error that says what is wrong
+    if data.__class__ is np.ndarray and data.dtype is not np.dtype(data.dtype.str):
+        return data.view(np.dtype(data.dtype.str))  # NumPy's own, which an unpickled one is not
     return data
-
-
-def _variable(x: Any) -> Any:
-    """The same for an argument to differentiate."""
-    return x if x.__class__ is float else as_data(x, "program: argument")
-
-
-def _native(x: Any) -> Any:
-    """The same array with NumPy's own dtype, which tests look for; an unpickled one is not."""
-    if x.__class__ is not np.ndarray or x.dtype is (own := np.dtype(x.dtype.str)):
-        return x
-    return x.view(own)
 
 
 def _kind(x: Any) -> Any:
@@ -258,8 +239,8 @@ class Program:
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         found = []
         for i, arg in enumerate(args):
-            make = _variable if i in self._numbers else _plain
-            found.append(unflatten(arg, [_native(make(x)) for _, x in flatten(arg)]))
+            leaves = [_leaf(x, i in self._numbers) for _, x in flatten(arg)]
+            found.append(unflatten(arg, leaves))
         return found
 
     def _signature_of(self, args: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .cleaning import key_of, number_of
 from .lines import Line, astype, constant, entry, name_of, symbol_of
-from .literals import array_text, dtype_text, number_text, quoted
+from .literals import array_text, dtype_text, number_text, quoted, structure_text
 
 # How tightly Python's operators bind.
 COMPARE, UNARY, ATOM = 4, 11, 13
@@ -87,10 +87,8 @@ class Expressions:
 
     def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
         """An argument, as source; in brackets where it binds less than ``level``."""
-        if x.__class__ is tuple:
-            return f"({', '.join(map(self.text, x))}{',' * (len(x) == 1)})"
-        if x.__class__ is list:
-            return f"[{', '.join(map(self.text, x))}]"
+        if x.__class__ in (tuple, list):
+            return structure_text(x, self.text)
         if x.__class__ is Line:
             found, own = self.inline[x] if x not in self.names else (self.names[x], ATOM)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,17 @@ def fresh_text(x: Any) -> str:
     if first in (0, 1) and not np.signbit(first):
         return f"np.{'ones' if first else 'zeros'}({x.shape}{kind})"
     return f"np.full({x.shape}, {number_text(first)}{kind})"
+
+
+def structure_text(x: Any, leaf: Callable[[Any], str]) -> str:
+    """A dict, list or tuple with ``leaf`` of what is in it."""
+    if x.__class__ is dict:
+        return f"{{{', '.join(f'{quoted(k)}: {structure_text(v, leaf)}' for k, v in x.items())}}}"
+    if x.__class__ is list:
+        return f"[{', '.join(structure_text(v, leaf) for v in x)}]"
+    if x.__class__ is tuple:
+        return f"({', '.join(structure_text(v, leaf) for v in x)}{',' * (len(x) == 1)})"
+    return leaf(x)
 
 
 # ------------------------------------------------------------------ checks

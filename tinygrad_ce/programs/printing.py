@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
+from . import literals
 from .cleaning import uniform
 from .expressions import ATOM, COMPARE, Expressions, binding, is_turned
 from .lines import (
@@ -26,18 +27,7 @@ from .lines import (
     sample,
     walk,
     within,
-)  # fmt: skip
-from .literals import (
-    WIDTH,
-    check_fixed,
-    check_range,
-    dtype_text,
-    folded,
-    fresh_text,
-    indented,
-    path_text,
-    quoted,
-)  # fmt: skip
+)
 from .recording import RESERVED, Recording
 
 INLINE = 36  # letters of an expression that may stand inside another
@@ -47,29 +37,23 @@ MANY = 1000  # lines from which nobody reads them all: longer expressions are a 
 def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool = True) -> str:
     """A program as a module: its imports, its constants and one function."""
     printer = _Printer(recording, lines, outputs, clean)
-    body = "\n".join([*printer.body(), printer.result()])
+    body = [*printer.body(), _result(printer, outputs, bool(recording.differentiated))]
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
-    used = re.sub(r"#.*", "", "\n".join([body, *constants]))
+    used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
-    theirs += [
-        f"import {module}"
-        for module in sorted(printer.modules)
-        if module.split(".")[0] not in ("np", "math")
-    ]
+    theirs += [f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)]
     head = "import math\n\n" if re.search(r"\bmath\.", used) else ""
     head = (head + "\n".join(theirs)).rstrip()
     name, title, what = "value", "A value", "Return the value."
     if recording.differentiated:
         name, title = "loss_and_grad", "Loss and gradient"
         what = f"Return the value and its gradient with respect to {recording.differentiated}."
-        what = what if len(what) <= WIDTH - 10 else "Return the value and its gradient."
-    define = f"def {name}({', '.join(recording.parameters)}):"
-    if len(define) > WIDTH:
-        inner = "".join(f"    {p},\n" for p in recording.parameters)
-        define = f"def {name}(\n{inner}):"
-    parts = [f'"""{title}, printed by tinygrad_ce.program."""', head]
-    start = "\n\n".join(part for part in (*parts, "\n".join(constants)) if part)
-    return f'{start}\n\n\n{define}\n    """{what}"""\n{indented(body)}\n'
+        what = what if len(what) <= literals.WIDTH - 10 else "Return the value and its gradient."
+    define = literals.folded(f"def {name}({', '.join(recording.parameters)})", indent=1)
+    head = f'"""{title}, printed by tinygrad_ce.program."""\n\n{head}'.rstrip()
+    top = "\n\n".join(filter(None, [head, "\n".join(constants)]))
+    inner = literals.indented("\n".join([f'"""{what}"""', *body]))
+    return f"{top}\n\n\n{define}:\n{inner}\n"
 
 
 class _Printer(Expressions):
@@ -89,7 +73,7 @@ class _Printer(Expressions):
             if x.__class__ is Line:
                 self.names[x] = self.unique(x.name or "x") if path else name
         self.results = set(walk(outputs))
-        self.longest = (INLINE, WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
+        self.longest = (INLINE, literals.WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
         self.numbers = Counter[str]()
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
@@ -109,9 +93,9 @@ class _Printer(Expressions):
         needed = set(self.needed)
         for x, name, path in self.recording.arguments:
             if x.__class__ is not Line:
-                self.found += check_fixed(name + path_text(path), x)
+                self.found += literals.check_fixed(name + literals.path_text(path), x)
             elif x in needed and self.names[x] != name + path:
-                self.found.append(f"{self.names[x]} = {name}{path_text(path)}")
+                self.found.append(f"{self.names[x]} = {name}{literals.path_text(path)}")
         forward = set(live(self.needed, self.outputs[0]))
         last = max([i for i, line in enumerate(self.lines) if line in forward], default=-1)
         for i, line in enumerate(self.lines):
@@ -140,7 +124,7 @@ class _Printer(Expressions):
             if x not in self.names:
                 self.place(x)
             self.names[line] = self.names[x]
-            self.found += check_range(self.names[x], *bounds)
+            self.found += literals.check_range(self.names[x], *bounds)
         elif line.function is scatter:
             self.scattered(line)
         else:
@@ -157,12 +141,12 @@ class _Printer(Expressions):
         g, index, shape = line.args
         alike = g.__class__ is np.ndarray and uniform(g)
         what = self.literal(g.flat[0].item()) if alike else self.text(g)
-        kind = "" if line.dtype == np.float64 else f", {dtype_text(line.dtype)}"
+        kind = "" if line.dtype == np.float64 else f", {literals.dtype_text(line.dtype)}"
         self.note(line, f"{(name := self.name(line))} = np.zeros({shape}{kind})")
         written = f"{name}[{self.index(index)}] = {what}"
         at = f"np.s_[{self.index(index)}]" if index.__class__ is tuple else self.text(index)
         added = f"np.add.at({name}, {at}, {what})"
-        self.found.append(folded(written if _reads_each_once(index) else added))
+        self.found.append(literals.folded(written if _reads_each_once(index) else added))
 
     def name(self, line: Line) -> str:
         """The user's name; ``grad_`` of a line's name; else the operation's, numbered."""
@@ -184,38 +168,30 @@ class _Printer(Expressions):
             what = "the gradient of the result by itself"
         note = f"{what}, {line.shape}" if line.shape else what
         whole = f"{code}  # {note}"
-        self.found.append(whole if len(whole) + 4 <= WIDTH else f"# {note}\n{folded(code)}")
+        self.found.append(
+            whole if len(whole) + 4 <= literals.WIDTH else f"# {note}\n{literals.folded(code)}"
+        )
 
-    # ------------------------------------------------------------------ results
-    def result(self) -> str:
-        """The last statement."""
-        value, gradient = self.outputs
-        seen = set[Any]()
-        texts = [self.tree(value, seen)]
-        texts += [self.tree(gradient, seen)] if self.recording.differentiated else []
-        return folded(f"return {', '.join(texts)}")
 
-    def tree(self, x: Any, seen: set[Any]) -> str:
-        """A structure of results."""
-        if isinstance(x, dict):
-            return f"{{{', '.join(f'{quoted(k)}: {self.tree(v, seen)}' for k, v in x.items())}}}"
-        if x.__class__ is list:
-            return f"[{', '.join(self.tree(v, seen) for v in x)}]"
-        if x.__class__ is tuple:
-            end = "," if len(x) == 1 else ""
-            return f"({', '.join(self.tree(v, seen) for v in x)}{end})"
-        return self.leaf(x, seen)
+# ------------------------------------------------------------------ results
+def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
+    """The last statement."""
+    seen = set[Line]()
 
-    def leaf(self, x: Any, seen: set[Any]) -> str:
-        """One result: a new array, which neither the caller has already nor another result is."""
+    def leaf(x: Any) -> str:
+        """A new array, which neither the caller has already nor another result is."""
         if x.__class__ is not Line:
-            return fresh_text(x) if _is_uniform(x) else self.text(x) + ".copy()" * (np.ndim(x) > 0)
+            text = printer.text(x)
+            return literals.fresh_text(x) if _is_uniform(x) else text + ".copy()" * (np.ndim(x) > 0)
         base, stretched = x, False
         while (whole := _viewed(base)) is not None:
             base, stretched = whole, stretched or base.function is np.broadcast_to
         new = base.function not in (None, constant) and base not in seen and not stretched
         seen.add(base)
-        return self.text(x) if new or x.is_number else f"{self.text(x, ATOM)}.copy()"
+        return printer.text(x) if new or x.is_number else f"{printer.text(x, ATOM)}.copy()"
+
+    parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
+    return literals.folded(f"return {', '.join(parts)}")
 
 
 def _is_uniform(x: Any) -> bool:

@@ -37,7 +37,7 @@ from .lines import (
     symbol_of,
     walk,
     within,
-)  # fmt: skip
+)
 
 
 def _example(x: RecordedArray) -> Any:
