@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .cleaning import key_of, number_of
-from .lines import Line, astype, constant, entry, name_of, symbol_of
+from .lines import Line, astype, constant, entry, name_of, option, symbol_of
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
 
 # How tightly Python's operators bind.
@@ -80,9 +80,15 @@ class Expressions:
             x = np.arange(x.start, x.stop, x.step)
         if np.ndim(x) == 0:
             return number_text(x, "math" if self.scalar else "np", weak)
+        return self.constant(
+            x, f"C_{1 + sum(name[0] == 'C' for name, _ in self.constants.values())}"
+        )
+
+    def constant(self, x: Any, name: str) -> str:
+        """The name of an array that is made once."""
         key = key_of(x)
         if key not in self.constants:
-            self.constants[key] = self.unique(f"C_{len(self.constants) + 1}"), array_text(x)
+            self.constants[key] = self.unique(name), array_text(x)
         return self.constants[key][0]
 
     def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
@@ -133,6 +139,8 @@ class Expressions:
             return self.filled("{} ** {}", (args[0], whole), weak)
         if not template and symbol:
             template = f"{{}} {symbol} {{}}" if len(args) == 2 else symbol + "{}"
+        if len(args) == 2 and f is np.matmul and _ndim(args[0]) == 2 == _ndim(args[1]):
+            template = "{}.dot({})"  # of small matrices half the time of @
         if template:
             self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
             return self.filled(template, args, weak)
@@ -143,11 +151,31 @@ class Expressions:
         f, args = line.function, line.args
         parts = [self.text(a, 0, w) for a, w in zip(args, weak)]
         parts += [f"{k}={self.text(v)}" for k, v in line.options.items()]
+        if f is np.sum and (short := self.short_sum(line)):
+            return short
         if is_reduction(f) and args[0].__class__ is Line and args[0].shape:
             return f"{self.text(args[0], ATOM)}.{f.__name__}({', '.join(parts[1:])})"
         name = name_of(f)
         self.modules.add(name.rpartition(".")[0])
         return f"{name}({', '.join(parts)})"
+
+    def short_sum(self, line: Line) -> str:
+        """A sum in a matrix of short rows as a product with ones: a third of the time of its own.
+
+        It is what makes softmax regression on 32×4×3 as fast as by hand.
+        """
+        x, axis = line.args[0], option(line, "axis", 1)
+        plain = line.options.keys() <= {"axis", "keepdims"} and isinstance(axis, int)
+        if not plain or x.ndim != 2 or x.dtype.kind != "f" or not 1 < x.shape[1] < 128:
+            return ""
+        n, keep = x.shape[axis], bool(line.options.get("keepdims"))
+        shape = (n,) if not keep else (1, n) if axis % 2 == 0 else (n, 1)
+        ones = self.constant(np.ones(shape, x.dtype), f"ONES_{n}")
+        return self.filled(f"{ones}.dot({{}})" if axis % 2 == 0 else f"{{}}.dot({ones})", [x])[0]
+
+
+def _ndim(x: Any) -> int:
+    return x.ndim if x.__class__ in (Line, np.ndarray) else 0
 
 
 @cache
