@@ -6,6 +6,7 @@ import ast
 import inspect
 import operator
 import re
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -59,6 +60,7 @@ class Expressions:
         self.names: dict[Line, str] = {}
         self.inline: dict[Line, tuple[str, int]] = {}  # of others the text, and how it binds
         self.constants: dict[Any, tuple[str, str]] = {}
+        self.numbers = Counter[str]()
         self.modules: set[str] = set()  # besides NumPy
 
     def unique(self, name: str) -> str:
@@ -70,6 +72,11 @@ class Expressions:
         self.taken.add(found)
         return found
 
+    def numbered(self, name: str) -> str:
+        """A name with the next number."""
+        self.numbers[name] += 1
+        return self.unique(f"{name}_{self.numbers[name]}")
+
     def literal(self, x: Any, weak: bool = True) -> str:
         """A constant, as source."""
         if x is None or x is Ellipsis or isinstance(x, bool | str | int):
@@ -80,15 +87,14 @@ class Expressions:
             x = np.arange(x.start, x.stop, x.step)
         if np.ndim(x) == 0:
             return number_text(x, "math" if self.scalar else "np", weak)
-        return self.constant(
-            x, f"C_{1 + sum(name[0] == 'C' for name, _ in self.constants.values())}"
-        )
+        return self.constant(x)
 
-    def constant(self, x: Any, name: str) -> str:
+    def constant(self, x: Any, name: str = "") -> str:
         """The name of an array that is made once."""
         key = key_of(x)
         if key not in self.constants:
-            self.constants[key] = self.unique(name), array_text(x)
+            found = self.unique(name) if name else self.numbered("C")
+            self.constants[key] = found, array_text(x)
         return self.constants[key][0]
 
     def text(self, x: Any, level: int = 0, weak: bool = True) -> str:

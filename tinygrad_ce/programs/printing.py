@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +73,6 @@ class _Printer(Expressions):
                 self.names[x] = self.unique(x.name or "x") if path else name
         self.results = set(walk(outputs))
         self.longest = (INLINE, literals.WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
-        self.numbers = Counter[str]()
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
         for line in reversed(self.lines):
@@ -154,9 +152,7 @@ class _Printer(Expressions):
         if line.name or (of and not of.endswith(".T")):
             found = self.unique(line.name or f"grad_{of}")
         else:
-            name = _operation(line)
-            self.numbers[name] += 1
-            found = self.unique(f"{name}_{self.numbers[name]}")
+            found = self.numbered(_operation(line))
         self.names[line] = found
         return found
 
