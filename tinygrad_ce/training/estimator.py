@@ -119,15 +119,12 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     loss : "cross_entropy"; "logistic", the same for two classes, coded −1 and +1; or "mse", the
         squared distance of softmax(z) from one-hot targets
     penalty : "l2", "l1" (by a proximal step: weights become exactly 0), "elasticnet" or None
-    alpha : float, the strength of the penalty
-    l1_ratio : float, the L1 part of "elasticnet"
+    alpha, l1_ratio : float, the strength of the penalty, and the L1 part of "elasticnet"
     solver : "sgd", "adam", "lbfgs", or "auto": "lbfgs" where no L1 penalty is, else "adam"
     batch_size : int, rows a step of "sgd" and "adam" takes, or "full" for all
-    learning_rate : float
+    learning_rate, power_t : float
     schedule : "constant", or "invscaling": learning_rate / t**power_t in step t
-    power_t : float
-    momentum : float, of "sgd"
-    nesterov : bool, whether that momentum is Nesterov's
+    momentum, nesterov : float, of "sgd"; bool, whether it is Nesterov's
     max_iter : int, epochs at most (for "lbfgs", iterations)
     tol : float, "auto" or None. "lbfgs" stops where no entry of the gradient is larger, in
         coordinates scaled to the data ("auto": 1e-10); the others where the loss has not fallen by
@@ -136,8 +133,7 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
         these get no better
     validation_fraction : float, how many are set aside, the same part of each class
-    shuffle : bool, whether an epoch takes the rows in a new order
-    fit_intercept : bool
+    shuffle, fit_intercept : bool, whether an epoch takes the rows in a new order, and there is a b
     class_weight : dict from label to weight, "balanced", or None
     random_state : int, NumPy random generator, or None
     verbose : bool, whether to show a progress bar (tqdm) with loss and accuracy
@@ -147,16 +143,14 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     ----------
     coef_, intercept_ : (classes, features) and (classes,) arrays; for two classes one row
     classes_ : the labels
-    n_iter_, t_ : epochs (iterations) and steps done
     loss_curve_ : list of J, for each epoch the mean over its steps
-    solver_ : the solver taken
+    n_iter_, t_, solver_ : epochs (iterations) and steps done, the solver taken
     n_features_in_, feature_names_in_ : as in scikit-learn
 
     Examples
     --------
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
-    >>> model = SoftmaxRegression(alpha=0.1).fit(X, y)
-    >>> model.predict([[0.4], [2.6]]).tolist()
+    >>> SoftmaxRegression(alpha=0.1).fit(X, y).predict([[0.4], [2.6]]).tolist()
     ['no', 'yes']
     """
 
