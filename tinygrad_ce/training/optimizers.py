@@ -50,6 +50,12 @@ def _check_number(x: Any, name: str, below: float = np.inf) -> float:
     raise ValueError(_(text, name=name, got=repr(x), below=below))
 
 
+def _has_gradient(p: Value) -> bool:
+    """Return whether a leaf was reached; a number's grad is 0.0 also where it was not."""
+    g = p.grad
+    return g is not None and (g.__class__ is not float or g != 0.0 or p.passes > 0)
+
+
 def _gradient(p: Value, i: int) -> Any:
     """Return ``p.grad``, of the data's shape, also where it was assigned by hand."""
     g, data = detach(p.grad), p.data
@@ -88,8 +94,7 @@ class Optimizer:
         """Move every leaf that has a gradient, one step against it."""
         lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
-            new = not p.passes and isinstance(p.grad, float) and p.grad == 0.0  # as it was made
-            if p.grad is not None and not new:
+            if _has_gradient(p):
                 p.data = self._move(p.data, _gradient(p, i), lr, i)
 
     def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
