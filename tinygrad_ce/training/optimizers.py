@@ -220,4 +220,4 @@ class Adam(Optimizer):
         step = (lr / (1.0 - beta**t)) * m
         step /= root
         data -= step
-        return data
+        return data if data.__class__ is np.ndarray else float(data)
