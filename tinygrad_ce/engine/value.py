@@ -173,8 +173,9 @@ class Value(ArrayLike):
 
     @data.setter
     def data(self, new: Any) -> None:
-        if self.op is None and new.__class__ is float is self._data.__class__:
-            self._data, self.number = new, next(numbers)
+        old = self._data
+        if self.op is None and (new is old or new.__class__ is float is old.__class__):
+            self._data, self.number = new, next(numbers)  # new is old: `p.data -= step` of an array
             return
         if self.op is not None:
             text = (
