@@ -18,7 +18,7 @@ from ..engine.data import as_data
 from ..engine.names import names
 from ..engine.text import _
 from ..engine.transforms import flatten, grad, unflatten
-from ..engine.value import Value, apply, detach
+from ..engine.value import Value, detach
 from .numeric import ComplexArray, Estimate, central, complex_step
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
@@ -361,15 +361,12 @@ def _doubt(kink: str, guess: Estimate, index: Any, dtype: Any, allowed: float, o
         return _("kink: the slope jumps by {jump:.3g}", jump=guess.jump)
     if not math.isfinite(guess.value):
         return _("f is not finite around entry {index}", index=index)
-    reason = _(
+    wrong = (
         "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and too "
-        "large to see an error of {part:.1%}",
-        dtype=dtype,
-        allowed=allowed,
-        off=off,
-        part=RESOLVE,
+        "large to see an error of {part:.1%}"
     )
-    return reason + ("" if dtype == np.float64 else _("; check in float64"))
+    wrong += "" if dtype == np.float64 else "; check in float64"
+    return _(wrong, dtype=dtype, allowed=allowed, off=off, part=RESOLVE)
 
 
 def _kink(f: _Contraction, i: int | None = None, index: tuple[int, ...] = ()) -> str:
@@ -421,13 +418,10 @@ def _blame(f: _Contraction) -> str:
 
 def _rule(node: Value, k: int, method: str) -> InputCheck:
     """Check one VJP of one node, at the data it saw in the graph."""
-    op, parents = node.op, [detach(parent) for parent in node.parents]
-    options = node.options
-    assert op is not None
+    parents = [detach(parent) for parent in node.parents]
 
     def alone(x: Any) -> Any:
-        args = (*parents[:k], x, *parents[k + 1 :])
-        return apply(op, args, options) if isinstance(x, Value) else op.fn(*args, **options)
+        return node.op(*parents[:k], x, *parents[k + 1 :], **node.options)
 
     f = _Contraction(alone, (parents[k],), method)
     return _checks(f, _analytic(f, None))[0]

@@ -79,7 +79,9 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
-    saved: dict[str, Any] | None = {} if op.keeps else None
+    saved: dict[str, Any] | None = None
+    if op.keeps:
+        saved = {"wanted": tuple(k for k, a in enumerate(args) if a.__class__ is Value)}
     try:
         out = _compute(op, data, options if saved is None else {**options, "saved": saved})
     except (ValueError, IndexError, TypeError) as error:

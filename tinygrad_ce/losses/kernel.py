@@ -8,7 +8,7 @@ softmax functions", IMA J. Numer. Anal. 41 (2021).
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,6 @@ from .targets import Target, rows_of
 from .threads import in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-
-
-@lru_cache(maxsize=64)
-def ones(n: int, dtype: Any) -> Any:
-    """np.ones, read-only, made once: a row sum is a product with them, in a third of the time."""
-    found = np.ones(n, dtype)
-    found.flags.writeable = False
-    return found
 
 
 def dense(z: Any, t: Target, axis: int, reduction: str) -> Any:

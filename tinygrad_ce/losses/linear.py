@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data
 from ..engine.extend import primitive
 from ..engine.operation import REAL
 from ..engine.rules import matmul_left, matmul_right
 from ..engine.text import _
-from ..engine.value import Value, detach, make_node
 from .activations import as_input
-from .kernel import block_of_rows, dense, ones
+from .kernel import block_of_rows, dense
 from .losses import fused_vjp
 from .targets import Target, plain, read_target
 from .threads import BLOCK, CPUS, in_threads, rows_at_once
@@ -78,7 +76,7 @@ def _sweep(
                 strip = slice(c, c + STRIP)
                 grads[1][:, strip] += np.matmul(xs.T, p[:, strip])
             if 2 in grads:
-                grads[2] += ones(len(p), dtype).dot(p)
+                grads[2] += np.ones(len(p), dtype).dot(p)
     return loss.reshape(x.shape[:-1]), grads
 
 
@@ -88,21 +86,34 @@ def _is_plain(*arrays: Any) -> bool:
 
 
 def _linear(
-    x: Any, W: Any, b: Any, target: Any, *, saved: Any = None, block: Any = None, **options: Any
+    x: Any,
+    W: Any,
+    b: Any,
+    target: Any,
+    block: int | None = None,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+    *,
+    saved: Any = None,
 ) -> Any:
     """−Σ t log softmax(x W + b) as one node; `linear_cross_entropy` checks and calls it.
 
     Arguments, options and errors are those of `linear_cross_entropy`; ``b`` is 0.0 for none.
     """
-    reduction = options.get("reduction", "mean")
-    if not _is_plain(x, W, b):
-        z = np.matmul(x, W) + b
-        t = read_target(z.shape, z.dtype, target, **options)
+    z = None if _is_plain(x, W, b) else np.matmul(x, W) + b
+    shape, dtype = (*x.shape[:-1], W.shape[1]), np.result_type(x, W, b) if z is None else z.dtype
+    options = (weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    t = read_target(shape, dtype, target, -1, *options)
+    if saved is not None:
+        saved["target"] = t
+    if z is not None:
         return dense(z, t, -1, reduction)
-    t = read_target((*x.shape[:-1], W.shape[1]), np.result_type(x, W, b), target, **options)
     wanted = saved["wanted"] if saved and reduction != "none" else ()
     loss, grads = _sweep(x, W, b, t, wanted, None, block)
-    if saved:
+    if saved is not None:
         saved.update(grads)
     return loss if reduction == "none" else np.add.reduce(loss, axis=None)
 
@@ -116,33 +127,22 @@ def _vjp(
     b: Any,
     target: Any,
     *,
-    saved: Any = None,
+    saved: Any,
     block: int | None = None,
-    weight: Any = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
     reduction: str = "mean",
-    allow_unnormalized: bool = False,
+    **options: Any,
 ) -> Any:
     """∂L/∂x = (p − t) Wᵀ, ∂L/∂W = xᵀ (p − t), ∂L/∂b = Σ (p − t)."""
-    options: dict[str, Any] = {
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-        "allow_unnormalized": allow_unnormalized,
-    }
+    t = saved["target"]
     if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
-        d = fused_vjp(g, out, np.matmul(x, W) + b, target, **options)
+        z = np.matmul(x, W) + b
+        d = fused_vjp(g, out, z, target, saved={"target": t}, reduction=reduction)
         return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
     rows = g if reduction == "none" else None
-    held: dict[Any, Any] = {"wanted": (i,)} if saved is None else saved
-    if i not in held or held["g"] is not rows:
+    if i not in saved or saved.get("g") is not rows:
         flat = None if rows is None else np.reshape(rows, -1)
-        held["g"] = rows
-        t = read_target((*x.shape[:-1], W.shape[1]), np.result_type(x, W, b), target, **options)
-        held |= _sweep(x, W, b, t, held["wanted"], flat, block)[1]
-    grad = held.pop(i)  # given away: the caller may write into it
+        saved |= {"g": rows} | _sweep(x, W, b, t, saved["wanted"], flat, block)[1]
+    grad = saved.pop(i)  # given away: the caller may write into it
     if rows is None and float(g) != 1.0:
         grad *= g
     return grad
@@ -156,6 +156,7 @@ LinearCrossEntropy = primitive(
     latex=r"-\sum t \log \operatorname{softmax}(<x> \, <y> + <z>)",
     domain=(REAL, REAL, REAL, REAL),
     name="LinearCrossEntropy",
+    keeps=True,
 )(_linear)
 
 
@@ -198,6 +199,7 @@ def linear_cross_entropy(
 
     Examples
     --------
+    >>> from tinygrad_ce import Value
     >>> x, W, b = Value(np.eye(2)), Value(np.zeros((2, 3))), Value(np.zeros(3))
     >>> loss = linear_cross_entropy(x, W, b, [0, 2])
     >>> loss.backward()
@@ -207,21 +209,8 @@ def linear_cross_entropy(
     x, W, target = as_input(x, "x"), as_input(W, "W"), plain(target, "target")
     b = 0.0 if b is None else as_input(b, "b")
     _check(x, W, b, block)
-    options: dict[str, Any] = {
-        "block": block,
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-        "allow_unnormalized": allow_unnormalized,
-    }
-    wanted = tuple(i for i, a in enumerate((x, W, b)) if a.__class__ is Value)
-    if not wanted:
-        return _linear(x, W, b, target, **options)
-    saved = {"wanted": wanted, "g": None}
-    data = _linear(detach(x), detach(W), detach(b), target, saved=saved, **options)
-    loss = as_data(data, "LinearCrossEntropy")
-    return make_node(loss, LinearCrossEntropy, x, W, rest=(b, target), options=options, saved=saved)
+    options = (block, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    return LinearCrossEntropy(x, W, b, target, *options)
 
 
 def _check(x: Any, W: Any, b: Any, block: Any) -> None:
@@ -229,7 +218,8 @@ def _check(x: Any, W: Any, b: Any, block: Any) -> None:
         wrong = "linear_cross_entropy: got x {x} and W {W}, wanted (..., D) and (D, C)"
         if W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]:
             wrong += ": pass W.T"
-        raise ValueError(_(wrong, x=x.shape, W=W.shape))
+        named = [f"{getattr(a, 'name', None) or ''} {a.shape}".strip() for a in (x, W)]
+        raise ValueError(_(wrong, x=named[0], W=named[1]))
     if b.__class__ is not float and b.shape != W.shape[1:]:
         wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
         raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data, example
+from ..engine.data import example
 from ..engine.extend import primitive
 from ..engine.operation import REAL
 from ..engine.text import _
-from ..engine.value import Value, detach, make_node
+from ..engine.value import Value, detach
 from .activations import as_input, log_softmax
 from .kernel import dense, losses_and_gradient
-from .targets import Target, check_reduction, factor, float_dtype, plain, read_target
+from .targets import Target, check_reduction, factor, plain, read_target
 
 
 def _compose(log_p: Any, t: Target, axis: int, reduction: str) -> Any:
@@ -35,22 +35,31 @@ def _compose(log_p: Any, t: Target, axis: int, reduction: str) -> Any:
     return np.squeeze(loss, axis=axis) if reduction == "none" else np.sum(loss)
 
 
-def _fused(logits: Any, target: Any, *, saved: Any = None, **options: Any) -> Any:
+def _fused(
+    logits: Any,
+    target: Any,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    allow_unnormalized: bool = False,
+    *,
+    saved: Any = None,
+) -> Any:
     """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` checks and calls it.
 
     Arguments, options and errors are those of `cross_entropy`; the target is an array.
     """
-    t = read_target(logits.shape, logits.dtype, target, **options)
-    return _loss(logits, t, options.get("axis", -1), options.get("reduction", "mean"), saved)
-
-
-def _loss(z: Any, t: Target, axis: int, reduction: str, saved: Any = None) -> Any:
-    """The reduced loss of data; the gradient goes into ``saved``."""
-    if z.__class__ is not np.ndarray:
-        return dense(z, t, axis, reduction)
-    loss, grad = losses_and_gradient(z, t, axis, saved is not None)
+    options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    t = read_target(np.shape(logits), getattr(logits, "dtype", np.dtype(float)), target, *options)
     if saved is not None:
-        saved["grad"] = grad
+        saved["target"] = t
+    if logits.__class__ is not np.ndarray:
+        return dense(logits, t, axis, reduction)
+    loss, gradient = losses_and_gradient(logits, t, axis, saved is not None)
+    if saved is not None:
+        saved["gradient"] = gradient
     return loss if reduction == "none" else np.add.reduce(loss, axis=None)
 
 
@@ -60,42 +69,29 @@ def fused_vjp(
     logits: Any,
     target: Any,
     *,
-    saved: Any = None,
+    saved: Any,
     axis: int = -1,
-    weight: Any = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
     reduction: str = "mean",
-    allow_unnormalized: bool = False,
+    **options: Any,
 ) -> Any:
     """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
-    if saved and logits.__class__ is np.ndarray:
-        grad = saved.pop("grad")  # given away: the caller may write into it
-    else:
-        options: dict[str, Any] = {
-            "axis": axis,
-            "weight": weight,
-            "ignore_index": ignore_index,
-            "label_smoothing": label_smoothing,
-            "reduction": reduction,
-            "allow_unnormalized": allow_unnormalized,
-        }
-        t = read_target(logits.shape, logits.dtype, target, **options)
-        if logits.__class__ is np.ndarray:
-            grad = losses_and_gradient(logits, t, axis, True)[1]
-        else:
-            table = t.dense(logits.shape[axis], axis % logits.ndim)
-            top = np.max(detach(logits), axis=axis, keepdims=True)
-            e = np.exp(logits - top)  # as in dense: a program computes it once
-            mass = np.sum(table, axis=axis, keepdims=True)
-            grad = e * (mass / np.sum(e, axis=axis, keepdims=True)) - table
+    t = saved["target"]
     if reduction == "none":
         g = np.expand_dims(g, axis)
-    if grad.__class__ is not np.ndarray or g.__class__ is Value:
-        return g * grad
+    if logits.__class__ is not np.ndarray:
+        table = t.dense(logits.shape[axis], axis % logits.ndim)
+        top = np.max(detach(logits), axis=axis, keepdims=True)
+        e = np.exp(logits - top)  # as in dense: a program computes it once
+        mass = np.sum(table, axis=axis, keepdims=True)
+        return g * (e * (mass / np.sum(e, axis=axis, keepdims=True)) - table)
+    gradient = saved.pop("gradient", None)  # given away: the caller may write into it
+    if gradient is None:
+        gradient = losses_and_gradient(logits, t, axis, True)[1]
+    if g.__class__ is Value:
+        return g * gradient
     if reduction == "none" or float(g) != 1.0:  # a pass over the gradient saved, most of the time
-        grad *= g
-    return grad
+        gradient *= g
+    return gradient
 
 
 LogSoftmaxNLL = primitive(
@@ -104,6 +100,7 @@ LogSoftmaxNLL = primitive(
     latex=r"-\sum <y> \log \operatorname{softmax}(<x>)",
     domain=(REAL, REAL),
     name="LogSoftmaxNLL",
+    keeps=True,
 )(_fused)
 object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() shows
 
@@ -164,24 +161,11 @@ def cross_entropy(
     ('0.1962', array([-0.1782,  0.1229,  0.0552]))
     """
     z, target = as_input(logits, "logits"), plain(target, "target")
-    options: dict[str, Any] = {
-        "axis": axis,
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-        "allow_unnormalized": allow_unnormalized,
-    }
-    t = read_target(z.shape, z.dtype, target, **options)
-    if not fused:
-        return _compose(log_softmax(z, axis), t, axis, reduction)
-    if z.__class__ is not Value:
-        return _loss(z, t, axis, reduction)
-    # All is checked, so it goes straight into a node: record() would take a tenth of the time of a
-    # small batch to check it again.
-    saved: dict[str, Any] = {}
-    loss = as_data(_loss(z.data, t, axis, reduction, saved), "LogSoftmaxNLL")
-    return make_node(loss, LogSoftmaxNLL, z, target, options=options, saved=saved)
+    options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    if fused:
+        return LogSoftmaxNLL(z, target, *options)
+    t = read_target(z.shape, z.dtype, target, *options)
+    return _compose(log_softmax(z, axis), t, axis, reduction)
 
 
 def nll(
@@ -204,16 +188,8 @@ def nll(
     2.0794415416798357
     """
     log_p = as_input(log_probs, "log_probs")
-    t = read_target(
-        log_p.shape,
-        log_p.dtype,
-        target,
-        axis=axis,
-        weight=weight,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        allow_unnormalized=allow_unnormalized,
-    )
+    options = (axis, weight, ignore_index, 0.0, reduction, allow_unnormalized)
+    t = read_target(log_p.shape, log_p.dtype, target, *options)
     return _compose(log_p, t, axis, reduction)
 
 
@@ -266,7 +242,7 @@ def binary_cross_entropy(
     if not ((example(y) >= 0) & (example(y) <= 1)).all():
         wrong = "target: wanted numbers from 0 to 1, got {low} to {high}"
         raise ValueError(_(wrong, low=y.min(), high=y.max()))
-    y = y.astype(float_dtype(z.dtype))
+    y = y.astype(z.dtype)
     positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z.dtype, z.shape)
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
@@ -295,7 +271,7 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
         wrong = "target: wanted -1 and +1, got {low} to {high}"
         raise ValueError(_(wrong, low=y.min(), high=y.max()))
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
-        loss = np.logaddexp(0.0, -y.astype(float_dtype(z.dtype)) * z)
+        loss = np.logaddexp(0.0, -y.astype(z.dtype) * z)
     return _reduced(loss, reduction)
 
 
@@ -314,4 +290,4 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     2.5
     """
     x, target = _same_shape(prediction, target, "prediction")
-    return _reduced(np.square(x - target.astype(float_dtype(x.dtype))), reduction)
+    return _reduced(np.square(x - target.astype(x.dtype)), reduction)

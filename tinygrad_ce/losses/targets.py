@@ -28,11 +28,6 @@ def plain(x: Any, what: str) -> Any:
     return data
 
 
-def float_dtype(dtype: Any) -> Any:
-    """The dtype for what multiplies logits: theirs; float where the complex step goes through."""
-    return dtype if dtype.kind == "f" else np.dtype(float)
-
-
 def check_reduction(reduction: str) -> None:
     """Refuse a reduction that no loss has."""
     if reduction not in ("mean", "sum", "none"):
@@ -52,7 +47,7 @@ def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], by_class: bool
         raise ValueError(_(wrong, what=what, got=x.shape, wanted=shape))
     if not (example(x) >= 0).all():
         raise ValueError(_("{what}: got {got}, wanted numbers from 0 up", what=what, got=x))
-    return x.astype(float_dtype(dtype))
+    return x.astype(dtype)
 
 
 class Target(NamedTuple):
@@ -119,7 +114,7 @@ def read_target(
     allow_unnormalized: bool = False,
 ) -> Target:
     """Check a target and its options, and make them one table of coefficients."""
-    target, dtype = plain(target, "target"), float_dtype(dtype)
+    target = plain(target, "target")
     check_reduction(reduction)
     _check_options(shape, axis, ignore_index, label_smoothing)
     axis %= len(shape)
