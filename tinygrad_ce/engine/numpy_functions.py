@@ -137,18 +137,29 @@ def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
     ]
 
 
+def softplus_of_two(x: Any, y: Any) -> Any:
+    """log(eˣ + eʸ) of numbers, in operations that are not too long."""
+    apart = abs(np.subtract(x, y))
+    if not any(p.__class__ is float and np.isfinite(p) for p in (x, y)):  # ∞ − ∞ is nan
+        apart = np.where(np.equal(x, y), 0.0, apart)
+    return np.maximum(x, y) + np.log1p(np.exp(-apart))
+
+
 # fmt: off
 MAXIMUM = define(np.maximum, r"\max(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
-    domain=TWO, piece=np.less)
+    domain=TWO, piece=np.less,
+    number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
 MINIMUM = define(np.minimum, r"\min(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
-    domain=TWO, piece=np.less)
+    domain=TWO, piece=np.less,
+    number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
 LOGADDEXP = define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
     (lambda g, out, x, y: g * np.exp(x - out), r"<g> \cdot e^{<x> - <out>}"),
-    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"), domain=TWO)
+    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"), domain=TWO,
+    number=softplus_of_two)
 LOG1P = define(np.log1p, r"\log(1 + <x>)",
     (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"),
     domain=((-1.0, math.inf),), scalar=math.log1p)
@@ -159,7 +170,7 @@ SQRT = define(np.sqrt, r"\sqrt{<x>}",
     domain=(POSITIVE,), scalar=math.sqrt)
 SQUARE = define(np.square, "<x>^2",
     (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), domain=ONE, scalar=lambda x: x * x,
-    powers=(2,))
+    powers=(2,), number="{0} * {0}")
 TANH = define(np.tanh, r"\tanh <x>",
     (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"),
     domain=ONE, scalar=math.tanh)
@@ -168,7 +179,8 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where(x < lo, g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
-    spelling=clip, entrywise=True)
+    spelling=clip, entrywise=True,
+    number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi))
 MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE, linear=(0,))
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), domain=ONE,
     piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
@@ -219,12 +231,24 @@ for _function, _spelling in _SPELLINGS.items():
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.
 # fmt: off
-_PLAIN: set[Any] = {
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-    np.isnan, np.isinf, np.isfinite, np.sign, np.signbit, np.argmax, np.argmin, np.argsort,
-    np.isclose, np.allclose, np.array_equal, np.count_nonzero,
-    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like,
+_SYMBOLS: dict[Any, str] = {
+    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=", np.equal: "==",
+    np.not_equal: "!=", np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
+}
+_FOLLOWS: dict[str, set[Any]] = {
+    "shapes": {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like,
+               np.empty_like},
+    "count": {np.nonzero, np.flatnonzero, np.argwhere, np.compress, np.extract, np.unique,
+              np.bincount, np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d},
+    "data": {np.isnan, np.isinf, np.isfinite, np.signbit, np.argmax, np.argmin, np.argsort,
+             np.isclose, np.allclose, np.array_equal, np.count_nonzero, np.logical_and,
+             np.logical_or, np.logical_xor, np.logical_not},
 }
 # fmt: on
-for _function in _PLAIN:
-    define(_function, "", plain=True)
+define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")
+define(np.invert, "", plain=True, symbol="~", number="not {}")
+for _function, _symbol in _SYMBOLS.items():
+    define(_function, "", plain=True, symbol=_symbol)
+for _follows, _functions in _FOLLOWS.items():
+    for _function in _functions:
+        define(_function, "", plain=True, follows=_follows)

@@ -54,6 +54,10 @@ class Primitive:
     entrywise: bool = False  # each entry rests on one of each argument; a ufunc's do anyway
     even: bool = False  # f(-x) is f(x)
     positive: bool = False  # its entries are above 0
+    # How programs print it:
+    symbol: str = ""  # Python's operator for it; its precedence is Python's
+    number: Any = ""  # on Python numbers, as a template, or what to call instead; "" for math's own
+    follows: str = "data"  # its shape from "shapes" alone, as all of it, or from data ("count")
 
     @cached_property
     def arity(self) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .cleaning import key_of, number_of
-from .lines import Line, astype, constant, entry, name_of, option, symbol_of
+from .lines import Line, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
 
 # How tightly Python's operators bind.
@@ -137,7 +137,7 @@ class Expressions:
         wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
         strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
         weak = [not strict or a.__class__ is float for a in args]
-        symbol = symbol_of(f) if not line.options else ""
+        symbol = fact(f, "symbol") if not line.options else ""
         template = entry(f) if line.is_number else ""
         if symbol == "**" and (whole := _exponent(line)):
             if self.scalar and whole == 2 and args[0] in self.names:  # in a third of the time

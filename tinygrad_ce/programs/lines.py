@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import topological
+from ..engine.operation import TABLE, Primitive
 from ..engine.text import _
 from ..engine.value import Value
 
@@ -160,9 +161,14 @@ def uses(lines: Iterable[Line], outputs: Any) -> Counter[Line]:
     return found
 
 
+def fact(function: Any, field: str) -> Any:
+    """A field of a function's record, if there is one; else its default."""
+    return getattr(TABLE.get(function, Primitive), field)
+
+
 def elementwise(f: Any) -> bool:
     """Whether a function works entry by entry, and broadcasts its arguments itself."""
-    return (f.__class__ is np.ufunc and f.signature is None) or f is np.where or f is np.clip
+    return (f.__class__ is np.ufunc and f.signature is None) or bool(fact(f, "entrywise"))
 
 
 def compute(line: Line, args: Any, options: Any) -> Any:
@@ -181,51 +187,6 @@ def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
     return found
 
 
-# How operations read on Python numbers, until their records say so.
-SYMBOLS: dict[Any, str] = {
-    np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**",
-    np.floor_divide: "//", np.remainder: "%", np.matmul: "@", np.negative: "-", np.invert: "~",
-    np.less: "<", np.less_equal: "<=", np.greater: ">", np.greater_equal: ">=",
-    np.equal: "==", np.not_equal: "!=",
-    np.bitwise_and: "&", np.bitwise_or: "|", np.bitwise_xor: "^",
-}  # fmt: skip
-
-
-def _logaddexp(x: Any, y: Any) -> Any:
-    apart = abs(np.subtract(x, y))
-    if not any(p.__class__ is float and np.isfinite(p) for p in (x, y)):  # ∞ − ∞ is nan
-        apart = np.where(np.equal(x, y), 0.0, apart)
-    return np.maximum(x, y) + np.log1p(np.exp(-apart))
-
-
-ENTRIES: dict[Any, Any] = {
-    np.absolute: "abs({})", np.power: "math.pow({}, {})", np.square: "{0} * {0}",
-    np.invert: "not {}", np.where: "{1} if {0} else {2}",
-    np.maximum: "{0} if {0} >= {1} or math.isnan({0}) else {1}",  # nan wins, as in NumPy
-    np.minimum: "{0} if {0} <= {1} or math.isnan({0}) else {1}",
-    np.clip: lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
-    np.logaddexp: _logaddexp,
-}  # fmt: skip
-
-
-STATIC = {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like}
-COUNTING = {
-    np.nonzero, np.flatnonzero, np.argwhere, np.compress, np.extract, np.unique, np.bincount,
-    np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d,
-}  # fmt: skip
-
-
-def follows(function: Any) -> str:
-    """From what a result follows: "shape" alone, "data", or, what is worse, its "count"."""
-    return "shape" if function in STATIC else "count" if function in COUNTING else "data"
-
-
-def symbol_of(function: Any) -> str:
-    """Python's operator for a function; "" if there is none."""
-    return SYMBOLS.get(function, "")
-
-
 @cache
 def entry(function: Any) -> Any:
     """How a function reads on Python numbers: a template, or what to call instead.
@@ -234,9 +195,9 @@ def entry(function: Any) -> Any:
     """
     if not elementwise(function):
         return None
-    if function in ENTRIES:
-        return ENTRIES[function]
-    places, symbol = ["{}"] * function.nin, symbol_of(function)
+    if number := fact(function, "number"):
+        return number
+    places, symbol = ["{}"] * function.nin, fact(function, "symbol")
     if symbol:
         return f" {symbol} ".join(places) if function.nin == 2 else symbol + "{}"
     try:

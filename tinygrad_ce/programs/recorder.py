@@ -30,11 +30,10 @@ from .lines import (
     constant,
     entry,
     evaluate,
-    follows,
+    fact,
     kind_of,
     live,
     replace,
-    symbol_of,
     walk,
     within,
 )
@@ -119,7 +118,7 @@ class Tape:
         if callable(template):
             return template(*[a if a.__class__ is RecordedArray else float(a) for a in args])
         if all(map(_is_truth, args)):
-            if symbol_of(function) in ("+", "-"):  # numbers in Python, in NumPy not
+            if fact(function, "symbol") in ("+", "-"):  # numbers in Python, in NumPy not
                 args = tuple([self.call(np.where, (a, 1.0, 0.0), {}) for a in args])
             if function.__name__.startswith("logical_"):
                 bitwise = function.__name__.replace("logical", "bitwise")
@@ -225,9 +224,9 @@ class RecordedArray(NDArrayOperatorsMixin):
             return NotImplemented
         if options.get("out") is not None:
             self.tape.refuse(f"{_name(function)} into an array", "Compute a new array instead.")
-        if follows(function) == "shape":
+        if fact(function, "follows") == "shapes":
             return function(*replace(args, _example, RecordedArray), **options)
-        if follows(function) == "count" or (function is np.where and len(args) == 1):
+        if fact(function, "follows") == "count" or (function is np.where and len(args) == 1):
             what = f"The shape of {_name(function)}'s result"
             self.tape.refuse(what, "Use np.where(mask, x, 0.0).")
         plain = _defaults(function)
