@@ -200,10 +200,8 @@ def stable_form(forms: Forms, line: Line, unnormalized: bool, draws: Draws | Non
 def _times(loss: Callable[..., Any], factor: Any, shape: tuple[int, ...], z: Value) -> Any:
     """A factor times a function of logits, in a shape."""
     value = loss(z)
-    if factor.__class__ is RecordedArray or factor not in (1.0, -1.0):
-        value = value * factor
-    elif factor == -1.0:
-        value = -value
+    plain = factor.__class__ is float and abs(factor) == 1.0
+    value = value * factor if not plain else value if factor > 0.0 else -value
     return value if value.shape == shape else np.reshape(value, shape)
 
 

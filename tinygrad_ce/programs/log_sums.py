@@ -30,7 +30,6 @@ from .recorder import RecordedArray, Tape
 # ("soft", z, s), log(1 + exp(s z)); ("max", z, axis); ("const", its numbers).
 Term = tuple[Any, ...]
 Form = tuple[Any, Any]  # a factor, None of the constant 0; and a `Value`, or that constant
-Signed = tuple[Line, Any, bool]  # z and s of s·z; whether s are labels, so that all may be 1
 
 
 class NoLoss(Exception):
@@ -47,58 +46,54 @@ class Patterns:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
-        self.softmaxes: dict[Line, tuple[Line, int, list[tuple[float, Any]]]] = {}
-        self.softpluses: dict[Line, tuple[float, Signed]] = {}  # their log is ± log(1 + exp(s z))
-        self.signs: dict[Line, Signed] = {}
+        self.softmaxes: dict[Line, tuple[Line, int, list[Any]]] = {}  # of Σ exp(z ± m)
+        self.softpluses: dict[Line, tuple[Any, ...]] = {}  # their log is ± log(1 + exp s z)
+        self.signed: dict[Line, tuple[Line, Any]] = {}  # z and s of s z
         self.shifts: set[Line] = set()  # what is subtracted from logits
+        self.labelled: set[Line] = set()  # logits times labels: a batch may be of one class
         for line in lines:
+            self.signed[line] = self._read_sign(line)
             if line.function is ops.SUM:
                 self._read_sum(line)
-            elif line.function in (ops.NEGATIVE, ops.MULTIPLY, ops.WHERE):
-                self.signs[line] = self._signed(line)
             elif e := _exponential(line):
-                self.softpluses[line] = 1.0, self.signed(e.args[0])
+                self.softpluses[line] = 1.0, *self.signed[e.args[0]]
             elif line.function is ops.DIVIDE or line.function is ops.POWER:
                 self._read_sigmoid(line)
-            elif v := _subtracted_from_one(line):
-                factor, (z, sign, labels) = self.softpluses.get(v, (0.0, self.signed(v)))
-                if factor < 0.0:  # 1 − σ(x) = σ(−x)
-                    self.softpluses[line] = factor, (z, -sign, labels)
+            elif (v := _subtracted_from_one(line)) and self.softpluses.get(v, (1.0,))[0] < 0.0:
+                _factor, z, sign = self.softpluses[v]
+                self.softpluses[line] = -1.0, z, -sign  # 1 − σ(x) = σ(−x)
         self.logits = {z for z, *_axis in self.softmaxes.values()}
-        self.logits |= {z for _factor, (z, *_sign) in self.softpluses.values()}
+        self.logits |= {z for _factor, z, _sign in self.softpluses.values()}
 
     def _read_sum(self, line: Line) -> None:
         """Σ exp(z − m) over one axis, along which m is constant."""
-        e, axis = line.args[0], line.options.get("axis")
-        reduced = normalize_axis_tuple(range(e.ndim) if axis is None else axis, e.ndim)
+        e, reduced = line.args[0], _axes(line)
         axes = [a for a in reduced if e.shape[a] != 1] or reduced[-1:]
-        if e.function is not ops.EXP or len(axes) != 1:
-            return
-        z, shifts = e.args[0], []
-        while step := _shift(z, axes[0]):
-            z, *shift = step
-            shifts.append(tuple(shift))
-        self.softmaxes[line] = z, axes[0], shifts
-        self.shifts.update(m for _sign, m in shifts if m.__class__ is Line)
+        if e.function is ops.EXP and len(axes) == 1:
+            z, shifts = e.args[0], []
+            while step := _shift(z, axes[0]):
+                z, *shift = step
+                shifts.append(shift)
+            self.softmaxes[line] = z, axes[0], shifts
+            self.shifts.update(m for _sign, m in shifts if m.__class__ is Line)
 
-    def signed(self, u: Line) -> Signed:
-        """Take s z apart, for signs s; nan where they depend on an argument of a program."""
-        return self.signs.get(u, (u, 1.0, False))
-
-    def _signed(self, u: Line) -> Signed:
-        """The same of a negative, a product with labels, or a choice of z and −z."""
-        parts = [self.signed(x) for x in reads(u)]
-        (z, sign, labels), other = parts[0], parts[-1]
-        s: Any = -1.0 if len(parts) == 1 and u.function is ops.NEGATIVE else 0.0
+    def _read_sign(self, u: Line) -> tuple[Line, Any]:
+        """Take s z apart: a negative, a product with labels, a choice of z and −z."""
+        if u.function not in (ops.NEGATIVE, ops.MULTIPLY, ops.WHERE):
+            return u, 1.0
+        parts = [self.signed[x] for x in reads(u)]
+        (z, sign), other = parts[0], parts[-1]
+        s: Any = -1.0 if u.function is ops.NEGATIVE else 0.0
         if len(parts) == 2 and u.function is ops.WHERE:
             s, sign = _choose(u.args[0], sign, other[1]), 1.0
         elif u.function is ops.MULTIPLY and len(parts) == 1:
             s = next(x for x in u.args if x.__class__ is not Line)
         if z.shape != u.shape or z is not other[0] or not np.all(np.abs(example(s)) == 1):
-            return u, 1.0, False
-        if s.__class__ is RecordedArray:  # the next call has other labels
-            return u, 1.0, s.ndim > 0
-        return z, s * sign, labels or other[2] or (u.function is ops.MULTIPLY and np.ndim(s) > 0)
+            return u, 1.0
+        recorded = s.__class__ is RecordedArray  # the next call has other labels
+        if u.function is ops.MULTIPLY and np.ndim(s) > 0:
+            self.labelled.add(u if recorded else z)
+        return (u, 1.0) if recorded else (z, s * sign)
 
     def _read_sigmoid(self, line: Line) -> None:
         """σ(s z): 1, exp or either over 1 + exp."""
@@ -108,15 +103,22 @@ class Patterns:
         if e is None or power or below.shape != line.shape:
             return
         u, condition, tops = e.args[0], True, (top, top)
-        parts = self.signed(u), self.signed(u)
+        parts = self.signed[u], self.signed[u]
         if top.__class__ is Line and top.function is ops.WHERE:
             condition, tops = top.args[0], top.args[1:]
             if u.function is ops.WHERE and u.args[0] is condition and len(reads(u)) == 2:
-                parts = self.signed(u.args[1]), self.signed(u.args[2])
-        if all(x is e or _equals(x, 1.0) for x in tops) and parts[0][0] is parts[1][0]:
-            s, r = (part[1] if x is e else -part[1] for x, part in zip(tops, parts))
-            labels = parts[0][2] or parts[1][2]
-            self.softpluses[line] = -1.0, (parts[0][0], _choose(condition, s, r), labels)
+                parts = self.signed[u.args[1]], self.signed[u.args[2]]
+        (z, s), (other, r) = parts
+        if all(x is e or _equals(x, 1.0) for x in tops) and z is other:
+            s, r = (sign if x is e else -sign for x, sign in zip(tops, (s, r)))
+            self.softpluses[line] = -1.0, z, _choose(condition, s, r)
+
+
+def _axes(line: Line) -> tuple[int, ...]:
+    """The axes that a reduction is over, from 0."""
+    axis, rank = line.options.get("axis"), line.args[0].ndim
+    axes: tuple[int, ...] = normalize_axis_tuple(range(rank) if axis is None else axis, rank)
+    return axes
 
 
 def _equals(x: Any, number: float) -> bool:
@@ -188,7 +190,7 @@ class Forms:
                 self._add(line, log=True)
 
     def _add(self, line: Line, log: bool) -> None:
-        self.met: set[Term] = set()
+        self.met: set[Term] = set()  # the softmaxes that this form rests on
         form: Form | NoLoss
         try:
             form = self._log(line) if log else self._linear(line)
@@ -247,24 +249,25 @@ class Forms:
         """An array that an index or a condition of a program can be applied to."""
         return self.tape.constant(x) if self.tape else x
 
-    def _softplus(self, factor: float, signed: Signed) -> Value:
+    def _softplus(self, line: Line) -> Form:
         """± log(1 + exp(s z)), entry by entry that of z or of −z."""
-        z, sign, labels = signed
-        sign = sign * factor
+        factor, z, sign = self.patterns.softpluses[line]
         if np.any(np.isnan(sign)):
             raise NoLoss("the sign of the logits depends on an argument", 1)
-        up, down = (self._atom(("soft", z, way), z.shape, z.kind) for way in (1.0, -1.0))
+        up, down = (self._atom(("soft", z, way), z.shape, z.kind) for way in (factor, -factor))
         form = up if np.min(sign) > 0 else down
-        if labels or np.min(sign) < np.max(sign):
+        if z in self.patterns.labelled or np.min(sign) < np.max(sign):
             form = ops.WHERE(np.broadcast_to(sign > 0, z.shape), up, down)
-        return form if factor > 0 else -form
+        return factor, form
 
-    def _log_sum_exp(self, z: Line, axis: int, shifts: list[tuple[float, Any]]) -> Any:
+    def _log_sum_exp(self, line: Line) -> Any:
         """log Σ exp(z − m) = logsumexp(z) − m."""
+        z, axis, shifts = self.patterns.softmaxes[line]
         kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
         forms = self.of(m for _sign, m in shifts)
         terms = (m * (sign * (k or 1.0)) for (sign, _m), (k, m) in zip(shifts, forms))
-        return reduce(add, terms, self._atom(("lse", z, axis), kept, z.kind))
+        form = reduce(add, terms, self._atom(("lse", z, axis), kept, z.kind))
+        return np.reshape(form, line.shape)
 
     # ------------------------------------------------------------------ forms of lines
     def _linear(self, line: Line) -> Any:
@@ -274,14 +277,12 @@ class Forms:
         if op is ops.LOG:
             return self.of(line.args, log=True)[0]
         if op is LOG1P and line in self.patterns.softpluses:
-            return 1.0, self._softplus(*self.patterns.softpluses[line])
+            return self._softplus(line)
         if op is LOG1P:
             raise NoLoss("log(1 + {x}) is not that of a sigmoid", 1, x=line.args[0])
         if op is MAX:
-            axis = line.options.get("axis")
-            axis = axis % line.args[0].ndim if isinstance(axis, int) else axis
-            atom = self._atom(("max", line.args[0], axis), (line.size,), line.dtype)
-            return 1.0, np.reshape(atom, line.shape)
+            term = "max", line.args[0], _axes(line)
+            return 1.0, np.reshape(self._atom(term, (line.size,), line.dtype), line.shape)
         at = _linear_in(line)
         factor, forms = _common_factor(self.of(line.args[i] for i in at))
         form = forms[0]
@@ -301,10 +302,9 @@ class Forms:
         if op is ops.EXP:
             return self.of(line.args)[0]
         if line in self.patterns.softpluses:
-            return 1.0, self._softplus(*self.patterns.softpluses[line])
+            return self._softplus(line)
         if line in self.patterns.softmaxes:
-            form = self._log_sum_exp(*self.patterns.softmaxes[line])
-            return 1.0, np.reshape(form, line.shape)
+            return 1.0, self._log_sum_exp(line)
         if op is not None and op.powers:
             factor, forms = _common_factor(self.of(line.args, log=True))
             logs = zip(forms, op.powers)
