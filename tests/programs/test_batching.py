@@ -16,10 +16,6 @@ from hypothesis import Phase, given, settings
 import tinygrad_ce as tg
 from tinygrad_ce import hessian, jacobian, program
 from tinygrad_ce.engine.ops import SCATTER
-from tinygrad_ce.programs import batching as lifting
-from tinygrad_ce.programs import products
-from tinygrad_ce.programs.blocks import Writer
-from tinygrad_ce.programs.lines import elementwise
 
 RNG = np.random.default_rng(0)
 X3, X1 = RNG.normal(size=3), RNG.normal(size=1)
@@ -137,6 +133,7 @@ def test_against_mpmath() -> None:
                 assert abs(got[i, j] - wanted) < 1e-16
 
 
+@pytest.mark.slow  # for PyTorch's import
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 def test_the_batch_and_the_weights() -> None:
     """(N, K) logits: blocks on the diagonal of (N, K, N, K); a softmax regression's weights."""
@@ -325,39 +322,6 @@ def test_small_whole_numbers_overflow_as_in_the_graph() -> None:
     near(program(f, X3, t)(X3, t), f(X3, t))
 
 
-def test_a_leading_axis_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each operation is lifted somewhere, and is right without the products."""
-    used = set()
-
-    class Lift(lifting._Lift):
-        def lift(self, node: Any) -> Any:
-            used.add("entrywise" if elementwise(node.function) else node.function)
-            return super().lift(node)
-
-    monkeypatch.setattr(lifting, "_product", lambda *_: None)
-    monkeypatch.setattr(lifting, "_Lift", Lift)
-    fs = [*KINDS.values(), (lambda z: book(z, np.eye(3)[1]), X3), (lambda z: tg.logsumexp(z), M)]
-    for f, x in fs:
-        near(value_of(program(hessian(f), x)(x)), hessian(f)(x))
-    for f, _ in ROWS.values():
-        near(program(rows_of(f, 3), X3, wrt=None)(X3), rows_of(f, 3)(X3))
-    assert used >= {"entrywise", *lifting.LIFTS}
-
-
-def test_products_are_right_where_a_leading_axis_would_be_shorter(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lifting, "_leading_axis", lambda *_: None)
-    found = []
-    monkeypatch.setattr(
-        lifting, "Writer", lambda p, *more: found.append(p.expand) or Writer(p, *more)
-    )
-    for f, x in KINDS.values():
-        near(value_of(program(hessian(f), x)(x)), hessian(f)(x))
-    assert {*found} == {True, False}
-    assert len(found) > 15
-
-
 def test_what_cancels_and_what_does_not() -> None:
     """An exponential that underflows is still not 0; x / x at 0 stays nan, as in the graph."""
     z, t = np.array([0.0, -800.0, 1.0]), np.array([0.5, 0.25, 0.25])
@@ -370,29 +334,6 @@ def test_what_cancels_and_what_does_not() -> None:
         x = np.array([0.0, 1.0, 2.0])
         assert np.isnan(f(x)[0, 0])
         assert np.isnan(program(f, X3)(x)[0, 0])
-
-
-def test_every_rule_of_products_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: set[Any] = set()
-    rules = products.RULES
-    monkeypatch.setattr(products, "RULES", _Noting(rules, used))
-    for f, x in KINDS.values():
-        near(value_of(program(hessian(f), x)(x)), hessian(f)(x))
-    of_rows = rows_of(lambda i, eye, x: np.squeeze(eye[i] * np.square(x) - np.mean(x)), 3)
-    near(program(of_rows, X3, wrt=None)(X3), of_rows(X3))
-    assert used >= {*rules}
-
-
-class _Noting(dict[Any, Any]):
-    """A table that notes what was found in it."""
-
-    def __init__(self, table: dict[Any, Any], used: set[Any]) -> None:
-        super().__init__(table)
-        self.used = used
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        self.used.add(key)
-        return super().get(key, default)
 
 
 # ------------------------------------------------------------------ rows that stay
@@ -452,13 +393,8 @@ def test_rows_that_are_not_alike_stay(name: str) -> None:
     assert alike or "np.eye" not in made.source
 
 
-def test_a_function_of_no_derivatives_is_left_alone() -> None:
-    lines, seen = lifting.lifted([], tree := {"a": [1.0]})
-    assert not lines
-    assert seen is tree
-
-
 # ------------------------------------------------------------------ drawn
+@pytest.mark.slow
 def test_drawn_hessians_in_a_fresh_interpreter(tmp_path: Path) -> None:
     drawn: list[tuple[str, list[Any], Any]] = []
 

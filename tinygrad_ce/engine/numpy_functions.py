@@ -6,13 +6,14 @@ A spelling receives what the NumPy function was called with, in its order and by
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .operation import POSITIVE, REAL, TABLE, Each, define
-from .ops import ONE, SCATTER, TWO
+from .ops import GETITEM, ONE, SCATTER, TWO
 from .rules import pick, spread
 from .text import _
 
@@ -217,7 +218,7 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     domain=TWO, spelling=take_along_axis, linear=(0,), moves=True)
 # fmt: on
 
-TABLE[np.amax], TABLE[np.amin] = MAX, MIN
+TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
 _SPELLINGS: dict[Any, Any] = {
     np.stack: stack,
     np.dot: dot,

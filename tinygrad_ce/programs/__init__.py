@@ -3,14 +3,12 @@
   files.py        a file written whole, or not at all
   lines.py        a program: an ordered list of lines
   recorder.py     arrays that write down what NumPy does with them
-  cleaning.py     lines, simplified
+  simplifier.py   the program in fewer operations
   log_sums.py     logarithms taken apart into sums of logits and logsumexps
   fusion.py       the textbook's loss found in a graph, and the stable one put in its place
   recording.py    a function and its backward pass, recorded once
-  algebra.py      the same of numbers, in fewer operations
-  terms.py        sums of products in index notation: δ_ij p_j − p_i p_j
-  products.py     derivatives as such sums, simplified
-  blocks.py       those in NumPy: diag(p) − p pᵀ
+  index_notation.py  its lines as sums of products: δ_ij p_j − p_i p_j
+  contractions.py    such sums in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
   literals.py     constants and structures as source text
   expressions.py  a node of it as an expression

@@ -21,13 +21,12 @@ from ..engine.data import as_data
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
-from .algebra import simplified
-from .batching import lifted
-from .cleaning import cleaned
+from .batching import batch
 from .files import replace_file
 from .lines import Line, evaluate, live, replace
 from .printing import emit
 from .recording import Recording, parameters, record
+from .simplifier import simplify
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -254,7 +253,7 @@ class Program:
         lines: Sequence[Line] = recording.lines
         outputs: Any = recording.outputs
         if self._clean:
-            lines, outputs = simplified(*cleaned(*lifted(lines, outputs)))
+            lines, outputs = simplify(*batch(lines, outputs))
         lines = live(lines, outputs)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results))) if _has_names(results) else None

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .cleaning import key_of, number_of
 from .lines import Line, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
+from .simplifier import key_of, number_of
 
 # How tightly Python's operators bind.
 COMPARE, UNARY, ATOM = 4, 11, 13

@@ -28,10 +28,10 @@ from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from ..losses.losses import binary_cross_entropy, cross_entropy
-from .cleaning import key_of
 from .lines import Line, evaluate, live, lower, reads, replace, walk
 from .log_sums import Forms, NoLoss, Patterns, Term
 from .recorder import RecordedArray, Tape
+from .simplifier import key_of
 
 PATIENCE = 20  # searches over the whole graph that may come to nothing, before the rest stays
 TIGHT = 64  # eps: how far coefficients that are equal in exact arithmetic may differ

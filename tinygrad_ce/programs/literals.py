@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.text import _
-from .cleaning import uniform
+from .simplifier import uniform
 
 LARGEST = 10_000  # entries of an array written out in the source
 WIDTH = 88

@@ -13,7 +13,6 @@ import numpy as np
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
-from .cleaning import uniform
 from .expressions import ATOM, COMPARE, Expressions, binding, is_turned
 from .lines import (
     Line,
@@ -28,6 +27,7 @@ from .lines import (
     within,
 )
 from .recording import RESERVED, Recording
+from .simplifier import uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster

@@ -1,0 +1,427 @@
+"""The same program in fewer operations: nothing twice, no constant computed, nothing by one.
+
+A pass walks the lines in order and writes each anew; the arguments that a rule sees are simple
+already. What a rule has to know of an operation stands in its record: of what it is a sum or a
+product (``terms``, ``powers``), whether it only ``moves`` entries, whether it is ``even``. So
+-(-x), 1 * x, x + (-y), |-x| and reshapes that undo each other are found in whatever operations they
+are written; every rewrite gives the same result but for rounding.
+
+In a program of numbers alone each operation left out is time saved; there, and only there:
+
+    (-x)·y = -(x·y)    x / 2ᵏ = x·2⁻ᵏ    x³ = x·x·x    c·x + d·x = (c + d)·x
+    x·y + x·z = x·(y + z), if nothing else needs the two products
+
+The first two are exact. The others round otherwise, by no more than the operations they replace;
+x·(y + z) overflows where y + z does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..engine.operation import TABLE, Primitive
+from ..engine.rules import scatter
+from .lines import Line, constant, elementwise, live, replace, uses, walk
+
+Rule = Callable[..., Any]
+FLOATS = (float, np.floating)
+PASSES = 3  # of numbers: what one pass takes out may let the next take more
+COSTS = {np.power: 3, np.divide: 2}  # in products; Python has no fast path for these
+
+
+def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
+    """The same outputs in fewer lines."""
+    found = Simplifier(live(lines, outputs), outputs).run()
+    numbers = all(line.is_number for line in found[0])
+    for _ in range(PASSES if numbers else 0):
+        shorter = NumberSimplifier(*found).run()
+        saved = _cost(found[0]) - _cost(shorter[0])
+        found = shorter if saved >= 0 else found
+        if saved <= 0:
+            break
+    return found
+
+
+def _cost(lines: Sequence[Line]) -> int:
+    return sum(COSTS.get(line.function, 1) for line in lines)
+
+
+# ------------------------------------------------------------------ arguments
+def key_of(x: Any) -> Any:
+    """What is equal for equal arguments alone; 1 and 1.0, 0.0 and -0.0 are not."""
+    kind = x.__class__
+    if kind is Line or callable(x):
+        return x
+    if kind is tuple or kind is list:
+        return (kind, *map(key_of, x))
+    if kind is dict:
+        return tuple((name, key_of(x[name])) for name in sorted(x))
+    if kind is slice:
+        return (kind, key_of(x.start), key_of(x.stop), key_of(x.step))
+    if kind is np.ndarray:
+        return (kind, x.dtype, x.shape, x.tobytes())
+    return (kind, repr(x))
+
+
+def uniform(x: Any) -> bool:
+    """Whether all entries of an array are one number; 0.0 and -0.0 are two."""
+    if not x.size or not (x == x.flat[0]).all():
+        return False
+    return x.flat[0] != 0 or bool((np.signbit(x) == np.signbit(x.flat[0])).all())
+
+
+def number_of(x: Any) -> float | None:
+    """The number that a constant is."""
+    if x.__class__ is Line or not isinstance(x, float | int | np.number | np.ndarray):
+        return None
+    return None if np.ndim(x) else float(x)
+
+
+def is_call(x: Any, *functions: Any) -> bool:
+    """Whether an argument is a line that calls one of the functions."""
+    return x.__class__ is Line and x.function in functions
+
+
+def alike(x: Any, line: Line) -> bool:
+    """Whether an argument is a line of the same shape and kind."""
+    same = x.__class__ is Line and x.shape == line.shape and x.kind == line.kind
+    return same and x.is_number == line.is_number
+
+
+def moves_first(record: Primitive | None) -> bool:
+    """Whether it moves the entries of its first argument."""
+    return record is not None and record.moves and 0 in record.linear
+
+
+@cache
+def commutes(record: Primitive) -> bool:
+    """Whether its two arguments may be swapped."""
+    parts = record.terms or record.powers
+    return len(parts) == 2 and parts[0] == parts[1]
+
+
+# ------------------------------------------------------------------ a pass
+class Simplifier:
+    """One pass over a program, for arrays and numbers alike."""
+
+    rules: dict[Any, tuple[Rule, ...]]  # of what is no sum, product or move, at the end
+
+    def __init__(self, lines: Sequence[Line], outputs: Any) -> None:
+        self.old, self.outputs, self.uses = lines, outputs, uses(lines, outputs)
+        self.lines: list[Line] = []
+        self.new: dict[Line, Any] = {}
+        self.seen: dict[Any, Line] = {}
+        self.once: set[Any] = set()  # the new lines that one other needs
+
+    def run(self) -> tuple[list[Line], Any]:
+        """The lines and outputs, rewritten."""
+        for line in self.old:
+            self.new[line] = found = self.rewrite(line)
+            if self.uses[line] == 1 and found.__class__ is Line:
+                self.once.add(found)
+        outputs = replace(self.outputs, self.new.__getitem__)
+        return live(self.lines, outputs), outputs
+
+    def rewrite(self, line: Line) -> Any:
+        """A line, or a constant, that is the same; it keeps the names that the line has."""
+        if line.function is None:
+            self.lines.append(line)
+            return line
+        args = replace(line.args, self.new.__getitem__)
+        if line.function is constant:
+            return args[0]
+        options = replace(line.options, self.new.__getitem__) if line.options else line.options
+        before = len(self.lines)
+        found = self.call(line.function, args, options, line)
+        if found.__class__ is Line and found.function:
+            found.name, found.where = found.name or line.name, found.where or line.where
+            if found.of is None and line.of is not None and found in self.lines[before:]:
+                found.of = self.new.get(line.of)
+        return found
+
+    def call(self, f: Any, args: tuple[Any, ...], options: dict[str, Any], like: Line) -> Any:
+        """What f gives for simple arguments, of the shape and kind of a line."""
+        some = any(x.__class__ is Line for x in args) or any(walk((args, options)))
+        if not some and f is not np.eye:  # that is shorter to read
+            with np.errstate(all="ignore"):
+                return like.kind(f(*args)) if like.is_number else f(*args, **options)
+        if options:
+            options = _normal_axis(args, options)
+        elif elementwise(f) and not like.is_number:
+            args = _narrow(args, like.shape)
+        record: Any = TABLE.get(f)
+        found = None
+        if record and not options and record.terms:
+            return self.total(f, record.terms, args, like)
+        if record and not options and record.powers:
+            return self.product(f, record.powers, args, like)
+        if moves_first(record):
+            found = _unmoved(f, args, options, like)
+        elif record and record.even and is_call(args[0], np.negative):
+            return self.call(f, args[0].args, options, like)
+        for rule in self.rules.get(f, ()):
+            found = rule(self, args, options, like) if found is None else found
+        return self.make(f, args, options, like) if found is None else found
+
+    def make(self, f: Any, args: tuple[Any, ...], options: Any, like: Line) -> Line:
+        """The line that calls f so; the same one where there is one."""
+        key: Any = (f, *map(key_of, args), key_of(options)) if options else (f, *map(key_of, args))
+        if f in TABLE and commutes(TABLE[f]):
+            key = (f, frozenset(key[1:]))  # x + y is y + x
+        if key not in self.seen:
+            self.seen[key] = Line(f, args, options, like.shape, like.kind)
+            self.lines.append(self.seen[key])
+        return self.seen[key]
+
+    # ------------------------------------------------------------------ sums
+    def total(self, f: Any, signs: tuple[float, ...], args: tuple[Any, ...], like: Line) -> Any:
+        """±x ± y, without zeros and signs inside."""
+        if len(args) > 2 or {*map(abs, signs)} != {1}:
+            return self.make(f, args, {}, like)
+        if len(args) == 1:
+            return self.scale(signs[0], args[0], like)
+        for x, y, sign in zip(args, args[::-1], signs):
+            if number_of(y) == 0.0 and alike(x, like):
+                return self.scale(sign, x, like)
+        (a, x), (b, y) = map(unsigned, args)
+        return self.add(a * signs[0], x, b * signs[1], y, like)
+
+    def add(self, a: float, x: Any, b: float, y: Any, like: Line) -> Any:
+        """±x ± y of terms that have no sign themselves."""
+        if a < 0 and b < 0:
+            return self.make(np.subtract, (self.scale(-1.0, x, like), y), {}, like)
+        if a < 0:
+            a, x, b, y = b, y, a, x
+        return self.make(np.add if b > 0 else np.subtract, (x, y), {}, like)
+
+    # ------------------------------------------------------------------ products
+    def product(self, f: Any, powers: tuple[float, ...], args: tuple[Any, ...], like: Line) -> Any:
+        """x · y or x / y, without ones and with one number in front."""
+        if len(args) != 2:
+            return self.make(f, args, {}, like)
+        for x, y, n in zip(args, args[::-1], powers):
+            if number_of(y) == 1.0 and n == 1 and alike(x, like):
+                return x
+            merges = alike(x, like) and isinstance(y, FLOATS) and powers == (1, 1)
+            if merges and (abs(y) == 1.0 or coefficient(x)[1] is not x):
+                return self.scale(float(y), x, like)
+        return self.make(f, args, {}, like)
+
+    def scale(self, c: float, x: Any, like: Line) -> Any:
+        """C · x, for a number in front of x already."""
+        d, u = coefficient(x)
+        if alike(u, like):
+            c, x = c * d, u
+        if abs(c) == 1.0 and alike(x, like):
+            return x if c > 0 else self.negative(x, like)
+        return self.make(np.multiply, (c, x), {}, like)
+
+    def negative(self, x: Any, like: Line) -> Any:
+        """-x, of what has no sign."""
+        return self.make(np.negative, (x,), {}, like)
+
+
+def unsigned(x: Any) -> tuple[float, Any]:
+    """The sign of an argument, and what it stands before."""
+    return (-1.0, x.args[0]) if is_call(x, np.negative) else (1.0, x)
+
+
+def coefficient(x: Any) -> tuple[float, Any]:
+    """C and u of c · u; 1 and x of what is no such product."""
+    for c, u in (x.args, x.args[::-1]) if is_call(x, np.multiply) else ():
+        if isinstance(c, FLOATS):
+            return float(c), u
+    return unsigned(x)
+
+
+def _normal_axis(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Options with an axis of one number; an axis of length 1 that is kept needs no sum."""
+    axes = options.get("axis")
+    if axes.__class__ is not tuple:
+        return options
+    if options.get("keepdims"):
+        axes = tuple([a for a in axes if args[0].shape[a] != 1]) or axes[:1]
+    return options | {"axis": axes[0] if len(axes) == 1 else axes}
+
+
+def _narrow(args: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Arguments of an operation that broadcasts them itself, as they were before."""
+    found = list(args)
+    for i, x in enumerate(args):
+        if is_call(x, np.broadcast_to):
+            small = x.args[0]
+        elif x.__class__ is np.ndarray and uniform(x):
+            small = x.flat[0]
+        else:
+            continue
+        others = [np.shape(y) for y in (*found[:i], small, *found[i + 1 :])]
+        if np.broadcast_shapes(*others) == shape:
+            found[i] = small
+    return tuple(found)
+
+
+def _unmoved(f: Any, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """What entries come from that were moved away and back; indices are sent along to see it."""
+    x, moves = args[0], [(f, args[1:], options)]
+    while x.__class__ is Line and not any(walk(moves)):
+        if alike(x, like):
+            start = at = np.arange(1, x.size + 1).reshape(x.shape)
+            for move, rest, how in reversed(moves):
+                at = move(at, *rest, **how)
+            if np.array_equal(at, start):
+                return x
+        if not moves_first(TABLE.get(x.function)):
+            break
+        x, moves = x.args[0], [*moves, (x.function, x.args[1:], x.options)]
+    return None
+
+
+# ------------------------------------------------------------------ identities of two operations
+def _either(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """X if c else x is x."""
+    _, x, y = args
+    same = alike(x, like) or (x.__class__ is float and like.is_number)
+    return x if same and key_of(x) == key_of(y) else None
+
+
+def _first_power(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """x¹ is x."""
+    return args[0] if number_of(args[1]) == 1.0 and alike(args[0], like) else None
+
+
+def _relu(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """0 if x <= 0 else x is max(x, 0), of arrays; of numbers a branch is faster than a call."""
+    below, zero, x = args
+    if not like.shape or not is_call(below, np.less_equal) or below.args[0] is not x:
+        return None
+    zeros = number_of(below.args[1]) == 0 and str(number_of(zero)) == "0.0"  # -0.0 would be lost
+    return s.call(np.maximum, (x, 0.0), {}, like) if zeros and alike(x, like) else None
+
+
+def _sum_of_product(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """Σ a·b over all axes, in half the time of a product and its sum."""
+    if like.shape or not is_call(args[0], np.multiply):
+        return None
+    a, b = args[0].args
+    equal = a.__class__ is Line is b.__class__ and (a.shape, a.kind) == (b.shape, b.kind)
+    return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim and a.dtype.kind == "f" else None
+
+
+def _sum_of_stretched(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """Σ over axes that broadcasting made: as many times the entry."""
+    x, axis = args[0], options.get("axis")
+    if axis is None or options.keys() != {"axis"} or not is_call(x, np.broadcast_to):
+        return None
+    small: Any = x.args[0]
+    axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+    shape = (1,) * (x.ndim - np.ndim(small)) + np.shape(small)
+    if small.__class__ is not Line or any(shape[a] != 1 for a in axes):
+        return None
+    kept = tuple(n for a, n in enumerate(shape) if a not in axes)
+    if kept != like.shape:
+        return None
+    entry = Line(np.reshape, (small, kept), {}, kept, small.kind)
+    times = float(math.prod(x.shape[a] for a in axes))
+    return s.call(np.multiply, (s.call(np.reshape, entry.args, {}, entry), times), {}, like)
+
+
+def _sum_of_scattered(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """Σ over one axis of a matrix that has one entry in each row: that entry."""
+    axis = options.get("axis")
+    if not is_call(args[0], scatter) or axis.__class__ is not int or len(args[0].shape) != 2:
+        return None
+    g, index, shape = args[0].args
+    rows = index[1 - axis % 2] if index.__class__ is tuple and len(index) == 2 else None
+    if rows.__class__ is not np.ndarray or np.shape(g) != rows.shape:
+        return None
+    one_a_row = np.array_equal(rows.reshape(-1), np.arange(shape[1 - axis % 2]))
+    return s.call(np.reshape, (g, like.shape), {}, like) if one_a_row else None
+
+
+Simplifier.rules = {
+    np.power: (_first_power,),
+    np.where: (_either, _relu),
+    np.sum: (_sum_of_product, _sum_of_stretched, _sum_of_scattered),
+}
+
+
+# ------------------------------------------------------------------ numbers
+class NumberSimplifier(Simplifier):
+    """One pass over a program of Python floats."""
+
+    def negative(self, x: Any, like: Line) -> Any:
+        """-x; of a difference that nothing else needs, the other difference."""
+        if is_call(x, np.subtract) and x in self.once:
+            return self.make(np.subtract, x.args[::-1], {}, like)
+        return super().negative(x, like)
+
+    def product(self, f: Any, powers: tuple[float, ...], args: tuple[Any, ...], like: Line) -> Any:
+        """±x · y or ±x / y, the sign outside."""
+        if powers == (2,):
+            return self.call(np.multiply, 2 * args, {}, like)
+        if len(args) != 2:
+            return super().product(f, powers, args, like)
+        (a, x), (b, y) = map(unsigned, args)
+        if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1.0 / y)[0]) == 0.5:
+            return self.scale(a / y, x, like)
+        first = (y, x) if y.__class__ is float and powers == (1, 1) else (x, y)
+        found = super().product(f, powers, first, like)
+        return found if a == b else self.scale(-1.0, found, like)
+
+    def add(self, a: float, x: Any, b: float, y: Any, like: Line) -> Any:
+        """±x ± y; like terms are one, and so are products with a common factor."""
+        if a < 0 and b < 0:
+            return self.scale(-1.0, self.add(1.0, x, 1.0, y, like), like)
+        if a < 0:
+            return self.add(b, y, a, x, like)
+        (c, u), (d, v) = coefficient(x), coefficient(y)
+        if u is v and u.__class__ is Line and c + b * d:  # 0·u may be -0
+            return self.scale(c + b * d, u, like)
+        if (
+            x in self.once
+            and y in self.once
+            and is_call(x, np.multiply)
+            and is_call(y, np.multiply)
+        ):
+            for common in x.args:
+                if common.__class__ is Line and any(common is p for p in y.args):
+                    rest = _without(x, common), _without(y, common)
+                    inner = self.call(np.add if b > 0 else np.subtract, rest, {}, like)
+                    return self.call(np.multiply, (common, inner), {}, like)
+        return super().add(a, x, b, y, like)
+
+
+def _without(product: Line, factor: Line) -> Any:
+    """The other factor."""
+    x, y = product.args
+    return y if x is factor else x
+
+
+def _power(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """x², x³ and x⁴ in products."""
+    x, n = args
+    if x.__class__ is not Line or n.__class__ is Line or n not in (2, 3, 4):
+        return None
+    square = s.call(np.multiply, (x, x), {}, like)
+    return square if n == 2 else s.call(np.multiply, (square, x if n == 3 else square), {}, like)
+
+
+def _where(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """-x if c else 0 is -(x if c else 0)."""
+    condition, *branches = args
+    signs = {sign for sign, x in map(unsigned, branches) if number_of(x) != 0.0}
+    if signs != {-1.0}:
+        return None
+    inner = s.call(np.where, (condition, *[x for _, x in map(unsigned, branches)]), {}, like)
+    return s.scale(-1.0, inner, like)
+
+
+NumberSimplifier.rules = Simplifier.rules | {
+    np.power: (*Simplifier.rules[np.power], _power),
+    np.where: (*Simplifier.rules[np.where], _where),
+}
