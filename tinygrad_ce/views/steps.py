@@ -26,7 +26,15 @@ UNTRUSTED = "The page of the steps shows here once you trust this notebook or ru
 
 
 class Steps(Walk):
-    """The steps of a walk: print them as a table, save or show them as one page."""
+    """The steps of a walk: print them as a table, save or show them as one page.
+
+    Attributes
+    ----------
+    nodes : the name of every node, in `topological` order
+    drawing : the picture of the graph, without the gradients, which the walk is to find
+    fused, difference : the walk over the fused form of the same loss, if one was given, and the
+        largest difference between the two gradients of the leaves they share
+    """
 
     def __repr__(self) -> str:
         rows = [("step", "phase", "node", "to", "rule", "before", "after")]

@@ -77,15 +77,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Walk(Sequence[Step]):
-    """The steps over one graph, with its picture; and over the fused form of the same loss.
-
-    Attributes
-    ----------
-    nodes : the name of every node, in `topological` order
-    drawing : the picture of the graph, without the gradients, which the walk is to find
-    fused, difference : the walk over the fused form of the same loss, if one was given, and the
-        largest difference between the two gradients of the leaves they share
-    """
+    """The steps over one graph, with its picture; and over the fused form of the same loss."""
 
     records: tuple[Step, ...]
     nodes: tuple[str, ...]
