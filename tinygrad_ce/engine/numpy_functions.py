@@ -181,7 +181,7 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     spelling=clip, entrywise=True,
-    number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi))
+    number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"))
 MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE, linear=(0,))
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), domain=ONE,
     piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
@@ -215,7 +215,7 @@ EINSUM = define(np.einsum, r"\sum <x> <y>",
 TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     (lambda g, out, x, indices, axis=-1: SCATTER(
         g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
-    domain=TWO, spelling=take_along_axis, linear=(0,), moves=True)
+    domain=TWO, spelling=take_along_axis, linear=(0,), moves=True, roles=("array", "indices"))
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM

@@ -43,6 +43,7 @@ class Primitive:
     domain: tuple[Interval, ...] | None = None  # of each argument: where rules hold, and smooth ...
     piece: Rule | None = None  # ... but for the borders of these pieces (of abs: x < 0 and x > 0)
     scalar: Rule | None = None  # the same on Python floats, faster
+    roles: tuple[str, ...] = ()  # what arguments are, where exchanging them changes the result
     plain: bool = False  # its result carries no gradient: on `Value`s it reads the data
     spelling: Rule | None = None  # how NumPy's way to call it is written in operations
     keeps: bool = False  # whether fn fills a dict, ``saved=``, that its VJPs receive

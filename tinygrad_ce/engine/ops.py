@@ -37,7 +37,8 @@ ADD = define(np.add, "<x> + <y>",
     (lambda g, out, x, y: g, "<g>"), domain=TWO, scalar=operator.add, terms=(1, 1), symbol="+")
 SUBTRACT = define(np.subtract, "<x> - <y>",
     (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: -g, "-<g>"), domain=TWO, scalar=operator.sub, terms=(1, -1), symbol="-")
+    (lambda g, out, x, y: -g, "-<g>"), domain=TWO, scalar=operator.sub, terms=(1, -1), symbol="-",
+    roles=("minuend", "subtrahend"))
 MULTIPLY = define(np.multiply, r"<x> \cdot <y>",
     (lambda g, out, x, y: g * y, r"<g> \cdot <y>"),
     (lambda g, out, x, y: g * x, r"<g> \cdot <x>"), domain=TWO, scalar=operator.mul, powers=(1, 1),
@@ -45,15 +46,17 @@ MULTIPLY = define(np.multiply, r"<x> \cdot <y>",
 DIVIDE = define(np.divide, r"\frac{<x>}{<y>}",
     (lambda g, out, x, y: g / y, "<g> / <y>"),
     (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"),
-    domain=(REAL, POSITIVE), scalar=operator.truediv, powers=(1, -1), symbol="/")
+    domain=(REAL, POSITIVE), scalar=operator.truediv, powers=(1, -1), symbol="/",
+    roles=("numerator", "denominator"))
 POWER = define(np.power, "<x>^{<y>}",
     (rules.power_base, r"<g> \cdot <y> \cdot <x>^{<y> - 1}"),
     (rules.power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"),
     domain=(POSITIVE, REAL), scalar=math.pow, fn=operator.pow,
-    symbol="**", number="math.pow({}, {})")
+    symbol="**", number="math.pow({}, {})", roles=("base", "exponent"))
 MATMUL = define(np.matmul, r"<x> \, <y>",
     (rules.matmul_left, r"<g> \, <y>^\top"),
-    (rules.matmul_right, r"<x>^\top <g>"), domain=TWO, linear=(0, 1), symbol="@")
+    (rules.matmul_right, r"<x>^\top <g>"), domain=TWO, linear=(0, 1), symbol="@",
+    roles=("left", "right"))
 IDENTITY = define(np.positive, "<x>",
     (lambda g, out, x: g, "<g>"), domain=ONE, scalar=operator.pos, terms=(1,))
 NEGATIVE = define(np.negative, "-<x>",
@@ -70,7 +73,8 @@ WHERE = define(np.where, r"<y> \text{ if } <x> \text{ else } <z>", None,
     (lambda g, out, c, x, y: rules.pick(c, 0.0, g), r"<g> \cdot [\neg <x>]"),
     domain=(REAL, REAL, REAL), piece=lambda c, x, y: c,
     scalar=lambda c, x, y: (y, x)[c],  # TypeError if c is no bool
-    linear=(1, 2), moves=True, entrywise=True, number="{1} if {0} else {2}")
+    linear=(1, 2), moves=True, entrywise=True, number="{1} if {0} else {2}",
+    roles=("condition", "if", "else"))
 RELU = define(rules.relu, r"\max(0, <x>)",
     (lambda g, out, x: rules.pick(x <= 0.0, 0.0, g), r"<g> \cdot [<x> > 0]"),
     domain=ONE, piece=lambda x: x <= 0.0, scalar=lambda x: 0.0 if x <= 0.0 else x)

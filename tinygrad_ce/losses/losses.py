@@ -101,6 +101,7 @@ LogSoftmaxNLL = primitive(
     domain=(REAL, REAL),
     name="LogSoftmaxNLL",
     keeps=True,
+    roles=("logits", "target"),
 )(_fused)
 object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() shows
 

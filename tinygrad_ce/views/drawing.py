@@ -21,18 +21,6 @@ SHOW = ("op", "shape", "value", "gradient", "roles")
 LETTERS = 40  # of a name
 LEFT_OUT = "left-out"
 
-# What an argument is to its operation, where exchanging two arguments changes the result.
-ROLES = {
-    "subtract": ("minuend", "subtrahend"),
-    "divide": ("numerator", "denominator"),
-    "power": ("base", "exponent"),
-    "matmul": ("left", "right"),
-    "where": ("condition", "if", "else"),
-    "clip": ("clipped", "low", "high"),
-    "take_along_axis": ("array", "indices"),
-    "LogSoftmaxNLL": ("logits", "target"),
-}
-
 
 def _few(x: Any) -> bool:
     return bool(math.prod(np.shape(x)) <= ENTRIES)
@@ -63,14 +51,14 @@ def _operation(node: Value) -> str:
     if node.op is None:
         return _("leaf")
     given = [(name, x) for name, x in node.options.items() if x is not None and x is not False]
-    options = ", ".join(f"{name}={_option(x)}" for name, x in given if name != "saved")
+    options = ", ".join(f"{name}={_option(x)}" for name, x in given)
     return f"{node.op.name}({options})" if options else node.op.name
 
 
 def _roles(node: Value) -> Sequence[str]:
     """Return what each argument is to the operation; of any number of them, its number."""
     if node.op is None or node.op.arity is not None:
-        return ROLES.get(node.op.name, ()) if node.op else ()
+        return node.op.roles if node.op else ()
     return [str(k + 1) for k in range(len(node.parents))]
 
 
@@ -108,7 +96,7 @@ class Sketch:
         self.nodes = sorted(nodes, key=lambda node: node.number)
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
         self.around = boxes(self.nodes)
-        self.ran = any(n.grad is not None for n in self.nodes if n.op or n in self.outputs)
+        self.ran = any(n.passes for n in self.nodes if n.op or n in self.outputs)
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes
         self.collapsed: dict[str, Box] = {}
         self.results: dict[str, set[Value]] = defaultdict(set)  # of an item: what is used outside
@@ -148,7 +136,7 @@ class Sketch:
         """Find what the last backward pass sent along the edges, and where paths meet."""
         for node in reversed(self.single):
             for k, parent in enumerate(node.parents):
-                if isinstance(parent, Value) and node.grad is not None:
+                if isinstance(parent, Value) and node.passes:
                     sent = flow(node, k, node.grad)
                     self.shares[parent].append(sent.share)
                     self.flows[node, k] = f"{_formula(sent)} = {_brief(sent.share)}"
@@ -205,7 +193,7 @@ class Sketch:
         facts = [f"value {summarise(node.data)}"] if "value" in self.show else []
         if "gradient" not in self.show:
             return facts
-        if node.grad is None:
+        if not node.passes:
             return [*facts, f"gradient: {'not reached' if self.ran else 'no backward yet'}"]
         gradient, shares = summarise(node.grad), self.shares[node]
         if len(shares) > 1 and (paths := _sum(shares)).endswith(f"= {gradient}"):

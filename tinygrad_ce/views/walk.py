@@ -102,13 +102,11 @@ class Walk(Sequence[Step]):
 
 def frozen(x: Any) -> Data:
     """Return a copy that later changes of the graph do not reach."""
-    if x is None:
-        return None
-    if isinstance(x, np.ndarray) or np.shape(x):
-        x = np.array(x)
-        x.flags.writeable = False
+    if x is None or x.__class__ is float:
         return x
-    return float(x)
+    x = np.array(x)
+    x.flags.writeable = False
+    return x
 
 
 class Walker:
