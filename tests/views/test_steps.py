@@ -241,6 +241,14 @@ def test_random_graphs_add_up_to_what_backward_finds(seed: int, tensors: bool) -
     assert tensors or all(s.local is not None for s in elementwise)
 
 
+def test_which_operations_of_the_table_work_entry_by_entry() -> None:
+    ufuncs = {f.__name__ for f in TABLE if isinstance(f, np.ufunc)} - {"matmul", "absolute"}
+    assert {name for name in LINES if flow.entrywise(OPS[name])} == {
+        *(ufuncs & {*LINES}),
+        *("abs", "where", "clip", "relu"),
+    }
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_every_primitive_of_the_table(name: str) -> None:
     op: Primitive = OPS[name]
@@ -254,10 +262,7 @@ def test_every_primitive_of_the_table(name: str) -> None:
         steps = check(out, np.random.default_rng(1).normal(size=out.shape))
         assert all(s.words and s.latex and "<" not in s.words.replace(" < ", "") for s in steps)
         local = [s.local is not None for s in steps if s.argument is not None]
-        entrywise = any(isinstance(f, np.ufunc) and TABLE[f] is op for f in TABLE) or (
-            name in ("where", "clip", "relu")
-        )
-        assert set(local) <= {(entrywise and name != "matmul") or out.size == 1}
+        assert set(local) <= {flow.entrywise(op) or out.size == 1}
 
     run()
 

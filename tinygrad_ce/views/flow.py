@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.backward import share
 from ..engine.data import unbroadcast
-from ..engine.operation import TABLE, Primitive
+from ..engine.operation import Primitive
 from ..engine.value import Value, detach
 from .formulas import SUM, Notation, bracketed, fill, rule
 
@@ -21,11 +21,11 @@ TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of
 def entrywise(op: Primitive) -> bool:
     """Return whether each entry of the result depends on one entry of each argument, and no other.
 
-    Of a user's operation that is tried: whether it gives each number what it gives that one alone.
+    Where the record does not say so, it is tried: does each number get what it gets alone?
     """
-    keys = [function for function, record in TABLE.items() if record is op]
-    if any(isinstance(f, np.ufunc) or getattr(np, f.__name__, None) is f for f in keys):
-        return any(f in (np.where, np.clip) or getattr(f, "signature", "") is None for f in keys)
+    function: Any = op.function
+    if op.entrywise or isinstance(function, np.ufunc):
+        return op.entrywise or function.signature is None
     try:
         args = [TRIAL / (k + 1) for k in range(op.arity or 0)]
         each = [op.fn(*map(float, numbers)) for numbers in zip(*(x.flat for x in args))]
