@@ -57,7 +57,6 @@ def test_there_are_two_shell_commands_and_each_makes_its_own_environment() -> No
         assert command.count("\n") == 1
 
 
-@pytest.mark.xfail(reason="the engine is being rebuilt")
 def test_files_that_a_text_names_are_there() -> None:
     """In documents, docstrings and comments; ``answer.py`` and such are a reader's own."""
     folder, package = Path(__file__).parents[1], WHERE / "tinygrad_ce"

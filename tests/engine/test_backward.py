@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from helpers.graphs import random_graph
 
 from tinygrad_ce import StaleGraphError, Value, grad, primitive, topological
 
@@ -320,52 +321,6 @@ def test_scalar_expressions_as_pytorch() -> None:
         assert out.data == pytest.approx(wanted.item(), rel=1e-14)
         for v, t in zip(ours, theirs):
             assert v.grad == pytest.approx(t.grad.item(), rel=1e-13)
-
-
-# Steps that keep every entry between -1 and 1, so that 200 nodes neither overflow nor vanish.
-ONE_INPUT: list[Callable[[Any, Any], Any]] = [
-    lambda m, a: m.tanh(2.0 * a),
-    lambda m, a: m.exp(a - 1.0),
-    lambda m, a: m.log1p(a * a),
-    lambda m, a: m.sqrt(a * a + 0.1) / 1.1,
-    lambda m, a: m.log(a + 2.5),
-    lambda m, a: m.expm1(-m.square(a)),
-    lambda m, a: abs(a) - 0.3,
-    lambda m, a: (1.2 + a) ** 0.5 / 1.5,
-]
-TWO_INPUTS: list[Callable[[Any, Any, Any], Any]] = [
-    lambda m, a, b: (a + b) / 2,
-    lambda m, a, b: 0.5 * a - b * 0.5,
-    lambda m, a, b: a * b,
-    lambda m, a, b: a / (2.0 + b),
-    lambda m, a, b: m.maximum(a, b),
-    lambda m, a, b: m.minimum(a, -b),
-    lambda m, a, b: m.logaddexp(a, b) - 1.0,
-    lambda m, a, b: (1.1 + a) ** b / 9.0,
-]
-TENSORS: list[Callable[[Any, Any, Any], Any]] = [
-    lambda m, a, b: (a * b).mean(-1).reshape(-1, 1) if a.ndim == b.ndim == 2 else a * b,
-    lambda m, a, b: (a - m.amax(b)) / 2,
-    lambda m, a, b: (a.T @ a / 6 @ b.T).T if a.shape == b.shape == (2, 3) else a,
-    lambda m, a, b: a[[-1, 0, 0]].sum() * b / 3 if a.shape[:1] == (3,) else a * b,
-]
-
-
-def random_graph(m: Any, leaves: list[Any], seed: int, steps: int, tensors: bool) -> Any:
-    """The same drawn program, whatever m and the leaves are; each node may be used many times."""
-    rng = np.random.default_rng(seed)
-    nodes = list(leaves)
-    two = TWO_INPUTS + TENSORS * tensors
-    for _ in range(steps):
-        a, b = (nodes[rng.integers(max(0, len(nodes) - 12), len(nodes))] for _ in range(2))
-        if rng.uniform() < 0.4:
-            nodes.append(ONE_INPUT[rng.integers(len(ONE_INPUT))](m, a))
-        else:
-            nodes.append(two[rng.integers(len(two))](m, a, b))
-    total = nodes[-1].sum() if tensors else nodes[-1]
-    for node in nodes[:: max(1, len(nodes) // 8)]:
-        total = total + (node.sum() if tensors else node)
-    return total
 
 
 @pytest.mark.parametrize("tensors", [False, True], ids=["scalars", "tensors"])

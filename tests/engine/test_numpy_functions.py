@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_ops import slope
+from helpers.operations import slope
 
 from tinygrad_ce import Value
 from tinygrad_ce.engine.operation import TABLE

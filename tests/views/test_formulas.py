@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import need
+from helpers.operations import OPS
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_ops import OPS
 
 from tinygrad_ce import primitive
 from tinygrad_ce.engine.numpy_functions import CLIP, CONCATENATE, EINSUM, MEAN

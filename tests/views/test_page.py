@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from helpers.graphs import of_scalars, of_tensors
+from helpers.graphs import of_scalars, of_tensors, random_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_backward import random_graph
 
 from tinygrad_ce import Value, cross_entropy, draw, primitive, step_through
 from tinygrad_ce.views.formulas import inline

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from helpers.graphs import of_scalars
+from helpers.graphs import of_scalars, random_graph
+from helpers.operations import LINES, OPS, cases
 from hypothesis import given, settings
-from test_backward import random_graph
-from test_ops import LINES, OPS, cases
 
 from tinygrad_ce import (
     StaleGraphError,
