@@ -192,6 +192,8 @@ FOR_THE_EXAMPLE: dict[str, tuple[Callable[..., Any], Any]] = {
         lambda z, y: -np.log(1 / (1 + np.exp(-np.where(y == 1, z[:, 0], -z[:, 0])))).mean(), BITS),
     "signs of bits, the package's sigmoid": (
         lambda z, y: -np.log(tg.sigmoid(np.where(y == 1, z[:, 0], -z[:, 0]))).mean(), BITS),
+    "a sigmoid or what it lacks to 1": (lambda z, y: -np.log(
+        np.where(y == 1, np.exp(z[:, 0]), 1.0) / (1 + np.exp(z[:, 0]))).mean(), BITS),
     "whole ones in a sigmoid": (
         lambda z, c: (np.log(c + np.exp(z)) - 0.3 * z).mean(), np.ones((6, 3), int)),
     "whole zeros": (

@@ -99,9 +99,7 @@ class Candidate:
         self.axis: int | None = self.group[2] if self.group[0] == "lse" else None
         self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
         self.is_one = line.size == 1
-        if not self.z.size:
-            raise NoLoss("{line} is of no samples", line=line)
-        if not self.is_one and line.size != self.samples:
+        if not self.z.size or (not self.is_one and line.size != self.samples):
             why = "{line} of shape {shape} has neither one entry nor one a sample"
             raise NoLoss(why, 3, line=line, shape=line.shape)
         self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
