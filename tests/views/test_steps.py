@@ -310,6 +310,14 @@ def test_a_users_operation_steps_and_draws_as_ours_do() -> None:
     assert edge.flow == "[2, 4] × [0.25, 0.0625] = [0.5, 0.25]"
 
 
+def test_a_users_operation_without_latex_reads_as_the_chain_rule() -> None:
+    rules = [lambda g, out, x, y: g * y, lambda g, out, x, y: g * x]
+    product = primitive(*rules, name="product")(lambda x, y: x * y)
+    steps = step_through(product(Value(2.0, name="a"), Value(5.0, name="b")))
+    assert steps[2].words == "product = product(a, b) = product(2, 5) = 10"
+    assert steps[-1].words == "∂L/∂b = ∂L/∂product · ∂product/∂b = 1 × 2 = 2"
+
+
 @pytest.mark.parametrize(
     ("function", "entrywise"),
     [

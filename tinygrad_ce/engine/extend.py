@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from .operation import Each, Primitive, Rule, define
@@ -41,10 +42,10 @@ def primitive(
     >>> x = tg.Value(2.0); cube(x).backward(); x.grad
     12.0
     """
-    reads = r"<g> \cdot \partial"
+    reads = [rf"<g> \cdot \frac{{\partial <out>}}{{\partial <{x}>}}" for x in "xyz"]
     pairs = [
-        rule if rule is None or (rule.__class__ is tuple and len(rule) == 2) else (rule, reads)
-        for rule in rules
+        rule if rule is None or (rule.__class__ is tuple and len(rule) == 2) else (rule, text)
+        for rule, text in zip_longest(rules, reads[: len(rules)], fillvalue=r"<g> \cdot \partial")
     ]
     vjps = [pair[0] for pair in pairs if pair]
     if not vjps or not all(callable(vjp) or isinstance(vjp, Each) for vjp in vjps):
@@ -56,7 +57,7 @@ def primitive(
             text = "primitive(vjp, ...) registers a function; got {got}"
             raise TypeError(_(text, got=repr(function)))
         title = name or function.__name__
-        default = rf"\operatorname{{{title}}}(<x>)"
+        default = rf"\operatorname{{{title}}}({', '.join(['<x>', '<y>', '<z>'][: len(rules)])})"
         return define(function, latex or default, *pairs, name=title, **fields)
 
     return register
