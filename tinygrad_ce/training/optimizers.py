@@ -50,17 +50,13 @@ def _check_number(x: Any, name: str, below: float = np.inf) -> float:
     raise ValueError(_(text, name=name, got=repr(x), below=below))
 
 
-def _has_gradient(p: Value) -> bool:
-    """Return whether a leaf was reached; a number's grad is 0.0 also where it was not."""
-    g = p.grad
-    return g is not None and (g.__class__ is not float or g != 0.0 or p.passes > 0)
-
-
 def _gradient(p: Value, i: int) -> Any:
-    """Return ``p.grad``, of the data's shape, also where it was assigned by hand."""
+    """Return ``p.grad``, of the data's shape; None where none was assigned and no pass came by."""
     g, data = detach(p.grad), p.data
     if g.__class__ is float is data.__class__:
-        return g
+        return g if g or p.passes else None  # a number's grad starts at 0.0
+    if g is None:
+        return None
     if g.__class__ is data.__class__ and g.shape == data.shape and g.dtype == data.dtype:
         return g
     g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
@@ -94,8 +90,8 @@ class Optimizer:
         """Move every leaf that has a gradient, one step against it."""
         lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
-            if _has_gradient(p):
-                p.data = self._move(p.data, _gradient(p, i), lr, i)
+            if (g := _gradient(p, i)) is not None:
+                p.data = self._move(p.data, g, lr, i)
 
     def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
         """Return the data of leaf ``i`` after a step; written in place where it is an array."""
