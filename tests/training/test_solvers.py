@@ -221,3 +221,15 @@ def test_a_fit_that_begins_at_the_optimum_has_one_iteration() -> None:
     assert model.n_iter_ == 1
     assert model.loss_curve_ == pytest.approx([np.log(2)])
     assert not model.coef_.any()
+
+
+@pytest.mark.parametrize("batch", [50, 10_000])
+def test_a_batch_whose_weights_are_all_0_moves_nothing(batch: int) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20_000, 2)), rng.integers(0, 3, 20_000)
+    weight = np.repeat([0.0, 1.0], 10_000)
+    options: dict[str, Any] = {"solver": "sgd", "alpha": 0.0, "shuffle": False, "tol": None}
+    options |= {"batch_size": batch, "max_iter": 1}
+    model = SoftmaxRegression(**options).fit(X, y, weight)
+    half = SoftmaxRegression(**options, learning_rate=0.02).fit(X[10_000:], y[10_000:])
+    np.testing.assert_allclose(model.coef_, half.coef_, rtol=1e-9)  # the mean weight is a half

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,17 @@ from .objective import Params
 from .validation import tolerance
 
 
-@contextmanager
-def progress_bar(shown: bool, epochs: int) -> Iterator[Any]:
-    """Show a progress bar, if that is wanted; yield it or None."""
+def progress_bar(shown: bool, epochs: int) -> AbstractContextManager[Any]:
+    """Return a progress bar, if that is wanted: a context, as which it is None otherwise."""
     if not shown:
-        yield None
-        return
+        return nullcontext()
     try:
         from tqdm.auto import tqdm
     except ImportError:
         text = 'verbose=True needs tqdm: pip install "tinygrad_ce[progress]"'
         raise ImportError(_(text)) from None
-    with tqdm(total=epochs, unit="epoch") as bar:
-        yield bar
+    bar: AbstractContextManager[Any] = tqdm(total=epochs, unit="epoch")
+    return bar
 
 
 class Monitor:

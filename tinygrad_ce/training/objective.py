@@ -70,8 +70,8 @@ class Rows:
         self.X, self.y, self.weight, self.loss = X, y, weight, loss
         self.index, self.threads = index, threads
         self.count = len(X) if index is None else len(index)
-        own = weight if weight is None or index is None else weight[index]
-        self.total = float(self.count if own is None else own.sum())
+        used = weight if weight is None or index is None else weight[index]
+        self.total = float(self.count if used is None else used.sum())
 
     def some(self, index: Any) -> Rows:
         """Return those of an index, which counts all rows in memory: nothing is copied."""

@@ -114,10 +114,10 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
         "gtol": max(tolerance(model), 10 * eps),  # float32 gets no further
         "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
     }
-    found = minimize(f, f.start, jac=True, method="L-BFGS-B", callback=after, options=options)
+    result = minimize(f, f.start, jac=True, method="L-BFGS-B", callback=after, options=options)
     if not model.n_iter_:  # it began at the optimum
-        monitor(found.fun)
-    monitor.stopped |= found.status != 1
+        monitor(result.fun)
+    monitor.stopped |= result.status != 1
 
 
 # ------------------------------------------------------------------ SGD and Adam
@@ -194,11 +194,10 @@ def _gradients(model: Any, rows: Any, params: Params) -> Iterator[tuple[int, flo
             yield len(X), *run(X, y, l2, *([] if w is None else [w * share]), *params)
         return
     for batch in [rows] if size == rows.count else rows.batches(size):
+        batch.total = batch.count / share  # weights count as in the whole, not as in this batch
         loss, grads = batch.loss_and_grad(params)
-        factor = batch.total * share / batch.count
         more, slopes = penalty_and_grad(params, l2)
-        grads = [g * factor + s for g, s in zip(grads, slopes)]
-        yield batch.count, loss * factor + float(more), grads
+        yield batch.count, loss + float(more), [g + s for g, s in zip(grads, slopes)]
 
 
 def _shrink(W: Any, l1: float, optimizer: Any) -> None:

@@ -165,8 +165,8 @@ def _rows_in_chunks(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[
     """As in memory; the classes are learnt in a first pass."""
     dtype = sample_of(model, X, reset=True).dtype
     chunks = Chunks(X, y, weight)
-    found = chunks.each(_labels_in, for_chunks(model))
-    labels, sums = (np.concatenate(parts) for parts in zip(*found))
+    by_chunk = chunks.each(_labels_in, for_chunks(model))
+    labels, sums = (np.concatenate(parts) for parts in zip(*by_chunk))
     classes = np.unique(labels)
     check_classification_targets(np.tile(classes, 3))  # once each looks like a regression
     start(model, classes, dtype)
