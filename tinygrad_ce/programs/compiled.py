@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -232,6 +230,7 @@ class Program:
         self._find(args)
 
     _compiled: _Compiled
+    _kept: dict[Any, Callable[..., Any]]
     _run: Callable[..., Any]
 
     # ------------------------------------------------------------------ arguments
@@ -265,10 +264,8 @@ class Program:
     def _find(self, args: Sequence[Any]) -> Callable[..., Any]:
         """The program for such arguments, made now if it is not kept."""
         key = self._signature_of(args)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        if key in (kept := self._kept):
+            return kept[key]
         if key != self._signature and not (self._retrace and self._f):
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
@@ -278,10 +275,7 @@ class Program:
         if key == self._signature:
             self._compiled = compiled
             self._run = run if all(compiled.tests) else self._other
-        with self._lock:
-            self._kept[key] = run
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
         return run
 
     def _other(self, *args: Any) -> Any:
@@ -319,7 +313,7 @@ class Program:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {k: x for k, x in vars(self).items() if k not in ("_lock", "_kept", "_run")}
+        state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}
         try:
             pickle.dumps(self._f)
         except Exception:  # what pickle raises of a lambda is no one class
@@ -328,5 +322,5 @@ class Program:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._lock, self._kept = Lock(), OrderedDict[Any, Callable[..., Any]]()
+        self._kept = {}
         self._run = self._other

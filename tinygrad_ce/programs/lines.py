@@ -38,7 +38,7 @@ class Line:
     kind: Any = float
     name: str | None = None
     of: Line | None = None  # the line that this is the gradient of
-    where: str | None = None  # the user's file and line that asked for it
+    where: tuple[str, int] | None = None  # the user's file and line that asked for it
 
     @property
     def dtype(self) -> np.dtype[Any]:

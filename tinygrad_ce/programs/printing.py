@@ -164,9 +164,8 @@ class _Printer(Expressions):
             what = "the gradient of the result by itself"
         note = f"{what}, {line.shape}" if line.shape else what
         whole = f"{code}  # {note}"
-        self.found.append(
-            whole if len(whole) + 4 <= literals.WIDTH else f"# {note}\n{literals.folded(code)}"
-        )
+        whole = whole if len(whole) + 4 <= literals.WIDTH else f"# {note}\n{literals.folded(code)}"
+        self.found.append(whole)
 
 
 # ------------------------------------------------------------------ results
@@ -177,8 +176,9 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
     def leaf(x: Any) -> str:
         """A new array, which neither the caller has already nor another result is."""
         if x.__class__ is not Line:
-            text = printer.text(x)
-            return literals.fresh_text(x) if _is_uniform(x) else text + ".copy()" * (np.ndim(x) > 0)
+            alike = x.__class__ is np.ndarray and (not x.size or uniform(x))
+            copy = ".copy()" if np.ndim(x) else ""
+            return literals.fresh_text(x) if alike else printer.text(x) + copy
         base, stretched = x, False
         while (whole := _viewed(base)) is not None:
             base, stretched = whole, stretched or base.function is np.broadcast_to
@@ -188,10 +188,6 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
 
     parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
     return literals.folded(f"return {', '.join(parts)}")
-
-
-def _is_uniform(x: Any) -> bool:
-    return x.__class__ is np.ndarray and (not x.size or uniform(x))
 
 
 def _viewed(line: Line) -> Line | None:

@@ -48,13 +48,20 @@ def line_of(x: RecordedArray) -> Line:
     return x.line
 
 
-def _where_in_users_code() -> str:
-    """``file.py, line 12``: the innermost line that is neither ours nor NumPy's."""
-    ours = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+
+
+def _users_line() -> tuple[str, int] | None:
+    """File and number of the innermost line that is neither ours nor NumPy's."""
     frame: Any = sys._getframe(1)
-    while frame and frame.f_code.co_filename.startswith(ours):
+    while frame and frame.f_code.co_filename.startswith(OURS):
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}" if frame else "?"
+    return (frame.f_code.co_filename, frame.f_lineno) if frame else None
+
+
+def _where() -> str:
+    file, line = _users_line() or ("?", 0)
+    return f"{Path(file).name}, line {line}"
 
 
 class Tape:
@@ -71,7 +78,8 @@ class Tape:
             example = example.view()
             example.flags.writeable = False
         args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
-        line = Line(function, args, options, getattr(example, "shape", ()), kind_of(example))
+        shape, kind = getattr(example, "shape", ()), kind_of(example)
+        line = Line(function, args, options, shape, kind, where=_users_line())
         self.lines.append(line)
         return RecordedArray(line, example, self)
 
@@ -134,7 +142,7 @@ class Tape:
             _(
                 "{where}: {what} depends on the example's data, so the program would be wrong for "
                 "other data. {instead}",
-                where=_where_in_users_code(),
+                where=_where(),
                 what=what,
                 instead=instead,
             )
@@ -272,7 +280,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         if not _is_truth(self):
             return np.invert(self)
         text = "{where}: ~ of Python's True is -2, true as well. Use np.logical_not(x > y)."
-        raise TypeError(_(text, where=_where_in_users_code()))
+        raise TypeError(_(text, where=_where()))
 
     def __format__(self, spec: str) -> str:
         if spec:
