@@ -12,10 +12,10 @@ import sys
 from time import perf_counter
 from typing import Any
 
-import fits  # noqa: F401 - skips without scikit-learn
 import numpy as np
 import pytest
 from conftest import need
+from helpers import fits  # noqa: F401 - skips without scikit-learn
 
 from tinygrad_ce import SoftmaxRegression
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from fits import datasets
+from helpers.fits import datasets
 
 from tinygrad_ce import SoftmaxRegression
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import fits  # noqa: F401 - skips without scikit-learn
 import numpy as np
 import pytest
 from conftest import need
+from helpers import fits  # noqa: F401 - skips without scikit-learn
 
 from tinygrad_ce import SoftmaxRegression
 from tinygrad_ce.training.chunks import is_dask

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from fits import ConvergenceWarning, load
+from helpers.fits import ConvergenceWarning, load
 
 from tinygrad_ce import SoftmaxRegression
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from fits import load
+from helpers.fits import load
 from hypothesis import given
 from hypothesis import strategies as st
 

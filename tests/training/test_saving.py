@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from test_persistence import mutated, same
+from helpers.files import mutated, same
 
 from tinygrad_ce.training.estimator import SoftmaxRegression
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from fits import J, datasets, linear_model, load
+from helpers.fits import J, datasets, linear_model, load
 
 from tinygrad_ce import SoftmaxRegression
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fits import load
+from helpers.fits import load
 
 from tinygrad_ce import SoftmaxRegression
 
