@@ -138,7 +138,7 @@ def losses_and_gradient(z: Any, t: Target, axis: int, grad: bool) -> tuple[Any, 
         rows = slice(start, start + step)
         part = flat[rows]
         e = np.empty(part.shape, z.dtype) if work is None else work[rows]
-        block_of_rows(part, t.rows(rows), loss[rows, 0], e)
+        block_of_rows(part, t.rows(rows) if step < len(flat) else t, loss[rows, 0], e)
 
     in_threads(run, range(0, len(flat), step))
     if out is not None and axis not in (-1, z.ndim - 1):

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import example
+from ..engine.data import as_data, example
 from ..engine.extend import primitive
 from ..engine.operation import REAL
 from ..engine.text import _
-from ..engine.value import Value, detach
+from ..engine.value import Value, detach, make_node
 from .activations import as_input, log_softmax
 from .kernel import dense, losses_and_gradient
 from .targets import Target, check_reduction, factor, plain, read_target
@@ -53,14 +53,19 @@ def _fused(
     """
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     t = read_target(np.shape(logits), getattr(logits, "dtype", np.dtype(float)), target, *options)
+    return _loss(logits, t, axis, reduction, saved)
+
+
+def _loss(z: Any, t: Target, axis: int, reduction: str, saved: Any = None) -> Any:
+    """The reduced loss of data; ``saved`` takes what the gradient needs."""
+    if z.__class__ is not np.ndarray:
+        loss, gradient = dense(z, t, axis, reduction), None
+    else:
+        loss, gradient = losses_and_gradient(z, t, axis, saved is not None)
+        loss = loss if reduction == "none" else np.add.reduce(loss, axis=None)
     if saved is not None:
-        saved["target"] = t
-    if logits.__class__ is not np.ndarray:
-        return dense(logits, t, axis, reduction)
-    loss, gradient = losses_and_gradient(logits, t, axis, saved is not None)
-    if saved is not None:
-        saved["gradient"] = gradient
-    return loss if reduction == "none" else np.add.reduce(loss, axis=None)
+        saved |= {"target": t, "gradient": gradient}
+    return loss
 
 
 def fused_vjp(
@@ -85,7 +90,7 @@ def fused_vjp(
         mass = np.sum(table, axis=axis, keepdims=True)
         return g * (e * (mass / np.sum(e, axis=axis, keepdims=True)) - table)
     gradient = saved.pop("gradient", None)  # given away: the caller may write into it
-    if gradient is None:
+    if gradient is None:  # it is given away already
         gradient = losses_and_gradient(logits, t, axis, True)[1]
     if g.__class__ is Value:
         return g * gradient
@@ -163,10 +168,16 @@ def cross_entropy(
     """
     z, target = as_input(logits, "logits"), plain(target, "target")
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    if fused:
-        return LogSoftmaxNLL(z, target, *options)
     t = read_target(z.shape, z.dtype, target, *options)
-    return _compose(log_softmax(z, axis), t, axis, reduction)
+    if not fused:
+        return _compose(log_softmax(z, axis), t, axis, reduction)
+    if z.__class__ is not Value:
+        return _loss(z, t, axis, reduction)
+    # LogSoftmaxNLL(z, target, *options) would check it all again: half the time of a small batch.
+    saved: dict[str, Any] = {}
+    loss = as_data(_loss(z.data, t, axis, reduction, saved))
+    named = dict(zip(LogSoftmaxNLL.options, options))
+    return make_node(loss, LogSoftmaxNLL, z, target, options=named, saved=saved)
 
 
 def nll(
