@@ -59,10 +59,6 @@ def _hits_in(block: Block, model: Any) -> tuple[Any, Any]:
 class LinearSoftmaxMixin(ClassifierMixin):  # type: ignore[misc]
     """What ``coef_``, ``intercept_`` and ``classes_`` predict."""
 
-    coef_: Any
-    intercept_: Any
-    classes_: Any
-
     @_over_chunks
     def decision_function(self, X: Any) -> Any:
         """Logits: (samples, classes), or for two classes (samples,), positive for the second."""

@@ -21,7 +21,6 @@ from ..programs.files import replace_file
 from .optimizers import SGD, Adam
 from .validation import params_of
 
-KIND = "SoftmaxRegression"
 FORMAT = 2  # 1 was NumPy's .npz
 Path = str | os.PathLike[str]
 
@@ -44,7 +43,7 @@ def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
     return sha.hexdigest()
 
 
-def write(path: Path, kind: str, content: dict[str, Any]) -> None:
+def write(path: Path, content: dict[str, Any]) -> None:
     """Save ``content`` in place of an old file: a crash leaves the old or the new, never a part.
 
     It is by name: None, numbers, text, arrays of such, lists of them and dicts by text.
@@ -65,14 +64,14 @@ def write(path: Path, kind: str, content: dict[str, Any]) -> None:
         text = "{name}: a {kind} cannot be saved; numbers, text and arrays of them can"
         raise TypeError(_(text, name=name, kind=getattr(x, "dtype", type(x).__name__)))
 
-    texts = {"tinygrad_ce": str(FORMAT), "kind": kind}
+    texts = {"tinygrad_ce": str(FORMAT)}
     for name, x in content.items():
         texts[name] = json.dumps(x, default=pack)
     metadata = texts | {"sha256": _checksum(texts, tensors)}
     replace_file(path, _safetensors().numpy.save(tensors, metadata))
 
 
-def read(path: Path, kind: str) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """Return the content that `write` saved, its arrays new; refuse any other file in one line."""
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":
@@ -86,17 +85,14 @@ def read(path: Path, kind: str) -> dict[str, Any]:
         raise _refusal(path, _(why, version=version))
     if texts.pop("sha256", "") != _checksum(texts, tensors):
         raise _refusal(path, _("damaged: its content is not what was saved"))
-    if texts["kind"] != kind:
-        why = _("it holds a {got}, wanted a {wanted}", got=texts["kind"], wanted=kind)
-        raise _refusal(path, why)
 
     def unpack(x: dict[str, Any]) -> Any:
         if "tensor" in x:
             return tensors[x["tensor"]].copy()
         return np.array(x["array"], x["dtype"]) if "array" in x else x
 
-    names = texts.keys() - {"tinygrad_ce", "kind"}
-    return {name: json.loads(texts[name], object_hook=unpack) for name in names}
+    del texts["tinygrad_ce"]
+    return {name: json.loads(text, object_hook=unpack) for name, text in texts.items()}
 
 
 def _parts(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -132,7 +128,7 @@ class PersistenceMixin:
             content["class_weight"] = list(content["class_weight"].items())
         if optimizer := content.pop("_optimizer", None):
             content["optimizer"] = {n: x for n, x in vars(optimizer).items() if n != "params"}
-        write(path, KIND, content)
+        write(path, content)
 
     @classmethod
     def load(cls, path: Path) -> Any:
@@ -151,7 +147,7 @@ class PersistenceMixin:
         ...     SoftmaxRegression.load(f"{folder}/model.safetensors").predict([[0.9]]).tolist()
         ['yes']
         """
-        content, model = read(path, KIND), cls()
+        content, model = read(path), cls()
         optimizer = content.pop("optimizer", None)
         vars(model).update(content)
         if isinstance(content["class_weight"], list):
