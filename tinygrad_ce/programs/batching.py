@@ -20,8 +20,8 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from .contractions import Writer, pairs_of
 from .index_notation import Form, NotASumError, Reader, deltas, proper, reduced_axes
-from .lines import Builder, Line, astype, elementwise, evaluate, live, option, replace, walk
-from .simplifier import is_call, key_of, simplify
+from .lines import Builder, Line, astype, elementwise, evaluate, fact, live, option, replace, walk
+from .simplifier import is_call, key_of, moves_first, simplify
 
 MIXED = -1  # the row of a line that depends on several
 FEW = 3  # terms of one pattern of δ, where only what was a sum before is written as one
@@ -94,8 +94,7 @@ class _Batcher(Builder):
 
 def _cost(lines: Sequence[Line]) -> int:
     """How many of the lines compute something, where others place what is there."""
-    records = [TABLE.get(line.function) for line in lines if line.function is not np.eye]
-    return sum(record is None or not record.moves for record in records)
+    return sum(line.function is not np.eye and not fact(line.function, "moves") for line in lines)
 
 
 # ------------------------------------------------------------------ rows
@@ -232,7 +231,7 @@ class _LeadingAxis(_AllRows):
 
     def lifted(self, line: Line) -> Any:
         """One operation that is no sum of products, of all rows."""
-        f, (x, *rest), record = line.function, line.args, TABLE.get(line.function)
+        f, (x, *rest) = line.function, line.args
         shape, how = (*self.eye.shape[:1], *line.shape), dict[str, Any]()
         if (elementwise(f) and not line.options) or f is astype:
             args = [self.all(x, line.ndim) for x in line.args]
@@ -242,9 +241,9 @@ class _LeadingAxis(_AllRows):
             parts = [(self.all(part, np.ndim(part)), (*shape[:1], *np.shape(part))) for part in x]
             axis = option(line, "axis", 1, 0) % line.ndim + 1
             args = [tuple([self.writer.make(np.broadcast_to, *part) for part in parts]), axis]
-        elif record and record.moves and _keeps_order(line):
+        elif moves_first(f) and _keeps_order(line):
             f, args = np.reshape, [self.all(x, x.ndim), shape]
-        elif record and record.vjps and "axis" in record.options:
+        elif f in TABLE and TABLE[f].vjps and "axis" in TABLE[f].options:
             axes = tuple([a + 1 for a in reduced_axes(line)[0]])
             args, how = [self.all(x, x.ndim)], line.options | {"axis": axes}
         else:

@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.operation import TABLE
 from ..engine.rules import scatter
-from .lines import Line, option, walk
+from .lines import Line, fact, option, walk
 from .simplifier import key_of, moves_first, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
@@ -213,11 +212,11 @@ class Arrays:
                 if x.__class__ is np.ndarray and over == {*f.labels}:
                     c *= math.fsum((x**n).flat)  # 1 for a target that sums to 1 but for rounding
                 else:
-                    outside += [(self._sum_of(group, over), 1)] if over else group
+                    outside += [(self._sum(group, over), 1)] if over else group
             parts.append((term(outside), c))
         return merged(parts)
 
-    def _sum_of(self, factors: Sequence[tuple[Factor, int]], bound: set[int]) -> Factor:
+    def _sum(self, factors: Sequence[tuple[Factor, int]], bound: set[int]) -> Factor:
         """A sum of products as an array of its own."""
         ordered = sorted(factors, key=lambda f: (f[0].array, f[1], f[0].labels))
         labels = [*dict.fromkeys(x for f, _ in ordered for x in f.free())]
@@ -271,16 +270,16 @@ class Reader(Arrays):
 
     def read(self, line: Line) -> Form:
         """A line as its record says."""
-        f, record = line.function, TABLE.get(line.function)
+        f, several = line.function, len(line.args) > 1
         if f in READ:
             return READ[f](self, line)
-        if record is None or (f.__class__ is np.ufunc and line.options):
+        if f.__class__ is np.ufunc and line.options:
             raise NotASumError
-        if record.terms and (self.expand or line in self.seeded or len(line.args) == 1):
-            return sum_of(self, line, record.terms)
-        if record.powers:
-            return product_of(self, line, line.args, record.powers)
-        if moves_first(record):
+        if (terms := fact(f, "terms")) and (self.expand or line in self.seeded or not several):
+            return _sum(self, line, terms)
+        if powers := fact(f, "powers"):
+            return _product(self, line, line.args, powers)
+        if moves_first(f):
             return _moved(self, line)
         raise NotASumError
 
@@ -288,8 +287,7 @@ class Reader(Arrays):
         """A line as an array that nothing more is known of."""
         if line in self.seeded:
             raise NotASumError
-        record = TABLE.get(line.function)
-        return self.array(line, line, bool(record and record.positive))
+        return self.array(line, line, fact(line.function, "positive"))
 
     def array(self, key: Any, x: Any, positive: bool = False) -> Form:
         """An array as a factor."""
@@ -330,14 +328,14 @@ def _is_real(kind: np.dtype[Any]) -> bool:
 
 
 # ------------------------------------------------------------------ lines of each kind
-def sum_of(reader: Reader, line: Line, signs: Sequence[float]) -> Form:
+def _sum(reader: Reader, line: Line, signs: Sequence[float]) -> Form:
     """±x ± y."""
     axes = reader.labels(line.shape)
     parts = [(sign, onto(reader.of(x), axes)) for sign, x in zip(signs, line.args)]
     return Form(axes, merged((t, sign * c) for sign, terms in parts for t, c in terms.items()))
 
 
-def product_of(reader: Reader, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
+def _product(reader: Reader, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
     """The product of arguments to whole powers; of sums to the first alone."""
     axes = reader.labels(line.shape)
     found: Terms = {ONE: 1.0}
@@ -365,7 +363,7 @@ def _inverse(reader: Reader, x: Any, axes: Axes) -> Terms:
 
 
 def _power(reader: Reader, line: Line) -> Form:
-    return product_of(reader, line, line.args[:1], [number_of(line.args[1])])
+    return _product(reader, line, line.args[:1], [number_of(line.args[1])])
 
 
 def moved_axes(

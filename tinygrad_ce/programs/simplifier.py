@@ -19,14 +19,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ..engine.operation import TABLE, Primitive
 from ..engine.rules import scatter
-from .lines import Line, constant, elementwise, live, replace, uses, walk
+from .lines import Line, constant, elementwise, fact, live, replace, uses, walk
 
 Rule = Callable[..., Any]
 FLOATS = (float, np.floating)
@@ -93,16 +91,14 @@ def alike(x: Any, line: Line) -> bool:
     return same and x.is_number == line.is_number
 
 
-def moves_first(record: Primitive | None) -> bool:
-    """Whether it moves the entries of its first argument."""
-    return record is not None and record.moves and 0 in record.linear
+def moves_first(f: Any) -> bool:
+    """Whether a function moves the entries of its first argument."""
+    return fact(f, "moves") and 0 in fact(f, "linear")
 
 
-@cache
-def commutes(record: Primitive) -> bool:
-    """Whether its two arguments may be swapped."""
-    parts = record.terms or record.powers
-    return len(parts) == 2 and parts[0] == parts[1]
+def commutes(f: Any) -> bool:
+    """Whether x and y may be swapped in f(x, y)."""
+    return len(parts := fact(f, "terms") or fact(f, "powers")) == 2 and parts[0] == parts[1]
 
 
 # ------------------------------------------------------------------ a pass
@@ -154,16 +150,13 @@ class Simplifier:
             options = _normal_axis(args, options)
         elif elementwise(f) and not like.is_number:
             args = _narrow(args, like.shape)
-        record: Any = TABLE.get(f)
-        found = None
-        if record and not options and record.terms:
-            return self.total(f, record.terms, args, like)
-        if record and not options and record.powers:
-            return self.product(f, record.powers, args, like)
-        if moves_first(record):
-            found = _unmoved(f, args, options, like)
-        elif record and record.even and is_call(args[0], np.negative):
+        if (terms := fact(f, "terms")) and not options:
+            return self.total(f, terms, args, like)
+        if (powers := fact(f, "powers")) and not options:
+            return self.product(f, powers, args, like)
+        if fact(f, "even") and is_call(args[0], np.negative):
             return self.call(f, args[0].args, options, like)
+        found = _unmoved(f, args, options, like) if moves_first(f) else None
         for rule in self.rules.get(f, ()):
             found = rule(self, args, options, like) if found is None else found
         return self.make(f, args, options, like) if found is None else found
@@ -171,7 +164,7 @@ class Simplifier:
     def make(self, f: Any, args: tuple[Any, ...], options: Any, like: Line) -> Line:
         """The line that calls f so; the same one where there is one."""
         key: Any = (f, *map(key_of, args), key_of(options)) if options else (f, *map(key_of, args))
-        if f in TABLE and commutes(TABLE[f]):
+        if commutes(f):
             key = (f, frozenset(key[1:]))  # x + y is y + x
         if key not in self.seen:
             self.seen[key] = Line(f, args, options, like.shape, like.kind)
@@ -275,7 +268,7 @@ def _unmoved(f: Any, args: tuple[Any, ...], options: Any, like: Line) -> Any:
                 at = move(at, *rest, **how)
             if np.array_equal(at, start):
                 return x
-        if not moves_first(TABLE.get(x.function)):
+        if not moves_first(x.function):
             break
         x, moves = x.args[0], [*moves, (x.function, x.args[1:], x.options)]
     return None
