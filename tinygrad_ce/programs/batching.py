@@ -20,7 +20,7 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from .contractions import Writer, pairs_of
 from .index_notation import Form, NotASumError, Reader, deltas, proper, reduced_axes
-from .lines import Builder, Line, astype, elementwise, evaluate, fact, live, option, replace, walk
+from .lines import Builder, Line, astype, elementwise, fact, live, option, replace, walk
 from .simplifier import is_call, key_of, moves_first, simplify
 
 MIXED = -1  # the row of a line that depends on several
@@ -52,8 +52,8 @@ class _Batcher(Builder):
 
     def place(self, line: Line) -> None:
         """Place a line, or a block for a line that joins rows."""
-        if _unit_row(line) is not None:  # of rows that stay as they are
-            self.new[line] = evaluate(live(self.old, line), {})[line]
+        if (i := _unit_row(line)) is not None:  # of rows that stay as they are
+            self.new[line] = np.eye(1, line.size, i, line.dtype).reshape(line.shape)
             return
         rows = _rows(line)
         found = self.block(line, rows) if rows else None

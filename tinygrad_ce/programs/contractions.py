@@ -56,20 +56,15 @@ class Writer(Layout):
     """Lines that compute sums of products."""
 
     def __init__(self, arrays: Arrays, builder: Builder, now: Any, dtype: Any) -> None:
-        self.sizes, self.arrays, self.shares, self.labels = (
-            arrays.size,
-            arrays.arrays,
-            arrays.shares,
-            arrays.labels,
-        )
+        self.table = arrays
         self.builder, self.now, self.dtype = builder, now, dtype
 
     def block(self, form: Form, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
         """A line, or a constant, of that shape, or with the axes that have a label alone."""
         labels = proper(form.axes)
-        sizes = tuple([self.sizes[x] for x in labels])
+        sizes = tuple([self.table.size[x] for x in labels])
         shape, dtype = sizes if shape is None else shape, dtype or self.dtype
-        terms = [(c, self.shares(dict(product))) for product, c in form.terms.items()]
+        terms = [(c, self.table.shares(dict(product))) for product, c in form.terms.items()]
         found = self.sum(terms, labels) if terms else 0.0
         if found.__class__ is not Line:
             return np.broadcast_to(found, sizes).reshape(shape).astype(dtype)
@@ -119,10 +114,10 @@ class Writer(Layout):
     def deltas(self, found: Any, pairs: Sequence[tuple[int, int]], out: Sequence[int]) -> Any:
         """Multiply by each δ."""
         for low, x in pairs:
-            delta: Any = np.eye(self.sizes[x], dtype=self.dtype)
+            delta: Any = np.eye(self.table.size[x], dtype=self.dtype)
             if low > FIXED:
                 how = {} if self.dtype == np.float64 else {"dtype": self.dtype}
-                delta = self.make(np.eye, self.sizes[x], **how)
+                delta = self.make(np.eye, self.table.size[x], **how)
             axes = [y for y in out if y in (low, x)]
             delta = delta if low > FIXED else delta[FIXED - low]
             found = self.make(np.multiply, found, self.place(delta, axes, out))
@@ -135,7 +130,7 @@ class Writer(Layout):
         below: list[Any] = []
         for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
             if f.array != DELTA:
-                inverse = self.arrays[f.array].inverse
+                inverse = self.table.arrays[f.array].inverse
                 x = self.array(f.array if inverse is None else inverse, f.labels)
                 x = self.place(*x, out)
                 if n < 0 or inverse is not None:
@@ -149,11 +144,13 @@ class Writer(Layout):
 
     def array(self, number: int, labels: Sequence[int]) -> tuple[Any, Sequence[int | None]]:
         """A factor's line, and the label of each of its axes."""
-        what = self.arrays[number]
+        what = self.table.arrays[number]
         x = self.now(what.source)
         if what.share:
             x = self.share(*what.share) if x is None else x
-            if x.name is None and is_call(self.now(self.arrays[what.share[0]].source), np.exp):
+            if x.name is None and is_call(
+                self.now(self.table.arrays[what.share[0]].source), np.exp
+            ):
                 x.name = "p"
         elif what.body and (x is None or (x.ndim and not labels)):
             x, what.order = self.inner_sum(what, labels)  # Σ over all, not of shape (1, 1)
@@ -167,15 +164,15 @@ class Writer(Layout):
 
     def share(self, part: int, total: int) -> Any:
         """``e / Σ e``."""
-        pattern = self.arrays[total].body[0][0].labels
+        pattern = self.table.arrays[total].body[0][0].labels
         x, axes = self.array(part, range(len(pattern)))
         below = [i for i, _ in sorted(enumerate(pattern), key=lambda q: q[1]) if pattern[i] >= 0]
         return self.make(np.divide, x, self.place(*self.array(total, below), axes))
 
     def inner_sum(self, what: Array, out: Sequence[int]) -> tuple[Any, Sequence[int]]:
         """Σ of products, and the order of its axes, which may be that of the labels ``out``."""
-        names = {q: proper(self.labels((n,)))[0] for q, n in sorted(what.sizes.items())}
-        powers = self.shares({f.relabelled(names): n for f, n in what.body})
+        names = {q: proper(self.table.labels((n,)))[0] for q, n in sorted(what.sizes.items())}
+        powers = self.table.shares({f.relabelled(names): n for f, n in what.body})
         own = [names[q] for q in sorted(what.sizes) if q >= 0]
         bound = [names[q] for q in sorted(what.sizes) if q < 0]
         labels = [*dict.fromkeys(x for f in powers for x in f.free())]
