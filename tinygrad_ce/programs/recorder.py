@@ -189,7 +189,8 @@ def _defaults(function: Any) -> dict[str, Any]:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return {}
-    return {name: p.default for name, p in found.items()} | {"keepdims": False}
+    plain = {name: p.default for name, p in found.items()} | {"keepdims": False}
+    return {name: np.dtype(x) if x is float else x for name, x in plain.items()}
 
 
 def _refusal(what: str, instead: str) -> Any:
