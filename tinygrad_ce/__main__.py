@@ -226,16 +226,15 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     )
 
 
-def _progress(steps: range, quiet: bool) -> Iterable[int]:
+def _progress(steps: range, quiet: bool) -> Any:
     if quiet:
         return steps
-    try:
-        from tqdm import tqdm
-    except ImportError:
+    if not find_spec("tqdm"):
         print(_('(for a progress bar: pip install "tinygrad_ce[progress]")'), file=sys.stderr)
         return steps
-    bar: Iterable[int] = tqdm(steps, desc="softmax regression on Iris", unit="step", disable=None)
-    return bar
+    from tqdm import tqdm
+
+    return tqdm(steps, desc="softmax regression on Iris", unit="step", disable=None)
 
 
 def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:

@@ -35,7 +35,6 @@ EDGE = Notation(_brief, str, lambda latex: plain(latex).replace("⊙", "×"))
 
 
 def _kind(x: Any) -> str:
-    """Return its dtype, and the shape of an array."""
     dtype, shape = getattr(x, "dtype", np.dtype(type(x))), np.shape(x)
     return f"{dtype} {shape}" if shape else f"{dtype}"
 
@@ -72,7 +71,6 @@ def _formula(sent: Flow) -> str:
 
 
 def _sum(shares: Sequence[Any]) -> str:
-    """Return what has come to a node along its paths, added up."""
     terms = [bracketed(_brief(x)) for x in shares[:ENTRIES]]
     if more := len(shares) - len(terms):
         terms.append(f"{more} more")
@@ -114,6 +112,7 @@ class Sketch:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
         every = dict.fromkeys(box for around in self.around.values() for box in around)
         self.number = {box: j for j, box in enumerate(every)}
+        self.rings = {n: tuple(self.number[b] for b in around) for n, around in self.around.items()}
         known = dict.fromkeys(box.name for box in every)
         for name in collapse:
             if name not in known:
@@ -156,7 +155,7 @@ class Sketch:
                 if constant:
                     shape = "" if _few(parent) else f"{_kind(parent)}: "
                     fact = f"constant {shape}{summarise(parent)}"
-                    constants.append(Item(tail, "constant", "", (fact,), self.rings(node)))
+                    constants.append(Item(tail, "constant", "", (fact,), self.rings[node]))
                 else:
                     self.results[tail].add(parent)
                 edge = Edge(f"edge-{i}-{k}", tail, head, roles.get(k, ""), self.flows[node, k])
@@ -164,17 +163,13 @@ class Sketch:
                 edges.setdefault((i, k) if alone else (tail, head), edge)
         return list(edges.values()), constants
 
-    def rings(self, node: Value) -> tuple[int, ...]:
-        """Return the boxes to draw around a node."""
-        return tuple(self.number[box] for box in self.around[node])
-
     def item(self, name: str) -> Item:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""
         inside = self.members[name]
         if name == LEFT_OUT:
             return Item(name, "left out", "", (f"… {_count(inside)} left out …",))
         node, ends = inside[0], self.outputs.keys() & inside
-        rings = self.rings(node)
+        rings = self.rings[node]
         if box := self.collapsed.get(name):
             look, title, facts = "scope", inline(box.name), [_count(inside)]
             if len(results := self.results[name] | ends) == 1:
@@ -194,7 +189,10 @@ class Sketch:
         if "gradient" not in self.show:
             return facts
         if not node.passes:
-            return [*facts, f"gradient: {'not reached' if self.ran else 'no backward yet'}"]
+            return [
+                *facts,
+                _("gradient: not reached") if self.ran else _("gradient: no backward yet"),
+            ]
         gradient, shares = summarise(node.grad), self.shares[node]
         if len(shares) > 1 and (paths := _sum(shares)).endswith(f"= {gradient}"):
             gradient = paths

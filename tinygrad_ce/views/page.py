@@ -28,16 +28,7 @@ NO_LATEX = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"
 
 
 def page(walk: Walk) -> str:
-    """Return a walk as one HTML page: what `Steps.save` writes.
-
-    Parameters
-    ----------
-    walk : what `step_through` returned
-
-    Raises
-    ------
-    ImportError
-        If latex2mathml, which typesets the rules, is not installed.
+    """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml.
 
     Examples
     --------

@@ -22,19 +22,9 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 
 
 def render(dot: str, form: str) -> bytes:
-    """Lay out a graph and return it as an SVG, PNG or PDF file's bytes; nothing goes to stderr.
+    """Lay out a graph as an SVG, PNG or PDF file's bytes; nothing goes to stderr.
 
-    Parameters
-    ----------
-    dot : the graph in Graphviz's language
-    form : "svg", "png" or "pdf"
-
-    Raises
-    ------
-    ImportError
-        If no Graphviz is installed; it names both ways to get one.
-    RuntimeError
-        If the Graphviz that is there fails; with its last words.
+    ImportError where no Graphviz is installed; RuntimeError with its last words where it fails.
     """
     import graphviz
 

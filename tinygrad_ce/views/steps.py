@@ -13,6 +13,7 @@ import numpy as np
 from ..engine.text import _
 from ..engine.value import Value
 from ..programs.files import replace_file
+from .drawing import SHOW, draw
 from .formulas import spell
 from .page import page
 from .walk import Walk, Walker
@@ -128,4 +129,5 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
 
 
 def _steps(walk: Walker) -> Steps:
-    return Steps(tuple(walk.steps), tuple(walk.called.values()), walk.drawing())
+    drawing = draw(walk.order[-1], show=[part for part in SHOW if part != "gradient"])
+    return Steps(tuple(walk.steps), tuple(walk.called.values()), drawing)

@@ -13,7 +13,6 @@ from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names
 from ..engine.value import Value
-from .drawing import SHOW, draw
 from .flow import Flow, flow, numbers
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline, rule
 from .picture import Drawing
@@ -202,7 +201,3 @@ class Walker:
         """Write ∂L/∂node."""
         top, bottom = map(notation.name, (self.loss, self.called[node]))
         return fill(notation.write(SLOPE), {"x": top, "y": bottom})
-
-    def drawing(self) -> Drawing:
-        """Draw the graph, without the gradients, which the walk is to find."""
-        return draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
