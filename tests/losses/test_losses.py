@@ -74,10 +74,18 @@ def make_target(kind: str, shape: tuple[int, ...], axis: int, dtype: Any, rng: A
 
 
 # ------------------------------------------------------------------ PyTorch's meaning of options
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["index", "one-hot", "soft"])
 @pytest.mark.parametrize(
-    "name", ["N,C", *(pytest.param(s, marks=pytest.mark.slow) for s in SHAPES if s != "N,C")]
+    ("name", "dtype"),
+    [
+        ("N,C", np.float64),
+        *(
+            pytest.param(name, dtype, marks=pytest.mark.slow)
+            for name in SHAPES
+            for dtype in DTYPES
+            if (name, dtype) != ("N,C", np.float64)
+        ),
+    ],
 )
 def test_cross_entropy_is_pytorchs(name: str, kind: str, dtype: Any, rng: Any) -> None:
     """Every combination of options, fused and composed: the loss and its gradient."""
@@ -307,7 +315,7 @@ def test_accuracy_against_450_digits() -> None:
 def test_accuracy_of_batches_against_450_digits(rng: Any) -> None:
     """The same for many rows in one call, of which some need their maximum subtracted."""
     mpmath = need("mpmath")
-    for reduction, classes in itertools.product(("sum", "mean"), (2, 10, 150)):
+    for reduction, classes in itertools.product(("sum", "mean"), (2, 60)):
         scale = 10.0 ** rng.uniform(-3, 3, (12, 1))
         z = scale * rng.standard_normal((12, classes))
         z[0] = 0.01 * z[0] - 900.0
