@@ -186,16 +186,11 @@ def _check_range(index: Any, kept: Any, classes: int, axis: int, ignore_index: i
     out = wrapped >= classes if kept is None else (wrapped >= classes) & kept
     if out.any():
         place = tuple(int(i) for i in np.argwhere(out)[0])
-        last = "{last}" if ignore_index is None else "{last} or ignore_index={ignored}"
-        raise ValueError(
-            _(
-                "target: got class {got} at {where}, wanted 0 to " + last,
-                got=index[place],
-                where=place[:axis] + place[axis + 1 :],
-                last=classes - 1,
-                ignored=ignore_index,
-            )
-        )
+        where = place[:axis] + place[axis + 1 :]
+        wrong = "target: got class {got} at {where}, wanted 0 to {last}"
+        wrong += "" if ignore_index is None else " or ignore_index={ignored}"
+        last, ignored = classes - 1, ignore_index
+        raise ValueError(_(wrong, got=index[place], where=where, last=last, ignored=ignored))
 
 
 def _read_probabilities(
@@ -203,7 +198,7 @@ def _read_probabilities(
 ) -> Any:
     """The classes of a one-hot target, which is exact as indices; of any other, None."""
     rows = shape[:axis] + shape[axis + 1 :]
-    if target.shape == rows and rows != shape:
+    if target.shape == rows:
         wrong = "target: class indices are integers, got {dtype}"
         raise TypeError(_(wrong, dtype=target.dtype))
     if target.shape != shape:
