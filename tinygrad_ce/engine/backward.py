@@ -23,42 +23,48 @@ Node = Any  # a `Value`: this is what its method `backward` is made of, so it co
 
 def topological(root: Node) -> list[Node]:
     """Every node of the graph of ``root``, parents before children, in order of creation."""
-    return _newest_first(root)[::-1]
+    return _newest_first(root)[0][::-1]
 
 
-def _newest_first(root: Node) -> list[Node]:
-    """Every node below ``root``; one is newer than its parents, or a parent was assigned since."""
-    nodes, leaves, seen, kind = [root], [], {root}, root.__class__
-    for node in nodes:  # which grows; x and y are written out, as most of a graph has no others
-        if node.op is None:
-            leaves.append(node.number)
-            continue
-        p = node.x
-        if p.__class__ is kind and p not in seen:
-            seen.add(p)
-            nodes.append(p)
-        p = node.y
-        if p.__class__ is kind and p not in seen:
-            seen.add(p)
-            nodes.append(p)
-        for p in node.rest:
-            if p.__class__ is kind and p not in seen:
-                seen.add(p)
-                nodes.append(p)
+def _newest_first(root: Node) -> tuple[list[Node], dict[Node, Any]]:
+    """Every node below ``root``, children before parents; and a place for the gradient of each."""
+    nodes, leaves, stack, kind = [], [-1], [root], root.__class__
+    gradients: dict[Node, Any] = {root: None}
+    found, more = nodes.append, stack.append
+    while stack:
+        found(node := stack.pop())
+        if node.dx is not None and (p := node.x) not in gradients:
+            gradients[p] = None
+            more(p)
+        if node.dy is not None and (p := node.y) not in gradients:
+            gradients[p] = None
+            more(p)
+        if node.dx is None is node.dy:  # no slopes of floats: arrays, or a leaf
+            if node.op is None:
+                leaves.append(node.number)
+            for p in node.parents:
+                if p.__class__ is kind and p not in gradients:
+                    gradients[p] = None
+                    more(p)
+    # Newest first they were nearly found: y before x, depth first.
     nodes.sort(key=attrgetter("number"), reverse=True)
-    newest_leaf = max(leaves, default=-1)
+    _check_fresh(nodes, max(leaves))
+    return nodes, gradients
+
+
+def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
+    """Refuse a graph with a parent newer than its child: it was assigned new data since."""
     for node in reversed(nodes):
         if node.number > newest_leaf:
-            break
+            return
         for p in node.parents:
-            if p.__class__ is kind and p.number > node.number:
+            if p.__class__ is node.__class__ and p.number > node.number:
                 text = (
                     "{leaf} of shape {shape} was assigned new data after {user} had used it: "
                     "compute the loss again"
                 )
                 leaf, user = p.name or "a leaf", node.name or node.op.name
                 raise StaleGraphError(_(text, leaf=leaf, shape=p.shape, user=user))
-    return nodes
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
@@ -66,40 +72,41 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 
     Broadcasting is not undone yet. With ``graph`` the rule is given `Value`s, and returns one.
     """
-    op: Any = node.op
-    kind = node.__class__
-    args = node.parents if graph else [a._data if a.__class__ is kind else a for a in node.parents]
-    options = node.options if node.saved is None else {**node.options, "saved": node.saved}
-    rule, out = op.vjps[k], node if graph else node._data
+    op, out, args, more = node.op, node, node.parents, node.more
+    options: dict[str, Any] = more.options if more else {}
+    if not graph:
+        kind, out = node.__class__, node._data
+        args = [a._data if a.__class__ is kind else a for a in args]
+    if more and more.saved is not None:
+        options = {**options, "saved": more.saved}
     try:
-        return rule(g, out, *args, **options)
+        return op.vjps[k](g, out, *args, **options)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
         wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *args)]
-        return rule(*wide, **options)
+        return op.vjps[k](*wide, **options)
     except TypeError as error:
         raise TypeError(f"a VJP of {op.name}: {error}") from error
 
 
-def _gradients(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
+def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
     """The gradient of ``root`` with respect to every node below it."""
-    nodes, kind = _newest_first(root), root.__class__
-    gradients = dict.fromkeys(nodes)
+    nodes, gradients = _newest_first(root)
     gradients[root] = seed
     for node in nodes:
         g, dx, dy = gradients[node], node.dx, node.dy
-        if (dx is None is dy) or graph:
+        if dx is None is dy or graph:
             for k, parent in enumerate(node.parents):
-                if parent.__class__ is kind and node.op.vjps[k]:
+                if parent.__class__ is node.__class__ and node.op.vjps[k]:
                     d = unbroadcast(share(node, k, g, graph), parent._data, node.op)
                     before = gradients[parent]
                     gradients[parent] = d if before is None else before + d
             continue
-        if dx is not None:  # floats: the local derivatives were stored when the node was made
-            before = gradients[node.x]
-            gradients[node.x] = g * dx if before is None else before + g * dx
+        if dx is not None:  # of floats: the local derivatives, stored when the node was made
+            before = gradients[p := node.x]
+            gradients[p] = g * dx if before is None else before + g * dx
         if dy is not None:
-            before = gradients[node.y]
-            gradients[node.y] = g * dy if before is None else before + g * dy
+            before = gradients[p := node.y]
+            gradients[p] = g * dy if before is None else before + g * dy
     return gradients
 
 
@@ -109,8 +116,8 @@ def gradients(root: Node, seed: Any, wrt: Sequence[Node], graph: bool = False) -
     No ``.grad`` changes. With ``graph``, or where the graph rests on any other leaf, the gradients
     are `Value`s, which can be differentiated again.
     """
-    graph = graph or any(n.op is None and n not in {*wrt} for n in _newest_first(root))
-    found = _gradients(root, seed, graph)
+    graph = graph or any(n.op is None and n not in {*wrt} for n in topological(root))
+    found = _chain_rule(root, seed, graph)
     return [found.get(node) for node in wrt]
 
 
@@ -141,16 +148,24 @@ def backward(self: Node, gradient: Any = None) -> None:
     (4.0, 2.0)
     """
     name = self.name or (self.op.name if self.op else "a leaf")
-    found = _gradients(self, as_upstream(gradient, self._data, name))
+    found = _chain_rule(self, as_upstream(gradient, self._data, name))
     with _WRITING:
-        while found:  # oldest first
-            node, g = found.popitem()
-            passes, leaf = 0, node.op is None
-            if leaf and node.grad is not None and np.any(node.grad):  # 0 by hand: it starts anew
-                g, passes = node.grad + g, node._passes
-            elif leaf and g.__class__ is np.ndarray:
-                # ``p.grad *= 0.5`` must change p's gradient alone: 2 references are ours.
-                g = g.copy() if g.base is not None or getrefcount(g) > 2 else g
-            # 0-d arrays add up to a scalar of NumPy.
-            node.grad = np.asarray(g) if node._data.__class__ is np.ndarray else g
-            node._passes = passes + 1
+        for node, g in found.items():
+            if node.op is None:
+                _accumulate(node, g)
+            else:
+                node.grad, node._passes = g, 1
+
+
+def _accumulate(leaf: Node, g: Any) -> None:
+    """Add a gradient to a leaf's; what was set to 0 by hand starts anew."""
+    before = leaf.grad
+    if before if before.__class__ is float else before is not None and np.any(before):
+        g = before + g
+        leaf._passes += 1
+    else:
+        leaf._passes = 1
+        # ``p.grad *= 0.5`` must change p's gradient alone: 4 references are the pass's own.
+        shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 4)
+        g = g.copy() if shared else g
+    leaf.grad = np.asarray(g) if leaf._data.__class__ is np.ndarray else g  # 0-d add to a scalar

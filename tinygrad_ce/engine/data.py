@@ -22,7 +22,7 @@ def lost(what: str, instead: str) -> NoReturn:
     raise TypeError(_("{what} would lose the gradient. {instead}", what=what, instead=instead))
 
 
-def as_constant(x: Any, where: str) -> Any:
+def real(x: Any, where: Any) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
     if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
         return x
@@ -36,8 +36,9 @@ def as_constant(x: Any, where: str) -> Any:
         kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
         data = x if kept else np.asarray(x)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{getattr(where, 'name', where)}: {error}") from error
     if data.dtype.kind not in "fiub":
+        where = getattr(where, "name", where)  # an operation
         text = "{where}: got {got} data, wanted real numbers (float, int or bool)"
         raise TypeError(_(text, where=where, got=data.dtype))
     return data
@@ -47,7 +48,7 @@ def as_data(x: Any, where: str = "Value()") -> Any:
     """Data as a `Value` holds it: a float, or an array of floats."""
     if x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.kind == "f"):
         return x
-    data = as_constant(x, where)
+    data = real(x, where)
     if data.__class__ in SCALARS:
         return float(data)
     return data.astype(np.float64) if data.dtype.kind in "iub" else data

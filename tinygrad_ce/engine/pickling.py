@@ -28,7 +28,8 @@ def _reduce_value(v: Value) -> tuple[Any, ...]:
 def _record(v: Value, places: dict[Value, int]) -> tuple[Any, ...]:
     """What a node is made of; a `Value` among its arguments is given by its place."""
     args = [(places[a], None) if a.__class__ is Value else (None, a) for a in v.parents]
-    kept = {name: getattr(v, name) for name in ("_options", "saved", "name", "grad", "_passes")}
+    kept: dict[str, Any] = {name: getattr(v, name) for name in ("more", "name", "grad", "_passes")}
+    kept["more"] = v.more and v.more._replace(rest=())
     return v._data, v.op, args, kept
 
 
@@ -38,10 +39,11 @@ def _rebuild(records: list[Any]) -> Value:
     for node in records:
         if node.__class__ is not Value:
             data, op, args, kept = node
-            x, *more = [a if place is None else nodes[place] for place, a in args]
-            node = make_node(data, op, x, more[0] if more else None, rest=tuple(more[1:]))
+            x, y, *rest = [*(a if place is None else nodes[place] for place, a in args), None]
+            node = make_node(data, op, x, y)
             for name, held in kept.items():
                 setattr(node, name, held)
+            node.more = kept["more"] and kept["more"]._replace(rest=tuple(rest[:-1]))
         nodes.append(node)
     return nodes[-1]
 

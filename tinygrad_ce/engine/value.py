@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import count
 from math import inf
-from typing import Any, NoReturn, final
+from typing import Any, NamedTuple, NoReturn, final
 
 import numpy as np
 
 from . import backward as chain_rule
 from .arraylike import ArrayLike
-from .data import SCALARS, StaleGraphError, as_constant, as_data, lost
+from .data import SCALARS, StaleGraphError, as_data, lost, real
 from .operation import TABLE, Primitive
 
 # isort: off
@@ -20,6 +20,15 @@ from .ops import (
 
 # isort: on
 from .text import _
+
+
+class More(NamedTuple):
+    """What only some operations have: further arguments, options, what is kept for backward."""
+
+    rest: tuple[Any, ...] = ()
+    options: dict[str, Any] = {}
+    saved: dict[str, Any] | None = None
+
 
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
@@ -37,44 +46,64 @@ def make_node(
     y: Any = None,
     dx: float | None = None,
     dy: float | None = None,
-    rest: tuple[Any, ...] = (),
-    options: dict[str, Any] | None = None,
-    saved: Any = None,
+    more: More | None = None,
 ) -> Value:
     """Make a node of a result that is already computed and checked, with its arguments."""
     node = _new(Value)
-    node._data, node.op, node.number = data, op, next(numbers)
-    node.x, node.y, node.dx, node.dy = x, y, dx, dy
-    node.rest, node._options, node.saved = rest, options, saved
-    node.grad, node._passes, node.name = (0.0 if data.__class__ is float else None), 0, None
+    node._data = data
+    node.op = op
+    node.x = x
+    node.y = y
+    node.dx = dx
+    node.dy = dy
+    node.more = more
+    node.number = next(numbers)
+    node.grad = 0.0 if data.__class__ is float else None
+    node.name = None
+    node._passes = 0
     return node
 
 
-def _apply(op: Primitive, *args: Any) -> Value:
-    """Compute an operation of one or two arguments and no options; of floats, its slopes as well.
+def _unary(op: Primitive, x: Value) -> Value:
+    """Record an operation of one `Value`; of a float with its slope."""
+    a = x._data
+    try:
+        if a.__class__ is not float or op.scalar is None:
+            out = op.fn(a)
+            return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
+        out = op.scalar(a)
+        dx = op.vjps[0](1.0, out, a)
+        return make_node(out, op, x, dx=dx if 0.0 < abs(dx) < inf else None)
+    except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
+        return apply(op, (x,), {})
+
+
+def _binary(op: Primitive, x: Any, y: Any) -> Value:
+    """Record an operation of two arguments, one of which is a `Value`; of floats with its slopes.
 
     A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf.
     """
-    given = [a._data if a.__class__ is Value else as_constant(a, op.name) for a in args]
-    if op.scalar is None or any(a.__class__ is not float for a in given):
-        return apply(op, args, {})
+    a = x._data if x.__class__ is Value else x if x.__class__ is float else (x := real(x, op))
+    b = y._data if y.__class__ is Value else y if y.__class__ is float else (y := real(y, op))
     try:
-        out, rules = op.scalar(*given), zip(args, op.vjps)
-        slopes = [vjp(1.0, out, *given) if a.__class__ is Value else None for a, vjp in rules]
-    except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, or a reason
-        return apply(op, args, {})
-    if any(d is not None and not 0.0 < abs(d) < inf for d in slopes):
-        slopes = []
-    x, y = (*[a if a.__class__ is Value else b for a, b in zip(args, given)], None)[:2]
-    dx, dy = (*slopes, None, None)[:2]
-    return make_node(out, op, x, y, dx, dy)
+        if not a.__class__ is float is b.__class__ or op.scalar is None:
+            out = op.fn(a, b)
+            return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
+        out = op.scalar(a, b)
+        dx = op.vjps[0](1.0, out, a, b) if x.__class__ is Value else None
+        dy = op.vjps[1](1.0, out, a, b) if y.__class__ is Value else None
+        if (dx is None or 0.0 < abs(dx) < inf) and (dy is None or 0.0 < abs(dy) < inf):
+            return make_node(out, op, x, y, dx, dy)
+        return make_node(out, op, x, y)
+    except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
+        return apply(op, (x, y), {})
 
 
 def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Value:
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
-    args = tuple([a if a.__class__ is Value else as_constant(a, op.name) for a in args])
+    args = tuple([a if a.__class__ is Value else real(a, op) for a in args])
     data = [a._data if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
@@ -88,10 +117,10 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
-    x, y, *rest = args if len(args) > 1 else (*args, None)
-    return make_node(
-        as_data(out, op.name), op, x, y, rest=tuple(rest), options=options, saved=saved
-    )
+    y = args[1] if len(args) > 1 else None
+    out = as_data(out, op.name)
+    more = More(args[2:], options, saved) if options or len(args) > 2 or op.keeps else None
+    return make_node(out, op, args[0], y, more=more)
 
 
 def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
@@ -101,8 +130,9 @@ def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
             return op.scalar(*data)
         except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
             data = [np.float64(d) if d.__class__ is float else d for d in data]
-    wrong = any(x.__class__ is Value for x in options.values())  # NumPy says what is wrong with it
-    return op.fn(*data, **options) if wrong else op(*data, **options)
+    if Value in map(type, options.values()):
+        return op.fn(*data, **options)  # NumPy says what is wrong with it
+    return op(*data, **options)
 
 
 @final
@@ -148,11 +178,9 @@ class Value(ArrayLike):
     op: Any
     x: Any  # the arguments ...
     y: Any
-    rest: tuple[Any, ...]
     dx: float | None  # ... and the local derivatives by x and y, where all are floats
     dy: float | None
-    saved: dict[str, Any] | None
-    _options: dict[str, Any] | None
+    more: More | None
     _passes: int
     __slots__ = (*__annotations__,)
 
@@ -198,12 +226,18 @@ class Value(ArrayLike):
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.op is None:
             return ()
-        return (self.x,) if self.y is None else (self.x, self.y, *self.rest)
+        pair = (self.x,) if self.y is None else (self.x, self.y)
+        return pair + self.more.rest if self.more else pair
 
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return self._options or {}
+        return dict(self.more.options) if self.more else {}
+
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """What the operation keeps for its backward pass."""
+        return self.more.saved if self.more else None
 
     @property
     def passes(self) -> int:
@@ -214,7 +248,7 @@ class Value(ArrayLike):
 
     def relu(self) -> Value:
         """The positive part; its derivative at 0 is 0, as in PyTorch. NaN stays NaN."""
-        return _apply(RELU, self)
+        return _unary(RELU, self)
 
     def sigmoid(self) -> Any:
         """1 / (1 + exp(-v)), without overflow and accurate in both tails."""
@@ -229,29 +263,29 @@ class Value(ArrayLike):
         b = other._data if value else other
         if a.__class__ is float is b.__class__:
             return make_node(a + b, ADD, self, other, 1.0, 1.0 if value else None)
-        return _apply(ADD, self, other)
+        return _binary(ADD, self, other)
 
     def __mul__(self, other: Any) -> Value:
         a, value = self._data, other.__class__ is Value
         b = other._data if value else other
         if a.__class__ is float is b.__class__:
             return make_node(a * b, MULTIPLY, self, other, b, a if value else None)
-        return _apply(MULTIPLY, self, other)
+        return _binary(MULTIPLY, self, other)
 
     # fmt: off
-    def __radd__(self, other: Any) -> Value: return _apply(ADD, other, self)
-    def __rmul__(self, other: Any) -> Value: return _apply(MULTIPLY, other, self)
-    def __sub__(self, other: Any) -> Value: return _apply(SUBTRACT, self, other)
-    def __rsub__(self, other: Any) -> Value: return _apply(SUBTRACT, other, self)
-    def __truediv__(self, other: Any) -> Value: return _apply(DIVIDE, self, other)
-    def __rtruediv__(self, other: Any) -> Value: return _apply(DIVIDE, other, self)
-    def __pow__(self, other: Any) -> Value: return _apply(POWER, self, other)
-    def __rpow__(self, other: Any) -> Value: return _apply(POWER, other, self)
-    def __matmul__(self, other: Any) -> Value: return _apply(MATMUL, self, other)
-    def __rmatmul__(self, other: Any) -> Value: return _apply(MATMUL, other, self)
-    def __neg__(self) -> Value: return _apply(NEGATIVE, self)
-    def __pos__(self) -> Value: return _apply(IDENTITY, self)
-    def __abs__(self) -> Value: return _apply(ABS, self)
+    def __radd__(self, other: Any) -> Value: return _binary(ADD, other, self)
+    def __rmul__(self, other: Any) -> Value: return _binary(MULTIPLY, other, self)
+    def __sub__(self, other: Any) -> Value: return _binary(SUBTRACT, self, other)
+    def __rsub__(self, other: Any) -> Value: return _binary(SUBTRACT, other, self)
+    def __truediv__(self, other: Any) -> Value: return _binary(DIVIDE, self, other)
+    def __rtruediv__(self, other: Any) -> Value: return _binary(DIVIDE, other, self)
+    def __pow__(self, other: Any) -> Value: return _binary(POWER, self, other)
+    def __rpow__(self, other: Any) -> Value: return _binary(POWER, other, self)
+    def __matmul__(self, other: Any) -> Value: return _binary(MATMUL, self, other)
+    def __rmatmul__(self, other: Any) -> Value: return _binary(MATMUL, other, self)
+    def __neg__(self) -> Value: return _unary(NEGATIVE, self)
+    def __pos__(self) -> Value: return _unary(IDENTITY, self)
+    def __abs__(self) -> Value: return _unary(ABS, self)
     def __lt__(self, other: Any) -> Any: return self._data < detach(other)
     def __le__(self, other: Any) -> Any: return self._data <= detach(other)
     def __gt__(self, other: Any) -> Any: return self._data > detach(other)
@@ -287,7 +321,7 @@ class Value(ArrayLike):
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
         if method == "__call__" and not options and (op := TABLE.get(ufunc)) and op.vjps:
-            return _apply(op, *inputs)
+            return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)
 
