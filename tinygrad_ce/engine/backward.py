@@ -28,7 +28,8 @@ def topological(root: Node) -> list[Node]:
 
 def _newest_first(root: Node) -> tuple[list[Node], dict[Node, Any]]:
     """Every node below ``root``, children before parents; and a place for the gradient of each."""
-    nodes, leaves, stack, kind = [], [-1], [root], root.__class__
+    nodes: list[Node] = []
+    leaves, stack, kind = [-1], [root], root.__class__
     gradients: dict[Node, Any] = {root: None}
     found, more = nodes.append, stack.append
     while stack:
