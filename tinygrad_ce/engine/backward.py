@@ -100,7 +100,7 @@ def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
                 if parent.__class__ is node.__class__ and node.op.vjps[k]:
                     d = unbroadcast(share(node, k, g, graph), parent._data, node.op)
                     before = gradients[parent]
-                    gradients[parent] = d if before is None else before + d
+                    gradients[parent] = d if before is None else _add(before, d)
             continue
         if dx is not None:  # of floats: the local derivatives, stored when the node was made
             before = gradients[p := node.x]
@@ -151,22 +151,26 @@ def backward(self: Node, gradient: Any = None) -> None:
     name = self.name or (self.op.name if self.op else "a leaf")
     found = _chain_rule(self, as_upstream(gradient, self._data, name))
     with _WRITING:
+        for leaf in [node for node in found if node.op is None]:
+            _accumulate(leaf, found.pop(leaf))
         for node, g in found.items():
-            if node.op is None:
-                _accumulate(node, g)
-            else:
-                node.grad, node._passes = g, 1
+            node.grad, node._passes = g, 1
 
 
 def _accumulate(leaf: Node, g: Any) -> None:
     """Add a gradient to a leaf's; what was set to 0 by hand starts anew."""
     before = leaf.grad
     if before if before.__class__ is float else before is not None and np.any(before):
-        g = before + g
+        leaf.grad = _add(before, g)
         leaf._passes += 1
-    else:
-        leaf._passes = 1
-        # ``p.grad *= 0.5`` must change p's gradient alone: 4 references are the pass's own.
-        shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 4)
-        g = g.copy() if shared else g
-    leaf.grad = np.asarray(g) if leaf._data.__class__ is np.ndarray else g  # 0-d add to a scalar
+        return
+    # ``p.grad *= 0.5`` must change p's gradient alone: 2 references are this call's.
+    shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 2)
+    leaf.grad = g.copy() if shared else g
+    leaf._passes = 1
+
+
+def _add(x: Any, y: Any) -> Any:
+    """The sum; NumPy's of two 0-d arrays is no array."""
+    total = x + y
+    return np.asarray(total) if isinstance(total, np.generic) else total

@@ -320,7 +320,8 @@ class Value(ArrayLike):
         if options.get("out") is not None:
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
-        if method == "__call__" and not options and (op := TABLE.get(ufunc)) and op.vjps:
+        op = TABLE.get(ufunc) if method == "__call__" and not options else None
+        if op and op.vjps and not op.constants:
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)
