@@ -17,7 +17,7 @@ from ..engine.data import as_data, example
 from ..engine.extend import primitive
 from ..engine.operation import REAL
 from ..engine.text import _
-from ..engine.value import Value, detach, make_node
+from ..engine.value import More, Value, detach, make_node
 from .activations import as_input, log_softmax
 from .kernel import dense, losses_and_gradient
 from .targets import Target, check_reduction, factor, plain, read_target
@@ -177,7 +177,7 @@ def cross_entropy(
     saved: dict[str, Any] = {}
     loss = as_data(_loss(z.data, t, axis, reduction, saved))
     named = dict(zip(LogSoftmaxNLL.options, options))
-    return make_node(loss, LogSoftmaxNLL, z, target, options=named, saved=saved)
+    return make_node(loss, LogSoftmaxNLL, z, target, more=More((), named, saved))
 
 
 def nll(
