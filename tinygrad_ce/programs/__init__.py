@@ -2,17 +2,17 @@
 
   files.py        a file written whole, or not at all
   lines.py        a program: an ordered list of lines
-  recorder.py     arrays that write down what NumPy does with them
+  recorder.py     arrays that write down what NumPy is asked to do
   simplifier.py   the program in fewer operations
   log_sums.py     logarithms taken apart into sums of logits and logsumexps
   fusion.py       the textbook's loss found in a graph, and the stable one put in its place
-  recording.py    a function and its backward pass, recorded once
+  recording.py    a function and its backward pass, written down once
   index_notation.py  its lines as sums of products: δ_ij p_j − p_i p_j
   contractions.py    such sums in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
-  literals.py     constants and structures as source text
-  expressions.py  a node of it as an expression
-  printing.py     the record as source, a line a node
+  literals.py     constants and long statements as source text
+  expressions.py  a line as an expression
+  printing.py     a program as source
   compiled.py     a function and its gradient as NumPy source, compiled
 
 Each imports only those before it.

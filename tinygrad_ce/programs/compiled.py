@@ -110,22 +110,11 @@ def _leaf(x: Any, is_variable: bool) -> Any:
     return data
 
 
-def _kind(x: Any) -> Any:
+def _described(name: str, x: Any) -> str:
+    """What a program is for: ``x: float64[3, 4]``; of what is fixed, its value."""
     if x.__class__ is np.ndarray:
-        return x.shape, x.dtype
-    return float if x.__class__ is float else (x.__class__, x)
-
-
-def _shapes(signature: Any) -> str:
-    texts = []
-    for name, kind in signature:
-        if kind is float:
-            texts.append(f"{name}: float")
-        elif isinstance(kind[0], tuple):
-            texts.append(f"{name}: {kind[1]}{list(kind[0])}")
-        else:
-            texts.append(f"{name}={kind[1]!r}")
-    return ", ".join(texts)
+        return f"{name}: {x.dtype}{list(x.shape)}"
+    return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
 
 
 # ------------------------------------------------------------------ running
@@ -241,9 +230,9 @@ class Program:
             found.append(unflatten(arg, leaves))
         return found
 
-    def _signature_of(self, args: Sequence[Any]) -> Any:
+    def _signature_of(self, args: Sequence[Any]) -> str:
         named = zip(self._parameters, args)
-        return tuple((f"{n}{path}", _kind(x)) for n, arg in named for path, x in flatten(arg))
+        return ", ".join(_described(n + path, x) for n, arg in named for path, x in flatten(arg))
 
     # ------------------------------------------------------------------ one for each signature
     def _compile(self, args: Sequence[Any]) -> tuple[_Compiled, Any]:
@@ -269,7 +258,7 @@ class Program:
         if key != self._signature and not (self._retrace and self._f):
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
-            raise ValueError(_(text, got=_shapes(key), wanted=_shapes(self._signature)))
+            raise ValueError(_(text, got=key, wanted=self._signature))
         compiled, careful = self._compile(args) if self._f else (self._compiled, None)
         run = compiled.function(self._other, careful)
         if key == self._signature:
@@ -300,7 +289,7 @@ class Program:
         return self.source.rstrip("\n")
 
     def __repr__(self) -> str:
-        return f"<program of {getattr(self._f, '__name__', 'f')}: {_shapes(self._signature)}>"
+        return f"<program of {getattr(self._f, '__name__', 'f')}: {self._signature}>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the source into a file; an existing one is replaced at once."""

@@ -76,14 +76,15 @@ class _Printer(Expressions):
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
         for line in reversed(self.lines):
-            often = 2 if line.is_number and _reads_twice(line) else 1
+            often = 2 if _template(line).count("{0}") > 1 else 1
             often = max(often, self.uses[line]) if self.repeats(line) else often
             for x in reads(line):
                 self.uses[x] = self.uses.get(x, 0) + often
 
     def repeats(self, line: Line) -> bool:
         """Whether it is as fast and as short as its name: ``x <= 0.0``."""
-        return self.scalar and line.kind is bool and _level(line) == COMPARE
+        template = _template(line) if self.scalar and line.kind is bool else ""
+        return template != "" and binding(template)[0] == COMPARE
 
     # ------------------------------------------------------------------ statements
     def body(self) -> list[str]:
@@ -205,16 +206,8 @@ def _viewed(line: Line) -> Line | None:
 
 
 def _template(line: Line) -> str:
+    """How its function reads on Python numbers."""
     return entry(line.function) or "" if line.is_number and line.function is not None else ""
-
-
-def _reads_twice(line: Line) -> bool:
-    return _template(line).count("{0}") > 1
-
-
-def _level(line: Line) -> int:
-    template = _template(line)
-    return binding(template)[0] if template else ATOM
 
 
 def _operation(line: Line) -> str:
