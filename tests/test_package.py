@@ -75,8 +75,8 @@ def core() -> set[str]:
 def nodes() -> Iterator[tuple[str, ast.AST]]:
     """All of the package's syntax, and where it stands."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(tree(path)):
-            yield str(path.relative_to(PACKAGE)), node
+        name = str(path.relative_to(PACKAGE))
+        yield from ((name, node) for node in ast.walk(tree(path)))
 
 
 def length(node: ast.stmt) -> int:

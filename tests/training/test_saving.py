@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from helpers import fits  # noqa: F401 - skips without scikit-learn
 from helpers.files import mutated, same
 
-from tinygrad_ce.training.estimator import SoftmaxRegression
+from tinygrad_ce import SoftmaxRegression
+
+need("safetensors")
 
 
 def data(rng: np.random.Generator, classes: int = 3, dtype: str = "f8") -> tuple[Any, Any]:
