@@ -227,6 +227,16 @@ def test_a_rule_that_is_no_product_of_entries_is_written_out() -> None:
     assert flows[f"edge-{product + 1}-1"] == "Σ [[1], [2], [3]] = 6"  # broadcasting is undone
 
 
+def test_arrays_of_other_kinds_are_drawn_without_a_word() -> None:
+    array = need("dask.array").from_array(np.arange(6.0).reshape(2, 3))
+    w = Value(np.ones(3), name="w")
+    loss = (Value(array, name="x") * w).sum()
+    loss.backward()
+    flows = {edge.id: edge.flow for edge in draw(loss, gradients="edges").edges}
+    assert flows["edge-2-1"].endswith("= [3, 5, 7]")
+    np.testing.assert_array_equal(step_through(loss)[-1].after, w.grad)
+
+
 def test_the_fused_node_sends_p_minus_t() -> None:
     z = Value([3.2, 1.3, 0.5], name="z")
     loss = cross_entropy(z, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,8 +59,8 @@ class Flow:
     def product(self, notation: Notation) -> list[str]:
         """Return upstream × local in two pieces; as a sum, where broadcasting is undone."""
         full = np.shape(self.upstream) == np.shape(self.local) != ()
-        undone = np.size(self.share) < max(np.size(self.upstream), np.size(self.local))
-        total = f"{notation.write(SUM)} " if undone else ""
+        sizes = [math.prod(np.shape(x)) for x in (self.share, self.upstream, self.local)]
+        total = f"{notation.write(SUM)} " if sizes[0] < max(sizes) else ""  # broadcasting is undone
         times = notation.write(r"\odot" if full else r"\times")
         local = bracketed(notation.number(self.local))
         return [f"{total}{notation.number(self.upstream)}", f"{times} {local}"]
