@@ -249,6 +249,8 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "slices": (lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2 * x[::-1][1:]), X3),
     "entries": (lambda x: x[0] * x[1] * x[-1] ** 2, X3),
     "entries read twice": (lambda x: np.sum(x[[0, 0, 2]] ** 2 * x[[1, 2, 2]]), X3),
+    "all entries, one twice": (lambda x: np.sum(x[[0, 1, 2, 0]] ** 3), X3),
+    "all entries, turned": (lambda x: np.sum(x[[2, 0, 1]] * x[::-1] * x[[0, 1, 2]]), X3),
     "arrays apart": (lambda b: np.sum(b[[0, 1], :, [2, 0]] ** 3), B),
     "a mask": (lambda x: np.sum(x[np.array([True, False, True])] ** 3), X3),
     "concatenate": (lambda x: np.sum(np.concatenate([x, x**2, X3]) ** 3), X3),

@@ -12,6 +12,7 @@ What a line is there follows from its operation's record: a sum or a product of 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -367,29 +368,27 @@ def _power(reader: Reader, line: Line) -> Form:
 
 
 def moved_axes(
-    move: Callable[[Any], Any], shape: Sequence[int]
+    move: Callable[..., Any], shape: Sequence[int], rest: Any, options: dict[str, Any]
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Where the axes of an array are in a moved one, and the entry read of those that are not.
+    """Where the axes of an array are once it is moved, and the entry read of those that are not.
 
     Indices are moved to see it; an axis of length 1 is nowhere.
     """
-    if 0 in shape:
+    if 0 in shape or any(walk((rest, options))):
         raise NotASumError
     places: dict[int, int] = {}
     entries: dict[int, int] = {}
     for a, n in enumerate(shape):
-        if n > 1:
-            index = np.arange(n).reshape(-1, *[1] * (len(shape) - a - 1))
-            at = np.asarray(move(np.broadcast_to(index, shape)))
-            along = [b for b in range(at.ndim) if (at != at.take([0], b)).any()]
-            if not along:
-                entries[a] = int(at.flat[0])
-            elif len(along) > 1 or not np.array_equal(
-                np.moveaxis(at, along, [-1]).flat[:n], index.flat
-            ):
-                raise NotASumError
-            else:
-                places[a] = along[0]
+        index = np.arange(n).reshape(-1, *[1] * (len(shape) - a - 1))
+        at = np.asarray(move(np.broadcast_to(index, shape), *rest, **options))
+        along = [b for b in range(at.ndim) if (at != at.take([0], b)).any()]
+        if len(along) == 1 and at.shape[along[0]] == n:
+            places[a] = along[0]
+            along = [] if (np.moveaxis(at, along[0], -1) == np.arange(n)).all() else along
+        elif n > 1 and not along:
+            entries[a] = int(at.flat[0])
+        if along:
+            raise NotASumError
     return places, entries
 
 
@@ -397,9 +396,7 @@ def _moved(reader: Reader, line: Line) -> Form:
     """Entries of the first argument, at other places."""
     x, *rest = line.args
     form, axes = reader.of(x), [*reader.labels(line.shape)]
-    if any(walk((rest, line.options))):
-        raise NotASumError
-    places, entries = moved_axes(lambda at: line.function(at, *rest, **line.options), x.shape)
+    places, entries = moved_axes(line.function, x.shape, rest, line.options)
     for a, b in places.items():
         axes[b] = form.axes[a]
     to: dict[Any, int] = {form.axes[a]: FIXED - at for a, at in entries.items()}
@@ -410,9 +407,7 @@ def _moved(reader: Reader, line: Line) -> Form:
 def _scattered(reader: Reader, line: Line) -> Form:
     """Zeros with g at an index: g times a δ for each entry that the index names."""
     g, index, shape = line.args
-    if any(walk(index)):
-        raise NotASumError
-    places, entries = moved_axes(lambda at: at[index], shape)
+    places, entries = moved_axes(operator.getitem, shape, [index], {})
     whole, axes = reader.labels(shape), [*reader.labels(np.shape(g))]
     for a, b in places.items():
         axes[b] = whole[a]

@@ -311,12 +311,10 @@ def _sum_of_stretched(s: Simplifier, args: tuple[Any, ...], options: Any, like: 
     if axis is None or options.keys() != {"axis"} or not is_call(x, np.broadcast_to):
         return None
     small: Any = x.args[0]
-    axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = {a % x.ndim for a in np.atleast_1d(axis).tolist()}
     shape = (1,) * (x.ndim - np.ndim(small)) + np.shape(small)
-    if small.__class__ is not Line or any(shape[a] != 1 for a in axes):
-        return None
     kept = tuple(n for a, n in enumerate(shape) if a not in axes)
-    if kept != like.shape:
+    if small.__class__ is not Line or any(shape[a] != 1 for a in axes) or kept != like.shape:
         return None
     entry = Line(np.reshape, (small, kept), {}, kept, small.kind)
     times = float(math.prod(x.shape[a] for a in axes))
@@ -375,24 +373,13 @@ class NumberSimplifier(Simplifier):
         (c, u), (d, v) = coefficient(x), coefficient(y)
         if u is v and u.__class__ is Line and c + b * d:  # 0·u may be -0
             return self.scale(c + b * d, u, like)
-        if (
-            x in self.once
-            and y in self.once
-            and is_call(x, np.multiply)
-            and is_call(y, np.multiply)
-        ):
+        if {x, y} <= self.once and is_call(x, np.multiply) and is_call(y, np.multiply):
             for common in x.args:
                 if common.__class__ is Line and any(common is p for p in y.args):
-                    rest = _without(x, common), _without(y, common)
+                    rest = tuple([z.args[z.args[0] is common] for z in (x, y)])
                     inner = self.call(np.add if b > 0 else np.subtract, rest, {}, like)
                     return self.call(np.multiply, (common, inner), {}, like)
         return super().add(a, x, b, y, like)
-
-
-def _without(product: Line, factor: Line) -> Any:
-    """The other factor."""
-    x, y = product.args
-    return y if x is factor else x
 
 
 def _power(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
