@@ -161,10 +161,9 @@ def test_the_formatter_decides_how_lines_are_laid_out() -> None:
         len(re.findall(r"# fmt: *(?:off|skip)", path.read_text(encoding="utf-8")))
         for path in PACKAGE.rglob("*.py")
     )
-    assert spared <= 47  # tables, and mistakes beside their explanations
+    assert spared <= 40  # tables, and mistakes beside their explanations
 
 
-@pytest.mark.xfail(reason="being rebuilt: every room still converts its own")
 def test_text_for_users_can_be_translated() -> None:
     """The text of errors and warnings goes through ``_``, as a template."""
     plain = []

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from .text import _
 from .value import Value, numbers
 
 
@@ -73,7 +74,7 @@ def scope(name: str) -> Iterator[None]:
         z  (leaf)
     """
     if not isinstance(name, str):
-        raise TypeError(f'scope: got {name!r}, wanted a name, as in scope("softmax")')
+        raise TypeError(_('scope: got {got!r}, wanted a name, as in scope("softmax")', got=name))
     box = Box(name, next(numbers))
     _open.append(box)
     try:

@@ -21,6 +21,7 @@ import numpy as np
 from .backward import gradients, topological
 from .data import as_data, as_upstream
 from .ops import IDENTITY
+from .text import _
 from .value import Value, detach
 
 Function = Callable[..., Any]
@@ -74,10 +75,10 @@ def _zeros(data: Any) -> Any:
 def _checked(f: Any, argnums: Any) -> Sequence[int]:
     """The positions to differentiate; a `TypeError` now, not when the function is called."""
     if not callable(f):
-        raise TypeError(f"got {type(f).__name__}, wanted a function to differentiate")
+        raise TypeError(_("got {got}, wanted a function to differentiate", got=type(f).__name__))
     numbers = [argnums] if isinstance(argnums, int) else argnums
     if not isinstance(numbers, Sequence) or not all(isinstance(n, int) for n in numbers):
-        raise TypeError(f"argnums: got {argnums!r}, wanted an int or several")
+        raise TypeError(_("argnums: got {got!r}, wanted an int or several", got=argnums))
     return numbers
 
 
@@ -88,9 +89,10 @@ class _Trace:
         self.single = isinstance(argnums, int)
         numbers = _checked(f, argnums)
         if wrong := [n for n in numbers if not -len(args) <= n < len(args)]:
-            raise ValueError(f"argnums={wrong[0]}: got {len(args)} positional arguments")
+            text = "argnums={argnum}: got {n} positional arguments"
+            raise ValueError(_(text, argnum=wrong[0], n=len(args)))
         if len({n % len(args) for n in numbers}) < len(numbers):
-            raise ValueError(f"argnums={argnums}: an argument stands there twice")
+            raise ValueError(_("argnums={got}: an argument stands there twice", got=argnums))
         self.trees = [args[n] for n in numbers]
         self.variables: list[Value] = []
         filled = list(args)
@@ -100,7 +102,8 @@ class _Trace:
             self.variables += own
         self.out = f(*filled, **kwargs)
         if self.out is None or isinstance(self.out, dict | list | tuple):
-            raise TypeError(f"f returned a {type(self.out).__name__}, wanted one number or array")
+            text = "f returned a {got}, wanted one number or array"
+            raise TypeError(_(text, got=type(self.out).__name__))
         if not isinstance(self.out, Value):
             as_data(self.out, "f's result")
 
@@ -135,10 +138,11 @@ class _Trace:
     def scalar(self, name: str) -> None:
         """Refuse a result that has no single gradient."""
         if math.prod(np.shape(self.out)) != 1:
-            raise ValueError(
-                f"{name} wants a function with one number as its result, got shape "
-                f"{np.shape(self.out)}: reduce it (.sum(), .mean()), or use jacobian or vjp"
+            text = (
+                "{name} wants a function with one number as its result, got shape {shape}: "
+                "reduce it (.sum(), .mean()), or use jacobian or vjp"
             )
+            raise ValueError(_(text, name=name, shape=np.shape(self.out)))
 
 
 def _with_arguments_of(f: Function, derivative: Function) -> Function:
@@ -214,7 +218,7 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     nodes = [wrt] if isinstance(wrt, Value) else list(wrt)
     for node in (output, *nodes):
         if not isinstance(node, Value):
-            raise TypeError(f"grad_of: got {type(node).__name__}, wanted Values")
+            raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
     seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
     found = gradients(output, seed, nodes, graph=True)
     found = [Value(_zeros(n.data)) if g is None else g for n, g in zip(nodes, found)]
@@ -258,7 +262,8 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
     def pullback(g: Any) -> Any:
         g = g if isinstance(g, Value) else as_data(g, "vjp: g")
         if np.shape(g) != np.shape(trace.out):
-            raise ValueError(f"vjp: got g of shape {np.shape(g)}, wanted {np.shape(trace.out)}")
+            text = "vjp: got g of shape {got}, wanted {wanted}"
+            raise ValueError(_(text, got=np.shape(g), wanted=np.shape(trace.out)))
         return trace.restore(trace.pull(g))
 
     value = trace.value()
@@ -351,7 +356,8 @@ def hvp(f: Function, argnums: int = 0) -> Function:
 
     def product(*args: Any, **kwargs: Any) -> Any:
         if len(args) < 2:
-            raise TypeError(f"hvp wants f's arguments and then the vector, got {len(args)} in all")
+            text = "hvp wants f's arguments and then the vector, got {n} in all"
+            raise TypeError(_(text, n=len(args)))
         *given, vector = args
         along = {path: as_data(v, f"vector{path}") for path, v in flatten(vector)}
 
@@ -359,7 +365,8 @@ def hvp(f: Function, argnums: int = 0) -> Function:
             slopes = dict(flatten(gradient(*inner, **kwargs)))
             wanted = {path: np.shape(g) for path, g in slopes.items()}
             if (got := {path: np.shape(v) for path, v in along.items()}) != wanted:
-                raise ValueError(f"hvp: got a vector of {_told(got)}, wanted {_told(wanted)}")
+                text = "hvp: got a vector of {got}, wanted {wanted}"
+                raise ValueError(_(text, got=_told(got), wanted=_told(wanted)))
             return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
         return grad(slope, argnums)(*given)

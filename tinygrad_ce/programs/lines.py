@@ -88,7 +88,7 @@ def within(index: Any, low: int, high: int, besides: int | None = None) -> Any:
     """Indices as they are, if all are from ``low`` to ``high`` - 1, or ``besides``."""
     outside = ((index < low) | (index >= high)) & (besides is None or index != besides)
     if np.any(outside):
-        raise IndexError(f"wanted indices from {low} to {high - 1}")
+        raise IndexError(_("wanted indices from {low} to {high}", low=low, high=high - 1))
     return index
 
 

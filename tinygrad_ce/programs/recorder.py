@@ -316,7 +316,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
         if name.startswith("_") or not callable(function) or not hasattr(np.ndarray, name):
-            raise AttributeError(f"a recorded array has no {name!r}")
+            raise AttributeError(_("a recorded array has no {name!r}", name=name))
 
         def method(*args: Any, **options: Any) -> Any:
             several = name in ("reshape", "transpose") and len(args) > 1
