@@ -31,11 +31,6 @@ SCRATCH = 4 * 2**20  # bytes that the threads together write their exponentials 
 STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
 
 
-def _rows(row: int) -> int:
-    """How many rows of ``row`` bytes make a block: what stays in cache, or enough for a product."""
-    return max(1, min(LOGITS // row, max(ROWS, BLOCK // row)))
-
-
 def _finish(z: Any, b: Any, t: Target, g: Any, loss: Any) -> None:
     """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
     step = max(1, min(rows_at_once(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
@@ -59,7 +54,8 @@ def _sweep(
     dtype, classes = np.result_type(x, W, b), W.shape[1]
     rows, t = math.prod(x.shape[:-1]), t.flat(-1)
     flat, W = x.reshape(rows, len(W)).astype(dtype, copy=False), W.astype(dtype, copy=False)
-    block = block or _rows(classes * dtype.itemsize)
+    row = classes * dtype.itemsize  # a block stays in cache, or is enough for a product
+    block = block or max(1, min(LOGITS // row, max(ROWS, BLOCK // row)))
     z, loss = np.empty((min(block, rows), classes), dtype), np.empty(rows, dtype)
     grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
     for start in range(0, rows, block):

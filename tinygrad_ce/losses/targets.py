@@ -129,7 +129,7 @@ def read_target(
         kept, total = 1.0, target.size // classes
         index = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
         peak = 0.0 if index is None else _picked(weight, index, kept)
-        table = target.astype(dtype) if index is None else None
+        table = target.astype(dtype, copy=False) if index is None else None
     scale = 1.0 if reduction != "mean" else 1.0 / total if example(total) else math.nan
     sharp = (1.0 - label_smoothing) * scale
     even = _times(kept, label_smoothing * scale / classes, dtype) if label_smoothing else None
