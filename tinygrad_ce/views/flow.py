@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ..engine.backward import share
 from ..engine.data import unbroadcast
 from ..engine.operation import Primitive
-from ..engine.value import Value, detach
+from ..engine.value import Value
 from .formulas import SUM, Notation, bracketed, fill, rule
 
 TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of nothing
@@ -54,7 +55,8 @@ class Flow:
         """Return the rule filled with numbers."""
         assert self.node.op is not None
         text = notation.write(rule(self.node.op, self.k))
-        return fill(text, numbers(self.node, notation, self.upstream))
+        g = notation.number(self.upstream)
+        return fill(text, terms(self.node, notation.number, g))
 
     def product(self, notation: Notation) -> list[str]:
         """Return upstream × local in two pieces; as a sum, where broadcasting is undone."""
@@ -78,7 +80,6 @@ def flow(node: Value, k: int, g: Any) -> Flow:
     return Flow(node, k, g, local, unbroadcast(share(node, k, g), parent.data, node.op))
 
 
-def numbers(node: Value, notation: Notation, g: Any = None) -> dict[str, str]:
-    """Map the placeholders of a node's rules to numbers."""
-    given = {**dict(zip("xyz", map(detach, node.parents))), "out": node.data, "g": g}
-    return {key: notation.number(x) for key, x in given.items() if x is not None}
+def terms(node: Value, show: Callable[[Any], str], g: str = "") -> dict[str, str]:
+    """Map the placeholders of a node's rules to its arguments, its result and its gradient."""
+    return {**dict(zip("xyz", map(show, node.parents))), "out": show(node), "g": g}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.operation import Primitive
+from ..engine.value import detach
 
 SUM = r"\sum"
 SLOPE = r"\frac{\partial <x>}{\partial <y>}"
@@ -33,7 +34,7 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
 
 def spell(x: Any) -> str:
     """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
-    x = np.asarray(x)  # Dask computes it
+    x = np.asarray(detach(x))  # Dask computes it
     if np.ndim(x) == 0:
         return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
     if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):
@@ -56,7 +57,7 @@ def summarise(x: Any) -> str:
     >>> summarise(np.eye(2)), summarise(np.arange(10.0))
     ('[[1, 0], [0, 1]]', '0 … 9, mean 4.5')
     """
-    x = np.asarray(x)  # Dask computes it
+    x = np.asarray(detach(x))
     if x.ndim == 0:
         return spell(x)
     if x.size <= ENTRIES:

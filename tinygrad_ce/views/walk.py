@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
@@ -13,7 +13,7 @@ from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names
 from ..engine.value import Value
-from .flow import Flow, flow, numbers
+from .flow import Flow, flow, terms
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline, rule
 from .picture import Drawing
 
@@ -94,9 +94,6 @@ class Walk(Sequence[Step]):
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def __iter__(self) -> Iterator[Step]:  # Sequence's own is slower
-        return iter(self.records)
 
 
 def frozen(x: Any) -> Data:
@@ -181,21 +178,16 @@ class Walker:
             return notation.equation([left], [], result)
         text = notation.write(rule(node.op, k))
         sign = notation.write(r"\mathrel{+}=" if self.last.get(target) else "=")
-        named = fill(text, self.names(node, notation))
-        if sent is None or sent.local is None:
-            written = [fill(text, numbers(node, notation, sent and sent.upstream))]
-        else:
-            written = sent.product(notation)
-        return notation.equation([left, f"{sign} {named}"], written, result)
 
-    def names(self, node: Value, notation: Notation) -> dict[str, str]:
-        """Map the placeholders of a node's rules to names; a constant is its number."""
-
-        def name(x: Any) -> str:
+        def name(x: Any) -> str:  # a constant has none
             return notation.name(self.called[x]) if isinstance(x, Value) else notation.number(x)
 
-        slope = self.slope(node, notation)
-        return {**dict(zip("xyz", map(name, node.parents))), "out": name(node), "g": slope}
+        named = fill(text, terms(node, name, self.slope(node, notation)))
+        if sent is None:
+            written = [fill(text, terms(node, notation.number))]
+        else:
+            written = [sent.filled(notation)] if sent.local is None else sent.product(notation)
+        return notation.equation([left, f"{sign} {named}"], written, result)
 
     def slope(self, node: Value, notation: Notation) -> str:
         """Write ∂L/∂node."""
