@@ -108,3 +108,18 @@ def test_ctrl_c_ends_a_fit_between_steps(solver: str) -> None:
         finally:
             child.kill()  # does nothing to one that has ended
     assert (child.returncode, out) == (0, "stopped (3,)\n")
+
+
+def test_an_interrupt_of_partial_fit_is_passed_on_and_the_steps_stay() -> None:
+    X, y = load("iris", scaled=True)
+
+    def stop(model: Any, epoch: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    model = SoftmaxRegression(solver="sgd", shuffle=False, callback=stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    whole = SoftmaxRegression(solver="sgd", shuffle=False).partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_array_equal(model.coef_, whole.coef_)
+    model.set_params(callback=None).partial_fit(X, y)
+    np.testing.assert_array_equal(model.coef_, whole.partial_fit(X, y).coef_)

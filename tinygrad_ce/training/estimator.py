@@ -104,7 +104,7 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     It minimizes J = mean loss + alpha · R(W), R = ½ ‖W‖² for "l2", ‖W‖₁ for "l1", a mix for
     "elasticnet". The mean is over the sample weights; b is not penalized. That is scikit-learn's
     LogisticRegression with C = 1 / (alpha · n), and SGDClassifier with the same alpha. Ctrl-C ends
-    a fit after the current step, with a warning. Float32 data are computed with in float32.
+    a fit with a warning; the model is as fitted so far. Float32 data are computed with in float32.
 
     Dask's arrays and DataFrames stay where they are: each loss and gradient is a sum over their
     chunks, computed there. Batches are taken within a chunk, as is all of `partial_fit`. Every step
@@ -196,8 +196,8 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     ) -> SoftmaxRegression:
         """Go on fitting, one epoch of "sgd" or "adam" over these rows.
 
-        The first call wants ``classes``, all labels there will be. Ctrl-C ends it after the current
-        step, and is passed on.
+        The first call wants ``classes``, all labels there will be. Ctrl-C is passed on; the steps
+        that were taken stay.
         """
         validation.check_parameters(self)
         if self.solver == "lbfgs":
@@ -209,13 +209,11 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
         if not hasattr(self, "_optimizer"):
             self.solver_ = "sgd" if self.solver == "sgd" else "adam"
             self._optimizer = new_optimizer(self, params_of(self))
-        params = [p.data for p in self._optimizer.params]
+        optimizer, rng = self._optimizer, random_generator(self.random_state)
+        params = [p.data for p in optimizer.params]
         with progress_bar(self.verbose, 1) as bar:
-            monitor = Monitor(self, params, rows, None, bar)
             try:
-                descend(
-                    self, self._optimizer, rows, random_generator(self.random_state), monitor, 1
-                )
+                descend(self, optimizer, rows, rng, Monitor(self, params, rows, None, bar), 1)
             except KeyboardInterrupt:
                 store(self, params)
                 raise
