@@ -148,3 +148,12 @@ def test_truths_of_numbers_beside_arrays() -> None:
         value, slope = made(x, np.arange(2.0))
         right, [back] = by_backward(f, [x, np.arange(2.0)], (0,))
         assert (value, slope) == (right, back)
+
+
+def test_what_is_taken_from_outside_is_as_it_was() -> None:
+    table = np.array([1.0, 2.0])
+    made = program(lambda x: np.exp(x) * np.sum(table), 0.5)
+    table += 10.0
+    with np.errstate(over="ignore"):
+        assert made(0.0) == (3.0, 3.0)
+        assert made(1000.0) == (math.inf, math.inf)
