@@ -260,3 +260,16 @@ def test_what_a_record_says_is_used_whoever_wrote_it() -> None:
     hessian = program(tg.hessian(lambda x: np.sum(np.sin(x))), X3[0])
     assert "np.diag(-np.sin(x))" in hessian.source, hessian
     np.testing.assert_allclose(hessian(X3[0]), np.diag(-np.sin(X3[0])))
+
+
+def test_a_mean_of_sums_is_one_sum() -> None:
+    x, t = np.random.default_rng(0).normal(size=(2, 6, 3))
+    for f, gone in (
+        (lambda x, t: -np.mean(np.sum(t * np.exp(x), axis=1)), "mean"),
+        (lambda x, t: np.sum(np.sum(x * x * t, axis=0)), "ONES_6.dot"),
+    ):
+        made = program(f, x, t)
+        forward = made.source.partition("# backward")[0]
+        assert gone not in forward.replace("# mean", "")
+        np.testing.assert_allclose(made(x, t)[0], f(x, t), rtol=1e-13)
+        np.testing.assert_allclose(made(x, t)[1], tg.grad(f)(x, t), rtol=1e-13)

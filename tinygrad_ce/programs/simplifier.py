@@ -305,6 +305,19 @@ def _sum_of_product(s: Simplifier, args: tuple[Any, ...], options: Any, like: Li
     return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim and a.dtype.kind == "f" else None
 
 
+def _sum_of_sums(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """Σ over all axes, or the mean, of what is a sum over some: one sum."""
+    if like.shape or not is_call(args[0], np.sum) or options.get("axis") is not None:
+        return None
+    return s.call(np.sum, args[0].args[:1], {}, like)
+
+
+def _mean_of_sums(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
+    """The mean of sums: one sum, divided by their number."""
+    total = _sum_of_sums(s, args, options, like)
+    return total and s.call(np.divide, (total, float(args[0].size)), {}, like)
+
+
 def _sum_of_stretched(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
     """Σ over axes that broadcasting made: as many times the entry."""
     x, axis = args[0], options.get("axis")
@@ -337,7 +350,8 @@ def _sum_of_scattered(s: Simplifier, args: tuple[Any, ...], options: Any, like: 
 Simplifier.rules = {
     np.power: (_first_power,),
     np.where: (_either, _relu),
-    np.sum: (_sum_of_product, _sum_of_stretched, _sum_of_scattered),
+    np.sum: (_sum_of_product, _sum_of_sums, _sum_of_stretched, _sum_of_scattered),
+    np.mean: (_mean_of_sums,),
 }
 
 
