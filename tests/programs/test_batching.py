@@ -230,6 +230,7 @@ def test_einsums_of_arguments(subscripts: str) -> None:
     near(made(X3 + 1.0, A.T * 2.0), hessian(f)(X3 + 1.0, A.T * 2.0))
 
 
+@pytest.mark.slow
 def test_higher_orders() -> None:
     third = jacobian(hessian(lambda z: tg.cross_entropy(z, 1)))
     near(program(third, X3)(X3), third(X3))

@@ -61,6 +61,7 @@ def by_backward(f: Callable[..., Any], at: tuple[float, ...]) -> tuple[Any, list
     return out.data, [0.0 if v.grad is None else v.grad for v in leaves]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.integers(0, len(ONE) + len(TWO) - 1), st.integers(0, 20), st.integers(0, 20)),

@@ -136,8 +136,9 @@ class Simplifier:
         found = self.call(line.function, args, options, line)
         if found.__class__ is Line and found.function:
             found.name, found.where = found.name or line.name, found.where or line.where
-            if found.of is None and line.of is not None and found in self.lines[before:]:
-                found.of = self.new.get(line.of)
+            of = self.new.get(line.of)
+            if found.of is None and of.__class__ is Line and found in self.lines[before:]:
+                found.of = of
         return found
 
     def call(self, f: Any, args: tuple[Any, ...], options: dict[str, Any], like: Line) -> Any:
