@@ -136,7 +136,7 @@ class Simplifier:
         found = self.call(line.function, args, options, line)
         if found.__class__ is Line and found.function:
             found.name, found.where = found.name or line.name, found.where or line.where
-            of = self.new.get(line.of)
+            of = self.new.get(line.of) if line.of else None
             if found.of is None and of.__class__ is Line and found in self.lines[before:]:
                 found.of = of
         return found
