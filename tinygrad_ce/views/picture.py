@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -115,25 +115,20 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The picture, as text."""
+        """The picture, as text; a title is what the pointer shows and a screen reader says."""
         text = render(self.dot, "svg").decode()
         text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
-        titles = self._titles()
+        called = {item.id: item.name or item.facts[0] for item in self.items}
+        titles = {f"scope-{j}": name for j, name in enumerate(self.scopes)} | called
+        for edge in self.edges:
+            role = edge.role and f" ({edge.role})"
+            titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
 
         def title(match: re.Match[str]) -> str:
             name = match[1].replace("&#45;", "-")
             return f'<g id="{name}"{match[2]}<title>{escape(titles.get(name, ""))}</title>'
 
         return re.sub(r'<g id="([^"]*)"([^>]*>\n)<title>.*?</title>', title, text)
-
-    def _titles(self) -> dict[str, str]:
-        """Map each id to what the pointer shows and a screen reader says."""
-        called = {item.id: item.name or item.facts[0] for item in self.items}
-        titles = {f"scope-{j}": name for j, name in enumerate(self.scopes)} | called
-        for edge in self.edges:
-            role = edge.role and f" ({edge.role})"
-            titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
-        return titles
 
     @property
     def svg_or_none(self) -> str | None:
@@ -207,9 +202,9 @@ def text_lines(drawing: Drawing) -> Iterator[tuple[str, str]]:
             stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
 
 
-def effort(edges: Iterable[Edge]) -> dict[str, str]:
+def effort(edges: Sequence[Edge]) -> dict[str, str]:
     """Say how hard Graphviz may try: on a tangle, its best would take half a minute."""
-    edges, height = list(edges), defaultdict[str, int](int)
+    height = defaultdict[str, int](int)
     for edge in reversed(edges):
         height[edge.tail] = max(height[edge.tail], height[edge.head] + 1)
     crossed = sum(height[edge.tail] - height[edge.head] for edge in edges)
