@@ -22,7 +22,8 @@ def pairs_of(powers: Iterable[Any]) -> list[tuple[int, int]]:
 class Layout:
     """Lines of a builder that place axes by their labels."""
 
-    builder: Builder
+    def __init__(self, arrays: Arrays, builder: Builder, now: Any, dtype: Any) -> None:
+        self.table, self.builder, self.now, self.dtype = arrays, builder, now, dtype
 
     def make(self, f: Any, *args: Any, **options: Any) -> Any:
         """One operation; of a number and 1, none."""
@@ -51,13 +52,21 @@ class Layout:
             x = self.make(np.transpose, x) if turn == (1, 0) else self.make(np.transpose, x, turn)
         return x if None not in steps else self.make(operator.getitem, x, tuple(steps))
 
+    def deltas(self, found: Any, pairs: Sequence[tuple[int, int]], out: Sequence[int]) -> Any:
+        """Multiply by each δ."""
+        for low, x in pairs:
+            delta: Any = np.eye(self.table.size[x], dtype=self.dtype)
+            if low > FIXED:
+                how = {} if self.dtype == np.float64 else {"dtype": self.dtype}
+                delta = self.make(np.eye, self.table.size[x], **how)
+            axes = [y for y in out if y in (low, x)]
+            delta = delta if low > FIXED else delta[FIXED - low]
+            found = self.make(np.multiply, found, self.place(delta, axes, out))
+        return found
+
 
 class Writer(Layout):
     """Lines that compute sums of products."""
-
-    def __init__(self, arrays: Arrays, builder: Builder, now: Any, dtype: Any) -> None:
-        self.table = arrays
-        self.builder, self.now, self.dtype = builder, now, dtype
 
     def block(self, form: Form, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
         """A line, or a constant, of that shape, or with the axes that have a label alone."""
@@ -110,18 +119,6 @@ class Writer(Layout):
                 x = self.product(c, alone | left, out[:1])
                 return self.make(np.outer, x, self.product(1.0, right, out[1:]))
         return self.deltas(self.product(c, powers, out), pairs, out)
-
-    def deltas(self, found: Any, pairs: Sequence[tuple[int, int]], out: Sequence[int]) -> Any:
-        """Multiply by each δ."""
-        for low, x in pairs:
-            delta: Any = np.eye(self.table.size[x], dtype=self.dtype)
-            if low > FIXED:
-                how = {} if self.dtype == np.float64 else {"dtype": self.dtype}
-                delta = self.make(np.eye, self.table.size[x], **how)
-            axes = [y for y in out if y in (low, x)]
-            delta = delta if low > FIXED else delta[FIXED - low]
-            found = self.make(np.multiply, found, self.place(delta, axes, out))
-        return found
 
     # ------------------------------------------------------------------ products
     def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
