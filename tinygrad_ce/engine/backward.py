@@ -32,18 +32,21 @@ def _newest_first(root: Node) -> tuple[list[Node], dict[Node, Any]]:
     leaves, stack, kind = [-1], [root], root.__class__
     gradients: dict[Node, Any] = {root: None}
     found, more = nodes.append, stack.append
-    while stack:
+    while stack:  # x and y are written out, as most nodes have no other arguments
         found(node := stack.pop())
-        if node.dx is not None and (p := node.x) not in gradients:
+        if node.op is None:
+            leaves.append(node.number)
+            continue
+        p = node.x
+        if p.__class__ is kind and p not in gradients:
             gradients[p] = None
             more(p)
-        if node.dy is not None and (p := node.y) not in gradients:
+        p = node.y
+        if p.__class__ is kind and p not in gradients:
             gradients[p] = None
             more(p)
-        if node.dx is None is node.dy:  # no slopes of floats: arrays, or a leaf
-            if node.op is None:
-                leaves.append(node.number)
-            for p in node.parents:
+        if node.more is not None:
+            for p in node.more.rest:
                 if p.__class__ is kind and p not in gradients:
                     gradients[p] = None
                     more(p)
@@ -68,18 +71,21 @@ def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
                 raise StaleGraphError(_(text, leaf=leaf, shape=p.shape, user=user))
 
 
-def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
-    """What argument k of a node receives: upstream gradient ``g`` times local derivative.
+def _given(node: Node, graph: bool = False) -> tuple[Any, Any, Any]:
+    """What the rules of a node are given: its result, its arguments, its options.
 
-    Broadcasting is not undone yet. With ``graph`` the rule is given `Value`s, and returns one.
+    Data, or with ``graph`` the `Value`s themselves: then a rule returns one.
     """
-    op, out, args, more = node.op, node, node.parents, node.more
-    options: dict[str, Any] = more.options if more else {}
-    if not graph:
-        kind, out = node.__class__, node._data
-        args = [a._data if a.__class__ is kind else a for a in args]
-    if more and more.saved is not None:
+    parents, kind, more = node.parents, node.__class__, node.more
+    options: dict[str, Any] = {} if more is None else more.options
+    if more is not None and more.saved is not None:
         options = {**options, "saved": more.saved}
+    if graph:
+        return node, parents, options
+    return node._data, [a._data if a.__class__ is kind else a for a in parents], options
+
+
+def _pull(op: Any, k: int, g: Any, out: Any, args: Any, options: Any) -> Any:
     try:
         return op.vjps[k](g, out, *args, **options)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
@@ -89,16 +95,25 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
         raise TypeError(_("a VJP of {op}: {error}", op=op.name, error=error)) from error
 
 
+def share(node: Node, k: int, g: Any) -> Any:
+    """What argument k of a node receives: upstream gradient ``g`` times local derivative.
+
+    Broadcasting is not undone yet.
+    """
+    return _pull(node.op, k, g, *_given(node))
+
+
 def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
     """The gradient of ``root`` with respect to every node below it."""
     nodes, gradients = _newest_first(root)
     gradients[root] = seed
     for node in nodes:
-        g, dx, dy = gradients[node], node.dx, node.dy
-        if dx is None is dy or graph:
+        g, op, dx, dy = gradients[node], node.op, node.dx, node.dy
+        if op is not None and (dx is None is dy or graph):
+            given = _given(node, graph)
             for k, parent in enumerate(node.parents):
-                if parent.__class__ is node.__class__ and node.op.vjps[k]:
-                    d = unbroadcast(share(node, k, g, graph), parent._data, node.op)
+                if parent.__class__ is node.__class__ and op.vjps[k]:
+                    d = unbroadcast(_pull(op, k, g, *given), parent._data, op)
                     before = gradients[parent]
                     gradients[parent] = d if before is None else _add(before, d)
             continue

@@ -17,7 +17,7 @@ Rule = Callable[..., Any]
 Interval = tuple[float, float]
 REAL: Interval = (-math.inf, math.inf)
 POSITIVE: Interval = (0.0, math.inf)
-_USUAL = {np.ndarray, float, int, bool, slice, type(None)}  # these record nothing
+_USUAL = {np.ndarray, float, int, bool, tuple, type(None)}  # these record nothing
 TABLE: dict[Any, Primitive] = {}  # a NumPy function, or a user's -> its record
 
 
@@ -104,9 +104,8 @@ class Primitive:
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
         for arg in (*args, *options.values()):
-            for part in arg if isinstance(arg, tuple) else (arg,):
-                if part.__class__ not in _USUAL and hasattr(part, "apply_primitive"):
-                    return part.apply_primitive(self, args, options)
+            if arg.__class__ not in _USUAL and hasattr(arg, "apply_primitive"):
+                return arg.apply_primitive(self, args, options)
         return self.fn(*args, **options)
 
 

@@ -56,7 +56,7 @@ POWER = define(np.power, "<x>^{<y>}",
 MATMUL = define(np.matmul, r"<x> \, <y>",
     (rules.matmul_left, r"<g> \, <y>^\top"),
     (rules.matmul_right, r"<x>^\top <g>"), domain=TWO, linear=(0, 1), symbol="@",
-    roles=("left", "right"))
+    roles=("left", "right"), fn=rules.product)
 IDENTITY = define(np.positive, "<x>",
     (lambda g, out, x: g, "<g>"), domain=ONE, scalar=operator.pos, terms=(1,))
 NEGATIVE = define(np.negative, "-<x>",

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .operation import TABLE
+
 
 def pick(c: Any, x: Any, y: Any) -> Any:
     """np.where, in a tenth of the time where the condition is one bool."""
@@ -54,12 +56,18 @@ def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     return g * out * (float(log) if x.__class__ is float else log)
 
 
+def product(x: Any, y: Any) -> Any:
+    """np.matmul, in a third of the time where two small matrices are multiplied."""
+    plain = x.__class__ is np.ndarray is y.__class__ and x.ndim == 2 == y.ndim
+    return x.dot(y) if plain else np.matmul(x, y)
+
+
 def matmul_left(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂L/∂X = G Yᵀ."""
     if y.ndim == 1:
         return np.expand_dims(g, -1) * y
     turned = y.T if y.ndim == 2 else np.swapaxes(y, -1, -2)
-    return np.matmul(np.expand_dims(g, -2) if x.ndim == 1 else g, turned)
+    return product(np.expand_dims(g, -2) if x.ndim == 1 else g, turned)
 
 
 def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -67,13 +75,16 @@ def matmul_right(g: Any, out: Any, x: Any, y: Any) -> Any:
     if x.ndim == 1:
         return g * x if y.ndim == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
     if y.ndim == 1:
-        return np.matmul(np.expand_dims(g, -2), x)
-    return np.matmul(x.T if x.ndim == 2 else np.swapaxes(x, -1, -2), g)
+        return product(np.expand_dims(g, -2), x)
+    return product(x.T if x.ndim == 2 else np.swapaxes(x, -1, -2), g)
 
 
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of ``shape`` with ``g`` added at ``index``: an entry read twice receives twice."""
     parts = index if isinstance(index, tuple) else (index,)
+    for x in (g, *parts):
+        if hasattr(x, "apply_primitive"):  # an array that records is not written into
+            return x.apply_primitive(TABLE[scatter], (g,), {"index": index, "shape": shape})
     out = np.zeros_like(g, shape=shape)  # of g's own kind: Dask, or the complex step's
     if all(p is None or p is ... or isinstance(p, int | slice | np.integer) for p in parts):
         out[index] = g

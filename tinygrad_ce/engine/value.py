@@ -130,9 +130,7 @@ def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
             return op.scalar(*data)
         except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
             data = [np.float64(d) if d.__class__ is float else d for d in data]
-    if Value in map(type, options.values()):
-        return op.fn(*data, **options)  # NumPy says what is wrong with it
-    return op(*data, **options)
+    return op.fn(*data, **options)
 
 
 @final
