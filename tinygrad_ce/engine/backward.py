@@ -71,49 +71,45 @@ def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
                 raise StaleGraphError(_(text, leaf=leaf, shape=p.shape, user=user))
 
 
-def _given(node: Node, graph: bool = False) -> tuple[Any, Any, Any]:
-    """What the rules of a node are given: its result, its arguments, its options.
+def _given(node: Node, graph: bool) -> tuple[Any, Any]:
+    """What the rules of a node are given besides its result: its arguments, its options.
 
     Data, or with ``graph`` the `Value`s themselves: then a rule returns one.
     """
-    parents, kind, more = node.parents, node.__class__, node.more
-    options: dict[str, Any] = {} if more is None else more.options
-    if more is not None and more.saved is not None:
-        options = {**options, "saved": more.saved}
-    if graph:
-        return node, parents, options
-    return node._data, [a._data if a.__class__ is kind else a for a in parents], options
+    x, y, more, kind = node.x, node.y, node.more, node.__class__
+    a, b = (x._data if x.__class__ is kind else x), (y._data if y.__class__ is kind else y)
+    if more is None:
+        return (node.parents if graph else (a,) if y is None else (a, b)), {}
+    options = more.options if more.saved is None else {**more.options, "saved": more.saved}
+    rest = tuple([p._data if p.__class__ is kind else p for p in more.rest])
+    return (node.parents if graph else (a,) if y is None else (a, b, *rest)), options
 
 
-def _pull(op: Any, k: int, g: Any, out: Any, args: Any, options: Any) -> Any:
-    try:
-        return op.vjps[k](g, out, *args, **options)
-    except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
-        wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *args)]
-        return op.vjps[k](*wide, **options)
-    except TypeError as error:
-        raise TypeError(_("a VJP of {op}: {error}", op=op.name, error=error)) from error
-
-
-def share(node: Node, k: int, g: Any) -> Any:
+def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
     """What argument k of a node receives: upstream gradient ``g`` times local derivative.
 
-    Broadcasting is not undone yet.
+    Broadcasting is not undone yet. With ``graph`` it is a `Value`.
     """
-    return _pull(node.op, k, g, *_given(node))
+    (args, options), out = _given(node, graph), node if graph else node._data
+    try:
+        return node.op.vjps[k](g, out, *args, **options)
+    except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
+        wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *args)]
+        return node.op.vjps[k](*wide, **options)
+    except TypeError as error:
+        raise TypeError(f"a VJP of {node.op.name}: {error}") from error
 
 
 def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
     """The gradient of ``root`` with respect to every node below it."""
     nodes, gradients = _newest_first(root)
-    gradients[root] = seed
+    gradients[root], kind = seed, root.__class__
     for node in nodes:
         g, op, dx, dy = gradients[node], node.op, node.dx, node.dy
         if op is not None and (dx is None is dy or graph):
-            given = _given(node, graph)
             for k, parent in enumerate(node.parents):
-                if parent.__class__ is node.__class__ and op.vjps[k]:
-                    d = unbroadcast(_pull(op, k, g, *given), parent._data, op)
+                if parent.__class__ is kind and op.vjps[k]:
+                    d = unbroadcast(share(node, k, g, graph), parent._data, op)
                     before = gradients[parent]
                     gradients[parent] = d if before is None else _add(before, d)
             continue
