@@ -97,7 +97,7 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
         wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *args)]
         return node.op.vjps[k](*wide, **options)
     except TypeError as error:
-        raise TypeError(f"a VJP of {node.op.name}: {error}") from error
+        raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
 
 
 def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
