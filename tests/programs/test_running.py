@@ -365,4 +365,4 @@ def test_an_operation_of_the_user_prints_simplified(sine: None) -> None:
             right, [back] = by_backward(f, [x], (0,))
             close(value, right)
             close(slope, back)
-    assert "math.cos(x)" in program(np.sin, 0.5).source
+    assert "math.cos(x" in program(np.sin, 0.5).source  # of NumPy 2.0 it is x_0

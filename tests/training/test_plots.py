@@ -25,6 +25,7 @@ def _no_window_and_no_figure_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         raise AssertionError("plt.show was called")
 
     monkeypatch.setattr(pyplot, "show", show)
+    pyplot.close("all")  # an example of a docstring leaves its own
     yield
     pyplot.close("all")
 

@@ -338,7 +338,8 @@ class Value(ArrayLike):
 def _no_rule(function: Any) -> NoReturn:
     """Say how to give a NumPy function the rule it lacks."""
     owner = getattr(function, "__self__", None)  # of np.add.accumulate
-    module = f"np.{owner.__name__}" if isinstance(owner, np.ufunc) else function.__module__ or "np"
+    module = getattr(function, "__module__", None) or "np"  # ufuncs have none before NumPy 2.1
+    module = f"np.{owner.__name__}" if isinstance(owner, np.ufunc) else module
     text = (
         "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one: "
         "@primitive, as in primitive(lambda g, out, x: g * ...)({name}), for the dots the "
