@@ -26,16 +26,17 @@ def topological(root: Node) -> list[Node]:
     return _newest_first(root)[0][::-1]
 
 
-def _newest_first(root: Node) -> tuple[list[Node], dict[Node, Any]]:
-    """Every node below ``root``, children before parents; and a place for the gradient of each."""
+def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
+    """Every node below ``root``, children before parents; its leaves; a place for each gradient."""
     nodes: list[Node] = []
-    leaves, stack, kind = [-1], [root], root.__class__
+    leaves: list[Node] = []
+    stack, kind = [root], root.__class__
     gradients: dict[Node, Any] = {root: None}
     found, more = nodes.append, stack.append
     while stack:  # x and y are written out, as most nodes have no other arguments
         found(node := stack.pop())
         if node.op is None:
-            leaves.append(node.number)
+            leaves.append(node)
             continue
         p = node.x
         if p.__class__ is kind and p not in gradients:
@@ -52,8 +53,8 @@ def _newest_first(root: Node) -> tuple[list[Node], dict[Node, Any]]:
                     more(p)
     # Newest first they were nearly found: y before x, depth first.
     nodes.sort(key=attrgetter("number"), reverse=True)
-    _check_fresh(nodes, max(leaves))
-    return nodes, gradients
+    _check_fresh(nodes, max([leaf.number for leaf in leaves], default=-1))
+    return nodes, leaves, gradients
 
 
 def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
@@ -100,10 +101,9 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
         raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
 
 
-def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
-    """The gradient of ``root`` with respect to every node below it."""
-    nodes, gradients = _newest_first(root)
-    gradients[root], kind = seed, root.__class__
+def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
+    """Newest first, every node hands its parents their share of its gradient; shares add up."""
+    kind = nodes[0].__class__
     for node in nodes:
         g, op, dx, dy = gradients[node], node.op, node.dx, node.dy
         if op is not None and (dx is None is dy or graph):
@@ -119,7 +119,6 @@ def _chain_rule(root: Node, seed: Any, graph: bool = False) -> dict[Node, Any]:
         if dy is not None:
             before = gradients[p := node.y]
             gradients[p] = g * dy if before is None else before + g * dy
-    return gradients
 
 
 def gradients(root: Node, seed: Any, wrt: Sequence[Node], graph: bool = False) -> list[Any]:
@@ -128,8 +127,9 @@ def gradients(root: Node, seed: Any, wrt: Sequence[Node], graph: bool = False) -
     No ``.grad`` changes. With ``graph``, or where the graph rests on any other leaf, the gradients
     are `Value`s, which can be differentiated again.
     """
-    graph = graph or any(n.op is None and n not in {*wrt} for n in topological(root))
-    found = _chain_rule(root, seed, graph)
+    nodes, leaves, found = _newest_first(root)
+    found[root] = seed
+    _chain_rule(nodes, found, graph or not {*wrt}.issuperset(leaves))
     return [found.get(node) for node in wrt]
 
 
@@ -160,9 +160,11 @@ def backward(self: Node, gradient: Any = None) -> None:
     (4.0, 2.0)
     """
     name = self.name or (self.op.name if self.op else "a leaf")
-    found = _chain_rule(self, as_upstream(gradient, self._data, name))
+    nodes, leaves, found = _newest_first(self)
+    found[self] = as_upstream(gradient, self._data, name)
+    _chain_rule(nodes, found)
     with _WRITING:
-        for leaf in [node for node in found if node.op is None]:
+        for leaf in leaves:
             _accumulate(leaf, found.pop(leaf))
         for node, g in found.items():
             node.grad, node._passes = g, 1

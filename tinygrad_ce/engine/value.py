@@ -257,17 +257,21 @@ class Value(ArrayLike):
     # Python's operators. Addition and multiplication of floats are most of a scalar graph, so they
     # are written out.
     def __add__(self, other: Any) -> Value:
-        a, value = self._data, other.__class__ is Value
-        b = other._data if value else other
-        if a.__class__ is float is b.__class__:
-            return make_node(a + b, ADD, self, other, 1.0, 1.0 if value else None)
+        a = self._data
+        if other.__class__ is Value:
+            if a.__class__ is float is (b := other._data).__class__:
+                return make_node(a + b, ADD, self, other, 1.0, 1.0)
+        elif a.__class__ is float is other.__class__:
+            return make_node(a + other, ADD, self, other, 1.0)
         return _binary(ADD, self, other)
 
     def __mul__(self, other: Any) -> Value:
-        a, value = self._data, other.__class__ is Value
-        b = other._data if value else other
-        if a.__class__ is float is b.__class__:
-            return make_node(a * b, MULTIPLY, self, other, b, a if value else None)
+        a = self._data
+        if other.__class__ is Value:
+            if a.__class__ is float is (b := other._data).__class__:
+                return make_node(a * b, MULTIPLY, self, other, b, a)
+        elif a.__class__ is float is other.__class__:
+            return make_node(a * other, MULTIPLY, self, other, other)
         return _binary(MULTIPLY, self, other)
 
     # fmt: off
