@@ -274,3 +274,31 @@ def test_a_mean_of_sums_is_one_sum() -> None:
         assert gone not in forward.replace("# mean", "")
         np.testing.assert_allclose(made(x, t)[0], f(x, t), rtol=1e-13)
         np.testing.assert_allclose(made(x, t)[1], tg.grad(f)(x, t), rtol=1e-13)
+
+
+def test_what_is_positive_cancels() -> None:
+    """The textbook's gradient is p · Σt − t, also where a share underflows; x / x at 0 is nan."""
+
+    def textbook(z: Any, t: Any) -> Any:
+        e = np.exp(z)
+        return -np.sum(t * np.log(e / np.sum(e, axis=1, keepdims=True)))
+
+    made = program(textbook, Z, SOFT)
+    assert made.source.partition("# backward")[2].count(" = ") == 1
+    np.testing.assert_allclose(made(Z, SOFT)[1], tg.softmax(Z) - SOFT, rtol=1e-13, atol=1e-15)
+    far = np.array([[0.0, -800.0]])
+    with np.errstate(all="ignore"):
+        slope = program(textbook, far, np.array([[0.5, 0.5]]))(far, np.array([[0.5, 0.5]]))[1]
+        assert np.allclose(slope, [[0.5, -0.5]])
+        for f in (lambda x: x * x / x, lambda x: (x / x) * x):
+            assert np.isnan(program(f, np.ones(2), wrt=None)(np.zeros(2))).all()
+    for f in (
+        lambda x: np.sum(np.exp(x) / (2.0 * np.exp(x)) * x),
+        lambda x: np.sum((x / np.exp(x) + 3.0 * x) * np.exp(x)),
+        lambda x: np.sum((x - np.tanh(x) / np.exp(x)) * (-np.exp(x) * 0.5)),
+        lambda x: np.sum(np.exp(x) * np.exp(x) / np.exp(x) * x / 0.0),
+    ):
+        with np.errstate(all="ignore"):
+            value, slope = program(f, Z)(Z)
+            np.testing.assert_allclose(value, f(Z), rtol=1e-12)
+            np.testing.assert_allclose(slope, tg.grad(f)(Z), rtol=1e-11, atol=1e-13)

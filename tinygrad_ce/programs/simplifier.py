@@ -198,6 +198,8 @@ class Simplifier:
         """x · y or x / y, without ones and with one number in front."""
         if len(args) != 2:
             return self.make(f, args, {}, like)
+        if like.shape and (found := _cancelled(self, powers, args, like)) is not None:
+            return found
         for x, y, n in zip(args, args[::-1], powers):
             if number_of(y) == 1.0 and n == 1 and alike(x, like):
                 return x
@@ -218,6 +220,59 @@ class Simplifier:
     def negative(self, x: Any, like: Line) -> Any:
         """-x, of what has no sign."""
         return self.make(np.negative, (x,), {}, like)
+
+
+# ------------------------------------------------------------------ what cancels
+def _is_positive(x: Any, depth: int = 3) -> bool:
+    """Whether all entries are above 0: an exponential, or a sum, product or quotient of such."""
+    if not is_call(x, np.add, np.multiply, np.divide, np.sum) or not depth:
+        return x.__class__ is Line and x.function is not None and fact(x.function, "positive")
+    return all(_is_positive(part, depth - 1) for part in x.args)
+
+
+def _take_apart(x: Any, n: int, sides: dict[int, list[Any]], depth: int = 4) -> float:
+    """The number in front of a product; its factors are added above (n = 1) or below the line."""
+    if isinstance(x, FLOATS) and x and math.isfinite(x):
+        return float(x) ** n
+    if is_call(x, np.negative):
+        return -_take_apart(x.args[0], n, sides, depth)
+    if depth and is_call(x, np.multiply, np.divide):
+        a, b = x.args
+        m = n if x.function is np.multiply else -n
+        return _take_apart(a, n, sides, depth - 1) * _take_apart(b, m, sides, depth - 1)
+    sides[n].append(x)
+    return 1.0
+
+
+def _cancelled(s: Simplifier, powers: Any, args: tuple[Any, ...], like: Line) -> Any:
+    """A product without what stands above and below the line in it; of a sum, term by term.
+
+    Only what is positive cancels: x / x stays what it was at 0.
+    """
+    x, y = args
+    if powers == (1, 1) and is_call(x, np.add, np.subtract) and x in s.once:
+        parts = [_cancelled(s, powers, (part, y), like) for part in x.args]
+        if all(part is None for part in parts):
+            return None
+        pairs = zip(parts, x.args)
+        both = [s.call(np.multiply, (z, y), {}, like) if p is None else p for p, z in pairs]
+        return s.call(x.function, tuple(both), {}, like)
+    sides: dict[int, list[Any]] = {1: [], -1: []}
+    c = _take_apart(x, 1, sides) * _take_apart(y, powers[1], sides)
+    above, below = [], sides[-1]
+    for z in sides[1]:
+        at = next((i for i, q in enumerate(below) if q is z and _is_positive(z)), None)
+        above += [z] if at is None else []
+        below = below if at is None else below[:at] + below[at + 1 :]
+    if len(above) == len(sides[1]) or powers[0] != 1:
+        return None
+    if not above or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
+        return None
+    found = above[0]
+    for f, z in [*((np.multiply, z) for z in above[1:]), *((np.divide, z) for z in below)]:
+        shape = np.broadcast_shapes(np.shape(found), np.shape(z))
+        found = s.call(f, (found, z), {}, Line(None, (), {}, shape, like.kind))
+    return s.scale(c, found, like)
 
 
 def unsigned(x: Any) -> tuple[float, Any]:
