@@ -143,7 +143,6 @@ def test_the_chain_rule_rests_on_little() -> None:
     assert lines(PACKAGE / f"{name.replace('.', '/')}.py" for name in core()) <= 600, core()
 
 
-@pytest.mark.xfail(reason="being rebuilt")
 def test_functions_are_at_most_40_lines_and_classes_150() -> None:
     long = []
     for path, node in nodes():
