@@ -6,7 +6,7 @@ graph that is only read is not written to, and passes in several threads run bes
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock
 from collections.abc import Sequence
 from operator import attrgetter
 from sys import getrefcount
@@ -17,7 +17,7 @@ import numpy as np
 from .data import StaleGraphError, as_upstream, unbroadcast
 from .text import _
 
-_WRITING = allocate_lock()  # passes that share leaves add to them one after the other
+_WRITING = RLock()  # passes that share leaves add to them one after the other
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
 
 
@@ -164,23 +164,21 @@ def backward(self: Node, gradient: Any = None) -> None:
     found[self] = as_upstream(gradient, self._data, name)
     _chain_rule(nodes, found)
     with _WRITING:
-        for leaf in leaves:
-            _accumulate(leaf, found.pop(leaf))
+        sums = [_accumulated(leaf, found.pop(leaf)) for leaf in leaves]  # all, or none is written
+        for leaf, (grad, passes) in zip(leaves, sums):
+            leaf.grad, leaf._passes = grad, passes
         for node, g in found.items():
             node.grad, node._passes = g, 1
 
 
-def _accumulate(leaf: Node, g: Any) -> None:
-    """Add a gradient to a leaf's; what was set to 0 by hand starts anew."""
+def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
+    """A leaf's gradient with what it holds, and of how many passes; 0 by hand starts anew."""
     before = leaf.grad
     if before if before.__class__ is float else before is not None and np.any(before):
-        leaf.grad = _add(before, g)
-        leaf._passes += 1
-        return
+        return _add(before, g), leaf._passes + 1
     # ``p.grad *= 0.5`` must change p's gradient alone: 2 references are this call's.
     shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 2)
-    leaf.grad = g.copy() if shared else g
-    leaf._passes = 1
+    return (g.copy() if shared else g), 1
 
 
 def _add(x: Any, y: Any) -> Any:

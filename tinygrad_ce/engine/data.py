@@ -78,6 +78,7 @@ def as_upstream(gradient: Any, data: Any, name: str) -> Any:
     if np.shape(seed) != shape:
         text = "backward(): got gradient of shape {got}, wanted {wanted}"
         raise ValueError(_(text, got=np.shape(seed), wanted=shape))
+    seed = np.asarray(seed) if isinstance(seed, np.generic) else seed  # + of a 0-d array
     if seed.__class__ is float:
         return seed if data.__class__ is float else np.asarray(seed, data.dtype)
     return float(seed) if data.__class__ is float else seed.astype(data.dtype, copy=False)

@@ -108,6 +108,9 @@ class Primitive:
                 return arg.apply_primitive(self, args, options)
         return self.fn(*args, **options)
 
+    def __deepcopy__(self, memo: Any) -> Primitive:
+        return self
+
 
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
     """Put the record of a function into the table; a rule is a VJP and its LaTeX, or None."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copyreg
 import sys
 from importlib import import_module
+from pickle import PicklingError
 from typing import Any
 
 from .backward import topological
 from .operation import TABLE, Primitive, Rule
+from .text import _
 from .value import Value, make_node
 
 
@@ -50,9 +52,13 @@ def _rebuild(records: list[Any]) -> Value:
 
 def _reduce_primitive(op: Primitive) -> tuple[Any, ...]:
     """A decorated function by its name in its module, any other record by its function."""
-    module, name = op.function.__module__, op.function.__name__
-    decorated = getattr(sys.modules.get(module), name, None) is op
-    return (_decorated, (module, name)) if decorated else (_record_of, (op.function,))
+    module, name = (getattr(op.function, f"__{which}__", "") for which in ("module", "name"))
+    if name and getattr(sys.modules.get(module), name, None) is op:
+        return _decorated, (module, name)
+    if TABLE.get(op.function) is not op:
+        text = "{op}: another record of its function was registered since, so it cannot be pickled"
+        raise PicklingError(_(text, op=op.name))
+    return _record_of, (op.function,)
 
 
 def _record_of(function: Rule) -> Primitive:

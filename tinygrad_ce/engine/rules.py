@@ -5,6 +5,7 @@ Like every rule they are plain NumPy, and work on arrays and on `Value`s alike.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,19 @@ def power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂xʸ/∂x = y·xʸ⁻¹, and 0 for y = 0 also at x = 0."""
     if y.__class__ is float:
         less = y - 1.0 if y else 1.0
-        if x.__class__ is float:  # math has no 0⁻¹ = inf, and Python's (−1)**0.5 is complex
-            return g * (y * (x**less if x > 0.0 else float(np.power(x, less))))
+        if x.__class__ is float and (x == 0.0 > less or x < 0.0 != less % 1.0):
+            raise ArithmeticError  # NumPy has inf or nan; Python's (−1)**0.5 is complex
         return g * (y * x**less)
     return g * (y * np.power(x, np.where(np.equal(y, 0.0), 1.0, np.subtract(y, 1.0))))
 
 
 def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂xʸ/∂y = xʸ·log x, and 0 at x = 0, where xʸ is 0 for every y > 0."""
-    log = np.log(np.where(np.equal(x, 0), 1.0, x))
-    return g * out * (float(log) if x.__class__ is float else log)
+    if x.__class__ is float:
+        if x < 0.0:
+            raise ArithmeticError  # NumPy has nan
+        return g * out * (math.log(x) if x else 0.0)
+    return g * out * np.log(np.where(np.equal(x, 0), 1.0, x))
 
 
 def product(x: Any, y: Any) -> Any:

@@ -221,7 +221,8 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
             raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
     seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
     found = gradients(output, seed, nodes, graph=True)
-    found = [Value(_zeros(n.data)) if g is None else g for n, g in zip(nodes, found)]
+    found = [_zeros(n.data) if g is None else g for n, g in zip(nodes, found)]
+    found = [g if isinstance(g, Value) else Value(g) for g in found]
     return found[0] if isinstance(wrt, Value) else found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from math import inf
+from sys import float_info
 from typing import Any, NamedTuple, NoReturn, final
 
 import numpy as np
@@ -30,6 +31,7 @@ class More(NamedTuple):
     saved: dict[str, Any] | None = None
 
 
+TINY = float_info.min  # below it floats have fewer digits
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -72,8 +74,8 @@ def _unary(op: Primitive, x: Value) -> Value:
             out = op.fn(a)
             return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
         out = op.scalar(a)
-        dx = op.vjps[0](1.0, out, a)
-        return make_node(out, op, x, dx=dx if 0.0 < abs(dx) < inf else None)
+        dx = float(op.vjps[0](1.0, out, a))
+        return make_node(out, op, x, dx=dx if TINY <= abs(dx) < inf else None)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x,), {})
 
@@ -81,7 +83,8 @@ def _unary(op: Primitive, x: Value) -> Value:
 def _binary(op: Primitive, x: Any, y: Any) -> Value:
     """Record an operation of two arguments, one of which is a `Value`; of floats with its slopes.
 
-    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf.
+    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
+    so small that it has lost digits, too.
     """
     a = x._data if x.__class__ is Value else x if x.__class__ is float else (x := real(x, op))
     b = y._data if y.__class__ is Value else y if y.__class__ is float else (y := real(y, op))
@@ -90,9 +93,9 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
             out = op.fn(a, b)
             return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
         out = op.scalar(a, b)
-        dx = op.vjps[0](1.0, out, a, b) if x.__class__ is Value else None
-        dy = op.vjps[1](1.0, out, a, b) if y.__class__ is Value else None
-        if (dx is None or 0.0 < abs(dx) < inf) and (dy is None or 0.0 < abs(dy) < inf):
+        dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
+        dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
+        if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
             return make_node(out, op, x, y, dx, dy)
         return make_node(out, op, x, y)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
@@ -323,7 +326,8 @@ class Value(ArrayLike):
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
         op = TABLE.get(ufunc) if method == "__call__" and not options else None
-        if op and op.vjps and not op.constants:
+        n = len(inputs)
+        if op and op.vjps and n == op.arity and n < 3 and not (op.constants or op.keeps):
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)

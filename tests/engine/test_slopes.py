@@ -1,0 +1,106 @@
+"""Slopes of floats, stored in nodes: they are the rules', also where floats and rules are odd."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_ce import Value, grad, grad_of, primitive
+
+
+def test_gradients_of_floats_are_floats() -> None:
+    x = Value(-2.0)
+    for wanted in (-1.0, -2.0):
+        abs(x).backward()
+        assert (type(x.grad), x.grad) == (float, wanted)
+    assert type(grad(abs)(-2.0)) is float
+
+
+def test_a_0d_seed_gives_a_0d_gradient() -> None:
+    x = Value(np.array(2.0, np.float32))
+    x.backward(np.array(3.0, np.float32))
+    assert type(x.grad) is np.ndarray
+    assert x.grad.dtype == np.float32
+
+
+def test_a_ufunc_of_three_arguments() -> None:
+    ufunc = np.frompyfunc(lambda a, b, c: a, 3, 1)
+    rules = [lambda g, out, a, b, c: g * b, lambda g, out, a, b, c: g * a]
+    primitive(*rules, lambda g, out, a, b, c: g, name="fma", fn=lambda a, b, c: a * b + c)(ufunc)
+    x = Value(2.0)
+    out = ufunc(x, 3.0, 4.0)
+    out.backward()
+    assert (out.data, x.grad) == (10.0, 3.0)
+
+
+def test_a_ufunc_that_keeps_something() -> None:
+    def square(x: Any, saved: Any = None) -> Any:
+        if saved is not None:
+            saved["slope"] = 2 * x
+        return x * x
+
+    rule = lambda g, out, x, saved: g * saved["slope"]
+    primitive(rule, name="kept", fn=square, keeps=True)(np.cbrt)
+    x = Value(3.0)
+    np.cbrt(x).backward()
+    assert x.grad == 6.0
+
+
+def test_too_few_rules_for_a_ufunc_are_told() -> None:
+    primitive(lambda g, out, x, y: g * x / out)(np.hypot)
+    with pytest.raises(TypeError, match="hypot takes 1 array"):
+        np.hypot(Value(3.0), Value(4.0))
+
+
+def test_a_sum_that_fails_writes_no_gradient() -> None:
+    a, b = Value(np.ones(2)), Value(np.ones(2))
+    a.grad = np.ones(7)
+    with pytest.raises(ValueError, match="broadcast"):
+        (a * b).sum().backward()
+    assert b.grad is None
+    assert a.grad.shape == (7,)
+
+
+def test_slopes_that_nobody_asked_for_do_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (Value(0.0) ** 0.5).data == 0.0
+        assert (Value(-2.0) ** Value(3.0)).data == -8.0
+
+
+@pytest.mark.parametrize(("x", "n"), [(-2.0, 3.0), (2.0, -1.5), (0.0, 2.0), (-2.0, -1.0)])
+def test_the_slope_of_a_power(x: float, n: float) -> None:
+    v = Value(x)
+    (v**n).backward()
+    assert v.grad == pytest.approx(n * x ** (n - 1.0), rel=1e-15)
+
+
+def test_a_slope_too_small_for_all_digits_is_left_to_the_rule() -> None:
+    x, y = Value(1e-40), Value(1e140)
+    (x / y * 1e200).backward()
+    assert y.grad == pytest.approx(-1e-120 / 10.0, rel=1e-14)
+
+
+def test_a_gradient_that_is_a_number_is_a_value() -> None:
+    x = Value(-1.0)
+    assert grad_of(x.relu(), x).data == 0.0
+
+
+def test_a_copy_keeps_its_own_rule() -> None:
+    def f(x: Any) -> Any:
+        return 2 * x
+
+    right = primitive(lambda g, out, x: g * 2, name="right")(f)
+    x = Value(1.0)
+    y = right(x)
+    primitive(lambda g, out, x: -g, name="reversed")(f)
+    y2, x2 = copy.deepcopy((y, x))
+    y2.backward()
+    assert x2.grad == 2.0
+    with pytest.raises(pickle.PicklingError, match="right: another record"):
+        pickle.dumps(y)
