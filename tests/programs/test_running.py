@@ -156,6 +156,23 @@ def test_whole_numbers_and_text_are_fixed() -> None:
         names["loss_and_grad"](np.ones(3), 3, "sum")
 
 
+def test_each_function_that_is_an_argument_has_its_own_program() -> None:
+    def times(k: float) -> Any:
+        return lambda z: z * k
+
+    x = np.arange(3.0) + 1
+    made = program(lambda x, h: np.sum(h(x) * x), x, times(1.0))
+    assert [float(made(x, times(k))[0]) for k in (2.0, 3.0, 4.0, 5.0)] == [28, 42, 56, 70]
+
+
+def test_the_structure_of_an_argument_is_part_of_its_signature() -> None:
+    made = program(lambda x, s: np.sum(x * (len(s) + isinstance(s, list))), 1.0, ())
+    y = np.ones(2)
+    assert [made(1.0, s)[0] for s in ((), [], {}, (y,), [y], {"a": y})] == [0, 1, 0, 1, 2, 1]
+    made = program(lambda x, s: x * len(next(iter(s))), 2.0, {"a": 1.0}, wrt=None)
+    assert [made(2.0, {k: 1.0}) for k in ("a", "abc", "ab")] == [2, 6, 4]
+
+
 def test_results_belong_to_the_caller() -> None:
     def f(x: Any, w: Any) -> Any:
         return np.sum(x * w) + np.sum(np.reshape(x, -1))

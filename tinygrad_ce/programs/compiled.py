@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Sequence
+from types import BuiltinMethodType, MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,34 @@ def _described(name: str, x: Any) -> str:
     return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
 
 
+class _Same:
+    """An object as part of a key: equal to itself alone, and kept alive."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+
+def _key(x: Any) -> Any:
+    """What is equal for arguments of one program alone: the structure, and what is fixed."""
+    kind = x.__class__
+    if isinstance(x, dict):
+        return (kind, *[(k.__class__, k, _key(part)) for k, part in x.items()])
+    if isinstance(x, list | tuple):
+        return (kind, *map(_key, x))
+    if kind is np.ndarray:
+        return kind, x.dtype, x.shape
+    if kind is float:
+        return kind
+    compared = kind in (bool, int, str, MethodType, BuiltinMethodType)  # methods: of one object
+    return (kind, x) if x is None or compared else _Same(x)
+
+
 # ------------------------------------------------------------------ running
 class _Compiled(NamedTuple):
     """One program: its source, and what else it takes to run that."""
@@ -216,7 +245,7 @@ class Program:
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         self._numbers, self._parameters = numbers, parameters(f, n)
         args = self._arguments(examples)
-        self._signature = self._signature_of(args)
+        self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
         self._find(args)
 
@@ -254,16 +283,16 @@ class Program:
 
     def _find(self, args: Sequence[Any]) -> Callable[..., Any]:
         """The program for such arguments, made now if it is not kept."""
-        key = self._signature_of(args)
+        key = _key(args)
         if key in (kept := self._kept):
             return kept[key]
-        if key != self._signature and not (self._retrace and self._f):
+        if key != self._key and not (self._retrace and self._f):
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
-            raise ValueError(_(text, got=key, wanted=self._signature))
+            raise ValueError(_(text, got=self._signature_of(args), wanted=self._signature))
         compiled, careful = self._compile(args) if self._f else (self._compiled, None)
         run = compiled.function(self._other, careful)
-        if key == self._signature:
+        if key == self._key:
             self._compiled = compiled
             self._run = run if all(compiled.tests) else self._other
         self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
@@ -305,10 +334,11 @@ class Program:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}
-        try:
-            pickle.dumps(self._f)
-        except Exception:  # what pickle raises of a lambda is no one class
-            state["_f"] = None
+        for name in ("_f", "_key"):
+            try:
+                pickle.dumps(state[name])
+            except Exception:  # what pickle raises of a lambda is no one class
+                state[name] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
