@@ -14,7 +14,7 @@ import numpy as np
 
 from .lines import Line, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
-from .simplifier import key_of, number_of
+from .simplifier import is_plain_sum, key_of, number_of
 
 # How tightly Python's operators bind.
 COMPARE, UNARY, ATOM = 4, 11, 13
@@ -150,12 +150,7 @@ class Expressions:
         if template:
             self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
             return self.filled(template, args, weak)
-        if (
-            f is np.mean
-            and line.dtype.kind == "f"
-            and _ndim(args[0])
-            and args[0].dtype == line.dtype
-        ):
+        if f is np.mean and line.size and _ndim(args[0]) and is_plain_sum(args, line.options):
             total = Line(np.sum, args, line.options, line.shape, line.kind)  # half the time
             return f"{self.called(total, weak)} / {args[0].size // line.size}", LEVELS[ast.Div]
         return self.called(line, weak), ATOM
@@ -179,8 +174,8 @@ class Expressions:
         It is what makes softmax regression on 32×4×3 as fast as by hand.
         """
         x, axis = line.args[0], option(line, "axis", 1)
-        plain = line.options.keys() <= {"axis", "keepdims"} and isinstance(axis, int)
-        if not plain or x.ndim != 2 or x.dtype.kind != "f" or not 1 < x.shape[1] < 128:
+        plain = is_plain_sum(line.args, line.options) and isinstance(axis, int)
+        if not plain or x.ndim != 2 or not 1 < x.shape[1] < 128:
             return ""
         n, keep = x.shape[axis], bool(line.options.get("keepdims"))
         shape = (n,) if not keep else (1, n) if axis % 2 == 0 else (n, 1)
@@ -209,5 +204,6 @@ def is_turned(line: Line) -> bool:
 
 def _exponent(line: Line) -> int | None:
     """A whole exponent: 3 instead of 3.0."""
-    n, real = number_of(line.args[1]), line.args[0].__class__ is Line and line.dtype.kind == "f"
+    x, n = line.args[0], number_of(line.args[1])
+    real = x.__class__ is Line and x.dtype.kind == "f" and x.dtype == line.dtype
     return int(n) if real and n is not None and abs(n) < 1000 and n == int(n) else None

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..engine.rules import scatter
 from .lines import Line, fact, option, walk
-from .simplifier import key_of, moves_first, number_of
+from .simplifier import is_plain_sum, key_of, moves_first, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 FIXED = -(10**6)  # the label that stands for entry v is FIXED - v
@@ -419,7 +419,7 @@ def _scattered(reader: Reader, line: Line) -> Form:
 
 def reduced_axes(line: Line) -> tuple[tuple[int, ...], bool]:
     """The axes that a sum is over, and whether they stay."""
-    if line.options.keys() - {"axis", "keepdims"}:
+    if len(line.args) > 2 or line.options.keys() - {"axis", "keepdims"}:
         raise NotASumError
     axis, n = option(line, "axis", 1), np.ndim(line.args[0])
     axes = range(n) if axis is None else np.atleast_1d(axis).tolist()
@@ -442,6 +442,8 @@ def _contracted(
 
 
 def _summed(reader: Reader, line: Line) -> Form:
+    if not is_plain_sum(line.args, line.options):
+        raise NotASumError
     x, (over, keep) = line.args[0], reduced_axes(line)
     names = range(np.ndim(x))
     result = [None if a in over else a for a in names if keep or a not in over]

@@ -28,6 +28,7 @@ from .lines import Line, constant, elementwise, fact, live, replace, uses, walk
 
 Rule = Callable[..., Any]
 FLOATS = (float, np.floating)
+REDUCTIONS = (np.sum, np.mean, np.max, np.min)  # one axis after the other
 PASSES = 3  # of numbers: what one pass takes out may let the next take more
 COSTS = {np.power: 3, np.divide: 2}  # in products; Python has no fast path for these
 
@@ -101,6 +102,16 @@ def commutes(f: Any) -> bool:
     return len(parts := fact(f, "terms") or fact(f, "powers")) == 2 and parts[0] == parts[1]
 
 
+def is_plain_sum(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a sum or mean is of float32 or float64, with no option but axis and keepdims.
+
+    Others take a part of the entries, start elsewhere, or add in another dtype.
+    """
+    dtype = getattr(args[0], "dtype", None)
+    wide = dtype is not None and dtype in (np.float32, np.float64)
+    return wide and len(args) <= 2 and options.keys() <= {"axis", "keepdims"}
+
+
 # ------------------------------------------------------------------ a pass
 class Simplifier:
     """One pass over a program, for arrays and numbers alike."""
@@ -148,14 +159,14 @@ class Simplifier:
             with np.errstate(all="ignore"):
                 return like.kind(f(*args)) if like.is_number else f(*args, **options)
         if options:
-            options = _normal_axis(args, options)
+            options = _normal_axis(args, options) if f in REDUCTIONS else options
         elif elementwise(f) and not like.is_number:
             args = _narrow(args, like.shape)
         if (terms := fact(f, "terms")) and not options:
             return self.total(f, terms, args, like)
         if (powers := fact(f, "powers")) and not options:
             return self.product(f, powers, args, like)
-        if fact(f, "even") and is_call(args[0], np.negative):
+        if fact(f, "even") and unsigned(args[0])[0] < 0:
             return self.call(f, args[0].args, options, like)
         found = _unmoved(f, args, options, like) if moves_first(f) else None
         for rule in self.rules.get(f, ()):
@@ -188,7 +199,8 @@ class Simplifier:
     def add(self, a: float, x: Any, b: float, y: Any, like: Line) -> Any:
         """±x ± y of terms that have no sign themselves."""
         if a < 0 and b < 0:
-            return self.make(np.subtract, (self.scale(-1.0, x, like), y), {}, like)
+            first = self.scale(-1.0, x, x if x.__class__ is Line else like)
+            return self.make(np.subtract, (first, y), {}, like)
         if a < 0:
             a, x, b, y = b, y, a, x
         return self.make(np.add if b > 0 else np.subtract, (x, y), {}, like)
@@ -227,6 +239,8 @@ def _is_positive(x: Any, depth: int = 3) -> bool:
     """Whether all entries are above 0: an exponential, or a sum, product or quotient of such."""
     if not is_call(x, np.add, np.multiply, np.divide, np.sum) or not depth:
         return x.__class__ is Line and x.function is not None and fact(x.function, "positive")
+    if x.function is np.sum:
+        return is_plain_sum(x.args, x.options) and _is_positive(x.args[0], depth - 1)
     return all(_is_positive(part, depth - 1) for part in x.args)
 
 
@@ -234,7 +248,7 @@ def _take_apart(x: Any, n: int, sides: dict[int, list[Any]], depth: int = 4) -> 
     """The number in front of a product; its factors are added above (n = 1) or below the line."""
     if isinstance(x, FLOATS) and x and math.isfinite(x):
         return float(x) ** n
-    if is_call(x, np.negative):
+    if unsigned(x)[0] < 0:
         return -_take_apart(x.args[0], n, sides, depth)
     if depth and is_call(x, np.multiply, np.divide):
         a, b = x.args
@@ -276,8 +290,9 @@ def _cancelled(s: Simplifier, powers: Any, args: tuple[Any, ...], like: Line) ->
 
 
 def unsigned(x: Any) -> tuple[float, Any]:
-    """The sign of an argument, and what it stands before."""
-    return (-1.0, x.args[0]) if is_call(x, np.negative) else (1.0, x)
+    """The sign of floats, and what it stands before; -x of whole numbers may overflow."""
+    signed = is_call(x, np.negative) and x.dtype.kind in "fc"
+    return (-1.0, x.args[0]) if signed else (1.0, x)
 
 
 def coefficient(x: Any) -> tuple[float, Any]:
@@ -354,16 +369,18 @@ def _relu(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any
 
 def _sum_of_product(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
     """Σ a·b over all axes, in half the time of a product and its sum."""
-    if like.shape or not is_call(args[0], np.multiply):
+    if like.shape or not is_call(args[0], np.multiply) or not is_plain_sum(args, options):
         return None
     a, b = args[0].args
     equal = a.__class__ is Line is b.__class__ and (a.shape, a.kind) == (b.shape, b.kind)
-    return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim and a.dtype.kind == "f" else None
+    return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim else None
 
 
 def _sum_of_sums(s: Simplifier, args: tuple[Any, ...], options: Any, like: Line) -> Any:
     """Σ over all axes, or the mean, of what is a sum over some: one sum."""
-    if like.shape or not is_call(args[0], np.sum) or options.get("axis") is not None:
+    if like.shape or not is_call(args[0], np.sum) or not is_plain_sum(args, options):
+        return None
+    if not is_plain_sum(args[0].args, args[0].options):
         return None
     return s.call(np.sum, args[0].args[:1], {}, like)
 
@@ -378,6 +395,8 @@ def _sum_of_stretched(s: Simplifier, args: tuple[Any, ...], options: Any, like: 
     """Σ over axes that broadcasting made: as many times the entry."""
     x, axis = args[0], options.get("axis")
     if axis is None or options.keys() != {"axis"} or not is_call(x, np.broadcast_to):
+        return None
+    if not is_plain_sum(args, options):
         return None
     small: Any = x.args[0]
     axes = {a % x.ndim for a in np.atleast_1d(axis).tolist()}
@@ -394,6 +413,8 @@ def _sum_of_scattered(s: Simplifier, args: tuple[Any, ...], options: Any, like: 
     """Σ over one axis of a matrix that has one entry in each row: that entry."""
     axis = options.get("axis")
     if not is_call(args[0], scatter) or axis.__class__ is not int or len(args[0].shape) != 2:
+        return None
+    if not is_plain_sum(args, options):
         return None
     g, index, shape = args[0].args
     rows = index[1 - axis % 2] if index.__class__ is tuple and len(index) == 2 else None
