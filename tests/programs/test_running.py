@@ -194,6 +194,44 @@ def test_results_belong_to_the_caller() -> None:
         slope += 1.0  # writable
 
 
+X = np.arange(6.0).reshape(2, 3) + 0.5
+SEVERAL: dict[str, Any] = {
+    "split": lambda a: np.split(a, 3, axis=1),
+    "split of a product": lambda a: np.split(a * 2, 3, axis=1),
+    "divmod": lambda a: divmod(a, 2.0),
+    "frexp": np.frexp,
+    "modf": lambda a: np.modf(a)[1],
+    "svd": np.linalg.svd,
+    "meshgrid": lambda a: np.meshgrid(a[0], a[1]),
+    "views": lambda a: [a * 2, (a * 2).T, np.diagonal(a * 2)],
+    "ravel": lambda a: np.ravel(a.T, order="F"),
+    "ravel of columns": lambda a: np.ravel(a, order="F"),
+    "reshape": lambda a: np.reshape(a.T, -1, order="F"),
+    "three axes": lambda a: np.atleast_3d(a),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("clean", [True, False])
+def test_results_are_new_arrays_in_whatever_order_arguments_lie(name: str, clean: bool) -> None:
+    f = SEVERAL[name]
+    for x in (X, np.asfortranarray(X)):
+        made, right = program(f, x, wrt=None, clean=clean)(x), f(x)
+        found = [*made] if isinstance(made, list | tuple) else [made]
+        for i, array in enumerate(found):
+            np.testing.assert_array_equal(array, right if array is made else right[i])
+            assert array.flags.writeable
+            assert not any(np.shares_memory(array, other) for other in [x, *found[:i]])
+
+
+def test_a_gradient_of_one_number_stretched_can_be_written_into() -> None:
+    ones = np.ones((2, 3))
+    assert program(lambda a: np.logaddexp(np.sum(a), 0.2), ones)(ones)[1].flags.writeable
+    value, slope = program(lambda a, b: np.sum(a * np.modf(b)[0]), X, X)(X, X)
+    assert value == 9.0
+    np.testing.assert_array_equal(slope, np.full((2, 3), 0.5))
+
+
 def test_threads_share_a_program() -> None:
     made, found = program(textbook, Z, SOFT), []
     data = [RNG.normal(size=(n, 4)) for n in (6, 7, 8, 9) * 5]

@@ -61,6 +61,11 @@ class Line:
         """Whether it is a Python number."""
         return self.kind is float or self.kind is bool
 
+    @property
+    def is_several(self) -> bool:
+        """Whether it is a tuple or list of results, as np.linalg.svd has."""
+        return isinstance(self.kind, type) and issubclass(self.kind, tuple | list)
+
     def __str__(self) -> str:
         return self.name or _title(self.function, "a leaf")
 

@@ -27,7 +27,7 @@ from .lines import (
     within,
 )
 from .recording import RESERVED, Recording
-from .simplifier import uniform
+from .simplifier import moves_first, uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
@@ -107,7 +107,7 @@ class _Printer(Expressions):
     def inlined(self, line: Line) -> bool:
         """Whether the one line that reads it can have it as an expression; then that is noted."""
         of = line.of is not None and (line.of.name or line.of.function is None)
-        kept = line.name or of or line.function in (scatter, within) or line.kind in (tuple, list)
+        kept = line.name or of or line.function in (scatter, within) or line.is_several
         once = self.clean and not kept and (self.uses[line] == 1 or self.repeats(line))
         if not once and not (is_turned(line) and line not in self.results):
             return False
@@ -180,29 +180,62 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
             alike = x.__class__ is np.ndarray and (not x.size or uniform(x))
             copy = ".copy()" if np.ndim(x) else ""
             return literals.fresh_text(x) if alike else printer.text(x) + copy
-        base, stretched = x, False
-        while (whole := _viewed(base)) is not None:
-            base, stretched = whole, stretched or base.function is np.broadcast_to
-        new = base.function not in (None, constant) and base not in seen and not stretched
-        seen.add(base)
+        base, copied = x, False
+        while base.__class__ is Line and (memory := _memory(base)) is not None:
+            base, written = memory
+            copied = copied or not written
+        copied = copied or base.__class__ is not Line or base in seen
+        new = not copied and base.function not in (None, constant)
+        seen.update(walk(base))
         return printer.text(x) if new or x.is_number else f"{printer.text(x, ATOM)}.copy()"
 
     parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
     return literals.folded(f"return {', '.join(parts)}")
 
 
-def _viewed(line: Line) -> Line | None:
-    """The line whose array its own is a part of, as NumPy has it for such arguments."""
-    if line.function is None or elementwise(line.function):
+def _memory(line: Line) -> tuple[Any, bool] | None:
+    """What a line's array may be a part of, and whether it can be written into; None if it is new.
+
+    A function that moves entries may give what it got, as a reshape does: that rests on how an
+    argument lies in memory. Others show it, of arrays in either order.
+    """
+    f = line.function
+    if f is None or elementwise(f):
         return None
-    data = {x: sample(x) for x in reads(line)}
-    args, options = (replace(x, data.__getitem__) for x in (line.args, line.options))
-    try:
-        found = line.function(*args, **options)
-    except (ArithmeticError, ValueError):  # a matrix of ones has no inverse
-        return None
-    is_array = found.__class__ is np.ndarray
-    return next((x for x in data if is_array and np.may_share_memory(found, data[x])), None)
+    if moves_first(f) and f is not operator.getitem and line.args[0].__class__ is Line:
+        return line.args[0], f is not np.broadcast_to
+    for order in "CF":
+        try:
+            found, arrays = _call_on_samples(line, order)
+        except (ArithmeticError, ValueError):  # a matrix of ones has no inverse
+            continue
+        if found.__class__ is np.ndarray:
+            whole = next((x for x, array in arrays if np.may_share_memory(found, array)), None)
+            stretched = found.size > 1 and 0 in found.strides
+            if whole is not None or stretched or not found.flags.writeable:
+                return whole, found.flags.writeable and not stretched
+    return None
+
+
+def _call_on_samples(line: Line, order: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+    """What a line gives for arrays as it may read, and those, each behind the line it is of.
+
+    A part of several results reads what its function does. A line without axes is a NumPy number,
+    or in the order ``"F"`` an array.
+    """
+    f, args, options, part = line.function, line.args, line.options, None
+    if f is operator.getitem and args[0].__class__ is Line and args[0].is_several:
+        f, args, options, part = args[0].function, args[0].args, args[0].options, args[1]
+
+    def array(x: Line) -> Any:
+        scalar = x.is_number or not (x.shape or order == "F")
+        return sample(x) if scalar else np.array(sample(x), order=order)
+
+    data: dict[Any, Any] = {x: array(x) for x in walk((args, options))}
+    arrays = [*data.items(), *[(x, x) for x in walk((args, options), np.ndarray)]]
+    args, options = (replace(x, data.__getitem__) for x in (args, options))
+    found = f(*args, **options)
+    return found if part is None else found[part], arrays
 
 
 def _template(line: Line) -> str:
