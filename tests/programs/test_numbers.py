@@ -157,3 +157,31 @@ def test_what_is_taken_from_outside_is_as_it_was() -> None:
     with np.errstate(over="ignore"):
         assert made(0.0) == (3.0, 3.0)
         assert made(1000.0) == (math.inf, math.inf)
+
+
+@pytest.mark.parametrize("f", [np.remainder, np.fmod, np.floor_divide, np.float_power])
+def test_two_numbers_give_what_numpy_does(f: Any) -> None:
+    made = program(f, 5.0, 3.0, wrt=None)
+    with np.errstate(all="ignore"):
+        for x in (5.0, -5.0, 0.0, -0.0, 0.3, -1e-300, math.inf, math.nan):
+            for y in (3.0, -3.0, 0.0, -0.0, 0.1, math.inf, -math.inf, math.nan):
+                np.testing.assert_equal(made(x, y), float(f(x, y)), err_msg=f"{x} {y}")
+
+
+@pytest.mark.parametrize(
+    "f", [np.floor, np.ceil, np.trunc, np.rint, np.arccosh, np.arctanh, np.arcsin, np.fabs]
+)
+def test_one_number_gives_what_numpy_does(f: Any) -> None:
+    made = program(f, 2.0, wrt=None)
+    with np.errstate(all="ignore"):
+        for x in (0.5, -0.5, 0.0, -0.0, 2.5, -2.5, 1.0, 1e300, math.inf, -math.inf, math.nan):
+            assert made(x).__class__ is float
+            np.testing.assert_allclose(made(x), float(f(x)), rtol=1e-14)
+            assert math.isnan(x) or math.isnan(f(x)) or np.signbit(made(x)) == np.signbit(f(x))
+
+
+def test_remainders_of_numbers_are_those_of_numpy() -> None:
+    assert program(lambda a: a % 3.0, 5.0, wrt=None)(5.0) == 2.0
+    assert program(lambda a: -5.0 % a, 3.0, wrt=None)(3.0) == 1.0
+    with pytest.raises(NotImplementedError, match="remainder has no rule"):
+        np.remainder(tg.Value(5.0), 3.0)

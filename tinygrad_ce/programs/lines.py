@@ -205,15 +205,28 @@ def entry(function: Any) -> Any:
     places, symbol = ["{}"] * function.nin, fact(function, "symbol")
     if symbol:
         return f" {symbol} ".join(places) if function.nin == 2 else symbol + "{}"
+    numbers = [0.7, 0.4, 0.5][: function.nin]
     try:
-        kind = {"f": "float", "b": "bool"}[function(*[0.5] * function.nin).dtype.kind]
+        with np.errstate(all="ignore"):
+            wanted = function(*numbers)
+        kind = {"f": "float", "b": "bool"}[wanted.dtype.kind]
     except (TypeError, AttributeError, KeyError):  # of whole numbers, or with two results
         return None
     name, args = function.__name__.replace("arc", "a"), ", ".join(places)
-    if not hasattr(math, name):
-        return f"{kind}({name_of(function)}({args}))"
-    whole = getattr(math, name)(*[0.5] * function.nin).__class__ is int  # math.floor
-    return f"float(math.{name}({args}))" if whole else f"math.{name}({args})"
+    plain = hasattr(math, name) and _agrees(getattr(math, name), numbers, wanted)
+    return f"math.{name}({args})" if plain else f"{kind}({name_of(function)}({args}))"
+
+
+def _agrees(function: Any, numbers: Sequence[float], wanted: Any) -> bool:
+    """Whether a function of math gives what NumPy's of that name does.
+
+    math.remainder rounds to the nearest, and math.floor gives an int, which has no -0.0.
+    """
+    try:
+        found = function(*numbers)
+    except ValueError:  # math.acosh(0.7)
+        return bool(np.isnan(wanted))
+    return found.__class__ is not int and math.isclose(found, wanted)
 
 
 def name_of(f: Any) -> str:
