@@ -169,6 +169,8 @@ def test_the_structure_of_an_argument_is_part_of_its_signature() -> None:
     made = program(lambda x, s: np.sum(x * (len(s) + isinstance(s, list))), 1.0, ())
     y = np.ones(2)
     assert [made(1.0, s)[0] for s in ((), [], {}, (y,), [y], {"a": y})] == [0, 1, 0, 1, 2, 1]
+    with pytest.raises(ValueError, match=r"s\[0\]: float64\[2\], wanted these in other lists"):
+        program(lambda x, s: x * len(s), 1.0, [y], retrace=False)(1.0, (y,))
     made = program(lambda x, s: x * len(next(iter(s))), 2.0, {"a": 1.0}, wrt=None)
     assert [made(2.0, {k: 1.0}) for k in ("a", "abc", "ab")] == [2, 6, 4]
 

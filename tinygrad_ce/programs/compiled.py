@@ -287,9 +287,13 @@ class Program:
         if key in (kept := self._kept):
             return kept[key]
         if key != self._key and not (self._retrace and self._f):
-            text = "program: got {got}, wanted {wanted}: call program() for these"
+            got = self._signature_of(args)
+            text = "program: got {got}, wanted {wanted}"
+            if got == self._signature:
+                text = "program: got {got}, wanted these in other lists, tuples or dicts"
+            text += ": call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
-            raise ValueError(_(text, got=self._signature_of(args), wanted=self._signature))
+            raise ValueError(_(text, got=got, wanted=self._signature))
         compiled, careful = self._compile(args) if self._f else (self._compiled, None)
         run = compiled.function(self._other, careful)
         if key == self._key:
