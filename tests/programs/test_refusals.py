@@ -175,6 +175,47 @@ def test_what_depends_on_data_is_refused_with_its_line(f: Any, line: int) -> Non
         assert (more[0] == SOFT).all()
 
 
+BUFFER, ROWS = np.zeros(3), np.zeros((2, 3))
+WRITES: dict[str, Any] = {
+    "sort": lambda x: (y := x.copy(), y.sort(), y)[2],
+    "partition": lambda x: (y := x.copy(), y.partition(1), y)[2],
+    "resize": lambda x: (y := x.copy(), y.resize(2), y)[2],
+    "put": lambda x: (y := x.copy(), y.put([0], 5.0), y)[2],
+    "fill": lambda x: (y := x.copy(), y.fill(5.0), y)[2],
+    "at": lambda x: (y := x.copy(), np.add.at(y, [0], 1.0), y)[2],
+    "at a constant": lambda x: (np.add.at(BUFFER, [0], x[0]), x * BUFFER)[1],
+    "np.put": lambda x: (y := x.copy(), np.put(y, [0], 5.0), y)[2],
+    "np.fill_diagonal": lambda x: (y := np.outer(x, x), np.fill_diagonal(y, 1.0), y)[2],
+    "into a constant": lambda x: (np.copyto(BUFFER, x), x * BUFFER)[1],
+    "put into a constant": lambda x: (np.put(BUFFER, [0], x), x * BUFFER)[1],
+    "added to a constant": lambda x: (y := ROWS, y.__iadd__(x))[1],
+    "ufunc": lambda x: (np.exp(x, BUFFER), x * BUFFER)[1],
+} | {
+    name: lambda x, f=f: (f(x), x * BUFFER)[1]
+    for name, f in {
+        "out=": lambda x: np.cumsum(x, out=BUFFER),
+        "clip": lambda x: np.clip(x, 0.0, 1.0, BUFFER),
+        "sum": lambda x: np.sum(x * ROWS, 0, None, BUFFER),
+        "cumsum": lambda x: np.cumsum(x, None, None, BUFFER),
+        "take": lambda x: np.take(x, [0, 1, 0], None, BUFFER),
+        "dot": lambda x: np.dot(np.eye(3), x, BUFFER),
+        "dot of an argument": lambda x: np.dot(np.eye(3), x, x.copy()),
+        "concatenate": lambda x: np.concatenate([x[:1], x[1:]], 0, BUFFER),
+        "round": lambda x: np.round(x, 0, BUFFER),
+        "nan_to_num": lambda x: np.nan_to_num(x, False),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_writes_into_an_array_is_refused_with_its_line(name: str) -> None:
+    """Recorded, it would be left out; a constant would keep what the example was."""
+    with pytest.raises(TypeError, match=r"test_refusals.py, line \d+: .* depends"):
+        program(WRITES[name], np.array([3.0, 1.0, 2.0]), wrt=None)
+    assert not BUFFER.any()
+    assert not ROWS.any()
+
+
 def test_a_table_at_class_indices() -> None:
     """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
     with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):

@@ -285,6 +285,35 @@ def test_the_seed_is_no_result_of_two_calls() -> None:
     assert not np.shares_memory(first, second)
 
 
+KEYWORDS: list[Any] = [
+    lambda a, i: np.sum(a=a, axis=0),
+    lambda a, i: np.sum(keepdims=True, axis=1, a=a),
+    lambda a, i: np.mean(a=a) * np.max(a=a, axis=1),
+    lambda a, i: np.dot(a=a, b=a.T),
+    lambda a, i: np.dot(a, b=a.T),
+    lambda a, i: np.take(a=a, indices=i),
+    lambda a, i: np.take_along_axis(arr=a, indices=i, axis=1),
+    lambda a, i: np.broadcast_to(array=a, shape=(2, 2, 3)),
+    lambda a, i: np.expand_dims(a=a, axis=0),
+    lambda a, i: np.swapaxes(a=a, axis1=0, axis2=1),
+    lambda a, i: np.transpose(a=a, axes=(1, 0)),
+    lambda a, i: np.clip(a=a, a_min=1.0, a_max=2.0),
+    lambda a, i: np.stack(arrays=[a, a], axis=1),
+    lambda a, i: np.outer(a=a[0], b=a[1]),
+    lambda a, i: np.prod(np.shape(a=a)) * a,
+    lambda a, i: np.var(a=a, axis=0),
+]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("f", KEYWORDS)
+def test_arguments_of_numpy_may_be_given_by_name(f: Any, clean: bool) -> None:
+    found = program(f, X, np.zeros((2, 1), int), wrt=None, clean=clean)(
+        X + 1, np.eye(2, 1, dtype=int)
+    )
+    np.testing.assert_allclose(found, f(X + 1, np.eye(2, 1, dtype=int)), 1e-15)
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_one_entry_picked_is_a_view(clean: bool) -> None:
     """NumPy gives a view where the index is one whole number, also one that is computed."""

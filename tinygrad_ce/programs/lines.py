@@ -23,7 +23,7 @@ from ..engine.text import _
 from ..engine.value import Value
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Line:
     """One call of a function, and what is known of its result for all data.
 
@@ -38,7 +38,6 @@ class Line:
     kind: Any = float
     name: str | None = None
     of: Line | None = None  # the line that this is the gradient of
-    where: tuple[str, int] | None = None  # the user's file and line that asked for it
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -66,16 +65,9 @@ class Line:
         """Whether it is a tuple or list of results, as np.linalg.svd has."""
         return isinstance(self.kind, type) and issubclass(self.kind, tuple | list)
 
-    def __str__(self) -> str:
-        return self.name or _title(self.function, "a leaf")
-
     def __repr__(self) -> str:
-        return f"Line({_title(self.function, 'argument')}, {self.shape}, {self.name})"
-
-
-def _title(function: Any, absent: str) -> str:
-    """What a function is called."""
-    return str(getattr(function, "name", None) or getattr(function, "__name__", absent))
+        f = self.function
+        return self.name or str(getattr(f, "name", None) or getattr(f, "__name__", "a leaf"))
 
 
 # ------------------------------------------------------------------ functions that NumPy lacks
@@ -107,14 +99,10 @@ def walk(tree: Any, kind: type = Line) -> Iterator[Any]:
     if own is kind:
         yield tree
     elif own in NESTED:
-        parts = tree.values() if own is dict else _bounds(tree) if own is slice else tree
-        for part in parts:
+        parts = (tree.start, tree.stop, tree.step) if own is slice else tree
+        for part in tree.values() if own is dict else parts:
             if part.__class__ is kind or part.__class__ in NESTED:
                 yield from walk(part, kind)
-
-
-def _bounds(x: slice) -> tuple[Any, Any, Any]:
-    return x.start, x.stop, x.step
 
 
 def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
@@ -127,7 +115,7 @@ def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
     if own is dict:
         return {name: replace(part, f, kind) for name, part in tree.items()}
     if own is slice:
-        return slice(*replace(_bounds(tree), f, kind))
+        return slice(*replace((tree.start, tree.stop, tree.step), f, kind))
     return own([f(x) if x.__class__ is kind else replace(x, f, kind) for x in tree])
 
 
@@ -148,6 +136,10 @@ def option(line: Line, name: str, place: int, default: Any = None) -> Any:
 
 
 # ------------------------------------------------------------------ lists of lines
+# Functions of math that round to the nearest, or give an int, which has no -0.0.
+UNLIKE_NUMPY = {"remainder", "floor", "ceil", "trunc"}
+
+
 def live(lines: Sequence[Line], outputs: Any) -> list[Line]:
     """The lines that the outputs need."""
     needed, found = set(walk(outputs)), []
@@ -176,19 +168,14 @@ def elementwise(f: Any) -> bool:
     return (f.__class__ is np.ufunc and f.signature is None) or bool(fact(f, "entrywise"))
 
 
-def compute(line: Line, args: Any, options: Any) -> Any:
-    """What a line gives for such arguments; a Python number where it is one."""
-    found = line.function(*args, **options)
-    return line.kind(found) if line.is_number else found
-
-
 def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
     """What each line gives, for these arguments."""
     found = dict(data)
     for line in lines:
         if line not in found:
-            args, options = (replace(x, found.__getitem__) for x in (line.args, line.options))
-            found[line] = compute(line, args, options)
+            args, options = replace((line.args, line.options), found.__getitem__)
+            result = line.function(*args, **options)
+            found[line] = line.kind(result) if line.is_number else result
     return found
 
 
@@ -205,28 +192,16 @@ def entry(function: Any) -> Any:
     places, symbol = ["{}"] * function.nin, fact(function, "symbol")
     if symbol:
         return f" {symbol} ".join(places) if function.nin == 2 else symbol + "{}"
-    numbers = [0.7, 0.4, 0.5][: function.nin]
     try:
         with np.errstate(all="ignore"):
-            wanted = function(*numbers)
-        kind = {"f": "float", "b": "bool"}[wanted.dtype.kind]
+            found = function(*[0.7, 0.4, 0.5][: function.nin])
+        kind = {"f": "float", "b": "bool"}[found.dtype.kind]
     except (TypeError, AttributeError, KeyError):  # of whole numbers, or with two results
         return None
     name, args = function.__name__.replace("arc", "a"), ", ".join(places)
-    plain = hasattr(math, name) and _agrees(getattr(math, name), numbers, wanted)
+    known = getattr(np, function.__name__, None) is function and hasattr(math, name)
+    plain = known and name not in UNLIKE_NUMPY
     return f"math.{name}({args})" if plain else f"{kind}({name_of(function)}({args}))"
-
-
-def _agrees(function: Any, numbers: Sequence[float], wanted: Any) -> bool:
-    """Whether a function of math gives what NumPy's of that name does.
-
-    math.remainder rounds to the nearest, and math.floor gives an int, which has no -0.0.
-    """
-    try:
-        found = function(*numbers)
-    except ValueError:  # math.acosh(0.7)
-        return bool(np.isnan(wanted))
-    return found.__class__ is not int and math.isclose(found, wanted)
 
 
 def name_of(f: Any) -> str:
@@ -251,7 +226,7 @@ def kind_of(x: Any) -> Any:
     return getattr(x, "dtype", x.__class__)
 
 
-def sample(line: Line) -> Any:
+def _sample(line: Line) -> Any:
     """Data as a line may give: whole numbers are 0, which is an index into anything."""
     if line.is_number:
         return line.kind(1)
@@ -261,7 +236,7 @@ def sample(line: Line) -> Any:
 def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]:
     """The shape and kind of a call's result."""
     with np.errstate(all="ignore"):
-        found = function(*replace(args, sample), **replace(options, sample))
+        found = function(*replace(args, _sample), **replace(options, _sample))
     read = list(walk(args))
     if elementwise(function) and not np.ndim(found) and read and all(x.is_number for x in read):
         return (), bool if found.dtype.kind == "b" else float
@@ -300,11 +275,11 @@ def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
     --------
     >>> x = Value(2.0, name="x")
     >>> lower([np.exp(x) * x])[0]
-    [Line(argument, (), x), Line(exp, (), None), Line(multiply, (), None)]
+    [x, exp, multiply]
     """
     nodes = {node for value in values for node in topological(value)}
     of: dict[Value, Line] = {}
     for node in sorted(nodes, key=lambda node: node.number):
-        args, options = (replace(x, of.__getitem__, Value) for x in (node.parents, node.options))
+        args, options = replace((node.parents, node.options), of.__getitem__, Value)
         of[node] = Line(node.op, args, options, node.shape, kind_of(node.data), node.name)
     return list(of.values()), of

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, COMPARE, Expressions, binding, is_turned
 from .lines import (
     Line,
+    astype,
     constant,
     elementwise,
     entry,
     live,
     reads,
-    replace,
-    sample,
     walk,
     within,
 )
@@ -30,6 +30,7 @@ from .recording import RESERVED, Recording
 from .simplifier import moves_first, uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
+NEW = {astype, scatter, np.concatenate, np.stack, np.outer, np.dot, np.vdot}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
@@ -180,62 +181,22 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
             alike = x.__class__ is np.ndarray and (not x.size or uniform(x))
             copy = ".copy()" if np.ndim(x) else ""
             return literals.fresh_text(x) if alike else printer.text(x) + copy
-        base, copied = x, False
-        while base.__class__ is Line and (memory := _memory(base)) is not None:
-            base, written = memory
-            copied = copied or not written
-        copied = copied or base.__class__ is not Line or base in seen
-        new = not copied and base.function not in (None, constant)
-        seen.update(walk(base))
+        base, shown = x, False
+        while base.__class__ is Line and moves_first(base.function):
+            shown = shown or base.function is np.broadcast_to
+            base = base.args[0]
+        new = base.__class__ is Line and _is_new(base.function) and not shown and base not in seen
+        seen.add(base)
         return printer.text(x) if new or x.is_number else f"{printer.text(x, ATOM)}.copy()"
 
     parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
     return literals.folded(f"return {', '.join(parts)}")
 
 
-def _memory(line: Line) -> tuple[Any, bool] | None:
-    """What a line's array may be a part of, and whether it can be written into; None if it is new.
-
-    A function that moves entries may give what it got, as a reshape does: that rests on how an
-    argument lies in memory. Others show it, of arrays in either order.
-    """
-    f = line.function
-    if f is None or elementwise(f):
-        return None
-    if moves_first(f) and f is not operator.getitem and line.args[0].__class__ is Line:
-        return line.args[0], f is not np.broadcast_to
-    for order in "CF":
-        try:
-            found, arrays = _call_on_samples(line, order)
-        except (ArithmeticError, ValueError):  # a matrix of ones has no inverse
-            continue
-        if found.__class__ is np.ndarray:
-            whole = next((x for x, array in arrays if np.may_share_memory(found, array)), None)
-            stretched = found.size > 1 and 0 in found.strides
-            if whole is not None or stretched or not found.flags.writeable:
-                return whole, found.flags.writeable and not stretched
-    return None
-
-
-def _call_on_samples(line: Line, order: Any) -> tuple[Any, list[tuple[Any, Any]]]:
-    """What a line gives for arrays as it may read, and those, each behind the line it is of.
-
-    A part of several results reads what its function does. A line without axes is a NumPy number,
-    or in the order ``"F"`` an array.
-    """
-    f, args, options, part = line.function, line.args, line.options, None
-    if f is operator.getitem and args[0].__class__ is Line and args[0].is_several:
-        f, args, options, part = args[0].function, args[0].args, args[0].options, args[1]
-
-    def array(x: Line) -> Any:
-        scalar = x.is_number or not (x.shape or order == "F")
-        return sample(x) if scalar else np.array(sample(x), order=order)
-
-    data: dict[Any, Any] = {x: array(x) for x in walk((args, options))}
-    arrays = [*data.items(), *[(x, x) for x in walk((args, options), np.ndarray)]]
-    args, options = (replace(x, data.__getitem__) for x in (args, options))
-    found = f(*args, **options)
-    return found if part is None else found[part], arrays
+def _is_new(f: Any) -> bool:
+    """Whether what a function gives is surely no part of what it got."""
+    ruled = f in TABLE and TABLE[f].vjps and not TABLE[f].moves and f is not np.einsum
+    return bool(ruled) or elementwise(f) or f in NEW
 
 
 def _template(line: Line) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import inspect
 import operator
+import re
 import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,17 +51,19 @@ def line_of(x: RecordedArray) -> Line:
 OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
 
-def _users_line() -> tuple[str, int] | None:
-    """File and number of the innermost line that is neither ours nor NumPy's."""
-    frame: Any = sys._getframe(1)
-    while frame and frame.f_code.co_filename.startswith(OURS):
-        frame = frame.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if frame else None
-
-
 def _where() -> str:
-    file, line = _users_line() or ("?", 0)
-    return f"{Path(file).name}, line {line}"
+    """The innermost line that is neither ours nor NumPy's."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(OURS):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
+
+
+def _read_only(x: Any) -> Any:
+    """A view that nothing writes into."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 class Tape:
@@ -74,12 +76,9 @@ class Tape:
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
-        if example.__class__ is np.ndarray:
-            example = example.view()
-            example.flags.writeable = False
-        args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
-        shape, kind = getattr(example, "shape", ()), kind_of(example)
-        line = Line(function, args, options, shape, kind, where=_users_line())
+        example = _read_only(example) if example.__class__ is np.ndarray else example
+        args, options = replace((args, options), line_of, RecordedArray)
+        line = Line(function, args, options, getattr(example, "shape", ()), kind_of(example))
         self.lines.append(line)
         return RecordedArray(line, example, self)
 
@@ -105,11 +104,12 @@ class Tape:
             return self.call_on_numbers(function, template, args)
         if template is None and _gives_back(function, args, options):
             return args[0]
-        given, how = (replace(x, _example, RecordedArray) for x in (args, options))
+        given = replace((args, options), _example, RecordedArray)
+        given, how = replace(given, _read_only, np.ndarray)  # also an array that stays a constant
         try:
             example = function(*given, **how)
         except ValueError as error:
-            if "read-only" in str(error):
+            if re.search("read-only|output array", str(error)):
                 self.refuse(f"{_name(function)} into an array", "Compute a new array instead.")
             raise
         made = self.write(function, args, options, example)
@@ -171,8 +171,8 @@ def _number(x: Any) -> Any:
 
 def _gives_back(function: Any, args: Any, options: Any) -> bool:
     """Whether a function of arrays gives a number as it is, as np.sum does."""
-    alone = args[0].__class__ is RecordedArray and args[0].line.kind is float
-    if not alone or next(walk((args[1:], options), RecordedArray), None) is not None:
+    number = args and args[0].__class__ is RecordedArray and args[0].line.kind is float
+    if not number or len([*walk((args, options), RecordedArray)]) > 1:
         return False
     found = [function(np.float64(x), *args[1:], **options) for x in (0.37, -1.21)]
     return all(np.ndim(y) == 0 and y == x for x, y in zip((0.37, -1.21), found))
@@ -183,14 +183,28 @@ def _name(function: Any) -> str:
 
 
 @cache
-def _defaults(function: Any) -> dict[str, Any]:
-    """What a function takes where an option is not given."""
+def _parameters(function: Any) -> tuple[list[str], dict[str, Any]]:
+    """What has to be given, and what a function takes where an option is not."""
     try:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return {}
+        return [], {}
+    needed = [name for name, p in found.items() if p.default is p.empty]
     plain = {name: p.default for name, p in found.items()} | {"keepdims": False}
-    return {name: np.dtype(x) if x is float else x for name, x in plain.items()}
+    return needed, {name: np.dtype(x) if x is float else x for name, x in plain.items()}
+
+
+def _normal(function: Any, args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A call with all that has to be given in front, and no option that says what holds anyway."""
+    needed, plain = _parameters(function)
+    args = (*args, *[options[name] for name in needed[len(args) :] if name in options])
+    if function is np.einsum and isinstance(args[0], str):
+        args = (_with_result(args[0]), *args[1:])
+    return args, {
+        name: x
+        for name, x in options.items()
+        if name not in needed and (name not in plain or x is not plain[name])
+    }
 
 
 def _refusal(what: str, instead: str) -> Any:
@@ -231,18 +245,14 @@ class RecordedArray(NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if Value in types:
             return NotImplemented
-        if options.get("out") is not None:
-            self.tape.refuse(f"{_name(function)} into an array", "Compute a new array instead.")
-        if fact(function, "follows") == "shapes":
-            return function(*replace(args, _example, RecordedArray), **options)
-        if fact(function, "follows") == "count" or (function is np.where and len(args) == 1):
+        follows = fact(function, "follows")
+        if follows == "shapes":
+            args, options = replace((args, options), _example, RecordedArray)
+            return function(*args, **options)
+        if follows == "count" or (function is np.where and len(args) == 1):
             what = f"The shape of {_name(function)}'s result"
             self.tape.refuse(what, "Use np.where(mask, x, 0.0).")
-        plain = _defaults(function)
-        options = {k: x for k, x in options.items() if k not in plain or x is not plain[k]}
-        if function is np.einsum and isinstance(args[0], str):
-            args = (_with_result(args[0]), *args[1:])
-        return self.tape.call(function, args, options)
+        return self.tape.call(function, *_normal(function, args, options))
 
     def apply_primitive(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Of an operation of the table: scatter writes into an array, so it is recorded whole."""
@@ -277,6 +287,10 @@ class RecordedArray(NDArrayOperatorsMixin):
     tolist = _refusal("x.tolist()", "Use x itself.")
     equals = _refusal("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
 
+    sort = partition = resize = put = fill = setfield = setflags = byteswap = _refusal(
+        "A method that writes into an array", "Use np.sort(x) or another that makes a new one."
+    )
+
     def __invert__(self) -> Any:
         if not _is_truth(self):
             return np.invert(self)
@@ -290,28 +304,25 @@ class RecordedArray(NDArrayOperatorsMixin):
         return repr(self)
 
     # ------------------------------------------------------------------ as an ndarray
-    # fmt: off
-    @property
-    def shape(self) -> tuple[int, ...]: return self.line.shape
-    @property
-    def ndim(self) -> int: return self.line.ndim
-    @property
-    def size(self) -> int: return self.line.size
-    @property
-    def dtype(self) -> Any: return self.line.dtype
-    @property
-    def T(self) -> Any: return np.transpose(self)
-    def __len__(self) -> int: return len(self.example)
-    def __iter__(self) -> Any: return (self[i] for i in range(len(self)))
-    def __repr__(self) -> str: return f"RecordedArray({self.name or ''}{self.shape}, {self.dtype})"
-    # fmt: on
+    def __len__(self) -> int:
+        return len(self.example)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"RecordedArray({self.name or ''}{self.shape}, {self.dtype})"
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """As ndarray's; the same dtype is no new array."""
         return self if self.dtype == dtype else self.tape.call(astype, (self, np.dtype(dtype)), {})
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """A method of ndarray, by the NumPy function of its name (``x.sum(axis=0)``)."""
+    def __getattr__(self, name: str) -> Any:
+        """What its line knows, or a method by the NumPy function of its name (``x.sum()``)."""
+        if name in ("shape", "dtype", "ndim", "size"):
+            return getattr(self.line, name)
+        if name == "T":
+            return np.transpose(self)
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)

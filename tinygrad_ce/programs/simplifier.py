@@ -146,7 +146,7 @@ class Simplifier:
         before = len(self.lines)
         found = self.call(line.function, args, options, line)
         if found.__class__ is Line and found.function:
-            found.name, found.where = found.name or line.name, found.where or line.where
+            found.name = found.name or line.name
             of = self.new.get(line.of) if line.of else None
             if found.of is None and of.__class__ is Line and found in self.lines[before:]:
                 found.of = of
