@@ -48,8 +48,7 @@ def test_random_wrong_answers_are_taken_for_no_mistake(name: str, count: int) ->
         feedback = ex.check(wrong)
         assert not feedback.passed
         assert feedback.mistake is None, (k, feedback)
-        assert "no known pattern" in feedback.message
-        assert "gradcheck: fail" in feedback.gradcheck
+        assert feedback.message.startswith("No known pattern: ")
 
 
 # ------------------------------------------------------------------ against PyTorch

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import need
-from helpers.answers import answer_of
 
 from tinygrad_ce import __main__ as tour
 from tinygrad_ce.exercises import load, names
+from tinygrad_ce.exercises.framework.inputs import DRAWS
 
 RIGHT = """import numpy as np
 
@@ -61,10 +60,7 @@ def test_it_lists_every_exercise(capsys: Any) -> None:
     assert run() == 0
     out = capsys.readouterr().out
     assert re.findall(r"^ {6}(\w+) ", out, re.MULTILINE) == names()
-    assert run("--json") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == names()
-    assert not any(row["passed"] for row in rows)
+    assert "done" not in out
 
 
 @pytest.mark.parametrize("name", names())
@@ -73,7 +69,9 @@ def test_it_shows_a_task_and_what_to_type_next(capsys: Any, name: str) -> None:
     out = capsys.readouterr().out
     assert load(name).formula in out
     assert f"Write {load(name).call}." in out
-    assert f"tinygrad-ce exercise {name} --file answer.py" in out
+    assert "--file answer.py" in out
+    assert "--hint" in out
+    assert "ex." not in out
     prose = [line for line in out.splitlines() if not line.startswith("  ")]  # formulas stay whole
     assert max(map(len, prose)) <= 80
 
@@ -85,29 +83,12 @@ def test_what_a_check_says_fits_a_terminal(name: str) -> None:
         assert max(map(len, str(one.check(odd)).splitlines())) <= 80
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", names())
-def test_the_table_fits_a_terminal(name: str) -> None:
-    right = answer_of(name)
-
-    def bent(*args: Any) -> Any:
-        found = right(*args)
-        if isinstance(found, tuple):
-            return tuple(np.asarray(part) + 0.7 for part in found)
-        return found + 0.7 * (np.arange(found.size) == found.size - 1).reshape(found.shape)
-
-    for seed in (None, 17, 500):
-        said = load(name).check(bent, seed=seed)
-        assert "gradcheck: fail" in said.gradcheck
-        assert max(map(len, said.gradcheck.splitlines())) <= 80
-
-
 def test_hints_one_by_one_and_the_solution(capsys: Any) -> None:
     for number in (1, 2, 3):
         assert run(NAME, "--hint", str(number)) == 0
         out = capsys.readouterr().out
         assert f"hint {number} of 3" in out
-        assert (f"--hint {number + 1}" in out) == (number < 3)
+        assert f"To go on: {f'--hint {number + 1}' if number < 3 else '--solution'}\n" in out
     assert run(NAME, "--hint") == 0
     assert "hint 1 of 3" in capsys.readouterr().out
     assert run(NAME, "--solution") == 0
@@ -120,27 +101,16 @@ def test_a_file_is_checked_and_the_status_says_how_it_went(capsys: Any) -> None:
     assert run(NAME, "--file", answer(FLIPPED)) == 1
     assert "Known mistake: sign flipped" in capsys.readouterr().out
     assert run(NAME, "--file", answer(FLIPPED), "--seed", "17") == 1
-    assert "\nThe failing example, seed=17:\n" in capsys.readouterr().out
+    seed = re.findall(r"\nSmallest failing example, seed=(\d+):\n", capsys.readouterr().out)
+    assert 17 <= int(*seed) < 17 + DRAWS
 
 
 def test_feedback_names_what_a_terminal_has(capsys: Any) -> None:
-    """Not `ex`: a command begins with the example that is shown, and then it is not named again."""
     for text, status in ((RIGHT.replace(" - z.max(axis=1, keepdims=True)", ""), 0), (FLIPPED, 1)):
         assert run(NAME, "--file", answer(text)) == status
         out = capsys.readouterr().out
         assert "ex." not in out
         assert "\nSmallest failing example, seed=0:\n" in out
-        *_, said, command = out.splitlines()
-        assert said == "To begin with this example:"
-        name, *argv = command.split()
-        assert name == "tinygrad-ce"
-        assert tour.main(argv) == status
-        again = capsys.readouterr().out
-        assert again == out.replace("Smallest", "The").rpartition("\n\nTo begin")[0] + "\n"
-    assert run(NAME, "--hint", "3") == 0
-    out = capsys.readouterr().out
-    assert "solution()" not in out
-    assert f"tinygrad-ce exercise {NAME} --solution" in out
 
 
 def test_a_function_of_the_exercises_name_comes_first(capsys: Any) -> None:
@@ -149,29 +119,19 @@ def test_a_function_of_the_exercises_name_comes_first(capsys: Any) -> None:
     assert run("log_derivative", "--file", "answer.py") == 0
 
 
-def test_json_is_json_whatever_the_file_prints(capsys: Any) -> None:
-    assert run(NAME, "--file", answer(f"print('hello')\n{FLIPPED}"), "--json") == 1
-    out, err = capsys.readouterr()
-    assert json.loads(out)["mistake"] == "sign flipped"
-    assert err == "hello\n"
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("def f(:\n", "Your line 1, `def f(:`, is not Python: invalid syntax"),
-        ("x = 1\n\ny = x + z\n", "Your line 3, `y = x + z`, stops with NameError"),
-        ("", "There is no function gradient(z, t) in answer.py (of that name, or named soft"),
-        ("def grad(z, t):\n    return z\n", "it defines grad"),
-        ("import sys\nsys.exit(3)\n", "Your line 2, `sys.exit(3)`, stops with exit or quit"),
-        (
-            "gradient = 3\n",
-            "What answer.py calls gradient is no function: def gradient(z, t) makes",
-        ),
+        ("def f(:\n", "No answer: your line 1, `def f(:`, stops with SyntaxError: invalid syntax"),
+        ("x = 1\n\ny = x + z\n", "your line 3, `y = x + z`, stops with NameError"),
+        ("", f"there is no function gradient(z, t) in answer.py, and none named {NAME}"),
+        ("def grad(z, t):\n    return z\n", "there is no function gradient(z, t) in answer.py"),
+        ("import sys\nsys.exit(3)\n", "your line 2, `sys.exit(3)`, stops with SystemExit: 3"),
+        ("gradient = 3\n", "there is no function gradient(z, t) in answer.py"),
         ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
-        ("\0", "Your file is not Python: source code string cannot contain null bytes"),
-        ("class B(BaseException): pass\nraise B\n", "Your line 2, `raise B`, stops with B"),
-        ("def gradient(z, t):\n    return z.nonsense\n", "Your line 2, `return z.nonsense`, stops"),
+        ("\0", "your file stops with SyntaxError: source code string cannot contain null bytes"),
+        ("class B(Exception): pass\nraise B\n", "your line 2, `raise B`, stops with"),
+        ("def gradient(z, t):\n    return z.nonsense\n", "your line 2, `return z.nonsense`, stops"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_a_sentence(capsys: Any, text: str, said: str) -> None:
@@ -180,33 +140,23 @@ def test_what_is_wrong_with_a_file_is_told_in_a_sentence(capsys: Any, text: str,
     assert said in " ".join(out.split())
     assert "Traceback" not in out + err
     assert "tinygrad_ce" not in out
-    assert run(NAME, "--file", "answer.py", "--json") == 1
-    assert json.loads(capsys.readouterr().out)["score"] == 0.0
+    assert out.startswith(f"{NAME}: not yet, 0 of 7\n")
 
 
 @pytest.mark.parametrize("first", ["", "from __future__ import annotations\n", "\ufeff"])
 def test_a_file_is_run_as_python_runs_it(first: str) -> None:
     """A dataclass looks for its module; the file has no __future__ that it does not ask for."""
     kind = "from dataclasses import dataclass\n\n@dataclass\nclass A:\n    x: float = 1.0\n\n"
-    assert run(NAME, "--file", answer(f"{first}{kind}assert A().x == 1.0\n{RIGHT}")) == 0
-    postponed = isinstance(vars(sys.modules["answer.py"])["A"].__annotations__["x"], str)
-    assert postponed == ("annotations" in first)
-
-
-def test_a_file_that_cannot_be_read_gets_one_line(monkeypatch: Any, capsys: Any) -> None:
-    def unreadable(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied")
-
-    answer(RIGHT)
-    monkeypatch.setattr(Path, "read_bytes", unreadable)
-    assert "answer.py cannot be read: Permission" in refused(capsys, NAME, "--file", "answer.py")
+    noted = "'float'" if "annotations" in first else "float"
+    asked = f"assert A().x == 1.0\nassert A.__annotations__['x'] == {noted}\n"
+    assert run(NAME, "--file", answer(f"{first}{kind}{asked}{RIGHT}")) == 0
 
 
 def test_what_a_broken_import_says_is_the_learners_line(capsys: Any) -> None:
     answer("x = (\n", "broken.py")
     assert run(NAME, "--file", answer("\nimport broken\n")) == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert "Your line 2, `import broken`, stops with SyntaxError" in out
+    assert "your line 2, `import broken`, stops with SyntaxError" in out
 
 
 def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> None:
@@ -221,20 +171,18 @@ def test_a_file_may_import_what_lies_beside_it(capsys: Any, folder: Path) -> Non
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["softmax_cross_entrop"], "did you mean softmax_cross_entropy?"),
-        (["nonsense"], "there is no exercise 'nonsense'; tinygrad-ce exercise lists them"),
-        (["__main__"], "there is no exercise '__main__'"),
-        (["framework"], "there is no exercise 'framework'"),
+        (["nonsense"], "invalid choice: 'nonsense' (choose from"),
+        (["__main__"], "invalid choice: '__main__'"),
+        (["framework"], "invalid choice: 'framework'"),
         ([NAME, "--file", "nowhere.py"], "--file: there is no file nowhere.py"),
         ([NAME, "--file", "."], "--file: there is no file ."),
-        ([NAME, "--seed", "-1"], "--seed: got '-1', wanted a whole number from 0 up"),
-        ([NAME, "--seed", "x"], "--seed: got 'x'"),
-        ([NAME, "--json"], "--json goes with --file"),
-        ([NAME, "--seed", "0"], "--seed goes with --file"),
-        ([NAME, "--keep-progress"], "--keep-progress goes with --file"),
+        ([NAME, "--file", "answer.py", "--seed", "-1"], "seed: got -1, wanted a whole number"),
+        ([NAME, "--seed", "x"], "--seed: invalid int value: 'x'"),
+        ([NAME, "--seed", "0"], "--seed and --keep-progress go with --file"),
+        ([NAME, "--keep-progress"], "--seed and --keep-progress go with --file"),
         ([NAME, "--hint", "--solution"], "not allowed with argument"),
         ([NAME, "--hint", "--file", "answer.py"], "not allowed with argument"),
-        ([NAME, "--hint", "4"], "--hint: got 4, there are hints 1 to 3"),
+        ([NAME, "--hint", "4"], "hint: got 4, there are hints 1 to 3"),
         ([NAME, "--hint", "x"], "invalid int value: 'x'"),
         (["--hint"], "which exercise?"),
         (["--file", "answer.py"], "which exercise?"),
@@ -266,8 +214,7 @@ def test_progress_that_cannot_be_read_is_no_progress(capsys: Any, folder: Path) 
     need("platformdirs")
     run(NAME, "--file", answer(RIGHT), "--keep-progress")
     kept = next((folder / "home").rglob("progress.json"))
-    other = json.dumps({NAME: {"passed": True}})
-    for text in ("[1]", "{", "[" * 100_000, '["no such"]', "[[]]", "3", f'"{NAME}"', other):
+    for text in ("[1]", "{", "[" * 100_000, '["no such"]', "[[]]", "3", "\0"):
         kept.write_text(text, encoding="utf-8")
         capsys.readouterr()
         assert run() == 0

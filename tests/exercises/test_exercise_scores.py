@@ -121,12 +121,12 @@ def test_a_naive_exp_passes_and_is_told_that_it_overflows(name: str, seeds: Any)
         assert feedback.mistake is None
         assert [c.name for c in feedback.credits if not c.earned] == [STABLE]
         assert feedback.score == pytest.approx(1 - 1 / len(feedback.credits))
-        assert feedback.verdict == f"passed, {len(feedback.credits) - 1} of {len(feedback.credits)}"
-        assert f"on {DRAWS} draws of different sizes; where |" in feedback.message
+        count = len(feedback.credits)
+        assert f"{name}: passed, {count - 1} of {count}\n" in str(feedback)
+        assert f"on {DRAWS} draws of different sizes; but where |" in feedback.message
         assert feedback.message.endswith(" is nan")
-        assert ("subtract" in feedback.look) == (name in with_softmax(naive))
+        assert "no exponent is above 0" in feedback.look
         example = feedback.example
-        assert example.seed == seed or example.smallest
         drawn = one.try_it(example.seed, large=True)
         for given, again in zip(example.inputs.values(), drawn):
             np.testing.assert_array_equal(given, again)
@@ -231,7 +231,8 @@ def test_a_wrong_derivation_has_to_be_finite_only(name: str) -> None:
         assert not feedback.passed
         assert feedback.mistake
         assert not feedback.example.large
-        assert feedback.look not in ("", *_looks())
+        assert feedback.look
+        assert "exponent" not in feedback.look
     assert stable(good)
     assert not stable(bad)
     note = next(c.note for c in bad.credits if c.name == STABLE)
@@ -248,12 +249,8 @@ def test_what_is_said_first_is_what_is_wrong_with_the_derivation() -> None:
 
         assert (
             one.check(bent).message
-            == "it is 1.3 times the size that it should be (no known pattern)"
+            == "No known pattern: it is 1.3 times the size that it should be"
         )
-
-
-def _looks() -> list[str]:
-    return [load(name).check(NAIVE[name]).look for name in ("sigmoid", "logsumexp")]
 
 
 # ------------------------------------------------------------------ what an overflow may do
@@ -333,7 +330,7 @@ def test_the_text_the_card_and_the_report_say_it() -> None:
     assert "\n  z = [[1001., 1000.]]\n" in text
     assert max(map(len, text.splitlines())) <= 80
     card = feedback._repr_html_()
-    assert "✓ softmax_cross_entropy: passed, 6 of 7" in card
+    assert "softmax_cross_entropy: passed, 6 of 7" in card
     assert "ex.try_it(seed=0, large=True) draws it again" in card
     report = json.loads(feedback.to_json())
     assert report["passed"] is True
@@ -341,7 +338,7 @@ def test_the_text_the_card_and_the_report_say_it() -> None:
     assert report["credits"][-1]["earned"] is False
     assert report["example"]["large"] is True
     assert report["example"]["yours"] == {"your gradient": [["nan", "nan"]]}
-    assert "subtract" in report["look"]
+    assert "exponent" in report["look"]
 
 
 def test_a_right_answers_report_has_no_example() -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import ArgumentParser
-from argparse import ArgumentTypeError as Refused
-from contextlib import redirect_stdout
-from difflib import get_close_matches
 from pathlib import Path
-from shutil import which
-from types import ModuleType
+from runpy import run_path
 from typing import Any
 
 from ..engine.text import _
 from ..programs.files import replace_file
 from . import load, names
 from .framework import Exercise
-from .framework.calling import Trouble, explain
+from .framework.calling import Trouble, explained
 from .framework.check import untried
 from .framework.feedback import Feedback
 
@@ -27,145 +24,85 @@ NO_PLATFORMDIRS = '--keep-progress needs platformdirs: pip install "tinygrad_ce[
 def exercise(argv: list[str], parser: ArgumentParser) -> int:
     """List the exercises, show one, or check a file; return the exit status."""
     options = _parse(argv, parser)
-    if options.exercise is None:
-        return _list(options.json)
-    ex: Exercise = options.exercise
-    command = f"{_program()} exercise {ex.name}"
-    if options.file:
-        return _check(ex, options, command)
-    if options.solution:
-        print(ex.solution())
-    elif options.hint is not None:
-        then = f"--hint {options.hint + 1}" if options.hint < len(ex.hints) else "--solution"
-        print(ex.hint(options.hint, _("To go on:\n  {command} {then}", command=command, then=then)))
-    else:
-        how = "Save it in a file, with its imports, and check that:\n  {command} --file answer.py"
-        print(ex.asked(_(how, command=command)))
-        print(_("\nA hint: {command} --hint", command=command))
+    if not options.exercise:
+        return _list()
+    ex = load(options.exercise)
+    try:
+        if options.file:
+            return _check(ex, options)
+        if options.hint is not None:
+            print(ex.hint(options.hint))
+            last = options.hint == len(ex.hints)
+            go_on = _("--solution") if last else _("--hint {n}", n=options.hint + 1)
+            print(_("\nTo go on: {option}", option=go_on))
+        elif options.solution:
+            print(ex.solution())
+        else:
+            how = "Save it in a file, with its imports. Then go on with\n"
+            how += "  --file answer.py  to check it\n  --hint            to be helped"
+            print(ex.note(_(how)))
+    except ValueError as error:  # there is no such hint, or no such seed
+        parser.error(str(error))
     return 0
 
 
-# ------------------------------------------------------------------ what was typed
 def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     description = "Derive a gradient by hand, write it as a function, and have it checked."
     parser.description = _(description)
-    add = parser.add_argument
-    one = parser.add_mutually_exclusive_group().add_argument
-    add("exercise", type=_exercise, nargs="?", help=_("its name; without one, they are listed"))
-    one("--file", type=_file, metavar="ANSWER.PY", help=_("check the function in it"))
-    add("--seed", type=_seed, metavar="N", help=_("begin with this draw of inputs"))
-    one(
-        "--hint", nargs="?", type=int, const=1, metavar="N", help=_("show a hint, the first or Nth")
-    )
+    add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
+    about = _("its name; without one, they are listed")
+    add("exercise", nargs="?", choices=names(), metavar="NAME", help=about)
+    one("--file", type=Path, metavar="ANSWER.PY", help=_("check the function in it"))
+    add("--seed", type=int, metavar="N", help=_("check it on other draws of the inputs"))
+    about = _("show a hint, the first or Nth")
+    one("--hint", nargs="?", type=int, const=1, metavar="N", help=about)
     one("--solution", action="store_true", help=_("show the solution"))
-    add("--json", action="store_true", help=_("the result for a program"))
     add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
-    ex, hint = options.exercise, options.hint
-    if ex is None and (options.file or hint is not None or options.solution):
+    if not options.exercise and (options.file or options.hint is not None or options.solution):
         parser.error(_("which exercise? tinygrad-ce exercise lists their names"))
-    if hint is not None and not 1 <= hint <= len(ex.hints):
-        text = "--hint: got {hint}, there are hints 1 to {last}"
-        parser.error(_(text, hint=hint, last=len(ex.hints)))
-    for option, used in (
-        ("--seed", options.seed is not None),
-        ("--keep-progress", options.keep_progress),
-        ("--json", options.json and ex is not None),  # the list has it as well
-    ):
-        if used and not options.file:
-            parser.error(_("{option} goes with --file", option=option))
+    if not options.file and (options.seed is not None or options.keep_progress):
+        parser.error(_("--seed and --keep-progress go with --file"))
+    if options.file and not options.file.is_file():
+        parser.error(_("--file: there is no file {path}", path=options.file))
     if options.keep_progress and not _progress_file():
         parser.error(_(NO_PLATFORMDIRS))
     return options
 
 
-def _exercise(name: str) -> Exercise:
-    if name in names():
-        return load(name)
-    near = get_close_matches(name, names(), 1)
-    text = "there is no exercise {name!r}: did you mean {near[0]}?"
-    text = text if near else "there is no exercise {name!r}; tinygrad-ce exercise lists them"
-    raise Refused(_(text, name=name, near=near))
-
-
-def _file(path: str) -> tuple[Path, bytes]:
-    if not Path(path).is_file():
-        raise Refused(_("there is no file {path}", path=path))
-    try:
-        return Path(path), Path(path).read_bytes()
-    except OSError as error:
-        text = "{path} cannot be read: {why}"
-        raise Refused(_(text, path=path, why=error.strerror)) from None
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise Refused(_("got {text!r}, wanted a whole number from 0 up", text=text))
-    return int(text)
-
-
-def _program() -> str:
-    """How this program is called here: in a venv that is not activated, by its path."""
-    by_path = Path(sys.argv[0]).stem == "tinygrad-ce" and not which("tinygrad-ce")
-    return sys.argv[0] if by_path else "tinygrad-ce"
-
-
-# ------------------------------------------------------------------ what is done
-def _list(as_json: bool) -> int:
-    done = _solved()
-    rows = [{"name": n, "title": load(n).title, "passed": n in done} for n in names()]
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return 0
-    width = max(map(len, names()))
-    for name, title, passed in (row.values() for row in rows):
-        print(f"{'done' if passed else '':4}  {name:{width}}  {title}")
+def _list() -> int:
+    done, width = _solved(), max(map(len, names()))
+    for name in names():
+        print(f"{'done' if name in done else '':4}  {name:{width}}  {load(name).title}")
     first = next((name for name in names() if name not in done), names()[0])
-    print(_("\nShow one: {program} exercise {name}", program=_program(), name=first))
+    print(_("\nShow one: tinygrad-ce exercise {name}", name=first))
     return 0
 
 
-def _check(ex: Exercise, options: Any, command: str) -> int:
-    path, source = options.file
-    with redirect_stdout(sys.stderr if options.json else sys.stdout):
-        try:
-            feedback = ex.check(_function(ex, path, source), options.seed)
-        except Trouble as trouble:
-            feedback = untried(ex, str(trouble))
-    print(feedback.to_json() if options.json else feedback.text())
-    if feedback.example and feedback.example.seed != options.seed and not options.json:
-        file = f'"{path}"' if " " in str(path) else path
-        command = f"{command} --file {file} --seed {feedback.example.seed}"
-        print(_("\nTo begin with this example:\n  {command}", command=command))
+def _check(ex: Exercise, options: Any) -> int:
+    try:
+        feedback = ex.check(_function(ex, options.file), options.seed)
+    except Trouble as trouble:
+        feedback = untried(ex, str(trouble))
+    print(feedback.note(redraw=False))
     if options.keep_progress:
         _keep(feedback)
     return 0 if feedback else 1
 
 
-def _function(ex: Exercise, path: Path, source: bytes) -> Any:
+def _function(ex: Exercise, path: Path) -> Any:
     """The learner's function in a file: of the exercise's name, else ``gradient`` and the like."""
-    module = ModuleType(f"{path.stem}.py")  # no module that can be imported has such a name
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # a dataclass looks there
     sys.path.insert(0, str(path.parent.resolve()))  # the file may import what lies beside it
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise Trouble("{text}", text=explain(error)) from None
+        with explained(_("your file")):
+            defined = run_path(str(path))
     finally:
         del sys.path[0]
     for name in (ex.name, ex.function):
-        if callable(getattr(module, name, None)):
-            return getattr(module, name)
-        if hasattr(module, name):
-            text = "what {file} calls {name} is no function: def {call} makes one"
-            raise Trouble(text, file=path.name, name=name, call=ex.call)
-    own = [n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__]
-    text = "there is no function {call} in {file} (of that name, or named {name}); it defines {own}"
-    own_names = ", ".join(own) or "no function"
-    raise Trouble(text, call=ex.call, file=path.name, name=ex.name, own=own_names)
+        if callable(defined.get(name)):
+            return defined[name]
+    text = "there is no function {call} in {file}, and none named {name}"
+    raise Trouble(_(text, call=ex.call, file=path.name, name=ex.name))
 
 
 # ------------------------------------------------------------------ progress
@@ -178,13 +115,13 @@ def _progress_file() -> Path | None:
 
 
 def _solved() -> set[str]:
-    """The exercises that were solved here; none, if no list of them can be read."""
+    """The exercises that were solved here; none, if there is no list of them that can be read."""
     try:
         path = _progress_file()
-        kept = json.loads(path.read_text(encoding="utf-8")) if path else []
-        return {*kept} & {*names()} if isinstance(kept, list) else set()
-    except (OSError, ValueError, TypeError, RecursionError):
+        kept = path.read_text(encoding="utf-8", errors="replace") if path else ""
+    except OSError:
         return set()
+    return {*re.findall(r"\w+", kept)} & {*names()}
 
 
 def _keep(feedback: Feedback) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 
 from ...engine.text import _
 from .check import check
-from .feedback import Feedback, Note
-from .problem import Problem
+from .feedback import Feedback, Note, Shown
+from .problem import Problem, draw
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Exercise(Problem):
+class Exercise(Problem, Shown):
     """One exercise: a function to write, checked against the engine's derivative of ``loss``.
 
     Parameters
@@ -55,11 +55,11 @@ class Exercise(Problem):
 
     _hinted = 0  # the number of the last hint
 
-    def asked(self, then: str = "") -> Note:
+    def note(self, then: str = "") -> Note:
         """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
         then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
-        text = _("{task}\n\nWrite {call}. {then}", task=self.task, call=self.call, then=then)
-        return Note(self.title, text, self.formula, self.latex)
+        write = _("Write {call}. {then}", call=self.call, then=then)
+        return Note(self.title, (self.task, write), self.formula, self.latex)
 
     def check(self, function: Any = None, seed: int | None = None) -> Feedback:
         """Compare a function with the engine's derivative on draws of many sizes.
@@ -79,24 +79,22 @@ class Exercise(Problem):
         """
         return check(self, function, seed)
 
-    def hint(self, number: int | None = None, then: str | None = None) -> Note:
+    def hint(self, number: int | None = None) -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
         if number is not None and not 1 <= number <= last:
             text = "hint: got {number}, there are hints 1 to {last}"
             raise ValueError(_(text, number=number, last=last))
         self._hinted = number or min(self._hinted + 1, last)
-        if then is None and self._hinted == last:
-            then = _("This is the last hint; solution() shows the rest.")
         text = "{title}: hint {number} of {last}"
         title = _(text, title=self.title, number=self._hinted, last=last)
-        return Note(title, "\n\n".join(filter(None, (self.hints[self._hinted - 1], then))))
+        return Note(title, (self.hints[self._hinted - 1],))
 
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
         code = f"import numpy as np\n\n\n{self.code}" if "np." in self.code else self.code
         title = _("{title}: solution", title=self.title)
-        return Note(title, self.derivation, "", self.result, code)
+        return Note(title, (self.derivation, code), self.result, self.result)
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
@@ -107,17 +105,6 @@ class Exercise(Problem):
         large : scores near 1000 and -1000, where exp overflows, in an exercise that has scores
         """
         some = int(np.random.default_rng().integers(10**6))
-        inputs = self.draw(some if seed is None else seed, large).inputs
+        inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
-
-    def __str__(self) -> str:
-        return str(self.asked())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.asked()._repr_html_()
-
-    def _repr_latex_(self) -> str | None:
-        return self.asked()._repr_latex_()

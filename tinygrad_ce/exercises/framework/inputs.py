@@ -9,8 +9,8 @@ from ...engine.text import _
 
 DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
 LARGE = 1000.0  # exp(1000) is inf and exp(-1000) is 0: a float64 ends at exp(709)
-LEAST = {"K": 2}  # a softmax over one class is constant; other dimensions begin at 1
 
+Shape = tuple[int, ...]
 Input = Callable[["Drawing"], Any]  # how one input of an exercise is drawn
 
 
@@ -25,102 +25,82 @@ class Drawing:
         self.rng = np.random.default_rng(seed)
         self.integers = level < DRAWS // 2
         self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
-        self.single = level % 3 == 0  # a batch of one now and then: there a 1/N does not show
-        self.sizes: dict[str, int] = {}
+        # A batch of one now and then: there a 1/N does not show.
+        self.sizes = {"N": 1} if level % 3 == 0 else {}
 
-    def size(self, dimension: str) -> int:
-        """The size of a dimension, the same wherever it stands in this draw."""
-        if dimension not in self.sizes:
-            least = LEAST.get(dimension, 1 if self.single or dimension != "N" else 2)
-            more = 0 if self.single and dimension == "N" else self.rng.integers(self.room + 1)
-            self.sizes[dimension] = least + int(more)
-        return self.sizes[dimension]
-
-    def shape(self, dimensions: tuple[str, ...]) -> tuple[int, ...]:
-        """The shape that some dimensions make."""
-        return tuple(map(self.size, dimensions))
+    def shape(self, dimensions: tuple[str, ...]) -> Shape:
+        """The shape that some dimensions make; each has one size wherever it stands."""
+        for name in dimensions:
+            if name not in self.sizes:
+                least = 2 if name in ("N", "K") else 1  # a softmax of one class is constant
+                self.sizes[name] = least + int(self.rng.integers(self.room + 1))
+        return tuple(self.sizes[name] for name in dimensions)
 
 
-def real(*dimensions: str) -> Input:
+def drawn(draw: Callable[[Drawing, Shape], Any]) -> Callable[..., Input]:
+    """Make a kind of input: ``real("N", "K")`` calls ``draw`` with a drawing and its (N, K)."""
+    return lambda *dimensions: lambda d: draw(d, d.shape(dimensions))
+
+
+@drawn
+def real(d: Drawing, shape: Shape) -> Any:
     """Real numbers; no two of a row are the same, so that its maximum is one of them."""
-
-    def draw(d: Drawing) -> Any:
-        shape = d.shape(dimensions)
-        if not shape:
-            return float(d.rng.integers(-3, 4) if d.integers else d.rng.normal())
-        if not d.integers:
-            return d.rng.normal(0.0, 1.5, shape)
-        row = np.arange(max(6.0, shape[-1])) - 2.0
-        rows = d.rng.permuted(np.broadcast_to(row, (*shape[:-1], row.size)), axis=-1)
-        return rows[..., : shape[-1]]
-
-    return draw
+    if not shape:
+        return d.rng.integers(-3, 4) if d.integers else d.rng.normal()
+    if not d.integers:
+        return d.rng.normal(0.0, 1.5, shape)
+    row = np.arange(max(6.0, shape[-1])) - 2.0
+    return d.rng.permuted(np.tile(row, (*shape[:-1], 1)), axis=-1)[..., : shape[-1]]
 
 
-class Scores:
+def scores(*dimensions: str) -> Input:
     """Real numbers that an answer takes exp of: a large draw has them near 1000 and -1000.
 
     The scores of one softmax move together, which changes no probability: only exp overflows.
     """
+    draw, rows = real(*dimensions), "K" in dimensions  # else each score has a sigmoid
 
-    def __init__(self, dimensions: tuple[str, ...]) -> None:
-        self.draw = real(*dimensions)
-        self.rows = "K" in dimensions  # each row has a softmax; else each score has a sigmoid
-
-    def __call__(self, d: Drawing) -> Any:
-        """Draw them."""
-        x = self.draw(d)
-        if not d.large:
-            return x
-        moving = np.shape(x)[:-1] if self.rows else np.shape(x)
+    def moved(d: Drawing) -> Any:
+        x = draw(d)
+        moving = np.shape(x)[:-1] if rows else np.shape(x)
         odd = (np.arange(np.prod(moving, dtype=int)) + d.seed) % 2
-        moved = x + np.where(odd, -LARGE, LARGE).reshape(moving + (1,) * self.rows)
-        return moved if np.ndim(x) else float(moved)
+        by = np.where(odd, -LARGE, LARGE).reshape(moving + (1,) * rows)
+        return x + by if d.large else x
+
+    return moved
 
 
-def scores(*dimensions: str) -> Input:
-    """Real numbers that an answer takes exp of, which should not overflow."""
-    return Scores(dimensions)
-
-
-def positive(*dimensions: str) -> Input:
+@drawn
+def positive(d: Drawing, shape: Shape) -> Any:
     """Numbers above zero."""
+    return d.rng.integers(1, 5, shape) * 1.0 if d.integers else d.rng.uniform(0.2, 4.0, shape)
 
-    def draw(d: Drawing) -> Any:
-        shape = d.shape(dimensions)
-        whole = d.rng.integers(1, 5, shape).astype(float)
-        return whole if d.integers else d.rng.uniform(0.2, 4.0, shape)
 
-    return draw
+@drawn
+def signs(d: Drawing, shape: Shape) -> Any:
+    """-1 or 1: the two classes, in one of two codings."""
+    return d.rng.choice([-1.0, 1.0], shape)
+
+
+@drawn
+def bits(d: Drawing, shape: Shape) -> Any:
+    """0 or 1: the two classes, in the other coding."""
+    return d.rng.choice([0.0, 1.0], shape)
+
+
+@drawn
+def one_hot(d: Drawing, shape: Shape) -> Any:
+    """Rows with a single 1: the right class of each sample."""
+    return np.eye(shape[-1])[d.rng.integers(shape[-1], size=shape[:-1])]
 
 
 def nonzero(*dimensions: str) -> Input:
     """Numbers of either sign, none of them near zero."""
-    size = positive(*dimensions)
-    return lambda d: (x := size(d)) * d.rng.choice([-1.0, 1.0], np.shape(x))
-
-
-def signs(*dimensions: str) -> Input:
-    """-1 or 1: the two classes, in one of two codings."""
-    return lambda d: d.rng.choice([-1.0, 1.0], d.shape(dimensions))
-
-
-def bits(*dimensions: str) -> Input:
-    """0 or 1: the two classes, in the other coding."""
-    return lambda d: d.rng.choice([0.0, 1.0], d.shape(dimensions))
-
-
-def one_hot(*dimensions: str) -> Input:
-    """Rows with a single 1: the right class of each sample."""
-
-    def draw(d: Drawing) -> Any:
-        *batch, classes = d.shape(dimensions)
-        return np.eye(classes)[d.rng.integers(classes, size=batch)]
-
-    return draw
+    size, sign = positive(*dimensions), signs(*dimensions)
+    return lambda d: size(d) * sign(d)
 
 
 def scalar(*choices: float) -> Input:
     """One number above zero: one of the choices, or between the least and the largest."""
     ends = min(choices), max(choices)
-    return lambda d: float(d.rng.choice(choices) if d.integers else d.rng.uniform(*ends))
+    return lambda d: d.rng.choice(choices) if d.integers else d.rng.uniform(*ends)

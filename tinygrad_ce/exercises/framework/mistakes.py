@@ -7,28 +7,31 @@ wrong, is written down anywhere: the engine computes both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .problem import Arrays, Mistake, Problem, as_tuple
-from .properties import Trial, close
+from .problem import Mistake, Problem, Trial, close
 
 
 def of_loss(name: str, look: str, loss: Callable[..., Any]) -> Mistake:
     """The gradient of a loss with one step of it wrong: `detach` makes a step a constant."""
-    return Mistake(name, look, lambda p, draw: p.derivative(loss)(*draw.inputs.values()))
+    return Mistake(name, look, lambda p, t: p.derivative(loss)(*t.inputs.values()))
 
 
 def changed(name: str, look: str, change: Callable[..., Any]) -> Mistake:
     """What ``change(right, *inputs)`` makes of the right answer, in the same structure."""
-    return Mistake(name, look, lambda p, draw: change(draw.answer, *draw.inputs.values()))
+    return Mistake(name, look, lambda p, t: change(t.answer, *t.inputs.values()))
 
 
 def each_changed(name: str, look: str, change: Callable[[Any, Any], Any]) -> Mistake:
     """What ``change(array, N)`` makes of every array of the right answer; N is the batch's size."""
-    return Mistake(name, look, lambda p, draw: tuple(change(x, draw.batch) for x in draw.right))
+
+    def answer(p: Problem, t: Trial) -> Any:
+        arrays = tuple(change(x, t.batch) for x in t.right.values())
+        return arrays if len(arrays) > 1 else arrays[0]
+
+    return Mistake(name, look, answer)
 
 
 BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
@@ -41,8 +44,6 @@ USUAL = [  # what can go wrong in any exercise
                  "square, or a sum of two?", lambda x, n: x / 2),
     each_changed("transposed", "rows and columns are swapped: your answer has the shape of the "
                  "input, turned round", lambda x, n: np.transpose(x)),
-]  # fmt: skip
-USUAL_IN_A_BATCH = [
     each_changed("N times too large", BATCH_OF_ONE, lambda x, n: x * n),
     each_changed("N times too small", BATCH_OF_ONE, lambda x, n: x / n),
     each_changed("summed over the batch", "every sample has a gradient of its own, one row each; "
@@ -59,32 +60,19 @@ mean_slips = [  # the same where the loss is a mean
 ]  # fmt: skip
 
 
-@lru_cache(maxsize=65536)
-def wrong_answer(problem: Problem, mistake: Mistake, seed: int) -> Arrays:
-    """What a mistake gives for one draw."""
-    return as_tuple(mistake.answer(problem, problem.draw(seed)))
-
-
-def name_mistake(trials: Sequence[Trial]) -> Mistake | None:
+def name_mistake(problem: Problem, trials: Sequence[Trial]) -> Mistake | None:
     """The mistake whose answers these are on every draw, if there is exactly one.
 
-    One array of several may be right: then the mistake is in the others.
+    One array of several may be right: then the mistake is in the others. What is a usual mistake
+    too is called what the exercise calls it: that says more.
     """
-    problem, places = trials[0].problem, range(len(trials[0].answer))
-    usual = [*USUAL, *(USUAL_IN_A_BATCH if trials[0].draw.batch else [])]
-    right = [all(close(t.answer[i], t.draw.right[i]) for t in trials) for i in places]
-    whole, partly = [], []
-    for mistake in (*problem.mistakes, *usual):
-        wrong = [_explains(mistake, trials, i) for i in places]
-        whole += [mistake] * all(wrong)
-        partly += [mistake] * all(w or r for w, r in zip(wrong, right))
-    found = whole or partly
-    # What is a usual mistake too is called what the exercise calls it: that says more.
-    found = [m for m in found if m in problem.mistakes] or found
-    return found[0] if len(found) == 1 else None
+    off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
 
+    def explains(mistake: Mistake) -> bool:
+        pairs = ((t, problem.named(mistake.answer(problem, t))) for t in trials)
+        return all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off)
 
-def _explains(mistake: Mistake, trials: Sequence[Trial], i: int) -> bool:
-    """Whether the i-th array of every answer is the mistake's."""
-    wrong = (wrong_answer(t.problem, mistake, t.draw.seed)[i] for t in trials)
-    return all(close(t.answer[i], w, t.draw.right[i]) for t, w in zip(trials, wrong))
+    for mistakes in (problem.mistakes, USUAL):
+        if found := [mistake for mistake in mistakes if explains(mistake)]:
+            return found[0] if len(found) == 1 else None
+    return None

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...engine.transforms import grad, hessian, jacobian
-from .inputs import Drawing, Input, Scores
+from .inputs import Drawing, Input
 
 FUNCTIONS = {grad: "gradient", jacobian: "jacobian", hessian: "hessian"}  # what to write
-Arrays = tuple[Any, ...]  # an answer's arrays
+Arrays = Mapping[str, Any]  # those of an answer, or the inputs, by their names
+
+# How far an answer may be off: a part of the gradient's largest entry, and a floor for where the
+# right answer is 0 and round-off is not. A float64 answer may come from float32 on the way (6e-8 of
+# a p near 1), or from central differences (1e-10); no wrong derivation is as close as 1e-6.
+DOUBLE, SINGLE = (1e-6, 1e-6), (1e-4, 1e-5)
+
+
+def tolerance(answer: Any, wanted: Any) -> float:
+    """How far an entry may be off: float32 answers are good to float32."""
+    relative, floor = SINGLE if answer.dtype == np.float32 else DOUBLE
+    return relative * float(np.max(np.abs(wanted), initial=0.0)) + floor
+
+
+def close(answer: Any, *wanted: Any) -> bool:
+    """Whether an array is the first of those wanted, to the accuracy that any of them needs."""
+    allowed = max(tolerance(answer, x) for x in wanted)
+    return answer.shape == wanted[0].shape and bool(np.all(np.abs(answer - wanted[0]) <= allowed))
 
 
 class Mistake(NamedTuple):
@@ -21,7 +38,39 @@ class Mistake(NamedTuple):
 
     name: str
     look: str  # a hint at the place, which does not give the answer away
-    answer: Callable[[Problem, Draw], Any]
+    answer: Callable[[Problem, Trial], Any]
+
+
+class Trial(NamedTuple):
+    """A draw of the inputs, the engine's answer there, and the learner's."""
+
+    seed: int  # the number of the draw
+    large: bool  # with scores near 1000
+    batch: int  # how many samples; 1 if there are none
+    inputs: Arrays
+    answer: Any  # as the engine gives it: an array, or a tuple of several
+    right: Arrays
+    function: Callable[..., Any]  # the engine's own, until a learner's is tried
+    yours: Arrays = {}  # what that returned
+    trouble: str = ""  # why it returned nothing
+    where: str = ""  # the entry that is furthest off, and by how much
+
+    @property
+    def triples(self) -> list[tuple[str, Any, Any]]:
+        """The answer's arrays, each with its name before it and the right one behind."""
+        return [(name, a, self.right[name]) for name, a in self.yours.items()]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all of it is right."""
+        return all(close(a, g) for _name, a, g in self.triples)
+
+    @property
+    def size(self) -> tuple[float, ...]:
+        """Small draws first: few entries, then whole numbers, then small ones."""
+        arrays = [np.abs(x) for x in self.inputs.values()]
+        broken = any((x % 0.25).any() for x in arrays)
+        return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -36,59 +85,39 @@ class Problem:
     derive: Callable[..., Any] = grad
 
     def __post_init__(self) -> None:
-        several = len(self.wrt) > 1
-        places = [[*self.inputs].index(name) for name in self.wrt]
-        scores = {name: x.rows for name, x in self.inputs.items() if isinstance(x, Scores)}
         self.name = self.file.rpartition(".")[2]  # what it is imported by
         self.function = FUNCTIONS[self.derive]  # what the learner's function is called
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
-        self.argnums: Any = places if several else places[0]  # as `grad` takes them
+        several = len(self.wrt) > 1
         self.parts = [f"d{name}" for name in self.wrt] if several else [f"your {self.function}"]
-        # What exp is taken of, and whether row by row.
-        self.scores, self.rows = next(iter(scores.items()), ("", False))
 
     def derivative(self, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """The engine's answer as a function of the inputs; or that to another loss."""
-        derived: Callable[..., Any] = self.derive(loss or self.loss, self.argnums)
+        places = [[*self.inputs].index(name) for name in self.wrt]
+        argnums: Any = places if len(places) > 1 else places[0]
+        derived: Callable[..., Any] = self.derive(loss or self.loss, argnums)
         return derived
 
-    def draw(self, seed: int, large: bool = False) -> Draw:
-        """Draw every input and derive, once; nothing of it is stored in a file."""
-        return _draw(self, seed, large)
+    def named(self, answer: Any) -> Arrays:
+        """The arrays of an answer, which is one of them or a tuple of several, by their names."""
+        arrays = answer if len(self.wrt) > 1 else (answer,)
+        return dict(zip(self.parts, map(np.asarray, arrays)))
 
-
-class Draw(NamedTuple):
-    """Inputs that have a number, and the engine's answer there."""
-
-    seed: int
-    large: bool  # with scores near 1000
-    inputs: dict[str, Any]
-    answer: Any
-    batch: int | None  # how many samples, if there are samples
-
-    @property
-    def right(self) -> Arrays:
-        """The arrays of the answer."""
-        return as_tuple(self.answer)
-
-    @property
-    def size(self) -> tuple[float, ...]:
-        """Small draws first: few entries, then whole numbers, then small ones."""
-        arrays = [np.abs(x) for x in self.inputs.values()]
-        broken = any((x % 0.25).any() for x in arrays)
-        return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
+    @cached_property
+    def scores(self) -> str:
+        """The input that exp is taken of, if there is one: in a large draw it is another."""
+        plain, large = draw(self, 0).inputs, draw(self, 0, large=True).inputs
+        return next((name for name in plain if np.any(plain[name] != large[name])), "")
 
 
 @lru_cache(maxsize=8192)
-def _draw(problem: Problem, seed: int, large: bool) -> Draw:
-    drawing = Drawing(seed, large)
-    inputs = {name: draw(drawing) for name, draw in problem.inputs.items()}
-    for x in inputs.values():
-        if isinstance(x, np.ndarray):
-            x.flags.writeable = False  # feedback shows it, and the next check uses it again
-    return Draw(seed, large, inputs, problem.derivative()(*inputs.values()), drawing.sizes.get("N"))
-
-
-def as_tuple(answer: Any) -> Arrays:
-    """The arrays of an answer: one, or a tuple of several."""
-    return tuple(map(np.asarray, answer if isinstance(answer, tuple) else (answer,)))
+def draw(problem: Problem, seed: int, large: bool = False) -> Trial:
+    """Draw every input and derive, once; nothing of it stands in a file."""
+    drawing, inputs, function = Drawing(seed, large), dict[str, Any](), problem.derivative()
+    for name, sample in problem.inputs.items():
+        x = np.array(sample(drawing))
+        x.flags.writeable = False  # whoever changes an input is told of it
+        inputs[name] = x if x.ndim else float(x)
+    answer, batch = function(*inputs.values()), drawing.sizes.get("N", 1)
+    right = problem.named(answer)
+    return Trial(drawing.seed, large, batch, inputs, answer, right, function)
