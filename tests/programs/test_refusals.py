@@ -234,6 +234,9 @@ def test_arguments_of_program_are_checked() -> None:
         program(np.sum, Z, wrt=2)
     with pytest.raises(ValueError, match="stands there twice"):
         program(np.sum, Z, wrt=(0, 0))
+    for wrong in (True, 1.5, "0", -1, (0, 1.0)):
+        with pytest.raises(ValueError, match="wanted the place of one, from 0"):
+            program(np.sum, Z, wrt=wrong)  # type: ignore[arg-type]
     big = RNG.normal(size=20_000)
     with pytest.raises(ValueError, match="too large to be written out"):
         program(lambda x: np.sum(big * x[0]), np.ones(3))
@@ -276,3 +279,14 @@ def test_a_text_of_data_is_refused() -> None:
     f = lambda z, y: z.sum() * len(f"{y:.1f}")
     with pytest.raises(TypeError, match=rf"test_refusals.py, line {lines_of(f, 0)}: .* depends"):
         program(f, Z, 1.0)
+
+
+@pytest.mark.parametrize("wrt", [0, None])
+def test_a_program_in_a_function_that_is_recorded_is_refused(wrt: Any) -> None:
+    made = program(lambda x: np.sum(x * x), np.ones(2))
+    f = lambda x: x * made(x)[0]
+    with pytest.raises(
+        TypeError,
+        match=rf"line {lines_of(f, 0)}: What a program returns depends .* Call the function",
+    ):
+        program(f, np.ones(2), wrt=wrt)

@@ -378,6 +378,35 @@ def test_a_program_whose_function_cannot_be_pickled_keeps_its_source() -> None:
         back(Layer(np.ones(4), 0.5))
 
 
+NUMBERS: list[Any] = [
+    np.exp,
+    np.arcsin,
+    np.arccosh,
+    np.log1p,
+    np.isinf,
+    lambda x: 1.0 / x,
+    lambda x: x**0.5 + x**-3,
+    lambda x: np.where(x > 0.0, np.log(x), -1.0 / x),
+    lambda x: np.ones(2, np.float32) * (x * x) ** (1.0 / x) / x,
+    lambda x: Layer(1.0 / np.maximum(x, 0.0), np.ones(2, np.float32) / (x * x)),
+]
+
+
+@pytest.mark.parametrize("x", [1000.0, -1000.0, 0.0, -0.5, math.inf, math.nan])
+@pytest.mark.parametrize("f", NUMBERS)
+def test_a_program_without_its_function_has_inf_and_nan_too(f: Any, x: float) -> None:
+    made = program(lambda x: f(x), 0.5, wrt=None)
+    back = pickle.loads(pickle.dumps(made))
+    with np.errstate(all="ignore"):
+        for run in (made, back):
+            found, wanted = run(x), f(np.float64(x))
+            pairs = zip(found, wanted) if isinstance(wanted, Layer) else [(found, wanted)]
+            for got, want in pairs:
+                np.testing.assert_allclose(got, want, 1e-6)
+                kind = np.float32 if np.ndim(want) else bool if f is np.isinf else float
+                assert getattr(got, "dtype", type(got)) == kind
+
+
 def test_a_copy_is_the_program_as_that_of_a_function_is() -> None:
     made = program(lambda x: x * x, 2.0)
     for same in (copy.copy(made), copy.deepcopy(made)):
@@ -415,11 +444,6 @@ def _branch(x: Any) -> float:
         return 1.0 if np.max(x) > 0 else 2.0
     except TypeError:
         return 3.0
-
-
-def test_what_is_gone_says_what_to_do() -> None:
-    with pytest.raises(TypeError, match=r"program: optimize= is gone: leave it out"):
-        program(np.sum, Z, optimize="memory")  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------ operations of the user

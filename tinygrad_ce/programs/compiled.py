@@ -8,23 +8,26 @@ signature.
 
 from __future__ import annotations
 
+import ast
+import math
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from types import BuiltinMethodType, MethodType
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from ..engine.data import as_data
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
-from ..engine.value import Value
+from ..engine.value import detach
 from .batching import batch
 from .files import replace_file
-from .lines import Line, evaluate, live, replace
+from .lines import Line, live
 from .printing import emit
-from .recording import Recording, parameters, record
+from .recorder import NOWHERE, RecordedArray
+from .recording import built_in, parameters, record
 from .simplifier import simplify
 
 KEPT = 16  # programs of one function, for as many shapes
@@ -37,7 +40,6 @@ def program(
     clean: bool = True,
     retrace: bool = True,
     fuse: bool = False,
-    optimize: None = None,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -93,17 +95,29 @@ def program(
         loss = a * b  # multiply
         return loss, (b, a)
     """
-    if optimize is not None:
-        raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
     return Program(f, examples, wrt, clean, retrace, fuse)
 
 
 # ------------------------------------------------------------------ arguments
+def _positions(wrt: Any, n: int) -> tuple[int, ...]:
+    """The arguments to differentiate, of n."""
+    numbers = () if wrt is None else tuple(wrt) if np.iterable(wrt) else (wrt,)
+    if wrong := [i for i in numbers if i.__class__ is not int or not 0 <= i < n]:
+        text = "program: wrt={got}: got {n} example arguments, wanted the place of one, from 0"
+        raise ValueError(_(text, got=repr(wrong[0]), n=n))
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(_("program: wrt={wrt}: an argument stands there twice", wrt=wrt))
+    return numbers
+
+
 def _leaf(x: Any, is_variable: bool) -> Any:
     """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text)."""
     if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
         return x
-    data = x.data if x.__class__ is Value else float(x) if isinstance(x, float) else np.asarray(x)
+    data = detach(x)
+    if data.__class__ is RecordedArray:
+        data.tape.refuse("What a program returns", "Call the function that it is a program of.")
+    data = float(data) if isinstance(data, float) else np.asarray(data)
     if is_variable or (data.__class__ is np.ndarray and data.dtype.kind not in "fiub"):
         data = as_data(data, "program: argument")  # floats, or an error that says what is wrong
     if data.__class__ is np.ndarray and data.dtype is not np.dtype(data.dtype.str):
@@ -118,19 +132,6 @@ def _described(name: str, x: Any) -> str:
     return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
 
 
-class _Same:
-    """An object as part of a key: equal to itself alone, and kept alive."""
-
-    def __init__(self, x: Any) -> None:
-        self.x = x
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.x is other.x
-
-    def __hash__(self) -> int:
-        return id(self.x)
-
-
 def _key(x: Any) -> Any:
     """What is equal for arguments of one program alone: the structure, and what is fixed."""
     kind = x.__class__
@@ -140,45 +141,50 @@ def _key(x: Any) -> Any:
         return (kind, *map(_key, x))
     if kind is np.ndarray:
         return kind, x.dtype, x.shape
-    if kind is float:
-        return kind
-    compared = kind in (bool, int, str, MethodType, BuiltinMethodType)  # methods: of one object
-    return (kind, x) if x is None or compared else _Same(x)
+    return kind if kind is float else (kind, x)
 
 
 # ------------------------------------------------------------------ running
-class _Compiled(NamedTuple):
-    """One program: its source, and what else it takes to run that."""
+def _load(module: Any, **names: Any) -> Callable[..., Any]:
+    """The function that a module ends with."""
+    exec(compile(module, NOWHERE, "exec"), names)
+    found: Callable[..., Any] = [*names.values()][-1]
+    return found
 
-    source: str
-    tests: list[str]  # what holds for each argument, as source; "" where it takes more than a line
-    like: Any  # the structure of its results, where named tuples are in it
 
-    def function(self, other: Any, careful: Any = None) -> Callable[..., Any]:
-        """The function that the source defines, behind a check of its arguments.
+class _Careful(ast.NodeTransformer):
+    """Source in which what can raise is done by functions of math."""
 
-        ``other`` is called with arguments of another signature; ``careful`` where Python's numbers
-        raise, for NumPy's have inf and nan.
-        """
-        names: dict[str, Any] = {}
-        exec(compile(self.source, "<program>", "exec"), names)
-        run = names.get("loss_and_grad") or names["value"]
-        if self.like is not None:
-            run, careful = (f and _with_names(f, self.like) for f in (run, careful))
-        given = ", ".join(f"x{i}" for i in range(len(self.tests)))
-        tests = " and ".join(filter(None, self.tests)) or "True"
-        text = [f"def checked({given}):", f"  if not ({tests}):", f"    return other({given})"]
-        if careful:
-            text += ["  try:", f"    return run({given})"]
-            text += ["  except (ArithmeticError, ValueError):", f"    return careful({given})"]
-        names = {"run": run, "other": other, "careful": careful, "ndarray": np.ndarray}
-        names |= {kind.__name__: np.dtype(kind) for kind in np.sctypeDict.values()}
-        exec("\n".join([*text, f"  return run({given})"]), names)
-        checked: Callable[..., Any] = names["checked"]
-        return checked
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """``math.divide(x, y)`` for ``x / y``."""
+        self.generic_visit(node)
+        name = {ast.Div: "divide", ast.Pow: "power"}.get(node.op.__class__)
+        function = ast.Attribute(ast.Name("math", ast.Load()), name or "", ast.Load())
+        return ast.Call(function, [node.left, node.right], []) if name else node
+
+
+class _NumPyMath:
+    """NumPy's functions in the place of math's, which raise where those have inf or nan."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name, None) or getattr(math, name)
+
+        def of(*args: Any) -> Any:
+            numbers = all(x.__class__ in (float, int, bool) for x in args)
+            return found(*args).item() if numbers else found(*args)
+
+        return of if callable(found) else found
+
+
+def _load_careful(source: str) -> Callable[..., Any]:
+    """The function that a module defines, with NumPy's inf and nan where Python's numbers raise."""
+    run = _load(ast.fix_missing_locations(_Careful().visit(ast.parse(source))))
+    run.__globals__["math"] = _NumPyMath()
+    return run
 
 
 def _test(x: Any, place: str) -> str:
+    """What holds for such an argument, as source; "" where it takes more than a line."""
     if x.__class__ is float:
         return f"{place}.__class__ is float"
     if x.__class__ is np.ndarray and x.dtype.isnative:
@@ -187,30 +193,28 @@ def _test(x: Any, place: str) -> str:
     return ""
 
 
-def _by_lines(recording: Recording, lines: Sequence[Line], outputs: Any) -> Callable[..., Any]:
-    """What computes the lines one by one, by NumPy."""
-    for line in lines:  # what f took from outside may change later
-        line.args = replace(line.args, np.copy, np.ndarray)
+def _checked(source: str, tests: Sequence[str], other: Any, like: Any) -> Callable[..., Any]:
+    """The function of a source, behind a check of its arguments: ``other`` is called with others.
 
-    def careful(*args: Any) -> Any:
-        leaves = [x for arg in args for _, x in flatten(arg)]
-        pairs = zip(recording.arguments, leaves)
-        known = {x: data for (x, *_), data in pairs if x.__class__ is Line}
-        value, gradient = replace(outputs, evaluate(lines, known).__getitem__)
-        return (value, gradient) if recording.differentiated else value
+    ``like`` is the structure of its results, where named tuples are in it.
+    """
 
-    return careful
+    def loaded(load: Any) -> Any:
+        run = load(source)
+        return (lambda *args: _rebuilt(run(*args), like)) if like is not None else run
 
-
-def _has_names(tree: Any) -> bool:
-    """Whether a named tuple is in a structure."""
-    parts = tree.values() if isinstance(tree, dict) else tree
-    inside = isinstance(tree, dict | list | tuple) and any(map(_has_names, parts))
-    return inside or hasattr(tree, "_make")
-
-
-def _with_names(run: Any, like: Any) -> Callable[..., Any]:
-    return lambda *args: _rebuilt(run(*args), like)
+    given = ", ".join(f"x{i}" for i in range(len(tests)))
+    text = f"""def checked({given}):
+  if not ({" and ".join(filter(None, tests)) or "True"}):
+    return other({given})
+  try:
+    return run({given})
+  except (ArithmeticError, ValueError):
+    return careful()({given})"""
+    names = {"run": loaded(_load), "careful": cache(partial(loaded, _load_careful))}
+    names |= {"other": other, "ndarray": np.ndarray}
+    names |= {kind.__name__: np.dtype(kind) for kind in np.sctypeDict.values()}
+    return _load(text, **names)
 
 
 def _rebuilt(tree: Any, like: Any) -> Any:
@@ -235,25 +239,18 @@ class Program:
     ) -> None:
         if not callable(f):
             raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
-        numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
-        n = len(examples)
-        if wrong := [i for i in numbers if not (isinstance(i, int) and 0 <= i < n)]:
-            text = "program: wrt={got}: got {n} example arguments, from 0"
-            raise ValueError(_(text, got=repr(wrong[0]), n=n))
-        if len(set(numbers)) < len(numbers):
-            raise ValueError(_("program: wrt={wrt}: an argument stands there twice", wrt=wrt))
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
-        self._numbers, self._parameters = numbers, parameters(f, n)
+        self._numbers = _positions(wrt, len(examples))
+        self._parameters = parameters(f, len(examples))
         args = self._arguments(examples)
         self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
         self._find(args)
 
-    _compiled: _Compiled
+    _compiled: tuple[str, Any]  # source and structure, for the signature of the examples
     _kept: dict[Any, Callable[..., Any]]
     _run: Callable[..., Any]
 
-    # ------------------------------------------------------------------ arguments
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         found = []
         for i, arg in enumerate(args):
@@ -266,20 +263,17 @@ class Program:
         return ", ".join(_described(n + path, x) for n, arg in named for path, x in flatten(arg))
 
     # ------------------------------------------------------------------ one for each signature
-    def _compile(self, args: Sequence[Any]) -> tuple[_Compiled, Any]:
-        """Record, simplify and print."""
+    def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
+        """Record, simplify and print; and the structure of the results, if it has named tuples."""
         recording = record(self._f, args, self._wrt, self._fuse)
         lines: Sequence[Line] = recording.lines
         outputs: Any = recording.outputs
         if self._clean:
             lines, outputs = simplify(*batch(lines, outputs))
-        lines = live(lines, outputs)
+        source = emit(recording, live(lines, outputs), outputs, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
-        like = unflatten(results, [None] * len(flatten(results))) if _has_names(results) else None
-        tests = [_test(x, f"x{i}") for i, x in enumerate(args)]
-        compiled = _Compiled(emit(recording, lines, outputs, self._clean), tests, like)
-        numbers = any(line.is_number for line in lines)
-        return compiled, _by_lines(recording, lines, outputs) if numbers else None
+        like = unflatten(results, [None] * len(flatten(results)))
+        return source, like if repr(like) != repr(built_in(like)) else None
 
     def _find(self, args: Sequence[Any]) -> Callable[..., Any]:
         """The program for such arguments, made now if it is not kept."""
@@ -287,18 +281,17 @@ class Program:
         if key in (kept := self._kept):
             return kept[key]
         if key != self._key and not (self._retrace and self._f):
-            got = self._signature_of(args)
-            text = "program: got {got}, wanted {wanted}"
-            if got == self._signature:
-                text = "program: got {got}, wanted these in other lists, tuples or dicts"
-            text += ": call program() for these"
+            got, wanted = self._signature_of(args), self._signature
+            wanted = wanted if got != wanted else "these in other lists, tuples or dicts"
+            text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
-            raise ValueError(_(text, got=got, wanted=self._signature))
-        compiled, careful = self._compile(args) if self._f else (self._compiled, None)
-        run = compiled.function(self._other, careful)
+            raise ValueError(_(text, got=got, wanted=wanted))
+        source, like = self._compile(args) if self._f else self._compiled
+        tests = [_test(x, f"x{i}") for i, x in enumerate(args)]
+        run = _checked(source, tests, self._other, like)
         if key == self._key:
-            self._compiled = compiled
-            self._run = run if all(compiled.tests) else self._other
+            self._compiled = source, like
+            self._run = run if all(tests) else self._other
         self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
         return run
 
@@ -314,7 +307,7 @@ class Program:
     @property
     def source(self) -> str:
         """The program as a module, for the arguments that it was made with."""
-        return self._compiled.source
+        return self._compiled[0]
 
     def __call__(self, *args: Any) -> Any:
         """Run the program."""
@@ -330,11 +323,10 @@ class Program:
         """Write the source into a file; an existing one is replaced at once."""
         replace_file(path, self.source.encode())
 
-    def __copy__(self) -> Program:
+    def __deepcopy__(self, memo: Any = None) -> Program:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Program:
-        return self
+    __copy__ = __deepcopy__
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}

@@ -48,7 +48,8 @@ def line_of(x: RecordedArray) -> Line:
     return x.line
 
 
-OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+NOWHERE = "<program>"  # the file that a program is compiled as
+OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), NOWHERE)
 
 
 def _where() -> str:

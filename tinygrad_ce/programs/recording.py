@@ -69,7 +69,7 @@ def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recordi
         parameters=names,
         arguments=replace(arguments, line_of, RecordedArray),
         lines=tape.lines,
-        outputs=replace((_builtin(value), _builtin(gradient)), line_of, RecordedArray),
+        outputs=replace((built_in(value), built_in(gradient)), line_of, RecordedArray),
         results=(value, gradient),
         differentiated="" if gradient is None else ", ".join(names[i] for i in numbers),
     )
@@ -152,10 +152,10 @@ def _name(out: Any) -> None:
                 v.data.name = _identifier(v.name)
 
 
-def _builtin(tree: Any) -> Any:
+def built_in(tree: Any) -> Any:
     """A structure of dicts, lists and tuples, which source can make."""
     if isinstance(tree, dict):
-        return {k: _builtin(v) for k, v in tree.items()}
+        return {k: built_in(v) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        return (list if isinstance(tree, list) else tuple)([_builtin(v) for v in tree])
+        return (list if isinstance(tree, list) else tuple)([built_in(v) for v in tree])
     return tree
