@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from .checks.gradient_check import numeric_gradient as numeric_gradient
     from .engine.backward import topological as topological
     from .engine.data import StaleGraphError as StaleGraphError
-    from .engine.extend import primitive as primitive
-    from .engine.names import scope as scope
     from .engine.operation import Primitive as Primitive
+    from .engine.operation import primitive as primitive
     from .engine.transforms import grad as grad
     from .engine.transforms import grad_of as grad_of
     from .engine.transforms import hessian as hessian
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from .training.plots import plot_weights as plot_weights
     from .views.drawing import draw as draw
     from .views.picture import Drawing as Drawing
+    from .views.scopes import scope as scope
     from .views.steps import Steps as Steps
     from .views.steps import step_through as step_through
     from .views.walk import Step as Step
@@ -74,9 +74,7 @@ if TYPE_CHECKING:
 _FOUND_IN = {
     "engine.backward": "topological",
     "engine.data": "StaleGraphError",
-    "engine.names": "scope",
-    "engine.extend": "primitive",
-    "engine.operation": "Primitive",
+    "engine.operation": "Primitive primitive",
     "engine.transforms": "grad grad_of hessian hvp jacobian value_and_grad vjp",
     "engine.value": "Value detach",
     "losses.activations": "log_softmax logsumexp relu sigmoid softmax",
@@ -87,6 +85,7 @@ _FOUND_IN = {
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
     "views.drawing": "draw",
     "views.picture": "Drawing",
+    "views.scopes": "scope",
     "views.steps": "Steps step_through",
     "views.walk": "Step",
     "training.calibration": "Reliability reliability temperature_scale",

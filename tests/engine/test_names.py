@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 
 from tinygrad_ce import Value, scope, topological
-from tinygrad_ce.engine.names import Box, _closed, _open, boxes, names, scopes
+from tinygrad_ce.engine.names import names
+from tinygrad_ce.views.scopes import Box, _closed, _open, boxes, scopes
 
 
 def test_names_are_the_users_or_the_operations_and_unique() -> None:

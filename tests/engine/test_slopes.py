@@ -53,7 +53,7 @@ def test_a_ufunc_that_keeps_something() -> None:
 
 def test_too_few_rules_for_a_ufunc_are_told() -> None:
     primitive(lambda g, out, x, y: g * x / out)(np.hypot)
-    with pytest.raises(TypeError, match="hypot takes 1 array"):
+    with pytest.raises(TypeError, match="hypot: too many positional arguments"):
         np.hypot(Value(3.0), Value(4.0))
 
 

@@ -169,7 +169,7 @@ LOSSES: list[tuple[str, Callable[[Value], Any], str]] = [
     ("array += v", lambda v: add_into(np.zeros(2), v), r"a = a \+ v"),
     ("out=", lambda v: np.add(np.ones(2), v, out=np.zeros(2)), r"a = a \+ v"),
     ("out= a Value", lambda v: np.add(1.0, 2.0, out=v), r"a = a \+ v"),
-    ("sum(out=)", lambda v: np.sum(v, out=np.zeros(())), "out="),
+    ("sum(out=)", lambda v: np.sum(v, out=np.zeros(())), "'out'"),
     ("list index", lambda v: [1, 2][v], r"int\(v\.data\)"),
     ("range", range, r"int\(v\.data\)"),
     ("Value index", lambda v: Value(A)[v], r"v\[i\.data\]"),
@@ -334,9 +334,9 @@ def test_a_leaf_survives_pickling() -> None:
 
 # ------------------------------------------------------------------ NumPy's functions
 def test_a_call_with_too_many_or_too_few_arguments() -> None:
-    with pytest.raises(TypeError, match="max takes 1 array"):
+    with pytest.raises(TypeError, match="max: too many positional arguments"):
         np.max(Value(A), 0, None)
-    with pytest.raises(TypeError, match="where takes 3 arrays by position, got 1"):
+    with pytest.raises(TypeError, match="where: missing a required argument"):
         np.where(Value(A))
 
 

@@ -4,15 +4,14 @@ Read `value.py`, `ops.py` and `backward.py`, in this order. What they are made o
 of them, in the order of the imports:
 
   text.py             the function that all text for users goes through
-  operation.py        what an operation is: one record of all that is known of it
+  operation.py        what an operation is: one record of all that is known of it; @primitive
   rules.py            the derivative rules of `ops.py` that take more than a line
   data.py             what a `Value` can hold, and what may flow back to it
   arraylike.py        what a `Value` shares with an ndarray, and what it refuses
   numpy_functions.py  NumPy's other functions: their rules and records
   pickling.py         pickled graphs
-  extend.py           how to add an operation: @primitive
   transforms.py       grad, value_and_grad, vjp, jacobian, hvp, hessian
-  names.py            a readable name for every node of a graph; scopes
+  names.py            a readable name for every node of a graph
 """
 
 # All of NumPy is in the table from the start, and what pickle has to know is told.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,17 @@ def _method(function: Any) -> Callable[..., Any]:
         return function(self, *args, **options)
 
     method.__name__, method.__doc__ = function.__name__, f"np.{function.__name__}(self, ...)"
+    return method
+
+
+def _refusal(function: Any, what: str, instead: str) -> Callable[..., Any]:
+    """A method that refuses; in a `program` the data does, naming the line that calls it."""
+
+    def method(self: Any, *_args: Any, **_options: Any) -> Any:
+        if hasattr(self._data, "apply_primitive"):
+            function(self._data)
+        lost(what, instead)
+
     return method
 
 
@@ -45,34 +56,27 @@ class ArrayLike:
     def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
     def flatten(self) -> Any: return self.reshape(-1)
     ravel = flatten
-    def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
-    sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
+    # fmt: on
+    sum, mean, max, min, clip = map(_method, (np.sum, np.mean, np.max, np.min, np.clip))
     squeeze, swapaxes, dot = map(_method, (np.squeeze, np.swapaxes, np.dot))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
 
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    def __float__(self) -> float: self._lost(
-        float, "float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
-    def __int__(self) -> int: self._lost(int, "int(v)", "Use int(v.data).")
-    def __complex__(self) -> complex: self._lost(
-        complex, "complex(v)", "Use v.data; Values are real.")
-    def __index__(self) -> int: self._lost(operator.index, "v as an index", "Use int(v.data).")
-    def __array__(self, *_: Any, **__: Any) -> NoReturn: self._lost(
-        np.asarray, "An array made from a Value",
-        "Use v.data for its data, np.stack([v, w]) to join Values.")
-    # fmt: on
+    __float__ = _refusal(float, "float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
+    __int__ = _refusal(int, "int(v)", "Use int(v.data).")
+    __complex__ = _refusal(complex, "complex(v)", "Use v.data; Values are real.")
+    __index__ = _refusal(operator.index, "v as an index", "Use int(v.data).")
+    __array__ = _refusal(
+        np.asarray,
+        "An array made from a Value",
+        "Use v.data for its data, np.stack([v, w]) to join Values.",
+    )
 
     def __bool__(self) -> bool:
         if self.shape:
             what = f"The truth of a Value of shape {self.shape}"
-            self._lost(bool, what, "Use v.data.any() or v.data.all().")
+            _refusal(bool, what, "Use v.data.any() or v.data.all().")(self)
         return bool(self._data)
-
-    def _lost(self, function: Any, what: str, instead: str) -> NoReturn:
-        """Refuse a function; in a `program` the data does, naming the line that calls it."""
-        if hasattr(self._data, "apply_primitive"):
-            function(self._data)
-        lost(what, instead)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))  # type: ignore[index]

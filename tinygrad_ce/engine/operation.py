@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -71,35 +72,41 @@ class Primitive:
         return tuple(i for i in range(self.arity or 0) if not self.vjps[i])
 
     @cached_property
-    def options(self) -> dict[str, bool]:
-        """Keyword options of the rules (``axis``), and whether they may come by position."""
+    def is_plain_rule(self) -> bool:
+        """Whether it is no more than one or two arguments, each with a rule."""
+        return self.arity in (1, 2) and not (self.constants or self.keeps)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """How it is called: its arguments, then its options, as the rules take them."""
         rule = next(vjp for vjp in self.vjps if vjp)
         taken = list(inspect.signature(rule).parameters.values())[2:]
         if any(p.kind is p.VAR_KEYWORD for p in taken):  # the function's own, then
             taken = list(inspect.signature(self.fn).parameters.values())
-        return {
-            p.name: p.kind is not p.KEYWORD_ONLY
-            for p in taken
-            if (p.default is not p.empty or p.kind is p.KEYWORD_ONLY) and p.name != "saved"
-        }
+        plain = [p.replace(annotation=p.empty) for p in taken if p.name != "saved"]
+        n = len(plain) if self.arity is None else self.arity
+        return inspect.Signature(
+            plain[:n]
+            + [p for p in plain[n:] if (p.default, p.kind) != (p.empty, p.POSITIONAL_OR_KEYWORD)]
+        )
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """Its keyword options (``axis``), in order, and their defaults."""
+        named = [p for p in self.signature.parameters.values() if p.kind is not p.VAR_POSITIONAL]
+        return {p.name: p.default for p in named[self.arity or 0 :]}
 
     def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         """Tell arrays from options given by position, and refuse options that no rule takes."""
-        n = len(args) if self.arity is None else self.arity
-        if len(args) > n:
-            by_position = [option for option, positional in self.options.items() if positional]
-            if len(args) - n > len(by_position):
-                text = _("{op} takes {n} arrays; give its options by keyword", op=self.name, n=n)
-                raise TypeError(text)
-            options = {**dict(zip(by_position, args[n:])), **options}
-        if unknown := [option for option in options if option not in self.options]:
-            text = "{op}: {option}= does not work on Values; what does: {known}"
-            known = [*self.options] or None
-            raise TypeError(_(text, op=self.name, option=unknown[0], known=known))
-        if not args or len(args) < n:
-            text = "{op} takes {n} arrays by position, got {got}"
-            raise TypeError(_(text, op=self.name, n=n or "some", got=len(args)))
-        return args[:n], options
+        try:
+            bound = self.signature.bind(*args, **options)
+            if self.arity is None:
+                return bound.args, bound.kwargs
+        except TypeError as error:
+            text = "{op}: {error}. On Values it takes {signature}"
+            raise TypeError(_(text, op=self.name, error=error, signature=self.signature)) from None
+        given = list(bound.arguments.items())
+        return tuple(x for _name, x in given[: self.arity]), dict(given[self.arity :])
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
@@ -113,11 +120,60 @@ class Primitive:
 
 
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
-    """Put the record of a function into the table; a rule is a VJP and its LaTeX, or None."""
-    vjps: Any = tuple(rule and rule[0] for rule in rules)
-    vjps = vjps[0] if vjps and isinstance(vjps[0], Each) else vjps
-    reads = (latex, *(rule[1] if rule else "0" for rule in rules))
-    fn = fields.pop("fn", function)
-    made = Primitive(function, name or function.__name__, fn, vjps, reads, **fields)
+    """Put the record of a function into the table; a rule is a VJP, it and its LaTeX, or None."""
+    name = name or function.__name__
+    places = ["<x>", "<y>", "<z>"][: len(rules)]
+    reads = [latex or rf"\operatorname{{{name}}}({', '.join(places)})"]
+    vjps: list[Any] = []
+    for rule, place in zip_longest(rules, places, fillvalue=r"\cdot"):
+        vjp = rule if rule is None or callable(rule) or isinstance(rule, Each) else rule[0]
+        read = "0" if rule is None else rf"<g> \cdot \frac{{\partial <out>}}{{\partial {place}}}"
+        vjps.append(vjp)
+        reads.append(rule[1] if rule.__class__ is tuple else read)
+    table: Any = vjps[0] if vjps and isinstance(vjps[0], Each) else tuple(vjps)
+    made = Primitive(function, name, fields.pop("fn", function), table, tuple(reads), **fields)
     TABLE[function] = made
     return made
+
+
+def primitive(
+    *rules: Any, latex: str = "", name: str = "", **fields: Any
+) -> Callable[[Rule], Primitive]:
+    r"""Register a function as an operation of the graph, with one VJP an argument.
+
+    Parameters
+    ----------
+    *rules : a VJP ``(g, out, *args)``, or a pair of it and its LaTeX, or None where no gradient
+        flows. An option of the function (``axis=None``) reaches each VJP by keyword.
+    latex, name, **fields : see `Primitive`; ``fn`` is what to compute, where that is not the
+        function registered.
+
+    Returns
+    -------
+    A decorator, for a new function or for one of NumPy's that has no rule yet:
+    ``primitive(lambda g, out, x: g * np.cos(x))(np.sin)`` lets ``np.sin`` work on `Value`s.
+
+    Raises
+    ------
+    TypeError
+        If there is no VJP, or one is not callable.
+
+    Examples
+    --------
+    >>> import tinygrad_ce as tg
+    >>> cube = tg.primitive(lambda g, out, x: g * 3 * x**2, name="cube")(lambda x: x**3)
+    >>> x = tg.Value(2.0); cube(x).backward(); x.grad
+    12.0
+    """
+    vjps = [rule[0] if rule.__class__ is tuple and len(rule) == 2 else rule for rule in rules]
+    if not any(vjps) or not all(v is None or callable(v) or isinstance(v, Each) for v in vjps):
+        text = "primitive() takes one VJP (g, out, x, ...) an argument; got {rules}"
+        raise TypeError(_(text, rules=rules))
+
+    def register(function: Rule) -> Primitive:
+        if not callable(function):
+            text = "primitive(vjp, ...) registers a function; got {got}"
+            raise TypeError(_(text, got=repr(function)))
+        return define(function, latex, *rules, name=name, **fields)
+
+    return register

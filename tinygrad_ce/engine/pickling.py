@@ -9,43 +9,43 @@ from pickle import PicklingError
 from typing import Any
 
 from .backward import topological
-from .operation import TABLE, Primitive, Rule
+from .operation import TABLE, Primitive
 from .text import _
 from .value import Value, make_node
+
+STATE = ("more", "name", "grad", "_passes")  # of a node, beside its data, operation and arguments
 
 
 def _reduce_value(v: Value) -> tuple[Any, ...]:
     """A leaf by itself; a result with its graph in a list, as a deep one is deeper than a stack.
 
     Nodes get new numbers where they are loaded. Leaves stay the same objects as elsewhere in what
-    is pickled.
+    is pickled. An argument that is a node stands as its place, in a tuple of one.
     """
     if v.op is None:
         return Value, (v._data, v.name), (None, {"grad": v.grad, "_passes": v._passes})
     nodes = topological(v)
-    places = {node: i for i, node in enumerate(nodes)}
-    return _rebuild, ([n if n.op is None else _record(n, places) for n in nodes],)
+    place = {node: (i,) for i, node in enumerate(nodes)}
+    rows: list[Any] = []
+    for n in nodes:
+        args = [place[p] if p.__class__ is Value else p for p in n.parents]
+        state = [n.more and n.more._replace(rest=()), n.name, n.grad, n._passes]
+        rows.append(n if n.op is None else (n._data, n.op, args, state))
+    return _rebuild, (rows,)
 
 
-def _record(v: Value, places: dict[Value, int]) -> tuple[Any, ...]:
-    """What a node is made of; a `Value` among its arguments is given by its place."""
-    args = [(places[a], None) if a.__class__ is Value else (None, a) for a in v.parents]
-    kept: dict[str, Any] = {name: getattr(v, name) for name in ("more", "name", "grad", "_passes")}
-    kept["more"] = v.more and v.more._replace(rest=())
-    return v._data, v.op, args, kept
-
-
-def _rebuild(records: list[Any]) -> Value:
+def _rebuild(rows: list[Any]) -> Value:
     """The graph of a pickled result."""
     nodes: list[Value] = []
-    for node in records:
-        if node.__class__ is not Value:
-            data, op, args, kept = node
-            x, y, *rest = [*(a if place is None else nodes[place] for place, a in args), None]
-            node = make_node(data, op, x, y)
-            for name, held in kept.items():
+    for row in rows:
+        node = row
+        if row.__class__ is tuple:
+            data, op, args, state = row
+            args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
+            node = make_node(data, op, *args[:2])
+            for name, held in zip(STATE, state):
                 setattr(node, name, held)
-            node.more = kept["more"] and kept["more"]._replace(rest=tuple(rest[:-1]))
+            node.more = node.more and node.more._replace(rest=tuple(args[2:]))
         nodes.append(node)
     return nodes[-1]
 
@@ -54,19 +54,15 @@ def _reduce_primitive(op: Primitive) -> tuple[Any, ...]:
     """A decorated function by its name in its module, any other record by its function."""
     module, name = (getattr(op.function, f"__{which}__", "") for which in ("module", "name"))
     if name and getattr(sys.modules.get(module), name, None) is op:
-        return _decorated, (module, name)
+        return _find, (module, name)
     if TABLE.get(op.function) is not op:
         text = "{op}: another record of its function was registered since, so it cannot be pickled"
         raise PicklingError(_(text, op=op.name))
-    return _record_of, (op.function,)
+    return _find, (None, op.function)
 
 
-def _record_of(function: Rule) -> Primitive:
-    return TABLE[function]
-
-
-def _decorated(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
+def _find(module: str | None, name: Any) -> Any:
+    return TABLE[name] if module is None else getattr(import_module(module), name)
 
 
 copyreg.pickle(Value, _reduce_value)

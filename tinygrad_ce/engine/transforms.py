@@ -12,7 +12,7 @@ structure. A list of plain numbers is an array.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from typing import Any
 
@@ -31,12 +31,12 @@ Argnums = int | Sequence[int]
 def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
     """The leaves of a dict, list or tuple, each with where it stands: ``[('["W"]', W), ...]``."""
     if isinstance(tree, dict):
-        items = [(f"[{key!r}]", value) for key, value in tree.items()]
+        items = list(tree.items())
     elif isinstance(tree, list | tuple) and not _is_array_like(tree):
-        items = [(f"[{i}]", value) for i, value in enumerate(tree)]
+        items = list(enumerate(tree))
     else:
         return [(path, tree)]
-    return [leaf for step, value in items for leaf in flatten(value, path + step)]
+    return [leaf for key, value in items for leaf in flatten(value, f"{path}[{key!r}]")]
 
 
 def _is_array_like(tree: Any) -> bool:
@@ -48,14 +48,11 @@ def _is_array_like(tree: Any) -> bool:
 
 def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
     """Put leaves, in the order of `flatten`, into the structure of ``tree``."""
-    return _fill(tree, iter(leaves))
-
-
-def _fill(tree: Any, supply: Iterator[Any]) -> Any:
+    supply = iter(leaves)
     if isinstance(tree, dict):
-        return {key: _fill(value, supply) for key, value in tree.items()}
+        return {key: unflatten(value, supply) for key, value in tree.items()}
     if isinstance(tree, list | tuple) and not _is_array_like(tree):
-        filled = [_fill(value, supply) for value in tree]
+        filled = [unflatten(value, supply) for value in tree]
         return tree._make(filled) if hasattr(tree, "_make") else type(tree)(filled)
     return next(supply)
 
@@ -68,81 +65,68 @@ def variable(x: Any, what: str = "argument") -> Value:
     return +x if isinstance(x, Value) else Value(as_data(x, what))
 
 
-def _zeros(data: Any) -> Any:
-    return 0.0 if data.__class__ is float else np.zeros_like(data)
+def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
+    """The gradients of nodes, with zeros for None: where nothing flows."""
+    zeros = (0.0 if v.data.__class__ is float else np.zeros_like(v.data) for v in nodes)
+    return [zero if g is None else g for g, zero in zip(gradients, zeros)]
 
 
-def _checked(f: Any, argnums: Any) -> Sequence[int]:
+def _positions(f: Any, argnums: Any) -> Sequence[int]:
     """The positions to differentiate; a `TypeError` now, not when the function is called."""
     if not callable(f):
         raise TypeError(_("got {got}, wanted a function to differentiate", got=type(f).__name__))
-    numbers = [argnums] if isinstance(argnums, int) else argnums
-    if not isinstance(numbers, Sequence) or not all(isinstance(n, int) for n in numbers):
+    positions = [argnums] if isinstance(argnums, int) else argnums
+    if not isinstance(positions, Sequence) or not all(isinstance(n, int) for n in positions):
         raise TypeError(_("argnums: got {got!r}, wanted an int or several", got=argnums))
-    return numbers
+    return positions
 
 
-class _Trace:
+class _Call:
     """One call of ``f`` with variables in place of the arguments to differentiate."""
 
     def __init__(self, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: Any) -> None:
-        self.single = isinstance(argnums, int)
-        numbers = _checked(f, argnums)
-        if wrong := [n for n in numbers if not -len(args) <= n < len(args)]:
+        self.single, count = isinstance(argnums, int), len(args)
+        positions = _positions(f, argnums)
+        if wrong := [n for n in positions if not -count <= n < count]:
             text = "argnums={argnum}: got {n} positional arguments"
-            raise ValueError(_(text, argnum=wrong[0], n=len(args)))
-        if len({n % len(args) for n in numbers}) < len(numbers):
+            raise ValueError(_(text, argnum=wrong[0], n=count))
+        self.trees = {n % count: args[n] for n in positions}
+        if len(self.trees) < len(positions):
             raise ValueError(_("argnums={got}: an argument stands there twice", got=argnums))
-        self.trees = [args[n] for n in numbers]
-        self.variables: list[Value] = []
-        filled = list(args)
-        for n, tree in zip(numbers, self.trees):
-            own = [variable(leaf, path) for path, leaf in flatten(tree, f"argument {n}")]
-            filled[n] = unflatten(tree, own)
-            self.variables += own
-        self.out = f(*filled, **kwargs)
+        self.variables = [
+            variable(leaf, f"argument {n}{path}")
+            for n, tree in self.trees.items()
+            for path, leaf in flatten(tree)
+        ]
+        own = unflatten(self.trees, self.variables)
+        self.out = f(*[own.get(n, x) for n, x in enumerate(args)], **kwargs)
         if self.out is None or isinstance(self.out, dict | list | tuple):
             text = "f returned a {got}, wanted one number or array"
             raise TypeError(_(text, got=type(self.out).__name__))
         if not isinstance(self.out, Value):
             as_data(self.out, "f's result")
+        for v in self.variables:
+            if (
+                v.op is None
+            ):  # a constant from now on: what else is a leaf is a variable further out
+                v.op, v.x = IDENTITY, v.data
 
-    def restore(self, leaves: Sequence[Any]) -> Any:
+    def restore(self, leaves: Iterable[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""
-        supply, filled = iter(leaves), []
-        for tree in self.trees:
-            filled.append(unflatten(tree, [next(supply) for _ in flatten(tree)]))
-        return filled[0] if self.single else tuple(filled)
+        filled = tuple(unflatten(self.trees, leaves).values())
+        return filled[0] if self.single else filled
 
     def pull(self, seed: Any) -> list[Any]:
         """The gradient of each variable; zeros where the result does not depend on one."""
-        out, found = self.out, [None] * len(self.variables)
-        if isinstance(out, Value):
-            found = gradients(out, seed, self.variables)
-        return [_zeros(v.data) if g is None else g for v, g in zip(self.variables, found)]
-
-    def close(self) -> None:
-        """Make our leaves constants: in a gradient that depends on outer variables, they are."""
-        for v in self.variables:
-            if v.op is None:
-                v.op, v.x = IDENTITY, v.data
+        found = [None] * len(self.variables)
+        if isinstance(self.out, Value):
+            found = gradients(self.out, seed, self.variables)
+        return _filled(found, self.variables)
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
-        if not isinstance(self.out, Value):
-            return self.out
-        own = set(self.variables)
-        others = any(node.op is None and node not in own for node in topological(self.out))
-        return self.out if others else self.out.data
-
-    def scalar(self, name: str) -> None:
-        """Refuse a result that has no single gradient."""
-        if math.prod(np.shape(self.out)) != 1:
-            text = (
-                "{name} wants a function with one number as its result, got shape {shape}: "
-                "reduce it (.sum(), .mean()), or use jacobian or vjp"
-            )
-            raise ValueError(_(text, name=name, shape=np.shape(self.out)))
+        outer = isinstance(self.out, Value) and any(n.op is None for n in topological(self.out))
+        return self.out if outer else detach(self.out)
 
 
 def _with_arguments_of(f: Function, derivative: Function) -> Function:
@@ -173,15 +157,12 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     >>> value_and_grad(lambda x: (x**2).sum())(np.array([1.0, 2.0]))
     (5.0, array([2., 4.]))
     """
-    _checked(f, argnums)
+    _positions(f, argnums)
 
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        trace = _Trace(f, argnums, args, kwargs)
-        trace.scalar("grad")
-        one = as_upstream(None, detach(trace.out), "f's result")
-        value, slopes = trace.value(), trace.pull(one)
-        trace.close()
-        return value, trace.restore(slopes)
+        call = _Call(f, argnums, args, kwargs)
+        seed = as_upstream(None, detach(call.out), "f's result")
+        return call.value(), call.restore(call.pull(seed))
 
     return _with_arguments_of(f, both)
 
@@ -220,8 +201,7 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
         if not isinstance(node, Value):
             raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
     seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
-    found = gradients(output, seed, nodes, graph=True)
-    found = [_zeros(n.data) if g is None else g for n, g in zip(nodes, found)]
+    found = _filled(gradients(output, seed, nodes, graph=True), nodes)
     found = [g if isinstance(g, Value) else Value(g) for g in found]
     return found[0] if isinstance(wrt, Value) else found
 
@@ -258,18 +238,16 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
     >>> pullback(np.array([1.0, 3.0]))
     (array([1., 3.]),)
     """
-    trace = _Trace(f, range(len(args)), args, kwargs)
+    call = _Call(f, range(len(args)), args, kwargs)
 
     def pullback(g: Any) -> Any:
         g = g if isinstance(g, Value) else as_data(g, "vjp: g")
-        if np.shape(g) != np.shape(trace.out):
+        if np.shape(g) != np.shape(call.out):
             text = "vjp: got g of shape {got}, wanted {wanted}"
-            raise ValueError(_(text, got=np.shape(g), wanted=np.shape(trace.out)))
-        return trace.restore(trace.pull(g))
+            raise ValueError(_(text, got=np.shape(g), wanted=np.shape(call.out)))
+        return call.restore(call.pull(g))
 
-    value = trace.value()
-    trace.close()
-    return value, pullback
+    return call.value(), pullback
 
 
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
@@ -296,36 +274,29 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
 def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
     """The Jacobian of ``f``, under a name."""
-    _checked(f, argnums)
+    _positions(f, argnums)
 
-    def of(*args: Any, **kwargs: Any) -> Any:
-        trace = _Trace(f, argnums, args, kwargs)
-        out = trace.out
-        size = math.prod(np.shape(out))
-        seeds = _eye(size, detach(out)).reshape((size, *np.shape(out)))
-        rows = [trace.pull(seed if seed.shape else float(seed)) for seed in seeds]
-        trace.close()
-        columns = zip(*rows) if rows else [()] * len(trace.variables)
-        found = [_rows(c, np.shape(out), v) for c, v in zip(columns, trace.variables)]
+    def rows_of(*args: Any, **kwargs: Any) -> Any:
+        call = _Call(f, argnums, args, kwargs)
+        shape, like = np.shape(call.out), detach(call.out)
+        like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
+        size, dtype = math.prod(shape), getattr(like, "dtype", float)
+        seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else [1.0]
+        rows = [call.pull(seed) for seed in seeds]
+        found = [_block([row[k] for row in rows], shape, v) for k, v in enumerate(call.variables)]
         for block in found:
             if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
                 block.name = block.name or name
-        return trace.restore(found)
+        return call.restore(found)
 
-    return _with_arguments_of(f, of)
-
-
-def _eye(n: int, like: Any) -> Any:
-    """The unit vectors; recorded, where ``like`` is an array that records what NumPy does."""
-    if np.shape(like) and hasattr(like, "apply_primitive"):
-        return np.eye(n, dtype=like.dtype, like=like)
-    return np.eye(n)
+    return _with_arguments_of(f, rows_of)
 
 
-def _rows(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
-    if not rows:
-        return np.zeros(shape + v.shape, v.dtype)
-    return np.reshape(np.stack(rows), shape + v.shape) if shape else rows[0]
+def _block(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
+    """The rows of a Jacobian, for a result of a shape, as one array."""
+    if not shape:
+        return rows[0]
+    return np.reshape(np.stack(rows), shape + v.shape) if rows else np.zeros(shape + v.shape)
 
 
 def hessian(f: Function, argnums: int = 0) -> Function:
@@ -364,10 +335,10 @@ def hvp(f: Function, argnums: int = 0) -> Function:
 
         def slope(*inner: Any) -> Any:
             slopes = dict(flatten(gradient(*inner, **kwargs)))
-            wanted = {path: np.shape(g) for path, g in slopes.items()}
-            if (got := {path: np.shape(v) for path, v in along.items()}) != wanted:
+            got, wanted = _shapes(along), _shapes(slopes)
+            if got != wanted:
                 text = "hvp: got a vector of {got}, wanted {wanted}"
-                raise ValueError(_(text, got=_told(got), wanted=_told(wanted)))
+                raise ValueError(_(text, got=got, wanted=wanted))
             return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
         return grad(slope, argnums)(*given)
@@ -375,6 +346,7 @@ def hvp(f: Function, argnums: int = 0) -> Function:
     return product
 
 
-def _told(shapes: dict[str, Any]) -> str:
+def _shapes(leaves: dict[str, Any]) -> str:
     """The shapes of a structure, as an error message names them."""
-    return ", ".join(f"shape {shape}{path and f' at {path}'}" for path, shape in shapes.items())
+    shapes = [(path and f" at {path}", np.shape(x)) for path, x in sorted(leaves.items())]
+    return ", ".join(f"shape {shape}{place}" for place, shape in shapes)

@@ -10,17 +10,15 @@ from typing import Any, NamedTuple, NoReturn, final
 import numpy as np
 
 from . import backward as chain_rule
+from . import ops
 from .arraylike import ArrayLike
 from .data import SCALARS, StaleGraphError, as_data, lost, real
 from .operation import TABLE, Primitive
-
-# isort: off
-from .ops import (
-    ABS, ADD, DIVIDE, GETITEM, IDENTITY, MATMUL, MULTIPLY, NEGATIVE, POWER, RELU, SUBTRACT,
-)  # fmt: skip
-
-# isort: on
 from .text import _
+
+TINY = float_info.min  # below it floats have fewer digits
+numbers = count()  # one counter orders creation and assignment, in all threads
+_new = object.__new__
 
 
 class More(NamedTuple):
@@ -29,11 +27,6 @@ class More(NamedTuple):
     rest: tuple[Any, ...] = ()
     options: dict[str, Any] = {}
     saved: dict[str, Any] | None = None
-
-
-TINY = float_info.min  # below it floats have fewer digits
-numbers = count()  # one counter orders creation and assignment, in all threads
-_new = object.__new__
 
 
 def detach(x: Any) -> Any:
@@ -75,7 +68,7 @@ def _unary(op: Primitive, x: Value) -> Value:
             return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
         out = op.scalar(a)
         dx = float(op.vjps[0](1.0, out, a))
-        return make_node(out, op, x, dx=dx if TINY <= abs(dx) < inf else None)
+        return make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x,), {})
 
@@ -95,7 +88,7 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
-        if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
+        if all(d is None or TINY <= abs(d) < inf for d in (dx, dy)):
             return make_node(out, op, x, y, dx, dy)
         return make_node(out, op, x, y)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
@@ -115,25 +108,26 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
     if op.keeps:
         saved = {"wanted": tuple(k for k, a in enumerate(args) if a.__class__ is Value)}
     try:
-        out = _compute(op, data, options if saved is None else {**options, "saved": saved})
+        if op.scalar is not None and SCALARS.issuperset(map(type, data)):
+            out = _compute_number(op, data)
+        else:
+            out = op.fn(*data, **(options if saved is None else {**options, "saved": saved}))
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
-    y = args[1] if len(args) > 1 else None
-    out = as_data(out, op.name)
     more = More(args[2:], options, saved) if options or len(args) > 2 or op.keeps else None
-    return make_node(out, op, args[0], y, more=more)
+    y = args[1] if len(args) > 1 else None
+    return make_node(as_data(out, op.name), op, args[0], y, more=more)
 
 
-def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
-    """The result on data: on Python floats by the scalar function where there is one."""
-    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-        try:
-            return op.scalar(*data)
-        except (ArithmeticError, ValueError, TypeError):  # NumPy has an inf, a nan, a reason
-            data = [np.float64(d) if d.__class__ is float else d for d in data]
-    return op.fn(*data, **options)
+def _compute_number(op: Primitive, data: list[Any]) -> Any:
+    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
+    try:
+        assert op.scalar is not None
+        return op.scalar(*data)
+    except (ArithmeticError, ValueError, TypeError):
+        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
 
 
 @final
@@ -156,7 +150,7 @@ class Value(ArrayLike):
     grad : of the data's shape and dtype, once `backward` has reached the node; before that 0.0 of
         a number, None of an array.
     op, parents, options : the `Primitive`, its arguments (`Value`s and constants) and its keywords.
-    saved : what the operation keeps for its backward pass, or None.
+    passes : how many backward passes ``.grad`` adds up; more than one only on a leaf.
 
     Raises
     ------
@@ -205,22 +199,19 @@ class Value(ArrayLike):
     @data.setter
     def data(self, new: Any) -> None:
         old = self._data
-        if self.op is None and (new is old or new.__class__ is float is old.__class__):
-            self._data, self.number = new, next(numbers)  # new is old: `p.data -= step` of an array
-            return
         if self.op is not None:
             text = (
                 "{name}: it is the result of {op}, so its data cannot be assigned; assign to a "
                 "leaf, or make a new one with Value(...)"
             )
-            name = self.name or self.op.name
-            raise StaleGraphError(_(text, name=name, op=self.op.name))
-        new = as_data(detach(new), "data")
-        if np.shape(new) != self.shape:
-            text = "data: got shape {got}, wanted {wanted}, the Value's own"
-            raise ValueError(_(text, got=np.shape(new), wanted=self.shape))
-        fits = new.__class__ is float or new.dtype == self.dtype
-        self._data, self.number = (new if fits else new.astype(self.dtype)), next(numbers)
+            raise StaleGraphError(_(text, name=self.name or self.op.name, op=self.op.name))
+        if new is not old and not new.__class__ is float is old.__class__:
+            new = as_data(detach(new), "data")
+            if np.shape(new) != self.shape:
+                text = "data: got shape {got}, wanted {wanted}, the Value's own"
+                raise ValueError(_(text, got=np.shape(new), wanted=self.shape))
+            new = new if new.__class__ is float else new.astype(self.dtype, copy=False)
+        self._data, self.number = new, next(numbers)  # new is old: `p.data -= step` of an array
 
     @property
     def parents(self) -> tuple[Any, ...]:
@@ -236,11 +227,6 @@ class Value(ArrayLike):
         return dict(self.more.options) if self.more else {}
 
     @property
-    def saved(self) -> dict[str, Any] | None:
-        """What the operation keeps for its backward pass."""
-        return self.more.saved if self.more else None
-
-    @property
     def passes(self) -> int:
         """How many backward passes ``.grad`` adds up: more than one only on a leaf."""
         return 0 if self.grad is None else self._passes
@@ -249,7 +235,7 @@ class Value(ArrayLike):
 
     def relu(self) -> Value:
         """The positive part; its derivative at 0 is 0, as in PyTorch. NaN stays NaN."""
-        return _unary(RELU, self)
+        return _unary(ops.RELU, self)
 
     def sigmoid(self) -> Any:
         """1 / (1 + exp(-v)), without overflow and accurate in both tails."""
@@ -263,34 +249,34 @@ class Value(ArrayLike):
         a = self._data
         if other.__class__ is Value:
             if a.__class__ is float is (b := other._data).__class__:
-                return make_node(a + b, ADD, self, other, 1.0, 1.0)
+                return make_node(a + b, ops.ADD, self, other, 1.0, 1.0)
         elif a.__class__ is float is other.__class__:
-            return make_node(a + other, ADD, self, other, 1.0)
-        return _binary(ADD, self, other)
+            return make_node(a + other, ops.ADD, self, other, 1.0)
+        return _binary(ops.ADD, self, other)
 
     def __mul__(self, other: Any) -> Value:
         a = self._data
         if other.__class__ is Value:
             if a.__class__ is float is (b := other._data).__class__:
-                return make_node(a * b, MULTIPLY, self, other, b, a)
+                return make_node(a * b, ops.MULTIPLY, self, other, b, a)
         elif a.__class__ is float is other.__class__:
-            return make_node(a * other, MULTIPLY, self, other, other)
-        return _binary(MULTIPLY, self, other)
+            return make_node(a * other, ops.MULTIPLY, self, other, other)
+        return _binary(ops.MULTIPLY, self, other)
 
     # fmt: off
-    def __radd__(self, other: Any) -> Value: return _binary(ADD, other, self)
-    def __rmul__(self, other: Any) -> Value: return _binary(MULTIPLY, other, self)
-    def __sub__(self, other: Any) -> Value: return _binary(SUBTRACT, self, other)
-    def __rsub__(self, other: Any) -> Value: return _binary(SUBTRACT, other, self)
-    def __truediv__(self, other: Any) -> Value: return _binary(DIVIDE, self, other)
-    def __rtruediv__(self, other: Any) -> Value: return _binary(DIVIDE, other, self)
-    def __pow__(self, other: Any) -> Value: return _binary(POWER, self, other)
-    def __rpow__(self, other: Any) -> Value: return _binary(POWER, other, self)
-    def __matmul__(self, other: Any) -> Value: return _binary(MATMUL, self, other)
-    def __rmatmul__(self, other: Any) -> Value: return _binary(MATMUL, other, self)
-    def __neg__(self) -> Value: return _unary(NEGATIVE, self)
-    def __pos__(self) -> Value: return _unary(IDENTITY, self)
-    def __abs__(self) -> Value: return _unary(ABS, self)
+    def __radd__(self, other: Any) -> Value: return _binary(ops.ADD, other, self)
+    def __rmul__(self, other: Any) -> Value: return _binary(ops.MULTIPLY, other, self)
+    def __sub__(self, other: Any) -> Value: return _binary(ops.SUBTRACT, self, other)
+    def __rsub__(self, other: Any) -> Value: return _binary(ops.SUBTRACT, other, self)
+    def __truediv__(self, other: Any) -> Value: return _binary(ops.DIVIDE, self, other)
+    def __rtruediv__(self, other: Any) -> Value: return _binary(ops.DIVIDE, other, self)
+    def __pow__(self, other: Any) -> Value: return _binary(ops.POWER, self, other)
+    def __rpow__(self, other: Any) -> Value: return _binary(ops.POWER, other, self)
+    def __matmul__(self, other: Any) -> Value: return _binary(ops.MATMUL, self, other)
+    def __rmatmul__(self, other: Any) -> Value: return _binary(ops.MATMUL, other, self)
+    def __neg__(self) -> Value: return _unary(ops.NEGATIVE, self)
+    def __pos__(self) -> Value: return _unary(ops.IDENTITY, self)
+    def __abs__(self) -> Value: return _unary(ops.ABS, self)
     def __lt__(self, other: Any) -> Any: return self._data < detach(other)
     def __le__(self, other: Any) -> Any: return self._data <= detach(other)
     def __gt__(self, other: Any) -> Any: return self._data > detach(other)
@@ -306,17 +292,15 @@ class Value(ArrayLike):
     __hash__ = object.__hash__
 
     def __getitem__(self, index: Any) -> Value:
-        if any(
-            part.__class__ is Value for part in (index if isinstance(index, tuple) else (index,))
-        ):
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
-        return apply(GETITEM, (self,), {"index": index})
+        return apply(ops.GETITEM, (self,), {"index": index})
 
     def __repr__(self) -> str:
-        parts = [repr(self._data)]
-        parts += [f"grad={self.grad!r}"] if self.passes else []
-        parts += [f"name={self.name!r}"] if self.name else []
-        return f"Value({', '.join(parts)})"
+        grad = f", grad={self.grad!r}" if self.passes else ""
+        name = f", name={self.name!r}" if self.name else ""
+        return f"Value({self._data!r}{grad}{name})"
 
     # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
     apply_primitive = staticmethod(apply)
@@ -326,8 +310,7 @@ class Value(ArrayLike):
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
         op = TABLE.get(ufunc) if method == "__call__" and not options else None
-        n = len(inputs)
-        if op and op.vjps and n == op.arity and n < 3 and not (op.constants or op.keeps):
+        if op is not None and op.is_plain_rule and len(inputs) == op.arity:
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)

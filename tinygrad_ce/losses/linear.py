@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.extend import primitive
-from ..engine.operation import REAL
+from ..engine.operation import REAL, primitive
 from ..engine.rules import matmul_left, matmul_right
 from ..engine.text import _
 from .activations import as_input

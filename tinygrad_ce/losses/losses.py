@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data, example
-from ..engine.extend import primitive
-from ..engine.operation import REAL
+from ..engine.operation import REAL, primitive
 from ..engine.text import _
 from ..engine.value import More, Value, detach, make_node
 from .activations import as_input, log_softmax

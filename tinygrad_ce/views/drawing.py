@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..engine.backward import topological
-from ..engine.names import Box, boxes, names
+from ..engine.names import names
 from ..engine.text import _
 from ..engine.value import Value
 from .flow import Flow, flow
 from .formulas import ENTRIES, Notation, bracketed, inline, plain, summarise
 from .picture import FORMS, Drawing, Edge, Item
+from .scopes import Box, boxes
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
 LETTERS = 40  # of a name

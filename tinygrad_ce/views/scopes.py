@@ -1,0 +1,90 @@
+"""Named groups of nodes, for pictures: the nodes made in a ``with scope(...)`` block."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..engine.text import _
+from ..engine.value import Value, numbers
+
+
+@dataclass(eq=False, slots=True)
+class Box:
+    """One time that a scope was entered: the nodes numbered between ``start`` and ``stop``."""
+
+    name: str
+    start: int
+    stop: float = math.inf
+
+
+_open: list[Box] = []
+_closed: deque[Box] = deque(maxlen=10_000)  # a training loop may enter scopes for days
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Group the nodes made in a ``with`` block, for pictures: a labelled box, or one node.
+
+    Scopes nest. Only the last 10,000 are remembered; nodes know nothing of them.
+
+    Parameters
+    ----------
+    name : what the box is called
+
+    Raises
+    ------
+    TypeError
+        If the name is no text.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinygrad_ce import Value, draw, scope
+    >>> z = Value([1.0, 2.0], name="z")
+    >>> with scope("softmax"):
+    ...     p = np.exp(z) / np.exp(z).sum()
+    >>> print(draw(p.max(), show=["op"], collapse=["softmax"]))
+    max  (max)
+      softmax  (4 nodes)
+        z  (leaf)
+    """
+    if not isinstance(name, str):
+        raise TypeError(_('scope: got {got!r}, wanted a name, as in scope("softmax")', got=name))
+    box = Box(name, next(numbers))
+    _open.append(box)
+    try:
+        yield
+    finally:
+        box.stop = next(numbers)
+        _open.remove(box)
+        _closed.append(box)
+
+
+def boxes(nodes: Sequence[Value]) -> dict[Value, tuple[Box, ...]]:
+    """Find the scopes that each node was made in, outermost first; in one sweep over both."""
+    waiting = sorted([*_open, *_closed], key=lambda box: box.start, reverse=True)
+    inside: list[Box] = []
+    found = {}
+    for node in sorted(nodes, key=lambda node: node.number):
+        while waiting and waiting[-1].start < node.number:
+            inside.append(waiting.pop())
+        inside = [box for box in inside if box.stop > node.number]
+        found[node] = tuple(inside)
+    return found
+
+
+def scopes(node: Value) -> tuple[str, ...]:
+    """Name the scopes that a node was made in, outermost first.
+
+    Examples
+    --------
+    >>> with scope("model"), scope("layer"):
+    ...     x = Value(1.0)
+    >>> scopes(x)
+    ('model', 'layer')
+    """
+    return tuple(box.name for box in boxes([node])[node])
