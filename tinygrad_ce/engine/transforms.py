@@ -172,10 +172,8 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
 
     Parameters
     ----------
-    output : the node to differentiate, a scalar unless there is a ``gradient``
+    output, gradient : the node to differentiate, and the upstream gradient: see `Value.backward`
     wrt : the node or nodes, leaves or not, to differentiate it with respect to
-    gradient : float or array of the output's shape, optional
-        The upstream gradient to start from; 1 by default.
 
     Returns
     -------
@@ -186,8 +184,6 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     ------
     TypeError
         If ``output`` or ``wrt`` is not a `Value`.
-    ValueError
-        If a node with more than one entry gets no ``gradient``, or one of another shape.
 
     Examples
     --------
@@ -253,10 +249,8 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """Return the Jacobian of ``f``: one sweep an entry of the result.
 
-    Returns
-    -------
-    A function of the same arguments. For a result of shape R and an argument of shape A it returns
-    an array of shape R + A, ∂f_r/∂x_a; for a dict, list or tuple of arrays, one of those each.
+    Of a result of shape R and an argument of shape A it is an array of shape R + A, ∂f_r/∂x_a; of a
+    dict, list or tuple of arrays, one each.
 
     Raises
     ------
@@ -314,9 +308,7 @@ def hessian(f: Function, argnums: int = 0) -> Function:
 def hvp(f: Function, argnums: int = 0) -> Function:
     """Return the Hessian-vector product of ``f``, without the Hessian.
 
-    Returns
-    -------
-    A function of f's arguments and then the vector, which is shaped like the argument:
+    It is a function of f's arguments and then the vector, which is shaped like the argument:
     ``hvp(f)(x, v)`` is ∂²f/∂x² · v.
 
     Examples
