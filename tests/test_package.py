@@ -62,14 +62,18 @@ def lines(paths: Iterator[Path]) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
-def core() -> set[str]:
-    """The modules that one has to read for the chain rule: what these two import, and so on."""
+def beneath(*names: str) -> set[str]:
+    """Modules and what they import, what that imports, and so on."""
     known: set[str] = set()
-    new = {"engine.backward", "engine.value"}
+    new = {*names}
     while new:
         known |= new
         new = {m for name in new for m in imports(PACKAGE / f"{name.replace('.', '/')}.py")} - known
     return known
+
+
+def lines_of(names: set[str]) -> int:
+    return lines(PACKAGE / f"{name.replace('.', '/')}.py" for name in names)
 
 
 def nodes() -> Iterator[tuple[str, ast.AST]]:
@@ -138,9 +142,14 @@ def test_the_engine_is_read_in_one_sitting() -> None:
     assert lines((PACKAGE / "engine").glob("*.py")) <= 1_250
 
 
-@pytest.mark.xfail(strict=True, reason="not yet: at most 600 lines")
 def test_the_chain_rule_rests_on_little() -> None:
-    assert lines(PACKAGE / f"{name.replace('.', '/')}.py" for name in core()) <= 600, core()
+    assert lines_of(beneath("engine.backward")) <= 600
+
+
+@pytest.mark.xfail(strict=True, reason="not yet: at most 600 lines")
+def test_so_does_a_value() -> None:
+    """`Value` has its method from ``backward.py``, so it comes after it; this counts both."""
+    assert lines_of(beneath("engine.backward", "engine.value")) <= 600
 
 
 def test_functions_are_at_most_40_lines_and_classes_150() -> None:

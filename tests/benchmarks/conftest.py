@@ -1,4 +1,4 @@
-"""Speed against peers: one table of ratios, on the screen and (``--readme``) in README.md."""
+"""Speed against peers: one table of ratios, on the screen and (``--readme``) in README.md here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEERS = {
     "jax.jit": "jax",
 }
 LEFT_OUT: dict[str, str] = {}  # a peer that is installed, and why it does not run here
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parent / "README.md"
 MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
 
@@ -150,12 +150,12 @@ def compare(benchmark: Any) -> Callable[..., None]:
 
 
 def table() -> list[str]:
-    """The rows in Markdown; a peer that is not installed has no column."""
-    names = [name for name in PEERS if any(name in row.peers for row in ROWS)]
-    lines = [["work", "tinygrad_ce", *names, "bar", "met"]]
+    """The rows in Markdown."""
+    lines = [["work", "tinygrad_ce", "a peer's time / ours", "bar", "met"]]
     for row in ROWS:
         met = "" if row.met is None else "yes" if row.met else "**no**"
-        lines.append([row.work, row.ours, *(row.peers.get(n, "") for n in names), row.bar, met])
+        peers = ", ".join(f"{name} {row.peers[name]}" for name in PEERS if name in row.peers)
+        lines.append([row.work, row.ours, peers, row.bar, met])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     return ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |" for line in lines]
@@ -168,6 +168,13 @@ def cpu() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
+def vectors() -> str:
+    """The widest vectors that NumPy uses here; ``NPY_DISABLE_CPU_FEATURES`` takes them away."""
+    features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__
+    known = {"X86_V4": "AVX-512", "AVX512_SKX": "AVX-512", "AVX2": "AVX2", "NEON": "NEON"}
+    return next((name for key, name in known.items() if features.get(key)), "no vectors")
+
+
 def notes() -> list[str]:
     modules = {name: find(module) for name, module in PEERS.items()}
     missing = [name for name, module in modules.items() if module is None]
@@ -175,13 +182,8 @@ def notes() -> list[str]:
     for name, told_as in (("NumPy", "NumPy"), ("PyTorch", "PyTorch"), ("jax.jit", "JAX")):
         if modules[name]:
             versions.append(f"{told_as} {modules[name].__version__}")
-    lines = [
-        "Under a peer stands how many times our time it takes; rounds alternate, and the median of",
-        "their ratios counts.",
-        "Beside micrograd means count: its garbage is collected in bursts, the dearer the more is",
-        "imported; so the scalar MLPs run by turns in processes that import both engines alone.",
-        f"Measured on {cpu()}, {os.cpu_count()} cores, {platform.system()}, {', '.join(versions)}.",
-    ]
+    where = f"{cpu()}, {os.cpu_count()} cores, {vectors()}, {platform.system()}"
+    lines = [f"Measured on {where}, {', '.join(versions)}."]
     if LOAD > 0.5:
         lines.append(f"The machine was busy (load {LOAD:.1f} at the start): measure again.")
     lines += [f"Left out: {name}: {why}" for name, why in LEFT_OUT.items()]
@@ -189,7 +191,7 @@ def notes() -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--readme", action="store_true", help="write the table into README.md")
+    parser.addoption("--readme", action="store_true", help="write the table into README.md here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -204,9 +206,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.line(line)
     if config.getoption("--readme"):
         text = README.read_text(encoding="utf-8")
-        if not MARKED.search(text):
-            terminalreporter.line("README.md has no <!-- benchmarks --> ... <!-- /benchmarks -->")
-            return
         block = "\n".join([*table(), "", *notes()]) + "\n"
         text = MARKED.sub(lambda found: found[1] + block + found[2], text)
         README.write_text(text, encoding="utf-8")
