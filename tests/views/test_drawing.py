@@ -95,21 +95,24 @@ def test_options_are_shown_but_not_the_fused_nodes_store() -> None:
     assert "saved" not in text
     assert "sum(axis=0)" in facts(draw(Value(np.eye(2)).sum(axis=0)), "sum")
     picked = Value(np.arange(9.0))[np.arange(8)]
-    assert "getitem(index=array (8,))" in facts(draw(picked), "getitem")
+    assert "getitem(index=array([0, ..., 7]" in facts(draw(picked), "getitem")  # in brief
 
 
 @pytest.mark.parametrize(
     ("index", "shown"),
     [
-        ((slice(None), np.array([1, 0])), "(slice(None, None, None), array([1, 0]))"),
-        ((np.arange(8), -1), "(array (8,), -1)"),
-        ((np.arange(8)[:, None], np.array([1, 0])), "(array (8, 1), array([1, 0]))"),
-        ((np.arange(8) > 6,), "(array (8,),)"),
+        ((slice(None), np.array([1, 0])), r"\(slice\(.*\), array\(\[1, 0\]\)\)"),
+        ((np.arange(8), -1), r"\(array\(\[0, \.\.\., 7\].*\), -1\)"),
+        (
+            (np.arange(8)[:, None], np.array([1, 0])),
+            r"\(array\(\[\[0\], \.\.\., \[7\]\].*\), array\(\[1, 0\]\)\)",
+        ),
+        ((np.arange(8) > 6,), r"\(array\(\[False, \.\.\., True\].*\),\)"),
     ],
 )
 def test_an_index_whose_parts_differ_in_shape_is_shown(index: Any, shown: str) -> None:
     picked = Value(np.eye(8))[index]
-    assert f"getitem(index={shown})" in facts(draw(picked), "getitem")
+    assert re.search(rf"getitem\(index={shown}\) · ", facts(draw(picked), "getitem"))
     assert "getitem" in str(step_through(picked.sum()))
 
 
@@ -224,7 +227,8 @@ def test_a_rule_that_is_no_product_of_entries_is_written_out() -> None:
     product = next(i for i, node in enumerate(topological(y)) if node.op and node.name is None)
     assert flows[f"edge-{product}-1"].endswith("= [[1], [2], [3]]")
     assert "ᵀ" in flows[f"edge-{product}-1"]
-    assert flows[f"edge-{product + 1}-1"] == "Σ [[1], [2], [3]] = 6"  # broadcasting is undone
+    assert flows[f"edge-{product + 1}-1"] == "Σ [[1], [2], [3]] × [[1], [1], [1]] = 6"
+    # Σ: broadcasting is undone
 
 
 def test_arrays_of_other_kinds_are_drawn_without_a_word() -> None:

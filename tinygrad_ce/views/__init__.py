@@ -1,7 +1,7 @@
 """Views: a graph as formulas, pictures and numbered steps.
 
-  formulas.py  how data, operations and their rules read, as text and as LaTeX
   flow.py      what flows along an edge: upstream, times local derivative, is the share
+  formulas.py  how data, operations and their rules read, as text and as LaTeX
   render.py    from Graphviz's language to a picture, by whichever Graphviz there is
   picture.py   a picture as data, and what it becomes: SVG, PNG, PDF, indented text
   scopes.py    named groups of nodes

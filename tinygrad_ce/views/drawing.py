@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,8 +12,8 @@ from ..engine.backward import topological
 from ..engine.names import names
 from ..engine.text import _
 from ..engine.value import Value
-from .flow import Flow, flow
-from .formulas import ENTRIES, Notation, bracketed, inline, plain, summarise
+from .flow import flow
+from .formulas import ENTRIES, Notation, bracketed, inline, plain, small, summarise
 from .picture import FORMS, Drawing, Edge, Item
 from .scopes import Box, boxes
 
@@ -23,13 +22,9 @@ LETTERS = 40  # of a name
 LEFT_OUT = "left-out"
 
 
-def _few(x: Any) -> bool:
-    return bool(math.prod(np.shape(x)) <= ENTRIES)
-
-
 def _brief(x: Any) -> str:
     """Return data as text for an edge: of a large array, the range."""
-    return summarise(x) if _few(x) else f"[{summarise(x).split(',')[0]}]"
+    return summarise(x) if small(x) else f"[{summarise(x).split(',')[0]}]"
 
 
 EDGE = Notation(_brief, str, lambda latex: plain(latex).replace("⊙", "×"))
@@ -40,35 +35,22 @@ def _kind(x: Any) -> str:
     return f"{dtype} {shape}" if shape else f"{dtype}"
 
 
-def _option(x: Any) -> str:
-    """Return an option as it reads; of a large array, the shape. An index may hold several."""
-    if x.__class__ is tuple:
-        return f"({', '.join(map(_option, x))}{',' * (len(x) == 1)})"
-    return inline(repr(x)) if _few(x) else f"array {np.shape(x)}"
-
-
 def _operation(node: Value) -> str:
+    """Return an operation with its options; of a large array among them, the first and the last."""
     if node.op is None:
         return _("leaf")
-    given = [(name, x) for name, x in node.options.items() if x is not None and x is not False]
-    options = ", ".join(f"{name}={_option(x)}" for name, x in given)
+    with np.printoptions(threshold=ENTRIES, edgeitems=1):
+        given = {k: repr(x) for k, x in node.options.items() if x is not None and x is not False}
+    options = ", ".join(f"{name}={inline(' '.join(x.split()))}" for name, x in given.items())
     return f"{node.op.name}({options})" if options else node.op.name
 
 
-def _roles(node: Value) -> Sequence[str]:
-    """Return what each argument is to the operation; of any number of them, its number."""
-    if node.op is None or node.op.arity is not None:
-        return node.op.roles if node.op else ()
-    return [str(k + 1) for k in range(len(node.parents))]
-
-
-def _formula(sent: Flow) -> str:
-    """Return upstream × local; by the rule, where that is no product, or broadcasting is undone."""
-    if sent.local is None:
-        return sent.filled(EDGE)
-    if np.shape(sent.local) == np.shape(sent.share):
-        return " ".join(sent.product(EDGE))
-    return f"Σ {bracketed(sent.filled(EDGE))}"
+def _role(node: Value, k: int) -> str:
+    """Return what an argument is to the operation; of any number of them, its number."""
+    assert node.op is not None
+    if node.op.arity is None:
+        return str(k + 1)
+    return node.op.roles[k] if node.op.roles else ""
 
 
 def _sum(shares: Sequence[Any]) -> str:
@@ -78,131 +60,122 @@ def _sum(shares: Sequence[Any]) -> str:
     return f"{' + '.join(terms)} = {summarise(sum(shares))}"
 
 
-def _count(nodes: Sequence[Value]) -> str:
-    return f"{len(nodes):,} node{'s' * (len(nodes) > 1)}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
-
-
 class Sketch:
     """A graph on its way to a `Drawing`: what is drawn of it, and as what."""
 
-    def __init__(self, outputs: Sequence[Value], show: Collection[str]) -> None:
+    def __init__(self, outputs: Sequence[Value], show: Collection[str], compared: bool) -> None:
         self.outputs, self.show = dict.fromkeys(outputs), show
-        nodes = {node for out in outputs for node in topological(out)}
+        graphs = [dict.fromkeys(topological(out)) for out in outputs]
+        nodes = {node for graph in graphs for node in graph}
         self.nodes = sorted(nodes, key=lambda node: node.number)
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
-        self.around = boxes(self.nodes)
         self.ran = any(n.passes for n in self.nodes if n.op or n in self.outputs)
+        around = boxes(self.nodes)
+        if compared:  # boxes are for what is in the graph of the one output alone, or of the other
+            forms = [Box(name, 0) for name in FORMS]
+            for node in self.nodes:
+                old, new = (node in graph for graph in graphs)
+                around[node] = () if old and new else (forms[new],)
+        number: dict[Box, int] = {}
+        for box in (box for node in self.nodes for box in around[node]):
+            number.setdefault(box, len(number))
+        self.scopes = [box.name for box in number]
+        self.rings = {node: tuple(number[box] for box in around[node]) for node in self.nodes}
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes
-        self.collapsed: dict[str, Box] = {}
         self.results: dict[str, set[Value]] = defaultdict(set)  # of an item: what is used outside
-        self.flows: dict[tuple[Value, int], str] = defaultdict(str)
         self.shares: dict[Value, list[Any]] = defaultdict(list)
-
-    def compare(self) -> None:
-        """Box what is in the graph of the one output alone, and of the other: they are one loss."""
-        old, new = (set(topological(out)) for out in self.outputs)
-        forms = [Box(name, 0) for name in FORMS]
-        for node in self.nodes:
-            self.around[node] = () if node in old & new else (forms[node in new],)
 
     def choose(self, collapse: Collection[str], limit: int) -> None:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
-        every = dict.fromkeys(box for around in self.around.values() for box in around)
-        self.number = {box: j for j, box in enumerate(every)}
-        self.rings = {n: tuple(self.number[b] for b in around) for n, around in self.around.items()}
-        known = dict.fromkeys(box.name for box in every)
         for name in collapse:
-            if name not in known:
-                problem = "collapse: got {got}, wanted scopes of the graph: {known}"
-                raise ValueError(_(problem, got=repr(name), known=", ".join(known) or _("none")))
+            if name not in self.scopes:
+                known = ", ".join(dict.fromkeys(self.scopes)) or _("none")
+                _refuse("collapse", name, _("scopes of the graph: {known}", known=known))
         for i, node in enumerate(self.nodes):
-            box = next((box for box in self.around[node] if box.name in collapse), None)
-            name = f"node-{i}" if box is None else f"scope-{self.number[box]}"
-            self.members[name].append(node)
-            if box is not None:
-                self.collapsed[name] = box
+            scope = next((j for j in self.rings[node] if self.scopes[j] in collapse), None)
+            self.members[f"node-{i}" if scope is None else f"scope-{scope}"].append(node)
         if len(self.members) > limit:
             first = limit // 2
             middle = list(self.members)[first : first - limit]
             self.members[LEFT_OUT] = [n for name in middle for n in self.members.pop(name)]
         self.place = {node: name for name, inside in self.members.items() for node in inside}
-        self.single = [n for n in self.nodes if self.place[n].startswith("node-")]
 
-    def follow(self) -> None:
-        """Find what the last backward pass sent along the edges, and where paths meet."""
-        for node in reversed(self.single):
-            for k, parent in enumerate(node.parents):
-                if isinstance(parent, Value) and node.passes:
-                    sent = flow(node, k, node.grad)
-                    self.shares[parent].append(sent.share)
-                    self.flows[node, k] = f"{_formula(sent)} = {_brief(sent.share)}"
-
-    def edges(self) -> tuple[list[Edge], list[Item]]:
+    def edges(self, follow: bool) -> tuple[list[Edge], list[Item]]:
         """Make an edge for every argument of what is drawn; and the constants among them."""
         edges: dict[tuple[Any, Any], Edge] = {}
-        constants, single = [], set(self.single)
+        constants = []
         for i, node in enumerate(self.nodes):
-            head, drawn = self.place[node], node in single
-            roles = dict(enumerate(_roles(node) if drawn and "roles" in self.show else ()))
+            head, rings = self.place[node], self.rings[node]
+            drawn = head.startswith("node-")
             for k, parent in enumerate(node.parents):
-                constant = not isinstance(parent, Value)
-                tail = f"const-{i}-{k}" if constant else self.place[parent]
-                if tail == head or (constant and not drawn):
-                    continue
-                if constant:
-                    shape = "" if _few(parent) else f"{_kind(parent)}: "
-                    fact = f"constant {shape}{summarise(parent)}"
-                    constants.append(Item(tail, "constant", "", (fact,), self.rings[node]))
+                role = _role(node, k) if drawn and "roles" in self.show else ""
+                sent = ""
+                if isinstance(parent, Value):
+                    tail = self.place[parent]
+                    if drawn and follow and node.passes:
+                        sent = self.flow(node, k, parent)
+                    if tail != head:
+                        self.results[tail].add(parent)
+                elif drawn:
+                    tail = f"const-{i}-{k}"
+                    kind = "" if small(parent) else f"{_kind(parent)}: "
+                    fact = f"constant {kind}{summarise(parent)}"
+                    constants.append(Item(tail, "constant", "", (fact,), rings))
                 else:
-                    self.results[tail].add(parent)
-                edge = Edge(f"edge-{i}-{k}", tail, head, roles.get(k, ""), self.flows[node, k])
-                alone = drawn and tail != LEFT_OUT  # a group of nodes has one edge to another
-                edges.setdefault((i, k) if alone else (tail, head), edge)
+                    tail = head
+                if tail != head:  # a group of nodes has one edge to another
+                    ends = (i, k) if drawn and tail != LEFT_OUT else (tail, head)
+                    edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, role, sent))
         return list(edges.values()), constants
+
+    def flow(self, node: Value, k: int, parent: Value) -> str:
+        """Say what the last backward pass sent along an edge, and keep it for where paths meet."""
+        with np.errstate(all="ignore"):  # inf and nan are what there is to see
+            sent = flow(node, k, node.grad)
+        self.shares[parent].insert(0, sent.share)
+        return f"{' '.join(EDGE.flow(node, k, sent))} = {_brief(sent.share)}"
 
     def item(self, name: str) -> Item:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""
         inside = self.members[name]
-        if name == LEFT_OUT:
-            return Item(name, "left out", "", (f"… {_count(inside)} left out …",))
         node, ends = inside[0], self.outputs.keys() & inside
-        rings = self.rings[node]
-        if box := self.collapsed.get(name):
-            look, title, facts = "scope", inline(box.name), [_count(inside)]
-            if len(results := self.results[name] | ends) == 1:
-                facts += self.state(*results)
-            rings = rings[: rings.index(self.number[box])]
+        count = f"{len(inside):,} node{'s' * (len(inside) > 1)}"
+        if name == LEFT_OUT:
+            return Item(name, "left out", "", (f"… {count} left out …",))
+        kind, _dash, j = name.partition("-")
+        rings, results = self.rings[node], {node}
+        if kind == "scope":
+            look, title, what = "scope", inline(self.scopes[int(j)]), count
+            rings, results = rings[: rings.index(int(j))], self.results[name] | ends
         else:
             look, title = "interior" if node.op else "leaf", self.called[node]
             parts = {"op": _operation(node), "shape": _kind(node.data)}
             what = " · ".join(text for part, text in parts.items() if part in self.show)
-            facts = [what, *self.state(node)]
-        facts = [fact for fact in facts if fact]
-        return Item(name, "output" if ends else look, _short(title), tuple(facts), rings)
+        state = self.state(*results) if len(results) == 1 else ()
+        facts = (what, *state) if what else (*state,)
+        title = title if len(title) <= LETTERS else f"{title[: LETTERS - 1]}…"
+        return Item(name, "output" if ends else look, title, facts, rings)
 
-    def state(self, node: Value) -> list[str]:
+    def state(self, node: Value) -> Iterator[str]:
         """Say the value; the gradient with the paths that meet, or why there is none."""
-        facts = [f"value {summarise(node.data)}"] if "value" in self.show else []
+        if "value" in self.show:
+            yield f"value {summarise(node.data)}"
         if "gradient" not in self.show:
-            return facts
+            return
         if not node.passes:
-            return [
-                *facts,
-                _("gradient: not reached") if self.ran else _("gradient: no backward yet"),
-            ]
+            yield _("gradient: not reached") if self.ran else _("gradient: no backward yet")
+            return
         gradient, shares = summarise(node.grad), self.shares[node]
-        if len(shares) > 1 and (paths := _sum(shares)).endswith(f"= {gradient}"):
-            gradient = paths
-        elif len(shares) > 1:
-            facts.append(f"paths {paths}")
+        if len(shares) > 1:
+            paths = _sum(shares)
+            if paths.endswith(f"= {gradient}"):
+                gradient = paths
+            else:
+                yield f"paths {paths}"
         note = "" if np.any(node.grad) else " (a true zero)"
         if node.passes > 1:
             note += f", accumulated over {node.passes} backward passes"
-        return [*facts, f"gradient {gradient}{note}"]
+        yield f"gradient {gradient}{note}"
 
 
 def draw(
@@ -263,16 +236,12 @@ def draw(
         _refuse("gradients", gradients, "'nodes' or 'edges'")
     if not isinstance(max_nodes, int) or max_nodes < 2:
         _refuse("max_nodes", max_nodes, "2 or more")
-    sketch, compared = Sketch(outputs, show), fused is not None and len(outputs) == 2
-    if compared:
-        sketch.compare()
+    compared = fused is not None and len(outputs) == 2
+    sketch = Sketch(outputs, show, compared)
     sketch.choose(collapse, max_nodes)
-    if gradients == "edges":
-        with np.errstate(all="ignore"):  # inf and nan are what there is to see
-            sketch.follow()
-    edges, constants = sketch.edges()
+    edges, constants = sketch.edges(follow=gradients == "edges")
     items = [*map(sketch.item, sketch.members), *constants]
-    scopes = [inline(box.name) for box in sketch.number]
+    scopes = map(inline, sketch.scopes)
     ends = dict.fromkeys(sketch.place[out] for out in outputs)
     return Drawing(tuple(items), tuple(edges), tuple(scopes), direction, tuple(ends), compared)
 
@@ -280,17 +249,16 @@ def draw(
 def _outputs(value: Any, fused: Any) -> list[Value]:
     """Return the outputs to draw, the fused form of one behind it."""
     outputs = [value] if isinstance(value, Value) else value
-    if not isinstance(outputs, Iterable) or not all(isinstance(out, Value) for out in outputs):
+    outputs = list(outputs) if isinstance(outputs, Iterable) else [outputs]
+    if not outputs or not all(isinstance(out, Value) for out in outputs):
         problem = "draw: got {got}, wanted a Value, or several in a list"
-        raise TypeError(_(problem, got=type(value).__name__))
-    if not (outputs := list(outputs)):
-        raise TypeError(_("draw: got no Value, wanted one or several"))
-    if fused is None:
+        raise TypeError(_(problem, got=type(value).__name__ if outputs else _("no Value")))
+    if fused is None or fused is value:
         return outputs
     if not isinstance(fused, Value) or len(outputs) != 1:
         problem = "draw: fused: got {n} Values and {got}, wanted a Value beside one, as fuse makes"
         raise TypeError(_(problem, n=len(outputs), got=type(fused).__name__))
-    return outputs if fused is outputs[0] else [*outputs, fused]
+    return [*outputs, fused]
 
 
 def _refuse(option: str, got: object, wanted: str) -> NoReturn:

@@ -7,8 +7,9 @@ names or with numbers, in one of two notations.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.operation import Primitive
-from ..engine.value import detach
+from ..engine.value import Value, detach
+from .flow import Flow
 
 SUM = r"\sum"
 SLOPE = r"\frac{\partial <x>}{\partial <y>}"
@@ -35,11 +37,11 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
 def spell(x: Any) -> str:
     """Return data as text: a number or a short vector to 4 digits, anything larger by its shape."""
     x = np.asarray(detach(x))  # Dask computes it
-    if np.ndim(x) == 0:
+    if x.ndim == 0:
         return f"{float(x) or 0.0:.4g}".replace("-", "−")  # a zero has no sign
-    if np.size(x) == 1 or (np.ndim(x) == 1 and np.size(x) <= FEW):
-        return f"[{', '.join(map(spell, np.ravel(x)))}]"
-    return f"({'×'.join(map(str, np.shape(x)))})"
+    if x.size == 1 or (x.ndim == 1 and x.size <= FEW):
+        return f"[{', '.join(map(spell, x.ravel()))}]"
+    return f"({'×'.join(map(str, x.shape))})"
 
 
 def typeset(x: Any) -> str:
@@ -49,24 +51,23 @@ def typeset(x: Any) -> str:
     return text.replace("inf", r"\infty").replace("nan", r"\text{nan}")
 
 
-def summarise(x: Any) -> str:
-    """Return data as text: a few entries in full, more as range and mean; 4 significant digits.
+def small(x: Any) -> bool:
+    """Return whether a picture shows data in full."""
+    return bool(math.prod(np.shape(x)) <= ENTRIES)
 
-    Examples
-    --------
-    >>> summarise(np.eye(2)), summarise(np.arange(10.0))
-    ('[[1, 0], [0, 1]]', '0 … 9, mean 4.5')
-    """
+
+def summarise(x: Any) -> str:
+    """Return data as text: a few entries in full, more as range and mean."""
     x = np.asarray(detach(x))
     if x.ndim == 0:
         return spell(x)
-    if x.size <= ENTRIES:
+    if small(x):
         return f"[{', '.join(map(summarise, x))}]"
     with np.errstate(all="ignore"):
-        low, high, mean = np.min(x), np.max(x), np.mean(x)
-    if low == high:
-        return f"all {spell(low)}"
-    return f"{spell(low)} … {spell(high)}, mean {spell(mean)}"
+        low, high, mean = x.min(), x.max(), x.mean()
+    return (
+        f"all {spell(low)}" if low == high else f"{spell(low)} … {spell(high)}, mean {spell(mean)}"
+    )
 
 
 def bracketed(text: str) -> str:
@@ -80,13 +81,7 @@ def inline(name: str) -> str:
 
 
 def symbol(name: str) -> str:
-    r"""Return a name as LaTeX: ``z_1`` and ``z1`` are z with an index, other words are text.
-
-    Examples
-    --------
-    >>> print(symbol("z1"), symbol("exp_12"), symbol("L"), symbol("a_b"))
-    z_{1} \text{exp}_{12} L {\text{a}\_\text{b}}
-    """
+    """Return a name as LaTeX: ``z_1`` and ``z1`` are z with an index, other words are text."""
     if part := re.fullmatch(r"([^\W\d_]+)_?([0-9]+)", name):
         return f"{symbol(part[1])}_{{{part[2]}}}"
     if re.fullmatch(r"[A-Za-z]", name):
@@ -106,13 +101,7 @@ def rule(op: Primitive, argument: int | None = None) -> str:
 
 @cache
 def plain(latex: str) -> str:
-    r"""Turn the LaTeX of an operation or a rule into text.
-
-    Examples
-    --------
-    >>> plain(r"-<g> \cdot e^{<x>}"), plain(r"\frac{<x>}{<y>}")
-    ('−<g> · e^<x>', '<x> / <y>')
-    """
+    r"""Turn the LaTeX of a rule into text: ``\frac{<x>}{<y>}`` is ``<x> / <y>``."""
     for pattern, text in {
         r"\\frac\{\\partial (.*?)\}\{\\partial (.*?)\}": r"∂\1/∂\2",
         r"(?<=[}c])\{([^{}]* [-+] [^{}]*)\}": r"{(\1)}",  # a sum in a fraction
@@ -133,14 +122,9 @@ def plain(latex: str) -> str:
 
 
 def fill(text: str, given: Mapping[str, str]) -> str:
-    r"""Put names or numbers where a rule has its placeholders.
+    """Put names or numbers where a rule has its placeholders; what is not given goes.
 
-    A negative number gets brackets unless it has some or comes first; what is not given goes.
-
-    Examples
-    --------
-    >>> print(fill(r"<x> \cdot <y>", {"x": "2", "y": "-3"}))
-    2 \cdot (-3)
+    A negative number gets brackets unless it has some or comes first: ``<x> + <y>`` is -2 + (-3).
     """
 
     def put(match: re.Match[str]) -> str:
@@ -148,9 +132,7 @@ def fill(text: str, given: Mapping[str, str]) -> str:
         if value is None:
             return before.replace(", ", "")
         after = text[match.end() : match.end() + 1]
-        enclosed = (
-            after in ("}", ")", "|", "]", ",") if before else not match.start() and after != "^"
-        )
+        enclosed = after in [*"})|],"] if before else not match.start() and after != "^"
         return before + (value if enclosed else bracketed(value))
 
     return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
@@ -164,21 +146,33 @@ class Notation:
     name: Callable[[str], str]
     write: Callable[[str], str]
 
-    def equation(self, head: Sequence[str], numbers: Sequence[str], result: Any) -> tuple[str, ...]:
-        """Return a formula in pieces, between which a line may break: the last is its result.
+    def rule(
+        self, node: Value, show: Callable[[Any], str], k: int | None = None, g: str = ""
+    ) -> str:
+        """Write a node's operation, or the rule of its argument k, its terms as `show` has them."""
+        assert node.op is not None
+        terms = {**dict(zip("xyz", map(show, node.parents))), "out": show(node), "g": g}
+        return fill(self.write(rule(node.op, k)), terms)
 
-        Examples
-        --------
-        >>> TEXT.equation(["z", "= x · y"], ["2 · 3"], 6.0)
-        ('z', '= x · y', '= 2 · 3', '= 6')
-        >>> TEXT.equation(["Z"], [], np.ones((2, 3)))
-        ('Z:', '(2×3)')
-        """
+    def flow(self, node: Value, k: int, sent: Flow) -> list[str]:
+        """Write upstream × local in two pieces; or, where it is no product, the rule in numbers."""
+        upstream = self.number(sent.upstream)
+        if sent.local is None:
+            return [self.rule(node, self.number, k, upstream)]
+        share, *factors = (np.shape(x) for x in (sent.share, sent.upstream, sent.local))
+        times = self.write(r"\odot" if factors[0] == factors[1] != () else r"\times")
+        if math.prod(share) < max(map(math.prod, factors)):  # broadcasting is undone
+            upstream = f"{self.write(SUM)} {upstream}"
+        return [upstream, f"{times} {bracketed(self.number(sent.local))}"]
+
+    def equation(self, head: list[str], numbers: list[str], result: Any) -> tuple[str, ...]:
+        """Write a formula in pieces, between which a line may break: the last is its result."""
         shown = self.number(result)
         if shown[0] == "(":  # a shape: no number that = could stand before
             arrow = [self.write(r"\to")] if numbers else []
             return (*head[:-1], f"{head[-1]}:", *numbers, " ".join([*arrow, shown]))
-        return (*head, *(f"= {n}" if not k else n for k, n in enumerate(numbers)), f"= {shown}")
+        numbers = [f"= {numbers[0]}", *numbers[1:]] if numbers else []
+        return (*head, *numbers, f"= {shown}")
 
 
 TEXT = Notation(spell, str, plain)

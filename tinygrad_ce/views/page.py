@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections import defaultdict
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from html import escape, unescape
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,20 +23,11 @@ from .picture import FONT, Drawing, text_lines
 from .walk import Step, Walk
 
 LARGEST = 8  # rows and columns of an array that is shown in full
-MINUS = "−"
 NO_LATEX = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
 
 
 def page(walk: Walk) -> str:
-    """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml.
-
-    Examples
-    --------
-    >>> from tinygrad_ce import Value, step_through
-    >>> x = Value(3.0, name="x")
-    >>> page(step_through(x * x)).count("</li>")
-    5
-    """
+    """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml."""
     if find_spec("latex2mathml") is None:
         raise ImportError(_(NO_LATEX))
     walks: list[Walk] = [walk] if walk.fused is None else [walk, walk.fused]
@@ -149,11 +140,12 @@ def mathml(latex: str) -> str:
     for part in math.iter():
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
     for row in math.iter("mrow"):
-        for before, sign in zip([None, *row], row):
-            ends = before is not None and (
-                before.tag not in ("mo", "mspace") or before.text in (")", "]")
-            )
-            if sign.text == MINUS and not ends:
+        for before, sign in pairwise(row):
+            if (
+                sign.text == "−"
+                and before.tag in ("mo", "mspace")
+                and before.text not in (")", "]")
+            ):
                 sign.set("form", "prefix")  # a minus sign, not a difference
     text = ElementTree.tostring(math, encoding="unicode")
     return text.replace("<mo><mrow><mo>+</mo></mrow></mo><mo>=</mo>", "<mo>+=</mo>")
@@ -161,12 +153,13 @@ def mathml(latex: str) -> str:
 
 def graph(walk: Walk, prefix: str) -> str:
     """Return the picture with the graph as text beside it; without Graphviz the text alone."""
-    svg = with_gradients(walk).svg_or_none
-    if svg is None:
-        lines = (
-            f"<span{f' id={chr(34)}{prefix}{name}{chr(34)}' * bool(name)}>{escape(line)}</span>"
+    try:
+        svg = with_gradients(walk).svg
+    except (ImportError, RuntimeError):
+        lines = [
+            f'<span id="{prefix}{name}">{escape(line)}</span>' if name else escape(line)
             for name, line in text_lines(walk.drawing)
-        )
+        ]
         return f'<pre class="text">{chr(10).join(lines)}</pre>'
     label = escape(_("The graph of {loss}", loss=walk.nodes[-1]))
     box = re.search(r'viewBox="[^"]*"', svg)
@@ -178,14 +171,12 @@ def graph(walk: Walk, prefix: str) -> str:
 
 def with_gradients(walk: Walk) -> Drawing:
     """Return the picture from top to bottom, with room for each gradient, which the page writes."""
-    arrived = defaultdict(list)
+    room: dict[str, str] = {}  # the last gradient, as wide as the widest; a blank would be dropped
     for step in walk:
-        arrived[f"node-{step.target_index}"].append(summarise(step.after))
-    items = []
-    for item in walk.drawing.items:
-        if gradients := arrived[item.id]:
-            width = max(map(len, gradients))
-            fact = f"gradient {gradients[-1].center(width, chr(160))}"  # a blank would be dropped
-            item = item._replace(facts=(*item.facts, fact))
-        items.append(item)
+        place = f"node-{step.target_index}"
+        room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
+    items = [
+        item._replace(facts=(*item.facts, f"gradient {room[item.id]}")) if item.id in room else item
+        for item in walk.drawing.items
+    ]
     return replace(walk.drawing, items=tuple(items), direction="TB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -15,9 +15,9 @@ from ..engine.text import _
 from ..programs.files import replace_file
 from .render import render
 
-LINE = 32  # letters of a formula
 DEPTH = 40  # levels that the text form indents
-TANGLE = 1500  # levels that all edges cross together, before Graphviz is told to hurry
+CROWD = 200  # edges; of more, Graphviz's best may take half a minute
+HURRY = {"splines": "line", "nslimit": "0.1", "mclimit": "0.2"}
 DPI = 144  # of a PNG file; a browser shows 96
 
 # Fills are light tints of the colours of Okabe and Ito, which colour-blind readers can tell apart;
@@ -74,7 +74,6 @@ class Drawing:
     ----------
     dot : the source, in Graphviz's language
     svg : the picture; ImportError where there is no Graphviz
-    svg_or_none : the same; None where there is no Graphviz
     text : the graph as indented text, from the output to the leaves
     """
 
@@ -90,7 +89,7 @@ class Drawing:
         """The source, in Graphviz's language."""
         import graphviz
 
-        how = {**GRAPH, "rankdir": self.direction, **effort(self.edges)}
+        how = {**GRAPH, "rankdir": self.direction, **(HURRY if len(self.edges) > CROWD else {})}
         graph = graphviz.Digraph(graph_attr=how, node_attr=NODE, edge_attr=EDGE)
         self._nest(graph, self.items, 0)
         for edge in self.edges:
@@ -116,29 +115,17 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The picture, as text; a title is what the pointer shows and a screen reader says."""
-        text = render(self.dot, "svg").decode()
+        text = render(self.dot, "svg").decode().replace("&#45;", "-")
         text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
         called = {item.id: item.name or item.facts[0] for item in self.items}
         titles = {f"scope-{j}": name for j, name in enumerate(self.scopes)} | called
         for edge in self.edges:
             role = edge.role and f" ({edge.role})"
             titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
-
-        def title(match: re.Match[str]) -> str:
-            name = match[1].replace("&#45;", "-")
-            return f'<g id="{name}"{match[2]}<title>{escape(titles.get(name, ""))}</title>'
-
-        return re.sub(r'<g id="([^"]*)"([^>]*>\n)<title>.*?</title>', title, text)
+        group = r'(<g id="([^"]*)"[^>]*>\n<title>).*?(?=</title>)'
+        return re.sub(group, lambda found: found[1] + escape(titles.get(found[2], "")), text)
 
     @property
-    def svg_or_none(self) -> str | None:
-        """The picture, or None where there is no Graphviz."""
-        try:
-            return self.svg
-        except (ImportError, RuntimeError):
-            return None
-
-    @cached_property
     def text(self) -> str:
         """The graph as indented text, each node once, from the output to the leaves."""
         return "\n".join(line for _, line in text_lines(self))
@@ -160,7 +147,7 @@ class Drawing:
             ".svg": lambda: self.svg.encode(),
             ".png": self._png,
             ".pdf": lambda: render(self.dot, "pdf"),
-            ".dot": lambda: self.dot.encode(),
+            ".dot": self.dot.encode,
         }
         ending = os.path.splitext(path)[1].lower()
         if ending not in makers:
@@ -172,10 +159,10 @@ class Drawing:
         try:  # a notebook that is opened and not run is not trusted: Jupyter then shows no SVG
             png = self._png()
             pictures = {"image/svg+xml": self.svg, "image/png": png}
-            width = int.from_bytes(png[16:20]) * 96 // DPI  # as large as the SVG, but sharper
-            return {**pictures, "text/plain": self.text}, {"image/png": {"width": width}}
         except (ImportError, RuntimeError) as error:
             return {"text/plain": f"{self.text}\n({error})"}, {}
+        width = int.from_bytes(png[16:20]) * 96 // DPI  # as large as the SVG, but sharper
+        return {**pictures, "text/plain": self.text}, {"image/png": {"width": width}}
 
     def __repr__(self) -> str:
         return self.text
@@ -202,31 +189,12 @@ def text_lines(drawing: Drawing) -> Iterator[tuple[str, str]]:
             stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
 
 
-def effort(edges: Sequence[Edge]) -> dict[str, str]:
-    """Say how hard Graphviz may try: on a tangle, its best would take half a minute."""
-    height = defaultdict[str, int](int)
-    for edge in reversed(edges):
-        height[edge.tail] = max(height[edge.tail], height[edge.head] + 1)
-    crossed = sum(height[edge.tail] - height[edge.head] for edge in edges)
-    if crossed <= TANGLE:
-        return {}
-    steps = f"{400 / crossed:.4f}"
-    return {"nslimit": steps, "nslimit1": steps, "mclimit": "0.2", "splines": "line"}
-
-
 def label(facts: Iterable[str], name: str = "") -> str:
     r"""Return a name in bold and lines of text, as Graphviz's HTML; there, ``\N`` would be an id.
 
     A long line is broken where its formula has a sign.
     """
     lines = [f"<B>{escape(name)}</B>"] if name else []
-    for fact in filter(None, facts):
-        first, *rest = re.split(r" (?=[+×=] )", fact)
-        rows = [first]
-        for part in rest:
-            if len(rows[-1]) + len(part) < LINE:
-                rows[-1] += f" {part}"
-            else:
-                rows.append(part)
-        lines += map(escape, rows)
+    for fact in facts:
+        lines += map(escape, re.findall(r"(.{1,32}|.+?)(?: (?=[+×=] )|$)", fact))
     return f"<{'<BR/>'.join(lines)}>".replace("\\", "\\\\")

@@ -13,8 +13,8 @@ from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names
 from ..engine.value import Value
-from .flow import Flow, flow, terms
-from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline, rule
+from .flow import Flow, flow
+from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline
 from .picture import Drawing
 
 Data = Any  # a float, or an array that cannot be written to
@@ -113,25 +113,34 @@ class Walker:
         self.place: dict[Value | None, int] = {node: i for i, node in enumerate(self.order)}
         called = names(self.order).items()
         self.called: dict[Value | None, str] = {node: inline(name) for node, name in called}
-        self.loss = self.called[loss]
-        if not loss.name and "L" not in self.called.values():
-            self.loss = "L"
+        unnamed = not loss.name and "L" not in self.called.values()
+        self.loss = "L" if unnamed else self.called[loss]
         self.last: dict[Value | None, Step] = {}  # the newest step back to each node
         self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
         self.steps: list[Step] = []
-        seed = as_upstream(gradient, loss.data, self.called[loss])
+        seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
                 self.step(node, frozen(node.data))
-            g = frozen(seed)
-            self.step(loss, g, loss, Flow(loss, None, g, None, g))
+            self.step(loss, seed, loss, sent=Flow(seed, None, seed))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
 
-    def step(self, node: Value, after: Data, target: Any = None, sent: Any = None) -> None:
-        """Write down a step: to a node's value; or back to a target, to which a `Flow` is sent."""
+    def backward(self, node: Value, k: int, parent: Value) -> None:
+        """Take the step from a node to one of its arguments: upstream times local derivative."""
+        earlier, sent = self.last.get(parent), flow(node, k, self.last[node].after)
+        sent = sent._replace(local=frozen(sent.local), share=frozen(sent.share))
+        total = sent.share
+        if earlier is not None and node.op is not None:
+            total = frozen(unbroadcast(earlier.after + total, parent.data, node.op))
+        self.step(node, total, parent, k, sent)
+
+    def step(
+        self, node: Value, after: Data, target: Any = None, k: Any = None, sent: Flow | None = None
+    ) -> None:
+        """Write down a step: to a node's value; or back to a target, to which a share is sent."""
         earlier, arrived = self.last.get(target), self.arrived[target]
         if sent is not None:
             arrived.append(sent.share)
@@ -143,9 +152,9 @@ class Walker:
             op=node.op.name if node.op else "",
             target=self.called.get(target),
             target_index=self.place.get(target),
-            argument=sent and sent.k,
-            pieces=self.formula(TEXT, node, after, target, sent),
-            latex_pieces=self.formula(LATEX, node, after, target, sent),
+            argument=k,
+            pieces=self.formula(TEXT, node, after, target, k, sent),
+            latex_pieces=self.formula(LATEX, node, after, target, k, sent),
             upstream=sent and sent.upstream,
             local=sent and sent.local,
             contribution=sent and sent.share,
@@ -158,35 +167,22 @@ class Walker:
         if sent is not None:
             self.last[target] = step
 
-    def backward(self, node: Value, k: int, parent: Value) -> None:
-        """Take the step from a node to one of its arguments: upstream times local derivative."""
-        earlier, sent = self.last.get(parent), flow(node, k, self.last[node].after)
-        sent = replace(sent, local=frozen(sent.local), share=frozen(sent.share))
-        total = sent.share
-        if earlier is not None and node.op is not None:
-            total = frozen(unbroadcast(earlier.after + total, parent.data, node.op))
-        self.step(node, total, parent, sent)
-
     def formula(
-        self, notation: Notation, node: Value, after: Data, target: Any, sent: Any
+        self, notation: Notation, node: Value, after: Data, target: Any, k: Any, sent: Flow | None
     ) -> tuple[str, ...]:
         """Write a step: the rule with names, then with numbers, then what they give."""
-        left, result, k = notation.name(self.called[node]), after, None
+        left, result = notation.name(self.called[node]), after
         if sent is not None:
-            left, result, k = self.slope(target, notation), sent.share, sent.k
-        if node.op is None or (sent is not None and k is None):  # a leaf; the first step back
+            left, result = self.slope(target, notation), sent.share
+        if node.op is None or target is node:  # a leaf; the first step back
             return notation.equation([left], [], result)
-        text = notation.write(rule(node.op, k))
-        sign = notation.write(r"\mathrel{+}=" if self.last.get(target) else "=")
 
         def name(x: Any) -> str:  # a constant has none
             return notation.name(self.called[x]) if isinstance(x, Value) else notation.number(x)
 
-        named = fill(text, terms(node, name, self.slope(node, notation)))
-        if sent is None:
-            written = [fill(text, terms(node, notation.number))]
-        else:
-            written = [sent.filled(notation)] if sent.local is None else sent.product(notation)
+        named = notation.rule(node, name, k, self.slope(node, notation))
+        written = notation.flow(node, k, sent) if sent else [notation.rule(node, notation.number)]
+        sign = notation.write(r"\mathrel{+}=" if target in self.last else "=")
         return notation.equation([left, f"{sign} {named}"], written, result)
 
     def slope(self, node: Value, notation: Notation) -> str:
