@@ -26,14 +26,13 @@ def as_input(x: Any, what: str) -> Any:
 
 
 def _shift(x: Any, axis: Any) -> Any:
-    """The maximum as a plain array, kept finite so that -inf - (-inf) does not occur."""
+    """The maximum, a constant."""
     try:
-        top = np.max(detach(x), axis=axis, keepdims=True)
+        return np.max(detach(x), axis=axis, keepdims=True)
     except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
         kind = TypeError if isinstance(error, TypeError) else ValueError
         wrong = "axis={axis!r} of shape {shape}: {error}"
         raise kind(_(wrong, axis=axis, shape=np.shape(x), error=error)) from error
-    return np.where(top == -np.inf, 0.0, top)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -55,7 +54,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """
     x = as_input(x, "logsumexp")
     top = _shift(x, axis)
-    top = np.where(top == np.inf, 0.0, top)  # the result is inf too
+    top = np.where(abs(top) == np.inf, 0.0, top)  # the result is infinite too; inf - inf is nan
     total = np.sum(np.exp(x - top), axis=axis, keepdims=keepdims)
     with np.errstate(divide="ignore"):  # every entry -inf: the logarithm of 0 is -inf, and right
         return np.log(total) + (top if keepdims else np.squeeze(top, axis=axis))

@@ -10,7 +10,8 @@ Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", ICLR 2025
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import partial, wraps
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,53 +19,35 @@ import numpy as np
 from ..engine.operation import REAL, primitive
 from ..engine.rules import matmul_left, matmul_right
 from ..engine.text import _
-from .activations import as_input
-from .kernel import block_of_rows, dense
-from .losses import fused_vjp
+from .activations import as_input, log_softmax
+from .kernel import sample_losses
+from .losses import compose, fused_vjp, reduced
 from .targets import Target, plain, read_target
-from .threads import BLOCK, CPUS, in_threads, rows_at_once
+from .threads import BLOCK
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
-SCRATCH = 4 * 2**20  # bytes that the threads together write their exponentials to
 STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
 
 
-def _finish(z: Any, b: Any, t: Target, g: Any, loss: Any) -> None:
-    """Write the loss of a block of products ``z``, and its gradient, times g, over them."""
-    step = max(1, min(rows_at_once(len(z), z[0].nbytes), SCRATCH // (CPUS * z[0].nbytes)))
-
-    def run(start: int) -> None:
-        rows = slice(start, start + step)
-        part = z[rows]
-        e = np.empty_like(part)
-        with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
-            part += b
-            block_of_rows(part, t.rows(rows), loss[rows], e)
-            np.multiply(e, 1.0 if g is None else g[rows, None], out=part)
-
-    in_threads(run, range(0, len(z), step))
-
-
 def _sweep(
-    x: Any, W: Any, b: Any, t: Target, wanted: Any, g: Any, block: int | None
+    x: Any, W: Any, b: Any, t: Target, wanted: Any, block: int | None
 ) -> tuple[Any, dict[int, Any]]:
-    """The loss of each row, and the gradients of the ``wanted`` arguments, times the rows' g."""
+    """The loss of each row, and the gradients of the ``wanted`` arguments."""
     dtype, classes = np.result_type(x, W, b), W.shape[1]
-    rows, t = math.prod(x.shape[:-1]), t.flat(-1)
+    rows = math.prod(x.shape[:-1])
+    grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
+    t = t.each(lambda array: array.reshape(rows, -1))
     flat, W = x.reshape(rows, len(W)).astype(dtype, copy=False), W.astype(dtype, copy=False)
     row = classes * dtype.itemsize  # a block stays in cache, or is enough for a product
     block = block or max(1, min(LOGITS // row, max(ROWS, BLOCK // row)))
-    z, loss = np.empty((min(block, rows), classes), dtype), np.empty(rows, dtype)
-    grads = {i: np.zeros(np.shape((x, W, b)[i]), dtype) for i in wanted}
-    for start in range(0, rows, block):
-        part = slice(start, start + block)
-        xs = flat[part]
-        p = z[: len(xs)]
-        with np.errstate(all="ignore"):
-            np.matmul(xs, W, out=p)
-        _finish(p, b, t.rows(part), None if g is None else g[part], loss[part])
-        with np.errstate(all="ignore"):
+    z, loss = np.empty((min(block, rows), classes), dtype), np.empty((rows, 1), dtype)
+    for part in (slice(start, start + block) for start in range(0, rows, block)):
+        xs, some = flat[part], t.each(itemgetter(part))
+        with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
+            p = np.matmul(xs, W, out=z[: len(xs)])
+            p += b
+            loss[part] = sample_losses(p, some, p if grads else None)
             if 0 in grads:
                 np.matmul(p, W.T, out=grads[0].reshape(flat.shape)[part])
             for c in range(0, classes if 1 in grads else 0, STRIP):
@@ -72,87 +55,7 @@ def _sweep(
                 grads[1][:, strip] += np.matmul(xs.T, p[:, strip])
             if 2 in grads:
                 grads[2] += np.ones(len(p), dtype).dot(p)
-    return loss.reshape(x.shape[:-1]), grads
-
-
-def _is_plain(*arrays: Any) -> bool:
-    """Whether all are NumPy's own, which the blocks are for, or floats."""
-    return all(a.__class__ is np.ndarray or a.__class__ is float for a in arrays)
-
-
-def _linear(
-    x: Any,
-    W: Any,
-    b: Any,
-    target: Any,
-    block: int | None = None,
-    weight: Any = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
-    allow_unnormalized: bool = False,
-    *,
-    saved: Any = None,
-) -> Any:
-    """−Σ t log softmax(x W + b) as one node; `linear_cross_entropy` checks and calls it.
-
-    Arguments, options and errors are those of `linear_cross_entropy`; ``b`` is 0.0 for none.
-    """
-    z = None if _is_plain(x, W, b) else np.matmul(x, W) + b
-    shape, dtype = (*x.shape[:-1], W.shape[1]), np.result_type(x, W, b) if z is None else z.dtype
-    options = (weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    t = read_target(shape, dtype, target, -1, *options)
-    if saved is not None:
-        saved["target"] = t
-    if z is not None:
-        return dense(z, t, -1, reduction)
-    wanted = saved["wanted"] if saved and reduction != "none" else ()
-    loss, grads = _sweep(x, W, b, t, wanted, None, block)
-    if saved is not None:
-        saved.update(grads)
-    return loss if reduction == "none" else np.add.reduce(loss, axis=None)
-
-
-def _vjp(
-    i: int,
-    g: Any,
-    out: Any,
-    x: Any,
-    W: Any,
-    b: Any,
-    target: Any,
-    *,
-    saved: Any,
-    block: int | None = None,
-    reduction: str = "mean",
-    **options: Any,
-) -> Any:
-    """∂L/∂x = (p − t) Wᵀ, ∂L/∂W = xᵀ (p − t), ∂L/∂b = Σ (p − t)."""
-    t = saved["target"]
-    if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
-        z = np.matmul(x, W) + b
-        d = fused_vjp(g, out, z, target, saved={"target": t}, reduction=reduction)
-        return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
-    rows = g if reduction == "none" else None
-    if i not in saved or saved.get("g") is not rows:
-        flat = None if rows is None else np.reshape(rows, -1)
-        saved |= {"g": rows} | _sweep(x, W, b, t, saved["wanted"], flat, block)[1]
-    grad = saved.pop(i)  # given away: the caller may write into it
-    if rows is None and float(g) != 1.0:
-        grad *= g
-    return grad
-
-
-LinearCrossEntropy = primitive(
-    (partial(_vjp, 0), r"<g> \cdot (\operatorname{softmax}(<x> \, <y> + <z>) - t) \, <y>^\top"),
-    (partial(_vjp, 1), r"<g> \cdot <x>^\top (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
-    (partial(_vjp, 2), r"<g> \cdot \sum (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
-    None,
-    latex=r"-\sum t \log \operatorname{softmax}(<x> \, <y> + <z>)",
-    domain=(REAL, REAL, REAL, REAL),
-    name="LinearCrossEntropy",
-    keeps=True,
-)(_linear)
+    return loss.reshape((*x.shape[:-1], 1)), grads
 
 
 def linear_cross_entropy(
@@ -203,23 +106,70 @@ def linear_cross_entropy(
     """
     x, W, target = as_input(x, "x"), as_input(W, "W"), plain(target, "target")
     b = 0.0 if b is None else as_input(b, "b")
-    _check(x, W, b, block)
-    options = (block, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    return LinearCrossEntropy(x, W, b, target, *options)
-
-
-def _check(x: Any, W: Any, b: Any, block: Any) -> None:
     if W.ndim != 2 or not x.ndim or x.shape[-1] != W.shape[0]:
         wrong = "linear_cross_entropy: got x {x} and W {W}, wanted (..., D) and (D, C)"
         if W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]:
             wrong += ": pass W.T"
-        named = [f"{getattr(a, 'name', None) or ''} {a.shape}".strip() for a in (x, W)]
-        raise ValueError(_(wrong, x=named[0], W=named[1]))
+        told = [f"{getattr(a, 'name', None) or ''} {a.shape}".strip() for a in (x, W)]
+        raise ValueError(_(wrong, x=told[0], W=told[1]))
     if b.__class__ is not float and b.shape != W.shape[1:]:
         wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
         raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))
-    if block is not None:
-        if not isinstance(block, int | np.integer) or isinstance(block, bool):
-            raise TypeError(_("block: got {got!r}, wanted a number of rows, or None", got=block))
-        if block < 1:
-            raise ValueError(_("block: got {got}, wanted 1 row or more", got=block))
+    if block is not None and (not isinstance(block, int | np.integer) or block < 1):
+        raise ValueError(_("block: got {got}, wanted a number of rows, 1 or more", got=block))
+    options = (block, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    named = dict(zip(LinearCrossEntropy.options, options))
+    return LinearCrossEntropy(x, W, b, target, **named)
+
+
+@wraps(linear_cross_entropy, assigned=(), updated=())  # its options are this one's
+def _linear(
+    x: Any, W: Any, b: Any, target: Any, *, block: Any = None, saved: Any = None, **options: Any
+) -> Any:
+    """−Σ t log softmax(x W + b) as one node; ``b`` is 0.0 for none."""
+    saved = {"wanted": ()} if saved is None else saved
+    if not _is_plain(x, W, b):
+        z = np.matmul(x, W) + b
+        t = saved["target"] = read_target(z, target, **options)
+        return compose(log_softmax(z), t)
+    shape = (*x.shape[:-1], W.shape[1])
+    z = np.broadcast_to(np.zeros((), np.result_type(x, W, b)), shape)
+    t = saved["target"] = read_target(z, target, **options)
+    loss, grads = _sweep(x, W, b, t, saved["wanted"] if t.reduction != "none" else (), block)
+    saved |= grads
+    return reduced(loss, t)
+
+
+def _is_plain(*arrays: Any) -> bool:
+    """Whether all are NumPy's own, which the blocks are for, or floats."""
+    return all(a.__class__ is np.ndarray or a.__class__ is float for a in arrays)
+
+
+def _vjp(
+    i: int, g: Any, out: Any, x: Any, W: Any, b: Any, target: Any, *, saved: Any, **options: Any
+) -> Any:
+    """∂L/∂x = (p − t) Wᵀ, ∂L/∂W = xᵀ (p − t), ∂L/∂b = Σ (p − t)."""
+    t = saved["target"]
+    if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
+        d = fused_vjp(g, out, np.matmul(x, W) + b, target, saved={"target": t})
+        return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
+    each = t.reduction == "none"
+    if i not in saved or (each and saved["g"] is not g):
+        t = t._replace(row=t.row * np.expand_dims(g, -1)) if each else t
+        saved |= {"g": g} | _sweep(x, W, b, t, saved["wanted"], options.get("block"))[1]
+    grad = saved.pop(i)  # given away: the caller may write into it
+    if not each and float(g) != 1.0:
+        grad *= g
+    return grad
+
+
+LinearCrossEntropy = primitive(
+    (partial(_vjp, 0), r"<g> \cdot (\operatorname{softmax}(<x> \, <y> + <z>) - t) \, <y>^\top"),
+    (partial(_vjp, 1), r"<g> \cdot <x>^\top (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
+    (partial(_vjp, 2), r"<g> \cdot \sum (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
+    None,
+    latex=r"-\sum t \log \operatorname{softmax}(<x> \, <y> + <z>)",
+    domain=(REAL, REAL, REAL, REAL),
+    name="LinearCrossEntropy",
+    keeps=True,
+)(_linear)

@@ -9,6 +9,7 @@ Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -17,85 +18,64 @@ from ..engine.data import as_data, example
 from ..engine.operation import REAL, primitive
 from ..engine.text import _
 from ..engine.value import More, Value, detach, make_node
-from .activations import as_input, log_softmax
-from .kernel import dense, losses_and_gradient
+from .activations import as_input, log_softmax, softmax
+from .kernel import sample_losses
 from .targets import Target, check_reduction, factor, plain, read_target
 
 
-def _compose(log_p: Any, t: Target, axis: int, reduction: str) -> Any:
+def compose(log_p: Any, t: Target) -> Any:
     """Σ_c T_c (−log p_c) in primitives; a class of no weight counts 0 though its log p be -inf."""
-    loss: Any = 0.0
-    if t.index is not None:
-        picked = np.take_along_axis(log_p, t.index, axis)
+    log_p = t.classes_last(log_p)
+    if t.one_hot and isinstance(detach(log_p), np.ndarray):  # others know no take_along_axis
+        picked = np.take_along_axis(log_p, t.index, -1)
         loss = -t.peak * (np.where(t.peak == 0, 0.0, picked) if np.ndim(t.peak) else picked)
-    if t.spread is not None:
-        terms = t.spread * np.where(t.spread == 0, 0.0, log_p)
-        loss = loss - np.sum(terms, axis=axis, keepdims=True)
-    return np.squeeze(loss, axis=axis) if reduction == "none" else np.sum(loss)
+    else:
+        table = t.dense(log_p.shape[-1])
+        loss = -np.sum(table * np.where(table == 0, 0.0, log_p), axis=-1, keepdims=True)
+    return reduced(loss, t)
 
 
-def _fused(
-    logits: Any,
-    target: Any,
-    axis: int = -1,
-    weight: Any = None,
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
-    allow_unnormalized: bool = False,
-    *,
-    saved: Any = None,
-) -> Any:
-    """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` checks and calls it.
+def reduced(loss: Any, t: Target) -> Any:
+    """The sum over samples, in which the mean's 1/n is already, or the loss of each."""
+    return np.squeeze(t.classes_last(loss), axis=t.axis) if t.reduction == "none" else loss.sum()
+
+
+@wraps(read_target, assigned=(), updated=())  # its options are this one's
+def _fused(logits: Any, target: Any, *options: Any, saved: Any = None, **named: Any) -> Any:
+    """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` calls it.
 
     Arguments, options and errors are those of `cross_entropy`; the target is an array.
     """
-    options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    t = read_target(np.shape(logits), getattr(logits, "dtype", np.dtype(float)), target, *options)
-    return _loss(logits, t, axis, reduction, saved)
-
-
-def _loss(z: Any, t: Target, axis: int, reduction: str, saved: Any = None) -> Any:
-    """The reduced loss of data; ``saved`` takes what the gradient needs."""
+    z = as_input(logits, "logits")
+    saved = {} if saved is None else saved
+    t = saved["target"] = read_target(z, target, *options, **named)
     if z.__class__ is not np.ndarray:
-        loss, gradient = dense(z, t, axis, reduction), None
-    else:
-        loss, gradient = losses_and_gradient(z, t, axis, saved is not None)
-        loss = loss if reduction == "none" else np.add.reduce(loss, axis=None)
-    if saved is not None:
-        saved |= {"target": t, "gradient": gradient}
-    return loss
+        return compose(log_softmax(z, t.axis), t)
+    z = t.classes_last(z)
+    if "wanted" in saved:
+        saved["gradient"] = np.empty(z.shape, z.dtype)
+    return reduced(sample_losses(z, t, saved.get("gradient")), t)
 
 
-def fused_vjp(
-    g: Any,
-    out: Any,
-    logits: Any,
-    target: Any,
-    *,
-    saved: Any,
-    axis: int = -1,
-    reduction: str = "mean",
-    **options: Any,
-) -> Any:
+def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **options: Any) -> Any:
     """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
     t = saved["target"]
-    if reduction == "none":
-        g = np.expand_dims(g, axis)
-    if logits.__class__ is not np.ndarray:
-        table = t.dense(logits.shape[axis], axis % logits.ndim)
-        top = np.max(detach(logits), axis=axis, keepdims=True)
-        e = np.exp(logits - top)  # as in dense: a program computes it once
-        mass = np.sum(table, axis=axis, keepdims=True)
-        return g * (e * (mass / np.sum(e, axis=axis, keepdims=True)) - table)
+    z = t.classes_last(logits)
+    if t.reduction == "none":
+        g = t.classes_last(np.expand_dims(g, t.axis))
+    if z.__class__ is not np.ndarray:
+        table = t.dense(z.shape[-1])
+        mass = np.sum(table, axis=-1, keepdims=True)
+        return t.classes_last(g * (softmax(z) * mass - table))
     gradient = saved.pop("gradient", None)  # given away: the caller may write into it
     if gradient is None:  # it is given away already
-        gradient = losses_and_gradient(logits, t, axis, True)[1]
+        gradient = np.empty(z.shape, z.dtype)
+        sample_losses(z, t, gradient)
     if g.__class__ is Value:
-        return g * gradient
-    if reduction == "none" or float(g) != 1.0:  # a pass over the gradient saved, most of the time
+        gradient = g * gradient
+    elif t.reduction == "none" or float(g) != 1.0:  # a pass saved, most of the time
         gradient *= g
-    return gradient
+    return t.classes_last(gradient)
 
 
 LogSoftmaxNLL = primitive(
@@ -167,16 +147,15 @@ def cross_entropy(
     """
     z, target = as_input(logits, "logits"), plain(target, "target")
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    t = read_target(z.shape, z.dtype, target, *options)
     if not fused:
-        return _compose(log_softmax(z, axis), t, axis, reduction)
-    if z.__class__ is not Value:
-        return _loss(z, t, axis, reduction)
-    # LogSoftmaxNLL(z, target, *options) would check it all again: half the time of a small batch.
-    saved: dict[str, Any] = {}
-    loss = as_data(_loss(z.data, t, axis, reduction, saved))
+        return compose(log_softmax(z, axis), read_target(z, target, *options))
+    # LogSoftmaxNLL(z, target, *options) would look at all of it again: a tenth of a small batch.
+    saved: Any = {"wanted": (0,)} if z.__class__ is Value else None
+    loss = _fused(detach(z), target, *options, saved=saved)
+    if saved is None:
+        return loss
     named = dict(zip(LogSoftmaxNLL.options, options))
-    return make_node(loss, LogSoftmaxNLL, z, target, more=More((), named, saved))
+    return make_node(as_data(loss), LogSoftmaxNLL, z, target, more=More((), named, saved))
 
 
 def nll(
@@ -200,8 +179,7 @@ def nll(
     """
     log_p = as_input(log_probs, "log_probs")
     options = (axis, weight, ignore_index, 0.0, reduction, allow_unnormalized)
-    t = read_target(log_p.shape, log_p.dtype, target, *options)
-    return _compose(log_p, t, axis, reduction)
+    return compose(log_p, read_target(log_p, target, *options))
 
 
 def _reduced(loss: Any, reduction: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.data import example
+from ..engine.data import example, real
 from ..engine.text import _
 from ..engine.value import Value
 
@@ -18,14 +18,7 @@ def plain(x: Any, what: str) -> Any:
     if isinstance(x, Value):
         wrong = "{what} is a Value, but no gradient flows to it: pass its data"
         raise TypeError(_(wrong, what=what))
-    try:
-        data = x if hasattr(x, "__array_function__") else np.asarray(x)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{what}: {error}") from error
-    if data.dtype.kind not in "fiub":
-        wrong = "{what}: got {dtype} data, wanted real numbers"
-        raise TypeError(_(wrong, what=what, dtype=data.dtype))
-    return data
+    return real(np.asarray(x) if np.isscalar(x) else x, what)
 
 
 def check_reduction(reduction: str) -> None:
@@ -35,15 +28,14 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(_(wrong, got=reduction))
 
 
-def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], by_class: bool = False) -> Any:
-    """Weights from 0 up: an array that broadcasts to the shape, or one number a class."""
+def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], stretched: bool = True) -> Any:
+    """Weights from 0 up, of the shape, or that broadcast to it."""
     x = plain(x, what)
-    if by_class and x.shape != shape:
-        wrong = "{what}: got shape {got}, wanted {wanted}: one a class"
-        raise ValueError(_(wrong, what=what, got=x.shape, wanted=f"({shape[0]},)"))
     pairs = zip(x.shape[::-1], shape[::-1])
-    if x.ndim > len(shape) or any(n not in (1, wanted) for n, wanted in pairs):
-        wrong = "{what}: got shape {got}, wanted one that broadcasts to {wanted}"
+    fits = x.ndim <= len(shape) and all(n in (1, wanted) for n, wanted in pairs)
+    if x.shape != shape and not (stretched and fits):
+        wrong = "{what}: got shape {got}, wanted {wanted}"
+        wrong += ", or one that broadcasts to it" if stretched else ", one a class"
         raise ValueError(_(wrong, what=what, got=x.shape, wanted=shape))
     if not (example(x) >= 0).all():
         raise ValueError(_("{what}: got {got}, wanted numbers from 0 up", what=what, got=x))
@@ -53,58 +45,50 @@ def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], by_class: bool
 class Target(NamedTuple):
     """What every option makes of the loss: Σ_c T_c (log Σ exp z − z_c) for each sample.
 
-    T is ``peak`` at the class ``index``, plus the `spread` over all classes. The mean's 1/n is in
-    it. ``index``, ``peak`` and ``even`` have length 1 along the class axis, or are one number.
+    T = row · weight · (sharp · t + even), where t is 1 at the class ``index`` and 0 elsewhere, or a
+    ``table`` of probabilities. In these arrays the class axis is the last, of length 1 or C.
     """
 
-    index: Any = None
-    peak: Any = 0.0
-    even: Any = None  # what every class gets
-    table: Any = None  # probabilities, and the factor they count with
-    sharp: float = 1.0
-    weight: Any = None  # the factor of every class, which broadcasts against the logits
+    index: Any  # None if there is a table
+    table: Any
+    row: Any  # one number, or one a sample: 0 where it is ignored; the mean's 1/n is in it
+    weight: Any  # one a class, or None
+    sharp: float
+    even: float
+    axis: int  # of the logits' classes
+    reduction: str
 
     @property
-    def spread(self) -> Any:
-        """What T has besides its peak: None, or what broadcasts against the logits."""
-        if self.table is None and self.even is None:
-            return None
-        spread = 0.0 if self.table is None else self.table * self.sharp
-        spread = spread if self.even is None else spread + self.even
-        return spread if self.weight is None else spread * self.weight
+    def one_hot(self) -> bool:
+        """Whether each sample aims at one class."""
+        return self.table is None and not self.even
 
-    def dense(self, classes: int, axis: int) -> Any:
+    @property
+    def peak(self) -> Any:
+        """T at the class ``index``, where each sample aims at one."""
+        return _weights(self.index, self.row, self.weight)
+
+    def dense(self, classes: int) -> Any:
         """T itself, of as many classes."""
-        spread = self.spread
-        if self.index is None:
-            return spread
-        labels = np.arange(classes).reshape(-1, *[1] * (self.index.ndim - 1 - axis))
-        peak = np.where(self.index == labels, self.peak, 0.0)
-        return peak if spread is None else spread + peak
+        share = self.row if self.weight is None else self.row * self.weight
+        if self.table is None:
+            t = np.where(self.index == np.arange(classes), share, 0.0)
+        else:
+            t = self.table * share
+        return t * self.sharp + share * self.even if self.even else t
 
     def each(self, f: Callable[[Any], Any]) -> Target:
         """The same with f of every array that differs from sample to sample."""
-        varying = [f(x) if getattr(x, "ndim", 0) else x for x in self[:4]]
-        return Target._make((*varying, self.sharp, self.weight))
+        varying = [f(x) if getattr(x, "ndim", 0) else x for x in self[:3]]
+        return Target._make((*varying, *self[3:]))
 
-    def flat(self, axis: int) -> Target:
-        """The same for `rows_of` the logits."""
-        flat = self.each(lambda x: rows_of(x, axis))
-        return flat if flat.weight is None else flat._replace(weight=flat.weight.reshape(-1))
-
-    def rows(self, some: slice) -> Target:
-        """Of a flat target, that of some samples."""
-        return self.each(lambda x: x[some])
-
-
-def rows_of(x: Any, axis: int) -> Any:
-    """A matrix with one row a sample: the class axis comes last, in the place of another."""
-    return x.swapaxes(axis, -1).reshape(-1, x.shape[axis])
+    def classes_last(self, x: Any) -> Any:
+        """The logits with their class axis in the place of the last; again, and it is back."""
+        return x if self.axis in (-1, x.ndim - 1) else np.swapaxes(x, self.axis, -1)
 
 
 def read_target(
-    shape: tuple[int, ...],
-    dtype: Any,
+    logits: Any,
     target: Any,
     axis: int = -1,
     weight: Any = None,
@@ -113,35 +97,36 @@ def read_target(
     reduction: str = "mean",
     allow_unnormalized: bool = False,
 ) -> Target:
-    """Check a target and its options, and make them one table of coefficients."""
-    target = plain(target, "target")
+    """Check a target and its options, and make them one `Target`; logits are of use as a shape."""
+    target, shape, dtype = plain(target, "target"), logits.shape, logits.dtype
     check_reduction(reduction)
     _check_options(shape, axis, ignore_index, label_smoothing)
     axis %= len(shape)
-    classes, table = shape[axis], None
+    rows, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
     if weight is not None:
-        weight = factor(weight, "weight", dtype, (classes,), by_class=True)
-    if target.shape == shape[:axis] + shape[axis + 1 :] and target.dtype.kind in "iu":
-        index, kept = _read_classes(target, shape, axis, ignore_index)
-        peak = _picked(weight, index, kept)
-        total = index.size if peak.__class__ is float else np.sum(peak)
+        weight = factor(weight, "weight", dtype, (classes,), stretched=False)
+    index, table, row, total = None, None, 1.0, math.prod(rows)
+    if target.shape == rows and target.dtype.kind in "iu":
+        index, row = _read_classes(target, shape, axis, ignore_index)
+        if weight is not None or ignore_index is not None:
+            total = np.sum(_weights(index, row, weight))
     else:
-        kept, total = 1.0, target.size // classes
-        index = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
-        peak = 0.0 if index is None else _picked(weight, index, kept)
-        table = target.astype(dtype, copy=False) if index is None else None
-    scale = 1.0 if reduction != "mean" else 1.0 / total if example(total) else math.nan
-    sharp = (1.0 - label_smoothing) * scale
-    even = _times(kept, label_smoothing * scale / classes, dtype) if label_smoothing else None
-    if weight is not None:
-        weight = weight.reshape((-1, *[1] * (len(shape) - 1 - axis)))
-    return Target(index, _times(peak, sharp, dtype), even, table, sharp, weight)
+        index, table = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
+        table = table if table is None else table.astype(dtype, copy=False)
+    if reduction == "mean":
+        row = row / total if example(total) else row * math.nan
+    row = dtype.type(row) if row.__class__ is float else row.astype(dtype)
+    sharp, even = 1.0 - label_smoothing, label_smoothing / classes
+    t = Target(index, table, row, weight, sharp, even, axis, reduction)
+    return t if axis == len(shape) - 1 else t.each(t.classes_last)
 
 
-def _times(x: Any, number: Any, dtype: Any) -> Any:
-    """A float, or an array of the dtype."""
-    product = x * number
-    return product if product.__class__ is float else product.astype(dtype)
+def _weights(index: Any, row: Any, weight: Any) -> Any:
+    """``row · weight`` at the class ``index``."""
+    if weight is None:
+        return row
+    share = np.take_along_axis(weight, index.reshape(-1), 0)  # protocols know no weight[index]
+    return row * share.reshape(index.shape)
 
 
 def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
@@ -163,40 +148,32 @@ def _read_classes(target: Any, shape: Any, axis: int, ignore_index: int | None) 
     """Class indices, with an axis of length 1 for the classes; 1 where they count, 0 where not."""
     if hasattr(target, "within"):  # that of a program, which checks each call's
         target = target.within(0, shape[axis], ignore_index)
-    index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
-    kept = None if ignore_index is None else index != ignore_index
-    _check_range(example(index), example(kept), shape[axis], axis, ignore_index)
-    if kept is not None:
-        index = np.where(kept, index, 0)
-    return index.astype(np.intp, copy=False), 1.0 if kept is None else kept
-
-
-def _picked(weight: Any, index: Any, kept: Any) -> Any:
-    """The weight of each index's class, 0 where it is ignored; one number where all are alike."""
-    if weight is None:
-        return kept
-    share = np.take_along_axis(weight, index.reshape(-1), 0)  # protocols know no weight[index]
-    return np.where(kept, share.reshape(index.shape), 0.0)
-
-
-def _check_range(index: Any, kept: Any, classes: int, axis: int, ignore_index: int | None) -> None:
-    wrapped = index.astype(np.uint64)  # a negative one to a huge one
-    if kept is None and wrapped.item(wrapped.argmax()) < classes:  # a third of max()'s time
-        return
-    out = wrapped >= classes if kept is None else (wrapped >= classes) & kept
-    if out.any():
-        place = tuple(int(i) for i in np.argwhere(out)[0])
-        where = place[:axis] + place[axis + 1 :]
+    index = example(target)
+    out = index.astype(np.uint64) >= shape[axis]  # a negative one becomes a huge one
+    if ignore_index is not None:
+        out &= index != ignore_index
+    if np.count_nonzero(out):
+        where = _first(out)
         wrong = "target: got class {got} at {where}, wanted 0 to {last}"
         wrong += "" if ignore_index is None else " or ignore_index={ignored}"
-        last, ignored = classes - 1, ignore_index
-        raise ValueError(_(wrong, got=index[place], where=where, last=last, ignored=ignored))
+        last, ignored = shape[axis] - 1, ignore_index
+        raise ValueError(_(wrong, got=index[where], where=where, last=last, ignored=ignored))
+    index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
+    if ignore_index is None:
+        return index.astype(np.intp, copy=False), 1.0
+    kept = index != ignore_index
+    return np.where(kept, index, 0).astype(np.intp, copy=False), kept
+
+
+def _first(wrong: Any) -> tuple[int, ...]:
+    """Where the first wrong entry is."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0])
 
 
 def _read_probabilities(
     target: Any, shape: Any, axis: int, ignore_index: int | None, allow_unnormalized: bool
-) -> Any:
-    """The classes of a one-hot target, which is exact as indices; of any other, None."""
+) -> tuple[Any, Any]:
+    """The classes of a one-hot target, which is exact as indices; of any other, itself."""
     rows = shape[:axis] + shape[axis + 1 :]
     if target.shape == rows:
         wrong = "target: class indices are integers, got {dtype}"
@@ -210,25 +187,21 @@ def _read_probabilities(
     if ignore_index is not None:
         raise ValueError(_("ignore_index goes with class indices, not with probabilities"))
     _check_distribution(example(target), axis, allow_unnormalized)
-    if target.__class__ is not np.ndarray:  # others may hold other data later, or be lazy
-        return None
-    sure = (np.max(target, axis=axis) == 1).all()
-    if sure and np.count_nonzero(target) == target.size // shape[axis]:
-        return np.expand_dims(np.argmax(target, axis=axis), axis)
-    return None
+    plainly = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
+    if plainly and np.count_nonzero(target) == math.prod(rows) == np.count_nonzero(target == 1):
+        return np.argmax(target, axis=axis, keepdims=True), None
+    return None, target
 
 
 def _check_distribution(target: Any, axis: int, allow_unnormalized: bool) -> None:
     if not (target >= 0).all():
-        where = tuple(int(i) for i in np.argwhere(~(target >= 0))[0])
+        where = _first(~(target >= 0))
         wrong = "target: got probability {got} at {where}, wanted 0 or more"
         raise ValueError(_(wrong, got=target[where], where=where))
-    if allow_unnormalized:
-        return
     sums: Any = np.asarray(np.sum(target, axis=axis, dtype=np.float64))
     off = np.asarray(abs(sums - 1.0) > (1e-6 if target.dtype.itemsize >= 8 else 1e-3))
-    if off.any():
-        where = tuple(int(i) for i in np.argwhere(off)[0])
+    if off.any() and not allow_unnormalized:
+        where = _first(off)
         wrong = (
             "target: the probabilities at {where} sum to {got:.6g}, wanted 1 "
             "(or allow_unnormalized=True)"

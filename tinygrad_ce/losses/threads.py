@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import cache
 from threading import Lock
@@ -49,19 +49,15 @@ def in_threads(run: Callable[[int], None], starts: range) -> None:
             raise
 
     others = []
-    try:
+    with suppress(RuntimeError):  # there are no threads (Emscripten), or none any more at exit
         for _ in range(threads - 1):
             others.append(_pool(os.getpid()).submit(copy_context().run, work))
-    except RuntimeError:  # there are no threads (Emscripten), or none any more as Python ends
-        _pool.cache_clear()
     try:
         work()
     finally:  # a thread may be busy with other callers' blocks: what it has not begun is withdrawn
-        begun = [other for other in others if not other.cancel()]
-        errors = [other.exception() for other in begun]
-    for error in errors:
-        if error:
-            raise error
+        errors = [other.exception() for other in others if not other.cancel()]
+    for error in filter(None, errors):
+        raise error
 
 
 @cache
@@ -72,16 +68,6 @@ def _pool(process: int) -> Any:
     return ThreadPoolExecutor(CPUS - 1)
 
 
-@cache
-def _blas() -> Any:
-    """What sets the number of BLAS's own threads, or None."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None
-    return ThreadpoolController().select(user_api="blas")
-
-
 @contextmanager
 def one_blas_thread() -> Iterator[int]:
     """Let BLAS use one thread, so that ours do not wait for its; yield how many ours may be.
@@ -89,12 +75,18 @@ def one_blas_thread() -> Iterator[int]:
     As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. One
     where BLAS takes no limit. The limit is the process's, so it is for one caller at a time.
     """
-    if _blas() is None or not _limiting.acquire(blocking=False):
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        yield 1
+        return
+    if not _limiting.acquire(blocking=False):
         yield 1
         return
     try:
-        threads = max((library["num_threads"] for library in _blas().info()), default=1)
-        with _blas().limit(limits=1):
+        blas = ThreadpoolController().select(user_api="blas")
+        threads = max((library["num_threads"] for library in blas.info()), default=1)
+        with blas.limit(limits=1):
             yield threads
     finally:
         _limiting.release()
