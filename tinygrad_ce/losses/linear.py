@@ -90,10 +90,9 @@ def linear_cross_entropy(
 
     Raises
     ------
-    ValueError
-        For shapes that do not fit, a ``block`` below 1, and where `cross_entropy` raises it.
-    TypeError
-        For a ``block`` that is no integer, and where `cross_entropy` raises it.
+    ValueError, TypeError
+        For shapes that do not fit, a ``block`` that is no number of rows, and where
+        `cross_entropy` raises them.
 
     Examples
     --------
@@ -115,7 +114,7 @@ def linear_cross_entropy(
     if b.__class__ is not float and b.shape != W.shape[1:]:
         wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
         raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))
-    if block is not None and (not isinstance(block, int | np.integer) or block < 1):
+    if block is not None and (block is True or not isinstance(block, int) or block < 1):
         raise ValueError(_("block: got {got}, wanted a number of rows, 1 or more", got=block))
     options = (block, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     named = dict(zip(LinearCrossEntropy.options, options))

@@ -148,7 +148,8 @@ def cross_entropy(
     z, target = as_input(logits, "logits"), plain(target, "target")
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     if not fused:
-        return compose(log_softmax(z, axis), read_target(z, target, *options))
+        t = read_target(z, target, *options)
+        return compose(log_softmax(z, axis), t)
     # LogSoftmaxNLL(z, target, *options) would look at all of it again: a tenth of a small batch.
     saved: Any = {"wanted": (0,)} if z.__class__ is Value else None
     loss = _fused(detach(z), target, *options, saved=saved)

@@ -105,7 +105,8 @@ def read_target(
     rows, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
     if weight is not None:
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
-    index, table, row, total = None, None, 1.0, math.prod(rows)
+    index, table, total = None, None, math.prod(rows)
+    row: Any = 1.0
     if target.shape == rows and target.dtype.kind in "iu":
         index, row = _read_classes(target, shape, axis, ignore_index)
         if weight is not None or ignore_index is not None:
