@@ -58,9 +58,23 @@ AXES: list[Case] = [
         [[3.0]],
     ),
 ]
+TWO = np.float64(2.0)
+NUMBERS: list[Case] = [
+    (f, (X4,), f(X4))
+    for f in (
+        lambda a: np.where(a > 1, a, TWO),
+        lambda a: np.where(a > 1, a, 2.0),
+        lambda a: np.where(a > 1, np.sum(a), np.array(2.0)),
+        lambda a: np.clip(a, TWO - 1, TWO),
+        lambda a: np.clip(a, 1.0, TWO),
+        lambda a: np.linspace(a[0], TWO, 3),
+        lambda a: np.maximum(a, TWO),
+        lambda a: np.maximum(a, 2.0),
+    )
+]
 
 
-@pytest.mark.parametrize(("f", "args", "wanted"), [*POWERS, *SUMS, *SIGNS, *AXES])
+@pytest.mark.parametrize(("f", "args", "wanted"), [*POWERS, *SUMS, *SIGNS, *AXES, *NUMBERS])
 def test_a_program_keeps_value_shape_and_dtype(
     f: Callable[..., Any], args: tuple[Any, ...], wanted: Any
 ) -> None:

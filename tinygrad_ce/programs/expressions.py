@@ -135,7 +135,7 @@ class Expressions:
         if is_turned(line):
             return self.filled("{}.T", args[:1])
         wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
-        strict = f.__class__ is np.ufunc and not wide  # a number's dtype counts
+        strict = not wide  # a number's dtype counts
         weak = [not strict or a.__class__ is float for a in args]
         symbol = fact(f, "symbol") if not line.options else ""
         template = entry(f) if line.is_number else ""
