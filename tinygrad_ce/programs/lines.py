@@ -221,9 +221,9 @@ def name_of(f: Any) -> str:
     )
 
 
-def kind_of(x: Any) -> Any:
-    """The ``kind`` of a line that gives such data."""
-    return getattr(x, "dtype", x.__class__)
+def result(x: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape and kind of a line that gives such data."""
+    return getattr(x, "shape", ()), getattr(x, "dtype", x.__class__)
 
 
 def _sample(line: Line) -> Any:
@@ -240,7 +240,7 @@ def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]
     read = list(walk(args))
     if elementwise(function) and not np.ndim(found) and read and all(x.is_number for x in read):
         return (), bool if found.dtype.kind == "b" else float
-    return np.shape(found), kind_of(found)
+    return result(found)
 
 
 class Builder:
@@ -281,5 +281,5 @@ def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
     of: dict[Value, Line] = {}
     for node in sorted(nodes, key=lambda node: node.number):
         args, options = replace((node.parents, node.options), of.__getitem__, Value)
-        of[node] = Line(node.op, args, options, node.shape, kind_of(node.data), node.name)
+        of[node] = Line(node.op, args, options, *result(node.data), node.name)
     return list(of.values()), of

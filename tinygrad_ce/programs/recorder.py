@@ -24,30 +24,10 @@ from ..engine.ops import SCATTER
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
-from .lines import (
-    Line,
-    astype,
-    constant,
-    entry,
-    evaluate,
-    fact,
-    kind_of,
-    live,
-    replace,
-    walk,
-    within,
-)
+from .lines import Line, astype, constant, entry, evaluate, fact, live, replace, result, walk
+from .lines import within as check_range
 
-
-def _example(x: RecordedArray) -> Any:
-    return x.example
-
-
-def line_of(x: RecordedArray) -> Line:
-    """The line that an array stands for."""
-    return x.line
-
-
+line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
 NOWHERE = "<program>"  # the file that a program is compiled as
 OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), NOWHERE)
 
@@ -78,10 +58,9 @@ class Tape:
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
         example = _read_only(example) if example.__class__ is np.ndarray else example
-        args, options = replace((args, options), line_of, RecordedArray)
-        line = Line(function, args, options, getattr(example, "shape", ()), kind_of(example))
-        self.lines.append(line)
-        return RecordedArray(line, example, self)
+        args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
+        self.lines.append(Line(function, args, options, *result(example)))
+        return RecordedArray(self.lines[-1], example, self)
 
     def argument(self, example: Any, name: str) -> RecordedArray:
         """An argument of the program."""
@@ -101,53 +80,38 @@ class Tape:
     def call(self, function: Any, args: Any, options: Any) -> Any:
         """Compute on the examples, and write it down."""
         template = None if options else entry(function)
-        if template and all(map(_is_number, args)):
-            return self.call_on_numbers(function, template, args)
-        if template is None and _gives_back(function, args, options):
+        numbers = template and all(map(_is_number, args))
+        if numbers:
+            function, args = _on_numbers(function, args)
+            if callable(template):
+                return template(*args)
+        elif template is None and _gives_back(function, args, options):
             return args[0]
-        given = replace((args, options), _example, RecordedArray)
-        given, how = replace(given, _read_only, np.ndarray)  # also an array that stays a constant
+        given, how = (replace(x, _example, RecordedArray) for x in (args, options))
+        if not numbers:  # a constant written into would keep what the example was
+            given, how = replace((given, how), _read_only, np.ndarray)
         try:
             example = function(*given, **how)
         except ValueError as error:
             if re.search("read-only|output array", str(error)):
-                self.refuse(f"{_name(function)} into an array", "Compute a new array instead.")
+                self.refuse(f"np.{function.__name__} into an array", "Compute a new array instead.")
             raise
-        made = self.write(function, args, options, example)
+        made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
             parts = enumerate(example)
             return [self.write(operator.getitem, (made, i), {}, part) for i, part in parts]
-        if not isinstance(example, np.ndarray | np.generic | float | bool | int):
-            got, name = type(example).__name__, _name(function)
-            raise TypeError(_("{name} gives a {got}: no program has that", name=name, got=got))
+        if not isinstance(example, np.ndarray | np.generic | float | int):
+            got, name = type(example).__name__, function.__name__
+            raise TypeError(_("np.{name} gives a {got}: no program has that", name=name, got=got))
         return made
-
-    def call_on_numbers(self, function: Any, template: Any, args: Any) -> Any:
-        """A call on Python numbers, which gives a Python number."""
-        if callable(template):
-            return template(*[a if a.__class__ is RecordedArray else float(a) for a in args])
-        if all(map(_is_truth, args)):
-            if fact(function, "symbol") in ("+", "-"):  # numbers in Python, in NumPy not
-                args = tuple([self.call(np.where, (a, 1.0, 0.0), {}) for a in args])
-            if function.__name__.startswith("logical_"):
-                bitwise = function.__name__.replace("logical", "bitwise")
-                return self.call(getattr(np, bitwise), args, {})
-        found = function(*replace(args, _example, RecordedArray))
-        kind = bool if found.dtype.kind == "b" else float
-        args = tuple([_number(a) for a in args])
-        return self.write(function, args, {}, kind(found))
 
     def refuse(self, what: str, instead: str) -> NoReturn:
         """Say which line would make a program that is wrong for other data."""
-        self.refusal = TypeError(
-            _(
-                "{where}: {what} depends on the example's data, so the program would be wrong for "
-                "other data. {instead}",
-                where=_where(),
-                what=what,
-                instead=instead,
-            )
+        text = (
+            "{where}: {what} depends on the example's data, so the program would be wrong for "
+            "other data. {instead}"
         )
+        self.refusal = TypeError(_(text, where=_where(), what=what, instead=instead))
         raise self.refusal
 
 
@@ -162,6 +126,16 @@ def _is_number(x: Any) -> bool:
 def _is_truth(x: Any) -> bool:
     """Python's True or False, as comparing two floats gives; NumPy's are for arrays."""
     return getattr(x, "example", x).__class__ is bool
+
+
+def _on_numbers(function: Any, args: Any) -> tuple[Any, Any]:
+    """A call as Python's numbers have it, where truths can be counted."""
+    if all(map(_is_truth, args)):
+        if fact(function, "symbol") in ("+", "-"):
+            args = [np.where(a, 1.0, 0.0) if a.__class__ is RecordedArray else a for a in args]
+        if function.__name__.startswith("logical_"):
+            function = getattr(np, function.__name__.replace("logical", "bitwise"))
+    return function, tuple([_number(a) for a in args])
 
 
 def _number(x: Any) -> Any:
@@ -179,33 +153,26 @@ def _gives_back(function: Any, args: Any, options: Any) -> bool:
     return all(np.ndim(y) == 0 and y == x for x, y in zip((0.37, -1.21), found))
 
 
-def _name(function: Any) -> str:
-    return f"np.{getattr(function, '__name__', function)}"
-
-
 @cache
-def _parameters(function: Any) -> tuple[list[str], dict[str, Any]]:
-    """What has to be given, and what a function takes where an option is not."""
+def _parameters(function: Any) -> dict[str, Any]:
+    """What a function takes, with its defaults."""
     try:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return [], {}
-    needed = [name for name, p in found.items() if p.default is p.empty]
-    plain = {name: p.default for name, p in found.items()} | {"keepdims": False}
-    return needed, {name: np.dtype(x) if x is float else x for name, x in plain.items()}
+        return {}
+    defaults = {name: p.default for name, p in found.items()} | {"keepdims": False}
+    return {name: np.dtype(x) if x is float else x for name, x in defaults.items()}
 
 
 def _normal(function: Any, args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A call with all that has to be given in front, and no option that says what holds anyway."""
-    needed, plain = _parameters(function)
+    defaults = _parameters(function)
+    needed = [name for name, x in defaults.items() if x is inspect.Parameter.empty]
     args = (*args, *[options[name] for name in needed[len(args) :] if name in options])
     if function is np.einsum and isinstance(args[0], str):
         args = (_with_result(args[0]), *args[1:])
-    return args, {
-        name: x
-        for name, x in options.items()
-        if name not in needed and (name not in plain or x is not plain[name])
-    }
+    plain = {name for name, x in options.items() if name in defaults and x is defaults[name]}
+    return args, {name: x for name, x in options.items() if name not in {*needed, *plain}}
 
 
 def _refusal(what: str, instead: str) -> Any:
@@ -238,7 +205,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         if ufunc is np.positive:
             return self
         if "out" in options or method == "at":
-            what = f"{_name(ufunc)} into an array"
+            what = f"np.{ufunc.__name__} into an array"
             self.tape.refuse(what, "Use a = a + x, which makes a new one.")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.tape.call(function, inputs, options)
@@ -251,7 +218,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             args, options = replace((args, options), _example, RecordedArray)
             return function(*args, **options)
         if follows == "count" or (function is np.where and len(args) == 1):
-            what = f"The shape of {_name(function)}'s result"
+            what = f"The shape of np.{function.__name__}'s result"
             self.tape.refuse(what, "Use np.where(mask, x, 0.0).")
         return self.tape.call(function, *_normal(function, args, options))
 
@@ -272,7 +239,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     def within(self, low: int, high: int, besides: int | None = None) -> Any:
         """Itself, once a program has checked its entries: from low to high - 1, or ``besides``."""
         args = (self, low, high) if besides is None else (self, low, high, int(besides))
-        return self.tape.write(within, args, {}, self.example) if self.size else self
+        return self.tape.write(check_range, args, {}, self.example) if self.size else self
 
     # ------------------------------------------------------------------ what would drop the record
     __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
@@ -287,7 +254,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     item = _refusal("x.item()", "Use x itself.")
     tolist = _refusal("x.tolist()", "Use x itself.")
     equals = _refusal("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
-
+    __format__ = _refusal("A text with x", "Print what the program returns.")
     sort = partition = resize = put = fill = setfield = setflags = byteswap = _refusal(
         "A method that writes into an array", "Use np.sort(x) or another that makes a new one."
     )
@@ -297,12 +264,6 @@ class RecordedArray(NDArrayOperatorsMixin):
             return np.invert(self)
         text = "{where}: ~ of Python's True is -2, true as well. Use np.logical_not(x > y)."
         raise TypeError(_(text, where=_where()))
-
-    def __format__(self, spec: str) -> str:
-        if spec:
-            what = f"A text with x, as '{{x:{spec}}}',"
-            self.tape.refuse(what, "Print what the program returns.")
-        return repr(self)
 
     # ------------------------------------------------------------------ as an ndarray
     def __len__(self) -> int:

@@ -86,8 +86,7 @@ def _pull(
             value.name = "loss"
         number = example(out.data).__class__ is float
         seed = tape.constant(1.0 if number else np.ones(out.shape, out.dtype)[()])
-        start, nodes = len(tape.lines) - 1, topological(out)
-        nodes += [v for v in wanted if v not in set(nodes)]
+        start, nodes = len(tape.lines) - 1, [*dict.fromkeys([*topological(out), *wanted])]
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
         for v, g in found.items():
