@@ -65,13 +65,14 @@ class _Printer(Expressions):
         self.recording, self.outputs, self.clean = recording, outputs, clean
         self.needed = live(lines, outputs)
         self.lines = [line for line in self.needed if line.function is not None]
-        inputs = [x for x, _, _ in recording.arguments if x.__class__ is Line]
+        inputs = walk(recording.arguments)
         numbers = all(x.is_number for x in (*self.lines, *inputs))
         scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(outputs))
         super().__init__({*RESERVED, *recording.parameters}, scalar)
-        for x, name, path in recording.arguments:
+        for place, x in recording.arguments.items():
             if x.__class__ is Line:
-                self.names[x] = self.unique(x.name or "x") if path else name
+                whole = place in recording.parameters
+                self.names[x] = place if whole else self.unique(x.name or "x")
         self.results = set(walk(outputs))
         self.longest = (INLINE, literals.WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
         self.found: list[str] = []
@@ -91,11 +92,11 @@ class _Printer(Expressions):
     def body(self) -> list[str]:
         """Checks and names of arguments, then each line."""
         needed = set(self.needed)
-        for x, name, path in self.recording.arguments:
+        for place, x in self.recording.arguments.items():
             if x.__class__ is not Line:
-                self.found += literals.check_fixed(name + literals.path_text(path), x)
-            elif x in needed and self.names[x] != name + path:
-                self.found.append(f"{self.names[x]} = {name}{literals.path_text(path)}")
+                self.found += literals.check_fixed(literals.path_text(place), x)
+            elif x in needed and self.names[x] != place:
+                self.found.append(f"{self.names[x]} = {literals.path_text(place)}")
         forward = set(live(self.needed, self.outputs[0]))
         last = max([i for i, line in enumerate(self.lines) if line in forward], default=-1)
         for i, line in enumerate(self.lines):

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients, topological
-from ..engine.data import as_data, example
+from ..engine.data import as_data, as_upstream, example
 from ..engine.transforms import flatten, unflatten
-from ..engine.value import Value
+from ..engine.value import Value, detach
 from .fusion import fused
 from .lines import Line, replace
 from .recorder import RecordedArray, Tape, line_of
@@ -27,6 +27,7 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
+DATA = (float, np.ndarray)  # leaves of another class are fixed
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Recording:
     """One call of a function, and the backward pass on top, as lines."""
 
     parameters: list[str]
-    arguments: list[tuple[Any, str, str]]  # each leaf, its parameter, and where it stands there
+    arguments: dict[str, Any]  # where each leaf stands, ``p["w"]``, and its line
     lines: list[Line]
     outputs: tuple[Any, Any]  # value and gradient
     results: tuple[Any, Any]  # the same in the caller's own tuples
@@ -45,29 +46,28 @@ def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recordi
     """Call ``f`` once on arrays that record, and go backward."""
     tape, names = Tape(), parameters(f, len(args))
     numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
-    variables, arguments, filled = dict[int, list[Value]](), list[Any](), []
-    for i, (arg, name) in enumerate(zip(args, names)):
-        row: list[Any] = []
-        for path, x in flatten(arg):
-            row.append(x if _is_fixed(x) else tape.argument(x, _identifier(name + path)))
-            arguments.append((row[-1], name, path))
-        if i in numbers:
-            row = variables[i] = [Value(x, name=x.name) for x in row]
-        filled.append(unflatten(arg, row))
+    leaves = {
+        at: tape.argument(x, _identifier(at)) if x.__class__ in DATA else x
+        for name, arg in zip(names, args)
+        for at, x in flatten(arg, name)
+    }
+    supply = iter(leaves.values())
+    rows = [[next(supply) for _leaf in flatten(arg)] for arg in args]
+    for i in numbers:
+        rows[i] = [Value(x, name=x.name) for x in rows[i]]
     with np.errstate(all="ignore"):
-        out = f(*filled)
+        out = f(*map(unflatten, args, rows))
         if tape.refusal:  # that f caught: what it did instead is for no data
             raise tape.refusal
         out = fused(out) if fuse else out
         value, gradient = _data(out), None
-        _name(out)
-        if variables and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
-            slopes = _pull(out, value, variables, tape)
-            found = [unflatten(args[i], slopes[i]) for i in numbers]
+        if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
+            slopes = iter(_pull(out, value, [v for i in numbers for v in rows[i]], tape))
+            found = [unflatten(args[i], slopes) for i in numbers]
             gradient = found[0] if isinstance(wrt, int) else tuple(found)
     return Recording(
         parameters=names,
-        arguments=replace(arguments, line_of, RecordedArray),
+        arguments=replace(leaves, line_of, RecordedArray),
         lines=tape.lines,
         outputs=replace((built_in(value), built_in(gradient)), line_of, RecordedArray),
         results=(value, gradient),
@@ -75,34 +75,28 @@ def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recordi
     )
 
 
-def _pull(
-    out: Any, value: Any, variables: dict[int, list[Value]], tape: Tape
-) -> dict[int, list[Any]]:
+def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
     """The gradient of each variable."""
-    wanted = [v for row in variables.values() for v in row]
-    found: dict[Value, Any] = dict.fromkeys(wanted)
+    found: dict[Value, Any] = {}
     if out.__class__ is Value:
         if value.__class__ is RecordedArray and not value.name:
             value.name = "loss"
-        number = example(out.data).__class__ is float
-        seed = tape.constant(1.0 if number else np.ones(out.shape, out.dtype)[()])
-        start, nodes = len(tape.lines) - 1, [*dict.fromkeys([*topological(out), *wanted])]
+        start, nodes = len(tape.lines), [*dict.fromkeys([*topological(out), *wanted])]
+        seed = tape.constant(as_upstream(None, example(value), "f's result"))
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
         for v, g in found.items():
             if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
                 g.line.of = g.line.of or v.data.line
-    return {i: [_like(found[v], v.data) for v in row] for i, row in variables.items()}
+    return [_like(found.get(v), v.data) for v in wanted]
 
 
 def _like(g: Any, x: RecordedArray) -> Any:
     """A gradient in the shape and dtype of its argument."""
-    number = x.line.kind is float
-    if g is None:
-        return 0.0 if number else np.zeros(x.shape, x.dtype)
     if g.__class__ is RecordedArray:
-        return g.astype(np.dtype(float) if number else x.dtype)
-    return float(g) if number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
+        return g.astype(x.dtype)
+    g = 0.0 if g is None else g
+    return float(g) if x.line.is_number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
 
 
 def parameters(f: Any, n: int) -> list[str]:
@@ -114,8 +108,7 @@ def parameters(f: Any, n: int) -> list[str]:
     names: list[str] = []
     for p in found:
         if p.kind is p.VAR_POSITIONAL:
-            rest, base = n - len(names), "x" if p.name == "args" else p.name
-            names += [base] if rest == 1 else [f"{base}_{i}" for i in range(rest)]
+            names += [f"{p.name}_{i}" for i in range(n - len(names))]
         elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             names.append(p.name)
     names = names[:n] + [f"x_{i}" for i in range(len(names), n)]
@@ -132,23 +125,16 @@ def _identifier(text: str) -> str:
     return f"{name}_" if name in RESERVED else name
 
 
-def _is_fixed(x: Any) -> bool:
-    return x.__class__ is not float and x.__class__ is not np.ndarray
-
-
 def _data(out: Any) -> Any:
-    """What f returned, its Values replaced by what they hold."""
-    found = [x.data if x.__class__ is Value else x for _, x in flatten(out)]
-    kept = [x if x.__class__ is RecordedArray else as_data(x, "f's result") for x in found]
-    return unflatten(out, kept)
-
-
-def _name(out: Any) -> None:
-    """Give what f's `Value`s hold the names that the user gave them."""
-    for _, result in flatten(out):
-        for v in topological(result) if result.__class__ is Value else ():
-            if v.name and v.data.__class__ is RecordedArray and not v.data.name:
-                v.data.name = _identifier(v.name)
+    """What f returned, with their data in the place of `Value`s; these get the user's names."""
+    found = []
+    for _, x in flatten(out):
+        for v in topological(x) if x.__class__ is Value else ():
+            if v.name and v.data.__class__ is RecordedArray:
+                v.data.name = v.data.name or _identifier(v.name)
+        data = detach(x)
+        found.append(data if data.__class__ is RecordedArray else as_data(data, "f's result"))
+    return unflatten(out, found)
 
 
 def built_in(tree: Any) -> Any:
