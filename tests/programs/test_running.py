@@ -226,6 +226,14 @@ def test_results_are_new_arrays_in_whatever_order_arguments_lie(name: str, clean
             assert not any(np.shares_memory(array, other) for other in [x, *found[:i]])
 
 
+def test_entries_of_a_constant_are_new() -> None:
+    table = np.arange(3.0)
+    made = program(
+        lambda i: np.reshape(np.take_along_axis(table, i, 0), (1, 2)), np.array([2, 0]), wrt=None
+    )
+    assert made(np.array([1, 2])).tolist() == [[1.0, 2.0]]
+
+
 def test_a_gradient_of_one_number_stretched_can_be_written_into() -> None:
     ones = np.ones((2, 3))
     assert program(lambda a: np.logaddexp(np.sum(a), 0.2), ones)(ones)[1].flags.writeable

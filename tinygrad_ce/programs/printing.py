@@ -10,27 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, COMPARE, Expressions, binding, is_turned
-from .lines import (
-    Line,
-    astype,
-    constant,
-    elementwise,
-    entry,
-    live,
-    reads,
-    walk,
-    within,
-)
+from .lines import Line, astype, constant, entry, live, reads, walk, within
 from .recording import RESERVED, Recording
 from .simplifier import moves_first, uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
-NEW = {astype, scatter, np.concatenate, np.stack, np.outer, np.dot, np.vdot}
+# Functions that give no part of what they got, as no ufunc does; a result of others is copied.
+NEW = {np.sum, np.mean, np.max, np.min, np.dot, np.vdot, np.outer, np.concatenate, np.stack}
+NEW |= {np.where, np.clip, astype, scatter}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
@@ -183,21 +174,16 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
             copy = ".copy()" if np.ndim(x) else ""
             return literals.fresh_text(x) if alike else printer.text(x) + copy
         base, shown = x, False
-        while base.__class__ is Line and moves_first(base.function):
+        while moves_first(base.function) and base.args[0].__class__ is Line:
             shown = shown or base.function is np.broadcast_to
             base = base.args[0]
-        new = base.__class__ is Line and _is_new(base.function) and not shown and base not in seen
+        new = base.function.__class__ is np.ufunc or base.function in NEW
+        fresh = x.is_number or (new and not shown and base not in seen)
         seen.add(base)
-        return printer.text(x) if new or x.is_number else f"{printer.text(x, ATOM)}.copy()"
+        return printer.text(x) if fresh else f"{printer.text(x, ATOM)}.copy()"
 
     parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
     return literals.folded(f"return {', '.join(parts)}")
-
-
-def _is_new(f: Any) -> bool:
-    """Whether what a function gives is surely no part of what it got."""
-    ruled = f in TABLE and TABLE[f].vjps and not TABLE[f].moves and f is not np.einsum
-    return bool(ruled) or elementwise(f) or f in NEW
 
 
 def _template(line: Line) -> str:
