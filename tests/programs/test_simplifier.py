@@ -129,12 +129,6 @@ def test_a_graph_worked_out_on_paper() -> None:
     assert "**" not in made.source
 
 
-def test_a_comparison_stands_where_it_is_used() -> None:
-    made = program(lambda a, b: tg.relu(a - b) * a, 3.0, 2.0, wrt=(0, 1))
-    assert "<= 0.0 else" in made.source
-    assert "less_equal" not in made.source
-
-
 def test_numbers_of_no_use_to_the_algebra() -> None:
     """A power beyond a product, a divisor whose inverse is none, a number in a branch."""
     for f in (

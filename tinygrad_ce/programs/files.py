@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from pathlib import Path
 from threading import get_ident
 
 
@@ -23,12 +23,4 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     except OSError as error:
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
     finally:
-        if os.path.exists(part):
-            os.unlink(part)
-    if hasattr(os, "O_DIRECTORY"):  # the name itself, where folders can be opened
-        with suppress(OSError):  # some file systems refuse; the file is in its place all the same
-            folder = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        Path(part).unlink(missing_ok=True)

@@ -60,11 +60,6 @@ class Line:
         """Whether it is a Python number."""
         return self.kind is float or self.kind is bool
 
-    @property
-    def is_several(self) -> bool:
-        """Whether it is a tuple or list of results, as np.linalg.svd has."""
-        return isinstance(self.kind, type) and issubclass(self.kind, tuple | list)
-
     def __repr__(self) -> str:
         f = self.function
         return self.name or str(getattr(f, "name", None) or getattr(f, "__name__", "a leaf"))

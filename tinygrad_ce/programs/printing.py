@@ -13,7 +13,7 @@ import numpy as np
 from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
-from .expressions import ATOM, COMPARE, Expressions, binding, is_turned
+from .expressions import ATOM, Expressions, is_turned
 from .lines import Line, astype, constant, entry, live, reads, walk, within
 from .recording import RESERVED, Recording
 from .simplifier import moves_first, uniform
@@ -33,18 +33,17 @@ def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool 
     used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
     theirs += [f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)]
-    head = "import math\n\n" if re.search(r"\bmath\.", used) else ""
-    head = (head + "\n".join(theirs)).rstrip()
     name, title, what = "value", "A value", "Return the value."
-    if recording.differentiated:
+    if by := recording.differentiated:
         name, title = "loss_and_grad", "Loss and gradient"
-        what = f"Return the value and its gradient with respect to {recording.differentiated}."
+        what = f"Return the value and its gradient with respect to {by}."
         what = what if len(what) <= literals.WIDTH - 10 else "Return the value and its gradient."
+    head = [f'"""{title}, printed by tinygrad_ce.program."""']
+    head += ["import math"] if re.search(r"\bmath\.", used) else []
+    head += filter(None, ["\n".join(theirs), "\n".join(constants)])
     define = literals.folded(f"def {name}({', '.join(recording.parameters)})", indent=1)
-    head = f'"""{title}, printed by tinygrad_ce.program."""\n\n{head}'.rstrip()
-    top = "\n\n".join(filter(None, [head, "\n".join(constants)]))
     inner = literals.indented("\n".join([f'"""{what}"""', *body]))
-    return f"{top}\n\n\n{define}:\n{inner}\n"
+    return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
 
 
 class _Printer(Expressions):
@@ -69,15 +68,10 @@ class _Printer(Expressions):
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
         for line in reversed(self.lines):
-            often = 2 if _template(line).count("{0}") > 1 else 1
-            often = max(often, self.uses[line]) if self.repeats(line) else often
+            template = entry(line.function) if line.is_number else None
+            often = 2 if template and template.count("{0}") > 1 else 1
             for x in reads(line):
                 self.uses[x] = self.uses.get(x, 0) + often
-
-    def repeats(self, line: Line) -> bool:
-        """Whether it is as fast and as short as its name: ``x <= 0.0``."""
-        template = _template(line) if self.scalar and line.kind is bool else ""
-        return template != "" and binding(template)[0] == COMPARE
 
     # ------------------------------------------------------------------ statements
     def body(self) -> list[str]:
@@ -100,8 +94,9 @@ class _Printer(Expressions):
     def inlined(self, line: Line) -> bool:
         """Whether the one line that reads it can have it as an expression; then that is noted."""
         of = line.of is not None and (line.of.name or line.of.function is None)
-        kept = line.name or of or line.function in (scatter, within) or line.is_several
-        once = self.clean and not kept and (self.uses[line] == 1 or self.repeats(line))
+        kept = line.name or of or line.function in (scatter, within)
+        several = isinstance(line.kind, type) and not line.is_number  # a tuple, as of np.split
+        once = self.clean and not kept and not several and self.uses[line] == 1
         if not once and not (is_turned(line) and line not in self.results):
             return False
         text, level = self.expression(line)
@@ -184,11 +179,6 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
 
     parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
     return literals.folded(f"return {', '.join(parts)}")
-
-
-def _template(line: Line) -> str:
-    """How its function reads on Python numbers."""
-    return entry(line.function) or "" if line.is_number and line.function is not None else ""
 
 
 def _operation(line: Line) -> str:
