@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,8 +21,7 @@ class Box:
     stop: float = math.inf
 
 
-_open: list[Box] = []
-_closed: deque[Box] = deque(maxlen=10_000)  # a training loop may enter scopes for days
+_boxes: deque[Box] = deque(maxlen=10_000)  # a training loop may enter scopes for days
 
 
 @contextmanager
@@ -55,18 +54,16 @@ def scope(name: str) -> Iterator[None]:
     if not isinstance(name, str):
         raise TypeError(_('scope: got {got!r}, wanted a name, as in scope("softmax")', got=name))
     box = Box(name, next(numbers))
-    _open.append(box)
+    _boxes.append(box)
     try:
         yield
     finally:
         box.stop = next(numbers)
-        _open.remove(box)
-        _closed.append(box)
 
 
-def boxes(nodes: Sequence[Value]) -> dict[Value, tuple[Box, ...]]:
+def boxes(nodes: Iterable[Value]) -> dict[Value, tuple[Box, ...]]:
     """Find the scopes that each node was made in, outermost first; in one sweep over both."""
-    waiting = sorted([*_open, *_closed], key=lambda box: box.start, reverse=True)
+    waiting = sorted(_boxes, key=lambda box: box.start, reverse=True)
     inside: list[Box] = []
     found = {}
     for node in sorted(nodes, key=lambda node: node.number):
@@ -75,16 +72,3 @@ def boxes(nodes: Sequence[Value]) -> dict[Value, tuple[Box, ...]]:
         inside = [box for box in inside if box.stop > node.number]
         found[node] = tuple(inside)
     return found
-
-
-def scopes(node: Value) -> tuple[str, ...]:
-    """Name the scopes that a node was made in, outermost first.
-
-    Examples
-    --------
-    >>> with scope("model"), scope("layer"):
-    ...     x = Value(1.0)
-    >>> scopes(x)
-    ('model', 'layer')
-    """
-    return tuple(box.name for box in boxes([node])[node])
