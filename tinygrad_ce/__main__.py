@@ -24,7 +24,7 @@ from .engine.transforms import grad, value_and_grad
 from .engine.value import Value
 from .losses.activations import softmax
 from .losses.losses import cross_entropy
-from .programs.files import replace_file
+from .programs.compiled import program
 from .views.drawing import draw
 from .views.steps import Steps, step_through
 
@@ -42,41 +42,34 @@ def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
     """Return the logits, their target, and the options."""
     also = "tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)"
     parser = _Parser(prog="tinygrad-ce", description=__doc__, epilog=also)
-    which = parser.add_mutually_exclusive_group()
+    add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     numbers: dict[str, Any] = {"nargs": "+", "type": float}
-    parser.add_argument("--logits", **numbers, metavar="Z", help="two or more")
-    target = "the right class, from 0 (the default)"
-    which.add_argument("--target", type=int, metavar="K", help=target)
-    which.add_argument("--soft-target", **numbers, metavar="T", help="its probabilities")
-    switches = {
-        "--quiet": "results only, no walk and no bar",
-        "--step": "only the walk, one key a step",
-        "--source": "only the loss and gradient as a NumPy program",
-    }
-    for name, meaning in switches.items():
-        parser.add_argument(name, action="store_true", help=meaning)
+    add("--logits", **numbers, metavar="Z", help="two or more")
+    one("--target", type=int, metavar="K", help="the right class, from 0 (the default)")
+    one("--soft-target", **numbers, metavar="T", help="its probabilities")
+    add("--quiet", action="store_true", help="results only, no walk and no bar")
+    add("--step", action="store_true", help="only the walk, one key a step")
+    add("--source", action="store_true", help="only the loss and gradient as a NumPy program")
     where = "where graph.svg and steps.html go (default: %(default)s)"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
+    add("--out", type=Path, metavar="DIR", help=where)
     parser.set_defaults(logits=[3.2, 1.3, 0.5], out=Path("tinygrad_ce_out"))
     # Behind a blank, argparse does not take -1e3 for an option.
     given = parser.parse_args([f" {a}" if re.match(r"-(\.?\d|inf|nan)", a) else a for a in argv])
-    z, t, problem = np.array(given.logits), given.soft_target, ""
+    z, t, target = np.array(given.logits), given.soft_target, given.target or 0
     if len(z) < 2 or not np.isfinite(z).all():
         problem = "--logits: got {logits}, wanted two or more finite numbers"
-    elif t is None and 0 <= (given.target or 0) < len(z):
-        t = np.eye(len(z))[given.target or 0]
-    elif t is None:
+    elif not 0 <= target < len(z):
         problem = "--target: got {target}, wanted 0 to {last} for {classes} logits"
-    elif len(t) != len(z) or min(t) < 0 or not math.isclose(sum(t), 1.0, abs_tol=1e-6):
+    elif t and (len(t) != len(z) or min(t) < 0 or not math.isclose(sum(t), 1.0, abs_tol=1e-6)):
         problem = "--soft-target: got {soft_target}, wanted {classes} probabilities that sum to 1"
-    if problem:
-        parser.error(_(problem, **vars(given), last=len(z) - 1, classes=len(z)))
-    return z, np.asarray(t), given
+    else:
+        return z, np.array(t or np.eye(len(z))[target]), given
+    parser.error(_(problem, **vars(given), last=len(z) - 1, classes=len(z)))
 
 
 def _show(x: Any) -> str:
     """Numbers to four decimals, aligned; a zero has no sign, from a million on it is 1.0e+06."""
-    numbers = (0.0 if abs(v) < 5e-5 else v for v in x.tolist())
+    numbers = np.round(x, 4) + 0.0
     shown = (f"{v:8.1e}" if 1e6 <= abs(v) < math.inf else f"{v:8.4f}" for v in numbers)
     return f"[{' '.join(shown)}]"
 
@@ -95,7 +88,7 @@ def _textbook(z: Any, t: Any) -> Any:
     u = np.sum(r)
     loss = -u
     if isinstance(loss, Value):
-        for value, name in zip((e, s, p, q, r, u, loss), ("e", "s", "p", "q", "r", "u", "L")):
+        for value, name in zip((e, s, p, q, r, u, loss), "espqruL"):
             value.name = name
     return loss
 
@@ -124,15 +117,6 @@ def compare(z: Any, t: Any) -> None:
         with np.errstate(all="ignore"):
             value, g = value_and_grad(loss)(z - z.max() + 1000.0)
         print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
-
-
-def show_source(z: Any, t: Any) -> None:
-    """Print loss and gradient as NumPy source: the chain rule as it is applied, and cleaned."""
-    from .programs.compiled import program
-
-    for title, clean in (("The chain rule, line by line", False), ("The same, cleaned", True)):
-        _title(_(title))
-        print(program(_textbook, z, t, clean=clean))
 
 
 def walk(steps: Steps, by_key: bool = False) -> None:
@@ -166,29 +150,19 @@ def _key() -> str:
     try:
         tty.setcbreak(at, termios.TCSADRAIN)  # keeps what is typed ahead
         return os.read(at, 16).decode(errors="replace")  # an arrow key is several bytes, one key
-    except KeyboardInterrupt:
-        return "q"
     finally:
         termios.tcsetattr(at, termios.TCSADRAIN, before)
 
 
 def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
-    """Write the picture and the page into a folder; yield their paths, and what is missing."""
+    """Write the picture and the page into a folder; yield their paths, or what is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawing = draw(loss)
-    try:
-        pictures = {"graph.svg": drawing.svg}
-    except (ImportError, RuntimeError) as error:
-        pictures = {"graph.txt": drawing.text, "graph.dot": drawing.dot}
-        yield _("({error}; the graph is in these)", error=error)
-    for name, text in pictures.items():
-        replace_file(folder / name, text.encode())
-        yield str(folder / name)
-    try:
-        steps.save(page := folder / "steps.html")
-        yield str(page)
-    except ImportError as error:
-        yield f"({error})"
+    for name, save in {"graph.svg": draw(loss).save, "steps.html": steps.save}.items():
+        try:
+            save(folder / name)
+            yield str(folder / name)
+        except (ImportError, RuntimeError) as error:
+            yield f"({error})"
 
 
 def iris() -> tuple[Any, Any]:
@@ -203,32 +177,26 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
     x, y = iris()
     weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
-    for _step in _progress(range(steps), quiet):
+    for _step in range(steps) if quiet else _progress(range(steps)):
         loss = cross_entropy(x @ weights + bias, y)
         weights.grad = bias.grad = None
         loss.backward()
         weights.data -= rate * weights.grad
         bias.data -= rate * bias.grad
-    logits = x @ weights.data + bias.data
-    accuracy = np.mean(np.argmax(logits, axis=1) == y)
-    report = gradcheck(
-        lambda w, b: cross_entropy(x @ w + b, y, fused=False), weights.data, bias.data
-    )
-    told = _(
-        "150 flowers, {steps} steps: loss {loss:.4f}, accuracy {accuracy:.1%}",
-        steps=steps,
-        loss=cross_entropy(logits, y),
-        accuracy=accuracy,
-    )
-    print(told)
-    print(
-        _("gradient at the trained point: {verdict}", verdict=report.verdict) if quiet else report
-    )
+
+    def composed(w: Any, b: Any) -> Any:
+        return cross_entropy(x @ w + b, y, fused=False)
+
+    report = gradcheck(composed, weights.data, bias.data)
+    found = "150 flowers, {steps} steps: loss {loss:.4f}, accuracy {accuracy:.1%}"
+    right = np.argmax(x @ weights.data + bias.data, axis=1) == y
+    loss = composed(weights.data, bias.data)
+    print(_(found, steps=steps, loss=loss, accuracy=right.mean()))
+    verdict = _("gradient at the trained point: {verdict}", verdict=report.verdict)
+    print(verdict if quiet else report)
 
 
-def _progress(steps: range, quiet: bool) -> Any:
-    if quiet:
-        return steps
+def _progress(steps: range) -> Any:
     if not find_spec("tqdm"):
         print(_('(for a progress bar: pip install "tinygrad_ce[progress]")'), file=sys.stderr)
         return steps
@@ -265,7 +233,12 @@ def main(argv: list[str] | None = None) -> int:
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)
     if given.source:
-        show_source(z, t)
+        for title, clean in {
+            "The chain rule, line by line": False,
+            "The same, cleaned": True,
+        }.items():
+            _title(_(title))
+            print(program(_textbook, z, t, clean=clean))
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
