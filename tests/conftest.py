@@ -90,7 +90,7 @@ Visit = Callable[..., Any]
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Visit]:
     """Open a walk's page from disk, offline; in the end, no complaint and no request are left."""
-    from tinygrad_ce.views.page import page
+    from tinygrad_ce.views.steps import page
 
     contexts, problems, requests = [], [], []
 

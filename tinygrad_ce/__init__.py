@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     from .views.drawing import draw as draw
     from .views.picture import Drawing as Drawing
     from .views.scopes import scope as scope
+    from .views.steps import Step as Step
     from .views.steps import Steps as Steps
-    from .views.steps import step_through as step_through
-    from .views.walk import Step as Step
+    from .views.walk import step_through as step_through
 
 # Where each public name is found when it is first asked for: a program pays for what it uses.
 _FOUND_IN = {
@@ -86,8 +86,8 @@ _FOUND_IN = {
     "views.drawing": "draw",
     "views.picture": "Drawing",
     "views.scopes": "scope",
-    "views.steps": "Steps step_through",
-    "views.walk": "Step",
+    "views.steps": "Step Steps",
+    "views.walk": "step_through",
     "training.calibration": "Reliability reliability temperature_scale",
     "training.estimator": "SoftmaxRegression",
     "training.nn": "MLP Linear Module",

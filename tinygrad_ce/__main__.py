@@ -26,7 +26,8 @@ from .losses.activations import softmax
 from .losses.losses import cross_entropy
 from .programs.compiled import program
 from .views.drawing import draw
-from .views.steps import Steps, step_through
+from .views.steps import Steps
+from .views.walk import step_through
 
 # What is printed where no more than ASCII can be: a letter, and what it becomes.
 ASCII = "−-,·*,∂d,±~,×x,⊙*,→->,Σsum,ᵀ^T,²^2,…...,≤<=,≠!=,′',₁_1,ᵢ_i,ⱼ_j,ₖ_k,δdelta,ℓl,σsigma,√sqrt "

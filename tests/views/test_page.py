@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from tinygrad_ce import Value, cross_entropy, draw, primitive, step_through
 from tinygrad_ce.views.formulas import inline
-from tinygrad_ce.views.page import page
 from tinygrad_ce.views.picture import LOOKS
+from tinygrad_ce.views.steps import page
 
 need("latex2mathml")
 

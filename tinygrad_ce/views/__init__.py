@@ -6,9 +6,8 @@
   picture.py   a picture as data, and what it becomes: SVG, PNG, PDF, indented text
   scopes.py    named groups of nodes
   drawing.py   from a graph to a picture of it
-  walk.py      what happens in the two passes over a graph, step by step
-  page.py      a walk as one HTML page (page.html) that loads nothing
-  steps.py     a walk as what `step_through` returns: a table, LaTeX, that page
+  steps.py     steps as data, and what they become: a table, LaTeX, one HTML page (page.html)
+  walk.py      the two passes over a graph, step by step: `step_through`
 
 Each imports only those before it.
 """

@@ -1,32 +1,92 @@
-"""A walk as `step_through` returns it: as text, in a notebook, as one page."""
+"""Steps as data, and what they become: a table, LaTeX, one HTML page (`page.html`)."""
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import replace
-from html import escape
-from typing import Any
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import sha256
+from html import escape, unescape
+from importlib.resources import files
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any, Self, overload
 from unicodedata import combining, east_asian_width
+from xml.etree import ElementTree
 
 import numpy as np
 
 from ..engine.text import _
-from ..engine.value import Value
 from ..programs.files import replace_file
-from .drawing import SHOW, draw
-from .formulas import spell
-from .page import page
-from .walk import Walk, Walker
+from .formulas import spell, summarise
+from .picture import FONT, Drawing, text_lines
 
-NO_VALUE = "step_through: got {got} for {what}, wanted a Value, the result of computing with Values"
-NO_LEAF = (
-    "step_through: fused shares no leaf with the loss, so there is no gradient to compare; "
-    "compute both from the same Values"
-)
+Data = Any  # a float, or an array that cannot be written to
+LARGEST = 8  # rows and columns of an array that is shown in full
+NO_LATEX = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
 UNTRUSTED = "The page of the steps shows here once you trust this notebook or run this cell."
 
 
-class Steps(Walk):
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One step of the walk: what happened, by which rule, with which numbers.
+
+    Attributes
+    ----------
+    number : from 1, in the order of the walk
+    phase : "forward" or "backward"
+    node, index : the node's name, and its place in `topological` order (its id in the picture)
+    op : the operation's name; empty for a leaf
+    target, target_index, argument : backward, the node that receives, and as which argument; of
+        the first step back, the output itself, and None
+    words, latex : the rule with its names and numbers
+    pieces, latex_pieces : the same in pieces, between which a line may break; the result last
+    upstream, local, contribution : the gradient of the node, the derivative of its operation,
+        and their product; ``local`` is None where upstream × local is no product of entries
+    before, after : what the step changes: forward the value, backward the target's gradient
+    contributions, nth : all that the target has got so far, this one last; how many that is
+    """
+
+    number: int
+    phase: str
+    node: str
+    index: int
+    op: str
+    target: str | None = None
+    target_index: int | None = None
+    argument: int | None = None
+    pieces: tuple[str, ...] = ()
+    latex_pieces: tuple[str, ...] = field(default=(), repr=False)
+    upstream: Data = None
+    local: Data = None
+    contribution: Data = None
+    before: Data = None
+    after: Data = None
+    nth: int = 0
+    arrived: Sequence[Data] = field(default=(), repr=False)  # all that the target gets, in the end
+
+    @property
+    def words(self) -> str:
+        """The rule with its names and numbers, as text."""
+        return " ".join(self.pieces)
+
+    @property
+    def latex(self) -> str:
+        """The rule with its names and numbers, as LaTeX."""
+        return " ".join(self.latex_pieces)
+
+    @property
+    def contributions(self) -> tuple[Data, ...]:
+        """All that the target has got so far, this one last."""
+        return tuple(self.arrived[: self.nth])
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Sequence[Step]):
     """The steps of a walk: print them as a table, save or show them as one page.
 
     Attributes
@@ -37,15 +97,32 @@ class Steps(Walk):
         largest difference between the two gradients of the leaves they share
     """
 
+    records: tuple[Step, ...]
+    nodes: tuple[str, ...]
+    drawing: Drawing
+    fused: Self | None = None
+    difference: float | None = None
+
+    @overload
+    def __getitem__(self, k: int) -> Step: ...
+    @overload
+    def __getitem__(self, k: slice) -> Self: ...
+    def __getitem__(self, k: int | slice) -> Step | Self:
+        part = self.records[k]
+        return part if isinstance(part, Step) else replace(self, records=part)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
     def __repr__(self) -> str:
         rows = [("step", "phase", "node", "to", "rule", "before", "after")]
         for s in self:
             before = "" if s.before is None else spell(s.before)
             row = (str(s.number), s.phase, s.node, s.target or "", s.words, before, spell(s.after))
             rows.append(row)
-        widths = [max(map(_columns, column)) for column in zip(*rows)]
+        widths = [max(map(columns, column)) for column in zip(*rows)]
         return "\n".join(
-            "  ".join(cell + " " * (w - _columns(cell)) for cell, w in zip(row, widths)).rstrip()
+            "  ".join(cell + " " * (w - columns(cell)) for cell, w in zip(row, widths)).rstrip()
             for row in rows
         )
 
@@ -68,66 +145,163 @@ class Steps(Walk):
         )
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: Korean letters two, accents none."""
     wide = sum(east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(map(bool, map(combining, text)))
 
 
-def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
-    """Walk through a graph: each node's value, then each gradient, edge by edge.
-
-    The walk computes everything itself: no ``.grad`` is read or changed.
-
-    Parameters
-    ----------
-    loss : the node to start from
-    gradient : float or array of its shape; a node of more than one entry needs it
-        The upstream gradient to start from; 1 by default.
-    fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves
-        Its walk is shown beside this one.
-
-    Returns
-    -------
-    `Steps`, a sequence of `Step`: ``print`` it, index and slice it, ``save("steps.html")`` it. In
-    a notebook it is that page.
-
-    Raises
-    ------
-    TypeError
-        If ``loss`` or ``fused`` is no `Value`.
-    ValueError
-        If a node with more than one entry gets no ``gradient``, or one of another shape; if
-        ``fused`` has no leaf of ``loss``.
-    StaleGraphError
-        If the data of a leaf was assigned after it was used.
-
-    Examples
-    --------
-    >>> x = Value(3.0, name="x")
-    >>> print(step_through(x * x))
-    step  phase     node      to        rule                                   before  after
-    1     forward   x                   x = 3                                          3
-    2     forward   multiply            multiply = x · x = 3 · 3 = 9                   9
-    3     backward  multiply  multiply  ∂L/∂multiply = 1                               1
-    4     backward  multiply  x         ∂L/∂x = ∂L/∂multiply · x = 1 × 3 = 3           3
-    5     backward  multiply  x         ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3  3       6
-    """
-    for what, value in (("loss", loss), ("fused", fused)):
-        if not isinstance(value, Value) and (what == "loss" or value is not None):
-            raise TypeError(_(NO_VALUE, got=type(value).__name__, what=what))
-    walk = Walker(loss, gradient)
-    if fused is None:
-        return _steps(walk)
-    other = Walker(fused, gradient)
-    shared = [v for v in walk.order if v.op is None and v in other.last]
-    if not shared:
-        raise ValueError(_(NO_LEAF))
-    with np.errstate(all="ignore"):
-        off = [np.max(abs(walk.last[v].after - other.last[v].after), initial=0.0) for v in shared]
-    return replace(_steps(walk), fused=_steps(other), difference=float(np.max(off)))
+def page(walk: Steps) -> str:
+    """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml."""
+    if find_spec("latex2mathml") is None:
+        raise ImportError(_(NO_LATEX))
+    walks: list[Steps] = [walk] if walk.fused is None else [walk, walk.fused]
+    template = (files(__package__) / "page.html").read_text(encoding="utf-8")
+    differ = "Composed and fused gradients differ by at most {difference}."
+    text = escape(_(differ, difference=spell(walk.difference or 0.0)))
+    payload = json.dumps([list(map(numbers, one)) for one in walks], separators=(",", ":"))
+    filled = {
+        "title": escape(_("Steps of {loss}", loss=walk.nodes[-1])),
+        "walks": "\n".join(section(one, "fused-" * k) for k, one in enumerate(walks)),
+        "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
+        "payload": payload.replace("<", "\\u003c"),
+        **{f"{tag}_hash": digest(template, tag) for tag in ("style", "script")},
+    }
+    # In one sweep: what is filled in may itself hold {{...}}.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
 
 
-def _steps(walk: Walker) -> Steps:
-    drawing = draw(walk.order[-1], show=[part for part in SHOW if part != "gradient"])
-    return Steps(tuple(walk.steps), tuple(walk.called.values()), drawing)
+def digest(template: str, tag: str) -> str:
+    """Return the hash of the only style, or script, that the page's own policy lets run."""
+    text = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def numbers(step: Step) -> list[Any]:
+    """Return a step as the page's script reads it; the order is that of its FIELDS."""
+    data = (step.upstream, step.local, step.contribution, step.before, step.after)
+    return [step.number, step.index, step.target_index, step.argument, *map(shown, data)]
+
+
+def shown(x: Any) -> str | dict[str, Any] | None:
+    """Return a number; or an array's shape, itself in brief, and if it is small its rows."""
+    if x is None or np.ndim(x) == 0:
+        return None if x is None else spell(x)
+    array: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": summarise(x)}
+    if x.ndim <= 2 and x.size > 0 and max(x.shape) <= LARGEST:
+        array["rows"] = [list(map(spell, row)) for row in np.atleast_2d(x)]
+    return array
+
+
+def section(walk: Steps, prefix: str) -> str:
+    """Return a walk's picture, its rules, and the table of its nodes."""
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
+    )
+    return f"""<section class="walk" aria-label="{"Fused" if prefix else "Steps"}">
+<div class="graph" role="region" tabindex="0" aria-label="Graph">
+{graph(walk, prefix)}
+</div>
+<div class="side" role="region" tabindex="0" aria-label="Rule and numbers">
+<ol class="steps">
+{"".join(map(item, walk))}</ol>
+<div class="work"></div>
+<div class="table" role="region" tabindex="0" aria-label="Values and gradients">
+<table class="nodes"><caption></caption>
+<thead><tr><th scope="col">Node</th><th scope="col">Value</th><th scope="col">Gradient</th></tr>
+</thead><tbody>
+{rows}
+</tbody></table>
+</div>
+</div>
+</section>"""
+
+
+def item(step: Step) -> str:
+    """Return one step: a sentence, and its rule typeset, and as text."""
+    *head, result = map(mathml, step.latex_pieces)
+    *words, last = map(escape, step.pieces)
+    return (
+        f'<li value="{step.number}"><p class="say">{sentence(step)}</p>'
+        f'<p class="rule">{"".join(head)}<span class="answer">{result}</span></p>'
+        f'<p class="words">{" ".join(words)}<span class="answer"> {last}</span></p></li>\n'
+    )
+
+
+def sentence(step: Step) -> str:
+    """Say what happens."""
+    names = {"node": step.node, "op": step.op, "target": step.target or ""}
+    bold = {key: f"<b>{escape(name)}</b>" for key, name in names.items()}
+    more = ""
+    if step.phase == "forward":
+        text = "{node} is computed with {op}." if step.op else "{node} is given."
+    elif step.argument is None:
+        text = "The backward pass starts at {node}: with the gradient that was given."
+        if np.ndim(step.after) == 0 and step.after == 1:
+            text = "The backward pass starts at {node}: it changes as fast as itself."
+    else:
+        text = "{node} hands {target} its share: upstream × local."
+        if step.local is None:
+            text = "{node} hands {target} its share: upstream gradient, through its rule."
+        if re.sub(r"_\d+$", "", step.node) != step.op:
+            bold["node"] += f" ({bold['op']})"
+        if step.nth > 1:
+            share = "Share {nth} to arrive there: where paths meet, shares add up."
+            more = f" {_(share, nth=step.nth)}"
+    return _(text, **bold) + more
+
+
+@lru_cache(4096)
+def mathml(latex: str) -> str:
+    """Turn LaTeX into MathML."""
+    from latex2mathml.converter import convert_to_element
+
+    try:
+        math = convert_to_element(latex)
+    except Exception:  # its errors share no class; a user's operation may have any LaTeX
+        math = ElementTree.Element("math")
+        ElementTree.SubElement(math, "mtext").text = latex
+    math.attrib.clear()  # where it stands in a page, both are known
+    for part in math.iter():
+        part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
+    for row in math.iter("mrow"):
+        for before, sign in pairwise(row):
+            if (
+                sign.text == "−"
+                and before.tag in ("mo", "mspace")
+                and before.text not in (")", "]")
+            ):
+                sign.set("form", "prefix")  # a minus sign, not a difference
+    text = ElementTree.tostring(math, encoding="unicode")
+    return text.replace("<mo><mrow><mo>+</mo></mrow></mo><mo>=</mo>", "<mo>+=</mo>")
+
+
+def graph(walk: Steps, prefix: str) -> str:
+    """Return the picture with the graph as text beside it; without Graphviz the text alone."""
+    try:
+        svg = with_gradients(walk).svg
+    except (ImportError, RuntimeError):
+        lines = [
+            f'<span id="{prefix}{name}">{escape(line)}</span>' if name else escape(line)
+            for name, line in text_lines(walk.drawing)
+        ]
+        return f'<pre class="text">{chr(10).join(lines)}</pre>'
+    label = escape(_("The graph of {loss}", loss=walk.nodes[-1]))
+    box = re.search(r'viewBox="[^"]*"', svg)
+    svg = f'<svg {box and box[0]} role="img" aria-label="{label}">{svg.partition(">")[2]}'
+    svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")
+    text = escape(walk.drawing.text)
+    return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
+
+
+def with_gradients(walk: Steps) -> Drawing:
+    """Return the picture from top to bottom, with room for each gradient, which the page writes."""
+    room: dict[str, str] = {}  # the last gradient, as wide as the widest; a blank would be dropped
+    for step in walk:
+        place = f"node-{step.target_index}"
+        room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
+    items = [
+        item._replace(facts=(*item.facts, f"gradient {room[item.id]}")) if item.id in room else item
+        for item in walk.drawing.items
+    ]
+    return replace(walk.drawing, items=tuple(items), direction="TB")

@@ -1,108 +1,87 @@
-"""What happens in the two passes over a graph, step by step: the numbers, and how rules read."""
+"""The two passes over a graph, step by step: the numbers, and how rules read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self, overload
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names
+from ..engine.text import _
 from ..engine.value import Value
+from .drawing import SHOW, draw
 from .flow import Flow, flow
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline
-from .picture import Drawing
+from .steps import Data, Step, Steps
 
-Data = Any  # a float, or an array that cannot be written to
+NO_VALUE = "step_through: got {got} for {what}, wanted a Value, the result of computing with Values"
+NO_LEAF = (
+    "step_through: fused shares no leaf with the loss, so there is no gradient to compare; "
+    "compute both from the same Values"
+)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """One step of the walk: what happened, by which rule, with which numbers.
+def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
+    """Walk through a graph: each node's value, then each gradient, edge by edge.
 
-    Attributes
+    The walk computes everything itself: no ``.grad`` is read or changed.
+
+    Parameters
     ----------
-    number : from 1, in the order of the walk
-    phase : "forward" or "backward"
-    node, index : the node's name, and its place in `topological` order (its id in the picture)
-    op : the operation's name; empty for a leaf
-    target, target_index, argument : backward, the node that receives, and as which argument; of
-        the first step back, the output itself, and None
-    words, latex : the rule with its names and numbers
-    pieces, latex_pieces : the same in pieces, between which a line may break; the result last
-    upstream, local, contribution : the gradient of the node, the derivative of its operation,
-        and their product; ``local`` is None where upstream × local is no product of entries
-    before, after : what the step changes: forward the value, backward the target's gradient
-    contributions, nth : all that the target has got so far, this one last; how many that is
+    loss : the node to start from
+    gradient : float or array of its shape; a node of more than one entry needs it
+        The upstream gradient to start from; 1 by default.
+    fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves
+        Its walk is shown beside this one.
+
+    Returns
+    -------
+    `Steps`, a sequence of `Step`: ``print`` it, index and slice it, ``save("steps.html")`` it. In
+    a notebook it is that page.
+
+    Raises
+    ------
+    TypeError
+        If ``loss`` or ``fused`` is no `Value`.
+    ValueError
+        If a node with more than one entry gets no ``gradient``, or one of another shape; if
+        ``fused`` has no leaf of ``loss``.
+    StaleGraphError
+        If the data of a leaf was assigned after it was used.
+
+    Examples
+    --------
+    >>> x = Value(3.0, name="x")
+    >>> print(step_through(x * x))
+    step  phase     node      to        rule                                   before  after
+    1     forward   x                   x = 3                                          3
+    2     forward   multiply            multiply = x · x = 3 · 3 = 9                   9
+    3     backward  multiply  multiply  ∂L/∂multiply = 1                               1
+    4     backward  multiply  x         ∂L/∂x = ∂L/∂multiply · x = 1 × 3 = 3           3
+    5     backward  multiply  x         ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3  3       6
     """
-
-    number: int
-    phase: str
-    node: str
-    index: int
-    op: str
-    target: str | None = None
-    target_index: int | None = None
-    argument: int | None = None
-    pieces: tuple[str, ...] = ()
-    latex_pieces: tuple[str, ...] = field(default=(), repr=False)
-    upstream: Data = None
-    local: Data = None
-    contribution: Data = None
-    before: Data = None
-    after: Data = None
-    nth: int = 0
-    arrived: Sequence[Data] = field(default=(), repr=False)  # all that the target gets, in the end
-
-    @property
-    def words(self) -> str:
-        """The rule with its names and numbers, as text."""
-        return " ".join(self.pieces)
-
-    @property
-    def latex(self) -> str:
-        """The rule with its names and numbers, as LaTeX."""
-        return " ".join(self.latex_pieces)
-
-    @property
-    def contributions(self) -> tuple[Data, ...]:
-        """All that the target has got so far, this one last."""
-        return tuple(self.arrived[: self.nth])
+    for what, value in (("loss", loss), ("fused", fused)):
+        if not isinstance(value, Value) and (what == "loss" or value is not None):
+            raise TypeError(_(NO_VALUE, got=type(value).__name__, what=what))
+    walk = Walker(loss, gradient)
+    if fused is None:
+        return _steps(walk)
+    other = Walker(fused, gradient)
+    shared = [v for v in walk.order if v.op is None and v in other.last]
+    if not shared:
+        raise ValueError(_(NO_LEAF))
+    with np.errstate(all="ignore"):
+        off = [np.max(abs(walk.last[v].after - other.last[v].after), initial=0.0) for v in shared]
+    return replace(_steps(walk), fused=_steps(other), difference=float(np.max(off)))
 
 
-@dataclass(frozen=True, eq=False)
-class Walk(Sequence[Step]):
-    """The steps over one graph, with its picture; and over the fused form of the same loss."""
-
-    records: tuple[Step, ...]
-    nodes: tuple[str, ...]
-    drawing: Drawing
-    fused: Self | None = None
-    difference: float | None = None
-
-    @overload
-    def __getitem__(self, k: int) -> Step: ...
-    @overload
-    def __getitem__(self, k: slice) -> Self: ...
-    def __getitem__(self, k: int | slice) -> Step | Self:
-        part = self.records[k]
-        return part if isinstance(part, Step) else replace(self, records=part)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-
-def frozen(x: Any) -> Data:
-    """Return a copy that later changes of the graph do not reach."""
-    if x is None or x.__class__ is float:
-        return x
-    x = np.array(x)
-    x.flags.writeable = False
-    return x
+def _steps(walk: Walker) -> Steps:
+    drawing = draw(walk.order[-1], show=[part for part in SHOW if part != "gradient"])
+    return Steps(tuple(walk.steps), tuple(walk.called.values()), drawing)
 
 
 class Walker:
@@ -189,3 +168,12 @@ class Walker:
         """Write ∂L/∂node."""
         top, bottom = map(notation.name, (self.loss, self.called[node]))
         return fill(notation.write(SLOPE), {"x": top, "y": bottom})
+
+
+def frozen(x: Any) -> Data:
+    """Return a copy that later changes of the graph do not reach."""
+    if x is None or x.__class__ is float:
+        return x
+    x = np.array(x)
+    x.flags.writeable = False
+    return x
