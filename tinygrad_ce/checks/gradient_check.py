@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,20 +197,20 @@ class _Contraction:
 
     def __init__(self, f: Any, inputs: Any, method: str, seed: int = 0) -> None:
         if method not in ("central", "complex"):
-            got = repr(method)
-            raise ValueError(_("method: got {got}, wanted 'central' or 'complex'", got=got))
-        named = [flatten(tree, f"input {i}") for i, tree in enumerate(inputs)]
-        self.f, self.method, self.trees = f, method, inputs
-        self.names = [name for leaves in named for name, leaf in leaves]
-        self.leaves = [as_data(detach(x), "input") for leaves in named for name, x in leaves]
+            wrong = "method: got {got!r}, wanted 'central' or 'complex'"
+            raise ValueError(_(wrong, got=method))
+        self.f, self.method, self.trees = f, method, dict(enumerate(inputs))
+        named = [leaf for i, tree in enumerate(inputs) for leaf in flatten(tree, f"input {i}")]
+        self.names = [name for name, leaf in named]
+        self.leaves = [as_data(detach(leaf), "input") for name, leaf in named]
         result = detach(f(*self.filled(self.leaves)))
-        out = np.asarray(None if isinstance(result, dict | list | tuple) else result)
-        if out.dtype.kind not in "fiub":
-            got = f"{out.dtype} data" if result is None else f"a {type(result).__name__}"
-            raise TypeError(_("f returned {got}, wanted one number or array", got=got))
-        rng, self.shape = np.random.default_rng(seed), out.shape
+        if isinstance(result, dict | list | tuple) or np.asarray(result).dtype.kind not in "fiub":
+            wrong = "f returned a {got}, wanted one number or array"
+            raise TypeError(_(wrong, got=type(result).__name__))
+        out = np.asarray(result)
+        self.shape, self.dtype = out.shape, self._precision(out)
+        rng = np.random.default_rng(seed)
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
-        self.dtype = self._precision(out)
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
 
@@ -217,9 +218,9 @@ class _Contraction:
         """float32 where f computes in it, whatever it returns: the ``.item()`` of a network."""
         if out.dtype.kind == "f" and out.dtype.itemsize < 8:
             return out.dtype
-        rng, other = np.random.default_rng(0), out
-        moved = [_like(x, x * (1 + 1e-3 * rng.random(np.shape(x)))) for x in self.leaves]
+        other = out
         with np.errstate(all="ignore"), suppress(ValueError, ArithmeticError):  # off the domain
+            moved = [_like(leaf, leaf * 1.001) for leaf in self.leaves]
             other = np.asarray(detach(self.f(*self.filled(moved))))
         with np.errstate(over="ignore"):
             fits = all(np.array_equal(x.astype(np.float32), x) for x in (out, other))
@@ -227,62 +228,45 @@ class _Contraction:
 
     def filled(self, leaves: list[Any]) -> list[Any]:
         """The inputs with these leaves, as copies: f may write into what it is given."""
-        supply = iter([np.copy(x) if isinstance(x, np.ndarray) else x for x in leaves])
-        return [unflatten(tree, supply) for tree in self.trees]
+        return list(unflatten(self.trees, map(copy, leaves)).values())
 
     def __call__(self, *trees: Any) -> Any:
         out = self.f(*trees)
         return np.sum(self.cotangent * out) if np.shape(out) else out * 1.0
 
-    def nodes(self, leaves: list[Any]) -> list[Value]:
-        """The graph that f makes of these leaves; empty if it makes none."""
-        try:
-            with np.errstate(all="ignore"):
-                out = self.f(*self.filled([Value(leaf) for leaf in leaves]))
-        except (TypeError, ValueError, NotImplementedError):
-            return []
-        return topological(out) if isinstance(out, Value) else []
-
     def at(self, i: int, index: tuple[int, ...], x: float | complex) -> Any:
-        """The result with one entry of leaf i replaced by x."""
+        """The result with one entry of leaf i replaced by x; nan outside the domain."""
         leaf = np.array(self.leaves[i], complex if isinstance(x, complex) else None)
         leaf[index] = x
         new = leaf.view(ComplexArray) if isinstance(x, complex) else _like(self.leaves[i], leaf)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), suppress(ValueError, ArithmeticError):
             return detach(self(*self.filled([*self.leaves[:i], new, *self.leaves[i + 1 :]])))
+        return math.nan
 
     def estimate(self, i: int, index: tuple[int, ...]) -> Estimate:
         """The derivative by one entry of leaf i, from values of f alone."""
-
-        def on_real(x: float) -> float:
-            try:
-                return float(self.at(i, index, x))
-            except (ValueError, ArithmeticError):  # outside the domain
-                return math.nan
-
         leaf = np.asarray(self.leaves[i])
-        x, exact = float(leaf[index]), None
-        if self.method == "complex":
-            try:
-                exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
-            except TypeError as error:
-                wrong = "method='complex': f takes no complex numbers ({error}); use 'central'"
-                raise TypeError(_(wrong, error=error)) from error
-        if exact and exact.value:
-            return exact
-        guess = central(on_real, x, self.size, leaf.dtype, self.dtype)
-        if exact and not guess.jump and abs(guess.value) > SAFETY * guess.error:
+        x = float(leaf[index])
+        guess = central(lambda x: float(self.at(i, index, x)), x, self.size, leaf.dtype, self.dtype)
+        if self.method == "central":
+            return guess
+        try:
+            exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
+        except TypeError as error:
+            wrong = "method='complex': f takes no complex numbers ({error}); use 'central'"
+            raise TypeError(_(wrong, error=error)) from error
+        if not exact.value and not guess.jump and abs(guess.value) > SAFETY * guess.error:
             wrong = (
                 "method='complex': f drops the imaginary part of complex numbers, as np.real and "
                 "np.linalg.norm do; use 'central'"
             )
             raise TypeError(_(wrong))
-        return exact or guess
+        return exact._replace(jump=guess.jump)
 
 
 def _report(f: _Contraction, gradient: Any, order: int, seed: int) -> GradcheckReport:
     """Check the gradient; if it is right and the order higher, the gradient of its contraction."""
-    report = GradcheckReport(f.method, 1, _checks(f, _analytic(f, gradient)))
+    report = GradcheckReport(f.method, 1, _checks(f, gradient))
     if report.verdict == "fail" and not gradient:
         return report._replace(blame=_blame(f))
     if order == 1 or not report:
@@ -291,117 +275,76 @@ def _report(f: _Contraction, gradient: Any, order: int, seed: int) -> GradcheckR
     signs = [rng.uniform(0.5, 1.5, np.shape(leaf)) for leaf in f.leaves]
 
     def slope(*trees: Any) -> Any:
-        grads = grad(f, range(len(trees)))(*trees)
-        flat = [leaf for tree in grads for _, leaf in flatten(tree)]
-        return sum(np.sum(sign * leaf) for sign, leaf in zip(signs, flat))
+        flat = flatten(dict(enumerate(grad(f, range(len(trees)))(*trees))))
+        return sum(np.sum(sign * leaf) for sign, (name, leaf) in zip(signs, flat))
 
     above = _report(_Contraction(slope, f.filled(f.leaves), f.method, seed), None, order - 1, seed)
     return above._replace(order=above.order + 1)
 
 
-def _analytic(f: _Contraction, gradient: Any) -> list[Any]:
-    """The gradient to be checked, one array a leaf."""
+def _checks(f: _Contraction, gradient: Any) -> list[InputCheck]:
+    """One verdict an input."""
     inputs = f.filled(f.leaves)
     trees = gradient(*inputs) if gradient else grad(f, range(len(inputs)))(*inputs)
     trees = (trees,) if gradient and len(inputs) == 1 else trees
     if not isinstance(trees, tuple | list) or len(trees) != len(inputs):
         raise ValueError(_("gradient: wanted a tuple of {n}, one an input", n=len(inputs)))
-    named = dict(leaf for i, tree in enumerate(trees) for leaf in flatten(tree, f"input {i}"))
-    if missing := [name for name in f.names if name not in named]:
-        wrong = "gradient for {name}: there is none, only for {there}"
-        raise ValueError(_(wrong, name=missing[0], there=[*named]))
-    grads = [as_data(detach(named[name]), f"gradient for {name}") for name in f.names]
-    for name, got, wanted in zip(f.names, map(np.shape, grads), map(np.shape, f.leaves)):
-        if got != wanted:
+    there = dict(leaf for i, tree in enumerate(trees) for leaf in flatten(tree, f"input {i}"))
+    grads = []
+    for name, leaf in zip(f.names, f.leaves):
+        if name not in there:
+            wrong = "gradient for {name}: there is none, only for {there}"
+            raise ValueError(_(wrong, name=name, there=[*there]))
+        grads.append(np.asarray(as_data(detach(there[name]), f"gradient for {name}")))
+        if grads[-1].shape != np.shape(leaf):
             wrong = "gradient for {name}: got shape {got}, wanted {wanted}"
-            raise ValueError(_(wrong, name=name, got=got, wanted=wanted))
-    return grads
+            raise ValueError(_(wrong, name=name, got=grads[-1].shape, wanted=np.shape(leaf)))
+    return [_check(f, i, given) for i, given in enumerate(grads)]
 
 
-def _checks(f: _Contraction, analytic: list[Any]) -> list[InputCheck]:
-    """One verdict an input."""
-    kinked = _kink(f) != ""
-    return [_check(f, i, np.asarray(a), kinked) for i, a in enumerate(analytic)]
-
-
-def _check(f: _Contraction, i: int, analytic: Any, kinked: bool) -> InputCheck:
+def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
     """The verdict on leaf i: that of its worst entry."""
     if not analytic.size:
         reason = _("the input has no entries")
         return InputCheck(f.names[i], analytic.shape, "inconclusive", reason)
     entries = list(np.ndindex(analytic.shape))
-    guesses = [f.estimate(i, index) for index in entries]
-    kinks = [_kink(f, i, index) if kinked else "" for index in entries]
-    given, (values, errors, slopes, jumps) = analytic.reshape(-1), np.transpose(guesses)
+    values, errors, slopes, jumps = np.transpose([f.estimate(i, index) for index in entries])
+    given = analytic.reshape(-1)
     with np.errstate(invalid="ignore"):
         off = abs(given - values)
     largest = float(np.max(abs(values[np.isfinite(values)]), initial=0.0))
     allowed = SAFETY * errors + 64 * float(np.finfo(f.dtype).eps) * largest
     scale = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * np.maximum(largest, slopes))
-    unclear = (jumps > 0) | (np.array(kinks) != "") | ~np.isfinite(values)
     blurred = (allowed > RESOLVE * scale) & (slopes > 0)
-    ranks = np.select([unclear, ~(off <= allowed), blurred], [1, 2, 1], 0)
+    doubtful = (jumps > 0) | ~np.isfinite(values)
+    ranks = np.select([doubtful, ~(off <= allowed), blurred], [1, 2, 1], 0)
     k = max(range(len(off)), key=lambda k: (ranks[k], np.nan_to_num(off[k], nan=math.inf)))
     verdict, reason = VERDICTS[ranks[k]], ""
-    if verdict == "inconclusive":
-        reason = _doubt(kinks[k], guesses[k], entries[k], f.dtype, allowed[k], off[k])
-    elif verdict == "pass" and not slopes.any():
+    if verdict == "pass" and not slopes.any():
         verdict = "inconclusive"
         reason = _("output is constant in this direction: a missing gradient would look the same")
-    worst = float(np.max(off))
-    numbers = (float(given[k]), *guesses[k][:2], worst, worst / (largest or 1.0))
+    elif jumps[k]:
+        reason = _("kink: the slope jumps by {jump:.3g}", jump=jumps[k])
+    elif doubtful[k]:
+        reason = _("f is not finite around entry {index}", index=entries[k])
+    elif verdict == "inconclusive":
+        wrong = (
+            "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and "
+            "too large to see an error of {part:.1%}"
+        )
+        wrong += "" if f.dtype == np.float64 else "; check in float64"
+        reason = _(wrong, dtype=f.dtype, allowed=allowed[k], off=off[k], part=RESOLVE)
+    worst = np.max(off)
+    numbers = map(float, (given[k], values[k], errors[k], worst, worst / (largest or 1.0)))
     return InputCheck(f.names[i], analytic.shape, verdict, reason, entries[k], *numbers)
-
-
-def _doubt(kink: str, guess: Estimate, index: Any, dtype: Any, allowed: float, off: float) -> str:
-    """What keeps the verdict on an entry from being clear."""
-    if kink:
-        return _("kink at {kink}", kink=kink)
-    if guess.jump:
-        return _("kink: the slope jumps by {jump:.3g}", jump=guess.jump)
-    if not math.isfinite(guess.value):
-        return _("f is not finite around entry {index}", index=index)
-    wrong = (
-        "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and too "
-        "large to see an error of {part:.1%}"
-    )
-    wrong += "" if dtype == np.float64 else "; check in float64"
-    return _(wrong, dtype=dtype, allowed=allowed, off=off, part=RESOLVE)
-
-
-def _kink(f: _Contraction, i: int | None = None, index: tuple[int, ...] = ()) -> str:
-    """Where the graph changes piece between the two sides of one entry, or of all: "relu(0)"."""
-    ways: list[Any] = [np.zeros(np.shape(leaf)) for leaf in f.leaves]
-    if i is not None:
-        ways[i][index] = 1.0
-    else:  # each entry its own way, so that ties come apart
-        ways = [np.random.default_rng(j).uniform(-1, 1, way.shape) for j, way in enumerate(ways)]
-    step = 64 * float(np.finfo(f.dtype).eps) ** 0.75
-    steps = [step * np.maximum(1.0, abs(leaf)) * way for leaf, way in zip(f.leaves, ways)]
-    one = f.nodes([_like(leaf, leaf + step) for leaf, step in zip(f.leaves, steps)])
-    two = f.nodes([_like(leaf, leaf - step) for leaf, step in zip(f.leaves, steps)])
-    if [n.op and n.op.name for n in one] != [n.op and n.op.name for n in two]:
-        return _("a branch of f's own")
-    for a, b in zip(one, two):
-        if a.op and a.op.piece:
-            sides = [a.op.piece(*map(detach, n.parents), **n.options) for n in (a, b)]
-            if (changed := np.asarray(sides[0] != sides[1])).any():
-                every = not a.op.constants  # or those of which it chooses one: relu(0)
-                pairs = [p for p in zip(a.parents, b.parents) if every or isinstance(p[0], Value)]
-                return f"{names(one)[a]}({_between(pairs, changed, step)})"
-    return ""
-
-
-def _between(pairs: list[Any], changed: Any, step: float) -> str:
-    """The arguments at a kink, half-way between its two sides."""
-    halves = [(np.asarray(detach(x)) + detach(y)) / 2.0 for x, y in pairs]
-    numbers = [np.broadcast_to(half, changed.shape)[changed][0] for half in halves]
-    return ", ".join(f"{0.0 if abs(x) < step else x:g}" for x in numbers)
 
 
 def _blame(f: _Contraction) -> str:
     """Check each node's rule on its own, parents first, and name the first that is wrong."""
-    nodes = f.nodes(f.leaves)
+    out = None
+    with suppress(TypeError, ValueError, NotImplementedError), np.errstate(all="ignore"):
+        out = f.f(*f.filled([Value(leaf) for leaf in f.leaves]))
+    nodes = topological(out) if isinstance(out, Value) else []
     called = names(nodes)
     for node in nodes:
         for k, parent in enumerate(node.parents):
@@ -412,7 +355,7 @@ def _blame(f: _Contraction) -> str:
                 return _(wrong, node=called[node] + to, c=check)
     return _(
         "none: every node's own rule is right, so part of f does not go through the graph "
-        "(v.data, or a Value made inside f)"
+        "(v.data, or a Value made inside f), or nodes have a kink there"
     )
 
 
@@ -423,5 +366,4 @@ def _rule(node: Value, k: int, method: str) -> InputCheck:
     def alone(x: Any) -> Any:
         return node.op(*parents[:k], x, *parents[k + 1 :], **node.options)
 
-    f = _Contraction(alone, (parents[k],), method)
-    return _checks(f, _analytic(f, None))[0]
+    return _checks(_Contraction(alone, (parents[k],), method), None)[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -42,24 +43,13 @@ def central(
     x_dtype, f_dtype : what x is stored in and f computed in: the steps are rounded to the one, and
         f's rounding error is about the machine epsilon of the other times ``size``
     """
-    eps = float(np.finfo(f_dtype).eps)
-    best = _ridders(f, x, max(1.0, abs(x)) / 8, size, x_dtype, eps)
-    if 0 < abs(x) < 1 and not best.error <= 1e-6 * abs(best.value):
-        near = _ridders(f, x, abs(x) / 8, size, x_dtype, eps)  # 0 may be the border of the domain
-        apart = not abs(near.value - best.value) <= near.error + best.error
-        best = near if apart or not best.error <= near.error else best
-    return best
-
-
-def _ridders(
-    f: Callable[[float], float], x: float, step: float, size: float, x_dtype: Any, eps: float
-) -> Estimate:
-    here, slope = f(x), 0.0
+    eps, here, slope = float(np.finfo(f_dtype).eps), f(x), 0.0
     before: list[float] = []
     rows: list[tuple[float, float]] = []  # of each step the best estimate and how far to trust it
     bends: list[tuple[float, float]] = []
-    for k in range(STEPS):
-        h = step * 0.25**k
+    nearer = math.ceil(-math.log(min(abs(x), 1.0) or 1.0, 4))  # 0 may be the domain's border
+    for k in range(STEPS + nearer):
+        h = max(1.0, abs(x)) / 8 * 0.25**k
         right, left = float(x_dtype.type(x + h)), float(x_dtype.type(x - h))
         up, down = f(right), f(left)
         if not math.isfinite(up) or not math.isfinite(down) or right == left:
@@ -119,12 +109,6 @@ def complex_step(f: Callable[[complex], complex], x: float) -> Estimate:
     return Estimate(value, 4 * rounding, abs(value) if abs(value) > 4 * rounding else 0.0)
 
 
-_REAL = {
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-    np.sign, np.signbit, np.isnan,
-}  # fmt: skip
-
-
 class ComplexArray(np.ndarray[Any, Any]):
     """Complex numbers that functions of real numbers treat as theirs: x + ih for the complex step.
 
@@ -144,13 +128,10 @@ class ComplexArray(np.ndarray[Any, Any]):
         args = [_unwrap(x) for x in inputs]
         if kwargs.get("out"):
             kwargs["out"] = tuple(map(_unwrap, kwargs["out"]))
-        if method == "__call__" and ufunc in _REAL:
-            return ufunc(*map(np.real, args), **kwargs)
-        if method == "__call__" and ufunc in _BY_REAL_PART:
-            return _wrap(_BY_REAL_PART[ufunc](*args))
-        if method == "reduce" and ufunc in (np.maximum, np.minimum):
-            return _wrap(_extremum(ufunc, *args, **kwargs))
-        return _wrap(getattr(ufunc, method)(*args, **kwargs))
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if method == "__call__" and not {"d->?", "dd->?"}.isdisjoint(ufunc.types):
+            args = list(map(np.real, args))  # truths about numbers
+        return _wrap(_BY_REAL_PART.get(function, function)(*args, **kwargs))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _wrap(super().__array_function__(function, types, args, kwargs))
@@ -164,11 +145,9 @@ def _wrap(x: Any) -> Any:
     return np.asarray(x).view(ComplexArray) if np.iscomplexobj(x) else x
 
 
-def _extremum(ufunc: Any, x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any:
-    hit = x.real == ufunc.reduce(x.real, axis=axis, keepdims=True)
-    return np.sum(np.where(hit, x, 0), axis=axis, keepdims=keepdims) / np.sum(
-        hit, axis=axis, keepdims=keepdims
-    )
+def _extremum(reduce: Any, x: Any, axis: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    hit = x.real == reduce(x.real, axis=axis, keepdims=True)
+    return np.mean(x, axis=axis, keepdims=keepdims, where=hit)
 
 
 def _logaddexp(x: Any, y: Any) -> Any:
@@ -178,8 +157,11 @@ def _logaddexp(x: Any, y: Any) -> Any:
 
 _BY_REAL_PART: dict[Any, Callable[..., Any]] = {
     np.absolute: lambda x: np.where(np.real(x) < 0, -x, x),
+    np.sign: lambda x: np.sign(np.real(x)),
     np.conjugate: lambda x: x,
     np.maximum: lambda x, y: np.where(np.real(x) >= np.real(y), x, y),
     np.minimum: lambda x, y: np.where(np.real(x) <= np.real(y), x, y),
+    np.maximum.reduce: partial(_extremum, np.maximum.reduce),
+    np.minimum.reduce: partial(_extremum, np.minimum.reduce),
     np.logaddexp: _logaddexp,
 }
