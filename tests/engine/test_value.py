@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import pickle
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,22 @@ import pytest
 from conftest import need
 
 import tinygrad_ce as tg
-from tinygrad_ce import StaleGraphError, Value
+from tinygrad_ce import (
+    MLP,
+    SGD,
+    Adam,
+    StaleGraphError,
+    Value,
+    cross_entropy,
+    draw,
+    fuse,
+    grad,
+    grad_of,
+    gradcheck,
+    hessian,
+    program,
+    step_through,
+)  # fmt: skip
 from tinygrad_ce.engine.ops import DIVIDE, MULTIPLY, SUBTRACT
 
 A = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
@@ -113,16 +130,64 @@ def test_division_by_zero_is_numpys(wrap: Any) -> None:
         assert np.exp(Value(wrap(1000.0))).data == np.inf
 
 
-def test_equality_is_identity_and_values_are_keys() -> None:
+def test_equality_compares_data() -> None:
     v, w = Value(1.0), Value(1.0)
-    assert v == v
-    assert v != w
+    assert (v == w) is True
+    assert (v != w) is False
+    assert v == 1.0 == v
+    assert v != 2
+    assert [v, w] == [1.0, 1.0]
+    assert w in [v]
+    assert [Value(0.0), v].index(w) == 1
+    for other in (None, "1.0"):
+        assert (v == other, v != other, Value(A) == other) == (False, True, False)
+    for equal in (Value(A) == A, Value(A) == A, Value(A) == Value(A), np.equal(Value(A), A)):
+        np.testing.assert_array_equal(equal, np.ones((2, 3), bool))
+    np.testing.assert_array_equal(Value(B) != 2.0, [False, True, True])
+    with pytest.raises(ValueError, match="ambiguous"):
+        Value(A) in [Value(A)]  # noqa: B015 - as in NumPy
+
+
+def test_equality_has_no_gradient_and_takes_the_right_branch() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x * (x == 2.0))
+
+    def branch(x: Any) -> Any:
+        return x if x == 2.0 else 3.0 * x
+
+    x = np.array([1.0, 2.0, 2.0])
+    assert f(Value(x)).data == f(x) == 4.0
+    np.testing.assert_array_equal(grad(f)(x), [0.0, 1.0, 1.0])
+    assert (grad(branch)(2.0), grad(branch)(1.0)) == (1.0, 3.0)
+
+
+def test_values_are_keys_by_identity() -> None:
+    v, w = Value(1.0), Value(1.0)
     assert {v: "v", w: "w"}[w] == "w"
-    assert v in [w, v]
-    assert w not in [v]
-    assert np.equal(v, w) is np.True_ or np.equal(v, w) is True
-    np.testing.assert_array_equal(np.equal(Value(A), A), np.ones((2, 3), bool))
-    np.testing.assert_array_equal(np.not_equal(Value(B), 2.0), [False, True, True])
+    assert len({v, w}) == 2
+
+
+def test_the_package_asks_for_identity_not_for_equality(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """None of its parts compares Values: with arrays that would be many truths, not one."""
+    monkeypatch.setattr(Value, "__eq__", None)
+    monkeypatch.setattr(Value, "__ne__", None)
+    z, t = Value(A, name="z"), np.eye(2, 3)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    loss = -(t * np.log(p)).sum()
+    loss.backward()
+    draw(loss, fused=fuse(loss), gradients="edges").save(tmp_path / "graph.dot")
+    assert len(step_through(loss)) > len(step_through(z.sum()))
+    pickle.loads(pickle.dumps((loss, z)))
+    copy.deepcopy(loss)
+    assert gradcheck(lambda z: cross_entropy(z, t), A)
+    hessian(lambda z: cross_entropy(z, t))(A)
+    program(lambda z: cross_entropy(z, t), A, fuse=True)(A)
+    assert grad_of(loss, z).shape == z.shape
+    for optimizer in (SGD([z], lr=0.1), Adam([z])):
+        optimizer.step()
+    Adam(MLP(3, [2, 2], rng=0).parameters())
 
 
 @pytest.mark.parametrize("f", [operator.lt, operator.le, operator.gt, operator.ge])

@@ -283,11 +283,12 @@ class Value(ArrayLike):
     def __ge__(self, other: Any) -> Any: return self._data >= detach(other)
     # fmt: on
 
-    def __eq__(self, other: object) -> bool:
-        data = float | int | np.generic | np.ndarray | type(self._data)
-        if self is not other and isinstance(other, data) and hasattr(self._data, "equals"):
-            self._data.equals()  # a `program` refuses to be asked whether its data are others
-        return self is other
+    # Data are compared, as in NumPy; a key of a dict it is by identity, which Python asks first.
+    def __eq__(self, other: object) -> Any:
+        return False if other is None or isinstance(other, str) else self._data == detach(other)
+
+    def __ne__(self, other: object) -> Any:
+        return True if other is None or isinstance(other, str) else self._data != detach(other)
 
     __hash__ = object.__hash__
 

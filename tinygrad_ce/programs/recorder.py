@@ -253,7 +253,6 @@ class RecordedArray(NDArrayOperatorsMixin):
     )
     item = _refusal("x.item()", "Use x itself.")
     tolist = _refusal("x.tolist()", "Use x itself.")
-    equals = _refusal("x == y, which compares objects where x is a Value,", "Use np.equal(x, y).")
     __format__ = _refusal("A text with x", "Print what the program returns.")
     sort = partition = resize = put = fill = setfield = setflags = byteswap = _refusal(
         "A method that writes into an array", "Use np.sort(x) or another that makes a new one."
