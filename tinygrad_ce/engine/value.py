@@ -333,8 +333,8 @@ def _no_rule(function: Any) -> NoReturn:
     module = getattr(function, "__module__", None) or "np"  # ufuncs have none before NumPy 2.1
     module = f"np.{owner.__name__}" if isinstance(owner, np.ufunc) else module
     text = (
-        "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one, "
-        "with the derivative for the dots: primitive(lambda g, out, x: g * ...)({name})"
+        "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one by "
+        "@primitive, the derivative for the dots: primitive(lambda g, out, x: g * ...)({name})"
     )
     name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}"
     raise NotImplementedError(_(text, name=name))
