@@ -364,7 +364,7 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     "joined": (lambda i, eye, x: np.concatenate([eye[i] * x, x * x]), True),
     "reduced": (
         lambda i, eye, x: np.max(eye[i] * x) + np.min(eye[i] * x) + np.mean(eye[i] * x, axis=0),
-        True,
+        False,
     ),
     "a vector and a matrix": (lambda i, eye, x: eye[i] @ (A * np.exp(x)), True),
     "a matrix and a vector": (lambda i, eye, x: (A * np.exp(x)) @ eye[i], True),

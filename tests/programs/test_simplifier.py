@@ -187,13 +187,6 @@ def test_the_largest_of_short_rows(f: Any, columns: int) -> None:
         np.testing.assert_array_equal(program(g, x, wrt=None)(x), g(x))
 
 
-def test_sum_of_what_was_broadcast_is_a_product() -> None:
-    b = RNG.normal(size=3)
-    made = program(lambda b: np.sum(np.sum(np.broadcast_to(b, (5, 3)), axis=0) ** 2), b)
-    assert "broadcast_to" not in made.source
-    close(made(b)[1], 50.0 * b)
-
-
 def test_no_sum_over_an_axis_of_length_one() -> None:
     one = np.ones((1, 3))
     made = program(lambda x: np.sum(np.sum(x, axis=(0, 1), keepdims=True) ** 2), one)

@@ -20,7 +20,7 @@ def pick(c: Any, x: Any, y: Any) -> Any:
 
 def relu(x: Any) -> Any:
     """The positive part of x; NaN stays NaN."""
-    return np.where(x <= 0.0, 0.0, x)
+    return np.maximum(x, 0.0) if np.ndim(x) else np.where(x <= 0.0, 0.0, x)
 
 
 def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:

@@ -1,0 +1,228 @@
+"""Lines of a program read as sums of products.
+
+A δ within a sum picks one entry of it. A factor cancels against itself below the line only where it
+is positive (an exponential, or a sum of such): x / x stays what it was at 0. What a line is follows
+from its operation's record: a sum or a product of its arguments (``terms``, ``powers``), or a move
+of their entries (``moves``).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine.rules import scatter
+from .contractions import Writer
+from .index_notation import (
+    DELTA,
+    ONE,
+    Axes,
+    Factor,
+    Form,
+    NotASumError,
+    Sum,
+    deltas,
+    proper,
+    term,
+)
+from .lines import Line, fact, option, walk
+from .simplifier import Simplifier, is_plain_sum, is_positive, moves_first, number_of
+
+
+class Reader(Writer):
+    """Lines in index notation, read in order.
+
+    Parameters
+    ----------
+    simplifier : what has the lines in fewer operations
+    dtype : of what is read
+    seeded : what is linear in a unit vector, so that it has to be a sum of products
+    expand : whether a sum that is no such is multiplied out
+    """
+
+    def __init__(
+        self, simplifier: Simplifier, dtype: np.dtype[Any], seeded: set[Line], expand: bool
+    ) -> None:
+        super().__init__(simplifier, dtype)
+        self.seeded, self.expand = seeded, expand
+        self.forms: dict[Line, Form] = {}
+
+    def form(self, line: Line) -> Form:
+        """A line that rests on no unit vector; an array if it is no sum."""
+        found = self.simplifier.new[line]
+        if found.__class__ is not Line:
+            return self.constant(found)
+        try:
+            axes, terms = self.read(line)
+        except NotASumError:
+            return self.atom(found, found.shape)
+        for f, _ in next(iter(terms), ()):  # a sum is called what the line that is it is
+            alone = terms == {frozenset([(f, 1)]): 1.0} and f.labels == proper(axes)
+            if alone and f.array in self.totals and (f.labels or not found.ndim):
+                self.arrays[f.array] = found
+        return Form(axes, terms)
+
+    def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
+        """An array, behind the axes that number the rows, as a factor."""
+        axes = self.labels(shape)
+        return Form(axes, Sum({frozenset([(self.factor(x, rows + axes), 1)]): 1.0}))
+
+    def constant(self, x: Any) -> Form:
+        """A constant in index notation."""
+        axes: Axes = ()
+        if np.ndim(x) and x.size and _is_real(x.dtype) and np.isfinite(x).all():
+            if not (x == x.flat[0]).all():
+                return self.atom(x, x.shape)
+            axes, x = self.labels(x.shape), x.flat[0]
+        c = number_of(x)
+        if c is None or not np.isfinite(c):
+            raise NotASumError
+        return Form(axes, Sum.of([(ONE, c)]))
+
+    def of(self, x: Any) -> Form:
+        """An argument in index notation."""
+        if x.__class__ is not Line:
+            return self.constant(x)
+        if not _is_real(x.dtype):
+            raise NotASumError
+        return self.forms[x]
+
+    def read(self, line: Line) -> Form:
+        """A line as its record says."""
+        f, args = line.function, line.args
+        if f.__class__ is np.ufunc and line.options:
+            raise NotASumError
+        if contraction := _contraction(line):
+            return self.contracted(line, *contraction)
+        if f is scatter:
+            return self.scattered(line)
+        if f is np.power:
+            return self.multiplied(line, args[:1], [number_of(args[1])])
+        if powers := fact(f, "powers"):
+            return self.multiplied(line, args, powers)
+        if (terms := fact(f, "terms")) and (self.expand or line in self.seeded or len(terms) == 1):
+            axes = self.labels(line.shape)
+            pairs = [(self.of(x).onto(axes), sign) for x, sign in zip(args, terms)]
+            return Form(
+                axes, Sum.of((x, sign * c) for terms, sign in pairs for x, c in terms.items())
+            )
+        if moves_first(f):
+            return self.moved(line)
+        raise NotASumError
+
+    # ------------------------------------------------------------------ lines of each kind
+    def multiplied(self, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
+        """The product of arguments to whole powers; of sums to the first alone."""
+        axes = self.labels(line.shape)
+        found = Sum({ONE: 1.0})
+        for x, n in zip(args, powers):
+            terms = self.inverse(x, axes) if n == -1 else self.of(x).onto(axes)
+            if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
+                raise NotASumError
+            for _ in range(abs(int(n))):
+                found = found * terms
+        return Form(axes, found)
+
+    def inverse(self, x: Any, axes: Axes) -> Sum:
+        """1 / x of a product, or of an array; where it may be 0, that is an array of its own."""
+        form = self.of(x)
+        if len(form.terms) != 1 or any(f.array == DELTA for f, _ in next(iter(form.terms))):
+            if x.__class__ is not Line or x in self.seeded:
+                raise NotASumError
+            form = self.atom(self.simplifier.new[x], x.shape)
+        ((product, c),) = form.onto(axes).items()
+        below = []
+        for f, n in product:
+            if is_positive(self.arrays[f.array]):
+                below.append((f, -n))
+            else:
+                inverse = self.factor(self.emit(np.divide, 1.0, self.arrays[f.array]), ())
+                below.append((Factor(inverse.array, f.labels), n))
+        return Sum.of([(term(below), 1.0 / c)])
+
+    def moved(self, line: Line) -> Form:
+        """Entries of the first argument, at other places."""
+        x, *rest = line.args
+        form, axes = self.of(x), [*self.labels(line.shape)]
+        places, entries = moved_axes(line.function, x.shape, rest, line.options)
+        for a, b in places.items():
+            axes[b] = form.axes[a]
+        to: Any = {form.axes[a]: ~at for a, at in entries.items()}
+        return Form(tuple(axes), form.terms.relabelled(to))
+
+    def scattered(self, line: Line) -> Form:
+        """Zeros with g at an index: g times a δ for each entry that the index names."""
+        g, index, shape = line.args
+        places, entries = moved_axes(operator.getitem, shape, [index], {})
+        whole, axes = self.labels(shape), [*self.labels(np.shape(g))]
+        for a, b in places.items():
+            axes[b] = whole[a]
+        if any(x is not None and x not in whole for x in axes):
+            raise NotASumError  # an entry is added to more than once
+        picked: Any = [(whole[a], ~at) for a, at in entries.items()]
+        return Form(whole, self.of(g).onto(axes) * deltas(picked))
+
+    def contracted(
+        self, line: Line, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
+    ) -> Form:
+        """Σ of products over the axes that the result lacks; one of length 1 there is None."""
+        sizes: dict[Any, int] = {}
+        for own, x in zip(names, operands):
+            sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
+        labels = dict(zip(sizes, self.labels([*sizes.values()])))
+        found = Sum({ONE: line.size / np.size(operands[0]) if line.function is np.mean else 1.0})
+        for own, x in zip(names, operands):
+            found = found * self.of(x).onto([labels[a] for a in own])
+        over = proper([label for a, label in labels.items() if a not in result])
+        return Form(tuple([labels.get(a) for a in result]), self.summed(found, over))
+
+
+def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
+    """Operands, the names of their axes, and those of the result, where it is a Σ of products."""
+    f, args = line.function, line.args
+    if f is np.einsum:
+        inputs, _, result = args[0].partition("->")
+        plain = inputs.replace(",", "").isalpha() and not line.options
+        return (args[1:], inputs.split(","), result) if plain else None
+    if f is np.matmul:
+        x, y = map(np.ndim, args)
+        lead = range(line.ndim - (x > 1) - (y > 1))
+        names = [*lead, "i", "k"][-x:], [*lead, "k", "j"][-y:] if y > 1 else ["k"]
+        return args, names, [*lead, *"i" * (x > 1), *"j" * (y > 1)]
+    if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
+        return None
+    axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
+    over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]
+    keep = line.options.get("keepdims")
+    return args[:1], [own], [None if a in over else a for a in own if keep or a not in over]
+
+
+def moved_axes(
+    move: Callable[..., Any], shape: Sequence[int], rest: Any, options: dict[str, Any]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Where the axes of an array are once it is moved, and the entry read of those that are not.
+
+    Indices are moved to see it; an axis of length 1 is nowhere.
+    """
+    if any(walk((rest, options))) or 0 in shape:
+        raise NotASumError
+    places: dict[int, int] = {}
+    entries: dict[int, int] = {}
+    for a, index in enumerate(np.indices(shape)):
+        at = np.asarray(move(index, *rest, **options))
+        along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
+        if shape[a] > 1 and along and at.shape[along[0]] == shape[a]:
+            places[a] = along[0]
+        elif shape[a] > 1:
+            entries[a] = int(at.flat[0]) if at.size else 0
+            if not at.size or (at != entries[a]).any():
+                raise NotASumError
+    return places, entries
+
+
+def _is_real(kind: np.dtype[Any]) -> bool:
+    """Whether numbers of a dtype multiply and add as real ones do; small integers overflow."""
+    return kind.kind == "f" or (kind.kind == "i" and kind.itemsize >= 4)
