@@ -1,9 +1,5 @@
 """``tinygrad-ce exercise``: the same exercises for who works in files and a terminal."""
 
-from __future__ import annotations
-
-import json
-import re
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -11,14 +7,9 @@ from runpy import run_path
 from typing import Any
 
 from ..engine.text import _
-from ..programs.files import replace_file
 from . import load, names
 from .framework import Exercise
 from .framework.calling import Trouble, explained
-from .framework.check import untried
-from .framework.feedback import Feedback
-
-NO_PLATFORMDIRS = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
 
 
 def exercise(argv: list[str], parser: ArgumentParser) -> int:
@@ -33,7 +24,7 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
         if options.hint is not None:
             print(ex.hint(options.hint))
             last = options.hint == len(ex.hints)
-            go_on = _("--solution") if last else _("--hint {n}", n=options.hint + 1)
+            go_on = "--solution" if last else f"--hint {options.hint + 1}"
             print(_("\nTo go on: {option}", option=go_on))
         elif options.solution:
             print(ex.solution())
@@ -41,7 +32,7 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
             how = "Save it in a file, with its imports. Then go on with\n"
             how += "  --file answer.py  to check it\n  --hint            to be helped"
             print(ex.note(_(how)))
-    except ValueError as error:  # there is no such hint, or no such seed
+    except (ValueError, OSError) as error:  # no such hint or seed; progress that cannot be kept
         parser.error(str(error))
     return 0
 
@@ -65,13 +56,15 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
         parser.error(_("--seed and --keep-progress go with --file"))
     if options.file and not options.file.is_file():
         parser.error(_("--file: there is no file {path}", path=options.file))
-    if options.keep_progress and not _progress_file():
-        parser.error(_(NO_PLATFORMDIRS))
+    if options.keep_progress and not _solved():
+        text = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
+        parser.error(_(text))
     return options
 
 
 def _list() -> int:
-    done, width = _solved(), max(map(len, names()))
+    solved, width = _solved(), max(map(len, names()))
+    done = [name for name in names() if solved and (solved / name).exists()]
     for name in names():
         print(f"{'done' if name in done else '':4}  {name:{width}}  {load(name).title}")
     first = next((name for name in names() if name not in done), names()[0])
@@ -81,12 +74,14 @@ def _list() -> int:
 
 def _check(ex: Exercise, options: Any) -> int:
     try:
-        feedback = ex.check(_function(ex, options.file), options.seed)
+        feedback = ex.check(_function(ex, options.file), options.seed or 0)
     except Trouble as trouble:
-        feedback = untried(ex, str(trouble))
+        feedback = ex.untried(str(trouble))
     print(feedback.note(redraw=False))
-    if options.keep_progress:
-        _keep(feedback)
+    if options.keep_progress and feedback and (solved := _solved()):
+        solved.mkdir(parents=True, exist_ok=True)
+        (solved / ex.name).touch()
+        print(_("progress kept in {path}", path=solved), file=sys.stderr)
     return 0 if feedback else 1
 
 
@@ -105,33 +100,10 @@ def _function(ex: Exercise, path: Path) -> Any:
     raise Trouble(_(text, call=ex.call, file=path.name, name=ex.name))
 
 
-# ------------------------------------------------------------------ progress
-def _progress_file() -> Path | None:
+def _solved() -> Path | None:
+    """The folder with an empty file for each exercise that was solved here."""
     try:
         from platformdirs import user_data_path
     except ImportError:
         return None
-    return user_data_path("tinygrad_ce", appauthor=False) / "progress.json"
-
-
-def _solved() -> set[str]:
-    """The exercises that were solved here; none, if there is no list of them that can be read."""
-    try:
-        path = _progress_file()
-        kept = path.read_text(encoding="utf-8", errors="replace") if path else ""
-    except OSError:
-        return set()
-    return {*re.findall(r"\w+", kept)} & {*names()}
-
-
-def _keep(feedback: Feedback) -> None:
-    path = _progress_file()
-    assert path
-    solved = _solved() | ({feedback.exercise} if feedback else set())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(sorted(solved), indent=1).encode())
-        print(_("progress kept in {path}", path=path), file=sys.stderr)
-    except OSError as error:
-        text = "no progress kept: {path}: {why}"
-        print(_(text, path=error.filename, why=error.strerror), file=sys.stderr)
+    return user_data_path("tinygrad_ce", appauthor=False) / "solved"

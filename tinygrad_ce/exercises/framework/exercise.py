@@ -1,20 +1,31 @@
-"""`Exercise`: a problem with its words, its hints, its solution, and a check."""
+"""`Exercise`: a problem with its words, its hints, its solution, and a check on many draws."""
 
 from collections import namedtuple
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 
 from ...engine.text import _
-from .check import check
-from .feedback import Feedback, Note, Shown
-from .problem import Problem, draw
+from .calling import Trouble, attempt, require_function
+from .feedback import Credit, Feedback, Note
+from .inputs import DRAWS
+from .mistakes import name_mistake
+from .problem import Problem, Trial, draw
+from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
+
+OVERFLOWS = (
+    "exp(1000) is too large for a float, exp(−1000) is 0 in one: inf/inf and 0/0 are nan. How is "
+    "the same result written so that no exponent is above 0?"
+)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Exercise(Problem, Shown):
+class Exercise(Problem):
     """One exercise: a function to write, checked against the engine's derivative of ``loss``.
 
     Parameters
@@ -28,9 +39,9 @@ class Exercise(Problem, Shown):
     level : where it stands in the list; easy ones first
     title, task : what to do, in words
     formula, latex : the loss, as text and as LaTeX
-    hints : ever more direct
-    derivation, result, code : the solution in words, as LaTeX and in NumPy. Nothing else reads it:
-        a check asks the engine
+    hints : ever more direct; all of them are the derivation
+    result, code : the solution as LaTeX, and the lines of its function in NumPy. Nothing else reads
+        it: a check asks the engine
 
     Examples
     --------
@@ -49,26 +60,30 @@ class Exercise(Problem, Shown):
     formula: str
     latex: str
     hints: Sequence[str]
-    derivation: str
     result: str
     code: str
 
     _hinted = 0  # the number of the last hint
 
     def note(self, then: str = "") -> Note:
-        """The task as text, HTML and LaTeX, and how to go on; an exercise shows it by itself."""
+        """The task, and how to go on; an exercise shows it by itself."""
         then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
         write = _("Write {call}. {then}", call=self.call, then=then)
         return Note(self.title, (self.task, write), self.formula, self.latex)
 
-    def check(self, function: Any = None, seed: int | None = None) -> Feedback:
+    def __repr__(self) -> str:
+        return str(self.note())
+
+    def _repr_html_(self) -> str:
+        return self.note()._repr_html_()
+
+    def check(self, function: Any = None, seed: int = 0) -> Feedback:
         """Compare a function with the engine's derivative on draws of many sizes.
 
         Parameters
         ----------
         function : of the exercise's inputs, returning its answer: `call` shows how
-        seed : the first draw's number, for other draws than everybody's; if that draw shows a
-            fault, it is the example of the feedback
+        seed : the first draw's number, for other draws than everybody's
 
         Returns
         -------
@@ -77,7 +92,22 @@ class Exercise(Problem, Shown):
             ``to_json()``. Whatever the function does, it says so there and raises nothing.
             A right derivation has passed; that its exp overflows at large scores costs a credit.
         """
-        return check(self, function, seed)
+        start = draw(self, seed).seed
+        draws = sorted((draw(self, start + i) for i in range(DRAWS)), key=lambda t: t.size)
+        try:
+            require_function(function, self)
+        except Trouble as trouble:
+            return self.untried(str(trouble))
+        trials = [attempt(self, function, draws[0])]  # what it prints is heard once
+        with redirect_stdout(StringIO()), np.errstate(all="ignore"):  # an answer may hold inf, nan
+            trials += [attempt(self, function, t) for t in draws[1:]]
+            troubled = next((t for t in trials if t.trouble), None)
+            return self.untried(troubled.trouble, troubled) if troubled else _judge(self, trials)
+
+    def untried(self, trouble: str, example: Trial | None = None) -> Feedback:
+        """What to say where there are no numbers to compare, and no credit."""
+        message, credits = _("No answer: {why}", why=trouble), [*map(Credit, properties(self))]
+        return Feedback(self.name, False, credits, message, example=example)
 
     def hint(self, number: int | None = None) -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
@@ -88,13 +118,18 @@ class Exercise(Problem, Shown):
         self._hinted = number or min(self._hinted + 1, last)
         text = "{title}: hint {number} of {last}"
         title = _(text, title=self.title, number=self._hinted, last=last)
-        return Note(title, (self.hints[self._hinted - 1],))
+        return Note(title, [self.hints[self._hinted - 1]])
 
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
-        code = f"import numpy as np\n\n\n{self.code}" if "np." in self.code else self.code
         title = _("{title}: solution", title=self.title)
-        return Note(title, (self.derivation, code), self.result, self.result)
+        return Note(title, [*self.hints, self.source], self.result, self.result)
+
+    @property
+    def source(self) -> str:
+        """A function that solves it, in NumPy."""
+        code = f"def {self.call}:\n{indent(self.code, '    ')}"
+        return f"import numpy as np\n\n\n{code}" if "np." in code else code
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
@@ -108,3 +143,48 @@ class Exercise(Problem, Shown):
         inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
+
+
+def _judge(ex: Exercise, trials: Sequence[Trial]) -> Feedback:
+    """What there is to say of an answer: to show is what is not finite, else what is off."""
+    judges = [judge_finite, judge_agreement, *properties(ex).values()]
+    shown = next((t for judge in judges for t in trials if judge(t)), trials[0])
+    notes = _notes(ex, trials, shown)
+    credits = [Credit(name, not note, note) for name, note in notes.items()]
+    # A shape, then what is special here; that it is stable can wait until it is right.
+    telling = [name for name, note in notes.items() if note and name != STABLE]
+    telling.sort(key=lambda name: (name != "shape", name in COMMON))
+    if not telling:
+        message = _("Your answer agrees with the engine's on {n} draws of different sizes", n=DRAWS)
+        if not notes.get(STABLE):
+            return Feedback(ex.name, True, credits, message)
+        message += _("; but {note}", note=notes[STABLE])
+        large = attempt(ex, shown.function, draw(ex, shown.seed, large=True))
+        example = large._replace(where=notes[STABLE])
+        return Feedback(ex.name, True, credits, message, look=OVERFLOWS, example=example)
+    mistake, strange = name_mistake(ex, trials), judge_finite(shown)
+    name, look = (mistake.name, mistake.look) if mistake else (None, "")
+    message = _("No known pattern: {note}", note=notes[telling[0]])
+    if strange:
+        text = "Not finite: {entry}: does an exp overflow, or a division meet 0?"
+        message = _(text, entry=strange)
+    elif mistake:
+        message = _("Known mistake: {name}", name=name)
+    shown = shown._replace(where=judge_agreement(shown))
+    return Feedback(ex.name, False, credits, message, name, look, shown)
+
+
+def _notes(ex: Exercise, trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
+    """What is off, by property, in the first trial that shows it; "" if nothing is."""
+    notes, misshapen = dict[str, str](), any(map(judge_shape, trials))
+    zero = not any(np.any(a) for t in trials for a in t.yours.values())
+    for name, judge in properties(ex).items():
+        note, t = "", shown
+        if misshapen and name not in ("shape", "agreement"):
+            note = _("not seen before the shape is right")
+        elif zero and name not in COMMON:
+            note = _("not seen while every entry is 0")  # which has every symmetry
+        else:
+            note, t = next(((note, t) for t in trials if (note := judge(t))), (note, t))
+        notes[name] = note if t is shown else _("{note} (seed={seed})", note=note, seed=t.seed)
+    return notes

@@ -6,10 +6,10 @@ style stands in its elements, because a notebook that is not trusted drops style
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,26 +22,9 @@ CARD = (
 )
 
 
-class Shown:
-    """What Python shows as text, and a notebook as a card."""
-
-    def note(self) -> "Note":
-        """What there is to show."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return self.note().text()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.note().html()
-
-
 @dataclass(frozen=True, repr=False)
-class Note(Shown):
-    """A title, a formula as text and as LaTeX, paragraphs; what is indented keeps its lines."""
+class Note:
+    """A title, a formula as text and as LaTeX, paragraphs: text in Python, a card in a notebook."""
 
     title: str
     paragraphs: Sequence[str]
@@ -50,17 +33,11 @@ class Note(Shown):
     line: str = "#3d86c6"  # its colour; this and others have 3:1 on white and on black
     gap: str = "\n\n"  # between paragraphs in a terminal
 
-    def note(self) -> "Note":
-        """It shows itself."""
-        return self
-
-    def text(self) -> str:
-        """The whole of it, folded to a terminal's width."""
+    def __repr__(self) -> str:
         shown = [self.title, f"  {self.formula}" * bool(self.formula)]
         return self.gap.join(filter(None, [*shown, *map(_fold, self.paragraphs)]))
 
-    def html(self) -> str:
-        """A box with a line at its side, named for who does not see it."""
+    def _repr_html_(self) -> str:
         title = escape(self.title)
         body = f"<strong>{title}</strong>"
         if self.latex:
@@ -80,17 +57,16 @@ def _fold(paragraph: str) -> str:
     return "\n".join(folded)
 
 
-@dataclass(frozen=True)
-class Credit:
+class Credit(NamedTuple):
     """One property that an answer has or has not; ``note`` says what is off."""
 
     name: str
-    earned: bool
+    earned: bool = False
     note: str = ""
 
 
 @dataclass(frozen=True, repr=False)
-class Feedback(Shown):
+class Feedback:
     """What `Exercise.check` found: ``passed``, ``score``, ``mistake``, ``credits``, ``example``."""
 
     exercise: str
@@ -108,6 +84,12 @@ class Feedback(Shown):
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return str(self.note())
+
+    def _repr_html_(self) -> str:
+        return self.note()._repr_html_()
 
     def note(self, redraw: bool = True) -> Note:
         """All that there is to say, with how to draw the example again unless told not to."""
@@ -130,7 +112,7 @@ class Feedback(Shown):
 
     def to_json(self) -> str:
         """The same for a program: an object of plain numbers, strings and lists."""
-        report = vars(self) | {"score": self.score, "credits": [asdict(c) for c in self.credits]}
+        report = vars(self) | {"score": self.score, "credits": [c._asdict() for c in self.credits]}
         if t := self.example:
             keep = ("seed", "large", "inputs", "yours", "where")
             report["example"] = {name: getattr(t, name) for name in keep}

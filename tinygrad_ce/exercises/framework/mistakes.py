@@ -16,22 +16,17 @@ from .problem import Mistake, Problem, Trial, close
 
 def of_loss(name: str, look: str, loss: Callable[..., Any]) -> Mistake:
     """The gradient of a loss with one step of it wrong: `detach` makes a step a constant."""
-    return Mistake(name, look, lambda p, t: p.derivative(loss)(*t.inputs.values()))
+    return Mistake(name, look, lambda p, t: p.named(p.derivative(loss)(*t.inputs.values())))
 
 
 def changed(name: str, look: str, change: Callable[..., Any]) -> Mistake:
     """What ``change(right, *inputs)`` makes of the right answer, in the same structure."""
-    return Mistake(name, look, lambda p, t: change(t.answer, *t.inputs.values()))
+    return Mistake(name, look, lambda p, t: p.named(change(t.answer, *t.inputs.values())))
 
 
 def each_changed(name: str, look: str, change: Callable[[Any, Any], Any]) -> Mistake:
     """What ``change(array, N)`` makes of every array of the right answer; N is the batch's size."""
-
-    def answer(p: Problem, t: Trial) -> Any:
-        arrays = tuple(change(x, t.batch) for x in t.right.values())
-        return arrays if len(arrays) > 1 else arrays[0]
-
-    return Mistake(name, look, answer)
+    return Mistake(name, look, lambda p, t: {n: change(x, t.batch) for n, x in t.right.items()})
 
 
 BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
@@ -69,7 +64,7 @@ def name_mistake(problem: Problem, trials: Sequence[Trial]) -> Mistake | None:
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
 
     def explains(mistake: Mistake) -> bool:
-        pairs = ((t, problem.named(mistake.answer(problem, t))) for t in trials)
+        pairs = ((t, mistake.answer(problem, t)) for t in trials)
         return all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off)
 
     for mistakes in (problem.mistakes, USUAL):

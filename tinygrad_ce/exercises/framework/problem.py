@@ -38,7 +38,7 @@ class Mistake(NamedTuple):
 
     name: str
     look: str  # a hint at the place, which does not give the answer away
-    answer: Callable[[Problem, Trial], Any]
+    answer: Callable[[Problem, Trial], Arrays]
 
 
 class Trial(NamedTuple):

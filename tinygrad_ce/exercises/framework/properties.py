@@ -15,6 +15,13 @@ from .calling import attempt
 from .inputs import DRAWS
 from .problem import Problem, Trial, close, draw, tolerance
 
+# How far an answer may be off at scores of 1000, where a float32 has four digits behind the point:
+# wrong is what clips its scores, or makes zeros of what is no number.
+ROUGH, ROUGH_FLOOR = 0.1, 0.05
+
+COMMON = ("shape", "sign", "scale", "agreement")  # the properties that count everywhere
+STABLE = "stable at large scores"  # the one that no derivation needs to pass
+
 
 def locate(name: str, mask: Any) -> tuple[str, tuple[int, ...]]:
     """How the first entry where a mask is true (or largest) is called, and where it is."""
@@ -97,11 +104,30 @@ def judge_agreement(t: Trial) -> str:
     if t.agrees or judge_shape(t):
         return judge_shape(t)
     off = [np.abs(a - g) / tolerance(a, g) for _name, a, g in t.triples]
-    k = int(np.argmax([np.max(x) for x in off]))
-    name, a, g = t.triples[k]
-    where, at = locate(name, off[k])
+    name, a, g = t.triples[int(np.argmax([np.max(x) for x in off]))]
+    where, at = locate(name, np.abs(a - g))
     text = "{entry} is {got:.4g}, off by {off:+.4g}"
     return _(text, entry=where, got=float(a[at]), off=float(a[at] - g[at]))
+
+
+def judge_stable(t: Trial, problem: Problem) -> str:
+    """With scores near 1000 no entry is infinite or no number, and what was right is so still."""
+    moved = attempt(problem, t.function, draw(problem, t.seed, large=True))
+    where = moved.trouble or judge_finite(moved)  # math.exp(1000) is an error
+    if not where and t.agrees:
+        # Any will do where the engine's own answer is no number.
+        allowed = {n: ROUGH * most + ROUGH_FLOOR for n, most in largest(problem).items()}
+        rough = any(np.any(np.abs(a - g) > allowed[n]) for n, a, g in moved.triples)
+        where = judge_agreement(moved) if rough else ""
+    text = "where |{scores}| is near 1000, {where}"
+    return where and _(text, scores=problem.scores, where=where)
+
+
+@lru_cache(maxsize=256)
+def largest(problem: Problem) -> Mapping[str, float]:
+    """The size of the largest entry of each array of the answer, on everybody's draws."""
+    draws = [draw(problem, seed, large=True).right for seed in range(DRAWS)]
+    return {name: max(np.max(np.abs(x[name])) for x in draws) for name in problem.parts}
 
 
 @lru_cache(maxsize=256)
@@ -118,4 +144,5 @@ def properties(problem: Problem) -> Mapping[str, Judge]:
         special[_("the same when {n} is shifted", n=name)] = shift
     special = {name: judge for name, judge in special.items() if not any(map(judge, trials))}
     common: dict[str, Judge] = {"shape": judge_shape, "sign": judge_sign, "scale": judge_scale}
-    return common | special | {"agreement": judge_agreement}
+    every = common | special | {"agreement": judge_agreement}
+    return every | {STABLE: partial(judge_stable, problem=problem)} if problem.scores else every

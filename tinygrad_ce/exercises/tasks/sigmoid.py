@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..losses.activations import sigmoid
-from .framework import Exercise, changed, of_loss, scores
+from ...losses.activations import sigmoid
+from ..framework import Exercise, changed, of_loss, scores
 
 exercise = Exercise(
     file=__name__, level=30, title="The sigmoid",
@@ -24,8 +24,6 @@ exercise = Exercise(
     hints=["Write u = 1 + exp(−z), so that σ = 1/u, and use the chain rule.",
            "dσ/du = −1/u² and du/dz = −exp(−z). Multiply them.",
            "exp(−z)/u is 1 − σ: the derivative can be written with σ alone, as a product of two."],
-    derivation="With u = 1 + exp(−z): dσ/dz = (−1/u²)(−exp(−z)) = (1/u)(exp(−z)/u), and the "
-    "second factor is 1 − 1/u. So the slope is largest at z = 0, where it is 1/4.",
     result=r"\sigma'(z) = \sigma(z)\,(1 - \sigma(z))",
-    code="def gradient(z):\n    s = 1 / (1 + np.exp(-z))\n    return s * (1 - s)",
+    code="s = 1 / (1 + np.exp(-z))\nreturn s * (1 - s)",
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..losses.activations import log_softmax, softmax
-from .framework import Exercise, changed, of_loss, one_hot, scores
+from ...losses.activations import log_softmax, softmax
+from ..framework import SOFTMAX, Exercise, changed, of_loss, one_hot, scores
 
 exercise = Exercise(
     file=__name__, level=60, title="Softmax and cross-entropy",
@@ -34,9 +34,5 @@ exercise = Exercise(
     hints=["Take the logarithm first: log pₖ = zₖ − log Σ exp(zⱼ). No fraction is left.",
            "The targets of a row sum to 1, so each row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ.",
            "The slope of log Σ exp(zⱼ) by zₖ is pₖ. What is the slope of −Σ tₖ zₖ?"],
-    derivation="A row's loss is log Σ exp(zⱼ) − Σ tₖ zₖ. The first term's slope by zₖ is "
-    "exp(zₖ) / Σ exp(zⱼ) = pₖ, the second one's is −tₖ.",
-    result=r"\frac{\partial L}{\partial z} = p - t",
-    code="def gradient(z, t):\n    e = np.exp(z - z.max(axis=1, keepdims=True))\n"
-    "    return e / e.sum(axis=1, keepdims=True) - t",
+    result=r"\frac{\partial L}{\partial z} = p - t", code=SOFTMAX + "return p - t",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Label smoothing: the target is a distribution, the loss a mean over the batch."""
 
-from ..losses.activations import log_softmax
-from .framework import Exercise, changed, mean_slips, of_loss, one_hot, scalar, scores
+from ...losses.activations import log_softmax
+from ..framework import SOFTMAX, Exercise, changed, mean_slips, of_loss, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=70, title="Soft labels",
@@ -25,10 +25,6 @@ exercise = Exercise(
     hints=["Does anything in the derivation of softmax and cross-entropy need t to be one-hot?",
            "It needs only that a row of the target sums to 1. Does s?",
            "Put s in the place of t, and do not forget what the mean does to every entry."],
-    derivation="The rows of s sum to 1, so the derivation for one-hot targets holds with s; the "
-    "mean's 1/N stays in front.",
     result=r"\frac{\partial L}{\partial z} = \frac{1}{N} (p - s)",
-    code="def gradient(z, t, e):\n    s = (1 - e) * t + e / t.shape[1]\n"
-    "    p = np.exp(z - z.max(axis=1, keepdims=True))\n"
-    "    p /= p.sum(axis=1, keepdims=True)\n    return (p - s) / len(z)",
+    code=SOFTMAX + "s = (1 - e) * t + e / t.shape[1]\nreturn (p - s) / len(z)",
 )  # fmt: skip

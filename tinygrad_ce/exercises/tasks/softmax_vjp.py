@@ -1,7 +1,7 @@
 """The softmax's rule for a backward pass: a Jacobian that is never written down."""
 
-from ..losses.activations import softmax
-from .framework import Exercise, changed, real, scores
+from ...losses.activations import softmax
+from ..framework import SOFTMAX, Exercise, changed, real, scores
 
 exercise = Exercise(
     file=__name__, level=150, title="The softmax's backward rule",
@@ -31,8 +31,6 @@ exercise = Exercise(
            "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
            "pⱼ comes out of both terms. What stays in the bracket is gⱼ minus a weighted mean of "
            "g."],
-    derivation="Σₖ gₖ (pₖ δₖⱼ − pₖ pⱼ) = pⱼ (gⱼ − Σₖ gₖ pₖ): K numbers in place of a K × K matrix.",
     result=r"\frac{\partial L}{\partial z_j} = p_j \Bigl(g_j - \sum_k g_k p_k\Bigr)",
-    code="def gradient(z, g):\n    e = np.exp(z - z.max(axis=1)[:, None])\n"
-    "    p = e / e.sum(axis=1)[:, None]\n    return p * (g - (g * p).sum(axis=1)[:, None])",
+    code=SOFTMAX + "return p * (g - (g * p).sum(axis=1, keepdims=True))",
 )  # fmt: skip

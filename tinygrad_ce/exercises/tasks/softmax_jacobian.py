@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..engine.transforms import jacobian
-from ..losses.activations import softmax
-from .framework import Exercise, changed, scores
+from ...engine.transforms import jacobian
+from ...losses.activations import softmax
+from ..framework import SOFTMAX, Exercise, changed, scores
 
 exercise = Exercise(
     file=__name__, level=50, title="The softmax's Jacobian",
@@ -30,9 +30,6 @@ exercise = Exercise(
     hints=["Use the quotient rule, once for i = j and once for i ≠ j.",
            "For i = j the numerator exp(zᵢ) has a slope of its own, for i ≠ j it has none.",
            "Off the diagonal comes −pᵢ pⱼ. On it there is one term more, the numerator's."],
-    derivation="The numerator's slope gives pᵢ where i = j, the denominator's gives −pᵢ pⱼ "
-    "everywhere. Rows and columns sum to 0, since the probabilities always sum to 1.",
     result=r"J = \operatorname{diag}(p) - p\,p^\top",
-    code="def jacobian(z):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
-    "    return np.diag(p) - np.outer(p, p)",
+    code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
 )  # fmt: skip

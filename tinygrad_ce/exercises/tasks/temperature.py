@@ -1,7 +1,7 @@
 """Temperature: logits divided by a number that has a gradient of its own."""
 
-from ..losses.activations import log_softmax, softmax
-from .framework import Exercise, changed, of_loss, one_hot, scalar, scores
+from ...losses.activations import log_softmax, softmax
+from ..framework import SOFTMAX, Exercise, changed, of_loss, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=130, title="Temperature",
@@ -28,10 +28,6 @@ exercise = Exercise(
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],
-    derivation="By u = z/T the gradient is p − t. u has the slope 1/T by z and −z/T² by T, which "
-    "every entry shares.",
-    result=r"\frac{\partial L}{\partial z} = \frac{p - t}{T}, \qquad "
-    r"\frac{\partial L}{\partial T} = -\sum_{ik} (p_{ik} - t_{ik}) \frac{z_{ik}}{T^2}",
-    code="def gradient(z, t, T):\n    p = np.exp((z - z.max(axis=1, keepdims=True)) / T)\n"
-    "    d = (p / p.sum(axis=1, keepdims=True) - t) / T\n    return d, -(d * z).sum() / T",
+    result=r"\nabla_z L = \frac{p - t}{T},\ \nabla_T L = -\sum_{ik} (p_{ik} - t_{ik}) z_{ik} / T^2",
+    code="z = z / T\n" + SOFTMAX + "d = (p - t) / T\nreturn d, -(d * z).sum()",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .framework import Exercise, bits, changed, real, scalar, scores
+from ..framework import Exercise, bits, changed, real, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=90, title="An L2 penalty",
@@ -35,8 +35,6 @@ exercise = Exercise(
     hints=["Take the two terms one after the other. The first is the mean log loss.",
            "By z, the log loss has the slope p − y, p = σ(z). The penalty does not depend on z.",
            "dw is the mean of (p − y) x plus the slope of a/2 w². db has no penalty."],
-    derivation="The log loss gives p − y by z, so the mean of (p − y) x by w; a/2 w² gives a w.",
     result=r"\nabla_w L = \frac1N x^\top (p - y) + a w,\ \nabla_b L = \frac1N \sum (p - y)",
-    code="def gradient(x, y, w, b, a):\n    d = (1 / (1 + np.exp(-x @ w - b)) - y) / len(x)\n"
-    "    return x.T @ d + a * w, d.sum()",
+    code="d = (1 / (1 + np.exp(-x @ w - b)) - y) / len(x)\nreturn x.T @ d + a * w, d.sum()",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The quotient rule, which the softmax's fraction needs."""
 
-from ..engine.value import detach
-from .framework import Exercise, changed, nonzero, of_loss
+from ...engine.value import detach
+from ..framework import Exercise, changed, nonzero, of_loss
 
 exercise = Exercise(
     file=__name__, level=20, title="The quotient rule",
@@ -26,7 +26,6 @@ exercise = Exercise(
     hints=["Call the numerator u and the denominator v. What are u′ and v′?",
            "(u/v)′ = (u′v − uv′) / v².",
            "u′ = 1 and v′ = 2x, so the numerator is (1 + x²) − x · 2x."],
-    derivation="With u = x and v = 1 + x²: (u′v − uv′) / v² = (1 + x² − 2x²) / (1 + x²)².",
     result=r"\frac{\partial L}{\partial x_i} = \frac{1 - x_i^2}{(1 + x_i^2)^2}",
-    code="def gradient(x):\n    return (1 - x**2) / (1 + x**2) ** 2",
+    code="return (1 - x**2) / (1 + x**2) ** 2",
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..losses.activations import log_softmax, logsumexp, softmax
-from .framework import Exercise, changed, mean_slips, of_loss, one_hot, real, scores
+from ...losses.activations import log_softmax, logsumexp, softmax
+from ..framework import SOFTMAX, Exercise, changed, mean_slips, of_loss, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=80, title="Softmax regression",
@@ -30,10 +30,6 @@ exercise = Exercise(
            "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share W and b: add them "
            "up.",
            "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K)."],
-    derivation="∂L/∂z = (p − t)/N. W meets x in each sample: dW = xᵀ ∂L/∂z; db is the sum of its "
-    "rows.",
     result=r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
-    code="def gradient(x, W, b, t):\n    z = x @ W + b\n"
-    "    p = np.exp(z - z.max(axis=1)[:, None])\n    p /= p.sum(axis=1)[:, None]\n"
-    "    return x.T @ (p - t) / len(x), (p - t).mean(axis=0)",
+    code="z = x @ W + b\n" + SOFTMAX + "d = (p - t) / len(x)\nreturn x.T @ d, d.sum(axis=0)",
 )  # fmt: skip

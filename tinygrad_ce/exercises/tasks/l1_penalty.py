@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .framework import Exercise, changed, nonzero, real, scalar
+from ..framework import Exercise, changed, nonzero, real, scalar
 
 exercise = Exercise(
     file=__name__, level=100, title="An L1 penalty",
@@ -40,10 +40,6 @@ exercise = Exercise(
     hints=["Take the two terms one by one. What is the slope of e² by e?",
            "With e = x w + b − y, the first term's slope by e is 2 e / N. How does e move with w?",
            "|w| rises with slope 1 where w > 0 and falls with slope −1 where w < 0: np.sign."],
-    derivation="With e = x w + b − y: the mean of 2 e x, plus a sign(w); for b the mean of 2 e "
-    "alone.",
-    result=r"\nabla_w L = \frac2N x^\top e + a \operatorname{sign} w,"
-    r"\ \nabla_b L = \frac2N \sum e_i",
-    code="def gradient(x, y, w, b, a):\n    e = 2 * (x @ w + b - y) / len(x)\n"
-    "    return x.T @ e + a * np.sign(w), e.sum()",
+    result=r"\nabla_w L = \frac2N x^\top e + a\,\mathrm{sign}\,w,\ \nabla_b L = \frac2N \sum e_i",
+    code="e = 2 * (x @ w + b - y) / len(x)\nreturn x.T @ e + a * np.sign(w), e.sum()",
 )  # fmt: skip

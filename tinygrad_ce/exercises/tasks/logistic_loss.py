@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..losses.activations import sigmoid
-from .framework import Exercise, changed, mean_slips, of_loss, scores, signs
+from ...losses.activations import sigmoid
+from ..framework import Exercise, changed, mean_slips, of_loss, scores, signs
 
 exercise = Exercise(
     file=__name__, level=110, title="The logistic loss",
@@ -31,7 +31,6 @@ exercise = Exercise(
     hints=["Call the margin m = y z, and differentiate log(1 + exp(−m)) by m first.",
            "That slope is −exp(−m) / (1 + exp(−m)), which is −σ(−m). How does m move with z?",
            "Multiply by y, and keep the mean's 1/N."],
-    derivation="By the margin m = y z the slope is −σ(−m), and m has the slope y by z.",
     result=r"\frac{\partial L}{\partial z_i} = -\frac{1}{N}\, y_i\, \sigma(-y_i z_i)",
-    code="def gradient(z, y):\n    return -y / (1 + np.exp(y * z)) / len(z)",
+    code="return -y / (1 + np.exp(y * z)) / len(z)",
 )  # fmt: skip

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..engine.transforms import hessian
-from ..losses.activations import log_softmax, softmax
-from .framework import Exercise, changed, one_hot, scores
+from ...engine.transforms import hessian
+from ...losses.activations import log_softmax, softmax
+from ..framework import SOFTMAX, Exercise, changed, one_hot, scores
 
 exercise = Exercise(
     file=__name__, level=140, title="The Hessian of cross-entropy",
@@ -31,8 +31,6 @@ exercise = Exercise(
     hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
            "It is p − t, and t is a constant. So H is the Jacobian of p.",
            "You have derived that one as well, in softmax_jacobian."],
-    derivation="The gradient is p − t, and t does not move: H is the softmax's Jacobian.",
     result=r"H = \operatorname{diag}(p) - p\,p^\top",
-    code="def hessian(z, t):\n    e = np.exp(z - z.max())\n    p = e / e.sum()\n"
-    "    return np.diag(p) - np.outer(p, p)",
+    code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
 )  # fmt: skip

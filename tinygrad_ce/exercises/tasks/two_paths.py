@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..engine.value import detach
-from .framework import Exercise, changed, of_loss, real
+from ...engine.value import detach
+from ..framework import Exercise, changed, of_loss, real
 
 exercise = Exercise(
     file=__name__, level=40, title="Two paths",
@@ -28,8 +28,6 @@ exercise = Exercise(
            "Go back along each arrow on its own: ∂L/∂a times the slope of a, ∂L/∂b times that of "
            "b.",
            "∂L/∂a = b and ∂L/∂b = a. The slopes are 2x and 2 exp(2x). Add the two products."],
-    derivation="Through a arrives b · 2x, through b arrives a · 2 exp(2x); a node adds what "
-    "arrives.",
     result=r"\frac{\partial L}{\partial x_i} = 2 x_i e^{2 x_i} + 2 x_i^2 e^{2 x_i}",
-    code="def gradient(x):\n    return 2 * (x + x**2) * np.exp(2 * x)",
+    code="return 2 * (x + x**2) * np.exp(2 * x)",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The exercises, one a file; ``log_derivative.py`` is the first to read."""
