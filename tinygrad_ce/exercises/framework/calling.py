@@ -4,8 +4,8 @@ import inspect
 import os
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import extract_tb, format_exception_only
 from typing import Any
@@ -47,33 +47,31 @@ def explained(what: str) -> Iterator[None]:
         raise Trouble(_(text, where=where, error=said)) from None
 
 
-def require_function(function: Any, problem: Problem) -> None:
+def attempt(function: Any, t: Trial) -> Trial:
+    """Call a function with the inputs of a draw, which it may not change."""
+    t = t._replace(function=function)
+    try:
+        _require_function(function, t.problem)
+        # What overflows is seen in the result; a function may have asked NumPy for the warning.
+        with explained(t.problem.call), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = function(*t.inputs.values())
+        return t._replace(yours=_arrays(result, t.problem))
+    except Trouble as trouble:
+        return t._replace(trouble=str(trouble))
+
+
+def _require_function(function: Any, problem: Problem) -> None:
     """Say what is wrong with what is no function, or has the inputs in another order."""
     if not callable(function):
         text = "check wants your function itself, got {got}: define {call} and pass its name, "
         text += "ex.check({name})"
-        got = kind(function)
-        raise Trouble(_(text, got=got, call=problem.call, name=problem.function))
-    try:
+        raise Trouble(_(text, got=kind(function), call=problem.call, name=problem.function))
+    with suppress(ValueError, TypeError):  # a function in C may tell no signature
         taken = [*inspect.signature(function).parameters]
-    except (ValueError, TypeError):  # a function in C may tell none
-        return
-    if taken != [*problem.inputs] and {*taken} == {*problem.inputs}:
-        text = "your function takes {taken}, but it will be called as {call}"
-        raise Trouble(_(text, taken=f"({', '.join(taken)})", call=problem.call))
-
-
-def attempt(problem: Problem, function: Callable[..., Any], t: Trial) -> Trial:
-    """Call a function with the inputs of a draw, which it may not change."""
-    t = t._replace(function=function)
-    try:
-        # What overflows is seen in the result; a function may have asked NumPy for the warning.
-        with explained(problem.call), np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            result = function(*t.inputs.values())
-        return t._replace(yours=_arrays(result, problem))
-    except Trouble as trouble:
-        return t._replace(trouble=str(trouble))
+        if taken != [*problem.inputs] and {*taken} == {*problem.inputs}:
+            text = "your function takes ({taken}), but it will be called as {call}"
+            raise Trouble(_(text, taken=", ".join(taken), call=problem.call))
 
 
 def _arrays(result: Any, problem: Problem) -> Arrays:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _
-from .calling import Trouble, attempt, require_function
+from .calling import attempt
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
 from .mistakes import name_mistake
@@ -94,15 +94,11 @@ class Exercise(Problem):
         """
         start = draw(self, seed).seed
         draws = sorted((draw(self, start + i) for i in range(DRAWS)), key=lambda t: t.size)
-        try:
-            require_function(function, self)
-        except Trouble as trouble:
-            return self.untried(str(trouble))
-        trials = [attempt(self, function, draws[0])]  # what it prints is heard once
+        trials = [attempt(function, draws[0])]  # what it prints is heard once
         with redirect_stdout(StringIO()), np.errstate(all="ignore"):  # an answer may hold inf, nan
-            trials += [attempt(self, function, t) for t in draws[1:]]
+            trials += [attempt(function, t) for t in draws[1:]]
             troubled = next((t for t in trials if t.trouble), None)
-            return self.untried(troubled.trouble, troubled) if troubled else _judge(self, trials)
+            return self.untried(troubled.trouble, troubled) if troubled else _judge(trials)
 
     def untried(self, trouble: str, example: Trial | None = None) -> Feedback:
         """What to say where there are no numbers to compare, and no credit."""
@@ -145,11 +141,12 @@ class Exercise(Problem):
         return namedtuple("Inputs", copies)(**copies)
 
 
-def _judge(ex: Exercise, trials: Sequence[Trial]) -> Feedback:
+def _judge(trials: Sequence[Trial]) -> Feedback:
     """What there is to say of an answer: to show is what is not finite, else what is off."""
-    judges = [judge_finite, judge_agreement, *properties(ex).values()]
+    problem = trials[0].problem
+    judges = [judge_finite, judge_agreement, *properties(problem).values()]
     shown = next((t for judge in judges for t in trials if judge(t)), trials[0])
-    notes = _notes(ex, trials, shown)
+    notes = _notes(trials, shown)
     credits = [Credit(name, not note, note) for name, note in notes.items()]
     # A shape, then what is special here; that it is stable can wait until it is right.
     telling = [name for name, note in notes.items() if note and name != STABLE]
@@ -157,12 +154,12 @@ def _judge(ex: Exercise, trials: Sequence[Trial]) -> Feedback:
     if not telling:
         message = _("Your answer agrees with the engine's on {n} draws of different sizes", n=DRAWS)
         if not notes.get(STABLE):
-            return Feedback(ex.name, True, credits, message)
+            return Feedback(problem.name, True, credits, message)
         message += _("; but {note}", note=notes[STABLE])
-        large = attempt(ex, shown.function, draw(ex, shown.seed, large=True))
+        large = attempt(shown.function, draw(problem, shown.seed, large=True))
         example = large._replace(where=notes[STABLE])
-        return Feedback(ex.name, True, credits, message, look=OVERFLOWS, example=example)
-    mistake, strange = name_mistake(ex, trials), judge_finite(shown)
+        return Feedback(problem.name, True, credits, message, look=OVERFLOWS, example=example)
+    mistake, strange = name_mistake(trials), judge_finite(shown)
     name, look = (mistake.name, mistake.look) if mistake else (None, "")
     message = _("No known pattern: {note}", note=notes[telling[0]])
     if strange:
@@ -171,14 +168,14 @@ def _judge(ex: Exercise, trials: Sequence[Trial]) -> Feedback:
     elif mistake:
         message = _("Known mistake: {name}", name=name)
     shown = shown._replace(where=judge_agreement(shown))
-    return Feedback(ex.name, False, credits, message, name, look, shown)
+    return Feedback(problem.name, False, credits, message, name, look, shown)
 
 
-def _notes(ex: Exercise, trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
+def _notes(trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
     """What is off, by property, in the first trial that shows it; "" if nothing is."""
     notes, misshapen = dict[str, str](), any(map(judge_shape, trials))
     zero = not any(np.any(a) for t in trials for a in t.yours.values())
-    for name, judge in properties(ex).items():
+    for name, judge in properties(shown.problem).items():
         note, t = "", shown
         if misshapen and name not in ("shape", "agreement"):
             note = _("not seen before the shape is right")

@@ -11,22 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from .problem import Mistake, Problem, Trial, close
+from .problem import Mistake, Trial, close
 
 
 def of_loss(name: str, look: str, loss: Callable[..., Any]) -> Mistake:
     """The gradient of a loss with one step of it wrong: `detach` makes a step a constant."""
-    return Mistake(name, look, lambda p, t: p.named(p.derivative(loss)(*t.inputs.values())))
+    return Mistake(
+        name, look, lambda t: t.problem.named(t.problem.derivative(loss)(*t.inputs.values()))
+    )
 
 
 def changed(name: str, look: str, change: Callable[..., Any]) -> Mistake:
     """What ``change(right, *inputs)`` makes of the right answer, in the same structure."""
-    return Mistake(name, look, lambda p, t: p.named(change(t.answer, *t.inputs.values())))
+    return Mistake(name, look, lambda t: t.problem.named(change(t.answer, *t.inputs.values())))
 
 
 def each_changed(name: str, look: str, change: Callable[[Any, Any], Any]) -> Mistake:
     """What ``change(array, N)`` makes of every array of the right answer; N is the batch's size."""
-    return Mistake(name, look, lambda p, t: {n: change(x, t.batch) for n, x in t.right.items()})
+    return Mistake(name, look, lambda t: {n: change(x, t.batch) for n, x in t.right.items()})
 
 
 BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
@@ -55,16 +57,17 @@ mean_slips = [  # the same where the loss is a mean
 ]  # fmt: skip
 
 
-def name_mistake(problem: Problem, trials: Sequence[Trial]) -> Mistake | None:
+def name_mistake(trials: Sequence[Trial]) -> Mistake | None:
     """The mistake whose answers these are on every draw, if there is exactly one.
 
     One array of several may be right: then the mistake is in the others. What is a usual mistake
     too is called what the exercise calls it: that says more.
     """
+    problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
 
     def explains(mistake: Mistake) -> bool:
-        pairs = ((t, mistake.answer(problem, t)) for t in trials)
+        pairs = ((t, mistake.answer(t)) for t in trials)
         return all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off)
 
     for mistakes in (problem.mistakes, USUAL):

@@ -38,12 +38,13 @@ class Mistake(NamedTuple):
 
     name: str
     look: str  # a hint at the place, which does not give the answer away
-    answer: Callable[[Problem, Trial], Arrays]
+    answer: Callable[[Trial], Arrays]
 
 
 class Trial(NamedTuple):
     """A draw of the inputs, the engine's answer there, and the learner's."""
 
+    problem: Problem
     seed: int  # the number of the draw
     large: bool  # with scores near 1000
     batch: int  # how many samples; 1 if there are none
@@ -120,4 +121,4 @@ def draw(problem: Problem, seed: int, large: bool = False) -> Trial:
         inputs[name] = x if x.ndim else float(x)
     answer, batch = function(*inputs.values()), drawing.sizes.get("N", 1)
     right = problem.named(answer)
-    return Trial(drawing.seed, large, batch, inputs, answer, right, function)
+    return Trial(problem, drawing.seed, large, batch, inputs, answer, right, function)

@@ -90,10 +90,9 @@ def judge_symmetry(t: Trial) -> str:
     return _("entry (i, j) and entry (j, i) differ, they should be the same")
 
 
-def judge_shift(t: Trial, problem: Problem, name: str) -> str:
+def judge_shift(t: Trial, name: str) -> str:
     """Adding 1 to every entry of an input changes nothing."""
-    shifted = t._replace(inputs={**t.inputs, name: t.inputs[name] + 1.0})
-    moved = attempt(problem, t.function, shifted)
+    moved = attempt(t.function, t._replace(inputs={**t.inputs, name: t.inputs[name] + 1.0}))
     if moved.trouble or all(map(close, moved.yours.values(), t.yours.values())):
         return moved.trouble
     return _("adding 1 to every entry of {name} changes your answer, it should not", name=name)
@@ -110,17 +109,17 @@ def judge_agreement(t: Trial) -> str:
     return _(text, entry=where, got=float(a[at]), off=float(a[at] - g[at]))
 
 
-def judge_stable(t: Trial, problem: Problem) -> str:
+def judge_stable(t: Trial) -> str:
     """With scores near 1000 no entry is infinite or no number, and what was right is so still."""
-    moved = attempt(problem, t.function, draw(problem, t.seed, large=True))
+    moved = attempt(t.function, draw(t.problem, t.seed, large=True))
     where = moved.trouble or judge_finite(moved)  # math.exp(1000) is an error
-    if not where and t.agrees:
+    if t.agrees and not where:
         # Any will do where the engine's own answer is no number.
-        allowed = {n: ROUGH * most + ROUGH_FLOOR for n, most in largest(problem).items()}
-        rough = any(np.any(np.abs(a - g) > allowed[n]) for n, a, g in moved.triples)
-        where = judge_agreement(moved) if rough else ""
+        allowed = {n: ROUGH * most + ROUGH_FLOOR for n, most in largest(t.problem).items()}
+        off = (np.any(np.abs(a - g) > allowed[n]) for n, a, g in moved.triples)
+        where = judge_agreement(moved) if judge_shape(moved) or any(off) else ""
     text = "where |{scores}| is near 1000, {where}"
-    return where and _(text, scores=problem.scores, where=where)
+    return where and _(text, scores=t.problem.scores, where=where)
 
 
 @lru_cache(maxsize=256)
@@ -134,15 +133,13 @@ def largest(problem: Problem) -> Mapping[str, float]:
 def properties(problem: Problem) -> Mapping[str, Judge]:
     """The properties that count in an exercise, each with what judges it."""
     draws = [draw(problem, seed) for seed in range(DRAWS)]
-    trials = [attempt(problem, t.function, t) for t in draws]
     special: dict[str, Judge] = {}
-    arrays = [name for name in problem.wrt if np.ndim(trials[0].inputs[name])]
-    for name in arrays[:1]:
+    for name in [name for name in problem.wrt if np.ndim(draws[0].inputs[name])][:1]:
         special |= {_("rows sum to {n}", n=n): partial(judge_rows, total=n) for n in (0, 1)}
         special["symmetric"] = judge_symmetry
-        shift = partial(judge_shift, problem=problem, name=name)
-        special[_("the same when {n} is shifted", n=name)] = shift
-    special = {name: judge for name, judge in special.items() if not any(map(judge, trials))}
+        special[_("the same when {n} is shifted", n=name)] = partial(judge_shift, name=name)
+    right = [t._replace(yours=t.right) for t in draws]
+    special = {name: judge for name, judge in special.items() if not any(map(judge, right))}
     common: dict[str, Judge] = {"shape": judge_shape, "sign": judge_sign, "scale": judge_scale}
     every = common | special | {"agreement": judge_agreement}
-    return every | {STABLE: partial(judge_stable, problem=problem)} if problem.scores else every
+    return every | {STABLE: judge_stable} if problem.scores else every
