@@ -96,15 +96,11 @@ def test_several_gradients_come_as_a_tuple_or_a_list() -> None:
     two = load("softmax_regression")
     good = answer_of(two.name)
     assert two.check(lambda *a: [part.tolist() for part in good(*a)]).passed
+    assert "returns 1 of the 2 wanted: (dW, db)" in two.check(lambda x, *_: x).message
+    assert "returns 1 of the 2 wanted: (dW, db)" in two.check(lambda *a: good(*a)[:1]).message
     assert (
-        "returns an array of float64, wanted a tuple of 2: (dW, db)"
-        in two.check(lambda x, *_: x).message
+        "db is NoneType of object, wanted real" in two.check(lambda *a: (good(*a)[0], None)).message
     )
-    assert (
-        "returns 1 of them, wanted a tuple of 2: (dW, db)"
-        in two.check(lambda *a: good(*a)[:1]).message
-    )
-    assert "db is a NoneType, wanted real" in two.check(lambda *a: (good(*a)[0], None)).message
     assert "returns None: is there a return" in two.check(lambda *a: None).message
     swapped = two.check(lambda *a: good(*a)[::-1])
     assert re.search(r"\nNo known pattern: dW has shape \(\d,\), wanted", str(swapped))

@@ -23,14 +23,12 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
             return _check(ex, options)
         if options.hint is not None:
             print(ex.hint(options.hint))
-            last = options.hint == len(ex.hints)
-            go_on = "--solution" if last else f"--hint {options.hint + 1}"
-            print(_("\nTo go on: {option}", option=go_on))
         elif options.solution:
             print(ex.solution())
         else:
             how = "Save it in a file, with its imports. Then go on with\n"
-            how += "  --file answer.py  to check it\n  --hint            to be helped"
+            how += "  --file answer.py  to check it\n"
+            how += "  --hint 1          for a hint; 2 and 3 tell more, --solution the rest"
             print(ex.note(_(how)))
     except (ValueError, OSError) as error:  # no such hint or seed; progress that cannot be kept
         parser.error(str(error))
@@ -39,8 +37,8 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
 
 def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     description = "Derive a gradient by hand, write it as a function, and have it checked."
-    parser.description = _(description)
-    add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
+    parser.description, add = _(description), parser.add_argument
+    one = parser.add_mutually_exclusive_group().add_argument
     about = _("its name; without one, they are listed")
     add("exercise", nargs="?", choices=names(), metavar="NAME", help=about)
     one("--file", type=Path, metavar="ANSWER.PY", help=_("check the function in it"))
@@ -57,8 +55,8 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     if options.file and not options.file.is_file():
         parser.error(_("--file: there is no file {path}", path=options.file))
     if options.keep_progress and not _solved():
-        text = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
-        parser.error(_(text))
+        needs = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
+        parser.error(_(needs))
     return options
 
 

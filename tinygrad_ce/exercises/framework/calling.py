@@ -66,7 +66,9 @@ def _require_function(function: Any, problem: Problem) -> None:
     if not callable(function):
         text = "check wants your function itself, got {got}: define {call} and pass its name, "
         text += "ex.check({name})"
-        raise Trouble(_(text, got=kind(function), call=problem.call, name=problem.function))
+        raise Trouble(
+            _(text, got=type(function).__name__, call=problem.call, name=problem.function)
+        )
     with suppress(ValueError, TypeError):  # a function in C may tell no signature
         taken = [*inspect.signature(function).parameters]
         if taken != [*problem.inputs] and {*taken} == {*problem.inputs}:
@@ -76,27 +78,22 @@ def _require_function(function: Any, problem: Problem) -> None:
 
 def _arrays(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
-    several, count = isinstance(result, tuple | list), len(problem.wrt)
     if result is None:
         raise Trouble(_("your function returns None: is there a return at its end?"))
-    if count > 1 and (not several or len(result) != count):
-        got = f"{len(result)} of them" if several else kind(result)
-        text = "your function returns {got}, wanted a tuple of {count}: ({wanted})"
-        raise Trouble(_(text, got=got, count=count, wanted=", ".join(problem.parts)))
+    count = len(problem.parts)
+    parts = result if count > 1 and isinstance(result, tuple | list) else [result]
+    if len(parts) != count:
+        text, wanted = "your function returns {n} of the {count} wanted: ({wanted})", problem.parts
+        raise Trouble(_(text, n=len(parts), count=count, wanted=", ".join(wanted)))
     arrays = {}
-    for name, part in zip(problem.parts, result if count > 1 else [result]):
+    for name, part in zip(problem.parts, parts):
         try:
             array = np.array(part)  # a copy: a function may use one buffer again and again
         except Exception:
             array = np.array(None)
         if array.dtype.kind not in "fiu" or array.dtype == np.float16:
             text = "{name} is {got}, wanted real numbers, float32 or finer, in rows of one length"
-            raise Trouble(_(text, name=name, got=kind(part)))
+            got = f"{type(part).__name__} of {array.dtype}"
+            raise Trouble(_(text, name=name, got=got))
         arrays[name] = array if array.dtype == np.float32 else array.astype(float)
     return arrays
-
-
-def kind(x: Any) -> str:
-    """What something is: "a list", "an array of bool"."""
-    name = f"array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
-    return f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"

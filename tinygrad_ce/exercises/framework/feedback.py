@@ -16,10 +16,7 @@ import numpy as np
 from ...engine.text import _
 from .problem import Trial
 
-CARD = (
-    "border:1px solid gray;border-left:5px solid {};border-radius:6px;padding:.5em 1em;"
-    "margin:.5em 0;max-width:56em;overflow-wrap:break-word"
-)
+CARD = "border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break-word"
 
 
 @dataclass(frozen=True, repr=False)

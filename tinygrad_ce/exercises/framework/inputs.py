@@ -62,9 +62,9 @@ def scores(*dimensions: str) -> Input:
 
     def moved(d: Drawing) -> Any:
         x = draw(d)
-        moving = np.shape(x)[:-1] if rows else np.shape(x)
-        odd = (np.arange(np.prod(moving, dtype=int)) + d.seed) % 2
-        by = np.where(odd, -LARGE, LARGE).reshape(moving + (1,) * rows)
+        first = x[..., :1] if rows else x  # of those that move together
+        odd = (np.arange(np.size(first)) + d.seed) % 2
+        by = np.where(odd, -LARGE, LARGE).reshape(np.shape(first))
         return x + by if d.large else x
 
     return moved

@@ -15,16 +15,15 @@ from .inputs import Drawing, Input
 FUNCTIONS = {grad: "gradient", jacobian: "jacobian", hessian: "hessian"}  # what to write
 Arrays = Mapping[str, Any]  # those of an answer, or the inputs, by their names
 
-# How far an answer may be off: a part of the gradient's largest entry, and a floor for where the
-# right answer is 0 and round-off is not. A float64 answer may come from float32 on the way (6e-8 of
-# a p near 1), or from central differences (1e-10); no wrong derivation is as close as 1e-6.
-DOUBLE, SINGLE = (1e-6, 1e-6), (1e-4, 1e-5)
-
 
 def tolerance(answer: Any, wanted: Any) -> float:
-    """How far an entry may be off: float32 answers are good to float32."""
-    relative, floor = SINGLE if answer.dtype == np.float32 else DOUBLE
-    return relative * float(np.max(np.abs(wanted), initial=0.0)) + floor
+    """How far an entry may be off: a part of the gradient's largest entry, and as much of 1.
+
+    A float64 answer may come from float32 on the way (6e-8 of a p near 1), or from central
+    differences (1e-10); no wrong derivation is as close as 1e-6. A float32 answer has less.
+    """
+    part = 1e-4 if answer.dtype == np.float32 else 1e-6
+    return part * (1.0 + float(np.max(np.abs(wanted), initial=0.0)))
 
 
 def close(answer: Any, *wanted: Any) -> bool:
