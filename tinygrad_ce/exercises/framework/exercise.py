@@ -38,10 +38,10 @@ class Exercise(Problem):
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     level : where it stands in the list; easy ones first
     title, task : what to do, in words
-    formula, latex : the loss, as text and as LaTeX
+    formula : the loss, as it is written
     hints : ever more direct; all of them are the derivation
-    result, code : the solution as LaTeX, and the lines of its function in NumPy. Nothing else reads
-        it: a check asks the engine
+    result, code : the solution, as it is written and as the lines of its function in NumPy. Nothing
+        else reads it: a check asks the engine
 
     Examples
     --------
@@ -58,7 +58,6 @@ class Exercise(Problem):
     title: str
     task: str
     formula: str
-    latex: str
     hints: Sequence[str]
     result: str
     code: str
@@ -69,7 +68,7 @@ class Exercise(Problem):
         """The task, and how to go on; an exercise shows it by itself."""
         then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
         write = _("Write {call}. {then}", call=self.call, then=then)
-        return Note(self.title, (self.task, write), self.formula, self.latex)
+        return Note(self.title, [f"  {self.formula}", self.task, write])
 
     def __repr__(self) -> str:
         return str(self.note())
@@ -119,7 +118,7 @@ class Exercise(Problem):
     def solution(self) -> Note:
         """The derivation in words, the formula and the code."""
         title = _("{title}: solution", title=self.title)
-        return Note(title, [*self.hints, self.source], self.result, self.result)
+        return Note(title, [*self.hints, f"  {self.result}", self.source])
 
     @property
     def source(self) -> str:

@@ -21,25 +21,19 @@ CARD = "border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break
 
 @dataclass(frozen=True, repr=False)
 class Note:
-    """A title, a formula as text and as LaTeX, paragraphs: text in Python, a card in a notebook."""
+    """A title and paragraphs, as text and as a card; indented ones are formulas, numbers, code."""
 
     title: str
     paragraphs: Sequence[str]
-    formula: str = ""
-    latex: str = ""
     line: str = "#3d86c6"  # its colour; this and others have 3:1 on white and on black
     gap: str = "\n\n"  # between paragraphs in a terminal
 
     def __repr__(self) -> str:
-        shown = [self.title, f"  {self.formula}" * bool(self.formula)]
-        return self.gap.join(filter(None, [*shown, *map(_fold, self.paragraphs)]))
+        return self.gap.join([self.title, *map(_fold, self.paragraphs)])
 
     def _repr_html_(self) -> str:
         title = escape(self.title)
         body = f"<strong>{title}</strong>"
-        if self.latex:
-            attributes = 'aria-label="Formula" tabindex="0" style="overflow:auto hidden"'
-            body += f'<div role="group" {attributes}>$${escape(self.latex)}$$</div>'
         for text in self.paragraphs:
             tag = "pre" if "\n" in text or text.startswith(" ") else "p"
             body += f'<{tag} style="white-space:pre-wrap;margin:.5em 0">{escape(text)}</{tag}>'

@@ -8,7 +8,6 @@ exercise = Exercise(
     task="ℓ (N,) are the cross-entropies of the rows of z (N, K) with one-hot t (N, K). They go on "
     "into a graph, and g (N,) is the gradient ∂L/∂ℓ that arrives. Return ∂L/∂z, of shape (N, K).",
     formula="ℓᵢ = −Σₖ tᵢₖ log softmax(zᵢ)ₖ,  ∂L/∂zᵢⱼ = gᵢ ∂ℓᵢ/∂zᵢⱼ",
-    latex=r"\ell_i = -\sum_k t_{ik} \log p_{ik}, \quad \partial L / \partial \ell_i = g_i",
     loss=lambda z, t, g: -(g[:, None] * t * log_softmax(z)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
     mistakes=[
@@ -28,6 +27,5 @@ exercise = Exercise(
     hints=["What would you return if every gᵢ were 1?",
            "Sample i's loss depends on row i of z only, so gᵢ scales that row.",
            "p − t has shape (N, K), g has (N,): g[:, None] makes it a column."],
-    result=r"\frac{\partial L}{\partial z_{ij}} = g_i\,(p_{ij} - t_{ij})",
-    code=SOFTMAX + "return g[:, None] * (p - t)",
+    result="∂L/∂zᵢⱼ = gᵢ (pᵢⱼ − tᵢⱼ)", code=SOFTMAX + "return g[:, None] * (p - t)",
 )  # fmt: skip

@@ -11,7 +11,6 @@ exercise = Exercise(
     task="z (K,) are the logits of one sample, t (K,) its one-hot target. Return the matrix of "
     "second derivatives H, of shape (K, K).",
     formula="L = −Σₖ tₖ log pₖ,  p = softmax(z),  Hᵢⱼ = ∂²L/∂zᵢ∂zⱼ",
-    latex=r"L = -\sum_k t_k \log p_k, \; H_{ij} = \frac{\partial^2 L}{\partial z_i \partial z_j}",
     loss=lambda z, t: -(t * log_softmax(z)).sum(),
     inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
     mistakes=[
@@ -31,6 +30,5 @@ exercise = Exercise(
     hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
            "It is p − t, and t is a constant. So H is the Jacobian of p.",
            "You have derived that one as well, in softmax_jacobian."],
-    result=r"H = \operatorname{diag}(p) - p\,p^\top",
-    code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
+    result="H = diag(p) − p pᵀ", code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
 )  # fmt: skip

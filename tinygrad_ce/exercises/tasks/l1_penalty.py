@@ -9,7 +9,6 @@ exercise = Exercise(
     task="x (N, D) are samples, y (N,) the numbers to predict, w (D,) the weights, none of them 0, "
     "b the intercept, a the penalty's strength. Return the tuple (∂L/∂w, ∂L/∂b).",
     formula="L = (1/N) Σᵢ (xᵢ · w + b − yᵢ)² + a Σ |w|",
-    latex=r"L = \frac1N \sum_i (x_i \cdot w + b - y_i)^2 + a \lVert w \rVert_1",
     loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(),
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
     wrt=["w", "b"],
@@ -40,6 +39,6 @@ exercise = Exercise(
     hints=["Take the two terms one by one. What is the slope of e² by e?",
            "With e = x w + b − y, the first term's slope by e is 2 e / N. How does e move with w?",
            "|w| rises with slope 1 where w > 0 and falls with slope −1 where w < 0: np.sign."],
-    result=r"\nabla_w L = \frac2N x^\top e + a\,\mathrm{sign}\,w,\ \nabla_b L = \frac2N \sum e_i",
+    result="∂L/∂w = 2/N xᵀ e + a sign(w),  ∂L/∂b = 2/N Σᵢ eᵢ",
     code="e = 2 * (x @ w + b - y) / len(x)\nreturn x.T @ e + a * np.sign(w), e.sum()",
 )  # fmt: skip

@@ -9,7 +9,6 @@ exercise = Exercise(
     task="x (N, D) are samples, y (N,) their classes 0 or 1, w (D,) the weights, b the intercept, "
     "a the penalty's strength. Return the tuple (∂L/∂w, ∂L/∂b).",
     formula="L = (1/N) Σᵢ [log(1 + exp(zᵢ)) − yᵢ zᵢ] + a/2 Σ w²,  zᵢ = xᵢ · w + b",
-    latex=r"L = \frac1N \sum_i [\log(1 + e^{z_i}) - y_i z_i] + \frac a2 \lVert w \rVert^2",
     loss=lambda x, y, w, b, a: (
         (np.logaddexp(0.0, x @ w + b) - y * (x @ w + b)).mean() + a / 2 * (w * w).sum()),
     inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": scores(), "a": scalar(2, 3)},
@@ -35,6 +34,6 @@ exercise = Exercise(
     hints=["Take the two terms one after the other. The first is the mean log loss.",
            "By z, the log loss has the slope p − y, p = σ(z). The penalty does not depend on z.",
            "dw is the mean of (p − y) x plus the slope of a/2 w². db has no penalty."],
-    result=r"\nabla_w L = \frac1N x^\top (p - y) + a w,\ \nabla_b L = \frac1N \sum (p - y)",
+    result="∂L/∂w = 1/N xᵀ (p − y) + a w,  ∂L/∂b = 1/N Σᵢ (pᵢ − yᵢ)",
     code="d = (1 / (1 + np.exp(-x @ w - b)) - y) / len(x)\nreturn x.T @ d + a * w, d.sum()",
 )  # fmt: skip

@@ -8,7 +8,6 @@ exercise = Exercise(
     file=__name__, level=10, title="The derivative of the logarithm",
     task="x holds N numbers above zero. Return ∂L/∂x, an array of the same shape.",
     formula="L = Σᵢ log xᵢ",
-    latex=r"L = \sum_i \log x_i",
     loss=lambda x: np.log(x).sum(), inputs={"x": positive("N")}, wrt=["x"],
     mistakes=[
         of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "
@@ -22,5 +21,5 @@ exercise = Exercise(
     hints=["Each xᵢ stands in one term of the sum only, so look at one entry alone.",
            "The logarithm is the inverse of exp: differentiate both sides of exp(log x) = x.",
            "exp(log x) · (log x)′ = 1, and exp(log x) is x. Solve for (log x)′."],
-    result=r"\frac{\partial L}{\partial x_i} = \frac{1}{x_i}", code="return 1 / x",
+    result="∂L/∂xᵢ = 1/xᵢ", code="return 1 / x",
 )  # fmt: skip

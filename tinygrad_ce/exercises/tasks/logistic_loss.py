@@ -10,7 +10,6 @@ exercise = Exercise(
     task="z (N,) are scores, y (N,) the classes, coded −1 and 1. L is the mean over the samples. "
     "Return ∂L/∂z, of shape (N,).",
     formula="L = (1/N) Σᵢ log(1 + exp(−yᵢ zᵢ))",
-    latex=r"L = \frac{1}{N} \sum_i \log\left(1 + e^{-y_i z_i}\right)",
     loss=lambda z, y: np.logaddexp(0.0, -y * z).mean(),
     inputs={"z": scores("N"), "y": signs("N")}, wrt=["z"],
     mistakes=[
@@ -31,6 +30,5 @@ exercise = Exercise(
     hints=["Call the margin m = y z, and differentiate log(1 + exp(−m)) by m first.",
            "That slope is −exp(−m) / (1 + exp(−m)), which is −σ(−m). How does m move with z?",
            "Multiply by y, and keep the mean's 1/N."],
-    result=r"\frac{\partial L}{\partial z_i} = -\frac{1}{N}\, y_i\, \sigma(-y_i z_i)",
-    code="return -y / (1 + np.exp(y * z)) / len(z)",
+    result="∂L/∂zᵢ = −1/N yᵢ σ(−yᵢ zᵢ)", code="return -y / (1 + np.exp(y * z)) / len(z)",
 )  # fmt: skip

@@ -10,7 +10,6 @@ exercise = Exercise(
     task="z has N rows of K numbers; mᵢ is the largest of row i, subtracted so that nothing "
     "overflows. Return ∂L/∂z, of shape (N, K).",
     formula="L = Σᵢ [mᵢ + log Σₖ exp(zᵢₖ − mᵢ)],  mᵢ = maxₖ zᵢₖ",
-    latex=r"L = \sum_i \Bigl[m_i + \log \sum_k e^{z_{ik} - m_i}\Bigr], \quad m_i = \max_k z_{ik}",
     loss=lambda z: logsumexp(z, axis=1).sum(), inputs={"z": scores("N", "K")}, wrt=["z"],
     mistakes=[
         changed("maximum a constant before the logarithm", "m depends on z in both places, or in "
@@ -32,5 +31,5 @@ exercise = Exercise(
     hints=["Does L depend on m at all? Take exp(−m) out of the sum.",
            "It does not, so differentiate log Σ exp(zₖ).",
            "The slope of log u is 1/u, that of u = Σ exp(zⱼ) by zₖ is exp(zₖ)."],
-    result=r"\frac{\partial L}{\partial z} = \operatorname{softmax}(z)", code=SOFTMAX + "return p",
+    result="∂L/∂z = softmax(z)", code=SOFTMAX + "return p",
 )  # fmt: skip

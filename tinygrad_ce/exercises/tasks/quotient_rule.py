@@ -7,7 +7,6 @@ exercise = Exercise(
     file=__name__, level=20, title="The quotient rule",
     task="x holds N numbers. Return ∂L/∂x, an array of the same shape.",
     formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
-    latex=r"L = \sum_i \frac{x_i}{1 + x_i^2}",
     loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
     mistakes=[
         changed("terms of the quotient rule swapped", "every sign is wrong: which of the two "
@@ -26,6 +25,5 @@ exercise = Exercise(
     hints=["Call the numerator u and the denominator v. What are u′ and v′?",
            "(u/v)′ = (u′v − uv′) / v².",
            "u′ = 1 and v′ = 2x, so the numerator is (1 + x²) − x · 2x."],
-    result=r"\frac{\partial L}{\partial x_i} = \frac{1 - x_i^2}{(1 + x_i^2)^2}",
-    code="return (1 - x**2) / (1 + x**2) ** 2",
+    result="∂L/∂xᵢ = (1 − xᵢ²) / (1 + xᵢ²)²", code="return (1 - x**2) / (1 + x**2) ** 2",
 )  # fmt: skip

@@ -9,7 +9,6 @@ exercise = Exercise(
     file=__name__, level=30, title="The sigmoid",
     task="z holds N numbers of either sign. Return ∂L/∂z, an array of the same shape.",
     formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",
-    latex=r"L = \sum_i \sigma(z_i), \qquad \sigma(z) = \frac{1}{1 + e^{-z}}",
     loss=lambda z: (0.5 + 0.5 * np.tanh(0.5 * z)).sum(),  # no overflow, and no seam at 0
     inputs={"z": scores("N")}, wrt=["z"],
     mistakes=[
@@ -24,6 +23,5 @@ exercise = Exercise(
     hints=["Write u = 1 + exp(−z), so that σ = 1/u, and use the chain rule.",
            "dσ/du = −1/u² and du/dz = −exp(−z). Multiply them.",
            "exp(−z)/u is 1 − σ: the derivative can be written with σ alone, as a product of two."],
-    result=r"\sigma'(z) = \sigma(z)\,(1 - \sigma(z))",
-    code="s = 1 / (1 + np.exp(-z))\nreturn s * (1 - s)",
+    result="σ′(z) = σ(z) (1 − σ(z))", code="s = 1 / (1 + np.exp(-z))\nreturn s * (1 - s)",
 )  # fmt: skip

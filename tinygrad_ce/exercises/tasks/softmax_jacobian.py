@@ -11,7 +11,6 @@ exercise = Exercise(
     task="z holds the K logits of one sample. Return the matrix J of shape (K, K) whose entry "
     "(i, j) is ∂pᵢ/∂zⱼ.",
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
-    latex=r"p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}, \quad J_{ij} = \frac{\partial p_i}{\partial z_j}",
     loss=softmax, inputs={"z": scores("K")}, wrt=["z"], derive=jacobian,
     mistakes=[
         changed("only the diagonal", "a larger z_j makes every other p_i smaller",
@@ -30,6 +29,5 @@ exercise = Exercise(
     hints=["Use the quotient rule, once for i = j and once for i ≠ j.",
            "For i = j the numerator exp(zᵢ) has a slope of its own, for i ≠ j it has none.",
            "Off the diagonal comes −pᵢ pⱼ. On it there is one term more, the numerator's."],
-    result=r"J = \operatorname{diag}(p) - p\,p^\top",
-    code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
+    result="J = diag(p) − p pᵀ", code=SOFTMAX + "return np.diag(p) - np.outer(p, p)",
 )  # fmt: skip

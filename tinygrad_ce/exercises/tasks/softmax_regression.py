@@ -10,7 +10,6 @@ exercise = Exercise(
     task="x of shape (N, D) are N samples, W (D, K) and b (K,) the weights, t (N, K) one-hot "
     "targets. Return the tuple (∂L/∂W, ∂L/∂b), in the shapes of W and b.",
     formula="L = −(1/N) Σᵢ Σₖ tᵢₖ log pᵢₖ,  p = softmax(x W + b), row by row",
-    latex=r"L = -\frac{1}{N} \sum_{ik} t_{ik} \log p_{ik}, \; p = \operatorname{softmax}(x W + b)",
     loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x),
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
     wrt=["W", "b"],
@@ -30,6 +29,6 @@ exercise = Exercise(
            "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share W and b: add them "
            "up.",
            "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K)."],
-    result=r"\nabla_W L = \frac1N x^\top (p - t), \quad \nabla_b L = \frac1N \sum (p - t)",
+    result="∂L/∂W = 1/N xᵀ (p − t),  ∂L/∂b = 1/N Σᵢ (pᵢ − tᵢ)",
     code="z = x @ W + b\n" + SOFTMAX + "d = (p - t) / len(x)\nreturn x.T @ d, d.sum(axis=0)",
 )  # fmt: skip

@@ -7,9 +7,7 @@ exercise = Exercise(
     file=__name__, level=150, title="The softmax's backward rule",
     task="p = softmax(z), row by row, is a step in a graph; g, of the same shape (N, K), is the "
     "gradient ∂L/∂p that arrives from above. Return ∂L/∂z, without a Jacobian in memory.",
-    formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ",
-    latex=r"\partial L / \partial z_{ij} = \sum_k g_{ik} \, \partial p_{ik} / \partial z_{ij}",
-    loss=lambda z, g: (g * softmax(z)).sum(),
+    formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ", loss=lambda z, g: (g * softmax(z)).sum(),
     inputs={"z": scores("N", "K"), "g": real("N", "K")}, wrt=["z"],
     mistakes=[
         changed("normaliser treated as a constant", "z_j stands below the line of every p_i",
@@ -31,6 +29,6 @@ exercise = Exercise(
            "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
            "pⱼ comes out of both terms. What stays in the bracket is gⱼ minus a weighted mean of "
            "g."],
-    result=r"\frac{\partial L}{\partial z_j} = p_j \Bigl(g_j - \sum_k g_k p_k\Bigr)",
+    result="∂L/∂zⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ)",
     code=SOFTMAX + "return p * (g - (g * p).sum(axis=1, keepdims=True))",
 )  # fmt: skip

@@ -8,7 +8,6 @@ exercise = Exercise(
     task="z (N, K) are logits, t (N, K) one-hot targets, T the temperature, one number above 0. L "
     "is the sum over the samples. Return the tuple (∂L/∂z, ∂L/∂T).",
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢ = softmax(zᵢ / T)",
-    latex=r"L = -\sum_{ik} t_{ik} \log p_{ik}, \qquad p_i = \operatorname{softmax}(z_i / T)",
     loss=lambda z, t, T: -(t * log_softmax(z / T)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
     mistakes=[
@@ -28,6 +27,6 @@ exercise = Exercise(
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],
-    result=r"\nabla_z L = \frac{p - t}{T},\ \nabla_T L = -\sum_{ik} (p_{ik} - t_{ik}) z_{ik} / T^2",
+    result="∂L/∂z = (p − t) / T,  ∂L/∂T = −Σᵢ Σₖ (pᵢₖ − tᵢₖ) zᵢₖ / T²",
     code="z = z / T\n" + SOFTMAX + "d = (p - t) / T\nreturn d, -(d * z).sum()",
 )  # fmt: skip

@@ -10,7 +10,6 @@ exercise = Exercise(
     task="x holds N numbers. It goes into a and into b, and both go into L. Return ∂L/∂x, an array "
     "of x's shape.",
     formula="a = x²,  b = exp(2x),  L = Σᵢ aᵢ bᵢ",
-    latex=r"a = x^2, \qquad b = e^{2x}, \qquad L = \sum_i a_i b_i",
     loss=lambda x: (x * x * np.exp(2 * x)).sum(), inputs={"x": real("N")}, wrt=["x"],
     mistakes=[
         of_loss("overwritten: only the path through a", "x reaches L through b as well: what "
@@ -28,6 +27,5 @@ exercise = Exercise(
            "Go back along each arrow on its own: ∂L/∂a times the slope of a, ∂L/∂b times that of "
            "b.",
            "∂L/∂a = b and ∂L/∂b = a. The slopes are 2x and 2 exp(2x). Add the two products."],
-    result=r"\frac{\partial L}{\partial x_i} = 2 x_i e^{2 x_i} + 2 x_i^2 e^{2 x_i}",
-    code="return 2 * (x + x**2) * np.exp(2 * x)",
+    result="∂L/∂xᵢ = 2 xᵢ exp(2xᵢ) + 2 xᵢ² exp(2xᵢ)", code="return 2 * (x + x**2) * np.exp(2 * x)",
 )  # fmt: skip
