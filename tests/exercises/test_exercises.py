@@ -57,16 +57,9 @@ def test_an_exercise_shows_its_task_and_no_answer(name: str) -> None:
     assert one.result not in shown
     solution = one.solution()
     assert one.result in str(solution)
-    assert f"$${escape(one.result)}$$" in solution._repr_html_()
+    assert f"  {escape(one.result)}<" in solution._repr_html_()
     assert one.source in str(solution)
     assert all(hint in fold(str(solution)) for hint in map(fold, one.hints))
-
-
-@pytest.mark.parametrize("name", names())
-def test_formulas_are_latex_that_can_be_typeset(name: str) -> None:
-    converter = need("latex2mathml.converter")
-    for latex in (load(name).latex, load(name).result):
-        assert "\\" not in re.sub(r"<.*?>", "", converter.convert(latex))
 
 
 @pytest.mark.slow
@@ -116,13 +109,12 @@ exercise = Exercise(
     title="The cube",
     task="Return ∂L/∂x.",
     formula="L = Σ x³",
-    latex=r"L = \\sum_i x_i^3",
     loss=loss,
     inputs={"x": real("N")},
     wrt=["x"],
     mistakes=[of_loss("square", "which power?", lambda x: (x**2).sum())],
     hints=["The power rule."],
-    result="3 x^2",
+    result="3 x²",
     code="return 3 * x**2",
 )
 '''

@@ -14,8 +14,7 @@ exercise = Exercise(
     loss=lambda z, t: -(t * log_softmax(z)).sum(),
     inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
     mistakes=[
-        changed("only the diagonal", "the slope of p_i by z_j is not 0",
-                lambda h, z, t: np.diag(np.diag(h))),
+        changed("only the diagonal", "p_i has a slope by z_j", lambda h, z, t: np.diag(np.diag(h))),
         changed("normaliser treated as a constant", "z_j stands below the line of p_i, too",
                 lambda h, z, t: np.diag(softmax(z))),
         changed("plus where minus stands", "a larger z_j makes every other p_i smaller",

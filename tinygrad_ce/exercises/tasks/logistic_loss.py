@@ -7,17 +7,14 @@ from ..framework import Exercise, changed, mean_slips, of_loss, scores, signs
 
 exercise = Exercise(
     file=__name__, level=110, title="The logistic loss",
-    task="z (N,) are scores, y (N,) the classes, coded −1 and 1. L is the mean over the samples. "
-    "Return ∂L/∂z, of shape (N,).",
+    task="z (N,) are scores, y (N,) the classes, −1 or 1; L is a mean. Return ∂L/∂z (N,).",
     formula="L = (1/N) Σᵢ log(1 + exp(−yᵢ zᵢ))",
     loss=lambda z, y: np.logaddexp(0.0, -y * z).mean(),
     inputs={"z": scores("N"), "y": signs("N")}, wrt=["z"],
     mistakes=[
         *mean_slips,
-        changed("y forgotten", "the exponent is −y z: its slope by z is not −1",
-                lambda g, z, y: g * y),
-        changed("σ(y z) in place of σ(−y z)", "the loss is flat where y z is large: is your "
-                "gradient?", lambda g, z, y: -y / len(z) - g),
+        changed("y forgotten", "what is the slope of −y z by z?", lambda g, z, y: g * y),
+        changed("σ(y z) in place of σ(−y z)", "where is L flat?", lambda g, z, y: -y / len(z) - g),
         changed("the coding 0 and 1", "p − y is for classes 0 and 1; here they are −1 and 1",
                 lambda g, z, y: (sigmoid(z) - y) / len(z)),
         of_loss("sign of the exponent", "a sample on the right side should have a small loss",

@@ -9,12 +9,10 @@ exercise = Exercise(
     formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
     mistakes=[
-        changed("terms of the quotient rule swapped", "every sign is wrong: which of the two "
-                "products comes first?", lambda g, x: -g),
+        changed("terms of the quotient rule swapped", "which one comes first?", lambda g, x: -g),
         changed("plus where the quotient rule has minus", "a larger denominator makes a smaller "
                 "fraction", lambda g, x: 2 / (1 + x * x) - g),
-        changed("denominator not squared", "what stands below the line?",
-                lambda g, x: g * (1 + x * x)),
+        changed("denominator not squared", "what stands below?", lambda g, x: g * (1 + x * x)),
         of_loss("denominator treated as a constant", "x stands below the line, too",
                 lambda x: (x / detach(1 + x * x)).sum()),
         of_loss("numerator treated as a constant", "x stands above the line, too",

@@ -12,8 +12,7 @@ exercise = Exercise(
     loss=lambda z: (0.5 + 0.5 * np.tanh(0.5 * z)).sum(),  # no overflow, and no seam at 0
     inputs={"z": scores("N")}, wrt=["z"],
     mistakes=[
-        changed("sign of the inner derivative", "there are two minus signs on the way, one from "
-                "1/u and one from exp(−z)", lambda g, z: -g),
+        changed("sign of the inner derivative", "count the minus signs", lambda g, z: -g),
         changed("the sigmoid itself", "what you return is the function", lambda g, z: sigmoid(z)),
         changed("inner derivative forgotten", "1/u is differentiated by u; u itself depends on z",
                 lambda g, z: g * np.exp(z)),

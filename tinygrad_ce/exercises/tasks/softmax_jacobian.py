@@ -8,15 +8,13 @@ from ..framework import SOFTMAX, Exercise, changed, scores
 
 exercise = Exercise(
     file=__name__, level=50, title="The softmax's Jacobian",
-    task="z holds the K logits of one sample. Return the matrix J of shape (K, K) whose entry "
-    "(i, j) is ∂pᵢ/∂zⱼ.",
+    task="z (K,) are the logits of one sample. Return J (K, K), whose entry (i, j) is ∂pᵢ/∂zⱼ.",
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
     loss=softmax, inputs={"z": scores("K")}, wrt=["z"], derive=jacobian,
     mistakes=[
         changed("only the diagonal", "a larger z_j makes every other p_i smaller",
                 lambda g, z: np.diag(np.diag(g))),
-        changed("a vector where a matrix is wanted", "K probabilities by K logits: how many "
-                "slopes?", lambda g, z: np.diag(g)),
+        changed("a vector where a matrix is wanted", "how many slopes?", lambda g, z: np.diag(g)),
         changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i "
                 "smaller, for they sum to 1", lambda g, z: 2 * np.diag(np.diag(g)) - g),
         changed("normaliser treated as a constant", "z_j stands below the line, too",

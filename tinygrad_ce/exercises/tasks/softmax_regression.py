@@ -26,8 +26,7 @@ exercise = Exercise(
                 lambda g, x, W, b, t: (g[0] / len(b), g[1] / len(b))),
     ],
     hints=["Begin with the logits z = x W + b: what is ∂L/∂z, with the mean?",
-           "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share W and b: add them "
-           "up.",
+           "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share them: add up.",
            "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K)."],
     result="∂L/∂W = 1/N xᵀ (p − t),  ∂L/∂b = 1/N Σᵢ (pᵢ − tᵢ)",
     code="z = x @ W + b\n" + SOFTMAX + "d = (p - t) / len(x)\nreturn x.T @ d, d.sum(axis=0)",

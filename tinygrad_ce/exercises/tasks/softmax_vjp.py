@@ -20,15 +20,12 @@ exercise = Exercise(
                 lambda d, z, g: softmax(z) * (g - g.sum(axis=-1, keepdims=True))),
         changed("one sum over all rows", "each row has a softmax of its own",
                 lambda d, z, g: softmax(z) * (g - (g * softmax(z)).sum())),
-        changed("upstream gradient forgotten", "what you return does not depend on g",
-                lambda d, z, g: 0 * d),
-        changed("p forgotten before the bracket", "how far can a z_j with a tiny p_j move "
-                "anything?", lambda d, z, g: d / softmax(z)),
+        changed("upstream gradient forgotten", "where has g gone?", lambda d, z, g: 0 * d),
+        changed("p forgotten before the bracket", "is p in it?", lambda d, z, g: d / softmax(z)),
     ],
     hints=["Put the softmax's Jacobian into the sum: ∂pₖ/∂zⱼ = pₖ (1 if k = j, else 0) − pₖ pⱼ.",
            "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
-           "pⱼ comes out of both terms. What stays in the bracket is gⱼ minus a weighted mean of "
-           "g."],
+           "pⱼ comes out of both terms. In the bracket stays gⱼ minus a weighted mean of g."],
     result="∂L/∂zⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ)",
     code=SOFTMAX + "return p * (g - (g * p).sum(axis=1, keepdims=True))",
 )  # fmt: skip

@@ -12,8 +12,7 @@ exercise = Exercise(
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
     mistakes=[
         changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
-        changed("temperature treated as a constant", "T has a slope, too",
-                lambda g, z, t, T: (g[0], 0.0)),
+        changed("temperature treated as a constant", "T moves L", lambda g, z, t, T: (g[0], 0.0)),
         changed("1/T not differentiated", "what is the slope of 1/T by T?",
                 lambda g, z, t, T: (g[0], g[1] * T)),
         changed("sign of dT", "z/T shrinks as T grows", lambda g, z, t, T: (g[0], -g[1])),
