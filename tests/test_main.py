@@ -149,12 +149,6 @@ def test_negative_numbers_in_every_spelling(capsys: Any) -> None:
     np.testing.assert_allclose(numbers(line), [0.3315, 0.1220, 0.5465], atol=5e-5)
 
 
-def test_without_tqdm_it_says_how_to_get_the_bar(monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    tour.train(steps=2)
-    assert 'pip install "tinygrad_ce[progress]"' in capsys.readouterr().err
-
-
 # ------------------------------------------------------------------ what it writes
 def test_it_writes_the_picture_and_the_page_and_says_where(capsys: Any, tmp_path: Path) -> None:
     need("pygraphviz")

@@ -97,23 +97,14 @@ _FOUND_IN = {
 _HOME = {name: module for module, names in _FOUND_IN.items() for name in names.split()}
 __all__ = sorted(_HOME)
 
-_REMOVED = {
-    "plot_confusion_matrix": "sklearn.metrics.ConfusionMatrixDisplay",
-    "plot_decision_regions": "sklearn.inspection.DecisionBoundaryDisplay",
-    "plot_reliability": "sklearn.calibration.CalibrationDisplay",
-}
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its room."""
     if name not in _HOME:
         from .engine.text import _
 
-        if name in _REMOVED:  # an ImportError: `from` would hide the text of an AttributeError
-            text = "{name} is no longer here: use {display}"
-            raise ImportError(_(text, name=name, display=_REMOVED[name]))
-        text = "module {module!r} has no attribute {name!r}"
-        raise AttributeError(_(text, module=__name__, name=name))
+        problem = "module {module!r} has no attribute {name!r}"
+        raise AttributeError(_(problem, module=__name__, name=name))
     found = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
     return found
 

@@ -48,7 +48,7 @@ def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
     add("--logits", **numbers, metavar="Z", help="two or more")
     one("--target", type=int, metavar="K", help="the right class, from 0 (the default)")
     one("--soft-target", **numbers, metavar="T", help="its probabilities")
-    add("--quiet", action="store_true", help="results only, no walk and no bar")
+    add("--quiet", action="store_true", help="results only, no walk")
     add("--step", action="store_true", help="only the walk, one key a step")
     add("--source", action="store_true", help="only the loss and gradient as a NumPy program")
     where = "where graph.svg and steps.html go (default: %(default)s)"
@@ -178,7 +178,7 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
     x, y = iris()
     weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
-    for _step in range(steps) if quiet else _progress(range(steps)):
+    for _step in range(steps):
         loss = cross_entropy(x @ weights + bias, y)
         weights.grad = bias.grad = None
         loss.backward()
@@ -195,15 +195,6 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     print(_(found, steps=steps, loss=loss, accuracy=right.mean()))
     verdict = _("gradient at the trained point: {verdict}", verdict=report.verdict)
     print(verdict if quiet else report)
-
-
-def _progress(steps: range) -> Any:
-    if not find_spec("tqdm"):
-        print(_('(for a progress bar: pip install "tinygrad_ce[progress]")'), file=sys.stderr)
-        return steps
-    from tqdm import tqdm
-
-    return tqdm(steps, desc="softmax regression on Iris", unit="step", disable=None)
 
 
 def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:
@@ -234,12 +225,10 @@ def main(argv: list[str] | None = None) -> int:
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)
     if given.source:
-        for title, clean in {
-            "The chain rule, line by line": False,
-            "The same, cleaned": True,
-        }.items():
+        raw, clean = "The chain rule, line by line", "The same, cleaned"
+        for title in (raw, clean):
             _title(_(title))
-            print(program(_textbook, z, t, clean=clean))
+            print(program(_textbook, z, t, clean=title is clean))
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from conftest import need
 
-import tinygrad_ce
 from tinygrad_ce import Value, plot_loss_curve, plot_weights
 from tinygrad_ce.training.plots import COLOURS
 
@@ -190,22 +189,3 @@ def test_names_that_do_not_fit_turn() -> None:
         ax = plot_weights(np.ones((2, len(names))), features=names)
         assert ax.get_xticklabels()[0].get_rotation() == turned
     assert ticks(plot_weights(np.ones((2, 30)), features=["name"] * 30).xaxis)[0] != "name"
-
-
-@pytest.mark.parametrize(
-    ("name", "display"),
-    [
-        ("plot_confusion_matrix", "sklearn.metrics.ConfusionMatrixDisplay"),
-        ("plot_decision_regions", "sklearn.inspection.DecisionBoundaryDisplay"),
-        ("plot_reliability", "sklearn.calibration.CalibrationDisplay"),
-    ],
-)
-def test_what_was_removed_names_what_to_use(name: str, display: str) -> None:
-    module, _, attribute = display.rpartition(".")
-    assert hasattr(need(module), attribute)
-    message = f"^{name} is no longer here: use {display}$"
-    with pytest.raises(ImportError, match=message):
-        getattr(tinygrad_ce, name)
-    with pytest.raises(ImportError, match=message):
-        exec(f"from tinygrad_ce import {name}")
-    assert name not in tinygrad_ce.__all__

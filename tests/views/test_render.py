@@ -12,7 +12,7 @@ import pytest
 from conftest import need
 
 from tinygrad_ce.programs.files import replace_file
-from tinygrad_ce.views.render import render
+from tinygrad_ce.views.picture import render
 
 DOT = 'digraph { "a" -> "b" }'
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF"}

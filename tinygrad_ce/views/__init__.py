@@ -2,8 +2,8 @@
 
   flow.py      what flows along an edge: upstream, times local derivative, is the share
   formulas.py  how data, operations and their rules read, as text and as LaTeX
-  render.py    from Graphviz's language to a picture, by whichever Graphviz there is
-  picture.py   a picture as data, and what it becomes: SVG, PNG, PDF, indented text
+  picture.py   a picture as data, and what it becomes: SVG, PNG, PDF (by whichever
+               Graphviz there is), indented text
   scopes.py    named groups of nodes
   drawing.py   from a graph to a picture of it
   steps.py     steps as data, and what they become: a table, LaTeX, one HTML page (page.html)

@@ -18,7 +18,6 @@ from .picture import FORMS, Drawing, Edge, Item
 from .scopes import Box, boxes
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
-LETTERS = 40  # of a name
 LEFT_OUT = "left-out"
 
 
@@ -89,8 +88,8 @@ class Sketch:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
         for name in collapse:
             if name not in self.scopes:
-                known = ", ".join(dict.fromkeys(self.scopes)) or _("none")
-                _refuse("collapse", name, _("scopes of the graph: {known}", known=known))
+                known = ", ".join(dict.fromkeys(self.scopes)) or "none"
+                _refuse("collapse", repr(name), f"scopes of the graph: {known}")
         for i, node in enumerate(self.nodes):
             scope = next((j for j in self.rings[node] if self.scopes[j] in collapse), None)
             self.members[f"node-{i}" if scope is None else f"scope-{scope}"].append(node)
@@ -105,27 +104,24 @@ class Sketch:
         edges: dict[tuple[Any, Any], Edge] = {}
         constants = []
         for i, node in enumerate(self.nodes):
-            head, rings = self.place[node], self.rings[node]
+            head = self.place[node]
             drawn = head.startswith("node-")
             for k, parent in enumerate(node.parents):
-                role = _role(node, k) if drawn and "roles" in self.show else ""
-                sent = ""
-                if isinstance(parent, Value):
-                    tail = self.place[parent]
-                    if drawn and follow and node.passes:
-                        sent = self.flow(node, k, parent)
-                    if tail != head:
-                        self.results[tail].add(parent)
-                elif drawn:
-                    tail = f"const-{i}-{k}"
+                constant, role, sent = not isinstance(parent, Value), "", ""
+                tail = f"const-{i}-{k}" if constant else self.place[parent]
+                if tail == head or (constant and not drawn):
+                    continue
+                if constant:
                     kind = "" if small(parent) else f"{_kind(parent)}: "
                     fact = f"constant {kind}{summarise(parent)}"
-                    constants.append(Item(tail, "constant", "", (fact,), rings))
+                    constants.append(Item(tail, "constant", "", (fact,), self.rings[node]))
                 else:
-                    tail = head
-                if tail != head:  # a group of nodes has one edge to another
-                    ends = (i, k) if drawn and tail != LEFT_OUT else (tail, head)
-                    edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, role, sent))
+                    self.results[tail].add(parent)
+                    sent = self.flow(node, k, parent) if drawn and follow and node.passes else ""
+                if drawn and "roles" in self.show:
+                    role = _role(node, k)
+                ends = (i, k) if drawn and tail != LEFT_OUT else (tail, head)  # groups have one
+                edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, role, sent))
         return list(edges.values()), constants
 
     def flow(self, node: Value, k: int, parent: Value) -> str:
@@ -153,7 +149,6 @@ class Sketch:
             what = " · ".join(text for part, text in parts.items() if part in self.show)
         state = self.state(*results) if len(results) == 1 else ()
         facts = (what, *state) if what else (*state,)
-        title = title if len(title) <= LETTERS else f"{title[: LETTERS - 1]}…"
         return Item(name, "output" if ends else look, title, facts, rings)
 
     def state(self, node: Value) -> Iterator[str]:
@@ -229,13 +224,13 @@ def draw(
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
     for part in show:
         if part not in SHOW:
-            _refuse("show", part, f"some of {', '.join(SHOW)}")
+            _refuse("show", repr(part), f"some of {', '.join(SHOW)}")
     if direction not in ("LR", "TB"):
-        _refuse("direction", direction, "'LR' or 'TB'")
+        _refuse("direction", repr(direction), "'LR' or 'TB'")
     if gradients not in ("nodes", "edges"):
-        _refuse("gradients", gradients, "'nodes' or 'edges'")
+        _refuse("gradients", repr(gradients), "'nodes' or 'edges'")
     if not isinstance(max_nodes, int) or max_nodes < 2:
-        _refuse("max_nodes", max_nodes, "2 or more")
+        _refuse("max_nodes", repr(max_nodes), "2 or more")
     compared = fused is not None and len(outputs) == 2
     sketch = Sketch(outputs, show, compared)
     sketch.choose(collapse, max_nodes)
@@ -251,16 +246,16 @@ def _outputs(value: Any, fused: Any) -> list[Value]:
     outputs = [value] if isinstance(value, Value) else value
     outputs = list(outputs) if isinstance(outputs, Iterable) else [outputs]
     if not outputs or not all(isinstance(out, Value) for out in outputs):
-        problem = "draw: got {got}, wanted a Value, or several in a list"
-        raise TypeError(_(problem, got=type(value).__name__ if outputs else _("no Value")))
+        got = type(value).__name__ if outputs else "no Value"
+        _refuse("value", got, "a Value, or several in a list", TypeError)
     if fused is None or fused is value:
         return outputs
     if not isinstance(fused, Value) or len(outputs) != 1:
-        problem = "draw: fused: got {n} Values and {got}, wanted a Value beside one, as fuse makes"
-        raise TypeError(_(problem, n=len(outputs), got=type(fused).__name__))
+        got = f"{len(outputs)} Values and {type(fused).__name__}"
+        _refuse("fused", got, "a Value beside one, as fuse makes", TypeError)
     return [*outputs, fused]
 
 
-def _refuse(option: str, got: object, wanted: str) -> NoReturn:
+def _refuse(option: str, got: str, wanted: str, error: type[Exception] = ValueError) -> NoReturn:
     problem = "draw: {option}: got {got}, wanted {wanted}"
-    raise ValueError(_(problem, option=option, got=repr(got), wanted=wanted))
+    raise error(_(problem, option=option, got=got, wanted=wanted))

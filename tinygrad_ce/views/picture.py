@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from ..engine.text import _
 from ..programs.files import replace_file
-from .render import render
 
 DEPTH = 40  # levels that the text form indents
 CROWD = 200  # edges; of more, Graphviz's best may take half a minute
@@ -42,6 +44,13 @@ FORMS = {
     "as written": {"fillcolor": "#fdf3ec", "color": "#d55e00", "style": "filled,rounded,dashed"},
     "fused": {"fillcolor": "#e9f5f0", "color": "#007a5a", "style": "filled,rounded,bold"},
 }
+# In a process of its own: Graphviz is not thread-safe, and its libraries write to stderr as they
+# like (of fonts, mostly), past Python's.
+BUNDLED = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
+"""
 
 
 class Item(NamedTuple):
@@ -198,3 +207,33 @@ def label(facts: Iterable[str], name: str = "") -> str:
     for fact in facts:
         lines += map(escape, re.findall(r"(.{1,32}|.+?)(?: (?=[+×=] )|$)", fact))
     return f"<{'<BR/>'.join(lines)}>".replace("\\", "\\\\")
+
+
+def render(dot: str, form: str) -> bytes:
+    """Lay out a graph as an SVG, PNG or PDF file's bytes; nothing goes to stderr.
+
+    ImportError where no Graphviz is installed; RuntimeError with its last words where it fails.
+    """
+    import graphviz
+
+    failures = []
+    try:
+        return bytes(graphviz.Source(dot).pipe(form, quiet=True))
+    except graphviz.ExecutableNotFound:
+        pass
+    except graphviz.CalledProcessError as error:
+        failures.append(f"dot: {error.stderr.decode(errors='replace').strip()}")
+    if find_spec("pygraphviz"):
+        child = [sys.executable, "-P", "-c", BUNDLED, form]
+        done = subprocess.run(child, input=dot.encode(), capture_output=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        failures.append(f"pygraphviz: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    if not failures:
+        problem = (
+            'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
+            "or install the program dot (https://graphviz.org/download)"
+        )
+        raise ImportError(_(problem))
+    problem = "Graphviz could not draw the graph: {failures}"
+    raise RuntimeError(_(problem, failures="; ".join(failures)))

@@ -121,10 +121,8 @@ class Steps(Sequence[Step]):
             row = (str(s.number), s.phase, s.node, s.target or "", s.words, before, spell(s.after))
             rows.append(row)
         widths = [max(map(columns, column)) for column in zip(*rows)]
-        return "\n".join(
-            "  ".join(cell + " " * (w - columns(cell)) for cell, w in zip(row, widths)).rstrip()
-            for row in rows
-        )
+        padded = ([x + " " * (w - columns(x)) for x, w in zip(row, widths)] for row in rows)
+        return "\n".join("  ".join(row).rstrip() for row in padded)
 
     def latex(self) -> str:
         """Return the rules as LaTeX, one line a step."""
@@ -230,25 +228,21 @@ def item(step: Step) -> str:
 
 def sentence(step: Step) -> str:
     """Say what happens."""
-    names = {"node": step.node, "op": step.op, "target": step.target or ""}
-    bold = {key: f"<b>{escape(name)}</b>" for key, name in names.items()}
-    more = ""
+    node, op, target = (f"<b>{escape(x or '')}</b>" for x in (step.node, step.op, step.target))
     if step.phase == "forward":
         text = "{node} is computed with {op}." if step.op else "{node} is given."
     elif step.argument is None:
-        text = "The backward pass starts at {node}: with the gradient that was given."
-        if np.ndim(step.after) == 0 and step.after == 1:
-            text = "The backward pass starts at {node}: it changes as fast as itself."
+        text = "The backward pass starts at {node}: it changes as fast as itself."
+        if np.any(step.after != 1):
+            text = "The backward pass starts at {node}: with the gradient that was given."
     else:
+        node = node if step.node.startswith(step.op) else f"{node} ({op})"
         text = "{node} hands {target} its share: upstream × local."
         if step.local is None:
             text = "{node} hands {target} its share: upstream gradient, through its rule."
-        if re.sub(r"_\d+$", "", step.node) != step.op:
-            bold["node"] += f" ({bold['op']})"
         if step.nth > 1:
-            share = "Share {nth} to arrive there: where paths meet, shares add up."
-            more = f" {_(share, nth=step.nth)}"
-    return _(text, **bold) + more
+            text += " Share {nth} to arrive there: where paths meet, shares add up."
+    return _(text, node=node, op=op, target=target, nth=step.nth)
 
 
 @lru_cache(4096)
@@ -262,16 +256,12 @@ def mathml(latex: str) -> str:
         math = ElementTree.Element("math")
         ElementTree.SubElement(math, "mtext").text = latex
     math.attrib.clear()  # where it stands in a page, both are known
-    for part in math.iter():
+    for part in reversed([*math.iter()]):  # from the inside out
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
-    for row in math.iter("mrow"):
-        for before, sign in pairwise(row):
-            if (
-                sign.text == "−"
-                and before.tag in ("mo", "mspace")
-                and before.text not in (")", "]")
-            ):
-                sign.set("form", "prefix")  # a minus sign, not a difference
+        for before, sign in pairwise(part):
+            unary = before.tag in ("mo", "mspace") and before.text not in (")", "]")
+            if sign.text == "−" and unary:  # a sign, not a difference
+                sign.set("form", "prefix")
     text = ElementTree.tostring(math, encoding="unicode")
     return text.replace("<mo><mrow><mo>+</mo></mrow></mo><mo>=</mo>", "<mo>+=</mo>")
 

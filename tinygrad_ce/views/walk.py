@@ -18,12 +18,6 @@ from .flow import Flow, flow
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline
 from .steps import Data, Step, Steps
 
-NO_VALUE = "step_through: got {got} for {what}, wanted a Value, the result of computing with Values"
-NO_LEAF = (
-    "step_through: fused shares no leaf with the loss, so there is no gradient to compare; "
-    "compute both from the same Values"
-)
-
 
 def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
     """Walk through a graph: each node's value, then each gradient, edge by edge.
@@ -56,32 +50,24 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     Examples
     --------
     >>> x = Value(3.0, name="x")
-    >>> print(step_through(x * x))
-    step  phase     node      to        rule                                   before  after
-    1     forward   x                   x = 3                                          3
-    2     forward   multiply            multiply = x · x = 3 · 3 = 9                   9
-    3     backward  multiply  multiply  ∂L/∂multiply = 1                               1
-    4     backward  multiply  x         ∂L/∂x = ∂L/∂multiply · x = 1 × 3 = 3           3
-    5     backward  multiply  x         ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3  3       6
+    >>> print(step_through(x * x)[-1].words)
+    ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
     """
     for what, value in (("loss", loss), ("fused", fused)):
         if not isinstance(value, Value) and (what == "loss" or value is not None):
-            raise TypeError(_(NO_VALUE, got=type(value).__name__, what=what))
+            problem = "step_through: got {got} for {what}, wanted a Value, computed with Values"
+            raise TypeError(_(problem, got=type(value).__name__, what=what))
     walk = Walker(loss, gradient)
     if fused is None:
-        return _steps(walk)
+        return walk.steps()
     other = Walker(fused, gradient)
-    shared = [v for v in walk.order if v.op is None and v in other.last]
+    shared = [node for node in walk.order if node.op is None and node in other.last]
     if not shared:
-        raise ValueError(_(NO_LEAF))
+        problem = "step_through: fused shares no leaf with the loss, wanted both of the same Values"
+        raise ValueError(_(problem))
     with np.errstate(all="ignore"):
         off = [np.max(abs(walk.last[v].after - other.last[v].after), initial=0.0) for v in shared]
-    return replace(_steps(walk), fused=_steps(other), difference=float(np.max(off)))
-
-
-def _steps(walk: Walker) -> Steps:
-    drawing = draw(walk.order[-1], show=[part for part in SHOW if part != "gradient"])
-    return Steps(tuple(walk.steps), tuple(walk.called.values()), drawing)
+    return replace(walk.steps(), fused=other.steps(), difference=float(np.max(off)))
 
 
 class Walker:
@@ -96,7 +82,7 @@ class Walker:
         self.loss = "L" if unnamed else self.called[loss]
         self.last: dict[Value | None, Step] = {}  # the newest step back to each node
         self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
-        self.steps: list[Step] = []
+        self.records: list[Step] = []
         seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
@@ -106,6 +92,11 @@ class Walker:
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
                         self.backward(node, k, parent)
+
+    def steps(self) -> Steps:
+        """Return the steps, with a picture of the graph."""
+        drawing = draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
+        return Steps(tuple(self.records), tuple(self.called.values()), drawing)
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
@@ -124,7 +115,7 @@ class Walker:
         if sent is not None:
             arrived.append(sent.share)
         step = Step(
-            number=len(self.steps) + 1,
+            number=len(self.records) + 1,
             phase="forward" if sent is None else "backward",
             node=self.called[node],
             index=self.place[node],
@@ -142,7 +133,7 @@ class Walker:
             nth=len(arrived),
             arrived=arrived,
         )
-        self.steps.append(step)
+        self.records.append(step)
         if sent is not None:
             self.last[target] = step
 
