@@ -14,6 +14,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
 from .batching import batch
 from .files import replace_file
-from .lines import Line, live
+from .lines import live
 from .printing import emit
 from .recorder import NOWHERE, RecordedArray
 from .recording import built_in, parameters, record
@@ -49,12 +50,11 @@ def program(
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
         dtypes count, their data do not; whole numbers, text and None are fixed.
     wrt : the positional argument to differentiate, or several; None for no gradient
-    clean : False prints the chain rule as it is applied; True computes what is common once, folds
-        constants, and drops what multiplies by one, adds zero or is not used.
+    clean : False prints the chain rule as it is applied, True the same in fewer operations
     retrace : whether a call with other shapes, dtypes or fixed arguments makes another program (the
         last 16 are kept) or raises a `ValueError`
     fuse : True puts the stable form in place of each loss of an argument in ``wrt`` that `fuse`
-        finds, for any targets: the maximum subtracted, the log of the sum, or np.logaddexp
+        finds, for any targets
 
     Returns
     -------
@@ -86,14 +86,6 @@ def program(
     >>> value, slope = square(np.array([3.0, 4.0]))
     >>> float(value), slope
     (25.0, array([6., 8.]))
-    >>> print(program(lambda a, b: a * b, 2.0, 3.0, wrt=(0, 1)))
-    \"\"\"Loss and gradient, printed by tinygrad_ce.program.\"\"\"
-    <BLANKLINE>
-    <BLANKLINE>
-    def loss_and_grad(a, b):
-        \"\"\"Return the value and its gradient with respect to a, b.\"\"\"
-        loss = a * b  # multiply
-        return loss, (b, a)
     """
     return Program(f, examples, wrt, clean, retrace, fuse)
 
@@ -119,9 +111,7 @@ def _leaf(x: Any, is_variable: bool) -> Any:
         data.tape.refuse("What a program returns", "Call the function that it is a program of.")
     data = float(data) if isinstance(data, float) else np.asarray(data)
     if is_variable or (data.__class__ is np.ndarray and data.dtype.kind not in "fiub"):
-        data = as_data(data, "program: argument")  # floats, or an error that says what is wrong
-    if data.__class__ is np.ndarray and data.dtype is not np.dtype(data.dtype.str):
-        return data.view(np.dtype(data.dtype.str))  # NumPy's own, which an unpickled one is not
+        return as_data(data, "program: argument")  # floats, or an error that says what is wrong
     return data
 
 
@@ -168,12 +158,13 @@ class _NumPyMath:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name, None) or getattr(math, name)
+        return partial(_call, found) if callable(found) else found
 
-        def of(*args: Any) -> Any:
-            numbers = all(x.__class__ in (float, int, bool) for x in args)
-            return found(*args).item() if numbers else found(*args)
 
-        return of if callable(found) else found
+def _call(function: Any, *args: Any) -> Any:
+    """Call a function of NumPy; what it gives for Python's numbers is one."""
+    found = function(*args)
+    return found.item() if all(x.__class__ in (float, int, bool) for x in args) else found
 
 
 def _load_careful(source: str) -> Callable[..., Any]:
@@ -183,27 +174,26 @@ def _load_careful(source: str) -> Callable[..., Any]:
     return run
 
 
-def _test(x: Any, place: str) -> str:
-    """What holds for such an argument, as source; "" where it takes more than a line."""
-    if x.__class__ is float:
-        return f"{place}.__class__ is float"
-    if x.__class__ is np.ndarray and x.dtype.isnative:
-        shape, dtype = f"{place}.shape == {x.shape}", f"{place}.dtype is {x.dtype.type.__name__}"
-        return f"{place}.__class__ is ndarray and {shape} and {dtype}"
-    return ""
+def _test(x: Any, i: int) -> str:
+    """What holds for argument i, as source; "" where it takes more than a line."""
+    if x.__class__ is np.ndarray:
+        dtype = f"(x{i}.dtype is t{i} or x{i}.dtype == t{i})"  # an unpickled one is not NumPy's own
+        return f"x{i}.__class__ is ndarray and x{i}.shape == {x.shape} and {dtype}"
+    return f"x{i}.__class__ is float" if x.__class__ is float else ""
 
 
-def _checked(source: str, tests: Sequence[str], other: Any, like: Any) -> Callable[..., Any]:
-    """The function of a source, behind a check of its arguments: ``other`` is called with others.
+def _checked(source: str, like: Any, args: Sequence[Any], other: Any) -> tuple[Any, bool]:
+    """The function of a source behind a check of its arguments, and whether that is all of it.
 
-    ``like`` is the structure of its results, where named tuples are in it.
+    ``like`` is the structure of its results, where named tuples are in it; ``other`` is called with
+    arguments that fail.
     """
 
     def loaded(load: Any) -> Any:
         run = load(source)
         return (lambda *args: _rebuilt(run(*args), like)) if like is not None else run
 
-    given = ", ".join(f"x{i}" for i in range(len(tests)))
+    given, tests = ", ".join(f"x{i}" for i in range(len(args))), [*map(_test, args, count())]
     text = f"""def checked({given}):
   if not ({" and ".join(filter(None, tests)) or "True"}):
     return other({given})
@@ -211,10 +201,9 @@ def _checked(source: str, tests: Sequence[str], other: Any, like: Any) -> Callab
     return run({given})
   except (ArithmeticError, ValueError):
     return careful()({given})"""
-    names = {"run": loaded(_load), "careful": cache(partial(loaded, _load_careful))}
-    names |= {"other": other, "ndarray": np.ndarray}
-    names |= {kind.__name__: np.dtype(kind) for kind in np.sctypeDict.values()}
-    return _load(text, **names)
+    names = {f"t{i}": getattr(x, "dtype", None) for i, x in enumerate(args)}
+    names |= {"run": loaded(_load), "careful": cache(partial(loaded, _load_careful))}
+    return _load(text, other=other, ndarray=np.ndarray, **names), all(tests)
 
 
 def _rebuilt(tree: Any, like: Any) -> Any:
@@ -245,29 +234,28 @@ class Program:
         args = self._arguments(examples)
         self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
-        self._find(args)
+        self._make(args, self._key)
 
     _compiled: tuple[str, Any]  # source and structure, for the signature of the examples
     _kept: dict[Any, Callable[..., Any]]
     _run: Callable[..., Any]
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
-        found = []
-        for i, arg in enumerate(args):
-            leaves = [_leaf(x, i in self._numbers) for _, x in flatten(arg)]
-            found.append(unflatten(arg, leaves))
-        return found
+        if (n := len(args)) != (wanted := len(self._parameters)):
+            text = "program: got {n} arguments, wanted {wanted}"
+            raise TypeError(_(text, n=n, wanted=wanted))
+        leaves = [[_leaf(x, i in self._numbers) for _, x in flatten(a)] for i, a in enumerate(args)]
+        return [*map(unflatten, args, leaves)]
 
     def _signature_of(self, args: Sequence[Any]) -> str:
         named = zip(self._parameters, args)
-        return ", ".join(_described(n + path, x) for n, arg in named for path, x in flatten(arg))
+        return ", ".join(_described(at, x) for name, arg in named for at, x in flatten(arg, name))
 
     # ------------------------------------------------------------------ one for each signature
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
         """Record, simplify and print; and the structure of the results, if it has named tuples."""
         recording = record(self._f, args, self._wrt, self._fuse)
-        lines: Sequence[Line] = recording.lines
-        outputs: Any = recording.outputs
+        lines, outputs = recording.lines, recording.outputs
         if self._clean:
             lines, outputs = simplify(*batch(lines, outputs))
         source = emit(recording, live(lines, outputs), outputs, self._clean)
@@ -275,11 +263,8 @@ class Program:
         like = unflatten(results, [None] * len(flatten(results)))
         return source, like if repr(like) != repr(built_in(like)) else None
 
-    def _find(self, args: Sequence[Any]) -> Callable[..., Any]:
-        """The program for such arguments, made now if it is not kept."""
-        key = _key(args)
-        if key in (kept := self._kept):
-            return kept[key]
+    def _make(self, args: Sequence[Any], key: Any) -> Any:
+        """The program for such arguments."""
         if key != self._key and not (self._retrace and self._f):
             got, wanted = self._signature_of(args), self._signature
             wanted = wanted if got != wanted else "these in other lists, tuples or dicts"
@@ -287,21 +272,18 @@ class Program:
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
         source, like = self._compile(args) if self._f else self._compiled
-        tests = [_test(x, f"x{i}") for i, x in enumerate(args)]
-        run = _checked(source, tests, self._other, like)
+        run, whole = _checked(source, like, args, self._other)
         if key == self._key:
             self._compiled = source, like
-            self._run = run if all(tests) else self._other
+            self._run = run if whole else self._other
         self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
         return run
 
     def _other(self, *args: Any) -> Any:
         """A call whose arguments are not plainly those of the example."""
         given = self._arguments(args)
-        if (n := len(given)) != (wanted := len(self._parameters)):
-            text = "program: got {n} arguments, wanted {wanted}"
-            raise TypeError(_(text, n=n, wanted=wanted))
-        return self._find(given)(*given)
+        run = self._kept.get(key := _key(given)) or self._make(given, key)
+        return run(*given)
 
     # ------------------------------------------------------------------ what it is to a user
     @property
