@@ -22,6 +22,10 @@ from ..engine.operation import TABLE, Primitive
 from ..engine.text import _
 from ..engine.value import Value
 
+NESTED = {tuple, list, dict, slice}  # what arguments may be in
+# Functions of math that round to the nearest, or give an int, which has no -0.0.
+UNLIKE_NUMPY = {"remainder", "floor", "ceil", "trunc"}
+
 
 @dataclass(eq=False, slots=True, repr=False)
 class Line:
@@ -40,10 +44,9 @@ class Line:
     of: Line | None = None  # the line that this is the gradient of
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Any:
         """The dtype; of a Python number the one that NumPy gives it."""
-        found: np.dtype[Any] = np.dtype(self.kind)
-        return found
+        return np.dtype(self.kind)
 
     @property
     def ndim(self) -> int:
@@ -85,9 +88,6 @@ def within(index: Any, low: int, high: int, besides: int | None = None) -> Any:
 
 
 # ------------------------------------------------------------------ arguments, however nested
-NESTED = {tuple, list, dict, slice}
-
-
 def walk(tree: Any, kind: type = Line) -> Iterator[Any]:
     """Every line among arguments (or whatever is of ``kind``)."""
     own = tree.__class__
@@ -131,10 +131,6 @@ def option(line: Line, name: str, place: int, default: Any = None) -> Any:
 
 
 # ------------------------------------------------------------------ lists of lines
-# Functions of math that round to the nearest, or give an int, which has no -0.0.
-UNLIKE_NUMPY = {"remainder", "floor", "ceil", "trunc"}
-
-
 def live(lines: Sequence[Line], outputs: Any) -> list[Line]:
     """The lines that the outputs need."""
     needed, found = set(walk(outputs)), []
@@ -201,19 +197,16 @@ def entry(function: Any) -> Any:
 
 def name_of(f: Any) -> str:
     """The name by which source calls a function: NumPy's own is ``np.exp``."""
-    if (owner := getattr(f, "__self__", None)).__class__ is np.ufunc:
-        return f"{name_of(owner)}.{f.__name__}"
-    name = f.__name__
-    if getattr(np, name, None) is f:
-        return f"np.{name}"
-    modules: Any = [f.__module__] if hasattr(f, "__module__") else [*sys.modules]
-    public = [m for m in modules if not re.search(r"(^|\.)_", m)]
-    for module in sorted(public, key=len):
-        if getattr(sys.modules.get(module), name, None) is f:
-            return f"{module.replace('numpy.', 'np.', 1)}.{name}"
-    raise TypeError(
-        _("program: {name} has no public name in a module, so source cannot call it", name=f)
-    )
+    name, owner = f.__name__, getattr(f, "__self__", None)
+    if owner.__class__ is np.ufunc:  # of np.add.reduce
+        return f"{name_of(owner)}.{name}"
+    own = getattr(f, "__module__", None)  # ufuncs have none
+    for module in ["numpy", *([own] if own else sorted(sys.modules, key=len))]:
+        is_public = not re.search(r"(^|\.)_", module)
+        if is_public and getattr(sys.modules.get(module), name, None) is f:
+            return f"{module}.{name}".replace("numpy.", "np.", 1)
+    text = "program: {name} has no public name in a module, so source cannot call it"
+    raise TypeError(_(text, name=f))
 
 
 def result(x: Any) -> tuple[tuple[int, ...], Any]:
