@@ -14,7 +14,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
@@ -122,16 +122,16 @@ def _described(name: str, x: Any) -> str:
     return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
 
 
-def _key(x: Any) -> Any:
-    """What is equal for arguments of one program alone: the structure, and what is fixed."""
-    kind = x.__class__
-    if isinstance(x, dict):
-        return (kind, *[(k.__class__, k, _key(part)) for k, part in x.items()])
-    if isinstance(x, list | tuple):
-        return (kind, *map(_key, x))
-    if kind is np.ndarray:
-        return kind, x.dtype, x.shape
-    return kind if kind is float else (kind, x)
+def _key(args: Sequence[Any]) -> Any:
+    """What is equal for arguments of one program alone: the structure, dtypes, what is fixed."""
+    structure = [unflatten(arg, repeat(None)) for arg in args]
+    return repr(structure), *[_known(x) for arg in args for _, x in flatten(arg)]
+
+
+def _known(x: Any) -> Any:
+    if x.__class__ is np.ndarray:
+        return x.dtype, x.shape
+    return float if x.__class__ is float else (x.__class__, x)
 
 
 # ------------------------------------------------------------------ running
@@ -148,8 +148,8 @@ class _Careful(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         """``math.divide(x, y)`` for ``x / y``."""
         self.generic_visit(node)
-        name = {ast.Div: "divide", ast.Pow: "power"}.get(node.op.__class__)
-        function = ast.Attribute(ast.Name("math", ast.Load()), name or "", ast.Load())
+        name = {ast.Div: "math.divide", ast.Pow: "math.power"}.get(node.op.__class__)
+        function = ast.parse(name or "0", mode="eval").body
         return ast.Call(function, [node.left, node.right], []) if name else node
 
 
@@ -223,6 +223,9 @@ class Program:
     pickled, else with its source alone, for arguments of one signature.
     """
 
+    _compiled: tuple[str, Any]
+    _kept: dict[Any, Any]
+
     def __init__(
         self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, fuse: bool
     ) -> None:
@@ -235,10 +238,6 @@ class Program:
         self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
         self._make(args, self._key)
-
-    _compiled: tuple[str, Any]  # source and structure, for the signature of the examples
-    _kept: dict[Any, Callable[..., Any]]
-    _run: Callable[..., Any]
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         if (n := len(args)) != (wanted := len(self._parameters)):

@@ -121,7 +121,7 @@ class _Printer(Expressions):
                 self.place(max(parts, key=lambda x: len(self.inline[x][0])))
                 self.place(line)
             else:
-                self.note(line, f"{self.name(line)} = {text}")
+                self.assign(line, text)
 
     def scattered(self, line: Line) -> None:
         """Zeros, and what is written or added there."""
@@ -129,32 +129,28 @@ class _Printer(Expressions):
         alike = g.__class__ is np.ndarray and uniform(g)
         what = self.literal(g.flat[0].item()) if alike else self.text(g)
         kind = "" if line.dtype == np.float64 else f", {literals.dtype_text(line.dtype)}"
-        self.note(line, f"{(name := self.name(line))} = np.zeros({shape}{kind})")
+        name = self.assign(line, f"np.zeros({shape}{kind})")
         written = f"{name}[{self.index(index)}] = {what}"
         at = f"np.s_[{self.index(index)}]" if index.__class__ is tuple else self.text(index)
         added = f"np.add.at({name}, {at}, {what})"
         self.found.append(literals.folded(written if _reads_each_once(index) else added))
 
-    def name(self, line: Line) -> str:
-        """The user's name; ``grad_`` of a line's name; else the operation's, numbered."""
-        of = self.names.get(line.of) if line.of is not None else None
-        if line.name or (of and not of.endswith(".T")):
-            found = self.unique(line.name or f"grad_{of}")
-        else:
-            found = self.numbered(_operation(line))
-        self.names[line] = found
-        return found
+    def assign(self, line: Line, text: str) -> str:
+        """A statement that gives a line a name, and says what it is and its shape.
 
-    def note(self, line: Line, code: str) -> None:
-        """A statement, and what it computes: the operation or gradient, and the shape."""
+        The name is the user's; ``grad_`` of a line's name; else the operation's, numbered.
+        """
         of = self.names.get(line.of) if line.of is not None else None
-        what = f"gradient of {of}" if of and code.startswith("grad_") else _operation(line)
+        what = f"gradient of {of}" if of and not line.name else _operation(line)
+        own = line.name or (of and f"grad_{of}")
+        name = self.names[line] = self.unique(own) if own else self.numbered(what)
         if line.function is constant:
             what = "the gradient of the result by itself"
-        note = f"{what}, {line.shape}" if line.shape else what
+        code, note = f"{name} = {text}", f"{what}, {line.shape}" if line.shape else what
         whole = f"{code}  # {note}"
         whole = whole if len(whole) + 4 <= literals.WIDTH else f"# {note}\n{literals.folded(code)}"
         self.found.append(whole)
+        return name
 
 
 # ------------------------------------------------------------------ results
@@ -166,8 +162,9 @@ def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
         """A new array, which neither the caller has already nor another result is."""
         if x.__class__ is not Line:
             alike = x.__class__ is np.ndarray and (not x.size or uniform(x))
-            copy = ".copy()" if np.ndim(x) else ""
-            return literals.fresh_text(x) if alike else printer.text(x) + copy
+            return (
+                literals.fresh_text(x) if alike else printer.text(x) + ".copy()" * bool(np.ndim(x))
+            )
         base, shown = x, False
         while moves_first(base.function) and base.args[0].__class__ is Line:
             shown = shown or base.function is np.broadcast_to
