@@ -44,7 +44,7 @@ def test_the_order_of_parents_is_kept() -> None:
     assert np.concatenate([z, x, y, x]).parents == (z, x, y, x)
     condition = A > 0
     node = np.where(condition, z, x)
-    assert node.parents[0] is condition
+    np.testing.assert_array_equal(node.parents[0], condition)
     assert node.parents[1:] == (z, x)
     assert x.parents == ()
     assert np.sum(x, axis=1, keepdims=True).options == {"axis": 1, "keepdims": True}

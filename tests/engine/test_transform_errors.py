@@ -74,7 +74,7 @@ CASES: list[Case] = [
     ("gradcheck, method", lambda: gradcheck(square, X, method="exact"), ValueError, ["'exact'", "'central' or 'complex'"]),
     ("gradcheck, order", lambda: gradcheck(square, X, order=0), ValueError, ["order", "0"]),
     ("gradcheck, shape", lambda: gradcheck(square, X, gradient=lambda x: np.ones(2)), ValueError, ["(2,)", "(3,)"]),
-    ("gradcheck of None", lambda: gradcheck(lambda x: None, X), TypeError, ["f returned", "object"]),
+    ("gradcheck of None", lambda: gradcheck(lambda x: None, X), TypeError, ["f returned", "NoneType"]),
     ("numeric_gradient", lambda: numeric_gradient(lambda x: x, X), ValueError, ["(3,)", "one number"]),
 ]
 # fmt: on

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import StaleGraphError, as_upstream, unbroadcast
+from .data import StaleGraphError, as_upstream, snapshot, unbroadcast
 from .text import _
 
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
@@ -31,10 +31,13 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
     """Every node below ``root``, children before parents; its leaves; a place for each gradient."""
     nodes: list[Node] = []
     leaves: list[Node] = []
+    watched: list[Node] = []
     stack, kind = [root], root.__class__
     gradients: dict[Node, Any] = {root: NOTHING}
     while stack:  # x and y are written out, as most nodes have no other arguments
         nodes.append(node := stack.pop())
+        if node.more is not None and node.more.arrays:
+            watched.append(node)
         if node.op is None:
             leaves.append(node)
             continue
@@ -51,6 +54,7 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
                     stack.append(p)
     nodes.sort(key=attrgetter("number"), reverse=True)  # nearly done: y before x, depth first
     _check_fresh(nodes, max([leaf.number for leaf in leaves], default=-1))
+    _check_arrays(watched)
     return nodes, leaves, gradients
 
 
@@ -67,6 +71,18 @@ def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
                 )
                 leaf, user = p.name or "a leaf", node.name or node.op.name
                 raise StaleGraphError(_(text, leaf=leaf, shape=p.shape, user=user))
+
+
+def _check_arrays(nodes: Sequence[Node]) -> None:
+    """Refuse a graph over an array that was written to since it was used."""
+    for node in nodes:
+        if any(before != snapshot(array) for array, before in node.more.arrays):
+            text = (
+                "{name} of shape {shape}: its array was written to after it had been used; compute "
+                "the loss again, or give a copy of the array"
+            )
+            name = node.name or (f"a constant of {node.op.name}" if node.op else "a leaf")
+            raise StaleGraphError(_(text, name=name, shape=node.shape))
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:

@@ -12,6 +12,7 @@ from .operation import Primitive
 from .text import _
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
+SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a leaf is seen
 
 
 class StaleGraphError(RuntimeError):
@@ -41,6 +42,30 @@ def real(x: Any, where: Any) -> Any:
         text = "{where}: got {got} data, wanted real numbers (float, int or bool)"
         raise TypeError(_(text, where=where, got=data.dtype))
     return data
+
+
+def constant(x: Any, where: Any) -> Any:
+    """A constant that nobody else holds, where it is small; see `snapshot` of the others."""
+    x = real(x, where)
+    return x.copy() if x.__class__ is np.ndarray and x.nbytes <= SMALL else x
+
+
+def snapshot(x: Any) -> bytes:
+    """What tells later whether an array was written to: a small one whole, else 1,024 entries.
+
+    They are spread evenly, at random within their part, so a write to a hundredth of the entries
+    or more is seen (of writes at random places, all but one in 30,000), a smaller one maybe not.
+    """
+    if x.nbytes > SMALL:
+        x = (x.reshape(-1) if x.flags.c_contiguous else x.flat)[_places(x.size)]
+    found: bytes = x.tobytes()
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _places(size: int) -> Any:
+    starts = np.linspace(0, size, 1024, endpoint=False)
+    return (starts + np.random.default_rng(size).random(1024) * (size / 1024)).astype(np.intp)
 
 
 def as_data(x: Any, where: str = "Value()") -> Any:

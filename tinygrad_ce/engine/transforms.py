@@ -109,7 +109,7 @@ class _Call:
             if (
                 v.op is None
             ):  # a constant from now on: what else is a leaf is a variable further out
-                v.op, v.x = IDENTITY, v.data
+                v.op, v.x = IDENTITY, v.data  # its `more` still tells whether they were written to
 
     def restore(self, leaves: Iterable[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""

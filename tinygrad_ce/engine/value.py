@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import count
 from math import inf
 from sys import float_info
@@ -12,7 +13,7 @@ import numpy as np
 from . import backward as chain_rule
 from . import ops
 from .arraylike import ArrayLike
-from .data import SCALARS, StaleGraphError, as_data, lost, real
+from .data import SCALARS, SMALL, StaleGraphError, as_data, constant, lost, snapshot
 from .operation import TABLE, Primitive
 from .text import _
 
@@ -22,11 +23,12 @@ _new = object.__new__
 
 
 class More(NamedTuple):
-    """What only some operations have: further arguments, options, what is kept for backward."""
+    """What only some nodes have."""
 
-    rest: tuple[Any, ...] = ()
+    rest: tuple[Any, ...] = ()  # the arguments after the second
     options: dict[str, Any] = {}
-    saved: dict[str, Any] | None = None
+    saved: dict[str, Any] | None = None  # what the operation keeps for its backward pass
+    arrays: tuple[tuple[Any, bytes], ...] = ()  # that others may write to, and their snapshots
 
 
 def detach(x: Any) -> Any:
@@ -59,9 +61,27 @@ def make_node(
     return node
 
 
+def _use(x: Value) -> Any:
+    """The data of a leaf, for an operation: if they were written to since the last, it is newer."""
+    data, before = x._data, x.more and x.more.arrays[0][1]
+    if data.__class__ is np.ndarray and (now := snapshot(data)) != before:
+        x.number = next(numbers) if before else x.number
+        x.more = More(arrays=((data, now),))
+    return data
+
+
+def _watched(node: Value, *args: Any) -> Value:
+    """The node, with what it needs to tell whether its large constants were written to."""
+    for a in args:
+        if a.__class__ is np.ndarray and a.nbytes > SMALL:
+            more = node.more or More()
+            node.more = more._replace(arrays=(*more.arrays, (a, snapshot(a))))
+    return node
+
+
 def _unary(op: Primitive, x: Value) -> Value:
     """Record an operation of one `Value`; of a float with its slope."""
-    a = x._data
+    a = _use(x) if x.op is None else x._data
     try:
         if a.__class__ is not float or op.scalar is None:
             out = op.fn(a)
@@ -79,12 +99,19 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
     so small that it has lost digits, too.
     """
-    a = x._data if x.__class__ is Value else x if x.__class__ is float else (x := real(x, op))
-    b = y._data if y.__class__ is Value else y if y.__class__ is float else (y := real(y, op))
+    if x.__class__ is Value:
+        a = _use(x) if x.op is None else x._data
+    else:
+        a = x = x if x.__class__ is float else constant(x, op)
+    if y.__class__ is Value:
+        b = _use(y) if y.op is None else y._data
+    else:
+        b = y = y if y.__class__ is float else constant(y, op)
     try:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
-            return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
+            node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
+            return _watched(node, x, y) if x is a or y is b else node
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
@@ -99,8 +126,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
-    args = tuple([a if a.__class__ is Value else real(a, op) for a in args])
-    data = [a._data if a.__class__ is Value else a for a in args]
+    args = tuple([a if a.__class__ is Value else constant(a, op) for a in args])
+    data = [(_use(a) if a.op is None else a._data) if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
@@ -118,7 +145,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
         raise kind(f"{op.name} of {given}: {error}") from error
     more = More(args[2:], options, saved) if options or len(args) > 2 or op.keeps else None
     y = args[1] if len(args) > 1 else None
-    return make_node(as_data(out, op.name), op, args[0], y, more=more)
+    node = make_node(as_data(out, op.name), op, args[0], y, more=more)
+    return node if op.arity == 1 else _watched(node, *args)
 
 
 def _compute_number(op: Primitive, data: list[Any]) -> Any:
@@ -296,6 +324,8 @@ class Value(ArrayLike):
         parts = index if isinstance(index, tuple) else (index,)
         if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
+        if any(part.__class__ in (np.ndarray, list) for part in parts):
+            index = deepcopy(index)  # another may write into it
         return apply(ops.GETITEM, (self,), {"index": index})
 
     def __repr__(self) -> str:
