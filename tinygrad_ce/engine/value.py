@@ -324,9 +324,10 @@ class Value(ArrayLike):
         parts = index if isinstance(index, tuple) else (index,)
         if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
-        if any(part.__class__ in (np.ndarray, list) for part in parts):
-            index = deepcopy(index)  # another may write into it
-        return apply(ops.GETITEM, (self,), {"index": index})
+        parts = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
+        return apply(
+            ops.GETITEM, (self,), {"index": parts if isinstance(index, tuple) else parts[0]}
+        )
 
     def __repr__(self) -> str:
         grad = f", grad={self.grad!r}" if self.passes else ""
