@@ -128,8 +128,8 @@ class Sketch:
         """Say what the last backward pass sent along an edge, and keep it for where paths meet."""
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             sent = flow(node, k, node.grad)
-        self.shares[parent].insert(0, sent.share)
-        return f"{' '.join(EDGE.flow(node, k, sent))} = {_brief(sent.share)}"
+        self.shares[parent].insert(0, sent.contribution)
+        return f"{' '.join(EDGE.flow(node, k, sent))} = {_brief(sent.contribution)}"
 
     def item(self, name: str) -> Item:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""

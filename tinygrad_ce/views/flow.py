@@ -24,7 +24,7 @@ class Flow(NamedTuple):
 
     upstream: Any = None
     local: Any = None
-    share: Any = None
+    contribution: Any = None
 
 
 def flow(node: Value, k: int, g: Any) -> Flow:

@@ -159,7 +159,7 @@ class Notation:
         upstream = self.number(sent.upstream)
         if sent.local is None:
             return [self.rule(node, self.number, k, upstream)]
-        share, *factors = (np.shape(x) for x in (sent.share, sent.upstream, sent.local))
+        share, *factors = (np.shape(x) for x in (sent.contribution, sent.upstream, sent.local))
         times = self.write(r"\odot" if factors[0] == factors[1] != () else r"\times")
         if math.prod(share) < max(map(math.prod, factors)):  # broadcasting is undone
             upstream = f"{self.write(SUM)} {upstream}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from importlib.util import find_spec
+from shutil import which
 from typing import Any, NamedTuple
 
 from ..engine.text import _
@@ -212,28 +213,24 @@ def label(facts: Iterable[str], name: str = "") -> str:
 def render(dot: str, form: str) -> bytes:
     """Lay out a graph as an SVG, PNG or PDF file's bytes; nothing goes to stderr.
 
-    ImportError where no Graphviz is installed; RuntimeError with its last words where it fails.
+    By the program dot, else by the Graphviz inside pygraphviz's wheel.
     """
-    import graphviz
-
+    ways = {
+        "dot": which("dot") and ["dot", f"-T{form}"],
+        "pygraphviz": find_spec("pygraphviz") and [sys.executable, "-P", "-c", BUNDLED, form],
+    }
     failures = []
-    try:
-        return bytes(graphviz.Source(dot).pipe(form, quiet=True))
-    except graphviz.ExecutableNotFound:
-        pass
-    except graphviz.CalledProcessError as error:
-        failures.append(f"dot: {error.stderr.decode(errors='replace').strip()}")
-    if find_spec("pygraphviz"):
-        child = [sys.executable, "-P", "-c", BUNDLED, form]
-        done = subprocess.run(child, input=dot.encode(), capture_output=True, check=False)
-        if done.returncode == 0:
-            return done.stdout
-        failures.append(f"pygraphviz: {done.stderr.decode(errors='replace').strip()[-200:]}")
-    if not failures:
-        problem = (
-            'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
-            "or install the program dot (https://graphviz.org/download)"
-        )
-        raise ImportError(_(problem))
-    problem = "Graphviz could not draw the graph: {failures}"
-    raise RuntimeError(_(problem, failures="; ".join(failures)))
+    for name, command in ways.items():
+        if command:
+            done = subprocess.run(command, input=dot.encode(), capture_output=True, check=False)
+            if done.returncode == 0:
+                return done.stdout
+            failures.append(f"{name}: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    if failures:
+        problem = "Graphviz could not draw the graph: {failures}"
+        raise RuntimeError(_(problem, failures="; ".join(failures)))
+    problem = (
+        'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
+        "or install the program dot (https://graphviz.org/download)"
+    )
+    raise ImportError(_(problem))

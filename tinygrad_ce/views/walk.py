@@ -101,8 +101,8 @@ class Walker:
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
         earlier, sent = self.last.get(parent), flow(node, k, self.last[node].after)
-        sent = sent._replace(local=frozen(sent.local), share=frozen(sent.share))
-        total = sent.share
+        sent = Flow(sent.upstream, frozen(sent.local), frozen(sent.contribution))
+        total = sent.contribution
         if earlier is not None and node.op is not None:
             total = frozen(unbroadcast(earlier.after + total, parent.data, node.op))
         self.step(node, total, parent, k, sent)
@@ -113,7 +113,7 @@ class Walker:
         """Write down a step: to a node's value; or back to a target, to which a share is sent."""
         earlier, arrived = self.last.get(target), self.arrived[target]
         if sent is not None:
-            arrived.append(sent.share)
+            arrived.append(sent.contribution)
         step = Step(
             number=len(self.records) + 1,
             phase="forward" if sent is None else "backward",
@@ -125,9 +125,7 @@ class Walker:
             argument=k,
             pieces=self.formula(TEXT, node, after, target, k, sent),
             latex_pieces=self.formula(LATEX, node, after, target, k, sent),
-            upstream=sent and sent.upstream,
-            local=sent and sent.local,
-            contribution=sent and sent.share,
+            **(sent or Flow())._asdict(),
             before=earlier and earlier.after,
             after=after,
             nth=len(arrived),
@@ -143,7 +141,7 @@ class Walker:
         """Write a step: the rule with names, then with numbers, then what they give."""
         left, result = notation.name(self.called[node]), after
         if sent is not None:
-            left, result = self.slope(target, notation), sent.share
+            left, result = self.slope(target, notation), sent.contribution
         if node.op is None or target is node:  # a leaf; the first step back
             return notation.equation([left], [], result)
 
