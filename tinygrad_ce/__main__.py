@@ -44,16 +44,14 @@ def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
     also = "tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)"
     parser = _Parser(prog="tinygrad-ce", description=__doc__, epilog=also)
     add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
-    numbers: dict[str, Any] = {"nargs": "+", "type": float}
-    add("--logits", **numbers, metavar="Z", help="two or more")
+    add("--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more")
     one("--target", type=int, metavar="K", help="the right class, from 0 (the default)")
-    one("--soft-target", **numbers, metavar="T", help="its probabilities")
+    one("--soft-target", nargs="+", type=float, metavar="T", help="its probabilities")
     add("--quiet", action="store_true", help="results only, no walk")
     add("--step", action="store_true", help="only the walk, one key a step")
     add("--source", action="store_true", help="only the loss and gradient as a NumPy program")
     where = "where graph.svg and steps.html go (default: %(default)s)"
-    add("--out", type=Path, metavar="DIR", help=where)
-    parser.set_defaults(logits=[3.2, 1.3, 0.5], out=Path("tinygrad_ce_out"))
+    add("--out", type=Path, default="tinygrad_ce_out", metavar="DIR", help=where)
     # Behind a blank, argparse does not take -1e3 for an option.
     given = parser.parse_args([f" {a}" if re.match(r"-(\.?\d|inf|nan)", a) else a for a in argv])
     z, t, target = np.array(given.logits), given.soft_target, given.target or 0

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -135,10 +135,27 @@ class Drawing:
         group = r'(<g id="([^"]*)"[^>]*>\n<title>).*?(?=</title>)'
         return re.sub(group, lambda found: found[1] + escape(titles.get(found[2], "")), text)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The graph as indented text, each node once, from the output to the leaves."""
-        return "\n".join(line for _, line in text_lines(self))
+        items, into = {item.id: item for item in self.items}, defaultdict(list)
+        for edge in reversed(self.edges):
+            into[edge.head].append(edge)
+        heads = FORMS if self.compared else [""] * len(self.outputs)
+        stack = [(name, 0, head) for name, head in zip(self.outputs, heads)][::-1]
+        lines, shown = [], set[str]()
+        while stack:
+            name, depth, about = stack.pop()
+            title, *facts = filter(None, (items[name].name, *items[name].facts))
+            line = "  " * min(depth, DEPTH) + (about and f"{about}: ") + title
+            if name in shown:
+                lines.append(f"{line}, see above")
+                continue
+            shown.add(name)
+            lines.append(f"{line}  ({'; '.join(facts)})" if facts else line)
+            for edge in into[name]:
+                stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
+        return "\n".join(lines)
 
     def _png(self) -> bytes:
         return render(self.dot.replace("{", f"{{\n\tdpi={DPI}", 1), "png")
@@ -176,27 +193,6 @@ class Drawing:
 
     def __repr__(self) -> str:
         return self.text
-
-
-def text_lines(drawing: Drawing) -> Iterator[tuple[str, str]]:
-    """Yield the lines of the text form, each with the id of its item, or "" if that came before."""
-    items, shown = {item.id: item for item in drawing.items}, set[str]()
-    into = defaultdict(list)
-    for edge in reversed(drawing.edges):
-        into[edge.head].append(edge)
-    heads = FORMS if drawing.compared else [""] * len(drawing.outputs)
-    stack = [(name, 0, head) for name, head in zip(drawing.outputs, heads)][::-1]
-    while stack:
-        name, depth, about = stack.pop()
-        title, *facts = filter(None, (items[name].name, *items[name].facts))
-        line = "  " * min(depth, DEPTH) + (about and f"{about}: ") + title
-        if name in shown:
-            yield "", f"{line}, see above"
-            continue
-        shown.add(name)
-        yield name, f"{line}  ({'; '.join(facts)})" if facts else line
-        for edge in into[name]:
-            stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
 
 
 def label(facts: Iterable[str], name: str = "") -> str:

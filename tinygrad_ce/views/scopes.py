@@ -41,11 +41,10 @@ def scope(name: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from tinygrad_ce import Value, draw, scope
+    >>> from tinygrad_ce import draw
     >>> z = Value([1.0, 2.0], name="z")
     >>> with scope("softmax"):
-    ...     p = np.exp(z) / np.exp(z).sum()
+    ...     p = z.exp() / z.exp().sum()
     >>> print(draw(p.max(), show=["op"], collapse=["softmax"]))
     max  (max)
       softmax  (4 nodes)

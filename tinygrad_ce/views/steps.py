@@ -23,12 +23,10 @@ import numpy as np
 from ..engine.text import _
 from ..programs.files import replace_file
 from .formulas import spell, summarise
-from .picture import FONT, Drawing, text_lines
+from .picture import FONT, Drawing
 
 Data = Any  # a float, or an array that cannot be written to
 LARGEST = 8  # rows and columns of an array that is shown in full
-NO_LATEX = 'page: the rules need latex2mathml: pip install "tinygrad_ce[render]"'
-UNTRUSTED = "The page of the steps shows here once you trust this notebook or run this cell."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,12 +132,12 @@ class Steps(Sequence[Step]):
         replace_file(path, page(self).encode())
 
     def _repr_html_(self) -> str:
-        style = "width: 100%; height: 48rem; border: 0"
         # Jupyter takes the frame out of a notebook that it does not trust, and leaves the sentence.
+        text = "The page of the steps shows here once you trust this notebook or run this cell."
         return (
-            f'<iframe title="Steps" style="{style}" srcdoc="{escape(page(self))}">{_(UNTRUSTED)}'
-            f"</iframe><details><summary>The steps as text</summary><pre>{escape(str(self))}</pre>"
-            "</details>"
+            '<iframe title="Steps" style="width: 100%; height: 48rem; border: 0" '
+            f'srcdoc="{escape(page(self))}">{_(text)}</iframe>'
+            f"<details><summary>The steps as text</summary><pre>{escape(str(self))}</pre></details>"
         )
 
 
@@ -152,7 +150,7 @@ def columns(text: str) -> int:
 def page(walk: Steps) -> str:
     """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml."""
     if find_spec("latex2mathml") is None:
-        raise ImportError(_(NO_LATEX))
+        raise ImportError(_('page: its rules need latex2mathml: pip install "tinygrad_ce[render]"'))
     walks: list[Steps] = [walk] if walk.fused is None else [walk, walk.fused]
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     differ = "Composed and fused gradients differ by at most {difference}."
@@ -268,19 +266,15 @@ def mathml(latex: str) -> str:
 
 def graph(walk: Steps, prefix: str) -> str:
     """Return the picture with the graph as text beside it; without Graphviz the text alone."""
+    text = escape(walk.drawing.text)
     try:
         svg = with_gradients(walk).svg
     except (ImportError, RuntimeError):
-        lines = [
-            f'<span id="{prefix}{name}">{escape(line)}</span>' if name else escape(line)
-            for name, line in text_lines(walk.drawing)
-        ]
-        return f'<pre class="text">{chr(10).join(lines)}</pre>'
+        return f"<pre>{text}</pre>"
     label = escape(_("The graph of {loss}", loss=walk.nodes[-1]))
     box = re.search(r'viewBox="[^"]*"', svg)
     svg = f'<svg {box and box[0]} role="img" aria-label="{label}">{svg.partition(">")[2]}'
     svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")
-    text = escape(walk.drawing.text)
     return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
 
 
