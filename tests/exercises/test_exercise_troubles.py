@@ -89,10 +89,10 @@ class Tracked:
 
 WANTED = "wanted real numbers, float32 or finer, in rows of one length"
 TROUBLES: list[tuple[Any, str]] = [
-    (3.0, "check wants your function itself, got float"),
-    (np.ones((2, 3)), "check wants your function itself, got ndarray"),
-    ([[1.0, 2.0]], "check wants your function itself, got list"),
-    (None, "got NoneType: define gradient(z, t) and pass its name, ex.check(gradient)"),
+    (3.0, "check wants your function, got float"),
+    (np.ones((2, 3)), "check wants your function, got ndarray"),
+    ([[1.0, 2.0]], "check wants your function, got list"),
+    (None, "got NoneType: define gradient(z, t), then ex.check(gradient)"),
     ("gradient", "got str"),
     (takes_z_only, "gradient(z, t) stops with TypeError: takes_z_only() takes 1 positional"),
     (lambda: 0, "takes 0 positional arguments but 2 were given"),
@@ -121,7 +121,7 @@ TROUBLES: list[tuple[Any, str]] = [
     (odd_letters, "stops with ValueError: ??[31m"),
     (unspeakable, "`raise Unspeakable`, stops with test_exercise_troubles.Unspeakable"),
     (evaluates, """`return eval("1 +")`, stops with SyntaxError: invalid syntax"""),
-    ([[1.0], [1.0, 2.0]], "check wants your function itself, got list"),
+    ([[1.0], [1.0, 2.0]], "check wants your function, got list"),
     (lambda t, z: 0, "takes (t, z), but it will be called as gradient(z, t)"),
     (lambda z, t, *, eps: 0, "missing 1 required keyword-only argument: 'eps'"),
     (lambda z, t: Tracked(), f"is Tracked of object, {WANTED}"),

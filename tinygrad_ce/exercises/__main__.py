@@ -26,10 +26,10 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
         elif options.solution:
             print(ex.solution())
         else:
-            how = "Save it in a file, with its imports. Then go on with\n"
-            how += "  --file answer.py  to check it\n"
-            how += "  --hint 1          for a hint; 2 and 3 tell more, --solution the rest"
-            print(ex.note(_(how)))
+            print(ex.note(_("Save it in a file, with its imports.")))
+            print(
+                _("\n--file answer.py checks it; --hint 1, 2, 3 help, --solution shows the rest.")
+            )
     except (ValueError, OSError) as error:  # no such hint or seed; progress that cannot be kept
         parser.error(str(error))
     return 0
@@ -39,12 +39,11 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     description = "Derive a gradient by hand, write it as a function, and have it checked."
     parser.description, add = _(description), parser.add_argument
     one = parser.add_mutually_exclusive_group().add_argument
-    about = _("its name; without one, they are listed")
-    add("exercise", nargs="?", choices=names(), metavar="NAME", help=about)
+    name, hint = _("its name; without one, they are listed"), _("show a hint, the first or Nth")
+    add("exercise", nargs="?", choices=names(), metavar="NAME", help=name)
     one("--file", type=Path, metavar="ANSWER.PY", help=_("check the function in it"))
     add("--seed", type=int, metavar="N", help=_("check it on other draws of the inputs"))
-    about = _("show a hint, the first or Nth")
-    one("--hint", nargs="?", type=int, const=1, metavar="N", help=about)
+    one("--hint", nargs="?", type=int, const=1, metavar="N", help=hint)
     one("--solution", action="store_true", help=_("show the solution"))
     add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
@@ -84,18 +83,16 @@ def _check(ex: Exercise, options: Any) -> int:
 
 
 def _function(ex: Exercise, path: Path) -> Any:
-    """The learner's function in a file: of the exercise's name, else ``gradient`` and the like."""
+    """The learner's function in a file."""
     sys.path.insert(0, str(path.parent.resolve()))  # the file may import what lies beside it
     try:
         with explained(_("your file")):
             defined = run_path(str(path))
     finally:
         del sys.path[0]
-    for name in (ex.name, ex.function):
-        if callable(defined.get(name)):
-            return defined[name]
-    text = "there is no function {call} in {file}, and none named {name}"
-    raise Trouble(_(text, call=ex.call, file=path.name, name=ex.name))
+    if not callable(defined.get(ex.function)):
+        raise Trouble(_("there is no function {call} in {file}", call=ex.call, file=path.name))
+    return defined[ex.function]
 
 
 def _solved() -> Path | None:

@@ -34,9 +34,8 @@ def explained(what: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(FOREIGN)]
-        number, line = (frames[-1].lineno, frames[-1].line) if frames else (None, "")
-        if not frames and isinstance(error, SyntaxError):  # else it is in what their line reads
-            number, line = error.lineno, error.text
+        at: Any = frames[-1] if frames else error  # a SyntaxError has a line as well
+        number, line = getattr(at, "lineno", None), getattr(at, "line", getattr(at, "text", None))
         where = _("your line {number}", number=number) if number else what
         where += f", `{line.strip()}`," if line and line.strip() else ""
         said = " ".join(format_exception_only(error)[-1].split())[:300]
@@ -64,8 +63,7 @@ def attempt(function: Any, t: Trial) -> Trial:
 def _require_function(function: Any, problem: Problem) -> None:
     """Say what is wrong with what is no function, or has the inputs in another order."""
     if not callable(function):
-        text = "check wants your function itself, got {got}: define {call} and pass its name, "
-        text += "ex.check({name})"
+        text = "check wants your function, got {got}: define {call}, then ex.check({name})"
         raise Trouble(
             _(text, got=type(function).__name__, call=problem.call, name=problem.function)
         )

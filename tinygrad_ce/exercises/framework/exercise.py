@@ -18,10 +18,7 @@ from .mistakes import name_mistake
 from .problem import Problem, Trial, draw
 from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
 
-OVERFLOWS = (
-    "exp(1000) is too large for a float, exp(−1000) is 0 in one: inf/inf and 0/0 are nan. How is "
-    "the same result written so that no exponent is above 0?"
-)
+OVERFLOWS = "exp(1000) is too large for a float: can you write it so that no exponent is above 0?"
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -37,11 +34,9 @@ class Exercise(Problem):
     mistakes : known wrong derivations (see ``mistakes.py``)
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     level : where it stands in the list; easy ones first
-    title, task : what to do, in words
-    formula : the loss, as it is written
+    title, task, formula : what to do, in words, and the loss, as it is written
     hints : ever more direct; all of them are the derivation
-    result, code : the solution, as it is written and as the lines of its function in NumPy. Nothing
-        else reads it: a check asks the engine
+    result, code : the solution, as it is written and in NumPy; a check asks the engine, not these
 
     Examples
     --------
@@ -108,11 +103,9 @@ class Exercise(Problem):
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
         if number is not None and not 1 <= number <= last:
-            text = "hint: got {number}, there are hints 1 to {last}"
-            raise ValueError(_(text, number=number, last=last))
+            raise ValueError(_("hint: got {n}, there are hints 1 to {last}", n=number, last=last))
         self._hinted = number or min(self._hinted + 1, last)
-        text = "{title}: hint {number} of {last}"
-        title = _(text, title=self.title, number=self._hinted, last=last)
+        title = _("{title}: hint {n} of {last}", title=self.title, n=self._hinted, last=last)
         return Note(title, [self.hints[self._hinted - 1]])
 
     def solution(self) -> Note:
@@ -175,12 +168,11 @@ def _notes(trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
     notes, misshapen = dict[str, str](), any(map(judge_shape, trials))
     zero = not any(np.any(a) for t in trials for a in t.yours.values())
     for name, judge in properties(shown.problem).items():
-        note, t = "", shown
         if misshapen and name not in ("shape", "agreement"):
-            note = _("not seen before the shape is right")
+            note, t = _("not seen before the shape is right"), shown
         elif zero and name not in COMMON:
-            note = _("not seen while every entry is 0")  # which has every symmetry
+            note, t = _("not seen while every entry is 0"), shown  # which has every symmetry
         else:
-            note, t = next(((note, t) for t in trials if (note := judge(t))), (note, t))
+            note, t = next(((note, t) for t in trials if (note := judge(t))), ("", shown))
         notes[name] = note if t is shown else _("{note} (seed={seed})", note=note, seed=t.seed)
     return notes

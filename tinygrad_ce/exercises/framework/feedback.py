@@ -16,7 +16,7 @@ import numpy as np
 from ...engine.text import _
 from .problem import Trial
 
-CARD = "border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break-word"
+CARD = 'style="border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break-word"'
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,13 +32,12 @@ class Note:
         return self.gap.join([self.title, *map(_fold, self.paragraphs)])
 
     def _repr_html_(self) -> str:
-        title = escape(self.title)
-        body = f"<strong>{title}</strong>"
+        name = escape(self.title)
+        body = f"<strong>{name}</strong>"
         for text in self.paragraphs:
             tag = "pre" if "\n" in text or text.startswith(" ") else "p"
             body += f'<{tag} style="white-space:pre-wrap;margin:.5em 0">{escape(text)}</{tag}>'
-        style = CARD.format(self.line)
-        return f'<div role="group" aria-label="{title}" style="{style}">{body}</div>'
+        return f'<div role="group" aria-label="{name}" {CARD.format(self.line)}>{body}</div>'
 
 
 def _fold(paragraph: str) -> str:

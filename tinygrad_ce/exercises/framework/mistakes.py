@@ -48,12 +48,10 @@ USUAL = [  # what can go wrong in any exercise
                  lambda x, n: np.sum(x, axis=0) if x.shape[:1] == (n,) else x),
 ]  # fmt: skip
 mean_slips = [  # the same where the loss is a mean
-    each_changed("the mean's 1/N is missing", "your answer is N times too large, so it is right "
-                 "for a batch of one only: what does the mean do to a sum's gradient?",
-                 lambda x, n: x * n),
-    each_changed("the mean's 1/N is applied twice", "your answer is N times too small, so it is "
-                 "right for a batch of one only: is there a mean where a sum is enough?",
-                 lambda x, n: x / n),
+    each_changed("the mean's 1/N is missing", "it is right for a batch of one only: what does the "
+                 "mean do to a sum's gradient?", lambda x, n: x * n),
+    each_changed("the mean's 1/N is applied twice", "it is right for a batch of one only: is there "
+                 "a mean where a sum is enough?", lambda x, n: x / n),
 ]  # fmt: skip
 
 

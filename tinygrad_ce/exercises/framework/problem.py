@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.transforms import grad, hessian, jacobian
+from ...engine.transforms import grad
 from .inputs import Drawing, Input
 
-FUNCTIONS = {grad: "gradient", jacobian: "jacobian", hessian: "hessian"}  # what to write
 Arrays = Mapping[str, Any]  # those of an answer, or the inputs, by their names
 
 
@@ -82,11 +81,12 @@ class Problem:
     inputs: Mapping[str, Input]
     wrt: Sequence[str]
     mistakes: Sequence[Mistake]
-    derive: Callable[..., Any] = grad
+    derive: Callable[..., Callable[..., Any]] = grad
 
     def __post_init__(self) -> None:
         self.name = self.file.rpartition(".")[2]  # what it is imported by
-        self.function = FUNCTIONS[self.derive]  # what the learner's function is called
+        # What the learner's function is called: gradient, jacobian or hessian.
+        self.function = "gradient" if self.derive is grad else self.derive.__name__
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
         several = len(self.wrt) > 1
         self.parts = [f"d{name}" for name in self.wrt] if several else [f"your {self.function}"]
@@ -95,8 +95,7 @@ class Problem:
         """The engine's answer as a function of the inputs; or that to another loss."""
         places = [[*self.inputs].index(name) for name in self.wrt]
         argnums: Any = places if len(places) > 1 else places[0]
-        derived: Callable[..., Any] = self.derive(loss or self.loss, argnums)
-        return derived
+        return self.derive(loss or self.loss, argnums)
 
     def named(self, answer: Any) -> Arrays:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""

@@ -15,9 +15,9 @@ from .calling import attempt
 from .inputs import DRAWS
 from .problem import Problem, Trial, close, draw, tolerance
 
-# How far an answer may be off at scores of 1000, where a float32 has four digits behind the point:
-# wrong is what clips its scores, or makes zeros of what is no number.
-ROUGH, ROUGH_FLOOR = 0.1, 0.05
+# How many tolerances an answer may be off at scores of 1000, where a float32 has four digits behind
+# the point: wrong is what clips its scores, or makes zeros of what is no number.
+ROUGH = 4000.0
 
 COMMON = ("shape", "sign", "scale", "agreement")  # the properties that count everywhere
 STABLE = "stable at large scores"  # the one that no derivation needs to pass
@@ -29,8 +29,7 @@ def locate(name: str, mask: Any) -> tuple[str, tuple[int, ...]]:
     return (_("entry {at} of {name}", at=at, name=name) if at else name), at
 
 
-# ------------------------------------------------------------------ what is off in a trial, or ""
-Judge = Callable[[Trial], str]
+Judge = Callable[[Trial], str]  # what is off in a trial, or ""
 
 
 def judge_finite(t: Trial) -> str:
@@ -68,8 +67,7 @@ def judge_scale(t: Trial) -> str:
     got, wanted = (math.hypot(*map(np.linalg.norm, x.values())) for x in (t.yours, t.right))
     if abs(got - wanted) <= sum(tolerance(a, g) * math.sqrt(g.size) for _name, a, g in t.triples):
         return ""
-    times = np.divide(got, wanted)
-    return _("it is {times:.3g} times the size that it should be", times=times)
+    return _("it is {times:.3g} times the size that it should be", times=np.divide(got, wanted))
 
 
 def judge_rows(t: Trial, total: float) -> str:
@@ -115,18 +113,10 @@ def judge_stable(t: Trial) -> str:
     where = moved.trouble or judge_finite(moved)  # math.exp(1000) is an error
     if t.agrees and not where:
         # Any will do where the engine's own answer is no number.
-        allowed = {n: ROUGH * most + ROUGH_FLOOR for n, most in largest(t.problem).items()}
-        off = (np.any(np.abs(a - g) > allowed[n]) for n, a, g in moved.triples)
-        where = judge_agreement(moved) if judge_shape(moved) or any(off) else ""
+        far = (np.any(np.abs(a - g) > ROUGH * tolerance(a, g)) for _name, a, g in moved.triples)
+        where = judge_agreement(moved) if judge_shape(moved) or any(far) else ""
     text = "where |{scores}| is near 1000, {where}"
     return where and _(text, scores=t.problem.scores, where=where)
-
-
-@lru_cache(maxsize=256)
-def largest(problem: Problem) -> Mapping[str, float]:
-    """The size of the largest entry of each array of the answer, on everybody's draws."""
-    draws = [draw(problem, seed, large=True).right for seed in range(DRAWS)]
-    return {name: max(np.max(np.abs(x[name])) for x in draws) for name in problem.parts}
 
 
 @lru_cache(maxsize=256)

@@ -11,8 +11,7 @@ exercise = Exercise(
     loss=lambda z, t, g: -(g[:, None] * t * log_softmax(z)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
     mistakes=[
-        changed("upstream gradient forgotten", "what you return does not depend on g",
-                lambda d, z, t, g: softmax(z) - t),
+        changed("upstream gradient forgotten", "where is g?", lambda d, z, t, g: softmax(z) - t),
         changed("upstream gradient summed", "each sample has a g of its own",
                 lambda d, z, t, g: g.sum() * (softmax(z) - t)),
         changed("upstream gradient averaged", "each sample has a g of its own",

@@ -9,9 +9,8 @@ exercise = Exercise(
     task="x (N, D) are samples, y (N,) the numbers to predict, w (D,) the weights, none of them 0, "
     "b the intercept, a the penalty's strength. Return the tuple (∂L/∂w, ∂L/∂b).",
     formula="L = (1/N) Σᵢ (xᵢ · w + b − yᵢ)² + a Σ |w|",
-    loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(),
+    loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(), wrt=["w", "b"],
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
-    wrt=["w", "b"],
     mistakes=[
         changed("the mean's 1/N is missing", "what does the mean do?", lambda g, x, y, w, b, a: (
                 len(x) * g[0] - (len(x) - 1) * a * np.sign(w), len(x) * g[1])),

@@ -5,9 +5,8 @@ import numpy as np
 from ..framework import Exercise, changed, of_loss, positive
 
 exercise = Exercise(
-    file=__name__, level=10, title="The derivative of the logarithm",
+    file=__name__, level=10, title="The derivative of the logarithm", formula="L = Σᵢ log xᵢ",
     task="x holds N numbers above zero. Return ∂L/∂x, an array of the same shape.",
-    formula="L = Σᵢ log xᵢ",
     loss=lambda x: np.log(x).sum(), inputs={"x": positive("N")}, wrt=["x"],
     mistakes=[
         of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "

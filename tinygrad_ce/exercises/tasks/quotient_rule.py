@@ -4,9 +4,8 @@ from ...engine.value import detach
 from ..framework import Exercise, changed, nonzero, of_loss
 
 exercise = Exercise(
-    file=__name__, level=20, title="The quotient rule",
+    file=__name__, level=20, title="The quotient rule", formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     task="x holds N numbers. Return ∂L/∂x, an array of the same shape.",
-    formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
     mistakes=[
         changed("terms of the quotient rule swapped", "which one comes first?", lambda g, x: -g),
@@ -17,8 +16,7 @@ exercise = Exercise(
                 lambda x: (x / detach(1 + x * x)).sum()),
         of_loss("numerator treated as a constant", "x stands above the line, too",
                 lambda x: (detach(x) / (1 + x * x)).sum()),
-        changed("derivatives divided", "the slope of a fraction is not the fraction of the slopes",
-                lambda g, x: 1 / (2 * x)),
+        changed("derivatives divided", "a fraction has another rule", lambda g, x: 1 / (2 * x)),
     ],
     hints=["Call the numerator u and the denominator v. What are u′ and v′?",
            "(u/v)′ = (u′v − uv′) / v².",

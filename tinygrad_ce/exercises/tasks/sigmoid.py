@@ -6,16 +6,14 @@ from ...losses.activations import sigmoid
 from ..framework import Exercise, changed, of_loss, scores
 
 exercise = Exercise(
-    file=__name__, level=30, title="The sigmoid",
+    file=__name__, level=30, title="The sigmoid", formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",
     task="z holds N numbers of either sign. Return ∂L/∂z, an array of the same shape.",
-    formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",
     loss=lambda z: (0.5 + 0.5 * np.tanh(0.5 * z)).sum(),  # no overflow, and no seam at 0
     inputs={"z": scores("N")}, wrt=["z"],
     mistakes=[
         changed("sign of the inner derivative", "count the minus signs", lambda g, z: -g),
         changed("the sigmoid itself", "what you return is the function", lambda g, z: sigmoid(z)),
-        changed("inner derivative forgotten", "1/u is differentiated by u; u itself depends on z",
-                lambda g, z: g * np.exp(z)),
+        changed("inner derivative forgotten", "u depends on z, too", lambda g, z: g * np.exp(z)),
         of_loss("log of the sigmoid", "that is the slope of log σ(z): is a power of u missing?",
                 lambda z: np.log(sigmoid(z)).sum()),
     ],

@@ -21,8 +21,7 @@ exercise = Exercise(
                 lambda z, t: -(t * log_softmax(z, axis=0)).sum()),
         changed("only the diagonal of the Jacobian", "every p_k depends on every z_j of its row",
                 lambda g, z, t: -t * (1 - softmax(z))),
-        changed("stopped at p", "that is ∂L/∂p: the softmax is still to come",
-                lambda g, z, t: -t / softmax(z)),
+        changed("stopped at p", "that is ∂L/∂p", lambda g, z, t: -t / softmax(z)),
         changed("the sigmoid's rule for the softmax", "p(1 − p) is the slope of one p_k by its own "
                 "z_k, and where is the loss?", lambda g, z, t: softmax(z) * (1 - softmax(z))),
         changed("multiplied by p(1 − p)", "the softmax's slope is in it twice",

@@ -12,8 +12,7 @@ exercise = Exercise(
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
     loss=softmax, inputs={"z": scores("K")}, wrt=["z"], derive=jacobian,
     mistakes=[
-        changed("only the diagonal", "a larger z_j makes every other p_i smaller",
-                lambda g, z: np.diag(np.diag(g))),
+        changed("only the diagonal", "p_i has a slope by z_j", lambda g, z: np.diag(np.diag(g))),
         changed("a vector where a matrix is wanted", "how many slopes?", lambda g, z: np.diag(g)),
         changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i "
                 "smaller, for they sum to 1", lambda g, z: 2 * np.diag(np.diag(g)) - g),

@@ -10,9 +10,8 @@ exercise = Exercise(
     task="x of shape (N, D) are N samples, W (D, K) and b (K,) the weights, t (N, K) one-hot "
     "targets. Return the tuple (∂L/∂W, ∂L/∂b), in the shapes of W and b.",
     formula="L = −(1/N) Σᵢ Σₖ tᵢₖ log pᵢₖ,  p = softmax(x W + b), row by row",
-    loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x),
+    loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x), wrt=["W", "b"],
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
-    wrt=["W", "b"],
     mistakes=[
         *mean_slips,
         changed("transposed", "dW has W's shape, (D, K)", lambda g, *_: (g[0].T, g[1])),

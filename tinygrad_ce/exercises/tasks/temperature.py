@@ -13,8 +13,7 @@ exercise = Exercise(
     mistakes=[
         changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
         changed("temperature treated as a constant", "T moves L", lambda g, z, t, T: (g[0], 0.0)),
-        changed("1/T not differentiated", "what is the slope of 1/T by T?",
-                lambda g, z, t, T: (g[0], g[1] * T)),
+        changed("1/T not differentiated", "what is (1/T)′?", lambda g, z, t, T: (g[0], g[1] * T)),
         changed("sign of dT", "z/T shrinks as T grows", lambda g, z, t, T: (g[0], -g[1])),
         changed("softmax without the temperature", "p is the softmax of z/T, not of z",
                 lambda g, z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T)),

@@ -6,17 +6,15 @@ from ...engine.value import detach
 from ..framework import Exercise, changed, of_loss, real
 
 exercise = Exercise(
-    file=__name__, level=40, title="Two paths",
+    file=__name__, level=40, title="Two paths", formula="a = x²,  b = exp(2x),  L = Σᵢ aᵢ bᵢ",
     task="x holds N numbers and goes into a and into b; both go into L. Return ∂L/∂x, shaped as x.",
-    formula="a = x²,  b = exp(2x),  L = Σᵢ aᵢ bᵢ",
     loss=lambda x: (x * x * np.exp(2 * x)).sum(), inputs={"x": real("N")}, wrt=["x"],
     mistakes=[
         of_loss("overwritten: only the path through a", "x reaches L through b as well: what "
                 "arrives second is added", lambda x: (x * x * detach(np.exp(2 * x))).sum()),
         of_loss("overwritten: only the path through b", "x reaches L through a as well: what "
                 "arrives second is added", lambda x: (detach(x * x) * np.exp(2 * x)).sum()),
-        changed("derivatives multiplied", "the slope of a product is not the product of the slopes",
-                lambda g, x: 2 * x * 2 * np.exp(2 * x)),
+        changed("derivatives multiplied", "a product has another rule", lambda g, x: 4 * x * np.exp(2 * x)),
         changed("inner derivative of exp(2x) forgotten", "the exponent is 2x, not x",
                 lambda g, x: g - x * x * np.exp(2 * x)),
         changed("subtracted in place of added", "both paths carry a plus sign",
