@@ -27,9 +27,7 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
             print(ex.solution())
         else:
             print(ex.note(_("Save it in a file, with its imports.")))
-            print(
-                _("\n--file answer.py checks it; --hint 1, 2, 3 help, --solution shows the rest.")
-            )
+            print(_("\n--file answer.py checks it; --hint 1, 2, 3 help, --solution tells all."))
     except (ValueError, OSError) as error:  # no such hint or seed; progress that cannot be kept
         parser.error(str(error))
     return 0

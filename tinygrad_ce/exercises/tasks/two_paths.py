@@ -14,7 +14,8 @@ exercise = Exercise(
                 "arrives second is added", lambda x: (x * x * detach(np.exp(2 * x))).sum()),
         of_loss("overwritten: only the path through b", "x reaches L through a as well: what "
                 "arrives second is added", lambda x: (detach(x * x) * np.exp(2 * x)).sum()),
-        changed("derivatives multiplied", "a product has another rule", lambda g, x: 4 * x * np.exp(2 * x)),
+        changed("derivatives multiplied", "the slope of a product is not the product of the slopes",
+                lambda g, x: 4 * x * np.exp(2 * x)),
         changed("inner derivative of exp(2x) forgotten", "the exponent is 2x, not x",
                 lambda g, x: g - x * x * np.exp(2 * x)),
         changed("subtracted in place of added", "both paths carry a plus sign",
