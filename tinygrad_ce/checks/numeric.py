@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,57 +42,43 @@ def central(
     x_dtype, f_dtype : what x is stored in and f computed in: the steps are rounded to the one, and
         f's rounding error is about the machine epsilon of the other times ``size``
     """
-    eps, here, slope = float(np.finfo(f_dtype).eps), f(x), 0.0
-    before: list[float] = []
-    rows: list[tuple[float, float]] = []  # of each step the best estimate and how far to trust it
-    bends: list[tuple[float, float]] = []
     nearer = math.ceil(-math.log(min(abs(x), 1.0) or 1.0, 4))  # 0 may be the domain's border
-    for k in range(STEPS + nearer):
-        h = max(1.0, abs(x)) / 8 * 0.25**k
-        right, left = float(x_dtype.type(x + h)), float(x_dtype.type(x - h))
-        up, down = f(right), f(left)
-        if not math.isfinite(up) or not math.isfinite(down) or right == left:
-            before = []
-            continue
-        row, best, error = [(up - down) / (right - left)], math.nan, math.inf
-        terms = size + abs(up) + abs(down) + abs(x * row[0])  # x is rounded in f too
-        noise = 2 * eps * terms / h
-        for j, old in enumerate(before):  # each column removes one more even power of h
-            row.append(row[j] + (row[j] - old) / (16.0 ** (j + 1) - 1))
-            doubt = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - old)) + noise
-            if doubt < error:
-                best, error = row[j + 1], doubt
-        secants = (abs(up - here) / h, abs(down - here) / h)
-        slope = max(slope, *(secant if secant > 4 * noise else 0.0 for secant in secants))
-        bends.append((abs(up + down - 2 * here) / h, noise))
-        before = row
-        rows.append((best, error))
-    best, error = _uncontradicted(rows)
-    return Estimate(best, error, slope, _jump(bends))
+    steps = max(1.0, abs(x)) / 8 * 0.25 ** np.arange(STEPS + nearer)
+    right, left = ((x + h).astype(x_dtype).astype(float) for h in (steps, -steps))
+    here, up, down = f(x), *(np.array([f(y) for y in side.tolist()]) for side in (right, left))
+    best, error = np.full(len(steps), math.nan), np.full(len(steps), math.inf)
+    with np.errstate(all="ignore"):
+        secants = column = (up - down) / (right - left)  # nan where either is undefined
+        terms = size + abs(up) + abs(down) + abs(x * column)  # x is rounded in f too
+        noise = 2 * float(np.finfo(f_dtype).eps) * terms / steps
+        for j in range(1, len(steps)):  # each column removes one more even power of the step
+            longer, shorter = column[:-1], column[1:]
+            column = shorter + (shorter - longer) / (16.0**j - 1)
+            doubt = np.maximum(abs(column - shorter), abs(column - longer)) + noise[j:]
+            better = doubt < error[j:]
+            best[j:][better], error[j:][better] = column[better], doubt[better]
+        # Where a shorter step gives another answer, that is an error too.
+        apart = np.triu(abs(best[:, None] - best) - 2 * error, 1)
+        error = np.fmax(error, np.fmax.reduce(apart, axis=1))
+        k, seen = np.argmin(error), np.isfinite(secants)
+        slopes = abs(np.array([up, down]) - here)[:, seen] / steps[seen]
+        slope = np.max(slopes, initial=0.0, where=slopes > 4 * noise[seen])
+        jump = _jump((abs(up + down - 2 * here) / steps)[seen], noise[seen])
+    return Estimate(float(best[k]), float(error[k]), float(slope), jump)
 
 
-def _uncontradicted(rows: list[tuple[float, float]]) -> tuple[float, float]:
-    """The estimate of least error, where a smaller step's other answer counts as error too."""
-    best, least = math.nan, math.inf
-    for k, (value, error) in enumerate(rows):
-        apart = (abs(value - other) - 2 * doubt for other, doubt in rows[k + 1 :])
-        error = max(error, *apart) if k + 1 < len(rows) else error
-        if error < least:
-            best, least = value, error
-    return best, least
-
-
-def _jump(bends: list[tuple[float, float]]) -> float:
+def _jump(bends: Any, noise: Any) -> float:
     """(f(x+h) + f(x−h) − 2 f(x)) / h goes to 0 with h where f is smooth; at a kink it stays.
 
     A kink that more than two of the smallest steps do not reach does no harm.
     """
-    for k in range(len(bends) - 1, 2, -1):
-        four, noise = [bend for bend, _ in bends[k - 3 : k + 1]], bends[k][1]
-        if four[3] > 100 * noise and all(b > 0.7 * a for a, b in pairwise(four)):
-            short = [bend for bend, noise in bends[k + 1 :] if bend + 100 * noise < 0.5 * four[3]]
-            return four[3] if len(short) <= 2 else 0.0
-    return 0.0
+    steady = bends[1:] > 0.7 * bends[:-1]
+    four = steady[:-2] & steady[1:-1] & steady[2:] & (bends[3:] > 100 * noise[3:])
+    if not four.any():
+        return 0.0
+    last = 3 + np.flatnonzero(four)[-1]
+    short = bends[last + 1 :] + 100 * noise[last + 1 :] < 0.5 * bends[last]
+    return float(bends[last]) if np.sum(short) <= 2 else 0.0
 
 
 def complex_step(f: Callable[[complex], complex], x: float) -> Estimate:
