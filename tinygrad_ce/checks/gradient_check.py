@@ -208,23 +208,11 @@ class _Contraction:
             wrong = "f returned a {got}, wanted one number or array"
             raise TypeError(_(wrong, got=type(result).__name__))
         out = np.asarray(result)
-        self.shape, self.dtype = out.shape, self._precision(out)
-        rng = np.random.default_rng(seed)
+        rng, self.shape = np.random.default_rng(seed), out.shape
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
-        self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(self.dtype)
+        dtype = out.dtype if out.dtype.kind == "f" else float
+        self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
-
-    def _precision(self, out: Any) -> Any:
-        """float32 where f computes in it, whatever it returns: the ``.item()`` of a network."""
-        if out.dtype.kind == "f" and out.dtype.itemsize < 8:
-            return out.dtype
-        other = out
-        with np.errstate(all="ignore"), suppress(ValueError, ArithmeticError):  # off the domain
-            moved = [_like(leaf, leaf * 1.001) for leaf in self.leaves]
-            other = np.asarray(detach(self.f(*self.filled(moved))))
-        with np.errstate(over="ignore"):
-            fits = all(np.array_equal(x.astype(np.float32), x) for x in (out, other))
-        return np.dtype(np.float32 if fits and not np.array_equal(out, other) else float)
 
     def filled(self, leaves: list[Any]) -> list[Any]:
         """The inputs with these leaves, as copies: f may write into what it is given."""
@@ -247,7 +235,7 @@ class _Contraction:
         """The derivative by one entry of leaf i, from values of f alone."""
         leaf = np.asarray(self.leaves[i])
         x = float(leaf[index])
-        guess = central(lambda x: float(self.at(i, index, x)), x, self.size, leaf.dtype, self.dtype)
+        guess = central(lambda x: float(self.at(i, index, x)), x, self.size, leaf.dtype)
         if self.method == "central":
             return guess
         try:
@@ -313,7 +301,7 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
     with np.errstate(invalid="ignore"):
         off = abs(given - values)
     largest = float(np.max(abs(values[np.isfinite(values)]), initial=0.0))
-    allowed = SAFETY * errors + 64 * float(np.finfo(f.dtype).eps) * largest
+    allowed = SAFETY * errors + 64 * float(np.finfo(analytic.dtype).eps) * largest
     scale = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * np.maximum(largest, slopes))
     blurred = (allowed > RESOLVE * scale) & (slopes > 0)
     doubtful = (jumps > 0) | ~np.isfinite(values)
@@ -332,8 +320,8 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
             "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and "
             "too large to see an error of {part:.1%}"
         )
-        wrong += "" if f.dtype == np.float64 else "; check in float64"
-        reason = _(wrong, dtype=f.dtype, allowed=allowed[k], off=off[k], part=RESOLVE)
+        wrong += "" if analytic.dtype == np.float64 else "; check in float64"
+        reason = _(wrong, dtype=analytic.dtype, allowed=allowed[k], off=off[k], part=RESOLVE)
     worst = np.max(off)
     numbers = map(float, (given[k], values[k], errors[k], worst, worst / (largest or 1.0)))
     return InputCheck(f.names[i], analytic.shape, verdict, reason, entries[k], *numbers)

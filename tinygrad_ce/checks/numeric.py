@@ -29,28 +29,25 @@ class Estimate(NamedTuple):
     jump: float = 0.0  # by how much the slope differs on the two sides; 0 where it is smooth
 
 
-def central(
-    f: Callable[[float], float], x: float, size: float, x_dtype: Any, f_dtype: Any
-) -> Estimate:
+def central(f: Callable[[float], float], x: float, size: float, dtype: Any) -> Estimate:
     """Estimate f'(x) for a function of one number.
 
     Parameters
     ----------
     f : the function; nan where it is undefined
     x : where
-    size : how large the terms are that f adds up
-    x_dtype, f_dtype : what x is stored in and f computed in: the steps are rounded to the one, and
-        f's rounding error is about the machine epsilon of the other times ``size``
+    size : how large the terms are that f adds up, which its rounding error goes with
+    dtype : what x is stored in, which the steps are rounded to
     """
     nearer = math.ceil(-math.log(min(abs(x), 1.0) or 1.0, 4))  # 0 may be the domain's border
     steps = max(1.0, abs(x)) / 8 * 0.25 ** np.arange(STEPS + nearer)
-    right, left = ((x + h).astype(x_dtype).astype(float) for h in (steps, -steps))
+    right, left = ((x + h).astype(dtype).astype(float) for h in (steps, -steps))
     here, up, down = f(x), *(np.array([f(y) for y in side.tolist()]) for side in (right, left))
     best, error = np.full(len(steps), math.nan), np.full(len(steps), math.inf)
     with np.errstate(all="ignore"):
         secants = column = (up - down) / (right - left)  # nan where either is undefined
         terms = size + abs(up) + abs(down) + abs(x * column)  # x is rounded in f too
-        noise = 2 * float(np.finfo(f_dtype).eps) * terms / steps
+        noise = 2 * _epsilon(np.array([here, *up, *down]), dtype) * terms / steps
         for j in range(1, len(steps)):  # each column removes one more even power of the step
             longer, shorter = column[:-1], column[1:]
             column = shorter + (shorter - longer) / (16.0**j - 1)
@@ -60,11 +57,18 @@ def central(
         # Where a shorter step gives another answer, that is an error too.
         apart = np.triu(abs(best[:, None] - best) - 2 * error, 1)
         error = np.fmax(error, np.fmax.reduce(apart, axis=1))
-        k, seen = np.argmin(error), np.isfinite(secants)
-        slopes = abs(np.array([up, down]) - here)[:, seen] / steps[seen]
-        slope = np.max(slopes, initial=0.0, where=slopes > 4 * noise[seen])
-        jump = _jump((abs(up + down - 2 * here) / steps)[seen], noise[seen])
+        k, inside = np.argmin(error), np.isfinite(secants)
+        slopes = abs(np.array([up, down]) - here)[:, inside] / steps[inside]
+        slope = np.max(slopes, initial=0.0, where=slopes > 4 * noise[inside])
+        jump = _jump((abs(up + down - 2 * here) / steps)[inside], noise[inside])
     return Estimate(float(best[k]), float(error[k]), float(slope), jump)
+
+
+def _epsilon(values: Any, dtype: Any) -> float:
+    """That of what f computes in, though it returns Python's floats, as ``.item()`` does."""
+    values, narrow = values[np.isfinite(values)], np.float16 if dtype == np.float16 else np.float32
+    fit = np.array_equal(values.astype(narrow), values) and len({*values.tolist()}) > 1
+    return float(np.finfo(narrow if fit else float).eps)
 
 
 def _jump(bends: Any, noise: Any) -> float:
