@@ -178,7 +178,7 @@ def nll(
     >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 0]), reduction="sum"))
     2.0794415416798357
     """
-    log_p = as_input(log_probs, "log_probs")
+    log_p, target = as_input(log_probs, "log_probs"), plain(target, "target")
     options = (axis, weight, ignore_index, 0.0, reduction, allow_unnormalized)
     return compose(log_p, read_target(log_p, target, *options))
 

@@ -18,7 +18,9 @@ def plain(x: Any, what: str) -> Any:
     if isinstance(x, Value):
         wrong = "{what} is a Value, but no gradient flows to it: pass its data"
         raise TypeError(_(wrong, what=what))
-    return real(np.asarray(x) if np.isscalar(x) else x, what)
+    if x.__class__ is not np.ndarray and np.isscalar(x):
+        x = np.asarray(x)  # an integer stays one
+    return real(x, what)
 
 
 def check_reduction(reduction: str) -> None:
@@ -65,8 +67,11 @@ class Target(NamedTuple):
 
     @property
     def peak(self) -> Any:
-        """T at the class ``index``, where each sample aims at one."""
-        return _weights(self.index, self.row, self.weight)
+        """``row · weight`` at the class ``index``."""
+        if self.weight is None:
+            return self.row
+        share = np.take_along_axis(self.weight, self.index.reshape(-1), 0)
+        return self.row * share.reshape(self.index.shape)  # protocols know no weight[index]
 
     def dense(self, classes: int) -> Any:
         """T itself, of as many classes."""
@@ -98,36 +103,28 @@ def read_target(
     allow_unnormalized: bool = False,
 ) -> Target:
     """Check a target and its options, and make them one `Target`; logits are of use as a shape."""
-    target, shape, dtype = plain(target, "target"), logits.shape, logits.dtype
+    shape, dtype = logits.shape, logits.dtype
     check_reduction(reduction)
     _check_options(shape, axis, ignore_index, label_smoothing)
     axis %= len(shape)
     rows, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
     if weight is not None:
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
-    index, table, total = None, None, math.prod(rows)
+    index = table = None
     row: Any = 1.0
-    if target.shape == rows and target.dtype.kind in "iu":
+    if by_class := target.shape == rows and target.dtype.kind in "iu":
         index, row = _read_classes(target, shape, axis, ignore_index)
-        if weight is not None or ignore_index is not None:
-            total = np.sum(_weights(index, row, weight))
     else:
         index, table = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
         table = table if table is None else table.astype(dtype, copy=False)
-    if reduction == "mean":
-        row = row / total if example(total) else row * math.nan
-    row = dtype.type(row) if row.__class__ is float else row.astype(dtype)
     sharp, even = 1.0 - label_smoothing, label_smoothing / classes
     t = Target(index, table, row, weight, sharp, even, axis, reduction)
+    if reduction == "mean":
+        peak = t.peak if by_class else 1.0
+        total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
+        row = row / total if example(total) else row * math.nan
+    t = t._replace(row=dtype.type(row) if row.__class__ is float else row.astype(dtype))
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
-
-
-def _weights(index: Any, row: Any, weight: Any) -> Any:
-    """``row · weight`` at the class ``index``."""
-    if weight is None:
-        return row
-    share = np.take_along_axis(weight, index.reshape(-1), 0)  # protocols know no weight[index]
-    return row * share.reshape(index.shape)
 
 
 def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
@@ -150,15 +147,14 @@ def _read_classes(target: Any, shape: Any, axis: int, ignore_index: int | None) 
     if hasattr(target, "within"):  # that of a program, which checks each call's
         target = target.within(0, shape[axis], ignore_index)
     index = example(target)
-    out = index.astype(np.uint64) >= shape[axis]  # a negative one becomes a huge one
-    if ignore_index is not None:
-        out &= index != ignore_index
-    if np.count_nonzero(out):
-        where = _first(out)
-        wrong = "target: got class {got} at {where}, wanted 0 to {last}"
-        wrong += "" if ignore_index is None else " or ignore_index={ignored}"
-        last, ignored = shape[axis] - 1, ignore_index
-        raise ValueError(_(wrong, got=index[where], where=where, last=last, ignored=ignored))
+    wrapped = index.astype(np.uint64)  # a negative one becomes a huge one
+    if wrapped.item(wrapped.argmax()) >= shape[axis]:
+        out = (wrapped >= shape[axis]) & (index != ignore_index)
+        if out.any():
+            where, last = _first(out), shape[axis] - 1
+            wrong = "target: got class {got} at {where}, wanted 0 to {last}"
+            wrong += "" if ignore_index is None else " or ignore_index={kept}"
+            raise ValueError(_(wrong, got=index[where], where=where, last=last, kept=ignore_index))
     index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
     if ignore_index is None:
         return index.astype(np.intp, copy=False), 1.0
