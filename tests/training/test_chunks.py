@@ -10,7 +10,7 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce.training.chunks import Chunks, is_dask, map_rows
+from tinygrad_ce.training.chunks import ChunkedRows, aligned, is_dask, map_rows
 
 dask = need("dask")
 da = need("dask.array")
@@ -23,16 +23,22 @@ WEIGHT = np.linspace(0, 1, 20)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, w=WEIGHT)
 
 
-def products(block: Any, k: float) -> Any:
-    x, y, w, _ = block
-    return k * x.T @ y, [np.sum(x if w is None else w @ x)]
+def products(rows: Any, k: float) -> Any:
+    return [k * rows.X.T @ (rows.weight * rows.y), np.sum(rows.weight)]
 
 
-def check(chunks: Chunks, w: Any = WEIGHT) -> None:
-    assert sum(chunks.rows) == 20
-    (product, [total]), wanted = chunks.sum(products, 2.0), products((X, Y, w, 0), 2.0)
-    np.testing.assert_allclose(product, wanted[0], rtol=1e-14)
-    np.testing.assert_allclose(total, wanted[1][0], rtol=1e-14)
+def summed(x: Any, y: Any, weight: Any = None) -> Any:
+    """The sum over chunks, and how many rows each has."""
+    arrays = aligned(x, y, weight)
+    assert len({a.chunks[0] for a in arrays}) == 1
+    return ChunkedRows(*arrays, "").sum(products, 1, 2.0), arrays[0].chunks[0]
+
+
+def check(x: Any, y: Any, weight: Any = None, w: Any = WEIGHT) -> None:
+    (product, total), rows = summed(x, y, weight)
+    assert sum(rows) == 20
+    np.testing.assert_allclose(product, 2.0 * X.T @ (w * Y), rtol=1e-14)
+    np.testing.assert_allclose(total, np.sum(w), rtol=1e-14)
 
 
 CUTS = st.lists(st.integers(1, 19), max_size=19, unique=True).map(sorted)
@@ -51,10 +57,11 @@ def test_the_sum_does_not_depend_on_the_chunks(
     x = da.from_array(X, chunks=(cut(rows), columns))
     y, w = da.from_array(Y, chunks=(cut(labels),)), da.from_array(WEIGHT, chunks=(cut(weights),))
     with dask.config.set(scheduler="sync"):
-        check(Chunks(x, y, w))
-        check(Chunks(x, Y, WEIGHT))
-        check(Chunks(x, y), None)
-        assert Chunks(x, Y).rows == list(cut(rows))
+        check(x, y, w)
+        check(x, Y, WEIGHT)
+        check(x, y, w=np.ones(20))
+        check(x, y, 2.0, np.full(20, 2.0))
+        assert aligned(x, Y, None)[0].chunks == (cut(rows), (3,))
 
 
 @pytest.mark.slow
@@ -64,27 +71,28 @@ def test_data_frames_whose_chunks_have_unknown_sizes(scheduler: str) -> None:
     columns = frame[["a", "b", "c"]]
     with dask.config.set(scheduler=scheduler):
         for x in (columns, columns.values, da.from_array(X, chunks=(6, 3))):
-            check(Chunks(x, frame.y, frame.w))
-            check(Chunks(x, frame.y.values, WEIGHT))
-            check(Chunks(x, Y, da.from_array(WEIGHT, chunks=3)))
+            check(x, frame.y, frame.w)
+            check(x, frame.y.values, WEIGHT)
+            check(x, Y, da.from_array(WEIGHT, chunks=3))
 
 
 def test_chunks_that_a_filter_left_empty_are_passed_over() -> None:
     frame = dd.from_pandas(FRAME, npartitions=5)
     frame = frame[(frame.a < 20) | (frame.a > 200)]
     kept = frame.compute()
-    chunks = Chunks(frame[["a", "b", "c"]], frame.y, kept.w.to_numpy())
-    assert 0 < len(chunks.rows) < 5
-    assert sum(chunks.rows) == len(kept)
-    wanted = kept[["a", "b", "c"]].to_numpy().T @ kept.y.to_numpy()
-    np.testing.assert_allclose(chunks.sum(products, 1.0)[0], wanted, rtol=1e-14)
+    (product, _), rows = summed(frame[["a", "b", "c"]], frame.y, np.ones(len(kept)))
+    assert 0 < len(rows) < 5
+    assert sum(rows) == len(kept)
+    wanted = 2.0 * kept[["a", "b", "c"]].to_numpy().T @ kept.y.to_numpy()
+    np.testing.assert_allclose(product, wanted, rtol=1e-14)
 
 
-def test_each_and_one_know_their_place() -> None:
-    chunks = Chunks(da.from_array(X, chunks=(7, 3)), Y)
-    assert chunks.rows == chunks.each(lambda block: len(block.X)) == [7, 7, 6]
-    assert chunks.each(lambda block: block.place) == [0, 1, 2]
-    assert chunks.one(1, lambda block, k: (block.y * k).tolist(), 2) == (2 * Y[7:14]).tolist()
+def test_each_chunk_gives_its_own_and_some_may_be_asked() -> None:
+    rows = ChunkedRows(*aligned(da.from_array(X, chunks=(7, 3)), Y, None), "")
+    assert rows.count == 20
+    assert rows.each(lambda rows: rows.count) == [7, 7, 6]
+    [told] = rows.each(lambda rows, k: (rows.y * k).tolist(), 2, only=slice(1, 2))
+    assert told == (2 * Y[7:14]).tolist()
 
 
 def test_what_x_and_y_share_is_computed_once() -> None:
@@ -95,9 +103,9 @@ def test_what_x_and_y_share_is_computed_once() -> None:
         return np.ones((5, 3))
 
     x = da.map_blocks(chunk, chunks=((5, 5), (3,)), meta=np.ones((0, 0)))
-    chunks = Chunks(x, x[:, 0] * 2)
+    rows = ChunkedRows(*aligned(x, x[:, 0] * 2, None), "")
     assert not read
-    chunks.sum(products, 1.0)
+    rows.sum(products, 1, 1.0)
     assert sorted(read) == [(0, 0), (1, 0)]
 
 
@@ -111,7 +119,7 @@ def test_nothing_of_the_data_comes_back_but_the_sum(monkeypatch: pytest.MonkeyPa
         return get(graph, keys, **options)
 
     with dask.config.set(scheduler=counted):
-        Chunks(da.from_array(X, chunks=(1, 3)), da.from_array(Y, chunks=1)).sum(products, 1.0)
+        summed(da.from_array(X, chunks=(1, 3)), da.from_array(Y, chunks=1))
     assert handed == [1]
 
 
@@ -131,7 +139,8 @@ def test_rows_are_mapped_when_asked_for() -> None:
         assert not called
         np.testing.assert_array_equal(out.compute(), X[:, 0] * 2)
         called.clear()
-        wide = map_rows(lambda x: x.astype("float32")[:, :2], x, np.zeros((0, 2), "float32"))
+        like = np.zeros((0, 2), "float32")
+        wide = map_rows(lambda x: x.astype("float32")[:, :2], x, like, "wide")
         assert wide.dtype == np.float32
         assert wide.shape[1] == 2
         np.testing.assert_array_equal(wide.compute(), X.astype("float32")[:, :2])
@@ -142,10 +151,10 @@ def test_lengths_and_axes_that_do_not_fit_are_told(lazy: bool) -> None:
     x = da.from_array(X, chunks=(6, 3))
     short = da.from_array(Y[:-1], chunks=4) if lazy else Y[:-1]
     with pytest.raises(ValueError, match=r"^y: got shape \(19,\) for the 20 rows of X$"):
-        Chunks(x, short)
+        aligned(x, short, None)
     with pytest.raises(ValueError, match=r"^sample_weight: got shape \(19,\)"):
-        Chunks(x, Y, short)
+        aligned(x, Y, short)
     with pytest.raises(ValueError, match=r"^y: got shape \(20, 3\) for the 20 rows"):
-        Chunks(x, x)
+        aligned(x, x, None)
     with pytest.raises(ValueError, match=r"^X: got a Dask array of shape \(20,\), wanted two axes"):
-        Chunks(x[:, 0], Y)
+        aligned(x[:, 0], Y, None)

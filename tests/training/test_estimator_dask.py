@@ -120,19 +120,21 @@ def test_predictions_are_computed_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_partial_fit_takes_a_chunk_after_another(solver: str) -> None:
+def test_partial_fit_takes_an_epoch_of_batches_from_a_chunk_after_another(solver: str) -> None:
     seen: list[int] = []
-    options: dict[str, Any] = {"solver": solver, "random_state": 1, "schedule": "invscaling"}
+    options: dict[str, Any] = {"solver": solver, "shuffle": False, "schedule": "invscaling"}
+    options["batch_size"] = 25
     model = SoftmaxRegression(callback=lambda model, epoch, loss: seen.append(epoch), **options)
     theirs = SoftmaxRegression(**options)
     for _ in range(2):
-        model.partial_fit(DX, DY, classes=LABELS)
-        for i in range(0, 300, 50):
-            theirs.partial_fit(X[i : i + 50], Y[i : i + 50], classes=LABELS)
+        model.partial_fit(DX, DY, classes=LABELS, sample_weight=WEIGHT)
+        theirs.partial_fit(X, Y, classes=LABELS, sample_weight=WEIGHT)
     same(model, theirs)
-    assert seen == list(range(1, 13))
+    assert seen == [1, 2]
     model.partial_fit(X[:50], Y[:50])  # goes on in memory
     same(model, theirs.partial_fit(X[:50], Y[:50]))
+    with pytest.raises(ValueError, match="unseen labels"):
+        model.partial_fit(DX, np.full(300, "pink"))
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import tracemalloc
 from typing import Any
 
@@ -14,8 +12,8 @@ from helpers.fits import load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_ce import SoftmaxRegression, gradcheck
-from tinygrad_ce.training.objective import Rows, objective, threads_for
+from tinygrad_ce import SoftmaxRegression, gradcheck, value_and_grad
+from tinygrad_ce.training.objective import Rows, accuracy, loss_and_grad, moments, objective
 
 
 @pytest.mark.slow
@@ -30,10 +28,16 @@ def test_the_objective_has_the_gradient_it_should(
     columns = 1 if classes == 2 else classes
     X, W = rng.normal(size=(n, features)), rng.normal(size=(features, columns))
     y = rng.choice([-1.0, 1.0], n) if columns == 1 else rng.integers(0, classes, n)
-    w = rng.uniform(0, 2, n) if weighted else None
+    w = rng.uniform(0, 2, n) if weighted else np.ones(n)
     b = rng.normal(size=columns)
     assert gradcheck(lambda W: objective([W, b], X, y, w, loss), W)
     assert gradcheck(lambda b: objective([W, b], X, y, w, loss), b)
+    value, grads = loss_and_grad(Rows(X, y, w, loss), [W, b], 0.3)
+    J = lambda p: objective(p, X, y, w, loss) / n + 0.15 * np.sum(np.square(p[0]))
+    wanted, slopes = value_and_grad(J)([W, b])
+    assert value == pytest.approx(wanted, rel=1e-12)
+    for grad, slope in zip(grads, slopes):
+        np.testing.assert_allclose(grad, slope, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
@@ -73,14 +77,14 @@ def test_memory_is_at_most_two_batches_of_logits_and_gradients(
     X, y = rng.normal(size=(n, features)), rng.integers(0, classes, n)
     weight = rng.uniform(size=n) if weighted else None
     model = SoftmaxRegression(loss, solver=solver, batch_size=batch, max_iter=2, tol=None)
-    model.fit(X[:5000], y[:5000])  # imports, programs
+    model.fit(X, y, weight)  # imports, programs
     with need("threadpoolctl").threadpool_limits(2, user_api="blas"):  # as many as take the blocks
         tracemalloc.start()
         model.fit(X, y, weight)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     columns, rows = 1 if classes == 2 else classes, n if batch == "full" else batch
-    data = 8 * n  # the labels as indices; and the order of the rows, and a batch of them
+    data = 2 * 8 * n  # labels as indices, weights; the order of the rows, and a batch of them
     data += 0 if batch == "full" else 8 * n + 8 * features * rows
     assert peak < data + 2 * (2 * rows * columns * 8)
 
@@ -88,43 +92,49 @@ def test_memory_is_at_most_two_batches_of_logits_and_gradients(
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any) -> None:
-    n = 20_000  # several blocks
+    n = 50_000  # several blocks
     X, params = rng.normal(size=(n, 4)), [rng.normal(size=(4, columns)), rng.normal(size=columns)]
     y = rng.integers(0, columns, n) if columns > 1 else rng.choice([-1.0, 1.0], n)
-    weight = rng.random(n) if weighted else None
-    one = Rows(X, y, weight, "cross_entropy")
-    index = rng.permutation(n)
-    for many in (3, 16):
-        rows = Rows(X, y, weight, "cross_entropy", index, many)
-        value, grads = rows.loss_and_grad(params)
-        wanted, slopes = one.loss_and_grad(params)
-        assert value == pytest.approx(wanted, rel=1e-13)
-        for grad, slope in zip(grads, slopes):
-            np.testing.assert_allclose(grad, slope, rtol=1e-11, atol=1e-15)
-        np.testing.assert_allclose(rows.moments(), one.moments(), rtol=1e-11, atol=1e-14)
-        assert rows.hits(params) == one.hits(params)
+    weight = rng.random(n) if weighted else np.ones(n)
+    one = [Rows(X[i : i + 100], y[i : i + 100], weight[i : i + 100], "") for i in range(0, n, 100)]
+    for many in (1, 3, 16):
+        rows = Rows(X, y, weight, "cross_entropy", many)
+        value, grads = loss_and_grad(rows, params, 0.5)
+        wanted = [loss_and_grad(part, params, 0.5) for part in one]
+        assert value == pytest.approx(np.mean([loss for loss, _ in wanted]), rel=1e-13)
+        for grad, slopes in zip(grads, zip(*[slopes for _, slopes in wanted])):
+            np.testing.assert_allclose(grad, np.mean(slopes, axis=0), rtol=1e-11, atol=1e-15)
+        x = np.column_stack([X, np.ones(n)])
+        second = (x.T * weight) @ x / n
+        np.testing.assert_allclose(moments(rows, 4), second, rtol=1e-11, atol=1e-14)
+        right = np.mean([accuracy(part, params) for part in one])
+        assert accuracy(rows, params) == pytest.approx(right, rel=1e-13)
+        again = loss_and_grad(rows, params, 0.5)  # whichever thread is faster
+        assert again[0] == value
+        assert all((a == b).all() for a, b in zip(again[1], grads))
 
 
 def test_threads_heed_the_callers_errstate() -> None:
     X, seen = np.ones((50_000, 1)), []
-    rows = Rows(X, np.zeros(len(X), int), None, "cross_entropy", threads=2)
+    rows = Rows(X, np.zeros(len(X), int), np.ones(len(X)), "cross_entropy", threads=2)
     params = [np.full((1, 2), 1.5e308), np.full(2, 1.5e308)]
     with np.errstate(over="raise", invalid="ignore"), pytest.raises(FloatingPointError):
-        rows.loss_and_grad(params)
+        loss_and_grad(rows, params, 0.0)
     with np.errstate(over="call", invalid="ignore", call=lambda *told: seen.append(told)):
-        assert np.isnan(rows.loss_and_grad(params)[0])
-    assert len(seen) >= 4  # one a block
+        assert np.isnan(loss_and_grad(rows, params, 0.0)[0])
+    assert len(seen) >= 2  # one a block
 
 
 def test_an_error_in_a_block_ends_the_others() -> None:
-    rows, taken = Rows(np.zeros((100_000, 1)), np.zeros(100_000, int), None, "", threads=2), []
+    n = 100_000
+    rows, taken = Rows(np.zeros((n, 1)), np.zeros(n, int), np.ones(n), "", threads=2), []
 
-    def fails(X: Any, y: Any, weight: Any) -> Any:
-        taken.append(len(X))
+    def fails(rows: Rows) -> Any:
+        taken.append(rows.count)
         raise IndexError("no such row")
 
     with pytest.raises(IndexError, match="no such row"):
-        rows.sum(fails, 1, [np.zeros(())])
+        rows.sum(fails, 4)
     assert len(taken) <= 2
 
 
@@ -132,52 +142,21 @@ def test_an_error_in_a_block_ends_the_others() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_losses_of_float32_add_up_in_float64(threads: int, rng: Any) -> None:
     X, W = rng.standard_normal((2_000_000, 1), np.float32), np.full((1, 1), 0.3, np.float32)
-    rows = Rows(X, np.ones(len(X), np.float32), None, "cross_entropy", threads=threads)
+    ones = np.ones(len(X), np.float32)
+    rows = Rows(X, ones, ones, "cross_entropy", threads=threads)
     wanted = np.logaddexp(0.0, -(X @ W).astype(float)).mean()
-    assert rows.loss_and_grad([W])[0] == pytest.approx(wanted, rel=2e-8)
-
-
-def test_where_many_rows_are_few_blocks_each_thread_gets_one(rng: Any) -> None:
-    X = rng.normal(size=(4000, 300))
-    for many, step in ((1, 4000), (2, 2000), (8, 500), (99, 256)):
-        assert Rows(X, X[:, 0], None, "cross_entropy", threads=many).block_size(1) == step
-    assert Rows(X[:800], X[:800, 0], None, "cross_entropy", threads=2).block_size(1) == 8192
+    assert loss_and_grad(rows, [W], 0.0)[0] == pytest.approx(wanted, rel=2e-8)
 
 
 @pytest.mark.slow
-def test_threads_take_less_memory_than_the_rows(rng: Any, monkeypatch: Any) -> None:
-    """A gradient for each thread is too much with many classes; and none is kept for each block."""
-    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
-        for classes, wanted in ((20, 2), (400, 1)):
-            rows = Rows(rng.normal(size=(1500, 60)), rng.integers(0, classes, 1500), None, "")
-            monkeypatch.setattr("tinygrad_ce.training.objective.CPUS", 2)
-            with threads_for(8 * 60 * classes, rows, None):
-                assert rows.threads == wanted
-                blas = need("threadpoolctl").ThreadpoolController().select(user_api="blas")
-                assert {library["num_threads"] for library in blas.info()} == {3 - wanted}
+def test_threads_take_less_memory_than_the_rows(rng: Any) -> None:
+    """Each has a gradient of its own, and none is kept for each block."""
     W = [np.zeros((2000, 500), np.float32)]  # 4 MB
     X, y = rng.random((4000, 2000), np.float32), rng.integers(0, 500, 4000)
+    rows = Rows(X, y, np.ones(4000, np.float32), "cross_entropy", threads=2)
+    loss_and_grad(rows, W, 0.0)  # programs
     tracemalloc.start()
-    Rows(X, y, None, "cross_entropy", threads=2).loss_and_grad(W)
+    loss_and_grad(rows, W, 0.0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * W[0].nbytes  # two for each thread, the zero, the mean; and a block's
-
-
-def test_where_one_thread_fails_the_others_go_no_further() -> None:
-    n = 20 * 256
-    rows = Rows(np.zeros((n, 2**12)), np.zeros(n, int), None, "cross_entropy", threads=2)
-    calls, both = [], threading.Event()
-
-    def f(X: Any, y: Any, weight: Any) -> Any:
-        calls.append(len(X))
-        if len(calls) == 1:
-            both.wait(5.0)
-            raise KeyboardInterrupt
-        both.set()
-        time.sleep(0.02)
-        return [np.zeros(())]
-
-    with pytest.raises(KeyboardInterrupt):
-        rows.sum(f, 2**12, [np.zeros(())])
-    assert len(calls) < 5  # of 20 blocks
+    assert peak < 8 * W[0].nbytes == X.nbytes

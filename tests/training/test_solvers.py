@@ -210,10 +210,16 @@ def test_partial_fit_goes_on_where_it_was() -> None:
     assert (model.n_iter_, model.t_) == (3, 3 * 5)
     assert model.loss_curve_ == pytest.approx(whole.loss_curve_)
     model.partial_fit(X[:2], y[:2])  # one class only, one of those announced
-    with pytest.raises(ValueError, match="not among the classes"):
+    with pytest.raises(ValueError, match="previously unseen labels"):
         model.partial_fit(X, y + 1)
-    with pytest.raises(ValueError, match="all labels in the first"):
+    with pytest.raises(ValueError, match="classes must be passed on the first"):
         SoftmaxRegression().partial_fit(X, y)
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        model.partial_fit(X, y, classes=[0, 1])
+    first = SoftmaxRegression(solver="sgd")
+    with pytest.raises(ValueError, match="one class"):
+        first.partial_fit(X, y, classes=[0])
+    first.partial_fit(X, y, classes=[0, 1, 2])  # a mistake before leaves nothing behind
 
 
 def test_a_fit_that_begins_at_the_optimum_has_one_iteration() -> None:

@@ -4,8 +4,8 @@
   nn.py           modules with parameters: a linear layer, a multi-layer perceptron
   calibration.py  whether probabilities mean what they say, and one temperature that helps
   plots.py        a loss curve and a classifier's weights in pictures
-  chunks.py       sums over Dask's chunks of rows, computed where the chunks are
-  objective.py    the loss and its gradient, summed over rows in memory or in chunks
+  objective.py    the loss and its gradient, summed over rows
+  chunks.py       the same over Dask's chunks of rows, computed where the chunks are
   validation.py   what a fit takes: parameters, and rows with their labels and weights
   monitor.py      what goes on beside a fit: curve, progress bar, early stopping, Ctrl-C
   solvers.py      what iterates: L-BFGS by SciPy, and epochs of SGD or Adam

@@ -10,11 +10,12 @@ imported only where a collection of its own was passed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..engine.text import _
+from .objective import Params, Rows, add
 
 TREE = 8  # how many chunks' results are added in one task
 
@@ -24,17 +25,8 @@ def is_dask(x: Any) -> bool:
     return hasattr(x, "__dask_graph__")
 
 
-def as_rows(X: Any) -> Any:
-    """Return a Dask array or DataFrame as a Dask array of two axes, all columns in each chunk."""
-    X = _as_array(X)
-    if X.ndim != 2:
-        text = "X: got a Dask array of shape {shape}, wanted two axes"
-        raise ValueError(_(text, shape=X.shape))
-    return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
-
-
 def _as_array(x: Any) -> Any:
-    """Return the values of a Dask DataFrame or column; the sizes of their chunks are unknown."""
+    """Return a Dask array, or the values of a DataFrame or column, whose chunks' sizes may lack."""
     if not hasattr(x, "to_dask_array"):
         return x
     dtypes = [x.dtype] if hasattr(x, "dtype") else x.dtypes
@@ -42,105 +34,86 @@ def _as_array(x: Any) -> Any:
     return (x if plain else x.astype(object)).to_dask_array()  # of pandas' own, it would warn
 
 
-def map_rows(f: Callable[[Any], Any], X: Any, like: Any, name: str | None = None) -> Any:
+def as_rows(X: Any) -> Any:
+    """Return a Dask array or DataFrame as a Dask array of two axes, all columns in each chunk."""
+    X = _as_array(X)
+    if X.ndim != 2:
+        text = "X: got a Dask array of shape {shape}, wanted two axes"
+        raise ValueError(_(text, shape=X.shape))
+    return X.rechunk({1: -1})
+
+
+def map_rows(f: Callable[[Any], Any], X: Any, like: Any, name: str) -> Any:
     """Return ``f`` of every chunk of rows as a Dask array, computed when it is asked for.
 
     ``like`` is an array of the result's dtype and of its shape beyond the rows, ``name`` what the
     array is called where Dask shows it.
     """
     X = as_rows(X)
-    if like.ndim == 1:
-        return X.map_blocks(f, drop_axis=1, meta=like[:0], token=name)
-    return X.map_blocks(f, chunks=(X.chunks[0], like.shape[1:]), meta=like[:0], token=name)
+    axes = {"drop_axis": 1} if like.ndim == 1 else {"chunks": (X.chunks[0], like.shape[1:])}
+    return X.map_blocks(f, **axes, meta=like[:0], token=name)
 
 
-class Block(NamedTuple):
-    """A chunk's rows, labels and weights (or None), and which chunk it is."""
+def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    """Return rows, labels and weights (1 for None) as Dask arrays with the same chunks of rows.
 
-    X: Any
-    y: Any
-    weight: Any
-    place: int
-
-
-class Chunks:
-    """Rows of X, each with its label and weight, in Dask's chunks.
-
-    y and weight are Dask's too, or NumPy arrays, which are sent to where the chunks are; or None.
-    ``rows`` lists how many rows each chunk has; those without any are left out.
+    Chunks without rows are left out. If the sizes of chunks are unknown, that takes a pass.
     """
-
-    def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
-        X = _sized(as_rows(X))
-        rows = X.chunks[0]
-        columns = _column("y", y, rows), _column("sample_weight", weight, rows)
-        blocks = enumerate(zip(_parts(X), *columns))
-        self.blocks = [(*block, i) for i, block in blocks if rows[i]]
-        self.rows = [n for n in rows if n]
-
-    def each(self, f: Callable[..., Any], *args: Any) -> list[Any]:
-        """Return ``f(block, *args)`` of every chunk's `Block`."""
-        return list(_delayed(self._calls(f, args), traverse=True).compute())
-
-    def sum(self, f: Callable[..., Any], *args: Any) -> Any:
-        """Return the sum of ``f(block, *args)``: a number, an array, or a list or tuple of such.
-
-        The order of additions is that of the chunks, whichever is ready first: the same sum to the
-        last bit each time.
-        """
-        parts, add = self._calls(f, args), _delayed(_add)
-        while len(parts) > 1:
-            parts = [add(parts[i : i + TREE]) for i in range(0, len(parts), TREE)]
-        return parts[0].compute()
-
-    def one(self, i: int, f: Callable[..., Any], *args: Any) -> Any:
-        """Return ``f(block, *args)`` of the i-th chunk alone."""
-        return self._calls(f, args)[i].compute()
-
-    def _calls(self, f: Callable[..., Any], args: Any) -> list[Any]:
-        call, shared = _delayed(_call), _delayed(args)  # which travels once, not once a chunk
-        return [call(f, block, shared) for block in self.blocks]
-
-
-def _delayed(x: Any, traverse: bool = False) -> Any:
-    from dask.delayed import delayed
-
-    return delayed(x, pure=False, traverse=traverse)
+    X = _sized(as_rows(X))
+    rows, columns = tuple(n for n in X.chunks[0] if n), []
+    for name, column in ("y", y), ("sample_weight", 1.0 if weight is None else weight):
+        column = _sized(_dask().array.asarray(_as_array(column)))
+        column = column if column.ndim else _dask().array.broadcast_to(column, (len(X),))
+        if column.shape != (len(X),):
+            text = "{name}: got shape {shape} for the {n} rows of X"
+            raise ValueError(_(text, name=name, shape=column.shape, n=len(X)))
+        columns.append(column.rechunk((rows,)))
+    return X.rechunk({0: rows}), columns[0], columns[1]
 
 
 def _sized(x: Any) -> Any:
-    """Return a Dask array with the sizes of its chunks; if they are unknown, that takes a pass."""
-    return x.copy().compute_chunk_sizes() if np.isnan(x.shape[0]) else x
+    return x.copy().compute_chunk_sizes() if x.ndim and np.isnan(x.shape[0]) else x
 
 
-def _parts(x: Any) -> list[Any]:
-    """Return the chunks of a Dask array; what arrays share is computed once, for its keys stay."""
-    return list(x.to_delayed(optimize_graph=False).flat)
+def persisted(*arrays: Any) -> tuple[Any, ...]:
+    """Return Dask arrays computed, each chunk kept where it is; NumPy's as they are."""
+    return tuple(_dask().persist(*arrays)) if is_dask(arrays[0]) else arrays
 
 
-def _column(name: str, column: Any, rows: tuple[int, ...]) -> list[Any]:
-    """Return labels or weights chunk by chunk; an array's are sent to where the chunks are."""
-    if column is None:
-        return [None] * len(rows)
-    lazy = is_dask(column)
-    column = _sized(_as_array(column)) if lazy else np.asarray(column)
-    column = np.full(sum(rows), column) if column.ndim == 0 else column
-    if column.ndim != 1 or len(column) != sum(rows):
-        text = "{name}: got shape {shape} for the {n} rows of X"
-        raise ValueError(_(text, name=name, shape=column.shape, n=sum(rows)))
-    if lazy:
-        return _parts(column if column.chunks == (rows,) else column.rechunk((rows,)))
-    return [_delayed(x).persist() for x in np.split(column, np.cumsum(rows)[:-1])]
+def _dask() -> Any:
+    import dask.array
+
+    return dask
 
 
-def _call(f: Callable[..., Any], block: Any, args: Any) -> Any:
-    return f(Block(*block), *args)
+class ChunkedRows:
+    """Rows in Dask's chunks, as `Rows` are in memory: Dask arrays with the same chunks of rows."""
+
+    def __init__(self, X: Any, y: Any, weight: Any, loss: str) -> None:
+        # What the arrays share is computed once, for their chunks' keys stay.
+        chunks = (x.to_delayed(optimize_graph=False).flat for x in (X, y, weight))
+        self.parts, self.count, self.loss = list(zip(*chunks)), len(y), loss
+
+    def each(self, f: Callable[..., Any], *args: Any, only: slice = slice(None)) -> list[Any]:
+        """Return ``f(rows, *args)`` of the `Rows` of each chunk, or only some, computed there."""
+        return list(_dask().compute(*self._calls(f, args, only)))
+
+    def sum(self, f: Callable[..., Params], width: int, *args: Any) -> Params:
+        """As of `Rows`; added in the order of the chunks, whichever of them is ready first."""
+        sums, add_up = self._calls(Rows.sum, (f, width, *args), slice(None)), _delayed(add)
+        while len(sums) > 1:
+            sums = [add_up(sums[i : i + TREE]) for i in range(0, len(sums), TREE)]
+        return list(sums[0].compute())
+
+    def _calls(self, f: Callable[..., Any], args: Any, only: slice) -> list[Any]:
+        call, shared = _delayed(_call), _delayed((f, args, self.loss))  # which travels once
+        return [call(shared, *part) for part in self.parts[only]]
 
 
-def _add(parts: list[Any]) -> Any:
-    if isinstance(parts[0], tuple | list):
-        return type(parts[0])(_add(list(same)) for same in zip(*parts))
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+def _delayed(x: Any) -> Any:
+    return _dask().delayed(x, pure=False, traverse=False)
+
+
+def _call(shared: Any, X: Any, y: Any, weight: Any) -> Any:
+    f, args, loss = shared
+    return f(Rows(np.asarray(X, weight.dtype), y, weight, loss), *args)

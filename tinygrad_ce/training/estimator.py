@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
 from functools import partial, wraps
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..engine.text import _
-from ..losses.activations import log_softmax, sigmoid, softmax
+from ..losses.activations import log_softmax, softmax
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.base import BaseEstimator
+    from sklearn.linear_model._base import LinearClassifierMixin
+    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn.utils.validation import check_is_fitted
 except ImportError:
     text = 'SoftmaxRegression needs scikit-learn: pip install "tinygrad_ce[sklearn]"'
     raise ImportError(_(text)) from None
 
+from ..losses.threads import one_blas_thread
 from . import validation
-from .chunks import Block, Chunks, is_dask, map_rows
+from .chunks import aligned, is_dask, map_rows
 from .monitor import Monitor, monitored, progress_bar, store
-from .objective import threads_for
 from .persistence import PersistenceMixin
 from .solvers import descend, lbfgs, new_optimizer
 from .validation import for_chunks, params_of, random_generator, sample_of
+
+POSITIVE = Interval(Real, 0, None, closed="left")
+COUNT = Interval(Integral, 1, None, closed="left")
 
 
 def _over_chunks(method: Any) -> Any:
@@ -37,9 +42,10 @@ def _over_chunks(method: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
         check_is_fitted(self)
-        model, name = for_chunks(self), method.__name__
+        model = for_chunks(self)
         like = method(model, sample_of(self, X, reset=False))
-        return map_rows(partial(_predicted_in, model=model, method=name, like=like), X, like, name)
+        f = partial(_predicted_in, model=model, method=method.__name__, like=like)
+        return map_rows(f, X, like, method.__name__)
 
     return either
 
@@ -49,56 +55,37 @@ def _predicted_in(X: Any, model: Any, method: str, like: Any) -> Any:
     return getattr(model, method)(X) if len(X) else like[:0]
 
 
-def _hits_in(block: Block, model: Any) -> tuple[Any, Any]:
-    """Return the weights of the rows whose label `predict` finds, and all weights, summed."""
-    hits = model.predict(block.X) == np.asarray(block.y)
-    weight = np.ones(len(hits)) if block.weight is None else np.asarray(block.weight)
-    return weight @ hits, weight.sum()
-
-
-class LinearSoftmaxMixin(ClassifierMixin):  # type: ignore[misc]
+class SoftmaxMixin(LinearClassifierMixin):  # type: ignore[misc]
     """What ``coef_``, ``intercept_`` and ``classes_`` predict."""
 
-    @_over_chunks
-    def decision_function(self, X: Any) -> Any:
-        """Logits: (samples, classes), or for two classes (samples,), positive for the second."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=validation.FLOATS)
-        z = X @ self.coef_.T + self.intercept_
-        return z.ravel() if z.shape[1] == 1 else z
-
-    @_over_chunks
-    def predict(self, X: Any) -> Any:
-        """The label of the largest logit, for each sample."""
-        z = self.decision_function(X)
-        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+    decision_function = _over_chunks(LinearClassifierMixin.decision_function)
+    predict = _over_chunks(LinearClassifierMixin.predict)
 
     @_over_chunks
     def predict_proba(self, X: Any) -> Any:
         """Probabilities, (samples, classes)."""
-        z = self.decision_function(X)
-        return softmax(z) if z.ndim > 1 else np.stack([sigmoid(-z), sigmoid(z)], axis=1)
+        return softmax(self._logits(X))
 
     @_over_chunks
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, exact also where a probability underflows."""
+        return log_softmax(self._logits(X))
+
+    def _logits(self, X: Any) -> Any:
         z = self.decision_function(X)
-        if z.ndim > 1:
-            return log_softmax(z)
-        return np.stack([-np.logaddexp(0.0, z), -np.logaddexp(0.0, -z)], axis=1)
+        return z if z.ndim > 1 else np.stack([np.zeros_like(z), z], axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The part of the samples, by weight, whose label `predict` finds."""
         if not is_dask(X):
             return float(super().score(X, y, sample_weight))
-        check_is_fitted(self)
         sample_of(self, X, reset=False)
-        hits, total = Chunks(X, y, sample_weight).sum(_hits_in, for_chunks(self))
-        return float(hits / total)
+        X, y, weight = aligned(X, y, sample_weight)
+        return float(np.average(for_chunks(self).predict(X) == y, weights=weight))
 
 
 @dataclass(eq=False, repr=False)
-class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  # type: ignore[misc]
+class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type: ignore[misc]
     """A linear classifier: softmax(X W + b), fitted by gradient descent or L-BFGS.
 
     It minimizes J = mean loss + alpha · R(W), R = ½ ‖W‖² for "l2", ‖W‖₁ for "l1", a mix for
@@ -107,8 +94,8 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     a fit with a warning; the model is as fitted so far. Float32 data are computed with in float32.
 
     Dask's arrays and DataFrames stay where they are: each loss and gradient is a sum over their
-    chunks, computed there. Batches are taken within a chunk, as is all of `partial_fit`. Every step
-    reads or computes the chunks anew, unless X and y were persisted.
+    chunks, computed there. Batches are taken within a chunk. Every step reads or computes the
+    chunks of X anew, unless it was persisted; labels and weights, 16 bytes a row, are kept there.
 
     Parameters
     ----------
@@ -128,7 +115,7 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     n_iter_no_change : int
     early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
         these get no better
-    validation_fraction : float, how many are set aside, the same part of each class
+    validation_fraction : float, how many are set aside: of each class, or of Dask's rows at random
     shuffle, fit_intercept : bool, whether an epoch takes the rows in a new order, and there is a b
     class_weight : dict from label to weight, "balanced", or None
     random_state : int, NumPy random generator, or None
@@ -174,17 +161,35 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
     verbose: bool = False
     callback: Callable[[Any, int, float], Any] | None = None
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "loss": [StrOptions({"cross_entropy", "logistic", "mse"})],
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [POSITIVE],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "solver": [StrOptions({"auto", "sgd", "adam", "lbfgs"})],
+        "batch_size": [COUNT, StrOptions({"full"})],
+        "learning_rate": [POSITIVE],
+        "schedule": [StrOptions({"constant", "invscaling"})],
+        "power_t": [POSITIVE],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "max_iter": [COUNT],
+        "tol": [POSITIVE, StrOptions({"auto"}), None],
+        "n_iter_no_change": [COUNT],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
         """Fit to X (samples, features) and labels y (samples,).
 
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
         """
-        validation.check_parameters(self)
-        rng = random_generator(self.random_state)
+        self._check_parameters()
+        rng = random_generator(self)
         train, valid = validation.rows_to_fit(self, X, y, sample_weight, rng)
         params = params_of(self)
-        size = max(sum(p.nbytes for p in params), 8 * (self.n_features_in_ + 1) ** 2)
-        with monitored(self, params, train, valid) as monitor, threads_for(size, train, valid):
+        with monitored(self, params, train, valid) as monitor, one_blas_thread() as train.threads:
             if self.solver_ == "lbfgs":
                 lbfgs(self, params, train, monitor)
             else:
@@ -199,17 +204,14 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
         The first call wants ``classes``, all labels there will be. Ctrl-C is passed on; the steps
         that were taken stay.
         """
-        validation.check_parameters(self)
+        self._check_parameters()
         if self.solver == "lbfgs":
             raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
-        if is_dask(X):
-            _partial_fit_to_chunks(self, X, y, classes, sample_weight)
-            return self
         rows = validation.rows_to_add(self, X, y, classes, sample_weight)
         if not hasattr(self, "_optimizer"):
             self.solver_ = "sgd" if self.solver == "sgd" else "adam"
             self._optimizer = new_optimizer(self, params_of(self))
-        optimizer, rng = self._optimizer, random_generator(self.random_state)
+        optimizer, rng = self._optimizer, random_generator(self)
         params = [p.data for p in optimizer.params]
         with progress_bar(self.verbose, 1) as bar:
             try:
@@ -219,23 +221,8 @@ class SoftmaxRegression(LinearSoftmaxMixin, PersistenceMixin, BaseEstimator):  #
                 raise
         return self
 
-
-def _partial_fit_to_chunks(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> None:
-    """Go on fitting to each of Dask's chunks in turn, where that chunk is."""
-    sample_of(model, X, reset=not hasattr(model, "coef_"))
-    chunks, parameters = Chunks(X, y, weight), model.get_params(deep=False)
-    with progress_bar(model.verbose, len(chunks.rows)) as bar:
-        for i in range(len(chunks.rows)):
-            there = chunks.one(i, _fitted_in, for_chunks(model), classes)
-            vars(model).update({name: there[name] for name in there.keys() - parameters.keys()})
-            if bar is not None:
-                bar.set_postfix(loss=f"{model.loss_curve_[-1]:.4g}")
-                bar.update()
-            if model.callback is not None:
-                model.callback(model, model.n_iter_, model.loss_curve_[-1])
-
-
-def _fitted_in(block: Block, model: Any, classes: Any) -> dict[str, Any]:
-    """Return the attributes of a copy of the model after a chunk more."""
-    fitted = deepcopy(model).partial_fit(block.X, block.y, classes, block.weight)
-    return dict(vars(fitted))
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        if self.solver == "lbfgs" and validation.strengths(self)[0]:
+            text = 'solver="lbfgs" wants a smooth penalty, got {got}: take "sgd" or "adam"'
+            raise ValueError(_(text, got=repr(self.penalty)))

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..engine.text import _
-from .objective import Params
+from .objective import Params, accuracy, loss_and_grad
 from .validation import tolerance
 
 
@@ -54,13 +54,13 @@ class Monitor:
         model.n_iter_ += 1
         model.loss_curve_.append(loss)
         if self.bar is not None:
-            accuracy = self.train.hits(self.params) / self.train.count
-            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{accuracy:.3f}")
+            right = accuracy(self.train, self.params)
+            self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{right:.3f}")
             self.bar.update()
         if model.callback is not None:
             model.callback(model, model.n_iter_, loss)
         if self.valid is not None:
-            loss = self.valid.loss_and_grad(self.params)[0]
+            loss = loss_and_grad(self.valid, self.params, 0.0)[0]
         elif model.solver_ == "lbfgs":
             return False  # SciPy looks at the gradient
         self.stopped = self._is_enough(loss)
