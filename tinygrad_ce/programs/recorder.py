@@ -47,6 +47,10 @@ def _read_only(x: Any) -> Any:
     return view
 
 
+def _frozen(x: Any) -> Any:
+    return _read_only(np.array(x))
+
+
 class Tape:
     """What the arrays of one recording share: the lines so far, and what was refused."""
 
@@ -87,9 +91,9 @@ class Tape:
                 return template(*args)
         elif template is None and _gives_back(function, args, options):
             return args[0]
+        else:  # a constant is what it is now, and nothing that depends on x is written into it
+            args, options = replace((args, options), _frozen, np.ndarray)
         given, how = (replace(x, _example, RecordedArray) for x in (args, options))
-        if not numbers:  # a constant written into would keep what the example was
-            given, how = replace((given, how), _read_only, np.ndarray)
         try:
             example = function(*given, **how)
         except ValueError as error:
