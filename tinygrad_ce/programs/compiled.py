@@ -28,7 +28,7 @@ from .files import replace_file
 from .lines import live
 from .printing import emit
 from .recorder import NOWHERE, RecordedArray
-from .recording import built_in, parameters, record
+from .recording import in_containers, parameters, record
 from .simplifier import simplify
 
 KEPT = 16  # programs of one function, for as many shapes
@@ -191,7 +191,7 @@ def _checked(source: str, like: Any, args: Sequence[Any], other: Any) -> tuple[A
 
     def loaded(load: Any) -> Any:
         run = load(source)
-        return (lambda *args: _rebuilt(run(*args), like)) if like is not None else run
+        return (lambda *args: in_containers(run(*args), like)) if like is not None else run
 
     given, tests = ", ".join(f"x{i}" for i in range(len(args))), [*map(_test, args, count())]
     text = f"""def checked({given}):
@@ -204,16 +204,6 @@ def _checked(source: str, like: Any, args: Sequence[Any], other: Any) -> tuple[A
     names = {f"t{i}": getattr(x, "dtype", None) for i, x in enumerate(args)}
     names |= {"run": loaded(_load), "careful": cache(partial(loaded, _load_careful))}
     return _load(text, other=other, ndarray=np.ndarray, **names), all(tests)
-
-
-def _rebuilt(tree: Any, like: Any) -> Any:
-    """Results in the caller's own tuples."""
-    if isinstance(tree, dict):
-        return {k: _rebuilt(v, like[k]) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        items = [_rebuilt(v, part) for v, part in zip(tree, like)]
-        return like._make(items) if hasattr(like, "_make") else type(tree)(items)
-    return tree
 
 
 class Program:
@@ -260,7 +250,7 @@ class Program:
         source = emit(recording, live(lines, outputs), outputs, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
-        return source, like if repr(like) != repr(built_in(like)) else None
+        return source, like if repr(like) != repr(in_containers(like)) else None
 
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""

@@ -69,7 +69,7 @@ def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recordi
         parameters=names,
         arguments=replace(leaves, line_of, RecordedArray),
         lines=tape.lines,
-        outputs=replace((built_in(value), built_in(gradient)), line_of, RecordedArray),
+        outputs=replace((in_containers(value), in_containers(gradient)), line_of, RecordedArray),
         results=(value, gradient),
         differentiated="" if gradient is None else ", ".join(names[i] for i in numbers),
     )
@@ -137,10 +137,12 @@ def _data(out: Any) -> Any:
     return unflatten(out, found)
 
 
-def built_in(tree: Any) -> Any:
-    """A structure of dicts, lists and tuples, which source can make."""
+def in_containers(tree: Any, like: Any = None) -> Any:
+    """A structure in the tuples of ``like``, or in plain dicts, lists and tuples for source."""
     if isinstance(tree, dict):
-        return {k: built_in(v) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        return (list if isinstance(tree, list) else tuple)([built_in(v) for v in tree])
-    return tree
+        return {k: in_containers(x, like and like[k]) for k, x in tree.items()}
+    if not isinstance(tree, list | tuple):
+        return tree
+    parts = [in_containers(x, like and like[i]) for i, x in enumerate(tree)]
+    named = like._make if hasattr(like, "_make") else tuple
+    return parts if isinstance(tree, list) else named(parts)
