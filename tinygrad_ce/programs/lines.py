@@ -231,29 +231,6 @@ def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]
     return result(found)
 
 
-class Builder:
-    """A list of lines in the making: each stands after those that it reads."""
-
-    def __init__(self, lines: Iterable[Line] = ()) -> None:
-        self.lines = list(lines)
-        self.placed = set(self.lines)
-
-    def append(self, line: Line) -> Line:
-        """Place a line after what it reads; nothing is placed twice."""
-        if line not in self.placed:
-            for x in reads(line):
-                self.append(x)
-            self.placed.add(line)
-            self.lines.append(line)
-        return line
-
-    def emit(self, function: Any, args: Any, options: Any = None, like: Line | None = None) -> Line:
-        """Place a call, of the shape and kind of ``like`` or as its arguments have it."""
-        options = options or {}
-        shape, kind = (like.shape, like.kind) if like else infer(function, args, options)
-        return self.append(Line(function, tuple(args), options, shape, kind))
-
-
 def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
     """A graph as lines, each a call of an operation's record, and the line of each node.
 
