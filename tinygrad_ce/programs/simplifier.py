@@ -187,15 +187,19 @@ class Simplifier:
             with np.errstate(all="ignore"):
                 return like.kind(f(*args)) if like.is_number else f(*args, **options)
         if options:
-            options = _normal_axis(args, options, like) if f in REDUCTIONS else options
+            options = _normal_axis(args[0], options, like) if f in REDUCTIONS else options
         elif elementwise(f) and not like.is_number:
             args = _narrow(args, like.shape)
         if (terms := fact(f, "terms")) and not options:
             return self.total(f, terms, args, like)
         if (powers := fact(f, "powers")) and not options:
             return self.product(f, powers, args, like)
-        if fact(f, "even") and unsigned(args[0])[0] < 0:
-            return self.call(f, args[0].args, options, like)
+        if unsigned(args[0])[0] < 0:
+            if fact(f, "even"):
+                return self.call(f, args[0].args, options, like)
+            if 0 in fact(f, "linear") and like.size <= args[0].size:
+                rest = (args[0].args[0], *args[1:])
+                return self.scale(-1.0, self.call(f, rest, options, like), like)
         found = _unmoved(f, args, options, like) if moves_first(f) else None
         if found is None and f in RULES:
             found = RULES[f](self, args, options, like)
@@ -322,16 +326,14 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
 
 
 # ------------------------------------------------------------------ axes, and entries that move
-def _normal_axis(args: Args, options: dict[str, Any], like: Line) -> dict[str, Any]:
-    """Options with an axis of one number, or none; a kept axis of length 1 needs no sum."""
-    axes = options.get("axis")
-    if not (like.shape or options.get("keepdims")):
+def _normal_axis(x: Any, options: dict[str, Any], like: Line) -> dict[str, Any]:
+    """Options with an axis from 0, or none; a kept axis of length 1 needs no sum."""
+    axis, keep = options.get("axis"), options.get("keepdims")
+    if axis is None or not (like.shape or keep):
         return {name: x for name, x in options.items() if name != "axis"}
-    if axes.__class__ is not tuple:
-        return options
-    if options.get("keepdims"):
-        axes = tuple([a for a in axes if args[0].shape[a] != 1]) or axes[:1]
-    return options | {"axis": axes[0] if len(axes) == 1 else axes}
+    axes = [a % np.ndim(x) for a in np.atleast_1d(axis).tolist()]
+    axes = ([a for a in axes if np.shape(x)[a] != 1] or axes[:1]) if keep else axes
+    return options | {"axis": axes[0] if len(axes) == 1 else tuple(axes)}
 
 
 def _narrow(args: Args, shape: tuple[int, ...]) -> Args:
