@@ -150,7 +150,7 @@ class _AllRows(Reader):
             return replace(x, self.simplifier.new.__getitem__)
         axes, terms = self.forms[x]
         shape = (*self.lead, *[1] * (ndim - x.ndim), *x.shape)
-        return self.write(Form(self.rows + axes, terms), shape, x.dtype)
+        return self.write(Form(self.rows + axes, terms), shape)
 
     def lifted(self, line: Line) -> Any:
         """One operation that is no sum of products, of all rows."""

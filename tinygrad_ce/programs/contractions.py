@@ -31,7 +31,7 @@ class Products:
         self.count, self.size = count(), dict[int, int]()
         self.arrays: list[Any] = []  # lines and constants
         self.numbers: dict[Any, int] = {}
-        self.totals: dict[int, tuple[int, Axes]] = {}  # of Σ x: x, and which axis each of its is
+        self.totals: dict[int, tuple[int, tuple[int, ...]]] = {}  # of Σ x: x, and the axes it keeps
 
     def labels(self, shape: Sequence[int]) -> Axes:
         """New labels for the axes of a shape."""
@@ -40,14 +40,16 @@ class Products:
         return found
 
     def factor(self, x: Any, axes: Labels) -> Factor:
-        """An array as a factor."""
+        """An array as a factor, without axes of length 1."""
+        sizes = [n for n, label in zip(np.shape(x), axes) if label is not None]
+        x = self.emit(np.reshape, x, tuple(sizes))
         number = self.numbers.setdefault(key_of(x), len(self.arrays))
         if number == len(self.arrays):
             self.arrays.append(x)
         return Factor(number, proper(axes))
 
     # ------------------------------------------------------------------ products
-    def product(self, c: float, powers: Powers, out: Labels) -> Any:
+    def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """A number times arrays: what stands above the line, then what divides."""
         found: Any = c
         below: list[Any] = []
@@ -55,7 +57,7 @@ class Products:
             if f.array != DELTA:
                 x = self.arrays[f.array]
                 if is_call(x, np.divide) and number_of(x.args[0]) == 1.0:
-                    f, n = Factor(self.factor(x.args[1], ()).array, f.labels), -n
+                    f, n = self.factor(x.args[1], f.labels), -n
                 x = self.array(f, out)
                 if n < 0:
                     below += [x] * -n  # one by one: their product could overflow
@@ -66,52 +68,36 @@ class Products:
             found = self.emit(np.divide, found, x)
         return found
 
-    def array(self, factor: Factor, out: Labels) -> Any:
+    def array(self, factor: Factor, out: Sequence[int]) -> Any:
         """A factor's array, its axes where ``out`` has them."""
-        x, supply = self.arrays[factor.array], iter(factor.labels)
-        axes = [None if n == 1 else next(supply) for n in np.shape(x)]
+        x = self.arrays[factor.array]
         if factor.labels != factor.free():
-            at = tuple([slice(None) if a is None or a >= 0 else ~a for a in axes])
+            at = tuple([slice(None) if label >= 0 else ~label for label in factor.labels])
             x = self.emit(operator.getitem, x, at if len(at) > 1 else at[0])
-            axes = [a for a in axes if a is None or a >= 0]
-        return self.place(x, axes, out)
+        return self.place(x, factor.free(), out)
 
-    def place(self, x: Any, axes: Labels, out: Labels) -> Any:
-        """Put the axes where ``out`` has them, by what broadcasting does not do itself."""
-        pairs = zip(reversed(axes), reversed(out))
-        if len(axes) <= len(out) and all(a in (None, b) for a, b in pairs):
-            return x
-        have = [*proper(axes)]
-        turn = tuple([have.index(a) for a in out if a in have])
-        steps = [slice(None) if a in have else None for a in out]
-        steps = steps[steps.index(slice(None)) :] if have else []
-        x = self.emit(np.reshape, x, tuple([n for n, a in zip(np.shape(x), axes) if a is not None]))
+    def place(self, x: Any, axes: Sequence[int], out: Sequence[int]) -> Any:
+        """Put the axes where ``out`` has them, but for those in front, which broadcasting adds."""
+        turn = tuple([axes.index(a) for a in out if a in axes])
+        steps = [slice(None) if a in axes else None for a in out]
+        steps = steps[steps.index(slice(None)) :] if axes else []
         x = self.emit(np.transpose, x, *([] if turn == (1, 0) else [turn]))
         return self.emit(operator.getitem, x, tuple(steps))
 
-    # ------------------------------------------------------------------ e / Σ e
     def shares(self, powers: Powers) -> Powers:
         """The same with ``e / Σ e`` as one factor."""
         pairs = [(f, g) for f, n in powers.items() for g, k in powers.items() if n < 0 < k]
         for total, part in pairs:
-            whole, pattern = self.totals.get(total.array, (DELTA, ()))
-            labels = [None if q is None else total.labels[q] for q in pattern]
-            if part.array == whole and all(x in (None, y) for x, y in zip(labels, part.labels)):
-                ratio = Factor(self.share(whole, total.array, pattern), part.labels)
+            whole, kept = self.totals.get(total.array, (DELTA, ()))
+            if part.array == whole and total.labels == tuple([part.labels[i] for i in kept]):
+                e = self.arrays[whole]
+                p = self.emit(np.divide, e, self.array(Factor(total.array, kept), range(e.ndim)))
+                if is_call(e, np.exp):
+                    p.name = p.name or "p"
+                ratio = self.factor(p, part.labels)
                 changed = term([*powers.items(), (part, -1), (total, 1), (ratio, 1)])
                 return self.shares(dict(changed or ()))
         return powers
-
-    def share(self, part: int, total: int, pattern: Axes) -> int:
-        """The number of ``e / Σ e``."""
-        e, supply = self.arrays[part], iter(range(len(pattern)))
-        axes = [None if n == 1 else next(supply) for n in e.shape]
-        kept = [i for i, q in enumerate(pattern) if q is not None]
-        below = Factor(total, tuple(sorted(kept, key=lambda i: pattern[i] or 0)))
-        p = self.emit(np.divide, e, self.array(below, axes))
-        if is_call(e, np.exp):
-            p.name = p.name or "p"
-        return self.factor(p, ()).array
 
 
 class Writer(Products):
@@ -157,8 +143,7 @@ class Writer(Products):
         found = self.factor(x, own)
         [part, *others] = powers
         if powers[part] == 1 and part.labels == part.free() and not others:
-            pattern = tuple([own.index(q) if q in own else None for q in part.labels])
-            self.totals[found.array] = part.array, pattern
+            self.totals[found.array] = part.array, tuple([part.labels.index(q) for q in own])
         return found
 
     def matmul(self, powers: Powers, own: list[int], *over: int) -> tuple[Any, list[int]] | None:
@@ -187,38 +172,34 @@ class Writer(Products):
         return self.emit(np.einsum, f"{','.join(inputs)}->{result}", *operands, **fast), own
 
     # ------------------------------------------------------------------ sums
-    def write(self, form: Form, shape: Sequence[int], dtype: Any = None) -> Any:
+    def write(self, form: Form, shape: Sequence[int]) -> Any:
         """A line, or a constant, of that shape."""
-        labels, dtype = proper(form.axes), dtype or self.dtype
+        labels = proper(form.axes)
         sizes = tuple([self.size[x] for x in labels])
-        terms = [(c, self.shares(dict(product))) for product, c in form.terms.items()]
-        found = self.sum(terms, labels) if terms else 0.0
+        found = self.sum([(c, self.shares(dict(x))) for x, c in form.terms.items()], labels)
         if found.__class__ is not Line:
-            return np.broadcast_to(found, sizes).reshape(shape).astype(dtype)
+            return np.broadcast_to(found, sizes).reshape(shape).astype(self.dtype)
         found = self.emit(np.reshape, self.emit(np.broadcast_to, found, sizes), shape)
-        return found if found.dtype == dtype else self.emit(astype, found, dtype)
+        return found if found.dtype == self.dtype else self.emit(astype, found, self.dtype)
 
     def sum(self, terms: Sequence[tuple[float, Powers]], out: Sequence[int]) -> Any:
-        """Terms, with what they share in front; it broadcasts to the labels ``out``."""
+        """Terms, with numbers and δ that they share in front; it broadcasts to ``out``."""
         if len(terms) == 1:
             return self.term(*terms[0], out)
         c = abs(terms[0][0]) if len({abs(c) for c, _ in terms}) == 1 else 1.0
-        c = -c if all(c < 0 for c, _ in terms) else c
-        common = {f: n for f, n in terms[0][1].items() if all(p.get(f) == n for _, p in terms)}
-        pairs = pairs_of(common)
-        first, second = ({pair[i] for pair in pairs} for i in (0, 1))
-        shared = {f: n for f, n in common.items() if f.array == DELTA or first.issuperset(f.free())}
-        inner = [x for x in out if x not in second]
-        found: Any = None
-        for d, powers in sorted(terms, key=lambda term: (term[0] / c < 0, -len(pairs_of(term[1])))):
-            rest = {f: n for f, n in powers.items() if f not in shared}
-            one = self.term(d / c if found is None else abs(d / c), rest, inner)
-            f = np.add if d / c > 0 else np.subtract
-            found = one if found is None else self.emit(f, found, one)
-        found = self.emit(np.multiply, self.product(c, shared, inner), found)
-        last = inner[len(inner) - np.ndim(found) :]
-        axes = [None if n == 1 else x for n, x in zip(np.shape(found), last)]
-        return self.deltas(self.place(found, axes, out), pairs, out)
+        alike = (
+            [f for f, n in terms[0][1].items() if all(p.get(f) == n for _, p in terms)]
+            if terms
+            else []
+        )
+        common = {f: terms[0][1][f] for f in alike if f.array == DELTA or not f.free()}
+        found: Any = 0.0
+        for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
+            rest = {f: n for f, n in powers.items() if f not in common}
+            f = np.add if d > 0 else np.subtract
+            found = self.emit(f, found, self.term(abs(d) / c, rest, out))
+        found = self.emit(np.multiply, self.product(c, common, ()), found)
+        return self.deltas(found, pairs_of(common), out)
 
     def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """One product."""
@@ -226,10 +207,11 @@ class Writer(Products):
         if pairs == [(*out,)] and any(out[0] in f.labels for f in powers if f.array != DELTA):
             return self.emit(np.diag, self.product(c, powers, out[:1]))
         if not pairs and len(out) == 2:
-            left, right = ({f: n for f, n in powers.items() if x in f.labels} for x in out)
-            alone = {f: n for f, n in powers.items() if not f.free()}
-            if left and right and not left.keys() & right.keys():
-                x = self.product(c, alone | left, out[:1])
+            right = {f: n for f, n in powers.items() if out[1] in f.labels}
+            left = {f: n for f, n in powers.items() if f not in right}
+            rows = {x for f in left for x in f.free()}
+            if right and rows and not any(out[0] in f.labels for f in right):
+                x = self.product(c, left, out[:1])
                 return self.emit(np.outer, x, self.product(1.0, right, out[1:]))
         return self.deltas(self.product(c, powers, out), pairs, out)
 

@@ -20,7 +20,6 @@ from .index_notation import (
     DELTA,
     ONE,
     Axes,
-    Factor,
     Form,
     NotASumError,
     Sum,
@@ -61,8 +60,8 @@ class Reader(Writer):
             return self.atom(found, found.shape)
         for f, _ in next(iter(terms), ()):  # a sum is called what the line that is it is
             alone = terms == {frozenset([(f, 1)]): 1.0} and f.labels == proper(axes)
-            if alone and f.array in self.totals and (f.labels or not found.ndim):
-                self.arrays[f.array] = found
+            if alone and f.array in self.totals and f.labels:
+                self.arrays[f.array] = self.arrays[self.factor(found, axes).array]
         return Form(axes, terms)
 
     def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
@@ -136,11 +135,11 @@ class Reader(Writer):
         ((product, c),) = form.onto(axes).items()
         below = []
         for f, n in product:
-            if is_positive(self.arrays[f.array]):
-                below.append((f, -n))
-            else:
-                inverse = self.factor(self.emit(np.divide, 1.0, self.arrays[f.array]), ())
-                below.append((Factor(inverse.array, f.labels), n))
+            x = self.arrays[f.array]
+            ends = is_positive(x)
+            below.append(
+                (f, -n) if ends else (self.factor(self.emit(np.divide, 1.0, x), f.labels), n)
+            )
         return Sum.of([(term(below), 1.0 / c)])
 
     def moved(self, line: Line) -> Form:

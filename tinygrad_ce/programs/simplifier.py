@@ -122,15 +122,16 @@ def is_moderate(c: float) -> bool:
     return 1e-30 < abs(c) < 1e30
 
 
-def is_positive(x: Any, depth: int = 3) -> bool:
+def is_positive(x: Any, depth: int = 4) -> bool:
     """Whether all entries are above 0: an exponential, or a sum, product or quotient of such."""
     if x.__class__ is np.ndarray:
         return bool((x > 0).all())
-    if not is_call(x, np.add, np.multiply, np.divide, np.sum) or not depth:
-        return x.__class__ is Line and x.function is not None and fact(x.function, "positive")
-    if x.function is np.sum:
-        return is_plain_sum(x.args, x.options) and is_positive(x.args[0], depth - 1)
-    return all(is_positive(part, depth - 1) for part in x.args)
+    if x.__class__ is not Line or x.function is None or not depth:
+        return False
+    first = moves_first(x.function) or (x.function is np.sum and is_plain_sum(x.args, x.options))
+    if first or x.function in (np.add, np.multiply, np.divide):
+        return all(is_positive(part, depth - 1) for part in x.args[: 1 if first else 2])
+    return bool(fact(x.function, "positive"))
 
 
 # ------------------------------------------------------------------ a pass
