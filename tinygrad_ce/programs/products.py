@@ -53,41 +53,30 @@ class Reader(Writer):
         """A line that rests on no unit vector; an array if it is no sum."""
         found = self.simplifier.new[line]
         if found.__class__ is not Line:
-            return self.constant(found)
+            return self.of(found)
         try:
-            axes, terms = self.read(line)
+            return self.read(line)
         except NotASumError:
             return self.atom(found, found.shape)
-        for f, _ in next(iter(terms), ()):  # a sum is called what the line that is it is
-            alone = terms == {frozenset([(f, 1)]): 1.0} and f.labels == proper(axes)
-            if alone and f.array in self.totals and f.labels:
-                self.arrays[f.array] = self.arrays[self.factor(found, axes).array]
-        return Form(axes, terms)
 
     def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
         """An array, behind the axes that number the rows, as a factor."""
         axes = self.labels(shape)
         return Form(axes, Sum({frozenset([(self.factor(x, rows + axes), 1)]): 1.0}))
 
-    def constant(self, x: Any) -> Form:
-        """A constant in index notation."""
-        axes: Axes = ()
-        if np.ndim(x) and x.size and _is_real(x.dtype) and np.isfinite(x).all():
-            if not (x == x.flat[0]).all():
-                return self.atom(x, x.shape)
-            axes, x = self.labels(x.shape), x.flat[0]
-        c = number_of(x)
-        if c is None or not np.isfinite(c):
-            raise NotASumError
-        return Form(axes, Sum.of([(ONE, c)]))
-
     def of(self, x: Any) -> Form:
-        """An argument in index notation."""
-        if x.__class__ is not Line:
-            return self.constant(x)
-        if not _is_real(x.dtype):
+        """An argument in index notation; small whole numbers, which overflow, have none."""
+        kind = x.dtype if x.__class__ is Line else np.asarray(x).dtype
+        if kind.kind != "f" and (kind.kind != "i" or kind.itemsize < 4):
             raise NotASumError
-        return self.forms[x]
+        if x.__class__ is Line:
+            return self.forms[x]
+        if not np.size(x) or not np.isfinite(x).all():
+            raise NotASumError
+        first = np.ravel(x)[0]
+        if (x != first).any() if np.ndim(x) else False:
+            return self.atom(x, x.shape)
+        return Form(self.labels(np.shape(x)), Sum.of([(ONE, float(first))]))
 
     def read(self, line: Line) -> Form:
         """A line as its record says."""
@@ -220,8 +209,3 @@ def moved_axes(
             if not at.size or (at != entries[a]).any():
                 raise NotASumError
     return places, entries
-
-
-def _is_real(kind: np.dtype[Any]) -> bool:
-    """Whether numbers of a dtype multiply and add as real ones do; small integers overflow."""
-    return kind.kind == "f" or (kind.kind == "i" and kind.itemsize >= 4)

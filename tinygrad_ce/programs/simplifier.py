@@ -218,8 +218,8 @@ class Simplifier:
         return self.seen[key]
 
     # ------------------------------------------------------------------ sums
-    def total(self, f: Any, signs: tuple[float, ...], args: Args, like: Line) -> Any:
-        """±x ± y, without zeros and signs inside."""
+    def total(self, f: Any, signs: Sequence[float], args: Args, like: Line) -> Any:
+        """±x ± y without zeros, signs in front; like terms, and products with a factor, are one."""
         if len(args) > 2 or {*map(abs, signs)} != {1}:
             return self.make(f, args, {}, like)
         if len(args) == 1:
@@ -227,19 +227,13 @@ class Simplifier:
         for x, y, sign in zip(args, args[::-1], signs):
             if number_of(y) == 0.0 and alike(x, like):
                 return self.scale(sign, x, like)
-        (a, x), (b, y) = map(unsigned, args)
-        return self.add(a * signs[0], x, b * signs[1], y, like)
-
-    def add(self, a: float, x: Any, b: float, y: Any, like: Line) -> Any:
-        """±x ± y of terms without signs; like terms are one, and products with a common factor."""
+        (a, x), (b, y) = [(s * sign, z) for s, (sign, z) in zip(signs, map(unsigned, args))]
         if a < 0 and b < 0:
-            return self.scale(-1.0, self.add(1.0, x, 1.0, y, like), like)
+            return self.scale(-1.0, self.total(np.add, (1, 1), (x, y), like), like)
         if a < 0:
-            return self.add(b, y, a, x, like)
+            x, y, b = y, x, a
         f = np.add if b > 0 else np.subtract
         (c, u), (d, v) = coefficient(x), coefficient(y)
-        if like.dtype.kind != "f":  # small whole numbers overflow
-            return self.make(f, (x, y), {}, like)
         if u is v and alike(u, like) and is_moderate(c + b * d):  # 0·u may be -0
             return self.scale(c + b * d, u, like)
         if is_call(x, np.multiply) and is_call(y, np.multiply) and {x, y} <= self.once:
@@ -255,7 +249,7 @@ class Simplifier:
         """±x · y or ±x / y, the sign and a number in front."""
         if powers == (2,) and like.is_number:
             return self.call(np.multiply, 2 * args, {}, like)
-        if len(args) != 2:
+        if powers not in ((1, 1), (1, -1)):
             return self.make(f, args, {}, like)
         if like.shape and (found := _cancelled(self, powers, args, like)) is not None:
             return found
@@ -283,18 +277,14 @@ class Simplifier:
 
 
 # ------------------------------------------------------------------ what cancels
-def _take_apart(x: Any, n: int, sides: dict[int, list[Any]], depth: int = 4) -> float:
-    """The number in front of a product; its factors are added above (n = 1) or below the line."""
-    if isinstance(x, FLOATS) and x and math.isfinite(x):
-        return float(x) ** n
+def _factors(x: Any, n: int, depth: int = 5) -> list[tuple[Any, int]]:
+    """The factors of a product or quotient, above (n = 1) or below the line."""
     if unsigned(x)[0] < 0:
-        return -_take_apart(x.args[0], n, sides, depth)
-    if depth and is_call(x, np.multiply, np.divide):
-        a, b = x.args
-        m = n if x.function is np.multiply else -n
-        return _take_apart(a, n, sides, depth - 1) * _take_apart(b, m, sides, depth - 1)
-    sides[n].append(x)
-    return 1.0
+        return [(-1.0, 1), *_factors(x.args[0], n, depth)]
+    if not depth or not is_call(x, np.multiply, np.divide):
+        return [(x, n)]
+    m = n if x.function is np.multiply else -n
+    return _factors(x.args[0], n, depth - 1) + _factors(x.args[1], m, depth - 1)
 
 
 def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
@@ -309,16 +299,17 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
             return None
         both = [s.emit(np.multiply, z, y) if p is None else p for p, z in zip(parts, x.args)]
         return s.call(x.function, tuple(both), {}, like)
-    sides: dict[int, list[Any]] = {1: [], -1: []}
-    c = _take_apart(x, 1, sides) * _take_apart(y, powers[1], sides)
-    above, below = [], sides[-1]
-    for z in sides[1]:
-        at = next((i for i, q in enumerate(below) if q is z and is_positive(z)), None)
-        above += [z] if at is None else []
-        below = below if at is None else below[:at] + below[at + 1 :]
-    if len(above) == len(sides[1]) or powers[0] != 1 or not is_moderate(c):
+    factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
+    numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
+    rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
+    above, below = ([z for z, m in rest if m == n] for n in (1, -1))
+    end = next((z for z in above if any(z is q for q in below) and is_positive(z)), None)
+    if end is None or not above[1:] or not all(z for z, _ in numbers):
         return None
-    if not above or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
+    for side in (above, below):
+        del side[[z is end for z in side].index(True)]
+    c = math.prod(z**n for z, n in numbers)
+    if not is_moderate(c) or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
         return None
     found = above[0]
     for f, z in [*((np.multiply, z) for z in above[1:]), *((np.divide, z) for z in below)]:
@@ -403,6 +394,9 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim else None
     if not like.shape and x.function is np.sum and is_plain_sum(x.args, x.options):
         return s.call(np.sum, x.args[:1], {}, like)
+    kept = s.seen.get((np.sum, x, key_of(options | {"keepdims": True})))
+    if kept and not options.get("keepdims"):
+        return s.emit(np.reshape, kept, like.shape)
     axis = options.get("axis")
     if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
         return None
@@ -415,11 +409,11 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """The mean of sums: one sum, divided by their number."""
-    x = args[0]
-    if not is_call(x, np.sum) or like.shape or not is_plain_sum(args, options):
+    """The mean is a sum, divided."""
+    if not is_plain_sum(args, options) or not like.size * np.size(args[0]):
         return None
-    return s.emit(np.divide, s.call(np.sum, args, {}, like), float(x.size))
+    n = float(np.size(args[0]) // like.size)
+    return s.emit(np.divide, s.call(np.sum, args, options, like), n)
 
 
 RULES: dict[Any, Callable[..., Any]] = {
