@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..engine.rules import scatter
-from .contractions import pairs_of
-from .index_notation import MOST, Form, NotASumError, deltas, proper
+from .index_notation import MOST, Form, NotASumError, deltas, pairs_of, proper
 from .lines import Line, elementwise, fact, live, option, reads, replace
 from .products import Reader
 from .simplifier import Simplifier, is_call, key_of
@@ -102,8 +102,9 @@ class _AllRows(Reader):
     def __init__(
         self, batcher: _Batcher, eye: Line, stack: Line, seeded: set[Line], expand: bool, most: int
     ) -> None:
-        super().__init__(batcher, stack.dtype, seeded, expand)
-        self.eye, self.stack, self.most = eye, stack, most
+        super().__init__(batcher, stack.dtype)
+        self.seeded, self.expand, self.most, self.forms = seeded, expand, most, {}
+        self.eye, self.stack = eye, stack
         self.rows = self.labels(eye.shape[1:])
         self.lead = tuple([self.size[x] for x in proper(self.rows)])
 
@@ -115,7 +116,7 @@ class _AllRows(Reader):
         """
         try:
             for line in lines:
-                self.forms[line] = self.seed(line) if line in self.seeded else self.form(line)
+                self.forms[line] = self.form(line)
             axes, terms = self.forms[lines[-1]]
             patterns = [tuple(pairs_of(f for f, _ in product)) for product in terms]
             if self.expand and len({*patterns}) < len(patterns):
@@ -124,23 +125,21 @@ class _AllRows(Reader):
         except NotASumError:
             return None
 
-    def seed(self, line: Line) -> Form:
-        """A line that depends on a unit vector."""
+    def form(self, line: Line) -> Form:
+        """A line in index notation, its arguments being so already; an array if it is no sum."""
         if line.function is operator.getitem and line.args[0] is self.eye:
             axes = self.labels(line.shape)
             return Form(axes, deltas(zip(proper(self.rows), proper(axes))))
+        seeded = line in self.seeded
+        x = None if seeded else self.simplifier.new[line]
         try:
-            form = self.read(line)
+            form = self.read(line) if seeded or x.__class__ is Line else self.of(x)
         except NotASumError:
-            for x in reads(line):
-                if x in self.seeded:
-                    self.forms[x] = self.atom(self.all(x), x.shape, self.rows)
-            try:
-                form = self.read(line)
-            except NotASumError:
-                return self.atom(self.lifted(line), line.shape, self.rows)
-        if len(form.terms) <= self.most:
-            return form
+            return self.lifted(line) if seeded else self.atom(x, line.shape)
+        return form if not seeded or len(form.terms) <= self.most else self.whole(form, line)
+
+    def whole(self, form: Form, line: Line) -> Form:
+        """A line as one array of all rows."""
         x = self.write(Form(self.rows + form.axes, form.terms), (*self.lead, *line.shape))
         return self.atom(x, line.shape, self.rows)
 
@@ -152,8 +151,12 @@ class _AllRows(Reader):
         shape = (*self.lead, *[1] * (ndim - x.ndim), *x.shape)
         return self.write(Form(self.rows + axes, terms), shape)
 
-    def lifted(self, line: Line) -> Any:
-        """One operation that is no sum of products, of all rows."""
+    def lifted(self, line: Line) -> Form:
+        """A line as a sum of products of arrays, or one operation on them, of all rows."""
+        for x in reads(line):
+            self.forms[x] = self.whole(self.forms[x], x) if x in self.seeded else self.forms[x]
+        with suppress(NotASumError):
+            return self.read(line)
         f, (x, *rest), shape = line.function, line.args, (*self.lead, *line.shape)
         if elementwise(f) and not line.options:
             args = [self.all(x, line.ndim) for x in line.args]
@@ -170,7 +173,7 @@ class _AllRows(Reader):
         found = self.emit(f, *args)
         if found.shape != shape:
             raise NotASumError
-        return found
+        return self.atom(found, line.shape, self.rows)
 
     def behind(self, index: Any) -> tuple[Any, ...]:
         """An index behind the axes in front; arrays apart would move theirs to the front."""

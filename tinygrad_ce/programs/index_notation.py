@@ -1,15 +1,23 @@
-"""Sums of products in index notation, like δ_ij p_j - p_i p_j.
+"""Sums of products in index notation, like δ_ij p_j - p_i p_j, and how they are written in NumPy.
 
 Each product is a number and factors: arrays with a label an axis, and δ of two labels, which must
-be equal. Like terms merge: two products are one where their factors are.
+be equal. Like terms merge: two products are one where their factors are. Written, that sum is
+``np.diag(p) - np.outer(p, p)``.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterable, Sequence
+from itertools import count
+from string import ascii_lowercase
 from typing import Any, NamedTuple
 
-from .simplifier import is_moderate
+import numpy as np
+
+from .lines import Line, astype
+from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 DELTA = -1  # the number of δ
@@ -90,6 +98,10 @@ class Sum(dict[Term, float]):
             raise NotASumError
         return Sum.of((term([*f, *g]), c * d) for f, c, g, d in both)
 
+    def scaled(self, c: float) -> Sum:
+        """A number times it."""
+        return Sum({product: c * d for product, d in self.items() if c})
+
     def relabelled(self, to: dict[int, int]) -> Sum:
         """The same with other labels; equal ones become one."""
         return Sum.of((term([(f.relabelled(to), n) for f, n in x]), c) for x, c in self.items())
@@ -122,3 +134,211 @@ def connected(product: Term, bound: set[int]) -> list[tuple[set[int], Powers]]:
             labels, powers = labels | group[0], powers | group[1]
         groups.append((labels, powers))
     return groups
+
+
+# ------------------------------------------------------------------ in NumPy
+def pairs_of(factors: Iterable[Factor]) -> list[tuple[int, ...]]:
+    """The labels of each δ."""
+    return sorted(f.labels for f in factors if f.array == DELTA)
+
+
+class Products:
+    """Products as lines of a simplifier: their arrays, numbered, and the sizes of labels."""
+
+    def __init__(self, simplifier: Simplifier, dtype: np.dtype[Any]) -> None:
+        self.simplifier, self.emit, self.dtype = simplifier, simplifier.emit, dtype
+        self.count, self.size = count(), dict[int, int]()
+        self.arrays: list[Any] = []  # lines and constants
+        self.numbers: dict[Any, int] = {}
+        self.totals: dict[int, tuple[int, tuple[int, ...]]] = {}  # of Σ x: x, and the axes it keeps
+
+    def labels(self, shape: Sequence[int]) -> Axes:
+        """New labels for the axes of a shape."""
+        found = tuple([None if n == 1 else next(self.count) for n in shape])
+        self.size |= {x: n for x, n in zip(found, shape) if x is not None}
+        return found
+
+    def factor(self, x: Any, axes: Sequence[int | None]) -> Factor:
+        """An array as a factor, without axes of length 1."""
+        sizes = [n for n, label in zip(np.shape(x), axes) if label is not None]
+        x = self.emit(np.reshape, x, tuple(sizes))
+        number = self.numbers.setdefault(key_of(x), len(self.arrays))
+        if number == len(self.arrays):
+            self.arrays.append(x)
+        return Factor(number, proper(axes))
+
+    # ------------------------------------------------------------------ products
+    def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
+        """A number times arrays: what stands above the line, then what divides."""
+        found: Any = c
+        below: list[Any] = []
+        for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
+            if f.array != DELTA:
+                x = self.arrays[f.array]
+                if is_call(x, np.divide) and number_of(x.args[0]) == 1.0:
+                    f, n = self.factor(x.args[1], f.labels), -n
+                x = self.array(f, out)
+                if n < 0:
+                    below += [x] * -n  # one by one: their product could overflow
+                else:
+                    x = x if n == 1 else self.emit(np.power, x, float(n))
+                    found = self.emit(np.multiply, found, x)
+        for x in below:
+            found = self.emit(np.divide, found, x)
+        return found
+
+    def array(self, factor: Factor, out: Sequence[int]) -> Any:
+        """A factor's array, its axes where ``out`` has them."""
+        x = self.arrays[factor.array]
+        if factor.labels != factor.free():
+            at = tuple([slice(None) if label >= 0 else ~label for label in factor.labels])
+            x = self.emit(operator.getitem, x, at if len(at) > 1 else at[0])
+        return self.place(x, factor.free(), out)
+
+    def place(self, x: Any, axes: Sequence[int], out: Sequence[int]) -> Any:
+        """Put the axes where ``out`` has them, but for those in front, which broadcasting adds."""
+        turn = tuple([axes.index(a) for a in out if a in axes])
+        steps = [slice(None) if a in axes else None for a in out]
+        steps = steps[steps.index(slice(None)) :] if axes else []
+        x = self.emit(np.transpose, x, *([] if turn == (1, 0) else [turn]))
+        return self.emit(operator.getitem, x, tuple(steps))
+
+    def shares(self, powers: Powers) -> Powers:
+        """The same with ``e / Σ e`` as one factor."""
+        pairs = [(f, g) for f, n in powers.items() for g, k in powers.items() if n < 0 < k]
+        for total, part in pairs:
+            whole, kept = self.totals.get(total.array, (DELTA, ()))
+            if part.array == whole and total.labels == tuple([part.labels[i] for i in kept]):
+                e = self.arrays[whole]
+                p = self.emit(np.divide, e, self.array(Factor(total.array, kept), range(e.ndim)))
+                if is_call(e, np.exp):
+                    p.name = p.name or "p"
+                ratio = self.factor(p, part.labels)
+                changed = term([*powers.items(), (part, -1), (total, 1), (ratio, 1)])
+                return self.shares(dict(changed or ()))
+        return powers
+
+
+class Writer(Products):
+    """Sums of products as lines of a simplifier."""
+
+    # ------------------------------------------------------------------ sums over labels
+    def summed(self, terms: Sum, labels: Sequence[int]) -> Sum:
+        """Σ over labels: a δ picks an entry, what does not depend on them stands before the sum."""
+        parts = []
+        for product, c in terms.items():
+            bound = set[int]()
+            for k in labels:
+                held = [f for f, _ in product if k in f.labels]
+                if equal := [x for f in held if f.array == DELTA for x in f.labels if x != k]:
+                    picked = term([(f.relabelled({k: equal[0]}), n) for f, n in product])
+                    product, c = (ONE, 0.0) if picked is None else (picked, c)
+                elif held:
+                    bound.add(k)
+                else:
+                    c *= self.size[k]
+            outside: list[tuple[Factor, int]] = []
+            for over, group in connected(product, bound):
+                f, n = next(iter(group.items()))
+                x = self.arrays[f.array] if len(group) == 1 and f.array != DELTA else None
+                if x.__class__ is np.ndarray and over == {*f.labels}:
+                    c *= math.fsum((x**n).flat)  # 1 for a target that sums to 1 but for rounding
+                else:
+                    outside += [(self.total(group, over), 1)] if over else group.items()
+            parts.append((term(outside), c))
+        return Sum.of(parts)
+
+    def total(self, group: Powers, bound: set[int]) -> Factor:
+        """Σ of a product, as an array of its own."""
+        ordered = dict(sorted(group.items(), key=lambda f: (f[0].array, f[1], f[0].labels)))
+        powers = self.shares(ordered)
+        labels = [*dict.fromkeys(x for f in powers for x in f.free())]
+        own = [x for x in labels if x not in bound]
+        if len(powers) == 1 or not own:
+            axis = tuple([i for i, x in enumerate(labels) if x in bound])
+            x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis)
+        else:
+            x, own = self.matmul(powers, sorted(own), *bound) or self.einsum(powers, sorted(own))
+        found = self.factor(x, own)
+        [part, *others] = powers
+        if powers[part] == 1 and part.labels == part.free() and not others:
+            self.totals[found.array] = part.array, tuple([part.labels.index(q) for q in own])
+        return found
+
+    def matmul(self, powers: Powers, own: list[int], *over: int) -> tuple[Any, list[int]] | None:
+        """Σ over one label of matrices, or a matrix and a vector; None if it is neither."""
+        vectors = {f: n for f, n in powers.items() if f.free() == over}
+        for column in [None, *reversed(own)] if len(over) == 1 else ():
+            right = {f: n for f, n in powers.items() if column in f.labels} or vectors
+            left = {f: n for f, n in powers.items() if f not in right}
+            rows = [x for x in own if not any(x in f.labels for f in right)]
+            if left and right and rows:
+                ends = [rows[-1], column] if column is not None else []
+                outer = [x for x in own if x not in ends]
+                x = self.product(1.0, left, [*outer, *ends[:1], *over])
+                y = self.product(1.0, right, [*outer, *over, *ends[1:]])
+                return self.emit(np.matmul, x, y), [*outer, *ends]
+        return None
+
+    def einsum(self, powers: Powers, own: list[int]) -> tuple[Any, list[int]]:
+        """Σ of products of any kind, and its labels."""
+        ordered = sorted(powers.items(), key=lambda f: (-len(f[0].free()), f[0]))
+        operands = [self.product(1.0, {f: n}, f.free()) for f, n in ordered]
+        names = [f.free() for f, _ in ordered]
+        letters = dict(zip(dict.fromkeys(x for axes in names for x in axes), ascii_lowercase))
+        *inputs, result = ["".join([letters[x] for x in axes]) for axes in (*names, own)]
+        fast = {"optimize": True} if len(operands) > 2 else {}
+        return self.emit(np.einsum, f"{','.join(inputs)}->{result}", *operands, **fast), own
+
+    # ------------------------------------------------------------------ sums
+    def write(self, form: Form, shape: Sequence[int]) -> Any:
+        """A line, or a constant, of that shape."""
+        labels = proper(form.axes)
+        sizes = tuple([self.size[x] for x in labels])
+        found = self.sum([(c, self.shares(dict(x))) for x, c in form.terms.items()], labels)
+        if found.__class__ is not Line:
+            return np.broadcast_to(found, sizes).reshape(shape).astype(self.dtype)
+        found = self.emit(np.reshape, self.emit(np.broadcast_to, found, sizes), shape)
+        return found if found.dtype == self.dtype else self.emit(astype, found, self.dtype)
+
+    def sum(self, terms: Sequence[tuple[float, Powers]], out: Sequence[int]) -> Any:
+        """Terms, with numbers and δ that they share in front; it broadcasts to ``out``."""
+        if len(terms) == 1:
+            return self.term(*terms[0], out)
+        c = abs(terms[0][0]) if len({abs(c) for c, _ in terms}) == 1 else 1.0
+        alike = (
+            [f for f, n in terms[0][1].items() if all(p.get(f) == n for _, p in terms)]
+            if terms
+            else []
+        )
+        common = {f: terms[0][1][f] for f in alike if f.array == DELTA or not f.free()}
+        found: Any = 0.0
+        for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
+            rest = {f: n for f, n in powers.items() if f not in common}
+            f = np.add if d > 0 else np.subtract
+            found = self.emit(f, found, self.term(abs(d) / c, rest, out))
+        found = self.emit(np.multiply, self.product(c, common, ()), found)
+        return self.deltas(found, pairs_of(common), out)
+
+    def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
+        """One product."""
+        pairs = pairs_of(powers)
+        if pairs == [(*out,)] and any(out[0] in f.labels for f in powers if f.array != DELTA):
+            return self.emit(np.diag, self.product(c, powers, out[:1]))
+        if not pairs and len(out) == 2:
+            right = {f: n for f, n in powers.items() if out[1] in f.labels}
+            left = {f: n for f, n in powers.items() if f not in right}
+            rows = {x for f in left for x in f.free()}
+            if right and rows and not any(out[0] in f.labels for f in right):
+                x = self.product(c, left, out[:1])
+                return self.emit(np.outer, x, self.product(1.0, right, out[1:]))
+        return self.deltas(self.product(c, powers, out), pairs, out)
+
+    def deltas(self, found: Any, pairs: Sequence[tuple[int, ...]], out: Sequence[int]) -> Any:
+        """Multiply by each δ."""
+        how: Any = {} if self.dtype == np.float64 else {"dtype": self.dtype}
+        for low, x in pairs:
+            n, axes = self.size[x], [y for y in out if y in (low, x)]
+            delta = self.emit(np.eye, n, **how) if low >= 0 else np.eye(n, **how)[~low]
+            found = self.emit(np.multiply, found, self.place(delta, axes, out))
+        return found

@@ -15,54 +15,17 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .contractions import Writer
-from .index_notation import (
-    DELTA,
-    ONE,
-    Axes,
-    Form,
-    NotASumError,
-    Sum,
-    deltas,
-    proper,
-    term,
-)
+from .index_notation import Axes, Form, NotASumError, Sum, Writer, deltas, pairs_of, proper, term
 from .lines import Line, fact, option, walk
-from .simplifier import Simplifier, is_plain_sum, is_positive, moves_first, number_of
+from .simplifier import is_plain_sum, is_positive, moves_first, number_of
 
 
 class Reader(Writer):
-    """Lines in index notation, read in order.
+    """Lines in index notation, each read after its arguments."""
 
-    Parameters
-    ----------
-    simplifier : what has the lines in fewer operations
-    dtype : of what is read
-    seeded : what is linear in a unit vector, so that it has to be a sum of products
-    expand : whether a sum that is no such is multiplied out
-    """
-
-    def __init__(
-        self, simplifier: Simplifier, dtype: np.dtype[Any], seeded: set[Line], expand: bool
-    ) -> None:
-        super().__init__(simplifier, dtype)
-        self.seeded, self.expand = seeded, expand
-        self.forms: dict[Line, Form] = {}
-
-    def form(self, line: Line) -> Form:
-        """A line that rests on no unit vector; an array if it is no sum."""
-        found = self.simplifier.new[line]
-        if found.__class__ is not Line:
-            return self.of(found)
-        try:
-            return self.read(line)
-        except NotASumError:
-            return self.atom(found, found.shape)
-
-    def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
-        """An array, behind the axes that number the rows, as a factor."""
-        axes = self.labels(shape)
-        return Form(axes, Sum({frozenset([(self.factor(x, rows + axes), 1)]): 1.0}))
+    forms: dict[Line, Form]
+    seeded: set[Line]  # what is linear in a unit vector, so that it has to be a sum of products
+    expand: bool  # whether a sum that is no such is multiplied out
 
     def of(self, x: Any) -> Form:
         """An argument in index notation; small whole numbers, which overflow, have none."""
@@ -74,12 +37,23 @@ class Reader(Writer):
         if not np.size(x) or not np.isfinite(x).all():
             raise NotASumError
         first = np.ravel(x)[0]
-        if (x != first).any() if np.ndim(x) else False:
+        if np.any(x != first):
             return self.atom(x, x.shape)
-        return Form(self.labels(np.shape(x)), Sum.of([(ONE, float(first))]))
+        return Form(self.labels(np.shape(x)), deltas([]).scaled(float(first)))
+
+    def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
+        """An array, behind the axes that number the rows, as a factor."""
+        axes = self.labels(shape)
+        return Form(axes, Sum({frozenset([(self.factor(x, rows + axes), 1)]): 1.0}))
 
     def read(self, line: Line) -> Form:
-        """A line as its record says."""
+        """A line as its record says.
+
+        Raises
+        ------
+        NotASumError
+            If it is no sum of products of what its arguments are.
+        """
         f, args = line.function, line.args
         if f.__class__ is np.ufunc and line.options:
             raise NotASumError
@@ -91,12 +65,10 @@ class Reader(Writer):
             return self.multiplied(line, args[:1], [number_of(args[1])])
         if powers := fact(f, "powers"):
             return self.multiplied(line, args, powers)
-        if (terms := fact(f, "terms")) and (self.expand or line in self.seeded or len(terms) == 1):
+        if (signs := fact(f, "terms")) and (self.expand or line in self.seeded or len(signs) == 1):
             axes = self.labels(line.shape)
-            pairs = [(self.of(x).onto(axes), sign) for x, sign in zip(args, terms)]
-            return Form(
-                axes, Sum.of((x, sign * c) for terms, sign in pairs for x, c in terms.items())
-            )
+            parts = [self.of(x).onto(axes).scaled(sign) for x, sign in zip(args, signs)]
+            return Form(axes, Sum.of(pair for part in parts for pair in part.items()))
         if moves_first(f):
             return self.moved(line)
         raise NotASumError
@@ -105,7 +77,7 @@ class Reader(Writer):
     def multiplied(self, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
         """The product of arguments to whole powers; of sums to the first alone."""
         axes = self.labels(line.shape)
-        found = Sum({ONE: 1.0})
+        found = deltas([])
         for x, n in zip(args, powers):
             terms = self.inverse(x, axes) if n == -1 else self.of(x).onto(axes)
             if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
@@ -117,7 +89,7 @@ class Reader(Writer):
     def inverse(self, x: Any, axes: Axes) -> Sum:
         """1 / x of a product, or of an array; where it may be 0, that is an array of its own."""
         form = self.of(x)
-        if len(form.terms) != 1 or any(f.array == DELTA for f, _ in next(iter(form.terms))):
+        if len(form.terms) != 1 or any(pairs_of(f for f, _ in product) for product in form.terms):
             if x.__class__ is not Line or x in self.seeded:
                 raise NotASumError
             form = self.atom(self.simplifier.new[x], x.shape)
@@ -125,32 +97,32 @@ class Reader(Writer):
         below = []
         for f, n in product:
             x = self.arrays[f.array]
-            ends = is_positive(x)
-            below.append(
-                (f, -n) if ends else (self.factor(self.emit(np.divide, 1.0, x), f.labels), n)
-            )
+            inverse = f if is_positive(x) else self.factor(self.emit(np.divide, 1.0, x), f.labels)
+            below.append((inverse, -n if inverse is f else n))
         return Sum.of([(term(below), 1.0 / c)])
 
     def moved(self, line: Line) -> Form:
         """Entries of the first argument, at other places."""
         x, *rest = line.args
         form, axes = self.of(x), [*self.labels(line.shape)]
-        places, entries = moved_axes(line.function, x.shape, rest, line.options)
+        places = moved_axes(line.function, x.shape, rest, line.options)
         for a, b in places.items():
-            axes[b] = form.axes[a]
-        to: Any = {form.axes[a]: ~at for a, at in entries.items()}
+            if b >= 0:
+                axes[b] = form.axes[a]
+        to: Any = {form.axes[a]: b for a, b in places.items() if b < 0}
         return Form(tuple(axes), form.terms.relabelled(to))
 
     def scattered(self, line: Line) -> Form:
         """Zeros with g at an index: g times a δ for each entry that the index names."""
         g, index, shape = line.args
-        places, entries = moved_axes(operator.getitem, shape, [index], {})
         whole, axes = self.labels(shape), [*self.labels(np.shape(g))]
+        places = moved_axes(operator.getitem, shape, [index], {})
         for a, b in places.items():
-            axes[b] = whole[a]
+            if b >= 0:
+                axes[b] = whole[a]
         if any(x is not None and x not in whole for x in axes):
             raise NotASumError  # an entry is added to more than once
-        picked: Any = [(whole[a], ~at) for a, at in entries.items()]
+        picked: Any = [(whole[a], b) for a, b in places.items() if b < 0]
         return Form(whole, self.of(g).onto(axes) * deltas(picked))
 
     def contracted(
@@ -161,11 +133,13 @@ class Reader(Writer):
         for own, x in zip(names, operands):
             sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
         labels = dict(zip(sizes, self.labels([*sizes.values()])))
-        found = Sum({ONE: line.size / np.size(operands[0]) if line.function is np.mean else 1.0})
+        found = deltas([])
         for own, x in zip(names, operands):
             found = found * self.of(x).onto([labels[a] for a in own])
         over = proper([label for a, label in labels.items() if a not in result])
-        return Form(tuple([labels.get(a) for a in result]), self.summed(found, over))
+        weight = line.size / np.size(operands[0]) if line.function is np.mean else 1.0
+        axes = tuple([labels.get(a) for a in result])
+        return Form(axes, self.summed(found, over).scaled(weight))
 
 
 def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
@@ -190,22 +164,21 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
 
 def moved_axes(
     move: Callable[..., Any], shape: Sequence[int], rest: Any, options: dict[str, Any]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Where the axes of an array are once it is moved, and the entry read of those that are not.
+) -> dict[int, int]:
+    """Where each axis of an array is once it is moved, or ~v where entry v of it is read.
 
     Indices are moved to see it; an axis of length 1 is nowhere.
     """
-    if any(walk((rest, options))) or 0 in shape:
+    if any(walk((rest, options))):
         raise NotASumError
-    places: dict[int, int] = {}
-    entries: dict[int, int] = {}
+    found: dict[int, int] = {}
     for a, index in enumerate(np.indices(shape)):
         at = np.asarray(move(index, *rest, **options))
         along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
         if shape[a] > 1 and along and at.shape[along[0]] == shape[a]:
-            places[a] = along[0]
-        elif shape[a] > 1:
-            entries[a] = int(at.flat[0]) if at.size else 0
-            if not at.size or (at != entries[a]).any():
-                raise NotASumError
-    return places, entries
+            found[a] = along[0]
+        elif shape[a] > 1 and at.size and (at == at.flat[0]).all():
+            found[a] = ~int(at.flat[0])
+        elif shape[a] != 1:
+            raise NotASumError
+    return found
