@@ -15,7 +15,7 @@ from ..engine.value import Value
 from .flow import flow
 from .formulas import ENTRIES, Notation, bracketed, inline, plain, small, summarise
 from .picture import FORMS, Drawing, Edge, Item
-from .scopes import Box, boxes
+from .scopes import boxes
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
 LEFT_OUT = "left-out"
@@ -64,32 +64,23 @@ class Sketch:
 
     def __init__(self, outputs: Sequence[Value], show: Collection[str], compared: bool) -> None:
         self.outputs, self.show = dict.fromkeys(outputs), show
-        graphs = [dict.fromkeys(topological(out)) for out in outputs]
-        nodes = {node for graph in graphs for node in graph}
-        self.nodes = sorted(nodes, key=lambda node: node.number)
+        graphs = [set(topological(out)) for out in outputs]
+        self.nodes = sorted(set[Value]().union(*graphs), key=lambda node: node.number)
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
         self.ran = any(n.passes for n in self.nodes if n.op or n in self.outputs)
-        around = boxes(self.nodes)
+        self.scopes, self.rings = boxes(self.nodes)
         if compared:  # boxes are for what is in the graph of the one output alone, or of the other
-            forms = [Box(name, 0) for name in FORMS]
-            for node in self.nodes:
-                old, new = (node in graph for graph in graphs)
-                around[node] = () if old and new else (forms[new],)
-        number: dict[Box, int] = {}
-        for box in (box for node in self.nodes for box in around[node]):
-            number.setdefault(box, len(number))
-        self.scopes = [box.name for box in number]
-        self.rings = {node: tuple(number[box] for box in around[node]) for node in self.nodes}
+            self.scopes, alone = list(FORMS), graphs[0] ^ graphs[1]
+            self.rings = {n: (int(n in graphs[1]),) if n in alone else () for n in self.nodes}
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes
         self.results: dict[str, set[Value]] = defaultdict(set)  # of an item: what is used outside
         self.shares: dict[Value, list[Any]] = defaultdict(list)
 
     def choose(self, collapse: Collection[str], limit: int) -> None:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
-        for name in collapse:
-            if name not in self.scopes:
-                known = ", ".join(dict.fromkeys(self.scopes)) or "none"
-                _refuse("collapse", repr(name), f"scopes of the graph: {known}")
+        if unknown := [name for name in collapse if name not in self.scopes]:
+            known = ", ".join(dict.fromkeys(self.scopes)) or "none"
+            _refuse("collapse", repr(unknown[0]), f"scopes of the graph: {known}")
         for i, node in enumerate(self.nodes):
             scope = next((j for j in self.rings[node] if self.scopes[j] in collapse), None)
             self.members[f"node-{i}" if scope is None else f"scope-{scope}"].append(node)
@@ -222,9 +213,8 @@ def draw(
     """
     outputs = _outputs(value, fused)
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
-    for part in show:
-        if part not in SHOW:
-            _refuse("show", repr(part), f"some of {', '.join(SHOW)}")
+    if unknown := [part for part in show if part not in SHOW]:
+        _refuse("show", repr(unknown[0]), f"some of {', '.join(SHOW)}")
     if direction not in ("LR", "TB"):
         _refuse("direction", repr(direction), "'LR' or 'TB'")
     if gradients not in ("nodes", "edges"):

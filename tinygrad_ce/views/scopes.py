@@ -60,14 +60,18 @@ def scope(name: str) -> Iterator[None]:
         box.stop = next(numbers)
 
 
-def boxes(nodes: Iterable[Value]) -> dict[Value, tuple[Box, ...]]:
-    """Find the scopes that each node was made in, outermost first; in one sweep over both."""
+def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...]]]:
+    """Name the scopes that nodes were made in; and give each node the places of its own there.
+
+    Outermost first; in one sweep over nodes and scopes.
+    """
     waiting = sorted(_boxes, key=lambda box: box.start, reverse=True)
     inside: list[Box] = []
+    place: dict[Box, int] = {}
     found = {}
     for node in sorted(nodes, key=lambda node: node.number):
         while waiting and waiting[-1].start < node.number:
             inside.append(waiting.pop())
         inside = [box for box in inside if box.stop > node.number]
-        found[node] = tuple(inside)
-    return found
+        found[node] = tuple(place.setdefault(box, len(place)) for box in inside)
+    return [box.name for box in place], found
