@@ -124,18 +124,17 @@ def plain(latex: str) -> str:
 def fill(text: str, given: Mapping[str, str]) -> str:
     """Put names or numbers where a rule has its placeholders; what is not given goes.
 
-    A negative number gets brackets unless it has some or comes first: ``<x> + <y>`` is -2 + (-3).
+    A negative number gets brackets unless it comes first or after one: ``<x> + <y>`` is -2 + (-3).
     """
 
     def put(match: re.Match[str]) -> str:
         before, value = match[1], given.get(match[2])
         if value is None:
             return before.replace(", ", "")
-        after = text[match.end() : match.end() + 1]
-        enclosed = after in [*"})|],"] if before else not match.start() and after != "^"
-        return before + (value if enclosed else bracketed(value))
+        bare = (before or not match.start()) and match[3] != "^"
+        return before + (value if bare else bracketed(value))
 
-    return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>", put, text)
+    return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>(?=(.?))", put, text)
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,7 @@ class Steps(Sequence[Step]):
 
 def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: Korean letters two, accents none."""
-    wide = sum(east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(map(bool, map(combining, text)))
+    return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
 
 
 def page(walk: Steps) -> str:
