@@ -19,7 +19,7 @@ from ..engine.text import _
 from ..programs.files import replace_file
 
 DEPTH = 40  # levels that the text form indents
-CROWD = 200  # edges; of more, Graphviz's best may take half a minute
+TANGLE = 80  # edges more than items; from there on, Graphviz's best may take half a minute
 HURRY = {"splines": "line", "nslimit": "0.1", "mclimit": "0.2"}
 DPI = 144  # of a PNG file; a browser shows 96
 
@@ -99,7 +99,8 @@ class Drawing:
         """The source, in Graphviz's language."""
         import graphviz
 
-        how = {**GRAPH, "rankdir": self.direction, **(HURRY if len(self.edges) > CROWD else {})}
+        hurry = HURRY if len(self.edges) > len(self.items) + TANGLE else {}
+        how = {**GRAPH, "rankdir": self.direction, **hurry}
         graph = graphviz.Digraph(graph_attr=how, node_attr=NODE, edge_attr=EDGE)
         self._nest(graph, self.items, 0)
         for edge in self.edges:
