@@ -7,6 +7,7 @@ import inspect
 import operator
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,34 +17,29 @@ from .lines import Line, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
 from .simplifier import is_plain_sum, key_of, number_of
 
-# How tightly Python's operators bind.
-COMPARE, UNARY, ATOM = 4, 11, 13
-LEVELS: dict[Any, int] = {
-    ast.IfExp: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: COMPARE,
-    ast.BitOr: 5, ast.BitXor: 6, ast.BitAnd: 7, ast.Add: 8, ast.Sub: 8,
-    ast.Mult: 9, ast.Div: 9, ast.FloorDiv: 9, ast.Mod: 9, ast.MatMult: 9,
-    ast.USub: UNARY, ast.Invert: UNARY, ast.Pow: 12,
-}  # fmt: skip
+OPERATIONS = ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.IfExp
+ATOM = "{}.x"  # a place where every operation needs brackets
 
 
-def _level(node: ast.AST) -> int:
-    return LEVELS.get(getattr(node, "op", node).__class__, ATOM)
+def _parsed(template: str, *parts: str) -> ast.expr:
+    return ast.parse(template.format(*parts, *"_" * 9), mode="eval").body
 
 
 @cache
-def binding(template: str) -> tuple[int, tuple[int, ...]]:
-    """How tightly a template binds, and each thing that is filled in has to."""
-    tree = ast.parse(template.format(*[f"_{i}" for i in range(9)]), mode="eval").body
-    needed = dict[int, int]()
-    for node in ast.walk(tree):
-        level, parts = _level(node), ast.iter_child_nodes(node)
-        for i, part in enumerate(p for p in parts if isinstance(p, ast.expr)):
-            if isinstance(part, ast.Name) and part.id[0] == "_":
-                least = level + (i > 0 or level <= COMPARE)
-                tight = (UNARY if i else ATOM) if level >= UNARY else least  # x**-y, -(x**y)
-                k, inside = int(part.id[1:]), isinstance(node, ast.Call)
-                needed[k] = max(needed.get(k, 0), 0 if inside else tight)
-    return _level(tree), tuple(needed[k] for k in sorted(needed))
+def pattern(template: str) -> str:
+    """An expression that binds as a template does."""
+    return template.format(*"_" * 9) if isinstance(_parsed(template), OPERATIONS) else "_"
+
+
+@cache
+def is_bare(template: str, place: int, inner: str) -> bool:
+    """Whether an expression in a place of a template is read the same without brackets."""
+    before = ["_"] * place
+    try:
+        bare, inside = (_parsed(template, *before, x) for x in (inner, f"({inner})"))
+    except SyntaxError:  # x == not y
+        return False
+    return ast.dump(bare) == ast.dump(inside)
 
 
 class Expressions:
@@ -58,7 +54,7 @@ class Expressions:
     def __init__(self, taken: set[str], scalar: bool) -> None:
         self.taken, self.scalar = taken, scalar
         self.names: dict[Line, str] = {}
-        self.inline: dict[Line, tuple[str, int]] = {}  # of others the text, and how it binds
+        self.inline: dict[Line, tuple[str, str]] = {}  # of others the text, and its `pattern`
         self.constants: dict[Any, tuple[str, str]] = {}
         self.numbers = Counter[str]()
         self.modules: set[str] = set()  # besides NumPy
@@ -97,16 +93,16 @@ class Expressions:
             self.constants[key] = found, array_text(x)
         return self.constants[key][0]
 
-    def text(self, x: Any, level: int = 0, weak: bool = True) -> str:
-        """An argument, as source; in brackets where it binds less than ``level``."""
+    def text(self, x: Any, template: str = "{}", place: int = 0, weak: bool = True) -> str:
+        """An argument, as source; in brackets where its place in a template asks for them."""
         if x.__class__ in (tuple, list):
             return structure_text(x, self.text)
         if x.__class__ is Line:
-            found, own = self.inline[x] if x not in self.names else (self.names[x], ATOM)
+            found, inner = self.inline[x] if x not in self.names else (self.names[x], "_")
         else:
             found = self.literal(x, weak)
-            own = UNARY if found.startswith("-") else ATOM
-        return f"({found})" if own < level else found
+            inner = "-_" if found.startswith("-") else "_"
+        return found if is_bare(template, place, inner) else f"({found})"
 
     def index(self, x: Any) -> str:
         """What stands between square brackets."""
@@ -118,52 +114,46 @@ class Expressions:
             return ":".join(parts[:2] if not parts[2] else parts)
         return self.text(x)
 
-    def filled(self, template: str, args: Any, weak: Any = ()) -> tuple[str, int]:
-        """A template with arguments in it, and how tightly it binds."""
-        level, needed = binding(template)
-        return template.format(*map(self.text, args, needed, weak or [True] * len(args))), level
+    def expression(self, line: Line) -> tuple[str, str]:
+        """The right-hand side, and its `pattern`."""
+        template, args = self.template(line)
+        wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)  # else a number's
+        weak = [wide or a.__class__ is float for a in args]  # dtype counts
+        parts = [self.text(a, template, i, w) for i, (a, w) in enumerate(zip(args, weak))]
+        return template.format(*parts), pattern(template)
 
-    def expression(self, line: Line) -> tuple[str, int]:
-        """The right-hand side, and how tightly it binds."""
+    def template(self, line: Line) -> tuple[str, Sequence[Any]]:
+        """How a line reads, and what is filled in."""
         f, args = line.function, line.args
-        if f is constant:
-            return self.text(args[0]), ATOM
-        if f is operator.getitem:
-            return f"{self.text(args[0], ATOM)}[{self.index(args[1])}]", ATOM
-        if f is astype:
-            return self.filled("{}.astype({})", args)
-        if is_turned(line):
-            return self.filled("{}.T", args[:1])
-        wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
-        strict = not wide  # a number's dtype counts
-        weak = [not strict or a.__class__ is float for a in args]
         symbol = fact(f, "symbol") if not line.options else ""
-        template = entry(f) if line.is_number else ""
+        if f is constant:
+            return "{}", args
+        if f is operator.getitem:
+            return f"{{}}[{self.index(args[1])}]", args[:1]
+        if f is astype:
+            return "{}.astype({})", args
+        if is_turned(line):
+            return "{}.T", args[:1]
         if symbol == "**" and (whole := _exponent(line)):
-            if self.scalar and whole == 2 and args[0] in self.names:  # in a third of the time
-                return self.filled("{0} * {0}", args[:1])
-            return self.filled("{} ** {}", (args[0], whole), weak)
-        if not template and symbol:
-            template = f"{{}} {symbol} {{}}" if len(args) == 2 else symbol + "{}"
+            twice = self.scalar and whole == 2 and args[0] in self.names  # in a third of the time
+            return "{0} * {0}" if twice else f"{{}} ** {whole}", args[:1]
         if len(args) == 2 and f is np.matmul and _ndim(args[0]) == 2 == _ndim(args[1]):
-            template = "{}.dot({})"  # of small matrices half the time of @
-        if template:
+            return "{}.dot({})", args  # of small matrices half the time of @
+        if line.is_number and (template := entry(f)):
             self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
-            return self.filled(template, args, weak)
-        if f is np.mean and line.size and _ndim(args[0]) and is_plain_sum(args, line.options):
-            total = Line(np.sum, args, line.options, line.shape, line.kind)  # half the time
-            return f"{self.called(total, weak)} / {args[0].size // line.size}", LEVELS[ast.Div]
-        return self.called(line, weak), ATOM
+            return template, args
+        if symbol:
+            return f"{{}} {symbol} {{}}" if len(args) == 2 else symbol + "{}", args
+        return self.call(line), [*args, *line.options.values()]
 
-    def called(self, line: Line, weak: list[bool]) -> str:
+    def call(self, line: Line) -> str:
         """``np.f(x, y)``; ``x.sum()`` takes a quarter of the time of ``np.sum(x)`` of a small x."""
         f, args = line.function, line.args
-        parts = [self.text(a, 0, w) for a, w in zip(args, weak)]
-        parts += [f"{k}={self.text(v)}" for k, v in line.options.items()]
         if f is np.sum and (short := self.short_sum(line)):
             return short
+        parts = ["{}"] * len(args) + [f"{name}={{}}" for name in line.options]
         if is_reduction(f) and args[0].__class__ is Line and args[0].shape:
-            return f"{self.text(args[0], ATOM)}.{f.__name__}({', '.join(parts[1:])})"
+            return f"{{}}.{f.__name__}({', '.join(parts[1:])})"
         name = name_of(f)
         self.modules.add(name.rpartition(".")[0])
         return f"{name}({', '.join(parts)})"
@@ -180,7 +170,7 @@ class Expressions:
         n, keep = x.shape[axis], bool(line.options.get("keepdims"))
         shape = (n,) if not keep else (1, n) if axis % 2 == 0 else (n, 1)
         ones = self.constant(np.ones(shape, x.dtype), f"ONES_{n}")
-        return self.filled(f"{ones}.dot({{}})" if axis % 2 == 0 else f"{{}}.dot({ones})", [x])[0]
+        return f"{ones}.dot({{}})" if axis % 2 == 0 else f"{{}}.dot({ones})"
 
 
 def _ndim(x: Any) -> int:

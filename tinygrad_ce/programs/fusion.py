@@ -4,65 +4,196 @@ People write softmax and cross-entropy in dozens of ways. With logarithms taken 
 all are Σ B·logsumexp(z) − Σ T·z, and that is the loss of the target T exactly if B = ΣT over the
 classes and nothing else is left over. The same of log(1 + exp ±z) is binary cross-entropy.
 
-A graph is for its own data, so a decision may rest on them (the targets sum to 1). The graph of a
-program is for all data: its coefficients are lines of the program, and what is a loss for the
-example has to compute the same as its stable form for other arguments, which are drawn.
+A graph is for its own data, and gets the package's loss of the targets found. A program is for all
+data: it gets the same sum of stable logarithms, if that computes what the line does for other
+arguments too, which are drawn.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace as changed
-from functools import partial, reduce, wraps
-from operator import add
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
 from ..engine import ops
 from ..engine.data import example
-from ..engine.rules import scatter
+from ..engine.numpy_functions import LOG1P, MEAN
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from ..losses.losses import binary_cross_entropy, cross_entropy
 from .lines import Line, evaluate, live, lower, reads, replace, walk
-from .log_sums import Forms, NoLoss, Patterns, Term
+from .log_sums import Forms, NoLoss, Term, between
 from .recorder import RecordedArray, Tape
 from .simplifier import key_of
 
 PATIENCE = 20  # searches over the whole graph that may come to nothing, before the rest stays
 TIGHT = 64  # eps: how far coefficients that are equal in exact arithmetic may differ
-NODES = {"lse": "LogSoftmaxNLL", "soft": "binary_cross_entropy"}
+Nodes = dict[Line, Value]
+
+
+# ------------------------------------------------------------------ is it the loss?
+class Candidate:
+    """A line that rests on one softmax or sigmoid, as ± (Σ B·logsumexp(z) − Σ T·z).
+
+    Of a sigmoid, logsumexp(z) is log(1 + exp z).
+    """
+
+    def __init__(self, forms: Forms, line: Line) -> None:
+        self.forms, self.line, self.is_one = forms, line, line.size == 1
+        self.form, (self.z, self.axis) = forms.forms[False, line]
+        self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
+        if not self.z.size or (not self.is_one and line.size != self.samples):
+            why = "{line} of shape {shape} has neither one entry nor one a sample"
+            raise NoLoss(why, 3, line=line, shape=line.shape)
+        self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
+        weights = forms.coefficients(self.form)
+        target, mass, losses = map(np.asarray, self.table(weights))
+        bound = self.tiny * np.sum(np.abs(mass))
+        losses = np.sum(losses) if self.is_one else losses.reshape(line.shape)
+        if not np.all(np.abs(example(self.form.data) - losses) <= bound):
+            left = [_told(term) for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
+            why = "{what} is left over: what is subtracted does not cancel"
+            why = why if left else "{line} mixes samples, or is of another row"
+            raise NoLoss(why, line=line, what=left and left[0])
+        self.sign = -1.0 if np.all(mass <= 0.0) else 1.0
+        self.mass, target = self.sign * mass, self.sign * target
+        self.target = np.where(np.abs(target) <= bound / mass.size, 0.0, target)
+        if np.any(self.target < 0.0) or np.any(self.target > self.mass + bound):
+            raise NoLoss("{line}: its targets have both signs", line=line)
+
+    def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
+        """T and B, and what they make of the leaves of the form, which are any numbers."""
+        z, axis, absent = self.z, self.axis, (None, 0.0)
+        terms = ("lin", z), ("log", z, axis, 1), ("log", z, axis, -1)
+        (linear, logits), (up, above), (down, under) = (weights.pop(x, absent) for x in terms)
+        alone = axis is None and linear is None and (up is None or down is None)
+        if alone and not _has_labels(z):
+            raise NoLoss("log(1 + exp) alone has no target", 2)
+        linear, up, down = (0.0 if x is None else x for x in (linear, up, down))
+        target, mass, losses = down - linear, up + down, up * above + down * under
+        target = np.broadcast_to(target, z.shape)
+        if axis is None:  # log(1 + exp −z) = log(1 + exp z) − z
+            return target, mass, losses + linear * logits
+        sums = np.sum(target, axis=axis, keepdims=True)
+        if not np.allclose(sums, mass, 0.0, self.tiny * np.max(np.abs(mass))):
+            why = "logsumexp and the logits have other weights: another axis, another row, or "
+            raise NoLoss(why + "targets that do not sum to 1", 2)
+        return target, mass, losses + np.sum(linear * logits, axis=axis, keepdims=True)
+
+    def scale(self) -> float:
+        """The numbers that multiply all of it, on the way down to a logarithm."""
+        found, line = 1.0, self.line
+        while line.function not in (ops.LOG, LOG1P):
+            x = next(x for x in reads(line) if self.forms.group(x))
+            if line.function is MEAN:
+                found *= line.size / x.size
+            for c in line.args if line.function in (ops.MULTIPLY, ops.DIVIDE) else ():
+                if c is not x and np.ndim(c) == 0:
+                    found *= float(example(c)) ** (1 if line.function is ops.MULTIPLY else -1)
+            line = x
+        return abs(found)
+
+    def reduction(self, free: bool) -> tuple[str, float | None]:
+        """How samples are reduced, and what by that is multiplied: None for targets of any sum."""
+        near = 1e-6 if self.mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
+        if self.is_one and np.allclose(self.mass * self.samples, 1.0, near, 0.0):
+            return "mean", 1.0
+        scale, how = self.scale(), "sum" if self.is_one else "none"
+        for times in (1.0, scale):
+            if np.allclose(self.mass, times, near, 0.0):
+                return how, times
+        if free:
+            return how, None
+        sums = [f"{x / scale + 0.0:.4g}" for x in (np.min(self.mass), np.max(self.mass))]  # no -0
+        why = "{line}: its targets sum to {sums}{axis}, not to 1 a sample "
+        raise NoLoss(
+            why + "(allow_unnormalized=True takes them)",
+            line=self.line,
+            sums=" to ".join(dict.fromkeys(sums)),
+            axis="" if self.axis is None else f" over axis {self.axis}",
+        )
+
+    # ------------------------------------------------------------------ what takes its place
+    def node(self, how: str, times: float | None, nodes: Nodes) -> Any:
+        """In a graph, the package's own loss of the targets found."""
+        if self.axis is None:
+            target = np.minimum(self.target / np.where(self.mass == 0.0, 1.0, self.mass), 1.0)
+            weight = self.mass if times is None else None
+            loss = binary_cross_entropy(nodes[self.z], target, weight=weight, reduction=how)
+        else:
+            table = self.target * (self.samples if how == "mean" else 1.0 / (times or 1.0))
+            options: Any = {"axis": self.axis, "allow_unnormalized": times is None}
+            loss = cross_entropy(nodes[self.z], self.users(table), reduction=how, **options)
+        times = self.sign * (times or 1.0)
+        loss = loss if times == 1.0 else -loss if times == -1.0 else loss * times
+        return loss if loss.shape == self.line.shape else np.reshape(loss, self.line.shape)
+
+    def users(self, table: Any) -> Any:
+        """A target: class indices, or the user's own array where one is that table."""
+        top = np.max(table, axis=self.axis)
+        if np.count_nonzero(table) == top.size and np.allclose(top, 1.0, self.tiny):
+            return np.argmax(table, axis=self.axis)
+        lines = [line for line in between(self.line, self.z) if line.args]
+        arrays = [x for line in lines for x in line.args if np.shape(x) == table.shape]
+        near = (
+            x for x in arrays if x.__class__ is np.ndarray and np.allclose(x, table, self.tiny, 0.0)
+        )
+        return next(near, table)
+
+    def logarithms(self, shifted: bool, nodes: Nodes) -> Any:
+        """In a program, the sum itself of stable logarithms; of ``shifted`` logits or not."""
+        z, linear, log_sum = nodes[self.z], ("lin", self.z), ("log", self.z, self.axis, 1)
+        if self.axis is None:
+            terms = {linear: z, log_sum: np.logaddexp(0.0, z)}
+            terms["log", self.z, None, -1] = np.logaddexp(0.0, -z)
+            return self.forms.substitute(self.form, terms)
+        top = np.max(z.data, axis=self.axis, keepdims=True)
+        less = z - top
+        log = np.log(np.sum(np.exp(less), axis=self.axis, keepdims=True))
+        less.name, log.name = "shifted", "log_sum_exp"
+        terms = {linear: less, log_sum: log} if shifted else {linear: z, log_sum: log + top}
+        return self.forms.substitute(self.form, terms)
+
+
+def _told(term: Term) -> Any:
+    """What a leaf of a form stands for, in words."""
+    words = {"max": _("max of {x}", x=term[1]), "const": _("a constant")}
+    return words.get(term[0], term[1])
+
+
+def _has_labels(z: Line) -> bool:
+    """Whether logits have labels in them: z or −z by a condition, or times 1 or -1 each."""
+    while z.function in (ops.MULTIPLY, ops.NEGATIVE):
+        if any(
+            np.ndim(x) and np.all(np.abs(example(x)) == 1)
+            for x in z.args
+            if x.__class__ is not Line
+        ):
+            return True
+        z = reads(z)[0]
+    return z.function is ops.WHERE
 
 
 # ------------------------------------------------------------------ other data
-class Draws:
-    """The lines of a program for other arguments, so that nothing rests on the example's data."""
-
-    def __init__(self, tape: Tape, nodes: dict[Line, Value]) -> None:
-        self.tape, self.nodes, rng = tape, nodes, np.random.default_rng(0)
-        used = [(v.data, v.parents, v.options) for v in nodes.values()]
-        lines = live(tape.lines, [x.line for x in walk(used, RecordedArray)])
-        for shuffled in (False, True):
-            with suppress(IndexError, ValueError):  # no index into all that it picks from
-                draws = [
-                    {line: _other_data(x, rng, shuffled) for line, x in tape.arguments.items()}
-                    for _draw in range(3)
-                ]
-                self.known = [evaluate(lines, draw) for draw in draws]
-                return
-        raise NoLoss("no other arguments can be drawn")
-
-    def agree(self, line: Line, form: Line) -> bool:
-        """Whether a line and its stable form are the same for all of them, and something."""
-        old, new = self.nodes[line].data.line, form.function(self.nodes[form.args[0]]).data.line
-        lines, near = live(self.tape.lines, new), 1e-3 if line.dtype == np.float32 else 1e-7
-        pairs = [(known[old], evaluate(lines, known)[new]) for known in self.known]
-        some = any(np.isfinite(x).any() for x, _y in pairs)
-        return some and all(np.allclose(x, y, near, near, equal_nan=True) for x, y in pairs)
+def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
+    """What a program's lines give for three sets of other arguments; none if none can be drawn."""
+    used = [(v.data, v.parents, v.options) for v in nodes.values()]
+    lines = live(tape.lines, [x.line for x in walk(used, RecordedArray)])
+    rng = np.random.default_rng(0)
+    for shuffled in (False, True):
+        with suppress(IndexError, ValueError):  # no index into all that it picks from
+            draws = [
+                {line: _other_data(x, rng, shuffled) for line, x in tape.arguments.items()}
+                for _draw in range(3)
+            ]
+            return [evaluate(lines, draw) for draw in draws]
+    return []
 
 
 def _other_data(example: Any, rng: Any, shuffled: bool) -> Any:
@@ -82,212 +213,85 @@ def _other_data(example: Any, rng: Any, shuffled: bool) -> Any:
     return float(data) if example.__class__ is float else data.astype(x.dtype)
 
 
-# ------------------------------------------------------------------ is it the loss?
-class Candidate:
-    """A line that rests on one softmax or sigmoid: a factor times Σ B·logsumexp(z) − Σ T·z.
+# ------------------------------------------------------------------ the search
+class Search:
+    """The losses in a graph, outermost first, and below them those in their logits."""
 
-    Its weights are those of the terms in minus that, T of the logits, or of a sigmoid in that.
-    """
+    def __init__(self, roots: list[Value], free: bool) -> None:
+        lines, of = lower(roots)
+        tapes = [v.data.tape for v in of if v.data.__class__ is RecordedArray]
+        self.tape: Any = tapes[0] if tapes else None
+        self.free = free
+        self.nodes: Nodes = {line: node for node, line in of.items()}
+        same = distinct([*(self.tape.lines if self.tape else ()), *lines], self.nodes)
+        self.lines = list(dict.fromkeys(same[line] for line in lines))
+        self.outputs = [same[of[root]] for root in roots]
+        self.draws = draw_others(self.tape, self.nodes) if self.tape else []
+        self.forms = Forms(self.lines, self.tape)
+        self.found: dict[Line, tuple[str, Callable[[Nodes], Any]]] = {}
+        self.needed = set[Line]()
+        todo, limit = [*self.outputs], PATIENCE * len(self.lines) + 10_000
+        while todo:
+            if (line := todo.pop()) in self.needed:
+                continue
+            self.needed.add(line)
+            below = reads(line)
+            if self.forms.group(line) and self.forms.work <= limit:
+                try:
+                    below = [self.fuse(line)]
+                except NoLoss as no:
+                    self.forms.reasons.append(no)
+            todo += below
 
-    def __init__(self, forms: Forms, line: Line) -> None:
-        [(factor, self.form)] = forms.of([line])
-        groups = forms.groups[False, line]
-        if len(groups) > 1:
-            raise NoLoss("{line} is of two softmaxes or sigmoids", 2, line=line)
-        self.forms, self.line, [self.group] = forms, line, groups
-        self.z: Line = self.group[1]
-        self.axis: int | None = self.group[2] if self.group[0] == "lse" else None
-        self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
-        self.is_one = line.size == 1
-        if not self.z.size or (not self.is_one and line.size != self.samples):
-            why = "{line} of shape {shape} has neither one entry nor one a sample"
-            raise NoLoss(why, 3, line=line, shape=line.shape)
-        self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
-        self.weights = forms.coefficients(self.form, 1.0)
-        self.seed = -1.0 if np.all(self.table(self.weights)[1] <= 0.0) else 1.0
-        if self.seed < 0.0:
-            self.weights = forms.coefficients(self.form, -1.0)
-        self.factor = factor * (self.seed if self.axis is None else -self.seed)
+    def fuse(self, line: Line) -> Any:
+        """Note what takes the place of a line, a function of its logits; these are returned.
 
-    def read(self) -> tuple[Any, Any]:
-        """Targets and mass of each sample, if the line is a loss of such targets."""
-        target, mass = self.table(self.weights)
-        if not self.is_one:  # a coefficient of its own tells an entry from every other
-            own = np.random.default_rng(0).uniform(1.0, 2.0, self.line.shape)
-            moved = self.table(self.forms.coefficients(self.form, self.seed * own))[1]
-            if not np.allclose(np.ravel(moved), np.ravel(own) * np.ravel(mass), self.tiny, 0.0):
-                why = "{line} mixes samples, or has them in another order"
-                raise NoLoss(why, line=self.line)
-        least = self.tiny * np.max(np.abs(mass))
-        target = np.where(np.abs(target) < least, 0.0, target)
-        if np.any(target < 0.0) or (self.axis is None and np.any(target > mass + least)):
-            raise NoLoss("{line}: its targets have both signs", line=self.line)
-        return target, mass
-
-    def table(self, weights: dict[Term, Any]) -> tuple[Any, Any]:
-        """The targets and the mass of each sample, if that is all there is."""
-        found = {term: example(weight) for term, weight in weights.items()}
-        z, linear = self.z, found.pop(("lin", self.z), None)
-        if self.axis is not None:
-            target, mass = np.zeros(z.shape) if linear is None else linear, -found.pop(self.group)
-            wanted = np.sum(target, axis=self.axis, keepdims=True)
-            if not np.allclose(wanted, mass, 0.0, self.tiny * np.max(np.abs(mass))):
-                why = "logsumexp and the logits have other weights: another axis, another row, or "
-                raise NoLoss(why + "targets that do not sum to 1", 2)
-        else:  # z = log(1 + exp z) − log(1 + exp −z)
-            up, down = (found.pop(("soft", z, way), None) for way in (1.0, -1.0))
-            if linear is None and (up is None or down is None):
-                raise NoLoss("log(1 + exp) alone has no target", 2)
-            linear, up, down = (0.0 if x is None else x for x in (linear, up, down))
-            target, mass = (np.broadcast_to(x, z.shape) for x in (down - linear, up + down))
-        for term, weight in found.items():
-            if term[0] == "const":
-                weight = np.where(np.frombuffer(term[1]) == 0.0, 0.0, weight)
-            if not np.all(np.abs(weight) <= self.tiny * np.sum(np.abs(mass))):
-                what = {"const": _("a constant"), "max": _("max of {x}", x=term[1])}
-                why = "{what} is left over: what is subtracted does not cancel"
-                raise NoLoss(why, what=what.get(term[0], term[1]))
-        return target, mass
-
-    def scale(self, mass: Any, unnormalized: bool) -> float | None:
-        """The number that each sample's loss is multiplied by: 1/n, 1, or what the graph scales by.
-
-        None where the targets themselves do not sum to one number for every sample.
+        Raises
+        ------
+        NoLoss
+            If nothing can, with the reason.
         """
-        near = 1e-6 if mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as a sum of 1
-        factor = abs(float(example(self.factor)))
-        for nice in (1.0 / self.samples if self.is_one else 1.0, 1.0):
-            if np.allclose(mass * factor, nice, near, 0.0):
-                return nice
-        if np.allclose(mass, 1.0, near, 0.0):
-            return factor
-        if unnormalized:
-            return None
-        low, high = (f"{end + 0.0:.4g}" for end in (np.min(mass), np.max(mass)))  # + 0: no -0
-        raise NoLoss(
-            "{line}: its targets sum to {sums}{axis}, not to 1 a sample "
-            "(allow_unnormalized=True takes them)",
-            line=self.line,
-            sums=low if low == high else f"{low} to {high}",
-            axis="" if self.axis is None else f" over axis {self.axis}",
-        )
+        found = Candidate(self.forms, line)
+        how, times = found.reduction(self.free)
+        number = any(x.__class__ is not Line and np.ndim(x) == 0 for x in line.args)
+        if number and times not in (None, 1.0) and line.function in (ops.MULTIPLY, ops.DIVIDE):
+            raise NoLoss("{line}: the loss is what it scales", 3, line=line)
+        stable = [partial(found.node, how, times)]
+        if self.tape:
+            both = [partial(found.logarithms, shifted) for shifted in (True, False)]
+            stable = [form for form in both if self.agree(line, form)]
+        if not stable:
+            raise NoLoss("{line} is a loss for the data of the example alone", line=line)
+        kind = "LogSoftmaxNLL" if found.axis is not None else "binary_cross_entropy"
+        self.found[line] = kind, stable[0]
+        return found.z
+
+    def agree(self, line: Line, form: Callable[[Nodes], Any]) -> bool:
+        """Whether a line and its stable form are the same for all draws, and something."""
+        new = form(self.nodes)
+        if new.data.__class__ is not RecordedArray:
+            return True  # it rests on no argument
+        old, new = self.nodes[line].data.line, new.data.line
+        lines, near = live(self.tape.lines, new), 1e-3 if line.dtype == np.float32 else 1e-7
+        pairs = [(known[old], evaluate(lines, known)[new]) for known in self.draws]
+        some = any(np.isfinite(x).any() for x, _y in pairs)
+        return some and all(np.allclose(x, y, near, near, equal_nan=True) for x, y in pairs)
+
+    def rebuild(self) -> list[Value]:
+        """The roots of the graph with the stable forms in it."""
+        new: Nodes = {}
+        for line in [line for line in self.lines if line in self.needed]:
+            if line in self.found:
+                new[line] = self.found[line][1](new)
+            elif any(new[x] is not self.nodes[x] for x in reads(line)):
+                new[line] = line.function(*replace(line.args, new.__getitem__), **line.options)
+            else:
+                new[line] = self.nodes[line]
+            new[line].name = line.name
+        return [new[line] for line in self.outputs]
 
 
-def stable_form(forms: Forms, line: Line, unnormalized: bool, draws: Draws | None) -> Line:
-    """What can take the place of a line: a function of its logits.
-
-    Raises
-    ------
-    NoLoss
-        If nothing can, with the reason.
-    """
-    found = Candidate(forms, line)
-    target, mass = found.read()
-    scale = found.scale(mass, unnormalized)
-    number = any(x.__class__ is not Line and np.size(x) == 1 for x in line.args)
-    scaled = scale not in (None, 1.0, 1.0 / found.samples)
-    if number and scaled and line.function in (ops.MULTIPLY, ops.DIVIDE):
-        raise NoLoss("{line}: the loss is what it scales", 3, line=line)
-    for loss in _as_lines(found) if draws else [_as_node(found, target, mass, scale)]:
-        form = changed(line, function=loss, args=(found.z,), options={})
-        if not draws or draws.agree(line, form):
-            return form
-    raise NoLoss("{line} is a loss for the data of the example alone", line=line)
-
-
-def _times(loss: Callable[..., Any], factor: Any, shape: tuple[int, ...], z: Value) -> Any:
-    """A factor times a function of logits, in a shape."""
-    value = loss(z)
-    plain = factor.__class__ is float and abs(factor) == 1.0
-    value = value * factor if not plain else value if factor > 0.0 else -value
-    return value if value.shape == shape else np.reshape(value, shape)
-
-
-# ------------------------------------------------------------------ the stable form of a graph
-def _as_node(found: Candidate, target: Any, mass: Any, scale: float | None) -> Any:
-    """The package's own loss of the targets found."""
-    factor = abs(found.factor)
-    is_mean = found.is_one and scale not in (None, 1.0)
-    how: dict[str, Any] = {"reduction": "mean" if is_mean else "sum" if found.is_one else "none"}
-    loss: Callable[..., Any]
-    if found.axis is None:
-        share = target / (np.where(mass == 0.0, 1.0, mass) if scale is None else scale / factor)
-        how |= {
-            "target": np.minimum(share, 1.0),
-            "weight": mass * factor if scale is None else None,
-        }
-        loss = partial(binary_cross_entropy, **how)
-    else:
-        how |= {"target": _target(found, target * (factor / (scale or 1.0))), "axis": found.axis}
-        loss = partial(cross_entropy, allow_unnormalized=scale is None, **how)
-    times = (scale or 1.0) * (found.samples if is_mean else 1.0)
-    return partial(_times, loss, math.copysign(times, found.factor), found.line.shape)
-
-
-def _target(found: Candidate, wanted: Any) -> Any:
-    """A target: the user's own array, where one is that table, or those class indices."""
-    todo, seen, arrays = [found.line], {found.z}, list[Any]()
-    while todo:
-        if (line := todo.pop()) not in seen:
-            seen.add(line)
-            todo += reads(line)
-            arrays += walk((line.args, line.options), np.ndarray)
-    for array in arrays:
-        if array.shape == wanted.shape and np.allclose(array, wanted, found.tiny, 0.0):
-            return array
-    index, top = np.argmax(wanted, axis=found.axis), np.max(wanted, axis=found.axis)
-    if np.count_nonzero(wanted) > index.size or not np.allclose(top, 1.0, found.tiny):
-        return wanted
-    return next((a for a in arrays if a.dtype.kind in "iu" and np.array_equal(a, index)), index)
-
-
-# ------------------------------------------------------------------ the stable form of a program
-def _as_lines(found: Candidate) -> Iterator[Callable[[Value], Any]]:
-    """The loss of a target that is computed in the program."""
-    weights, is_one = found.weights, found.is_one
-    linear = weights.get(("lin", found.z), 0.0)
-    losses = []
-    if found.axis is None:
-        up, down = (weights.get(("soft", found.z, way), 0.0) for way in (1.0, -1.0))
-        losses = [partial(_softplus, up=up + linear, down=down - linear, is_one=is_one)]
-    else:
-        how = {"target": linear, "axis": found.axis, "is_one": is_one}
-        losses = [partial(_log_softmax, mass=b, **how) for b in (None, -weights[found.group])]
-    return (partial(_times, loss, found.factor, found.line.shape) for loss in losses)
-
-
-def _softplus(z: Any, up: Any, down: Any, is_one: bool) -> Any:
-    """Σ up·log(1 + exp z) + down·log(1 + exp −z)."""
-    pairs = [(w, x) for w, x in ((up, z), (down, -z)) if w.__class__ is RecordedArray or np.any(w)]
-    loss = reduce(add, (weight * np.logaddexp(0.0, x) for weight, x in pairs))
-    return np.sum(loss) if is_one else loss
-
-
-def _log_softmax(z: Any, target: Any, mass: Any, axis: int, is_one: bool) -> Any:
-    """Σ T (log Σ exp a − a) for a = z − max z.
-
-    Where log Σ exp z has a mass B of its own, (B − Σ T) log Σ exp z is added: 0 for targets that
-    sum to B.
-    """
-    top = np.max(z.data, axis=axis, keepdims=True)
-    shifted = z - top
-    log_sum = np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-    shifted.name, log_sum.name = "shifted", "log_sum_exp"
-    losses = log_sum - shifted
-    picks = target.__class__ is RecordedArray and target.line.function is scatter
-    if is_one and picks and mass is None:
-        g, index = replace(target.line.args[:2], target.tape.array)
-        return np.sum(g * losses[index])
-    axes = None if is_one else axis
-    loss = np.sum(target * losses, axis=axes)
-    if mass is not None:
-        rest = mass - np.sum(np.broadcast_to(target, z.shape), axis=axis, keepdims=True)
-        loss = loss + np.sum(rest * (log_sum + top), axis=axes)
-    return loss
-
-
-# ------------------------------------------------------------------ from lines to lines
-def distinct(lines: Sequence[Line], nodes: dict[Line, Value]) -> dict[Line, Line]:
+def distinct(lines: Sequence[Line], nodes: Nodes) -> dict[Line, Line]:
     """For each line the first that computes the same, its arguments replaced likewise.
 
     A user's operation may draw anew each time, so the data decide too. ``nodes`` gets the new ones.
@@ -295,10 +299,9 @@ def distinct(lines: Sequence[Line], nodes: dict[Line, Value]) -> dict[Line, Line
     same: dict[Line, Line] = {}
     first: dict[Any, Line] = {}
     for line in lines:
-        args = replace(line.args, same.__getitem__)
-        key = replace((line.function, args, line.options), lambda x: same[x.line], RecordedArray)
+        new = changed(line, args=replace(line.args, same.__getitem__))
+        key = replace((new.function, new.args, new.options), lambda x: same[x.line], RecordedArray)
         key = replace(key, lambda x: x if x.nbytes < 2**16 else id(x), np.ndarray)
-        new = _with_args(line, args)
         twin = first.setdefault(key_of(key) if line.function else line, new)
         if line in nodes:
             x, y = (example(v.data) for v in (nodes.setdefault(twin, nodes[line]), nodes[line]))
@@ -308,85 +311,21 @@ def distinct(lines: Sequence[Line], nodes: dict[Line, Value]) -> dict[Line, Line
     return same
 
 
-def _with_args(line: Line, args: tuple[Any, ...]) -> Line:
-    moved = any(x is not y for x, y in zip(args, line.args))
-    return changed(line, args=args) if moved else line
-
-
-def find(
-    forms: Forms, outputs: Sequence[Line], unnormalized: bool, draws: Draws | None
-) -> tuple[dict[Line, Line], str]:
-    """The stable form of the outermost losses, below them of those in their logits.
-
-    With them why others stay.
-    """
-    found: dict[Line, Line] = {}
-    reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
-    todo, seen = [*outputs], {*outputs}
-    limit = PATIENCE * len(forms.patterns.lines) + 10_000
-    while todo:
-        line = todo.pop()
-        below, groups = reads(line), forms.groups[False, line]
-        if groups or forms.forms[False, line].__class__ is NoLoss:
-            try:
-                if forms.work > limit:
-                    raise NoLoss("too much that looks like a loss and is none")
-                found[line] = stable_form(forms, line, unnormalized, draws)
-                below = reads(found[line])
-            except NoLoss as no:
-                reasons += [no] if groups or no.rank == 1 else []
-        todo += [x for x in below if x not in seen]
-        seen.update(below)
-    return found, str(min(reasons, key=lambda no: no.rank))
-
-
-def fuse_lines(
-    lines: Sequence[Line], outputs: Sequence[Line], found: dict[Line, Line]
-) -> tuple[list[Line], list[Line]]:
-    """The lines with one in place of each loss, and without those that nothing needs any more."""
-    new: dict[Line, Line] = {}
-    for line in lines:
-        stays = found.get(line, line)
-        new[line] = _with_args(stays, replace(stays.args, new.__getitem__))
-    outputs = [new[line] for line in outputs]
-    return live(list(new.values()), outputs), outputs
-
-
-def replay(lines: Sequence[Line], nodes: dict[Line, Value]) -> None:
-    """Compute lines on `Value`s; ``nodes`` has those that are there already."""
-    for line in lines:
-        if line not in nodes:
-            nodes[line] = line.function(*replace(line.args, nodes.__getitem__), **line.options)
-            nodes[line].name = line.name
-
-
 # ------------------------------------------------------------------ graphs and functions
 def fused(tree: Any, unnormalized: bool = False, explain: bool = False) -> Any:
     """A structure of `Value`s with the stable loss in place of each textbook one."""
     leaves = [leaf for _path, leaf in flatten(tree)]
     roots = [leaf for leaf in leaves if leaf.__class__ is Value]
-    lines, of = lower(roots)
-    nodes = {line: node for node, line in of.items()}
-    tape = next((v.data.tape for v in of if v.data.__class__ is RecordedArray), None)
-    same = distinct([*(tape.lines if tape else ()), *lines], nodes)
-    lines = list(dict.fromkeys(same[line] for line in lines))
-    outputs = [same[of[root]] for root in roots]
-    found: dict[Line, Line] = {}
     with np.errstate(all="ignore"):  # constants may be anything
-        forms = Forms(Patterns(lines), tape)
-        try:
-            found, why = find(forms, outputs, unnormalized, Draws(tape, nodes) if tape else None)
-        except NoLoss as no:
-            why = str(no)
-    if explain and roots:
-        kinds = {line: next(iter(forms.groups[False, line]))[0] for line in found}
-        told = [_("{line} is now {loss}", line=x, loss=NODES[kind]) for x, kind in kinds.items()]
-        print("fuse:", "; ".join(told) or _("nothing: {reason}", reason=why))
-    if not found:
-        return tree
-    lines, outputs = fuse_lines(lines, outputs, found)
-    replay(lines, nodes)
-    new = (nodes[line] for line in outputs)
+        search = Search(roots, unnormalized)
+        if explain and roots:
+            kinds = {line: kind for line, (kind, _form) in search.found.items()}
+            told = [_("{line} is now {loss}", line=x, loss=kind) for x, kind in kinds.items()]
+            why = min(search.forms.reasons, key=lambda no: no.rank)
+            print("fuse:", "; ".join(told) or _("nothing: {reason}", reason=why))
+        if not search.found:
+            return tree
+        new = iter(search.rebuild())
     return unflatten(tree, [next(new) if leaf.__class__ is Value else leaf for leaf in leaves])
 
 

@@ -10,9 +10,10 @@ of a line is a graph of its own whose leaves stand for these; the chain rule fin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from contextlib import suppress
+from functools import partial, reduce
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -20,16 +21,33 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..engine import ops
 from ..engine.backward import gradients, topological
 from ..engine.data import example
-from ..engine.numpy_functions import LOG1P, MAX, MEAN
+from ..engine.numpy_functions import LOG1P, MAX
 from ..engine.text import _
 from ..engine.value import Value
-from .lines import Line, reads
+from .lines import Line, lower, reads, replace
 from .recorder import RecordedArray, Tape
+from .simplifier import is_call
 
-# What a leaf of a form stands for: ("lin", z), a line itself; ("lse", z, axis), logsumexp(z);
-# ("soft", z, s), log(1 + exp(s z)); ("max", z, axis); ("const", its numbers).
+# What a leaf of a form stands for: ("lin", z), a line itself; ("log", z, axis, 1), logsumexp(z);
+# ("log", z, None, s), log(1 + exp(s z)); ("max", z, axes); ("const", its numbers).
 Term = tuple[Any, ...]
-Form = tuple[Any, Any]  # a factor, None of the constant 0; and a `Value`, or that constant
+
+
+class Log(NamedTuple):
+    """A logarithm: ± logsumexp(z) ± m ± …, or ± log(1 + exp(s z)), which is over no axis."""
+
+    sign: int
+    z: Line
+    axis: int | None
+    s: int = 1
+    shifts: Sequence[tuple[int, Any]] = ()
+
+
+class Form(NamedTuple):
+    """A line, or its logarithm, as a graph of leaves (or a constant), and its one softmax."""
+
+    value: Any
+    group: Any = None  # its logits and axis, which is None for a sigmoid; or None
 
 
 class NoLoss(Exception):
@@ -41,77 +59,57 @@ class NoLoss(Exception):
 
 
 # ------------------------------------------------------------------ softmaxes and sigmoids
-class Patterns:
-    """The softmaxes and sigmoids among lines."""
+def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
+    """The logarithms of the softmaxes' sums and of the sigmoids among lines."""
+    logs = dict[Line, Log]()
+    for line in lines:
+        if line.function is ops.SUM:
+            found = _of_sum(line)
+        elif e := _exponential(line):
+            found = Log(1, *_unsigned(e.args[0]))
+        elif line.function is ops.DIVIDE:
+            found = _of_sigmoid(line.args[0], line.args[1], line.shape)
+        elif line.function is ops.POWER and _equals(line.args[1], -1.0):
+            found = _of_sigmoid(1.0, line.args[0], line.shape)
+        else:  # 1 − σ(z) = σ(−z)
+            found = logs.get(_subtracted_from_one(line))
+            found = found._replace(s=-found.s) if found and found.sign < 0 else None
+        if found:
+            logs[line] = found
+    return logs
 
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self.lines = lines
-        self.softmaxes: dict[Line, tuple[Line, int, list[Any]]] = {}  # of Σ exp(z ± m)
-        self.softpluses: dict[Line, tuple[Any, ...]] = {}  # their log is ± log(1 + exp s z)
-        self.signed: dict[Line, tuple[Line, Any]] = {}  # z and s of s z
-        self.shifts: set[Line] = set()  # what is subtracted from logits
-        self.labelled: set[Line] = set()  # logits times labels: a batch may be of one class
-        for line in lines:
-            self.signed[line] = self._read_sign(line)
-            if line.function is ops.SUM:
-                self._read_sum(line)
-            elif e := _exponential(line):
-                self.softpluses[line] = 1.0, *self.signed[e.args[0]]
-            elif line.function is ops.DIVIDE or line.function is ops.POWER:
-                self._read_sigmoid(line)
-            elif (v := _subtracted_from_one(line)) and self.softpluses.get(v, (1.0,))[0] < 0.0:
-                _factor, z, sign = self.softpluses[v]
-                self.softpluses[line] = -1.0, z, -sign  # 1 − σ(x) = σ(−x)
-        self.logits = {z for z, *_axis in self.softmaxes.values()}
-        self.logits |= {z for _factor, z, _sign in self.softpluses.values()}
 
-    def _read_sum(self, line: Line) -> None:
-        """Σ exp(z − m) over one axis, along which m is constant."""
-        e, reduced = line.args[0], _axes(line)
-        axes = [a for a in reduced if e.shape[a] != 1] or reduced[-1:]
-        if e.function is ops.EXP and len(axes) == 1:
-            z, shifts = e.args[0], []
-            while step := _shift(z, axes[0]):
-                z, *shift = step
-                shifts.append(shift)
-            self.softmaxes[line] = z, axes[0], shifts
-            self.shifts.update(m for _sign, m in shifts if m.__class__ is Line)
+def _of_sum(line: Line) -> Log | None:
+    """log Σ exp(z ± m) over one axis, along which m is constant."""
+    e, reduced = line.args[0], _axes(line)
+    axes = [a for a in reduced if e.shape[a] != 1] or reduced[-1:]
+    if e.function is not ops.EXP or len(axes) != 1:
+        return None
+    z, shifts = e.args[0], list[tuple[int, Any]]()
+    while step := _shift(z, axes[0]):
+        z, sign, m = step
+        shifts.append((sign, m))
+    return Log(1, z, axes[0], shifts=shifts)
 
-    def _read_sign(self, u: Line) -> tuple[Line, Any]:
-        """Take s z apart: a negative, a product with labels, a choice of z and −z."""
-        if u.function not in (ops.NEGATIVE, ops.MULTIPLY, ops.WHERE):
-            return u, 1.0
-        parts = [self.signed[x] for x in reads(u)]
-        (z, sign), other = parts[0], parts[-1]
-        s: Any = -1.0 if u.function is ops.NEGATIVE else 0.0
-        if len(parts) == 2 and u.function is ops.WHERE:
-            s, sign = _choose(u.args[0], sign, other[1]), 1.0
-        elif u.function is ops.MULTIPLY and len(parts) == 1:
-            s = next(x for x in u.args if x.__class__ is not Line)
-        if z.shape != u.shape or z is not other[0] or not np.all(np.abs(example(s)) == 1):
-            return u, 1.0
-        recorded = s.__class__ is RecordedArray  # the next call has other labels
-        if u.function is ops.MULTIPLY and np.ndim(s) > 0:
-            self.labelled.add(u if recorded else z)
-        return (u, 1.0) if recorded else (z, s * sign)
 
-    def _read_sigmoid(self, line: Line) -> None:
-        """σ(s z): 1, exp or either over 1 + exp."""
-        top, below = line.args if line.function is ops.DIVIDE else (1.0, line.args[0])
-        e = _exponential(below) if below.__class__ is Line and below.function is ops.ADD else None
-        power = line.function is ops.POWER and not _equals(line.args[1], -1.0)
-        if e is None or power or below.shape != line.shape:
-            return
-        u, condition, tops = e.args[0], True, (top, top)
-        parts = self.signed[u], self.signed[u]
-        if top.__class__ is Line and top.function is ops.WHERE:
-            condition, tops = top.args[0], top.args[1:]
-            if u.function is ops.WHERE and u.args[0] is condition and len(reads(u)) == 2:
-                parts = self.signed[u.args[1]], self.signed[u.args[2]]
-        (z, s), (other, r) = parts
-        if all(x is e or _equals(x, 1.0) for x in tops) and z is other:
-            s, r = (sign if x is e else -sign for x, sign in zip(tops, (s, r)))
-            self.softpluses[line] = -1.0, z, _choose(condition, s, r)
+def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
+    """log σ(±z): 1 or exp over 1 + exp, or the package's own, which chooses between the two."""
+    e = _exponential(below) if is_call(below, ops.ADD) and below.shape == shape else None
+    if e is None:
+        return None
+    branches = [(top, u := e.args[0])]
+    if is_call(top, ops.WHERE) and is_call(u, ops.WHERE) and _same(top.args[0], u.args[0]):
+        branches = [*zip(top.args[1:], u.args[1:])]
+    if not all((x is e or _equals(x, 1.0)) and v.__class__ is Line for x, v in branches):
+        return None
+    signed = [(x, *_unsigned(v)) for x, v in branches]
+    found = {(z, None, -s if x is e else s) for x, z, _axis, s in signed}
+    return Log(-1, *found.pop()) if len(found) == 1 else None
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Whether two conditions are one; a graph may hold a copy of each."""
+    return x is y or (x.__class__ is np.ndarray is y.__class__ and np.array_equal(x, y))
 
 
 def _axes(line: Line) -> tuple[int, ...]:
@@ -133,242 +131,204 @@ def _exponential(line: Line) -> Line | None:
     return e if one or line.function is LOG1P else None
 
 
-def _subtracted_from_one(line: Line) -> Line | None:
+def _subtracted_from_one(line: Line) -> Any:
     """The x of 1 − x, and of log1p(−x)."""
     if line.function is ops.SUBTRACT and _equals(line.args[0], 1.0):
-        return reads(line)[0]
-    negative = line.function is LOG1P and line.args[0].function is ops.NEGATIVE
-    return reads(line.args[0])[0] if negative else None
+        return line.args[1]
+    return _unsigned(line.args[0])[0] if line.function is LOG1P else None
 
 
-def _choose(condition: Any, sign: Any, other: Any) -> Any:
-    """The sign that a `where` picks; nan where that depends on an argument of a program."""
-    if np.array_equal(sign, other):
-        return sign
-    return np.nan if condition.__class__ is RecordedArray else np.where(condition, sign, other)
+def _unsigned(u: Line) -> tuple[Line, None, int]:
+    """Take s z apart: z, no axis, s."""
+    s = 1
+    while u.function is ops.NEGATIVE:
+        u, s = u.args[0], -s
+    return u, None, s
 
 
-def _shift(v: Line, axis: int) -> tuple[Line, float, Any] | None:
+def _shift(v: Line, axis: int) -> tuple[Line, int, Any] | None:
     """Take z + m or z − m apart; m may rest on nothing but z, or other leaves lost their zeros."""
-    x, y = v.args if v.function in (ops.ADD, ops.SUBTRACT) else (None, None)
-    for z, m in ((x, y), (y, x)) if v.function is ops.ADD else ((x, y),):
+    pairs = {ops.ADD: (v.args, v.args[::-1]), ops.SUBTRACT: (v.args,)}.get(v.function, ())
+    for z, m in pairs:
         shape = (1,) * (v.ndim - np.ndim(m)) + np.shape(m)
         fits = z.__class__ is Line and z.shape == v.shape and shape[axis] == 1
-        if fits and (m.__class__ is not Line or _rests_on(m, z)):
+        if fits and (m.__class__ is not Line or all(line.function for line in between(m, z))):
             return z, v.function.terms[1], m
     return None
 
 
-def _rests_on(m: Line, z: Line) -> bool:
-    """Whether a line is computed from another and no other leaf."""
-    todo, seen = [m], {z}
+def between(line: Line, end: Line) -> list[Line]:
+    """A line and those that it is computed from, down to another."""
+    todo, seen = [line], {end: None}
     while todo:
         if (line := todo.pop()) not in seen:
-            seen.add(line)
+            seen[line] = None
             todo += reads(line)
-    return all(line.function or line is z for line in seen)
+    return list(seen)[1:]
 
 
 # ------------------------------------------------------------------ linear forms
 class Forms:
-    """Lines and their logarithms as linear forms, each a number times a `Value`."""
+    """Lines and their logarithms as linear forms, as far as they have one."""
 
-    def __init__(self, patterns: Patterns, tape: Tape | None) -> None:
-        self.patterns, self.tape = patterns, tape
+    def __init__(self, lines: Sequence[Line], tape: Tape | None) -> None:
+        self.logs, self.tape = read_logs(lines), tape
+        self.logits = {log.z for log in self.logs.values()}
+        self.shifts = {id(m) for log in self.logs.values() for _sign, m in log.shifts}
         self.atoms: dict[Term, Value] = {}
-        self.terms: dict[Value, Term] = {}
+        self.forms: dict[tuple[bool, Line], Form] = {}
+        self.reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
         self.work = 0  # nodes that searches for coefficients went over
-        self.forms: dict[tuple[bool, Line], Form | NoLoss] = {}
-        self.groups: dict[tuple[bool, Line], set[Term]] = {}  # the softmaxes in it, at most two
-        in_log = {line.args[0] for line in patterns.lines if line.function is ops.LOG}
-        for line in reversed(patterns.lines):
+        self.rng = np.random.default_rng(0)
+        in_log = {line.args[0] for line in lines if line.function is ops.LOG}
+        for line in reversed(lines):
             if line in in_log and line.function is not ops.EXP:
                 in_log.update(reads(line))
-        for line in patterns.lines:
+        for line in lines:
             self._add(line, log=False)
             if line in in_log:
                 self._add(line, log=True)
 
     def _add(self, line: Line, log: bool) -> None:
-        self.met: set[Term] = set()  # the softmaxes that this form rests on
-        form: Form | NoLoss
+        form = None
         try:
             form = self._log(line) if log else self._linear(line)
         except NoLoss as no:
-            form = no.with_traceback(None)
-            self.met |= {g for x in reads(line) if not log for g in self.groups[False, x]}
-        if not log and line in self.patterns.shifts and (self.met or form.__class__ is NoLoss):
-            form, self.met = (1.0, self._atom(("lin", line), line.shape, line.kind)), set()
-        self.forms[log, line], self.groups[log, line] = form, set(list(self.met)[:2])
+            if no.rank == 1 or any(map(self.group, reads(line))):
+                self.reasons.append(no.with_traceback(None))
+        if not log and id(line) in self.shifts and (form is None or form.group):
+            form = Form(self._atom(("lin", line), line.shape, line.kind))
+        if form:
+            self.forms[log, line] = form
 
-    def of(self, xs: Iterable[Any], log: bool = False) -> list[Form]:
-        """The forms of lines and constants, or of their logarithms.
+    def group(self, line: Line) -> Any:
+        """The logits and axis of the softmax in a line, if it has a form."""
+        return form.group if (form := self.forms.get((False, line))) else None
 
-        Raises
-        ------
-        NoLoss
-            If one has none.
-        """
-        found: list[Any] = []
-        for x in xs:
-            if x.__class__ is Line:
-                self.met |= self.groups[log, x]
-                found.append(self.forms[log, x])
+    def coefficients(self, form: Value) -> dict[Term, tuple[Any, Any]]:
+        """The coefficient of each term in Σ form, and what the leaf holds."""
+        self.work += len(topological(form))
+        seed = 1.0 if form.data.__class__ is float else np.ones(form.shape, form.dtype)
+        found = zip(self.atoms.items(), gradients(form, seed, [*self.atoms.values()]))
+        return {
+            term: (example(d), example(atom.data)) for (term, atom), d in found if d is not None
+        }
+
+    def substitute(self, form: Value, terms: dict[Term, Any]) -> Any:
+        """A form with other `Value`s in the place of leaves, and 0 for the rest."""
+        nodes, new = dict[Line, Any](), {self.atoms.get(term): x for term, x in terms.items()}
+        for node, line in lower([form])[1].items():
+            if node.op is not None:
+                nodes[line] = line.function(*replace(line.args, nodes.__getitem__), **line.options)
+            elif node in new:
+                nodes[line] = new[node]
             else:
-                found.append(self._constant(np.log(x) if log else x))
-        if missing := [x for x in found if x.__class__ is NoLoss]:
-            raise min(missing, key=lambda no: no.rank)
-        return found
+                nodes[line] = Value(self._recorded(0.0 * example(node.data)))
+        return nodes[line]
 
-    def coefficients(self, form: Value, g: Any) -> dict[Term, Any]:
-        """The coefficient of each term in Σ g·form."""
-        nodes = topological(form)
-        self.work += len(nodes)
-        atoms = [node for node in nodes if node.op is None]
-        seed = g if form.data.__class__ is float else np.broadcast_to(g, form.shape)
-        return {self.terms[v]: d for v, d in zip(atoms, gradients(form, seed, atoms))}
-
-    # ------------------------------------------------------------------ leaves of forms
     def _atom(self, term: Term, shape: tuple[int, ...], kind: Any) -> Value:
-        if term[0] in ("lse", "soft"):
-            self.met.add(term if term[0] == "lse" else term[:2])
+        """A leaf, of any numbers: what the form gives for them shows that it is what it seems."""
         if term not in self.atoms:
-            atom = Value(self._recorded(0.0 if kind is float else np.zeros(shape, kind)))
-            self.atoms[term], self.terms[atom] = atom, term
+            x = self.rng.uniform(1.0, 2.0, shape)
+            self.atoms[term] = Value(self._recorded(float(x) if kind is float else x.astype(kind)))
         return self.atoms[term]
-
-    def _constant(self, x: Any) -> Form:
-        """A constant is known by its numbers: of shape (n, 1) or (n,), they cancel."""
-        numbers = np.asarray(example(x), np.float64)
-        if not numbers.any():
-            return None, x
-        atom = self._atom(("const", numbers.tobytes()), (numbers.size,), numbers.dtype)
-        return 1.0, np.reshape(atom, numbers.shape)
 
     def _recorded(self, x: Any) -> Any:
         """An array that an index or a condition of a program can be applied to."""
         return self.tape.constant(x) if self.tape else x
 
-    def _softplus(self, line: Line) -> Form:
-        """± log(1 + exp(s z)), entry by entry that of z or of −z."""
-        factor, z, sign = self.patterns.softpluses[line]
-        if np.any(np.isnan(sign)):
-            raise NoLoss("the sign of the logits depends on an argument", 1)
-        up, down = (self._atom(("soft", z, way), z.shape, z.kind) for way in (factor, -factor))
-        form = up if np.min(sign) > 0 else down
-        if z in self.patterns.labelled or np.min(sign) < np.max(sign):
-            form = ops.WHERE(np.broadcast_to(sign > 0, z.shape), up, down)
-        return factor, form
+    def _form(self, x: Any, log: bool = False) -> Form:
+        """The form of an argument, or of its logarithm."""
+        if x.__class__ is not Line:
+            x = np.log(x) if log else x
+            numbers = np.asarray(example(x), np.float64)
+            if not numbers.any():
+                return Form(x)
+            atom = self._atom(("const", numbers.tobytes()), (numbers.size,), numbers.dtype)
+            return Form(np.reshape(atom, numbers.shape))  # of shape (n, 1) or (n,), they cancel
+        if (log, x) not in self.forms:
+            raise NoLoss("{line} is not a part of such a loss", 2, line=x)
+        return self.forms[log, x]
 
-    def _log_sum_exp(self, line: Line) -> Any:
-        """log Σ exp(z − m) = logsumexp(z) − m."""
-        z, axis, shifts = self.patterns.softmaxes[line]
-        kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
-        forms = self.of(m for _sign, m in shifts)
-        terms = (m * (sign * (k or 1.0)) for (sign, _m), (k, m) in zip(shifts, forms))
-        form = reduce(add, terms, self._atom(("lse", z, axis), kept, z.kind))
-        return np.reshape(form, line.shape)
+    def _call(self, line: Line, f: Callable[[Any], Any], xs: Iterable[Any], log: bool) -> Form:
+        """A function of the forms of arguments, which have one softmax in common."""
+        forms = [self._form(x, log) for x in xs]
+        if len(groups := {form.group for form in forms} - {None}) > 1:
+            raise NoLoss("{line} is of two softmaxes or sigmoids", 2, line=line)
+        return Form(f([form.value for form in forms]), next(iter(groups), None))
 
-    # ------------------------------------------------------------------ forms of lines
-    def _linear(self, line: Line) -> Any:
+    # ------------------------------------------------------------------ of lines
+    def _linear(self, line: Line) -> Form:
         op: Any = line.function
-        if line in self.patterns.logits:
-            return 1.0, self._atom(("lin", line), line.shape, line.kind)
+        if line in self.logits:
+            return Form(self._atom(("lin", line), line.shape, line.kind))
         if op is ops.LOG:
-            return self.of(line.args, log=True)[0]
-        if op is LOG1P and line in self.patterns.softpluses:
-            return self._softplus(line)
+            return self._form(line.args[0], log=True)
+        if op is LOG1P and line in self.logs:
+            return self._known(line)
         if op is LOG1P:
             raise NoLoss("log(1 + {x}) is not that of a sigmoid", 1, x=line.args[0])
         if op is MAX:
             term = "max", line.args[0], _axes(line)
-            return 1.0, np.reshape(self._atom(term, (line.size,), line.dtype), line.shape)
-        at = _linear_in(line)
-        factor, forms = _common_factor(self.of(line.args[i] for i in at))
-        form = forms[0]
-        if op is ops.NEGATIVE:
-            return -factor, form
-        if op is MEAN:
-            return factor * (line.size / form.size), ops.SUM(form, **line.options)
-        if op in (ops.MULTIPLY, ops.DIVIDE) and form.shape == line.shape:
-            c = line.args[1 - at[0]]
-            if np.size(c) == 1 and np.any(example(c)):
-                c = np.reshape(c, ()) if c.__class__ is RecordedArray else float(np.ravel(c)[0])
-                return (factor / c if op is ops.DIVIDE else factor * c), form
-        return factor, _call(line, at, forms)
+            return Form(np.reshape(self._atom(term, (line.size,), line.dtype), line.shape))
+        return self._call(line, *_linear_in(line), log=False)
 
-    def _log(self, line: Line) -> Any:
+    def _log(self, line: Line) -> Form:
         op: Any = line.function
         if op is ops.EXP:
-            return self.of(line.args)[0]
-        if line in self.patterns.softpluses:
-            return self._softplus(line)
-        if line in self.patterns.softmaxes:
-            return 1.0, self._log_sum_exp(line)
+            return self._form(line.args[0])
+        if line in self.logs:
+            return self._known(line)
         if op is not None and op.powers:
-            factor, forms = _common_factor(self.of(line.args, log=True))
-            logs = zip(forms, op.powers)
-            return factor, reduce(add, (x if power == 1 else x * power for x, power in logs))
+            return self._call(line, partial(_weighted, op.powers), line.args, log=True)
         if op is ops.POWER and line.args[1].__class__ is not Line:
-            [(factor, form)] = self.of(line.args[:1], log=True)
-            return factor, form * line.args[1]
-        if picks := _picks(line, self._recorded):
-            parts, pick = picks
-            factor, forms = _common_factor(self.of(parts, log=True))
-            return factor, pick(forms)
+            return self._call(line, lambda x: x[0] * line.args[1], line.args[:1], log=True)
+        with suppress(NoLoss):
+            f, xs = _linear_in(line.args[0] if op is ops.SUM else line)
+            pick = (lambda x: ops.SUM(f(x), **line.options)) if op is ops.SUM else f
+            if self._picks(pick, xs):
+                return self._call(line, pick, xs, log=True)
         raise NoLoss("log of {line}: that is no softmax and no sigmoid", 1, line=line)
 
+    def _picks(self, f: Callable[[Any], Any], xs: Iterable[Any]) -> bool:
+        """Whether f is Σ c x where each sum has one term, and its c is 1: one-hot rows pick.
 
-def _picks(line: Line, recorded: Callable[[Any], Any]) -> tuple[list[Any], Any] | None:
-    """Σ c x as a function of x, if each sum has one term, and its c is 1: one-hot rows pick.
+        Then the log of a sum is the sum of logs, whatever x is.
+        """
+        drawn = [self.rng.uniform(1.0, 2.0, np.shape(x)) for x in xs]
+        logs = [self._recorded(np.log(x)) for x in drawn]
+        return np.array_equal(np.log(example(f([*map(self._recorded, drawn)]))), example(f(logs)))
 
-    Then the square of a sum is the sum of squares, whatever x is.
-    """
-    product: Line = line.args[0] if line.function is ops.SUM else line
-    try:
-        at = _linear_in(product)
-    except NoLoss:
-        return None
-
-    def pick(parts: list[Any]) -> Any:
-        found = _call(product, at, parts)
-        return found if product is line else ops.SUM(found, **line.options)
-
-    parts, rng = [product.args[i] for i in at], np.random.default_rng(0)
-    drawn = [rng.uniform(1.0, 2.0, np.shape(x)) for x in parts]
-    one, x, square = (example(pick([recorded(x**n) for x in drawn])) for n in (0, 1, 2))
-    return (parts, pick) if np.all(one == 1) and np.all(x * x == square) else None
+    def _known(self, line: Line) -> Form:
+        """The form of the logarithm of a softmax's sum, or of a sigmoid."""
+        sign, z, axis, s, shifts = self.logs[line]
+        kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
+        value: Any = sign * self._atom(("log", z, axis, s), kept, z.kind)
+        for way, m in shifts:
+            moved = self._form(m).value
+            value = value + moved if way > 0 else value - moved
+        return Form(np.reshape(value, line.shape), (z, axis))
 
 
-def _common_factor(forms: Sequence[Form]) -> tuple[Any, list[Any]]:
-    """The factor that forms have in common, but for its sign, and what it multiplies."""
-    factors = [factor for factor, _value in forms if factor is not None]
-    sizes = {abs(float(example(factor))) for factor in factors}
-    first, values = factors[0] if len(sizes) == 1 else 1.0, []
-    for factor, value in forms:
-        floats = factor.__class__ is float is first.__class__
-        same = factor is None or factor is first or (floats and factor == first)
-        values.append(value if same else value * (factor / first))
-    return first, values
+def _weighted(powers: Sequence[float], logs: Sequence[Any]) -> Any:
+    """The logarithm of a product of powers."""
+    return reduce(add, [x if n == 1 else -x if n == -1 else n * x for n, x in zip(powers, logs)])
 
 
-def _linear_in(line: Line) -> Sequence[int]:
-    """Where a line has arguments that it is linear in, all at once."""
-    op: Any = line.function
-    at = [i for i, x in enumerate(line.args) if x.__class__ is Line]
-    if op and (op.terms or op.moves or len(op.linear) == 1):
-        together = range(len(line.args)) if op.terms or op.arity is None else op.linear
-        if all(i in together for i in at):
-            return [i for i in range(len(line.args)) if i in together]
-    elif op and all(i in op.linear or (i, 1) in enumerate(op.powers) for i in at):
-        if len(at) == 1:
-            return at
+def _linear_in(line: Line) -> tuple[Callable[[Sequence[Any]], Any], list[Any]]:
+    """A line as a function of the arguments that it is linear in, all at once; and these."""
+    op, at = line.function, [i for i, x in enumerate(line.args) if x.__class__ is Line]
+    several = bool(at and (op.terms or op.moves))
+    can = (op.linear or [i for i, n in enumerate(op.powers) if n == 1]) if at else ()
+    can = can or (range(len(line.args)) if several else ())
+    if not at or any(i not in can for i in at):
+        raise NoLoss("{line} is not a part of such a loss", 2, line=line)
+    if len(at) > 1 and not several:
         raise NoLoss("{line} is of two Values, and a target is plain data", 2, line=line)
-    raise NoLoss("{line} is not a part of such a loss", 2, line=line)
+    at = [*can] if several else at
 
+    def call(values: Sequence[Any]) -> Any:
+        new = dict(zip(at, values))
+        return op(*[new.get(i, x) for i, x in enumerate(line.args)], **line.options)
 
-def _call(line: Line, at: Sequence[int], values: Sequence[Any]) -> Any:
-    """What a line computes of other arguments."""
-    new = dict(zip(at, values))
-    args = [new.get(i, x) for i, x in enumerate(line.args)]
-    return line.function(*args, **line.options)
+    return call, [line.args[i] for i in at]
