@@ -139,6 +139,17 @@ def into(z: Any, t: Any) -> Any:
     return np.sum(z * t)
 
 
+def added_at(z: Any, t: Any) -> Any:
+    np.add.at(t, [0], 1.0)
+    return np.sum(z * t)
+
+
+def added_number(z: Any, t: Any) -> Any:
+    total = np.sum(t)
+    total += 1.0
+    return np.sum(z * total)
+
+
 def copied(z: Any, t: Any) -> Any:
     np.copyto(t, 0.0)
     return np.sum(z * t)
@@ -153,6 +164,7 @@ def ranged(z: Any, y: Any) -> Any:
     [
         (branch, 2), (looped, 1), (by_data, 1), (number, 1), (scalar_math, 1), (item, 1),
         (made_array, 1), (one_hot, 1), (written, 1), (in_place, 1), (into, 1), (copied, 1),
+        (added_at, 1), (added_number, 2),
         (ranged, 1), (number_of_a_value, 1), (whole_number_of_a_value, 1),
         (complex_number_of_a_value, 1), (index_of_a_value, 1), (array_of_a_value, 1),
         (truth_of_a_value, 1), (scalar_math_of_a_value, 1), (inequality, 2),

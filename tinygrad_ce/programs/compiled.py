@@ -25,7 +25,6 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
 from .batching import batch
 from .files import replace_file
-from .lines import live
 from .printing import emit
 from .recorder import NOWHERE, RecordedArray
 from .recording import in_containers, parameters, record
@@ -247,7 +246,7 @@ class Program:
         lines, outputs = recording.lines, recording.outputs
         if self._clean:
             lines, outputs = simplify(*batch(lines, outputs))
-        source = emit(recording, live(lines, outputs), outputs, self._clean)
+        source = emit(recording, lines, outputs, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
         return source, like if repr(like) != repr(in_containers(like)) else None

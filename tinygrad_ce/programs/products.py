@@ -146,8 +146,8 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
     """Operands, the names of their axes, and those of the result, where it is a Σ of products."""
     f, args = line.function, line.args
     if f is np.einsum:
-        inputs, _, result = args[0].partition("->")
-        plain = inputs.replace(",", "").isalpha() and not line.options
+        inputs, arrow, result = args[0].partition("->")
+        plain = arrow and inputs.replace(",", "").isalpha() and not line.options
         return (args[1:], inputs.split(","), result) if plain else None
     if f is np.matmul:
         x, y = map(np.ndim, args)

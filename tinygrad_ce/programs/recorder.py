@@ -96,17 +96,16 @@ class Tape:
         given, how = (replace(x, _example, RecordedArray) for x in (args, options))
         try:
             example = function(*given, **how)
-        except ValueError as error:
-            if re.search("read-only|output array", str(error)):
-                self.refuse(f"np.{function.__name__} into an array", "Compute a new array instead.")
+        except (ValueError, TypeError) as error:
+            if re.search("read-only|output array|ArrayType", str(error)):
+                self.refuse(f"np.{function.__name__} into an array", "Use a = a + x or its like.")
             raise
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
             parts = enumerate(example)
             return [self.write(operator.getitem, (made, i), {}, part) for i, part in parts]
         if not isinstance(example, np.ndarray | np.generic | float | int):
-            got, name = type(example).__name__, function.__name__
-            raise TypeError(_("np.{name} gives a {got}: no program has that", name=name, got=got))
+            self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
 
     def refuse(self, what: str, instead: str) -> NoReturn:
@@ -173,8 +172,6 @@ def _normal(function: Any, args: Any, options: dict[str, Any]) -> tuple[Any, dic
     defaults = _parameters(function)
     needed = [name for name, x in defaults.items() if x is inspect.Parameter.empty]
     args = (*args, *[options[name] for name in needed[len(args) :] if name in options])
-    if function is np.einsum and isinstance(args[0], str):
-        args = (_with_result(args[0]), *args[1:])
     plain = {name for name, x in options.items() if name in defaults and x is defaults[name]}
     return args, {name: x for name, x in options.items() if name not in {*needed, *plain}}
 
@@ -193,14 +190,13 @@ class RecordedArray(NDArrayOperatorsMixin):
     def __init__(self, line: Line, example: Any, tape: Tape) -> None:
         self.line, self.example, self.tape = line, example, tape
 
-    @property
-    def name(self) -> str | None:
-        """What its line is called."""
-        return self.line.name
-
-    @name.setter
-    def name(self, name: str | None) -> None:
+    def _rename(self, name: str | None) -> None:
         self.line.name = name
+
+    name = property(operator.attrgetter("line.name"), _rename)
+    shape, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("shape", "dtype"))
+    ndim, size = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "size"))
+    T = property(np.transpose)
 
     # ------------------------------------------------------------------ NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -208,9 +204,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             return NotImplemented
         if ufunc is np.positive:
             return self
-        if "out" in options or method == "at":
-            what = f"np.{ufunc.__name__} into an array"
-            self.tape.refuse(what, "Use a = a + x, which makes a new one.")
+        if method == "at":  # which writes into a read-only array too
+            self.tape.refuse(f"np.{ufunc.__name__}.at", "Use a = a + x or its like.")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.tape.call(function, inputs, options)
 
@@ -235,9 +230,10 @@ class RecordedArray(NDArrayOperatorsMixin):
         return op.fn(*args, **options)
 
     def __getitem__(self, index: Any) -> Any:
-        parts = index if index.__class__ is tuple else (index,)
-        if any(map(_is_mask, parts)):
-            self.tape.refuse("The shape of x[mask] or x[:n]", "Use np.where(mask, x, 0.0).")
+        for part in index if index.__class__ is tuple else (index,):
+            mask = part.__class__ is RecordedArray and part.dtype.kind == "b"
+            if mask or (part.__class__ is slice and [*walk(part, RecordedArray)]):
+                self.tape.refuse("The shape of x[mask] or x[:n]", "Use np.where(mask, x, 0.0).")
         return self.tape.call(operator.getitem, (self, index), {})
 
     def within(self, low: int, high: int, besides: int | None = None) -> Any:
@@ -263,10 +259,9 @@ class RecordedArray(NDArrayOperatorsMixin):
     )
 
     def __invert__(self) -> Any:
-        if not _is_truth(self):
-            return np.invert(self)
-        text = "{where}: ~ of Python's True is -2, true as well. Use np.logical_not(x > y)."
-        raise TypeError(_(text, where=_where()))
+        if _is_truth(self):
+            self.tape.refuse("~ of Python's True, which is -2,", "Use np.logical_not(x > y).")
+        return np.invert(self)
 
     # ------------------------------------------------------------------ as an ndarray
     def __len__(self) -> int:
@@ -283,11 +278,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self if self.dtype == dtype else self.tape.call(astype, (self, np.dtype(dtype)), {})
 
     def __getattr__(self, name: str) -> Any:
-        """What its line knows, or a method by the NumPy function of its name (``x.sum()``)."""
-        if name in ("shape", "dtype", "ndim", "size"):
-            return getattr(self.line, name)
-        if name == "T":
-            return np.transpose(self)
+        """A method of ndarray, by the NumPy function of its name (``x.sum()``)."""
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
@@ -299,17 +290,3 @@ class RecordedArray(NDArrayOperatorsMixin):
             return function(self, *((args,) if several else args), **options)
 
         return method
-
-
-def _with_result(subscripts: str) -> str:
-    """Those of an einsum with the result that NumPy takes where none is given."""
-    text = subscripts.replace(" ", "")
-    once = sorted(c for c in set(text) - {",", "."} if text.count(c) == 1)
-    return text if "->" in text else f"{text}->{'...' * ('...' in text)}{''.join(once)}"
-
-
-def _is_mask(part: Any) -> bool:
-    """Whether how many entries it picks depends on data."""
-    if part.__class__ is slice:
-        return next(walk(part, RecordedArray), None) is not None
-    return part.__class__ is RecordedArray and part.dtype.kind == "b"
