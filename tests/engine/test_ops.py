@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from conftest import need
@@ -283,3 +284,36 @@ def test_mean_of_nothing_has_a_gradient_of_nothing() -> None:
         out = x.mean(axis=(0, 1))
     out.backward(np.ones(2))
     assert x.grad.shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("big", [0.0, 1e10, -1e10, 1e20, 1e300])
+def test_logaddexp_shares_out_its_gradient_at_any_size(big: float) -> None:
+    for apart in (0.0, 1.0, -700.0):
+        x, y = Value(big), Value(big + apart)
+        np.logaddexp(x, y).backward()
+        for v, other in ((x, y), (y, x)):
+            wanted = 1 / (1 + mpmath.exp(mpmath.mpf(other.data) - mpmath.mpf(v.data)))
+            assert v.grad == pytest.approx(float(wanted), rel=1e-13, abs=0.0)
+
+
+def test_logaddexp_at_infinity_has_the_slopes_of_its_limit() -> None:
+    for x, y in ((np.inf, 1.0), (1.0, -np.inf)):
+        for a, b in ((x, y), (np.array([x]), np.array([y]))):
+            v, w = Value(a), Value(b)
+            np.logaddexp(v, w).sum().backward()
+            assert (float(np.sum(v.grad)), float(np.sum(w.grad))) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("x", [-2.0, 0.25, 3.0])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (1.0, 0.0), (1.0, -1.0)])
+def test_clip_gives_its_gradient_to_what_it_returns(x: float, low: float, high: float) -> None:
+    """Where low is above high the result is high, as in NumPy, so no other bound has a slope."""
+    given = [Value(x), Value(low), Value(high)]
+    out = np.clip(*given)
+    out.backward()
+    assert out.data == np.clip(x, low, high)
+    bumped = [
+        np.clip(*(d + 1e-6 * (k == i) for k, d in enumerate((x, low, high)))) for i in range(3)
+    ]
+    slopes = [(b - out.data) / 1e-6 for b in bumped]
+    assert [v.grad for v in given] == pytest.approx(slopes, abs=1e-6)

@@ -158,8 +158,9 @@ MINIMUM = define(np.minimum, r"\min(<x>, <y>)",
     domain=TWO, piece=np.less,
     number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
 LOGADDEXP = define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
-    (lambda g, out, x, y: g * np.exp(x - out), r"<g> \cdot e^{<x> - <out>}"),
-    (lambda g, out, x, y: g * np.exp(y - out), r"<g> \cdot e^{<y> - <out>}"), domain=TWO,
+    (lambda g, out, x, y: g * np.exp(-np.logaddexp(0.0, y - x)), r"<g> \cdot e^{<x> - <out>}"),
+    (lambda g, out, x, y: g * np.exp(-np.logaddexp(0.0, x - y)), r"<g> \cdot e^{<y> - <out>}"),
+    domain=TWO,
     number=softplus_of_two)
 LOG1P = define(np.log1p, r"\log(1 + <x>)",
     (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"),
@@ -177,8 +178,8 @@ TANH = define(np.tanh, r"\tanh <x>",
     domain=ONE, scalar=math.tanh)
 CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
-    (lambda g, out, x, lo, hi: np.where(x < lo, g, 0.0), r"<g> \cdot [<x> < <y>]"),
-    (lambda g, out, x, lo, hi: np.where(x > hi, g, 0.0), r"<g> \cdot [<x> > <z>]"),
+    (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
+    (lambda g, out, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     spelling=clip, entrywise=True,
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"))
