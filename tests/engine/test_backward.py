@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import os
+import signal
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -530,3 +533,33 @@ def test_no_leaf_shares_the_array_of_its_gradient() -> None:
     assert total.grad.tolist() == [1.0, 1.0]
     assert x.grad.tolist() == y.grad.tolist() == [0.5, 0.5]
     assert z.grad.tolist() == [0.5, 1.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_during_a_pass_does_not_hang_the_child() -> None:
+    """Another thread is in the middle of adding to a leaf when the process forks."""
+    adding, forked = threading.Event(), threading.Event()
+
+    class Slow(float):
+        def __add__(self, other: float) -> float:
+            adding.set()
+            assert forked.wait(20)
+            return float(self) + other
+
+    v = Value(2.0)
+    v.grad = Slow(1.0)
+    thread = threading.Thread(target=(v * 3.0).backward)
+    thread.start()
+    assert adding.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends a child that hangs
+        w = Value(2.0)
+        (w * 5.0).backward()
+        os._exit(0 if w.grad == 5.0 else 1)
+    _pid, status = os.waitpid(child, 0)
+    forked.set()
+    thread.join(20)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert v.grad == 4.0

@@ -6,6 +6,7 @@ graph that is only read is not written to, and passes in several threads run bes
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 from collections.abc import Sequence
 from operator import attrgetter
@@ -20,6 +21,8 @@ from .text import _
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
 NOTHING = 0.0  # this very object: where a sum of shares starts
 _WRITING = RLock()  # passes that share leaves add to them one after the other
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
+    os.register_at_fork(after_in_child=_WRITING._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def topological(root: Node) -> list[Node]:
