@@ -40,9 +40,9 @@ def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 def _is_array_like(tree: Any) -> bool:
-    """Whether a list is numbers all the way down: one array, not a structure of several."""
+    """Whether a list is one array: numbers, or lists of them that have one shape."""
     if isinstance(tree, list | tuple) and not hasattr(tree, "_make"):
-        return bool(tree) and all(_is_array_like(value) for value in tree)
+        return all(map(_is_array_like, tree)) and len({np.shape(value) for value in tree}) == 1
     return isinstance(tree, int | float | np.number)
 
 
@@ -100,11 +100,11 @@ class _Call:
         ]
         own = unflatten(self.trees, self.variables)
         self.out = f(*[own.get(n, x) for n, x in enumerate(args)], **kwargs)
-        if self.out is None or isinstance(self.out, dict | list | tuple):
-            text = "f returned a {got}, wanted one number or array"
-            raise TypeError(_(text, got=type(self.out).__name__))
-        if not isinstance(self.out, Value):
-            as_data(self.out, "f's result")
+        if self.out is None:
+            self.one()
+        for path, out in flatten(self.out):
+            if not isinstance(out, Value):
+                as_data(out, f"f's result{path}")
         for v in self.variables:
             if (
                 v.op is None
@@ -116,12 +116,19 @@ class _Call:
         filled = tuple(unflatten(self.trees, leaves).values())
         return filled[0] if self.single else filled
 
-    def pull(self, seed: Any) -> list[Any]:
-        """The gradient of each variable; zeros where the result does not depend on one."""
+    def pull(self, out: Any, seed: Any) -> list[Any]:
+        """The gradient of each variable; zeros where a result does not depend on one."""
         found = [None] * len(self.variables)
-        if isinstance(self.out, Value):
-            found = gradients(self.out, seed, self.variables)
+        if isinstance(out, Value):
+            found = gradients(out, seed, self.variables)
         return _filled(found, self.variables)
+
+    def one(self) -> Any:
+        """The result, where it is one number or array."""
+        if self.out is None or isinstance(self.out, dict | list | tuple):
+            text = "f returned a {got}, wanted one number or array"
+            raise TypeError(_(text, got=type(self.out).__name__))
+        return self.out
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
@@ -161,8 +168,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
 
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = _Call(f, argnums, args, kwargs)
-        seed = as_upstream(None, detach(call.out), "f's result")
-        return call.value(), call.restore(call.pull(seed))
+        seed = as_upstream(None, detach(call.one()), "f's result")
+        return call.value(), call.restore(call.pull(call.out, seed))
 
     return _with_arguments_of(f, both)
 
@@ -235,13 +242,14 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
     (array([1., 3.]),)
     """
     call = _Call(f, range(len(args)), args, kwargs)
+    shape = np.shape(call.one())
 
     def pullback(g: Any) -> Any:
         g = g if isinstance(g, Value) else as_data(g, "vjp: g")
-        if np.shape(g) != np.shape(call.out):
+        if np.shape(g) != shape:
             text = "vjp: got g of shape {got}, wanted {wanted}"
-            raise ValueError(_(text, got=np.shape(g), wanted=np.shape(call.out)))
-        return call.restore(call.pull(g))
+            raise ValueError(_(text, got=np.shape(g), wanted=shape))
+        return call.restore(call.pull(call.out, g))
 
     return call.value(), pullback
 
@@ -249,13 +257,9 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """Return the Jacobian of ``f``: one sweep an entry of the result.
 
-    Of a result of shape R and an argument of shape A it is an array of shape R + A, ∂f_r/∂x_a; of a
-    dict, list or tuple of arrays, one each.
-
-    Raises
-    ------
-    TypeError
-        If ``f`` returns anything but one number or array.
+    Of a result of shape R and an argument of shape A it is an array of shape R + A, ∂f_r/∂x_a. Of a
+    dict, list or tuple it has a block for each array: first the structure of the result, in it that
+    of the arguments.
 
     Examples
     --------
@@ -270,31 +274,38 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
     """The Jacobian of ``f``, under a name."""
     _positions(f, argnums)
 
-    def rows_of(*args: Any, **kwargs: Any) -> Any:
+    def blocks_of(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, argnums, args, kwargs)
-        shape, like = np.shape(call.out), detach(call.out)
-        like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
-        size, dtype = math.prod(shape), getattr(like, "dtype", float)
-        seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else [1.0]
-        rows = [call.pull(seed) for seed in seeds]
-        found = [_block([row[k] for row in rows], shape, v) for k, v in enumerate(call.variables)]
-        for block in found:
-            if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
-                block.name = block.name or name
-        return call.restore(found)
+        results = [out for _path, out in flatten(call.out)]
+        return unflatten(call.out, [call.restore(_blocks(call, out, name)) for out in results])
 
-    return _with_arguments_of(f, rows_of)
+    return _with_arguments_of(f, blocks_of)
 
 
-def _block(rows: Sequence[Any], shape: tuple[int, ...], v: Value) -> Any:
-    """The rows of a Jacobian, for a result of a shape, as one array."""
-    if not shape:
-        return rows[0]
-    return np.reshape(np.stack(rows), shape + v.shape) if rows else np.zeros(shape + v.shape)
+def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
+    """The derivative of one result by each variable, a row for each entry of the result."""
+    shape, like = np.shape(out), detach(out)
+    like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
+    size, dtype = math.prod(shape), getattr(like, "dtype", float)
+    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else [1.0]
+    rows = [call.pull(out, seed) for seed in seeds]
+    found = []
+    for k, v in enumerate(call.variables):
+        column = [row[k] for row in rows]
+        block: Any = np.zeros(shape + v.shape) if shape else column[0]
+        if shape and rows:
+            block = np.reshape(np.stack(column), shape + v.shape)
+        if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
+            block.name = block.name or name
+        found.append(block)
+    return found
 
 
-def hessian(f: Function, argnums: int = 0) -> Function:
+def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """Return the matrix of second derivatives of ``f``, of shape A + A for an argument of shape A.
+
+    Of a dict, list or tuple, and for several ``argnums``, it has a block for each pair of arrays,
+    in the structure of the arguments, twice.
 
     Examples
     --------
