@@ -30,7 +30,7 @@ from tinygrad_ce import (
 )
 from tinygrad_ce.engine.operation import TABLE, Primitive
 from tinygrad_ce.programs.files import replace_file
-from tinygrad_ce.views import flow
+from tinygrad_ce.views.formulas import entrywise
 
 CASES = json.loads((Path(__file__).parents[1] / "seed_cases.json").read_text(encoding="utf-8"))
 
@@ -242,7 +242,7 @@ def test_random_graphs_add_up_to_what_backward_finds(seed: int, tensors: bool) -
 
 def test_which_operations_of_the_table_work_entry_by_entry() -> None:
     ufuncs = {f.__name__ for f in TABLE if isinstance(f, np.ufunc)} - {"matmul", "absolute"}
-    assert {name for name in LINES if flow.entrywise(OPS[name])} == {
+    assert {name for name in LINES if entrywise(OPS[name])} == {
         *(ufuncs & {*LINES}),
         *("abs", "where", "clip", "relu"),
     }
@@ -261,7 +261,7 @@ def test_every_primitive_of_the_table(name: str) -> None:
         steps = check(out, np.random.default_rng(1).normal(size=out.shape))
         assert all(s.words and s.latex and "<" not in s.words.replace(" < ", "") for s in steps)
         local = [s.local is not None for s in steps if s.argument is not None]
-        assert set(local) <= {flow.entrywise(op) or out.size == 1}
+        assert set(local) <= {entrywise(op) or out.size == 1}
 
     run()
 
@@ -319,7 +319,7 @@ def test_a_users_operation_without_latex_reads_as_the_chain_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "entrywise"),
+    ("function", "works"),
     [
         (lambda x, y: x * y + x, True),
         (lambda x: x if x > 0 else 0.0, False),  # of numbers alone
@@ -330,12 +330,10 @@ def test_a_users_operation_without_latex_reads_as_the_chain_rule() -> None:
         (lambda x: 1 / 0, False),
     ],
 )
-def test_whether_a_users_operation_works_entry_by_entry_is_seen(
-    function: Any, entrywise: bool
-) -> None:
+def test_whether_a_users_operation_works_entry_by_entry_is_seen(function: Any, works: bool) -> None:
     n = function.__code__.co_argcount
     op = primitive(*[lambda g, out, *args: g] * n)(function)
-    assert flow.entrywise(op) is entrywise
+    assert entrywise(op) is works
 
 
 def test_overflow_is_shown_without_a_warning() -> None:

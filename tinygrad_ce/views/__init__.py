@@ -1,7 +1,6 @@
 """Views: a graph as formulas, pictures and numbered steps.
 
-  flow.py      what flows along an edge: upstream, times local derivative, is the share
-  formulas.py  how data, operations and their rules read, as text and as LaTeX
+  formulas.py  what flows along an edge, and how it, names, data and rules read
   picture.py   a picture as data, and what it becomes: SVG, PNG, PDF (by whichever
                Graphviz there is), indented text
   scopes.py    named groups of nodes

@@ -12,8 +12,7 @@ from ..engine.backward import topological
 from ..engine.names import names
 from ..engine.text import _
 from ..engine.value import Value
-from .flow import flow
-from .formulas import ENTRIES, Notation, bracketed, inline, plain, small, summarise
+from .formulas import ENTRIES, Notation, bracketed, flow, inline, plain, small, summarise
 from .picture import FORMS, Drawing, Edge, Item
 from .scopes import boxes
 
@@ -50,13 +49,6 @@ def _role(node: Value, k: int) -> str:
     if node.op.arity is None:
         return str(k + 1)
     return node.op.roles[k] if node.op.roles else ""
-
-
-def _sum(shares: Sequence[Any]) -> str:
-    terms = [bracketed(_brief(x)) for x in shares[:ENTRIES]]
-    if more := len(shares) - len(terms):
-        terms.append(f"{more} more")
-    return f"{' + '.join(terms)} = {summarise(sum(shares))}"
 
 
 class Sketch:
@@ -152,8 +144,9 @@ class Sketch:
             yield _("gradient: not reached") if self.ran else _("gradient: no backward yet")
             return
         gradient, shares = summarise(node.grad), self.shares[node]
-        if len(shares) > 1:
-            paths = _sum(shares)
+        if 1 < len(shares) <= ENTRIES:  # paths meet here
+            terms = [bracketed(_brief(share)) for share in shares]
+            paths = f"{' + '.join(terms)} = {summarise(sum(shares))}"
             if paths.endswith(f"= {gradient}"):
                 gradient = paths
             else:

@@ -14,8 +14,7 @@ from ..engine.names import names
 from ..engine.text import _
 from ..engine.value import Value
 from .drawing import SHOW, draw
-from .flow import Flow, flow
-from .formulas import LATEX, SLOPE, TEXT, Notation, fill, inline
+from .formulas import LATEX, SLOPE, TEXT, Flow, Notation, fill, flow, inline
 from .steps import Data, Step, Steps
 
 
