@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .training.plots import plot_loss_curve as plot_loss_curve
     from .training.plots import plot_weights as plot_weights
     from .views.drawing import draw as draw
+    from .views.drawing import scope as scope
     from .views.picture import Drawing as Drawing
-    from .views.scopes import scope as scope
     from .views.steps import Step as Step
     from .views.steps import Steps as Steps
     from .views.walk import step_through as step_through
@@ -83,9 +83,8 @@ _FOUND_IN = {
     "programs.compiled": "Program program",
     "programs.fusion": "fuse",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
-    "views.drawing": "draw",
+    "views.drawing": "draw scope",
     "views.picture": "Drawing",
-    "views.scopes": "scope",
     "views.steps": "Step Steps",
     "views.walk": "step_through",
     "training.calibration": "Reliability reliability temperature_scale",

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tinygrad_ce import Value, scope
-from tinygrad_ce.views.scopes import boxes
+from tinygrad_ce.views.drawing import boxes
 
 
 def scopes(node: Value) -> tuple[str, ...]:

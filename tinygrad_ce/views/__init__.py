@@ -3,8 +3,7 @@
   formulas.py  what flows along an edge, and how it, names, data and rules read
   picture.py   a picture as data, and what it becomes: SVG, PNG, PDF (by whichever
                Graphviz there is), indented text
-  scopes.py    named groups of nodes
-  drawing.py   from a graph to a picture of it
+  drawing.py   from a graph, and the scopes its nodes were made in, to a picture of it
   steps.py     steps as data, and what they become: a table, LaTeX, one HTML page (page.html)
   walk.py      the two passes over a graph, step by step: `step_through`
 
