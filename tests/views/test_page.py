@@ -72,6 +72,7 @@ def test_one_page_that_loads_nothing_and_runs_no_other_script() -> None:
     for what in ("style", "script"):
         inside = text.partition(f"<{what}>")[2].partition(f"</{what}>")[0]
         digest = b64encode(sha256(inside.encode()).digest()).decode()
+        # Where this fails, page.html was edited: it has to have the new hash.
         assert rules[f"{what}-src"] == f"'sha256-{digest}'"
 
 

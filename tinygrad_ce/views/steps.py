@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import sha256
 from html import escape, unescape
 from importlib.resources import files
 from importlib.util import find_spec
@@ -160,16 +158,9 @@ def page(walk: Steps) -> str:
         "walks": "\n".join(section(one, "fused-" * k) for k, one in enumerate(walks)),
         "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
         "payload": payload.replace("<", "\\u003c"),
-        **{f"{tag}_hash": digest(template, tag) for tag in ("style", "script")},
     }
     # In one sweep: what is filled in may itself hold {{...}}.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
-
-
-def digest(template: str, tag: str) -> str:
-    """Return the hash of the only style, or script, that the page's own policy lets run."""
-    text = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def numbers(step: Step) -> list[Any]:
