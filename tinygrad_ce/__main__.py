@@ -93,9 +93,10 @@ def _textbook(z: Any, t: Any) -> Any:
 
 
 def compare(z: Any, t: Any) -> None:
-    """Print one gradient, found in four ways that share nothing but the loss."""
-    _title(_("One gradient, four ways"))
+    """Print the loss, and its gradient, found in four ways that share nothing but the loss."""
     right, loss = softmax(z) - t, partial(cross_entropy, target=t, fused=False)
+    print(f"\nloss L = {loss(z):.4f}\n     p = {_show(softmax(z))}")
+    _title(_("One gradient, four ways"))
     rows = {
         "p − t": right,
         "composed, by the chain rule": grad(loss)(z),
@@ -103,7 +104,7 @@ def compare(z: Any, t: Any) -> None:
         "finite differences": numeric_gradient(loss, z),
         "complex step": numeric_gradient(loss, z, method="complex"),
     }
-    print(f"{'':<28} {'∂L/∂z':<{len(_show(z))}} off by at most")
+    print(f"{'':<28} {'∂L/∂z':<{len(_show(right))}} off by at most")
     for name, g in rows.items():
         print(f"{name:<28} {_show(g)} {np.max(abs(g - right)):.0e}")
     _title(_("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have"))
@@ -172,8 +173,9 @@ def iris() -> tuple[Any, Any]:
     return (x - x.mean(axis=0)) / x.std(axis=0), table[:, 4].astype(int)
 
 
-def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
+def train(steps: int = 500, rate: float = 1.0) -> None:
     """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
+    _title(_("At work: softmax regression on all of Iris, the gradient by the engine"))
     x, y = iris()
     weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
     for _step in range(steps):
@@ -186,32 +188,11 @@ def train(steps: int = 500, rate: float = 1.0, quiet: bool = False) -> None:
     def composed(w: Any, b: Any) -> Any:
         return cross_entropy(x @ w + b, y, fused=False)
 
-    report = gradcheck(composed, weights.data, bias.data)
     found = "150 flowers, {steps} steps: loss {loss:.4f}, accuracy {accuracy:.1%}"
     right = np.argmax(x @ weights.data + bias.data, axis=1) == y
     loss = composed(weights.data, bias.data)
     print(_(found, steps=steps, loss=loss, accuracy=right.mean()))
-    verdict = _("gradient at the trained point: {verdict}", verdict=report.verdict)
-    print(verdict if quiet else report)
-
-
-def tour(logits: Value, t: Any, steps: Steps, quiet: bool) -> None:
-    """Print the walk, the gradient found in other ways, and the work on Iris."""
-    z = logits.data
-    if not quiet:
-        print(f"logits z = {_show(z)}, target t = {_show(t)}")
-        walk(steps)
-    print(f"\nloss  L     = {cross_entropy(z, t):.4f}")
-    print(f"      p     = {_show(softmax(z))}")
-    print(f"      p − t = {_show(softmax(z) - t)}")
-    if np.isfinite(logits.grad).all():
-        print(f"      ∂L/∂z = {_show(logits.grad)}, by the chain rule")
-    else:
-        print("      ∂L/∂z   overflowed on the way: see the fused node below")
-    if not quiet:
-        compare(z, t)
-        _title(_("At work: softmax regression on all of Iris, the gradient by the engine"))
-    train(quiet=quiet)
+    print(gradcheck(composed, weights.data, bias.data))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -240,10 +221,12 @@ def main(argv: list[str] | None = None) -> int:
             why = "tinygrad-ce: error: --out: cannot write to {folder}: {error}"
             print(_(why, folder=given.out, error=error.strerror or error), file=sys.stderr)
             return 2
-    if given.step:
-        walk(steps, by_key=True)
-    else:
-        tour(logits, t, steps, given.quiet)
+    if not given.quiet:
+        print(f"logits z = {_show(z)}, target t = {_show(t)}")
+        walk(steps, by_key=given.step)
+    if not given.step:
+        compare(z, t)
+        train()
     print("\nwritten:", *written, sep="\n  ")
     return 0
 
