@@ -127,13 +127,11 @@ def _linear(
 ) -> Any:
     """−Σ t log softmax(x W + b) as one node; ``b`` is 0.0 for none."""
     saved = {"wanted": ()} if saved is None else saved
-    if not _is_plain(x, W, b):
-        z = np.matmul(x, W) + b
-        t = saved["target"] = read_target(z, target, **options)
-        return compose(log_softmax(z), t)
     shape = (*x.shape[:-1], W.shape[1])
-    z = np.broadcast_to(np.zeros((), np.result_type(x, W, b)), shape)
+    z = np.broadcast_to(np.zeros((), np.result_type(x, W, b)), shape)  # as the logits, but small
     t = saved["target"] = read_target(z, target, **options)
+    if not _is_plain(x, W, b):
+        return compose(log_softmax(np.matmul(x, W) + b), t)
     loss, grads = _sweep(x, W, b, t, saved["wanted"] if t.reduction != "none" else (), block)
     saved |= grads
     return reduced(loss, t)

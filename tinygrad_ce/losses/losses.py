@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data, example
+from ..engine.data import example
 from ..engine.operation import REAL, primitive
 from ..engine.text import _
-from ..engine.value import More, Value, detach, make_node
+from ..engine.value import Value, detach
 from .activations import as_input, log_softmax, softmax
 from .kernel import sample_losses
 from .targets import Target, check_reduction, factor, plain, read_target
@@ -150,13 +150,7 @@ def cross_entropy(
     if not fused:
         t = read_target(z, target, *options)
         return compose(log_softmax(z, axis), t)
-    # LogSoftmaxNLL(z, target, *options) would look at all of it again: a tenth of a small batch.
-    saved: Any = {"wanted": (0,)} if z.__class__ is Value else None
-    loss = _fused(detach(z), target, *options, saved=saved)
-    if saved is None:
-        return loss
-    named = dict(zip(LogSoftmaxNLL.options, options))
-    return make_node(as_data(loss), LogSoftmaxNLL, z, target, more=More((), named, saved))
+    return LogSoftmaxNLL(z, target, **dict(zip(LogSoftmaxNLL.options, options)))
 
 
 def nll(
@@ -185,17 +179,21 @@ def nll(
 
 def _reduced(loss: Any, reduction: str) -> Any:
     check_reduction(reduction)
-    return loss if reduction == "none" else np.mean(loss) if reduction == "mean" else np.sum(loss)
+    return loss if reduction == "none" else getattr(np, reduction)(loss)
 
 
-def _same_shape(x: Any, target: Any, name: str) -> tuple[Any, Any]:
-    x, target = as_input(x, name), plain(target, "target")
-    if x.shape != target.shape:
+def _same_shape(x: Any, target: Any, name: str, fits: Any = None, wanted: str = "") -> Any:
+    """Two arrays of one shape and dtype, every entry of the target one that fits."""
+    x, y = as_input(x, name), plain(target, "target")
+    if x.shape != y.shape:
         wrong = "target: got shape {got}, wanted {wanted}, that of the {name}"
-        raise ValueError(_(wrong, got=target.shape, wanted=x.shape, name=name))
+        raise ValueError(_(wrong, got=y.shape, wanted=x.shape, name=name))
     if x.size == 0:
         raise ValueError(_("{name} of shape {shape} hold no samples", name=name, shape=x.shape))
-    return x, target
+    if fits and not fits(example(y)).all():
+        wrong = "target: wanted {wanted}, got {low} to {high}"
+        raise ValueError(_(wrong, wanted=wanted, low=y.min(), high=y.max()))
+    return x, y.astype(x.dtype)
 
 
 def binary_cross_entropy(
@@ -228,17 +226,13 @@ def binary_cross_entropy(
     >>> z.grad
     -0.5
     """
-    z, y = _same_shape(logits, target, "logits")
-    if not ((example(y) >= 0) & (example(y) <= 1)).all():
-        wrong = "target: wanted numbers from 0 to 1, got {low} to {high}"
-        raise ValueError(_(wrong, low=y.min(), high=y.max()))
-    y = y.astype(z.dtype)
+    from_0_to_1 = _("numbers from 0 to 1")
+    z, y = _same_shape(logits, target, "logits", lambda y: (y >= 0) & (y <= 1), from_0_to_1)
     positive = y if pos_weight is None else y * factor(pos_weight, "pos_weight", z.dtype, z.shape)
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
         loss = positive * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
-    return _reduced(
-        loss if weight is None else loss * factor(weight, "weight", z.dtype, z.shape), reduction
-    )
+    loss = loss if weight is None else loss * factor(weight, "weight", z.dtype, z.shape)
+    return _reduced(loss, reduction)
 
 
 def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
@@ -256,13 +250,9 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
     >>> z.grad
     -0.5
     """
-    z, y = _same_shape(logits, target, "logits")
-    if not (abs(example(y).astype(float)) == 1).all():
-        wrong = "target: wanted -1 and +1, got {low} to {high}"
-        raise ValueError(_(wrong, low=y.min(), high=y.max()))
+    z, y = _same_shape(logits, target, "logits", lambda y: abs(y * 1.0) == 1, _("-1 and +1"))
     with np.errstate(invalid="ignore"):  # nan logits give nan; that is the answer
-        loss = np.logaddexp(0.0, -y.astype(z.dtype) * z)
-    return _reduced(loss, reduction)
+        return _reduced(np.logaddexp(0.0, -y * z), reduction)
 
 
 def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
@@ -279,5 +269,5 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     >>> float(mse(np.array([1.0, 2.0]), np.array([0.0, 0.0])))
     2.5
     """
-    x, target = _same_shape(prediction, target, "prediction")
-    return _reduced(np.square(x - target.astype(x.dtype)), reduction)
+    x, y = _same_shape(prediction, target, "prediction")
+    return _reduced(np.square(x - y), reduction)
