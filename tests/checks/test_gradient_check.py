@@ -321,12 +321,12 @@ def test_nan_is_never_a_pass() -> None:
             lambda: gradcheck(np.sum, X, gradient=lambda x: np.ones(3)),
             r"input 0: got shape \(3,\), wanted \(2, 3\)",
         ),
-        (lambda: gradcheck(np.exp, X, gradient=np.exp), r"one number; got shape \(2, 3\)"),
+        (lambda: gradcheck(np.exp, X, gradient=np.exp), r"shape \(2, 3\); .*: one number"),
         (
             lambda: gradcheck(lambda a, b: a * b, 1.0, 2.0, gradient=lambda a, b: b),
             "wanted a tuple of 2",
         ),
-        (lambda: tg.numeric_gradient(np.exp, X), r"f returns shape \(2, 3\)"),
+        (lambda: tg.numeric_gradient(np.exp, X), r"shape \(2, 3\); .*: one number"),
         (lambda: tg.numeric_gradient(np.exp, 1.0, method="x"), "method: got 'x'"),
     ],
 )

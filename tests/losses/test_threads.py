@@ -209,9 +209,3 @@ def test_an_error_gives_the_limit_back() -> None:
             raise KeyboardInterrupt
         with one_blas_thread() as again:
             assert again == 2
-
-
-def test_without_threadpoolctl_nothing_is_limited() -> None:
-    hidden = "import sys; sys.modules['threadpoolctl'] = None"
-    use = "from tinygrad_ce.losses.threads import one_blas_thread as one"
-    assert printed(hidden, use, "with one() as ours: print(ours)") == "1\n"

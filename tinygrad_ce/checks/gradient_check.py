@@ -146,10 +146,7 @@ def gradcheck(
         raise ValueError(_("order: got {got}, wanted 1, 2, ... (and 1 with gradient=)", got=order))
     if not inputs:
         raise ValueError(_("gradcheck needs inputs: gradcheck(f, x)"))
-    contraction = _Contraction(f, inputs, method, seed)
-    if gradient and math.prod(contraction.shape) != 1:
-        got = contraction.shape
-        raise ValueError(_("with gradient=, f returns one number; got shape {got}", got=got))
+    contraction = _Contraction(f, inputs, method, seed, number=gradient is not None)
     report = _report(contraction, gradient, order, seed)
     if raise_on_failure and not report:
         raise GradcheckError(report)
@@ -179,9 +176,7 @@ def numeric_gradient(f: Callable[..., Any], x: Any, *, method: str = "central") 
     >>> numeric_gradient(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])).round(6)
     array([1.      , 2.718282])
     """
-    contraction = _Contraction(f, (x,), method)
-    if math.prod(contraction.shape) != 1:
-        raise ValueError(_("f returns shape {got}, wanted one number", got=contraction.shape))
+    contraction = _Contraction(f, (x,), method, number=True)
     leaf = contraction.leaves[0]
     slopes = [contraction.estimate(0, index).value for index in np.ndindex(np.shape(leaf))]
     return _like(leaf, np.reshape(slopes, np.shape(leaf)))
@@ -195,7 +190,9 @@ def _like(leaf: Any, x: Any) -> Any:
 class _Contraction:
     """A function, its result contracted to one number and its inputs made a flat list."""
 
-    def __init__(self, f: Any, inputs: Any, method: str, seed: int = 0) -> None:
+    def __init__(
+        self, f: Any, inputs: Any, method: str, seed: int = 0, number: bool = False
+    ) -> None:
         if method not in ("central", "complex"):
             wrong = "method: got {got!r}, wanted 'central' or 'complex'"
             raise ValueError(_(wrong, got=method))
@@ -207,8 +204,10 @@ class _Contraction:
         if isinstance(result, dict | list | tuple) or np.asarray(result).dtype.kind not in "fiub":
             wrong = "f returned a {got}, wanted one number or array"
             raise TypeError(_(wrong, got=type(result).__name__))
-        out = np.asarray(result)
-        rng, self.shape = np.random.default_rng(seed), out.shape
+        out, rng = np.asarray(result), np.random.default_rng(seed)
+        if number and out.size != 1:
+            wrong = "f returned shape {got}; with gradient=, and for numeric_gradient: one number"
+            raise ValueError(_(wrong, got=out.shape))
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
         dtype = out.dtype if out.dtype.kind == "f" else float
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(dtype)
@@ -238,17 +237,14 @@ class _Contraction:
         guess = central(lambda x: float(self.at(i, index, x)), x, self.size, leaf.dtype)
         if self.method == "central":
             return guess
+        wrong = "method='complex': f does not compute on complex numbers ({why}); use 'central'"
         try:
             exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
         except TypeError as error:
-            wrong = "method='complex': f takes no complex numbers ({error}); use 'central'"
-            raise TypeError(_(wrong, error=error)) from error
+            raise TypeError(_(wrong, why=error)) from error
         if not exact.value and not guess.jump and abs(guess.value) > SAFETY * guess.error:
-            wrong = (
-                "method='complex': f drops the imaginary part of complex numbers, as np.real and "
-                "np.linalg.norm do; use 'central'"
-            )
-            raise TypeError(_(wrong))
+            why = _("it drops the imaginary part, as np.real and np.linalg.norm do")
+            raise TypeError(_(wrong, why=why))
         return exact._replace(jump=guess.jump)
 
 

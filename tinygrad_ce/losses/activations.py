@@ -99,8 +99,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     """
     x = as_input(x, "log_softmax")
     x = x - _shift(x, axis)
-    with np.errstate(divide="ignore"):
-        return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+    return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
 
 
 def sigmoid(x: Any) -> Any:

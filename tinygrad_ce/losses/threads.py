@@ -72,14 +72,11 @@ def _pool(process: int) -> Any:
 def one_blas_thread() -> Iterator[int]:
     """Let BLAS use one thread, so that ours do not wait for its; yield how many ours may be.
 
-    As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. One
-    where BLAS takes no limit. The limit is the process's, so it is for one caller at a time.
+    As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. The
+    limit is the process's, so it is for one caller at a time.
     """
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        yield 1
-        return
+    from threadpoolctl import ThreadpoolController  # it comes with scikit-learn
+
     if not _limiting.acquire(blocking=False):
         yield 1
         return
