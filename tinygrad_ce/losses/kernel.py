@@ -86,7 +86,8 @@ def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     t = t if z.ndim == 2 else t.each(lambda x: x.reshape(-1, x.shape[-1]))
     out = None if gradient is None or gradient is z else gradient.reshape(flat.shape)
     loss = np.empty(len(flat), z.dtype)
-    step = rows_at_once(len(flat), flat[0].nbytes)
+    arrays = 1 if t.one_hot else 2  # a table takes as much of the cache again
+    step = rows_at_once(len(flat), flat[0].nbytes * arrays)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
