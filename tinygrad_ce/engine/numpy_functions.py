@@ -138,6 +138,12 @@ def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
     ]
 
 
+def _logistic(x: Any) -> Any:
+    """1 / (1 + eˣ), of nan without a warning, as of others."""
+    with np.errstate(invalid="ignore"):
+        return np.exp(-np.logaddexp(0.0, x))
+
+
 def softplus_of_two(x: Any, y: Any) -> Any:
     """log(eˣ + eʸ) of numbers, in operations that are not too long."""
     apart = abs(np.subtract(x, y))
@@ -158,8 +164,8 @@ MINIMUM = define(np.minimum, r"\min(<x>, <y>)",
     domain=TWO, piece=np.less,
     number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
 LOGADDEXP = define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
-    (lambda g, out, x, y: g * np.exp(-np.logaddexp(0.0, y - x)), r"<g> \cdot e^{<x> - <out>}"),
-    (lambda g, out, x, y: g * np.exp(-np.logaddexp(0.0, x - y)), r"<g> \cdot e^{<y> - <out>}"),
+    (lambda g, out, x, y: g * _logistic(y - x), r"<g> \cdot e^{<x> - <out>}"),
+    (lambda g, out, x, y: g * _logistic(x - y), r"<g> \cdot e^{<y> - <out>}"),
     domain=TWO,
     number=softplus_of_two)
 LOG1P = define(np.log1p, r"\log(1 + <x>)",
