@@ -500,3 +500,44 @@ def test_an_operation_of_the_user_prints_simplified(sine: None) -> None:
             close(value, right)
             close(slope, back)
     assert "math.cos(x" in program(np.sin, 0.5).source  # of NumPy 2.0 it is x_0
+
+
+@pytest.mark.parametrize("wrt", [0, (0, 1), None])
+@pytest.mark.parametrize("size", [3, 10_000])
+def test_arrays_that_f_writes_into_are_taken_as_they_are_at_each_use(wrt: Any, size: int) -> None:
+    mask = np.zeros(size)
+
+    def f(x: Any, t: Any) -> Any:
+        total = 0.0
+        for i in range(3):
+            mask[:] = 0
+            mask[i] = 1
+            total = total + (i + 1) * np.sum(x * mask) - (i + 2) * np.sum(mask / t)
+        return total
+
+    x, t = np.linspace(1.0, 2.0, size), np.linspace(2.0, 4.0, size)
+    run = program(f, x, t, wrt=wrt)
+    mask[:] = 9.0
+    found = run(t, x)
+    assert (found if wrt is None else found[0]) == pytest.approx(f(t, x), rel=1e-12)
+    if wrt is not None:
+        np.testing.assert_array_equal(
+            found[1] if wrt == 0 else found[1][0], [1, 2, 3] + [0] * (size - 3)
+        )
+
+
+def test_an_index_that_f_writes_into_is_taken_as_it_is() -> None:
+    k, rows = np.array([0, 1]), [0, 1]
+
+    def f(x: Any) -> Any:
+        first = np.sum(x[k]) + np.sum(x[rows] ** 2)
+        k[:], rows[:] = 2, [2, 2]
+        second = np.sum(x[k]) * 10
+        k[:], rows[:] = [0, 1], [0, 1]
+        return first + second
+
+    x = np.array([1.0, 2.0, 3.0])
+    for wrt in (0, None):
+        found = program(f, x, wrt=wrt)(x)
+        assert (found if wrt is None else found[0]) == f(x)
+    np.testing.assert_array_equal(program(f, x)(x)[1], [3.0, 5.0, 20.0])

@@ -79,13 +79,15 @@ def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
 def _check_arrays(nodes: Sequence[Node]) -> None:
     """Refuse a graph over an array that was written to since it was used."""
     for node in nodes:
-        if any(before != snapshot(array) for array, before in node.more.arrays):
+        for array, before in node.more.arrays:
+            if snapshot(array) == before:
+                continue
             text = (
                 "{name} of shape {shape}: its array was written to after it had been used; compute "
                 "the loss again, or give a copy of the array"
             )
             name = node.name or (f"a constant of {node.op.name}" if node.op else "a leaf")
-            raise StaleGraphError(_(text, name=name, shape=node.shape))
+            raise StaleGraphError(_(text, name=name, shape=array.shape))
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:

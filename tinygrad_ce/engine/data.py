@@ -44,10 +44,16 @@ def real(x: Any, where: Any) -> Any:
     return data
 
 
-def constant(x: Any, where: Any) -> Any:
-    """A constant that nobody else holds, where it is small; see `snapshot` of the others."""
-    x = real(x, where)
-    return x.copy() if x.__class__ is np.ndarray and x.nbytes <= SMALL else x
+def constant(x: Any, where: Any, beside: Any) -> Any:
+    """A constant that nobody else holds, where it is small; see `snapshot` of the others.
+
+    It is copied at any size beside data that are no array of NumPy's: those that record.
+    """
+    if x.__class__ is not np.ndarray or x.dtype.kind not in "fiub":
+        x = real(x, where)
+    if x.__class__ is np.ndarray and (x.nbytes <= SMALL or beside.__class__ is not np.ndarray):
+        return x.copy()
+    return x
 
 
 def snapshot(x: Any) -> bytes:

@@ -102,16 +102,19 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     if x.__class__ is Value:
         a = _use(x) if x.op is None else x._data
     else:
-        a = x = x if x.__class__ is float else constant(x, op)
+        a = x = x if x.__class__ is float else constant(x, op, y._data)
     if y.__class__ is Value:
         b = _use(y) if y.op is None else y._data
     else:
-        b = y = y if y.__class__ is float else constant(y, op)
+        b = y = y if y.__class__ is float else constant(y, op, a)
     try:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
-            return _watched(node, x, y) if x is a or y is b else node
+            large = (x is a and getattr(a, "nbytes", 0) > SMALL) or (
+                y is b and getattr(b, "nbytes", 0) > SMALL
+            )
+            return _watched(node, x, y) if large else node
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
@@ -126,7 +129,9 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
-    args = tuple([a if a.__class__ is Value else constant(a, op) for a in args])
+    if len(args) > 1:
+        beside = next((a._data for a in args if a.__class__ is Value), None)
+        args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
     data = [(_use(a) if a.op is None else a._data) if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
