@@ -236,7 +236,7 @@ def test_arguments_of_program_are_checked() -> None:
         program(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="wrt=2: got 1 example"):
         program(np.sum, Z, wrt=2)
-    with pytest.raises(ValueError, match="stands there twice"):
+    with pytest.raises(ValueError, match="each once"):
         program(np.sum, Z, wrt=(0, 0))
     for wrong in (True, 1.5, "0", -1, (0, 1.0)):
         with pytest.raises(ValueError, match="wanted the place of one, from 0"):

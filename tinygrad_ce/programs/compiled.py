@@ -27,7 +27,7 @@ from .batching import batch
 from .files import replace_file
 from .printing import emit
 from .recorder import NOWHERE, RecordedArray
-from .recording import in_containers, parameters, record
+from .recording import Recording, in_containers, parameters
 from .simplifier import simplify
 
 KEPT = 16  # programs of one function, for as many shapes
@@ -93,11 +93,10 @@ def program(
 def _positions(wrt: Any, n: int) -> tuple[int, ...]:
     """The arguments to differentiate, of n."""
     numbers = () if wrt is None else tuple(wrt) if np.iterable(wrt) else (wrt,)
-    if wrong := [i for i in numbers if i.__class__ is not int or not 0 <= i < n]:
-        text = "program: wrt={got}: got {n} example arguments, wanted the place of one, from 0"
-        raise ValueError(_(text, got=repr(wrong[0]), n=n))
-    if len(set(numbers)) < len(numbers):
-        raise ValueError(_("program: wrt={wrt}: an argument stands there twice", wrt=wrt))
+    some = [i for i in numbers if i.__class__ is int and 0 <= i < n]
+    if len(set(some)) < len(numbers):
+        text = "program: wrt={wrt}: got {n} example arguments, wanted the place of one, from 0, or "
+        raise ValueError(_(text + "of several, each once", wrt=repr(wrt), n=n))
     return numbers
 
 
@@ -242,7 +241,7 @@ class Program:
     # ------------------------------------------------------------------ one for each signature
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
         """Record, simplify and print; and the structure of the results, if it has named tuples."""
-        recording = record(self._f, args, self._wrt, self._fuse)
+        recording = Recording(self._f, args, self._wrt, self._fuse)
         lines, outputs = recording.lines, recording.outputs
         if self._clean:
             lines, outputs = simplify(*batch(lines, outputs))

@@ -10,7 +10,6 @@ import inspect
 import keyword
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..engine.data import as_data, as_upstream, example
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
 from .fusion import fused
-from .lines import Line, replace
+from .lines import replace
 from .recorder import RecordedArray, Tape, line_of
 
 RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
@@ -30,49 +29,38 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
 DATA = (float, np.ndarray)  # leaves of another class are fixed
 
 
-@dataclass
 class Recording:
-    """One call of a function, and the backward pass on top, as lines."""
+    """One call of a function on arrays that record, and the backward pass on top, as lines."""
 
-    parameters: list[str]
-    arguments: dict[str, Any]  # where each leaf stands, ``p["w"]``, and its line
-    lines: list[Line]
-    outputs: tuple[Any, Any]  # value and gradient
-    results: tuple[Any, Any]  # the same in the caller's own tuples
-    differentiated: str  # the parameters that the gradient is of; "" for no gradient
-
-
-def record(f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> Recording:
-    """Call ``f`` once on arrays that record, and go backward."""
-    tape, names = Tape(), parameters(f, len(args))
-    numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
-    leaves = {
-        at: tape.argument(x, _identifier(at)) if x.__class__ in DATA else x
-        for name, arg in zip(names, args)
-        for at, x in flatten(arg, name)
-    }
-    supply = iter(leaves.values())
-    rows = [[next(supply) for _leaf in flatten(arg)] for arg in args]
-    for i in numbers:
-        rows[i] = [Value(x, name=x.name) for x in rows[i]]
-    with np.errstate(all="ignore"):
-        out = f(*map(unflatten, args, rows))
-        if tape.refusal:  # that f caught: what it did instead is for no data
-            raise tape.refusal
-        out = fused(out) if fuse else out
-        value, gradient = _data(out), None
-        if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
-            slopes = iter(_pull(out, value, [v for i in numbers for v in rows[i]], tape))
-            found = [unflatten(args[i], slopes) for i in numbers]
-            gradient = found[0] if isinstance(wrt, int) else tuple(found)
-    return Recording(
-        parameters=names,
-        arguments=replace(leaves, line_of, RecordedArray),
-        lines=tape.lines,
-        outputs=replace((in_containers(value), in_containers(gradient)), line_of, RecordedArray),
-        results=(value, gradient),
-        differentiated="" if gradient is None else ", ".join(names[i] for i in numbers),
-    )
+    def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
+        tape, names = Tape(), parameters(f, len(args))
+        numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
+        leaves = {
+            at: tape.argument(x, _identifier(at)) if x.__class__ in DATA else x
+            for name, arg in zip(names, args)
+            for at, x in flatten(arg, name)
+        }
+        supply, trees = iter(leaves.values()), dict[int, Any]()
+        given = [unflatten(arg, supply) for arg in args]
+        for i in numbers:
+            variables = [Value(x, name=x.name) for _, x in flatten(given[i])]
+            given[i] = trees[i] = unflatten(given[i], variables)
+        with np.errstate(all="ignore"):
+            out = f(*given)
+            if tape.refusal:  # that f caught: what it did instead is for no data
+                raise tape.refusal
+            out = fused(out) if fuse else out
+            value, gradient = _data(out), None
+            if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
+                variables = [v for _, v in flatten(trees)]
+                slopes = unflatten(trees, _pull(out, value, variables, tape))
+                gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
+        self.parameters, self.lines = names, tape.lines
+        self.arguments = replace(leaves, line_of, RecordedArray)  # each by its place, ``p["w"]``
+        self.results = value, gradient  # in the caller's own tuples
+        self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
+        by = numbers if gradient is not None else ()
+        self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
