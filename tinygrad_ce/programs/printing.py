@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +27,7 @@ MANY = 1000  # lines from which nobody reads them all: longer expressions are a 
 def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool = True) -> str:
     """A program as a module: its imports, its constants and one function."""
     printer = _Printer(recording, lines, outputs, clean)
-    body = [*printer.body(), _result(printer, outputs, bool(recording.differentiated))]
+    body = [*printer.body(), printer.result()]
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
     used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
@@ -152,38 +151,36 @@ class _Printer(Expressions):
         self.found.append(whole)
         return name
 
+    def result(self) -> str:
+        """The last statement."""
+        seen = set[Line]()
 
-# ------------------------------------------------------------------ results
-def _result(printer: _Printer, outputs: Any, has_gradient: bool) -> str:
-    """The last statement."""
-    seen = set[Line]()
+        def leaf(x: Any) -> str:
+            """A new array, which neither the caller has already nor another result is."""
+            if x.__class__ is np.ndarray:
+                alike = not x.size or uniform(x)
+                return literals.fresh_text(x) if alike else f"{self.text(x)}.copy()"
+            if x.__class__ is not Line or x.is_number:
+                return self.text(x)
+            base, shown = x, False
+            while moves_first(base.function) and base.args[0].__class__ is Line:
+                shown = shown or base.function is np.broadcast_to
+                base = base.args[0]
+            new = base.function.__class__ is np.ufunc or base.function in NEW
+            kept = shown or not new or base in seen
+            seen.add(base)
+            return f"{self.text(x, ATOM)}.copy()" if kept else self.text(x)
 
-    def leaf(x: Any) -> str:
-        """A new array, which neither the caller has already nor another result is."""
-        if x.__class__ is not Line:
-            alike = x.__class__ is np.ndarray and (not x.size or uniform(x))
-            return (
-                literals.fresh_text(x) if alike else printer.text(x) + ".copy()" * bool(np.ndim(x))
-            )
-        base, shown = x, False
-        while moves_first(base.function) and base.args[0].__class__ is Line:
-            shown = shown or base.function is np.broadcast_to
-            base = base.args[0]
-        new = base.function.__class__ is np.ufunc or base.function in NEW
-        fresh = x.is_number or (new and not shown and base not in seen)
-        seen.add(base)
-        return printer.text(x) if fresh else f"{printer.text(x, ATOM)}.copy()"
-
-    parts = [literals.structure_text(x, leaf) for x in outputs[: 1 + has_gradient]]
-    return literals.folded(f"return {', '.join(parts)}")
+        parts = self.outputs if self.recording.differentiated else self.outputs[:1]
+        return literals.folded(
+            f"return {', '.join(literals.structure_text(x, leaf) for x in parts)}"
+        )
 
 
 def _operation(line: Line) -> str:
-    f = line.function
-    if f is operator.getitem or f is constant:
-        return "item" if f is operator.getitem else "one"
-    owner = getattr(f, "__self__", None)
-    return f"{owner.__name__}_{f.__name__}" if owner.__class__ is np.ufunc else f.__name__
+    f, owner = line.function, getattr(line.function, "__self__", None)
+    name = f"{owner.__name__}_{f.__name__}" if owner.__class__ is np.ufunc else f.__name__
+    return {"getitem": "item", "constant": "one"}.get(name, name)
 
 
 def _reads_each_once(index: Any) -> bool:

@@ -90,16 +90,12 @@ def _like(g: Any, x: RecordedArray) -> Any:
 def parameters(f: Any, n: int) -> list[str]:
     """A name for each of n arguments: the function's own."""
     try:
-        found = list(inspect.signature(f).parameters.values())
+        found = [*inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
         found = []
-    names: list[str] = []
-    for p in found:
-        if p.kind is p.VAR_POSITIONAL:
-            names += [f"{p.name}_{i}" for i in range(n - len(names))]
-        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
-            names.append(p.name)
-    names = names[:n] + [f"x_{i}" for i in range(len(names), n)]
+    names = [p.name for p in found if p.kind < p.VAR_POSITIONAL][:n]
+    rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "x")
+    names += [f"{rest}_{i}" for i in range(n - len(names))]
     for i, name in enumerate(names):
         while name in RESERVED or name in names[:i]:
             name += "_"
