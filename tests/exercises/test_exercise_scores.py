@@ -239,6 +239,11 @@ def test_a_wrong_derivation_has_to_be_finite_only(name: str) -> None:
     assert note.startswith(f"where |{'b' if 'b' in load(name).inputs else 'z'}| is near 1000, ")
 
 
+def test_where_a_wrong_derivation_is_right_by_chance_it_has_to_be_finite_only() -> None:
+    """At z = 0, σ(z)² is the right slope, and at z = 1000 it is not: that is no overflow."""
+    assert stable(load("sigmoid").check(lambda z: by_sign(z) ** 2))
+
+
 def test_what_is_said_first_is_what_is_wrong_with_the_derivation() -> None:
     for name in ("sigmoid", "l2_penalty"):  # where nothing but shape, sign and scale is asked
         one = load(name)

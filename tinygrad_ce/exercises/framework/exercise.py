@@ -165,14 +165,16 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
 
 def _notes(trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
     """What is off, by property, in the first trial that shows it; "" if nothing is."""
-    notes, misshapen = dict[str, str](), any(map(judge_shape, trials))
+    notes, shaped = dict[str, str](), [t for t in trials if not judge_shape(t)]
     zero = not any(np.any(a) for t in trials for a in t.yours.values())
+    wrong = [t for t in trials if not t.agrees]  # large scores are not to blame for these
+    judged = {"shape": trials, "agreement": trials, STABLE: wrong or trials}
     for name, judge in properties(shown.problem).items():
-        if misshapen and name not in ("shape", "agreement"):
-            note, t = _("not seen before the shape is right"), shown
-        elif zero and name not in COMMON:
+        faults = ((note, t) for t in judged.get(name, shaped) if (note := judge(t)))
+        note, t = next(faults, ("", shown))
+        if zero and name not in COMMON:
             note, t = _("not seen while every entry is 0"), shown  # which has every symmetry
-        else:
-            note, t = next(((note, t) for t in trials if (note := judge(t))), ("", shown))
+        elif not judged.get(name, shaped):
+            note = _("not seen before the shape is right")
         notes[name] = note if t is shown else _("{note} (seed={seed})", note=note, seed=t.seed)
     return notes
