@@ -19,19 +19,13 @@ from ..engine.value import Value, detach
 
 def _check_leaves(params: Iterable[Value]) -> list[Value]:
     """Return what an optimizer may move: leaves, each once, with data that can be written."""
-    if isinstance(params, Value) or not isinstance(params, Iterable):
-        kind = type(params).__name__
-        raise TypeError(_("params: got a {kind}, wanted a list of Values", kind=kind))
-    leaves = list(params)
+    leaves = list(params) if isinstance(params, Iterable) and not isinstance(params, Value) else []
     if not leaves:
-        raise ValueError(_("params: got an empty list, wanted the Values to optimize"))
+        raise TypeError(_("params: got {got}, wanted a list of Values to move", got=repr(params)))
     for i, p in enumerate(leaves):
-        if not isinstance(p, Value):
-            text = "params[{i}]: got a {kind}, wanted a Value"
-            raise TypeError(_(text, i=i, kind=type(p).__name__))
-        if p.op is not None:
-            text = "params[{i}]: got the result of {op}, wanted a leaf, Value(x)"
-            raise ValueError(_(text, i=i, op=p.op.name))
+        if not isinstance(p, Value) or p.op is not None:
+            got = repr(p) if not isinstance(p, Value) else _("the result of {op}", op=p.op.name)
+            raise TypeError(_("params[{i}]: got {got}, wanted a leaf, Value(x)", i=i, got=got))
         if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
             text = "params[{i}]: its data is read-only; take Value(v.data.copy())"
             raise ValueError(_(text, i=i))
@@ -41,33 +35,26 @@ def _check_leaves(params: Iterable[Value]) -> list[Value]:
 
 
 def _check_number(x: Any, name: str, below: float = np.inf) -> float:
-    """Return an option of an optimizer as a float: 0 <= x < below."""
     if isinstance(x, float | int | np.number) and 0 <= x < below:
         return float(x)
-    text = "{name}: got {got}, wanted a number from 0 up"
-    if below < np.inf:
-        text = "{name}: got {got}, wanted a number from 0 up, below {below:g}"
+    text = "{name}: got {got}, wanted a number from 0 up, below {below}"
     raise ValueError(_(text, name=name, got=repr(x), below=below))
 
 
 def _gradient(p: Value, i: int) -> Any:
     """Return ``p.grad``, of the data's shape; None where none was assigned and no pass came by."""
-    g, data = detach(p.grad), p.data
-    if g.__class__ is float is data.__class__:
-        return g if g or p.passes else None  # a number's grad starts at 0.0
-    if g is None:
-        return None
-    if g.__class__ is data.__class__ and g.shape == data.shape and g.dtype == data.dtype:
-        return g
+    g = detach(p.grad)
+    if g is None or (g.__class__ is float and not g and not p.passes):
+        return None  # a number's grad starts at 0.0
     g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
     if np.shape(g) != p.shape:
         text = "params[{i}].grad: got shape {got}, wanted {wanted}, the data's"
         raise ValueError(_(text, i=i, got=np.shape(g), wanted=p.shape))
-    return float(g) if data.__class__ is float else g
+    return float(g) if p.data.__class__ is float else g
 
 
 class Optimizer:
-    """What `SGD` and `Adam` share: the leaves, the learning rate, ``step`` and ``zero_grad``.
+    """What `SGD` and `Adam` share: leaves, learning rate, weight decay, ``step``, ``zero_grad``.
 
     Attributes
     ----------
@@ -76,9 +63,10 @@ class Optimizer:
     state : list, for each leaf what its last step left for the next one, or None
     """
 
-    def __init__(self, params: Iterable[Value], lr: float) -> None:
+    def __init__(self, params: Iterable[Value], lr: float, weight_decay: float) -> None:
         self.params = _check_leaves(params)
         self.lr = _check_number(lr, "lr")
+        self.weight_decay = _check_number(weight_decay, "weight_decay")
         self.state: list[Any] = [None] * len(self.params)
 
     def zero_grad(self) -> None:
@@ -91,10 +79,11 @@ class Optimizer:
         lr = _check_number(self.lr, "lr")
         for i, p in enumerate(self.params):
             if (g := _gradient(p, i)) is not None:
-                p.data = self._move(p.data, g, lr, i)
+                g = g + self.weight_decay * p.data if self.weight_decay else g
+                p.data -= lr * self._direction(g, i)
 
-    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
-        """Return the data of leaf ``i`` after a step; written in place where it is an array."""
+    def _direction(self, g: Any, i: int) -> Any:
+        """Return where leaf ``i`` moves from, by its gradient and what steps before left."""
         raise NotImplementedError
 
 
@@ -132,29 +121,21 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         self.momentum = _check_number(momentum, "momentum")
         self.dampening = float(dampening)
-        self.weight_decay = _check_number(weight_decay, "weight_decay")
         self.nesterov = nesterov
         if nesterov and not (momentum and not dampening):
             text = "nesterov=True wants momentum above 0 and dampening=0, got {m}, {d}"
             raise ValueError(_(text, m=momentum, d=dampening))
 
-    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
-        if self.weight_decay:
-            g = g + self.weight_decay * data
-        if self.momentum:
-            b = self.state[i]
-            if b is None:
-                b = +g  # a copy: p.grad stays the caller's
-            else:
-                b *= self.momentum
-                b += (1.0 - self.dampening) * g if self.dampening else g
-            self.state[i] = b
-            g = g + self.momentum * b if self.nesterov else b
-        data -= lr * g
-        return data
+    def _direction(self, g: Any, i: int) -> Any:
+        if not self.momentum:
+            return g
+        b = self.state[i]
+        b = +g if b is None else self.momentum * b + (1.0 - self.dampening) * g  # +g is a copy
+        self.state[i] = b
+        return g + self.momentum * b if self.nesterov else b
 
 
 class Adam(Optimizer):
@@ -191,29 +172,17 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ValueError(_("betas: got {got}, wanted two numbers", got=repr(betas)))
         first, second = (_check_number(beta, f"betas[{k}]", 1.0) for k, beta in enumerate(betas))
         self.betas = (first, second)
         self.eps = _check_number(eps, "eps")
-        self.weight_decay = _check_number(weight_decay, "weight_decay")
 
-    def _move(self, data: Any, g: Any, lr: float, i: int) -> Any:
+    def _direction(self, g: Any, i: int) -> Any:
         beta, beta2 = self.betas
-        if self.weight_decay:
-            g = g + self.weight_decay * data
-        t, m, v = self.state[i] or (0, 0.0 * g, 0.0 * g)
-        t += 1
-        m *= beta
-        m += (1.0 - beta) * g
-        v *= beta2
-        v += (1.0 - beta2) * g * g
+        t, m, v = self.state[i] or (0, 0.0, 0.0)
+        t, m, v = t + 1, beta * m + (1.0 - beta) * g, beta2 * v + (1.0 - beta2) * g * g
         self.state[i] = t, m, v
-        root = np.sqrt(v)  # of a float, NumPy's: divided by 0 it is inf or nan, as in an array
-        root /= (1.0 - beta2**t) ** 0.5
-        root += self.eps
-        step = (lr / (1.0 - beta**t)) * m
-        step /= root
-        data -= step
-        return data if data.__class__ is np.ndarray else float(data)
+        root = np.sqrt(v / (1.0 - beta2**t)) + self.eps
+        return m / (1.0 - beta**t) / root
