@@ -243,11 +243,11 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     (GOOD[:0], Y[:0], ValueError, "got shape (0, 2), wanted (N, K), or (N,) of two classes"),
     (GOOD * np.nan, Y, ValueError, "wanted finite numbers, got inf or nan"),
     (GOOD.astype(str), Y, TypeError, "got <U32 data, wanted real numbers (float, int or bool)"),
-    (GOOD, Y[:1], ValueError, "y: got shape (1,), wanted (2,), a class for each sample"),
+    (GOOD, Y[:1], ValueError, "y: got int64 of shape (1,), wanted 2 indices"),
     (GOOD, Y + 1, ValueError, "y: got 1 to 2, wanted 0 to 1"),
     (GOOD[:, 0], Y - 1, ValueError, "y: got -1 to 0, wanted 0 to 1"),
-    (GOOD, ["a", "b"], TypeError, "y: got <U1 data, wanted class indices from 0 up: np.search"),
-    (GOOD, Y * 1.0, TypeError, "y: got float64 data, wanted class indices from 0 up: np.search"),
+    (GOOD, ["a", "b"], ValueError, "y: got <U1 of shape (2,), wanted 2 indices: np.search"),
+    (GOOD, Y * 1.0, ValueError, "y: got float64 of shape (2,), wanted 2 indices: np.search"),
 ]
 
 

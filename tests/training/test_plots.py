@@ -146,12 +146,25 @@ def test_colours_differ_for_colour_blind_readers() -> None:
 
 NO_FIT = type("NoFit", (), {"fit": None})()
 WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: plot_loss_curve(NO_FIT), TypeError, "this NoFit has no loss_curve_; fit it first"),
-    (lambda: plot_loss_curve("abc"), TypeError, "got a str, wanted an estimator with loss_curve_"),
-    (lambda: plot_loss_curve([]), TypeError, "got shape (0,), wanted one loss an epoch"),
-    (lambda: plot_weights(NO_FIT), TypeError, "this NoFit has no coef_; fit it first"),
-    (lambda: plot_weights(None), TypeError, "got shape (), wanted (classes, features)"),
-    (lambda: plot_weights(np.ones((2, 2, 2))), TypeError, "got shape (2, 2, 2), wanted (classes"),
+    (lambda: plot_loss_curve(NO_FIT), TypeError, "got a NoFit of shape (0,), wanted an estimator"),
+    (lambda: plot_loss_curve("abc"), TypeError, "wanted an estimator with loss_curve_, or numbers"),
+    (lambda: plot_loss_curve([]), TypeError, "got a list of shape (0,), wanted an"),
+    (lambda: plot_loss_curve(0.5), TypeError, "got a float of shape (), wanted an"),
+    (
+        lambda: plot_weights(NO_FIT),
+        TypeError,
+        "got a NoFit of shape (0,), wanted an estimator with",
+    ),
+    (
+        lambda: plot_weights(None),
+        TypeError,
+        "with coef_, or an array of (classes",
+    ),
+    (
+        lambda: plot_weights(np.ones((2, 2, 2))),
+        TypeError,
+        "got a ndarray of shape (2, 2, 2)",
+    ),
     (
         lambda: plot_weights(MODEL, features=["a"]),
         ValueError,

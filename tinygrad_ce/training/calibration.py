@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine.data import as_data
 from ..engine.text import _
-from ..engine.transforms import grad, value_and_grad
+from ..engine.transforms import grad
 from ..engine.value import detach
 from ..losses.losses import cross_entropy
 
@@ -36,23 +36,20 @@ class Reliability(NamedTuple):
 
 def _check_samples(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     """Return finite scores of shape (N, K) or (N,), and a class index for each."""
-    x, y = np.asarray(as_data(detach(x), name)), np.asarray(detach(y))
+    x, y = np.asarray(as_data(detach(x), name), float), np.asarray(detach(y))
     if x.ndim not in (1, 2) or x.size == 0 or x.shape[-1:] == (1,) != x.shape:
         text = "{name}: got shape {shape}, wanted (N, K), or (N,) of two classes"
         raise ValueError(_(text, name=name, shape=x.shape))
     if not np.isfinite(x).all():
         raise ValueError(_("{name}: wanted finite numbers, got inf or nan", name=name))
-    if y.shape != x.shape[:1]:
-        text = "y: got shape {got}, wanted {wanted}, a class for each sample"
-        raise ValueError(_(text, got=y.shape, wanted=x.shape[:1]))
-    if y.dtype.kind not in "iub":
-        text = "y: got {dtype} data, wanted class indices from 0 up: np.searchsorted(classes, y)"
-        raise TypeError(_(text, dtype=y.dtype))
+    if y.shape != x.shape[:1] or y.dtype.kind not in "iub":
+        text = "y: got {dtype} of shape {shape}, wanted {n} indices: np.searchsorted(classes, y)"
+        raise ValueError(_(text, dtype=y.dtype, shape=y.shape, n=len(x)))
     last = 1 if x.ndim == 1 else x.shape[1] - 1
     if y.min() < 0 or y.max() > last:
         text = "y: got {low} to {high}, wanted 0 to {last}"
         raise ValueError(_(text, low=y.min(), high=y.max(), last=last))
-    return x.astype(np.float64, copy=False), y.astype(np.intp)
+    return x, y.astype(np.intp)
 
 
 def temperature_scale(logits: Any, y: Any) -> float:
@@ -60,7 +57,7 @@ def temperature_scale(logits: Any, y: Any) -> float:
 
     One number for all classes: no prediction changes, only how sure it is. Fit it on samples that
     the model was not trained on; `softmax` has ``temperature=`` for it. The loss is convex in
-    1 / T; its slope and curvature are the engine's, and Newton's method finds where the slope is 0.
+    1 / T; its slope is the engine's, and bisection finds where that is 0.
 
     Parameters
     ----------
@@ -98,24 +95,12 @@ def temperature_scale(logits: Any, y: Any) -> float:
         )
         warnings.warn(_(text), RuntimeWarning, stacklevel=2)
         return float("inf")
-    return size / _lowest(z / size, y)
-
-
-def _lowest(z: Any, y: Any) -> float:
-    """Return the b = 1 / T with the least loss of b · z, by Newton's method kept in a bracket."""
-    slope = grad(lambda b: cross_entropy(b * z, y))
-    low, high, b = 0.0, np.inf, 1.0
-    for _step in range(1000):  # ten, if not for logits of very different sizes; then up to 200
-        down, curve = value_and_grad(slope)(b)
-        low, high = (b, high) if down < 0 else (low, b)
-        # Far out the curvature vanishes, and Newton's step is not to be trusted beyond tenfold.
-        new = b - down / curve if curve > 0 else b * (10.0 if down < 0 else 0.1)
-        new = min(max(new, 0.1 * b), 10.0 * b)
-        # Newton's next step would be the square of this one: below the last place.
-        if abs(new - b) <= 1e-8 * b or high - low <= 1e-15 * b:
-            return float(new)
-        b = new if low < new < high else low**0.5 * high**0.5  # low * high overflows
-    return float(b)
+    z /= size
+    slope, low, high = grad(lambda b: cross_entropy(b * z, y)), 1e-300, 1e300
+    for _step in range(64):  # each halves the exponents in between: then the last place is reached
+        b = low**0.5 * high**0.5  # of b = 1 / T
+        low, high = (b, high) if slope(b) < 0 else (low, b)
+    return size / high
 
 
 def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:

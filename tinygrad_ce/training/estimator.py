@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from functools import partial, wraps
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -42,17 +42,11 @@ def _over_chunks(method: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
         check_is_fitted(self)
-        model = for_chunks(self)
+        model, name = for_chunks(self), method.__name__
         like = method(model, sample_of(self, X, reset=False))
-        f = partial(_predicted_in, model=model, method=method.__name__, like=like)
-        return map_rows(f, X, like, method.__name__)
+        return map_rows(lambda X: getattr(model, name)(X) if len(X) else like[:0], X, like, name)
 
     return either
-
-
-def _predicted_in(X: Any, model: Any, method: str, like: Any) -> Any:
-    """Return what a method of the model predicts of a chunk, which may have no rows."""
-    return getattr(model, method)(X) if len(X) else like[:0]
 
 
 class SoftmaxMixin(LinearClassifierMixin):  # type: ignore[misc]

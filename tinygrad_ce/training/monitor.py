@@ -42,17 +42,14 @@ class Monitor:
 
     def __call__(self, loss: float) -> bool:
         """Note the end of an epoch; return whether to stop."""
-        model, loss = self.model, float(loss)
+        model, tol = self.model, tolerance(self.model)
         if not np.isfinite(loss) and model.solver_ != "lbfgs":
-            text = (
-                "the loss is {loss} in epoch {n}: scale the data, or take a learning_rate below "
-                "{rate}"
-            )
+            text = "loss {loss} in epoch {n}: scale the data, or take a learning_rate below {rate}"
             n, rate = model.n_iter_ + 1, model.learning_rate
             raise ValueError(_(text, loss=loss, n=n, rate=rate))
         store(model, self.params)
         model.n_iter_ += 1
-        model.loss_curve_.append(loss)
+        model.loss_curve_.append(float(loss))
         if self.bar is not None:
             right = accuracy(self.train, self.params)
             self.bar.set_postfix(loss=f"{loss:.4g}", accuracy=f"{right:.3f}")
@@ -63,18 +60,12 @@ class Monitor:
             loss = loss_and_grad(self.valid, self.params, 0.0)[0]
         elif model.solver_ == "lbfgs":
             return False  # SciPy looks at the gradient
-        self.stopped = self._is_enough(loss)
-        return self.stopped
-
-    def _is_enough(self, loss: float) -> bool:
-        """Return whether the loss has not fallen for long; keep the best parameters."""
-        tol = tolerance(self.model)
         self.waited = 0 if loss < self.best_loss - max(tol, 0.0) else self.waited + 1
-        if loss < self.best_loss:
-            self.best_loss = loss
-            if self.valid is not None:
-                self.best_params = [p.copy() for p in self.params]
-        return bool(self.waited >= self.model.n_iter_no_change and tol >= 0)
+        if loss < self.best_loss and self.valid is not None:
+            self.best_params = [p.copy() for p in self.params]
+        self.best_loss = min(loss, self.best_loss)
+        self.stopped = tol >= 0 and self.waited >= model.n_iter_no_change
+        return self.stopped
 
 
 def store(model: Any, params: Params) -> None:

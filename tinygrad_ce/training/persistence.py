@@ -16,12 +16,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine.text import _
-from ..engine.value import Value
 from ..programs.files import replace_file
-from .optimizers import SGD, Adam
+from .solvers import new_optimizer
 from .validation import params_of
 
-FORMAT = 2  # 1 was NumPy's .npz
+FORMAT = "2"  # 1 was NumPy's .npz
 Path = str | os.PathLike[str]
 
 
@@ -38,8 +37,7 @@ def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
     """Return the SHA-256 of all texts, and of each tensor's dtype, shape and numbers, by name."""
     sha = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
     for name, x in sorted(tensors.items()):
-        sha.update(f"{name} {x.dtype} {x.shape}".encode())
-        sha.update(x.tobytes())
+        sha.update(f"{name} {x.dtype} {x.shape}".encode() + x.tobytes())
     return sha.hexdigest()
 
 
@@ -64,52 +62,43 @@ def write(path: Path, content: dict[str, Any]) -> None:
         text = "{name}: a {kind} cannot be saved; numbers, text and arrays of them can"
         raise TypeError(_(text, name=name, kind=getattr(x, "dtype", type(x).__name__)))
 
-    texts = {"tinygrad_ce": str(FORMAT)}
+    texts = {}
     for name, x in content.items():
         texts[name] = json.dumps(x, default=pack)
-    metadata = texts | {"sha256": _checksum(texts, tensors)}
+    metadata = texts | {"tinygrad_ce": FORMAT, "sha256": _checksum(texts, tensors)}
     replace_file(path, _safetensors().numpy.save(tensors, metadata))
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return the content that `write` saved, its arrays new; refuse any other file in one line."""
-    with open(path, "rb") as file:
-        if file.read(4) == b"PK\x03\x04":
-            why = "an .npz file of tinygrad_ce 0.1, which this version does not read: fit anew"
-            raise _refusal(path, _(why))
-    texts, tensors = _parts(path)
-    if "tinygrad_ce" not in texts:
-        raise _refusal(path, _("a safetensors file, but not one that tinygrad_ce wrote"))
-    if (version := texts["tinygrad_ce"]) != str(FORMAT):
-        why = "format {version}, of a newer tinygrad_ce: pip install --upgrade tinygrad_ce"
-        raise _refusal(path, _(why, version=version))
-    if texts.pop("sha256", "") != _checksum(texts, tensors):
-        raise _refusal(path, _("damaged: its content is not what was saved"))
+    safe_open = _safetensors().safe_open
+    with open(path, "rb") as start:
+        npz = start.read(4) == b"PK\x03\x04"
+    try:
+        if npz:
+            raise ValueError(_("an .npz file of tinygrad_ce 0.1: fit anew"))
+        with safe_open(path, "numpy") as file:
+            texts = file.metadata() or {}
+            version = texts.pop("tinygrad_ce", None)
+            if version is None:
+                raise ValueError(_("a safetensors file of another program"))
+            if version != FORMAT:
+                text = "format {version}, of a newer one: pip install --upgrade tinygrad_ce"
+                raise ValueError(_(text, version=version))
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        if texts.pop("sha256", "") != _checksum(texts, tensors):
+            raise ValueError(_("its content is not what was saved"))
+    except Exception as why:  # ours, and whatever a damaged header trips over
+        text = "{path}: damaged, or no model of this tinygrad_ce: {why}"
+        raise ValueError(_(text, path=os.fspath(path), why=why)) from None
 
     def unpack(x: dict[str, Any]) -> Any:
         if "tensor" in x:
             return tensors[x["tensor"]].copy()
         return np.array(x["array"], x["dtype"]) if "array" in x else x
 
-    del texts["tinygrad_ce"]
     return {name: json.loads(text, object_hook=unpack) for name, text in texts.items()}
-
-
-def _parts(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the metadata and, if they are ours, the tensors of a safetensors file."""
-    safe_open = _safetensors().safe_open
-    try:
-        with safe_open(path, "numpy") as file:
-            texts = file.metadata() or {}
-            names = file.keys() if "tinygrad_ce" in texts else []
-            return texts, {name: file.get_tensor(name) for name in names}
-    except Exception as error:  # whatever a damaged header trips over
-        why = _("damaged, or no safetensors file ({error})", error=error)
-        raise _refusal(path, why) from None
-
-
-def _refusal(path: Path, why: str) -> ValueError:
-    return ValueError(_("{path}: {why}", path=os.fspath(path), why=why))
 
 
 class PersistenceMixin:
@@ -147,15 +136,13 @@ class PersistenceMixin:
         ...     SoftmaxRegression.load(f"{folder}/model.safetensors").predict([[0.9]]).tolist()
         ['yes']
         """
-        content, model = read(path), cls()
+        model: Any = cls()
+        content = read(path)
         optimizer = content.pop("optimizer", None)
         vars(model).update(content)
-        if isinstance(content["class_weight"], list):
-            vars(model)["class_weight"] = dict(content["class_weight"])
+        if isinstance(model.class_weight, list):
+            model.class_weight = dict(model.class_weight)
         if optimizer is not None:
-            state = optimizer.pop("state")
-            values = [Value(p) for p in params_of(model)]
-            made = (SGD if content["solver_"] == "sgd" else Adam)(values, **optimizer)
-            made.state = state
-            vars(model)["_optimizer"] = made
+            model._optimizer = new_optimizer(model, params_of(model))
+            vars(model._optimizer).update(optimizer)
         return model

@@ -39,63 +39,62 @@ def conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
     return M
 
 
-class ConditionedObjective:
-    """J and its gradient as L-BFGS asks for them: of one vector, in coordinates fit for it."""
+def refined(J: Any) -> Any:
+    """Return J, a function to a value and its slopes, with values good to less than a last place.
 
-    def __init__(self, params: Params, train: Any, l2: float) -> None:
-        self.train, self.l2 = train, l2
-        self.dtype, (self.features, columns) = params[0].dtype, params[0].shape
-        curvature = 0.25 if columns == 1 else 1.0 / columns  # of the loss along z, at z = 0
-        second, eps = moments(train, self.features), float(np.finfo(self.dtype).eps)
-        self.M = conditioner(second, l2 / curvature, len(params) > 1, eps)
-        self.start = np.zeros(len(self.M) * columns)
-        self.here: Any = None  # a vector, J and its gradient: where the iteration stands,
-        self.latest: Any = None  # and where it looked last
+    Near the optimum a step gains less than that, and a line search that compares such numbers goes
+    one way or another by how the rows were summed. There the slopes tell J from its last value.
+    """
+    last: Any = None
 
-    def params(self, phi: Any) -> Params:
-        """Return the parameters of a vector."""
-        theta = (self.M @ phi.reshape(len(self.M), -1)).astype(self.dtype, copy=False)
-        return [theta[: self.features], *theta[self.features :]]
-
-    def __call__(self, phi: Any) -> tuple[float, Any]:
-        """Return J and its gradient.
-
-        Near the optimum a step's gain is less than the last place of J, and a line search that
-        compares such numbers goes one way or another by how the rows were summed. There J is told
-        from that of the last iterate by the slopes.
-        """
-        value, grads = loss_and_grad(self.train, self.params(phi), self.l2)
-        slope = (self.M.T @ np.vstack(grads).astype(float)).ravel()
-        if self.here is not None and self.dtype == np.float64:  # float32's slopes are noise as well
-            last, last_value, last_slope = self.here
-            change = 0.5 * float((slope + last_slope) @ (phi - last))
+    def f(phi: Any) -> tuple[float, Any]:
+        nonlocal last
+        value, slope = J(phi)
+        if last is not None:
+            x, value_at_x, slope_at_x = last
+            change = 0.5 * float((slope + slope_at_x) @ (phi - x))
             if abs(change) < 1e-9 * abs(value):
-                value = last_value + change
-        self.latest = phi.copy(), value, slope
-        self.here = self.here or self.latest
+                value = value_at_x + change
+        last = phi.copy(), value, slope
         return value, slope
+
+    return f
 
 
 def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
     """Minimize J by SciPy's L-BFGS, until no entry of its gradient is above the tolerance."""
-    f = ConditionedObjective(params, train, strengths(model)[1])
-    eps = float(np.finfo(params[0].dtype).eps)
+    W, l2 = params[0], strengths(model)[1]
+    (features, columns), eps = W.shape, float(np.finfo(W.dtype).eps)
+    curvature = 0.25 if columns == 1 else 1.0 / columns  # of the loss along z, at z = 0
+    M = conditioner(moments(train, features), l2 / curvature, len(params) > 1, eps)
+
+    def params_at(phi: Any) -> Params:
+        theta = (M @ phi.reshape(len(M), columns)).astype(W.dtype)
+        return [theta[:features], *theta[features:]]
+
+    def J(phi: Any) -> tuple[float, Any]:
+        value, grads = loss_and_grad(train, params_at(phi), l2)
+        return value, (M.T @ np.vstack(grads).astype(float)).ravel()
 
     def after(intermediate_result: Any) -> None:
-        f.here = f.latest
-        for p, new in zip(params, f.params(intermediate_result.x)):
+        for p, new in zip(params, params_at(intermediate_result.x)):
             p[...] = new
         if monitor(intermediate_result.fun):
             raise StopIteration
 
-    options = {
-        "maxiter": model.max_iter,
-        "maxfun": 50 * model.max_iter,
-        "maxls": 50,
-        "gtol": max(tolerance(model), 10 * eps),  # float32 gets no further
-        "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
-    }
-    result = minimize(f, f.start, jac=True, method="L-BFGS-B", callback=after, options=options)
+    result = minimize(
+        refined(J) if W.dtype == np.float64 else J,  # the slopes of float32 are noise as well
+        np.zeros(len(M) * columns),
+        jac=True,
+        method="L-BFGS-B",
+        callback=after,
+        options={
+            "maxiter": model.max_iter,
+            "maxfun": 50 * model.max_iter,
+            "gtol": max(tolerance(model), 10 * eps),  # float32 gets no further
+            "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
+        },
+    )
     if not model.n_iter_:  # it began at the optimum
         monitor(result.fun)
     monitor.stopped |= result.status != 1
