@@ -626,3 +626,19 @@ def test_detach() -> None:
     v = Value(A)
     assert tg.detach(v) is v.data
     assert tg.detach(2.0) == 2.0
+
+
+def test_a_memmap_is_an_array_like_any_other(tmp_path: Path) -> None:
+    X = np.memmap(tmp_path / "X", float, "w+", shape=(3, 4))
+    X[:] = np.random.default_rng(0).standard_normal(X.shape)
+    x, y = np.array(X), np.array([0, 3, 1])
+    got, wanted = Value(X), Value(x)
+    assert type(got.data) is np.ndarray
+    cross_entropy(got, y).backward()
+    cross_entropy(wanted, y).backward()
+    np.testing.assert_array_equal(got.grad, wanted.grad)
+    np.testing.assert_array_equal((Value(x) * X).data, x * x)
+    run = program(lambda z: cross_entropy(z, y), X)
+    np.testing.assert_array_equal(run(X)[1], run(x)[1])
+    got.data -= 1.0  # written where it came from
+    np.testing.assert_array_equal(X, x - 1.0)

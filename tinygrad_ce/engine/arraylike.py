@@ -25,8 +25,8 @@ def _refusal(function: Any, what: str, instead: str) -> Callable[..., Any]:
     """A method that refuses; in a `program` the data does, naming the line that calls it."""
 
     def method(self: Any, *_args: Any, **_options: Any) -> Any:
-        if hasattr(self._data, "apply_primitive"):
-            function(self._data)
+        if hasattr(self._array, "apply_primitive"):
+            function(self._array)
         lost(what, instead)
 
     return method
@@ -39,17 +39,17 @@ class ArrayLike:
     """
 
     __slots__ = ()
-    _data: Any
+    _array: Any
 
     # fmt: off
     @property
-    def shape(self) -> tuple[int, ...]: return getattr(self._data, "shape", ())
+    def shape(self) -> tuple[int, ...]: return getattr(self._array, "shape", ())
     @property
     def ndim(self) -> int: return len(self.shape)
     @property
     def size(self) -> int: return math.prod(self.shape)
     @property
-    def dtype(self) -> Any: return getattr(self._data, "dtype", np.dtype(float))
+    def dtype(self) -> Any: return getattr(self._array, "dtype", np.dtype(float))
     @property
     def T(self) -> Any: return np.transpose(self)
     def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
@@ -76,7 +76,7 @@ class ArrayLike:
         if self.shape:
             what = f"The truth of a Value of shape {self.shape}"
             _refusal(bool, what, "Use v.data.any() or v.data.all().")(self)
-        return bool(self._data)
+        return bool(self._array)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
@@ -89,8 +89,8 @@ class ArrayLike:
 
     def __format__(self, spec: str) -> str:
         if not spec or not self.shape:
-            return format(self._data if self.shape else float(self._data), spec)
-        return np.array2string(self._data, formatter={"float_kind": lambda x: format(x, spec)})
+            return format(self._array if self.shape else float(self._array), spec)
+        return np.array2string(self._array, formatter={"float_kind": lambda x: format(x, spec)})
 
 
 def _unpack(args: tuple[Any, ...]) -> Any:

@@ -98,10 +98,10 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
     x, y, more, kind, rule = node.x, node.y, node.more, node.__class__, node.op.vjps[k]
     try:
         if more is None and not graph:  # most operations: in half the time of the general way
-            a = x._data if x.__class__ is kind else x
+            a = x._array if x.__class__ is kind else x
             if y is None:
-                return rule(g, node._data, a)
-            return rule(g, node._data, a, y._data if y.__class__ is kind else y)
+                return rule(g, node._array, a)
+            return rule(g, node._array, a, y._array if y.__class__ is kind else y)
         return rule(g, *_given(node, graph), **_keywords(more))
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
         wide = [np.float64(a) if a.__class__ is float else a for a in (g, *_given(node, graph))]
@@ -113,7 +113,7 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 def _given(node: Node, graph: bool) -> tuple[Any, ...]:
     """What rules are given besides ``g``: result and arguments; of each its data, or itself."""
     given = (node, *node.parents)
-    return given if graph else tuple([getattr(p, "_data", p) for p in given])
+    return given if graph else tuple([getattr(p, "_array", p) for p in given])
 
 
 def _keywords(more: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = Fal
         if op is not None and (dx is None is dy or graph):
             for k, parent in enumerate(node.parents):
                 if parent.__class__ is kind:
-                    d = unbroadcast(share(node, k, g, graph), parent._data, op)
+                    d = unbroadcast(share(node, k, g, graph), parent._array, op)
                     before = gradients[parent]
                     gradients[parent] = d if before is NOTHING else _add(before, d)
             continue
@@ -181,7 +181,7 @@ def backward(self: Node, gradient: Any = None) -> None:
     """
     nodes, leaves, found = _newest_first(self)
     found[self] = as_upstream(
-        gradient, self._data, self.name or (self.op.name if self.op else "a leaf")
+        gradient, self._array, self.name or (self.op.name if self.op else "a leaf")
     )
     _chain_rule(nodes, found)
     with _WRITING:

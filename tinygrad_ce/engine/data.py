@@ -12,6 +12,10 @@ from .operation import Primitive
 from .text import _
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
+_OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what to use
+    "MaskedArray": "m.filled(0.0), or np.where(m.mask, ..., m.data)",
+    "matrix": "np.asarray(m)",
+}
 SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a leaf is seen
 
 
@@ -34,14 +38,23 @@ def real(x: Any, where: Any) -> Any:
     try:
         if isinstance(x, float | int | np.integer) and not isinstance(x, np.timedelta64):
             return float(x)
-        kept = hasattr(x, "__array_function__") and not isinstance(x, np.matrix)  # its * is @
-        data = x if kept else np.asarray(x)
+        data = _array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from error
     if data.dtype.kind not in "fiub":
         text = "{where}: got {got} data, wanted real numbers (float, int or bool)"
         raise TypeError(_(text, where=where, got=data.dtype))
     return data
+
+
+def _array_of_a_kind(x: Any, where: Any) -> Any:
+    """An array that is no plain one, as it is, a memmap as a plain one; not what changes NumPy."""
+    for kind in type(x).__mro__:
+        way = kind.__module__.startswith("numpy") and _OTHER_MEANING.get(kind.__name__)
+        if way:
+            text = "{where}: got a {kind}, to which NumPy's functions do other things. Use {way}"
+            raise TypeError(_(text, where=where, kind=kind.__name__, way=way))
+    return x.view(np.ndarray) if isinstance(x, np.memmap) else x
 
 
 def constant(x: Any, where: Any, beside: Any) -> Any:

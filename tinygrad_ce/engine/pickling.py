@@ -23,14 +23,14 @@ def _reduce_value(v: Value) -> tuple[Any, ...]:
     is pickled. An argument that is a node stands as its place, in a tuple of one.
     """
     if v.op is None:
-        return Value, (v._data, v.name), (None, {"grad": v.grad, "_passes": v._passes})
+        return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v._passes})
     nodes = topological(v)
     place = {node: (i,) for i, node in enumerate(nodes)}
     rows: list[Any] = []
     for n in nodes:
         args = [place[p] if p.__class__ is Value else p for p in n.parents]
         state = [n.more and n.more._replace(rest=()), n.name, n.grad, n._passes]
-        rows.append(n if n.op is None else (n._data, n.op, args, state))
+        rows.append(n if n.op is None else (n._array, n.op, args, state))
     return _rebuild, (rows,)
 
 

@@ -33,7 +33,7 @@ class More(NamedTuple):
 
 def detach(x: Any) -> Any:
     """Return the data of a `Value`, and anything else as it is: a constant, for the chain rule."""
-    return x._data if x.__class__ is Value else x
+    return x._array if x.__class__ is Value else x
 
 
 def make_node(
@@ -47,7 +47,7 @@ def make_node(
 ) -> Value:
     """Make a node of a result that is already computed and checked, with its arguments."""
     node = _new(Value)
-    node._data = data
+    node._array = data
     node.op = op
     node.x = x
     node.y = y
@@ -63,7 +63,7 @@ def make_node(
 
 def _use(x: Value) -> Any:
     """The data of a leaf, for an operation: if they were written to since the last, it is newer."""
-    data, before = x._data, x.more and x.more.arrays[0][1]
+    data, before = x._array, x.more and x.more.arrays[0][1]
     if data.__class__ is np.ndarray and (now := snapshot(data)) != before:
         x.number = next(numbers) if before else x.number
         x.more = More(arrays=((data, now),))
@@ -81,7 +81,7 @@ def _watched(node: Value, *args: Any) -> Value:
 
 def _unary(op: Primitive, x: Value) -> Value:
     """Record an operation of one `Value`; of a float with its slope."""
-    a = _use(x) if x.op is None else x._data
+    a = _use(x) if x.op is None else x._array
     try:
         if a.__class__ is not float or op.scalar is None:
             out = op.fn(a)
@@ -100,11 +100,11 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     so small that it has lost digits, too.
     """
     if x.__class__ is Value:
-        a = _use(x) if x.op is None else x._data
+        a = _use(x) if x.op is None else x._array
     else:
-        a = x = x if x.__class__ is float else constant(x, op, y._data)
+        a = x = x if x.__class__ is float else constant(x, op, y._array)
     if y.__class__ is Value:
-        b = _use(y) if y.op is None else y._data
+        b = _use(y) if y.op is None else y._array
     else:
         b = y = y if y.__class__ is float else constant(y, op, a)
     try:
@@ -130,9 +130,9 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Valu
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
     if len(args) > 1:
-        beside = next((a._data for a in args if a.__class__ is Value), None)
+        beside = next((a._array for a in args if a.__class__ is Value), None)
         args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
-    data = [(_use(a) if a.op is None else a._data) if a.__class__ is Value else a for a in args]
+    data = [(_use(a) if a.op is None else a._array) if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
@@ -199,7 +199,7 @@ class Value(ArrayLike):
     array([2., 4.])
     """
 
-    _data: Any
+    _array: Any
     grad: Any
     name: str | None
     number: int  # the order of creation
@@ -227,11 +227,11 @@ class Value(ArrayLike):
     @property
     def data(self) -> Any:
         """The number or array itself."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, new: Any) -> None:
-        old = self._data
+        old = self._array
         if self.op is not None:
             text = (
                 "{name}: it is the result of {op}, so its data cannot be assigned; assign to a "
@@ -244,7 +244,7 @@ class Value(ArrayLike):
                 text = "data: got shape {got}, wanted {wanted}, the Value's own"
                 raise ValueError(_(text, got=np.shape(new), wanted=self.shape))
             new = new if new.__class__ is float else new.astype(self.dtype, copy=False)
-        self._data, self.number = new, next(numbers)  # new is old: `p.data -= step` of an array
+        self._array, self.number = new, next(numbers)  # new is old: `p.data -= step` of an array
 
     @property
     def parents(self) -> tuple[Any, ...]:
@@ -279,18 +279,18 @@ class Value(ArrayLike):
     # Python's operators. Addition and multiplication of floats are most of a scalar graph, so they
     # are written out.
     def __add__(self, other: Any) -> Value:
-        a = self._data
+        a = self._array
         if other.__class__ is Value:
-            if a.__class__ is float is (b := other._data).__class__:
+            if a.__class__ is float is (b := other._array).__class__:
                 return make_node(a + b, ops.ADD, self, other, 1.0, 1.0)
         elif a.__class__ is float is other.__class__:
             return make_node(a + other, ops.ADD, self, other, 1.0)
         return _binary(ops.ADD, self, other)
 
     def __mul__(self, other: Any) -> Value:
-        a = self._data
+        a = self._array
         if other.__class__ is Value:
-            if a.__class__ is float is (b := other._data).__class__:
+            if a.__class__ is float is (b := other._array).__class__:
                 return make_node(a * b, ops.MULTIPLY, self, other, b, a)
         elif a.__class__ is float is other.__class__:
             return make_node(a * other, ops.MULTIPLY, self, other, other)
@@ -310,18 +310,18 @@ class Value(ArrayLike):
     def __neg__(self) -> Value: return _unary(ops.NEGATIVE, self)
     def __pos__(self) -> Value: return _unary(ops.IDENTITY, self)
     def __abs__(self) -> Value: return _unary(ops.ABS, self)
-    def __lt__(self, other: Any) -> Any: return self._data < detach(other)
-    def __le__(self, other: Any) -> Any: return self._data <= detach(other)
-    def __gt__(self, other: Any) -> Any: return self._data > detach(other)
-    def __ge__(self, other: Any) -> Any: return self._data >= detach(other)
+    def __lt__(self, other: Any) -> Any: return self._array < detach(other)
+    def __le__(self, other: Any) -> Any: return self._array <= detach(other)
+    def __gt__(self, other: Any) -> Any: return self._array > detach(other)
+    def __ge__(self, other: Any) -> Any: return self._array >= detach(other)
     # fmt: on
 
     # Data are compared, as in NumPy; a key of a dict it is by identity, which Python asks first.
     def __eq__(self, other: object) -> Any:
-        return False if other is None or isinstance(other, str) else self._data == detach(other)
+        return False if other is None or isinstance(other, str) else self._array == detach(other)
 
     def __ne__(self, other: object) -> Any:
-        return True if other is None or isinstance(other, str) else self._data != detach(other)
+        return True if other is None or isinstance(other, str) else self._array != detach(other)
 
     __hash__ = object.__hash__
 
@@ -337,7 +337,7 @@ class Value(ArrayLike):
     def __repr__(self) -> str:
         grad = f", grad={self.grad!r}" if self.passes else ""
         name = f", name={self.name!r}" if self.name else ""
-        return f"Value({self._data!r}{grad}{name})"
+        return f"Value({self._array!r}{grad}{name})"
 
     # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
     apply_primitive = staticmethod(apply)
