@@ -31,16 +31,7 @@ from .simplifier import is_call
 # What a leaf of a form stands for: ("lin", z), a line itself; ("log", z, axis, 1), logsumexp(z);
 # ("log", z, None, s), log(1 + exp(s z)); ("max", z, axes); ("const", its numbers).
 Term = tuple[Any, ...]
-
-
-class Log(NamedTuple):
-    """A logarithm: ± logsumexp(z) ± m ± …, or ± log(1 + exp(s z)), which is over no axis."""
-
-    sign: int
-    z: Line
-    axis: int | None
-    s: int = 1
-    shifts: Sequence[tuple[int, Any]] = ()
+Log = tuple[int, Term, list[tuple[int, Any]]]  # ± what a leaf stands for, and each ± m besides
 
 
 class Form(NamedTuple):
@@ -60,20 +51,22 @@ class NoLoss(Exception):
 
 # ------------------------------------------------------------------ softmaxes and sigmoids
 def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
-    """The logarithms of the softmaxes' sums and of the sigmoids among lines."""
+    """The logarithms of the softmaxes' sums and of the sigmoids; of log1p, the line itself."""
     logs = dict[Line, Log]()
     for line in lines:
-        if line.function is ops.SUM:
+        op, args, found = line.function, line.args, None
+        if op is ops.SUM:
             found = _of_sum(line)
         elif e := _exponential(line):
-            found = Log(1, *_unsigned(e.args[0]))
-        elif line.function is ops.DIVIDE:
-            found = _of_sigmoid(line.args[0], line.args[1], line.shape)
-        elif line.function is ops.POWER and _equals(line.args[1], -1.0):
-            found = _of_sigmoid(1.0, line.args[0], line.shape)
-        else:  # 1 − σ(z) = σ(−z)
-            found = logs.get(_subtracted_from_one(line))
-            found = found._replace(s=-found.s) if found and found.sign < 0 else None
+            found = 1, _signed(e.args[0]), []
+        elif op is ops.DIVIDE:
+            found = _of_sigmoid(args[0], args[1], line.shape)
+        elif op is ops.POWER and _equals(args[1], -1.0):
+            found = _of_sigmoid(1.0, args[0], line.shape)
+        elif (op is ops.SUBTRACT and _equals(args[0], 1.0)) or op is LOG1P:
+            x = args[1] if op is ops.SUBTRACT else _signed(args[0])[1]
+            sign, term, _shifts = logs.get(x, (1, (), []))
+            found = (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
         if found:
             logs[line] = found
     return logs
@@ -81,15 +74,15 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
 
 def _of_sum(line: Line) -> Log | None:
     """log Σ exp(z ± m) over one axis, along which m is constant."""
-    e, reduced = line.args[0], _axes(line)
+    e, reduced = line.args[0], axes_of(line)
     axes = [a for a in reduced if e.shape[a] != 1] or reduced[-1:]
     if e.function is not ops.EXP or len(axes) != 1:
         return None
-    z, shifts = e.args[0], list[tuple[int, Any]]()
+    z, shifts = e.args[0], []
     while step := _shift(z, axes[0]):
         z, sign, m = step
         shifts.append((sign, m))
-    return Log(1, z, axes[0], shifts=shifts)
+    return 1, ("log", z, axes[0], 1), shifts
 
 
 def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
@@ -102,21 +95,20 @@ def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
         branches = [*zip(top.args[1:], u.args[1:])]
     if not all((x is e or _equals(x, 1.0)) and v.__class__ is Line for x, v in branches):
         return None
-    signed = [(x, *_unsigned(v)) for x, v in branches]
-    found = {(z, None, -s if x is e else s) for x, z, _axis, s in signed}
-    return Log(-1, *found.pop()) if len(found) == 1 else None
+    found = {_signed(v, -1 if x is e else 1) for x, v in branches}
+    return (-1, found.pop(), []) if len(found) == 1 else None
+
+
+def axes_of(line: Line) -> tuple[int, ...]:
+    """The axes that a reduction is over, from 0."""
+    axis, rank = line.options.get("axis"), line.args[0].ndim
+    axes: tuple[int, ...] = normalize_axis_tuple(range(rank) if axis is None else axis, rank)
+    return axes
 
 
 def _same(x: Any, y: Any) -> bool:
     """Whether two conditions are one; a graph may hold a copy of each."""
     return x is y or (x.__class__ is np.ndarray is y.__class__ and np.array_equal(x, y))
-
-
-def _axes(line: Line) -> tuple[int, ...]:
-    """The axes that a reduction is over, from 0."""
-    axis, rank = line.options.get("axis"), line.args[0].ndim
-    axes: tuple[int, ...] = normalize_axis_tuple(range(rank) if axis is None else axis, rank)
-    return axes
 
 
 def _equals(x: Any, number: float) -> bool:
@@ -131,19 +123,11 @@ def _exponential(line: Line) -> Line | None:
     return e if one or line.function is LOG1P else None
 
 
-def _subtracted_from_one(line: Line) -> Any:
-    """The x of 1 − x, and of log1p(−x)."""
-    if line.function is ops.SUBTRACT and _equals(line.args[0], 1.0):
-        return line.args[1]
-    return _unsigned(line.args[0])[0] if line.function is LOG1P else None
-
-
-def _unsigned(u: Line) -> tuple[Line, None, int]:
-    """Take s z apart: z, no axis, s."""
-    s = 1
+def _signed(u: Line, s: int = 1) -> Term:
+    """What log(1 + exp(s u)) is, for z, where u is z or −z."""
     while u.function is ops.NEGATIVE:
         u, s = u.args[0], -s
-    return u, None, s
+    return "log", u, None, s
 
 
 def _shift(v: Line, axis: int) -> tuple[Line, int, Any] | None:
@@ -173,8 +157,8 @@ class Forms:
 
     def __init__(self, lines: Sequence[Line], tape: Tape | None) -> None:
         self.logs, self.tape = read_logs(lines), tape
-        self.logits = {log.z for log in self.logs.values()}
-        self.shifts = {id(m) for log in self.logs.values() for _sign, m in log.shifts}
+        self.logits = {term[1] for _sign, term, _shifts in self.logs.values()}
+        self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
         self.atoms: dict[Term, Value] = {}
         self.forms: dict[tuple[bool, Line], Form] = {}
         self.reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
@@ -269,7 +253,7 @@ class Forms:
         if op is LOG1P:
             raise NoLoss("log(1 + {x}) is not that of a sigmoid", 1, x=line.args[0])
         if op is MAX:
-            term = "max", line.args[0], _axes(line)
+            term = "max", line.args[0], axes_of(line)
             return Form(np.reshape(self._atom(term, (line.size,), line.dtype), line.shape))
         return self._call(line, *_linear_in(line), log=False)
 
@@ -301,12 +285,12 @@ class Forms:
 
     def _known(self, line: Line) -> Form:
         """The form of the logarithm of a softmax's sum, or of a sigmoid."""
-        sign, z, axis, s, shifts = self.logs[line]
+        sign, term, shifts = self.logs[line]
+        _kind, z, axis, _s = term
         kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
-        value: Any = sign * self._atom(("log", z, axis, s), kept, z.kind)
+        value = sign * self._atom(term, kept, z.kind)
         for way, m in shifts:
-            moved = self._form(m).value
-            value = value + moved if way > 0 else value - moved
+            value = value + way * self._form(m).value
         return Form(np.reshape(value, line.shape), (z, axis))
 
 
