@@ -139,12 +139,9 @@ class Candidate:
         top = np.max(table, axis=self.axis)
         if np.count_nonzero(table) == top.size and np.allclose(top, 1.0, self.tiny):
             return np.argmax(table, axis=self.axis)
-        lines = [line for line in between(self.line, self.z) if line.args]
-        arrays = [x for line in lines for x in line.args if np.shape(x) == table.shape]
-        near = (
-            x for x in arrays if x.__class__ is np.ndarray and np.allclose(x, table, self.tiny, 0.0)
-        )
-        return next(near, table)
+        arrays = [x for line in between(self.line, self.z) for x in walk(line.args, np.ndarray)]
+        alike = (x for x in arrays if x.shape == table.shape)
+        return next((x for x in alike if np.allclose(x, table, self.tiny, 0.0)), table)
 
     def logarithms(self, shifted: bool, nodes: Nodes) -> Any:
         """In a program, the sum itself of stable logarithms; of ``shifted`` logits or not."""
@@ -170,11 +167,8 @@ def _told(term: Term) -> Any:
 def _has_labels(z: Line) -> bool:
     """Whether logits have labels in them: z or −z by a condition, or times 1 or -1 each."""
     while z.function in (ops.MULTIPLY, ops.NEGATIVE):
-        if any(
-            np.ndim(x) and np.all(np.abs(example(x)) == 1)
-            for x in z.args
-            if x.__class__ is not Line
-        ):
+        arrays = [example(x) for x in z.args if x.__class__ is not Line and np.ndim(x)]
+        if any(np.all(np.abs(x) == 1) for x in arrays):
             return True
         z = reads(z)[0]
     return z.function is ops.WHERE
@@ -183,15 +177,12 @@ def _has_labels(z: Line) -> bool:
 # ------------------------------------------------------------------ other data
 def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
     """What a program's lines give for three sets of other arguments; none if none can be drawn."""
-    used = [(v.data, v.parents, v.options) for v in nodes.values()]
-    lines = live(tape.lines, [x.line for x in walk(used, RecordedArray)])
-    rng = np.random.default_rng(0)
+    arrays = [v.data for v in nodes.values() if v.data.__class__ is RecordedArray]
+    lines, rng = live(tape.lines, [x.line for x in arrays]), np.random.default_rng(0)
     for shuffled in (False, True):
         with suppress(IndexError, ValueError):  # no index into all that it picks from
-            draws = [
-                {line: _other_data(x, rng, shuffled) for line, x in tape.arguments.items()}
-                for _draw in range(3)
-            ]
+            given = [[*tape.arguments.items()]] * 3
+            draws = [{line: _other_data(x, rng, shuffled) for line, x in args} for args in given]
             return [evaluate(lines, draw) for draw in draws]
     return []
 
@@ -253,8 +244,7 @@ class Search:
         """
         found = Candidate(self.forms, line)
         how, times = found.reduction(self.free)
-        number = any(x.__class__ is not Line and np.ndim(x) == 0 for x in line.args)
-        if number and times not in (None, 1.0) and line.function in (ops.MULTIPLY, ops.DIVIDE):
+        if times not in (None, 1.0) and line.function in (ops.MULTIPLY, ops.DIVIDE):
             raise NoLoss("{line}: the loss is what it scales", 3, line=line)
         stable = [partial(found.node, how, times)]
         if self.tape:

@@ -166,7 +166,8 @@ def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
         if line not in found:
             args, options = replace((line.args, line.options), found.__getitem__)
             result = line.function(*args, **options)
-            found[line] = line.kind(result) if line.is_number else result
+            number = line.is_number and result.__class__ is not Value
+            found[line] = line.kind(result) if number else result
     return found
 
 

@@ -24,7 +24,7 @@ from ..engine.data import example
 from ..engine.numpy_functions import LOG1P, MAX
 from ..engine.text import _
 from ..engine.value import Value
-from .lines import Line, lower, reads, replace
+from .lines import Line, evaluate, lower, reads
 from .recorder import RecordedArray, Tape
 from .simplifier import is_call
 
@@ -200,15 +200,11 @@ class Forms:
 
     def substitute(self, form: Value, terms: dict[Term, Any]) -> Any:
         """A form with other `Value`s in the place of leaves, and 0 for the rest."""
-        nodes, new = dict[Line, Any](), {self.atoms.get(term): x for term, x in terms.items()}
-        for node, line in lower([form])[1].items():
-            if node.op is not None:
-                nodes[line] = line.function(*replace(line.args, nodes.__getitem__), **line.options)
-            elif node in new:
-                nodes[line] = new[node]
-            else:
-                nodes[line] = Value(self._recorded(0.0 * example(node.data)))
-        return nodes[line]
+        new = {self.atoms.get(term): x for term, x in terms.items()}
+        lines, of = lower([form])
+        for node in [node for node in of if node.op is None and node not in new]:
+            new[node] = Value(self._recorded(0.0 * example(node.data)))
+        return evaluate(lines, {of[node]: x for node, x in new.items() if node in of})[of[form]]
 
     def _atom(self, term: Term, shape: tuple[int, ...], kind: Any) -> Value:
         """A leaf, of any numbers: what the form gives for them shows that it is what it seems."""
@@ -263,10 +259,10 @@ class Forms:
             return self._form(line.args[0])
         if line in self.logs:
             return self._known(line)
-        if op is not None and op.powers:
-            return self._call(line, partial(_weighted, op.powers), line.args, log=True)
-        if op is ops.POWER and line.args[1].__class__ is not Line:
-            return self._call(line, lambda x: x[0] * line.args[1], line.args[:1], log=True)
+        known = op is ops.POWER and line.args[1].__class__ is not Line
+        if powers := line.args[1:] if known else op.powers if op else ():
+            args = line.args[: len(powers)]
+            return self._call(line, partial(_weighted_sum, powers), args, log=True)
         with suppress(NoLoss):
             f, xs = _linear_in(line.args[0] if op is ops.SUM else line)
             pick = (lambda x: ops.SUM(f(x), **line.options)) if op is ops.SUM else f
@@ -288,15 +284,13 @@ class Forms:
         sign, term, shifts = self.logs[line]
         _kind, z, axis, _s = term
         kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
-        value = sign * self._atom(term, kept, z.kind)
-        for way, m in shifts:
-            value = value + way * self._form(m).value
+        weights, xs = [sign, *(n for n, _m in shifts)], [self._form(m).value for _n, m in shifts]
+        value = _weighted_sum(weights, [self._atom(term, kept, z.kind), *xs])
         return Form(np.reshape(value, line.shape), (z, axis))
 
 
-def _weighted(powers: Sequence[float], logs: Sequence[Any]) -> Any:
-    """The logarithm of a product of powers."""
-    return reduce(add, [x if n == 1 else -x if n == -1 else n * x for n, x in zip(powers, logs)])
+def _weighted_sum(weights: Sequence[Any], xs: Sequence[Any]) -> Any:
+    return reduce(add, [x if n.__class__ is int and n == 1 else n * x for n, x in zip(weights, xs)])
 
 
 def _linear_in(line: Line) -> tuple[Callable[[Sequence[Any]], Any], list[Any]]:
