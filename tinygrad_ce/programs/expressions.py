@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import operator
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ import numpy as np
 
 from .lines import Line, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, number_text, quoted, structure_text
-from .simplifier import is_plain_sum, key_of, number_of
+from .simplifier import REDUCTIONS, is_plain_sum, key_of, number_of
 
 OPERATIONS = ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.IfExp
 ATOM = "{}.x"  # a place where every operation needs brackets
@@ -134,9 +133,9 @@ class Expressions:
             return "{}.astype({})", args
         if is_turned(line):
             return "{}.T", args[:1]
-        if symbol == "**" and (whole := _exponent(line)):
-            twice = self.scalar and whole == 2 and args[0] in self.names  # in a third of the time
-            return "{0} * {0}" if twice else f"{{}} ** {whole}", args[:1]
+        n = number_of(args[1]) if symbol == "**" and args[0].__class__ is Line else None
+        if n is not None and n.is_integer() and args[0].dtype == line.dtype:
+            return f"{{}} ** {int(n)}", args[:1]
         if len(args) == 2 and f is np.matmul and _ndim(args[0]) == 2 == _ndim(args[1]):
             return "{}.dot({})", args  # of small matrices half the time of @
         if line.is_number and (template := entry(f)):
@@ -152,7 +151,7 @@ class Expressions:
         if f is np.sum and (short := self.short_sum(line)):
             return short
         parts = ["{}"] * len(args) + [f"{name}={{}}" for name in line.options]
-        if is_reduction(f) and args[0].__class__ is Line and args[0].shape:
+        if f in REDUCTIONS and args[0].__class__ is Line and args[0].shape:
             return f"{{}}.{f.__name__}({', '.join(parts[1:])})"
         name = name_of(f)
         self.modules.add(name.rpartition(".")[0])
@@ -177,23 +176,7 @@ def _ndim(x: Any) -> int:
     return x.ndim if x.__class__ in (Line, np.ndarray) else 0
 
 
-@cache
-def is_reduction(f: Any) -> bool:
-    """Whether it reduces its argument over axes, as the array's own method of that name does."""
-    try:
-        return "keepdims" in inspect.signature(f).parameters and hasattr(np.ndarray, f.__name__)
-    except (TypeError, ValueError):  # no signature
-        return False
-
-
 def is_turned(line: Line) -> bool:
     """Whether it reads ``x.T``, which needs no line of its own."""
     plain = line.function is np.transpose and line.args[1:] in ((), (None,)) and not line.options
     return plain and line.args[0].__class__ is Line
-
-
-def _exponent(line: Line) -> int | None:
-    """A whole exponent: 3 instead of 3.0."""
-    x, n = line.args[0], number_of(line.args[1])
-    real = x.__class__ is Line and x.dtype.kind == "f" and x.dtype == line.dtype
-    return int(n) if real and n is not None and abs(n) < 1000 and n == int(n) else None

@@ -44,8 +44,8 @@ class Candidate:
     Of a sigmoid, logsumexp(z) is log(1 + exp z).
     """
 
-    def __init__(self, forms: Forms, line: Line) -> None:
-        self.forms, self.line, self.is_one = forms, line, line.size == 1
+    def __init__(self, forms: Forms, line: Line, free: bool) -> None:
+        self.forms, self.line, self.is_one, self.free = forms, line, line.size == 1, free
         self.form, (self.z, self.axis) = forms.forms[False, line]
         self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
         if not self.z.size or (not self.is_one and line.size != self.samples):
@@ -57,15 +57,18 @@ class Candidate:
         bound = self.tiny * np.sum(np.abs(mass))
         losses = np.sum(losses) if self.is_one else losses.reshape(line.shape)
         if not np.all(np.abs(example(self.form.data) - losses) <= bound):
-            left = [_told(term) for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
+            left = [term for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
+            kind, x, *_axes = left[0] if left else ("", line)
+            words = {"max": _("max of {x}", x=x), "const": _("a constant")}
             why = "{what} is left over: what is subtracted does not cancel"
-            why = why if left else "{line} mixes samples, or is of another row"
-            raise NoLoss(why, line=line, what=left and left[0])
+            why = why if left else "{what} mixes samples, or is of another row"
+            raise NoLoss(why, what=words.get(kind, x))
         self.sign = -1.0 if np.all(mass <= 0.0) else 1.0
         self.mass, target = self.sign * mass, self.sign * target
         self.target = np.where(np.abs(target) <= bound / mass.size, 0.0, target)
         if np.any(self.target < 0.0) or np.any(self.target > self.mass + bound):
             raise NoLoss("{line}: its targets have both signs", line=line)
+        self.how, self.unit = self.reduction()
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
         """T and B, and what they make of the leaves of the form, which are any numbers."""
@@ -99,17 +102,16 @@ class Candidate:
             line = x
         return abs(found)
 
-    def reduction(self, free: bool) -> tuple[str, float | None]:
-        """How samples are reduced, and what by that is multiplied: None for targets of any sum."""
+    def reduction(self) -> tuple[str, float]:
+        """How samples are reduced, and the mass of one."""
         near = 1e-6 if self.mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
-        if self.is_one and np.allclose(self.mass * self.samples, 1.0, near, 0.0):
-            return "mean", 1.0
-        scale, how = self.scale(), "sum" if self.is_one else "none"
-        for times in (1.0, scale):
-            if np.allclose(self.mass, times, near, 0.0):
-                return how, times
-        if free:
-            return how, None
+        kind, scale = "sum" if self.is_one else "none", self.scale()
+        mean = [("mean", 1.0 / self.samples)] if self.is_one else []
+        for how, unit in (*mean, (kind, 1.0), (kind, scale)):
+            if np.allclose(self.mass, unit, near, 0.0):
+                return how, unit
+        if self.free:
+            return kind, 1.0
         sums = [f"{x / scale + 0.0:.4g}" for x in (np.min(self.mass), np.max(self.mass))]  # no -0
         why = "{line}: its targets sum to {sums}{axis}, not to 1 a sample "
         raise NoLoss(
@@ -120,17 +122,17 @@ class Candidate:
         )
 
     # ------------------------------------------------------------------ what takes its place
-    def node(self, how: str, times: float | None, nodes: Nodes) -> Any:
+    def node(self, nodes: Nodes) -> Any:
         """In a graph, the package's own loss of the targets found."""
+        z, how = nodes[self.z], self.how
         if self.axis is None:
             target = np.minimum(self.target / np.where(self.mass == 0.0, 1.0, self.mass), 1.0)
-            weight = self.mass if times is None else None
-            loss = binary_cross_entropy(nodes[self.z], target, weight=weight, reduction=how)
+            weight = None if np.allclose(self.mass, self.unit, 1e-3, 0.0) else self.mass
+            loss = binary_cross_entropy(z, target, weight=weight, reduction=how)
         else:
-            table = self.target * (self.samples if how == "mean" else 1.0 / (times or 1.0))
-            options: Any = {"axis": self.axis, "allow_unnormalized": times is None}
-            loss = cross_entropy(nodes[self.z], self.users(table), reduction=how, **options)
-        times = self.sign * (times or 1.0)
+            target, options = self.users(self.target / self.unit), {"axis": self.axis}
+            loss = cross_entropy(z, target, reduction=how, allow_unnormalized=self.free, **options)
+        times = self.sign * (1.0 if how == "mean" else self.unit)
         loss = loss if times == 1.0 else -loss if times == -1.0 else loss * times
         return loss if loss.shape == self.line.shape else np.reshape(loss, self.line.shape)
 
@@ -156,12 +158,6 @@ class Candidate:
         less.name, log.name = "shifted", "log_sum_exp"
         terms = {linear: less, log_sum: log} if shifted else {linear: z, log_sum: log + top}
         return self.forms.substitute(self.form, terms)
-
-
-def _told(term: Term) -> Any:
-    """What a leaf of a form stands for, in words."""
-    words = {"max": _("max of {x}", x=term[1]), "const": _("a constant")}
-    return words.get(term[0], term[1])
 
 
 def _has_labels(z: Line) -> bool:
@@ -242,18 +238,18 @@ class Search:
         NoLoss
             If nothing can, with the reason.
         """
-        found = Candidate(self.forms, line)
-        how, times = found.reduction(self.free)
-        if times not in (None, 1.0) and line.function in (ops.MULTIPLY, ops.DIVIDE):
+        found = Candidate(self.forms, line, self.free)
+        scaled = found.how != "mean" and found.unit != 1.0
+        if scaled and line.function in (ops.MULTIPLY, ops.DIVIDE):
             raise NoLoss("{line}: the loss is what it scales", 3, line=line)
-        stable = [partial(found.node, how, times)]
+        forms = [found.node]
         if self.tape:
             both = [partial(found.logarithms, shifted) for shifted in (True, False)]
-            stable = [form for form in both if self.agree(line, form)]
-        if not stable:
+            forms = [form for form in both if self.agree(line, form)]
+        if not forms:
             raise NoLoss("{line} is a loss for the data of the example alone", line=line)
         kind = "LogSoftmaxNLL" if found.axis is not None else "binary_cross_entropy"
-        self.found[line] = kind, stable[0]
+        self.found[line] = kind, forms[0]
         return found.z
 
     def agree(self, line: Line, form: Callable[[Nodes], Any]) -> bool:

@@ -50,12 +50,14 @@ def array_text(x: Any) -> str:
     """An array's entries, written out."""
     if not x.size or uniform(x):
         return fresh_text(x)
-    whole = x.dtype == np.dtype(int) and x.ndim == 1
-    if whole and (step := int(x[1] - x[0])):
-        bounds = int(x[0]), int(x[0]) + step * x.size, step
-        if np.array_equal(x, np.arange(*bounds)):
-            shown = bounds[1:2] if bounds[::2] == (0, 1) else bounds
-            return f"np.arange({', '.join(map(str, shown))})"
+    if x.dtype == np.dtype(int) and x.ndim == 1 and (step := int(x[1] - x[0])):
+        start, stop = int(x[0]), int(x[0]) + step * x.size
+        if np.array_equal(x, np.arange(start, stop, step)):
+            return (
+                f"np.arange({stop})"
+                if (start, step) == (0, 1)
+                else f"np.arange({start}, {stop}, {step})"
+            )
     if x.size > LARGEST:
         text = "program: f uses an array of shape {shape} that is no argument, too large to be "
         raise ValueError(_(text + "written out: make it an argument", shape=x.shape))
