@@ -45,23 +45,24 @@ class Candidate:
     """
 
     def __init__(self, forms: Forms, line: Line, free: bool) -> None:
-        self.forms, self.line, self.is_one, self.free = forms, line, line.size == 1, free
+        self.forms, self.line, self.free = forms, line, free
         self.form, (self.z, self.axis) = forms.forms[False, line]
         self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
-        if not self.z.size or (not self.is_one and line.size != self.samples):
+        if not self.z.size or line.size not in (1, self.samples):
             why = "{line} of shape {shape} has neither one entry nor one a sample"
             raise NoLoss(why, 3, line=line, shape=line.shape)
-        self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
         weights = forms.coefficients(self.form)
-        target, mass, losses = map(np.asarray, self.table(weights))
+        target, mass, losses = self.table(weights)
+        self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
         bound = self.tiny * np.sum(np.abs(mass))
-        losses = np.sum(losses) if self.is_one else losses.reshape(line.shape)
+        losses = np.sum(losses) if line.size == 1 else np.reshape(losses, line.shape)
         if not np.all(np.abs(example(self.form.data) - losses) <= bound):
             left = [term for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
             kind, x, *_axes = left[0] if left else ("", line)
             words = {"max": _("max of {x}", x=x), "const": _("a constant")}
             why = "{what} is left over: what is subtracted does not cancel"
-            why = why if left else "{what} mixes samples, or is of another row"
+            more = "logsumexp and the logits have other weights: another axis, another row, or "
+            why = why if left else more + "targets that do not sum to 1"
             raise NoLoss(why, what=words.get(kind, x))
         self.sign = -1.0 if np.all(mass <= 0.0) else 1.0
         self.mass, target = self.sign * mass, self.sign * target
@@ -71,23 +72,19 @@ class Candidate:
         self.how, self.unit = self.reduction()
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
-        """T and B, and what they make of the leaves of the form, which are any numbers."""
+        """T, its sum B, and the losses by what the leaves of the form hold: any numbers."""
         z, axis, absent = self.z, self.axis, (None, 0.0)
         terms = ("lin", z), ("log", z, axis, 1), ("log", z, axis, -1)
         (linear, logits), (up, above), (down, under) = (weights.pop(x, absent) for x in terms)
         alone = axis is None and linear is None and (up is None or down is None)
         if alone and not _has_labels(z):
             raise NoLoss("log(1 + exp) alone has no target", 2)
-        linear, up, down = (0.0 if x is None else x for x in (linear, up, down))
-        target, mass, losses = down - linear, up + down, up * above + down * under
-        target = np.broadcast_to(target, z.shape)
+        linear, up, down = (np.zeros(z.shape) if x is None else x for x in (linear, up, down))
+        target, losses = down - linear, linear * logits
         if axis is None:  # log(1 + exp −z) = log(1 + exp z) − z
-            return target, mass, losses + linear * logits
-        sums = np.sum(target, axis=axis, keepdims=True)
-        if not np.allclose(sums, mass, 0.0, self.tiny * np.max(np.abs(mass))):
-            why = "logsumexp and the logits have other weights: another axis, another row, or "
-            raise NoLoss(why + "targets that do not sum to 1", 2)
-        return target, mass, losses + np.sum(linear * logits, axis=axis, keepdims=True)
+            return target, np.add(up, down), losses + up * above + down * under
+        mass = np.sum(target, axis=axis, keepdims=True)
+        return target, mass, np.sum(losses, axis=axis, keepdims=True) + mass * above
 
     def scale(self) -> float:
         """The numbers that multiply all of it, on the way down to a logarithm."""
@@ -105,8 +102,8 @@ class Candidate:
     def reduction(self) -> tuple[str, float]:
         """How samples are reduced, and the mass of one."""
         near = 1e-6 if self.mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
-        kind, scale = "sum" if self.is_one else "none", self.scale()
-        mean = [("mean", 1.0 / self.samples)] if self.is_one else []
+        kind, scale = "sum" if self.line.size == 1 else "none", self.scale()
+        mean = [("mean", 1.0 / self.samples)] if self.line.size == 1 else []
         for how, unit in (*mean, (kind, 1.0), (kind, scale)):
             if np.allclose(self.mass, unit, near, 0.0):
                 return how, unit
@@ -174,11 +171,11 @@ def _has_labels(z: Line) -> bool:
 def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
     """What a program's lines give for three sets of other arguments; none if none can be drawn."""
     arrays = [v.data for v in nodes.values() if v.data.__class__ is RecordedArray]
-    lines, rng = live(tape.lines, [x.line for x in arrays]), np.random.default_rng(0)
+    lines, given = live(tape.lines, [x.line for x in arrays]), tape.arguments.items()
+    rng = np.random.default_rng(0)
     for shuffled in (False, True):
         with suppress(IndexError, ValueError):  # no index into all that it picks from
-            given = [[*tape.arguments.items()]] * 3
-            draws = [{line: _other_data(x, rng, shuffled) for line, x in args} for args in given]
+            draws = [{line: _other_data(x, rng, shuffled) for line, x in given} for _i in range(3)]
             return [evaluate(lines, draw) for draw in draws]
     return []
 
