@@ -642,3 +642,34 @@ def test_a_memmap_is_an_array_like_any_other(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(X)[1], run(x)[1])
     got.data -= 1.0  # written where it came from
     np.testing.assert_array_equal(X, x - 1.0)
+
+
+WITHOUT_DERIVATIVE: dict[str, Callable[[Any], Any]] = {
+    "any": np.any,
+    "all": lambda x: np.all(x > 0, axis=0),
+    "round": np.round,
+    "round to digits": lambda x: np.round(x, decimals=1),
+    "rint": np.rint,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "isin": lambda x: np.isin(x, [1.5]),
+    "isin, second": lambda x: np.isin([1.5, 2.0], x),
+    "searchsorted": lambda x: np.searchsorted([0.0, 1.0, 2.0], x),
+    "digitize": lambda x: np.digitize(x, [0.0, 1.0]),
+    "lexsort": lambda x: np.lexsort((x[0], x[1])),
+    "argpartition": lambda x: np.argpartition(x, 1),
+    "//": lambda x: x // 2.0,
+    "// by it": lambda x: 2.0 // x,
+    "floor_divide": lambda x: np.floor_divide(x, 2.0),
+    "nanargmax": np.nanargmax,
+    "array2string": np.array2string,
+    "isposinf": np.isposinf,
+}
+
+
+@pytest.mark.parametrize("f", WITHOUT_DERIVATIVE.values(), ids=WITHOUT_DERIVATIVE)
+def test_functions_that_have_no_derivative_work_on_data(f: Any) -> None:
+    got, wanted = f(Value(A)), f(A)
+    assert type(got) is type(wanted)
+    np.testing.assert_array_equal(got, wanted)

@@ -250,7 +250,10 @@ _FOLLOWS: dict[str, set[Any]] = {
               np.bincount, np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d},
     "data": {np.isnan, np.isinf, np.isfinite, np.signbit, np.argmax, np.argmin, np.argsort,
              np.isclose, np.allclose, np.array_equal, np.count_nonzero, np.logical_and,
-             np.logical_or, np.logical_xor, np.logical_not},
+             np.logical_or, np.logical_xor, np.logical_not, np.any, np.all, np.isin, np.rint,
+             np.round, np.floor, np.ceil, np.trunc, np.floor_divide, np.searchsorted, np.digitize,
+             np.argpartition, np.lexsort, np.nanargmax, np.nanargmin, np.array_equiv,
+             np.isneginf, np.isposinf, np.array_repr, np.array_str, np.array2string},
 }
 # fmt: on
 define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")

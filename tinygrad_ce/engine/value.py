@@ -36,6 +36,13 @@ def detach(x: Any) -> Any:
     return x._array if x.__class__ is Value else x
 
 
+def _plain(x: Any) -> Any:
+    """Arguments with the data of the `Value`s in them."""
+    if isinstance(x, dict):
+        return {name: _plain(part) for name, part in x.items()}
+    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else detach(x)
+
+
 def make_node(
     data: Any,
     op: Primitive | None,
@@ -314,6 +321,8 @@ class Value(ArrayLike):
     def __le__(self, other: Any) -> Any: return self._array <= detach(other)
     def __gt__(self, other: Any) -> Any: return self._array > detach(other)
     def __ge__(self, other: Any) -> Any: return self._array >= detach(other)
+    def __floordiv__(self, other: Any) -> Any: return self._array // detach(other)
+    def __rfloordiv__(self, other: Any) -> Any: return other // self._array
     # fmt: on
 
     # Data are compared, as in NumPy; a key of a dict it is by identity, which Python asks first.
@@ -359,7 +368,7 @@ class Value(ArrayLike):
         if op.spelling is not None:
             return op.spelling(*args, **options)
         if op.plain:
-            return op.fn(*map(detach, args), **options)
+            return op.fn(*_plain(args), **_plain(options))
         return apply(op, args, options)
 
 
