@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .index_notation import MOST, Form, NotASumError, deltas, pairs_of, proper
+from .index_notation import MOST, Form, NotASumError, pairs_of, proper
 from .lines import Line, elementwise, fact, live, option, reads, replace
 from .products import Reader
 from .simplifier import Simplifier, is_call, key_of
@@ -129,7 +129,7 @@ class _AllRows(Reader):
         """A line in index notation, its arguments being so already; an array if it is no sum."""
         if line.function is operator.getitem and line.args[0] is self.eye:
             axes = self.labels(line.shape)
-            return Form(axes, deltas(zip(proper(self.rows), proper(axes))))
+            return Form(axes, self.deltas(zip(proper(self.rows), proper(axes))))
         seeded = line in self.seeded
         x = None if seeded else self.simplifier.new[line]
         try:

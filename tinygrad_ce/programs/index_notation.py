@@ -20,7 +20,6 @@ from .lines import Line, astype
 from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
-DELTA = -1  # the number of δ
 
 
 class NotASumError(Exception):
@@ -28,7 +27,7 @@ class NotASumError(Exception):
 
 
 class Factor(NamedTuple):
-    """An array in a product, by its number, with a label an axis; or a δ of two labels.
+    """An array in a product, by its number, with a label an axis; δ of n by n has the number -n.
 
     Labels count from 0; where entry v of an axis is read, ~v stands for the label.
     """
@@ -61,15 +60,16 @@ def term(factors: Iterable[tuple[Factor, int]]) -> Term | None:
 
     None where a label would have to be two entries. A diagonal, a_ii, is none of these products.
     """
-    factors, first = [*factors], dict[int, int]()
-    for pair in [factor.labels for factor, _ in factors if factor.array == DELTA]:
+    factors, first, sizes = [*factors], dict[int, int](), dict[int, int]()
+    for n, pair in [factor for factor, _ in factors if factor.array < 0]:
         low, high = sorted(first.get(x, x) for x in pair)
         first = {x: low if r == high else r for x, r in first.items()} | {low: low, high: low}
+        sizes |= dict.fromkeys(pair, n)
     if any(x < 0 and x != low for x, low in first.items()):
         return None
-    powers = {Factor(DELTA, (low, x)): 1 for x, low in first.items() if low != x}
+    powers = {Factor(sizes[x], (low, x)): 1 for x, low in first.items() if low != x}
     for factor, n in factors:
-        if factor.array != DELTA:
+        if factor.array >= 0:
             found = factor.relabelled(first)
             if len({*found.free()}) < len(found.free()):
                 raise NotASumError
@@ -119,11 +119,6 @@ class Form(NamedTuple):
         return self.terms.relabelled({x: y for x, y in pairs if None not in (x, y)})
 
 
-def deltas(pairs: Iterable[tuple[int, int]]) -> Sum:
-    """A product of δ."""
-    return Sum.of([(term([(Factor(DELTA, pair), 1) for pair in pairs]), 1.0)])
-
-
 def connected(product: Term, bound: set[int]) -> list[tuple[set[int], Powers]]:
     """The factors in groups that no label of a sum joins, with those labels of each."""
     groups: list[tuple[set[int], Powers]] = []
@@ -139,7 +134,7 @@ def connected(product: Term, bound: set[int]) -> list[tuple[set[int], Powers]]:
 # ------------------------------------------------------------------ in NumPy
 def pairs_of(factors: Iterable[Factor]) -> list[tuple[int, ...]]:
     """The labels of each δ."""
-    return sorted(f.labels for f in factors if f.array == DELTA)
+    return sorted(f.labels for f in factors if f.array < 0)
 
 
 class Products:
@@ -167,32 +162,39 @@ class Products:
             self.arrays.append(x)
         return Factor(number, proper(axes))
 
+    def deltas(self, pairs: Iterable[tuple[int, int]] = ()) -> Sum:
+        """A product of δ; of none, 1."""
+        factors = [(Factor(-self.size[max(pair)], pair), 1) for pair in pairs]
+        return Sum.of([(term(factors), 1.0)])
+
     # ------------------------------------------------------------------ products
     def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
-        """A number times arrays: what stands above the line, then what divides."""
-        found: Any = c
-        below: list[Any] = []
+        """A number times arrays: what stands above the line, then what divides, then each δ."""
+        above, below, deltas = list[Any](), list[Any](), list[Any]()
         for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
-            if f.array != DELTA:
-                x = self.arrays[f.array]
-                if is_call(x, np.divide) and number_of(x.args[0]) == 1.0:
-                    f, n = self.factor(x.args[1], f.labels), -n
-                x = self.array(f, out)
-                if n < 0:
-                    below += [x] * -n  # one by one: their product could overflow
-                else:
-                    x = x if n == 1 else self.emit(np.power, x, float(n))
-                    found = self.emit(np.multiply, found, x)
-        for x in below:
-            found = self.emit(np.divide, found, x)
+            x = self.arrays[f.array] if f.array >= 0 else None
+            if x.__class__ is Line and x.function is np.divide and number_of(x.args[0]) == 1.0:
+                f, n = self.factor(x.args[1], f.labels), -n
+            x = self.array(f, out)
+            if n < 0:
+                below += [x] * -n  # one by one: their product could overflow
+            else:
+                x = x if n == 1 else self.emit(np.power, x, float(n))
+                (above if f.array >= 0 else deltas).append(x)
+        found: Any = c
+        for op, xs in ((np.multiply, above), (np.divide, below), (np.multiply, deltas)):
+            for x in xs:
+                found = self.emit(op, found, x)
         return found
 
     def array(self, factor: Factor, out: Sequence[int]) -> Any:
         """A factor's array, its axes where ``out`` has them."""
-        x = self.arrays[factor.array]
+        n, how = factor.array, {} if self.dtype == np.float64 else {"dtype": self.dtype}
+        x = self.arrays[n] if n >= 0 else self.emit(np.eye, -n, **how)
         if factor.labels != factor.free():
-            at = tuple([slice(None) if label >= 0 else ~label for label in factor.labels])
-            x = self.emit(operator.getitem, x, at if len(at) > 1 else at[0])
+            at: Any = tuple([slice(None) if label >= 0 else ~label for label in factor.labels])
+            at = at if len(at) > 1 else at[0]
+            x = self.emit(operator.getitem, x, at) if n >= 0 else np.eye(-n, dtype=self.dtype)[at]
         return self.place(x, factor.free(), out)
 
     def place(self, x: Any, axes: Sequence[int], out: Sequence[int]) -> Any:
@@ -207,7 +209,7 @@ class Products:
         """The same with ``e / Σ e`` as one factor."""
         pairs = [(f, g) for f, n in powers.items() for g, k in powers.items() if n < 0 < k]
         for total, part in pairs:
-            whole, kept = self.totals.get(total.array, (DELTA, ()))
+            whole, kept = self.totals.get(total.array, (None, ()))
             if part.array == whole and total.labels == tuple([part.labels[i] for i in kept]):
                 e = self.arrays[whole]
                 p = self.emit(np.divide, e, self.array(Factor(total.array, kept), range(e.ndim)))
@@ -230,7 +232,7 @@ class Writer(Products):
             bound = set[int]()
             for k in labels:
                 held = [f for f, _ in product if k in f.labels]
-                if equal := [x for f in held if f.array == DELTA for x in f.labels if x != k]:
+                if equal := [x for f in held if f.array < 0 for x in f.labels if x != k]:
                     picked = term([(f.relabelled({k: equal[0]}), n) for f, n in product])
                     product, c = (ONE, 0.0) if picked is None else (picked, c)
                 elif held:
@@ -240,7 +242,7 @@ class Writer(Products):
             outside: list[tuple[Factor, int]] = []
             for over, group in connected(product, bound):
                 f, n = next(iter(group.items()))
-                x = self.arrays[f.array] if len(group) == 1 and f.array != DELTA else None
+                x = self.arrays[f.array] if len(group) == 1 and f.array >= 0 else None
                 if x.__class__ is np.ndarray and over == {*f.labels}:
                     c *= math.fsum((x**n).flat)  # 1 for a target that sums to 1 but for rounding
                 else:
@@ -295,7 +297,8 @@ class Writer(Products):
         """A line, or a constant, of that shape."""
         labels = proper(form.axes)
         sizes = tuple([self.size[x] for x in labels])
-        found = self.sum([(c, self.shares(dict(x))) for x, c in form.terms.items()], labels)
+        terms = [(c, self.shares(dict(product))) for product, c in form.terms.items()]
+        found = self.sum(terms, labels) if terms else 0.0
         if found.__class__ is not Line:
             return np.broadcast_to(found, sizes).reshape(shape).astype(self.dtype)
         found = self.emit(np.reshape, self.emit(np.broadcast_to, found, sizes), shape)
@@ -306,39 +309,26 @@ class Writer(Products):
         if len(terms) == 1:
             return self.term(*terms[0], out)
         c = abs(terms[0][0]) if len({abs(c) for c, _ in terms}) == 1 else 1.0
-        alike = (
-            [f for f, n in terms[0][1].items() if all(p.get(f) == n for _, p in terms)]
-            if terms
-            else []
-        )
-        common = {f: terms[0][1][f] for f in alike if f.array == DELTA or not f.free()}
+        first, *others = [powers for _, powers in terms]
+        shared = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
+        shared = {f: n for f, n in shared.items() if f.array < 0 or not f.free()}
         found: Any = 0.0
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
-            rest = {f: n for f, n in powers.items() if f not in common}
+            rest = {f: n for f, n in powers.items() if f not in shared}
             f = np.add if d > 0 else np.subtract
             found = self.emit(f, found, self.term(abs(d) / c, rest, out))
-        found = self.emit(np.multiply, self.product(c, common, ()), found)
-        return self.deltas(found, pairs_of(common), out)
+        return self.emit(np.multiply, self.product(c, shared, out), found)
 
     def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """One product."""
-        pairs = pairs_of(powers)
-        if pairs == [(*out,)] and any(out[0] in f.labels for f in powers if f.array != DELTA):
-            return self.emit(np.diag, self.product(c, powers, out[:1]))
-        if not pairs and len(out) == 2:
+        arrays = {f: n for f, n in powers.items() if f.array >= 0}
+        if pairs_of(powers) == [(*out,)] and any(out[0] in f.labels for f in arrays):
+            return self.emit(np.diag, self.product(c, arrays, out[:1]))
+        if len(out) == 2 and arrays == powers:
             right = {f: n for f, n in powers.items() if out[1] in f.labels}
             left = {f: n for f, n in powers.items() if f not in right}
-            rows = {x for f in left for x in f.free()}
-            if right and rows and not any(out[0] in f.labels for f in right):
-                x = self.product(c, left, out[:1])
-                return self.emit(np.outer, x, self.product(1.0, right, out[1:]))
-        return self.deltas(self.product(c, powers, out), pairs, out)
-
-    def deltas(self, found: Any, pairs: Sequence[tuple[int, ...]], out: Sequence[int]) -> Any:
-        """Multiply by each δ."""
-        how: Any = {} if self.dtype == np.float64 else {"dtype": self.dtype}
-        for low, x in pairs:
-            n, axes = self.size[x], [y for y in out if y in (low, x)]
-            delta = self.emit(np.eye, n, **how) if low >= 0 else np.eye(n, **how)[~low]
-            found = self.emit(np.multiply, found, self.place(delta, axes, out))
-        return found
+            row, column = (any(out[0] in f.labels for f in side) for side in (left, right))
+            if right and row and not column:
+                x, y = self.product(c, left, out[:1]), self.product(1.0, right, out[1:])
+                return self.emit(np.outer, x, y)
+        return self.product(c, powers, out)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .index_notation import Axes, Form, NotASumError, Sum, Writer, deltas, pairs_of, proper, term
+from .index_notation import Axes, Form, NotASumError, Sum, Writer, pairs_of, proper, term
 from .lines import Line, fact, option, walk
 from .simplifier import is_plain_sum, is_positive, moves_first, number_of
 
@@ -39,7 +39,7 @@ class Reader(Writer):
         first = np.ravel(x)[0]
         if np.any(x != first):
             return self.atom(x, x.shape)
-        return Form(self.labels(np.shape(x)), deltas([]).scaled(float(first)))
+        return Form(self.labels(np.shape(x)), self.deltas().scaled(float(first)))
 
     def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
         """An array, behind the axes that number the rows, as a factor."""
@@ -77,7 +77,7 @@ class Reader(Writer):
     def multiplied(self, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
         """The product of arguments to whole powers; of sums to the first alone."""
         axes = self.labels(line.shape)
-        found = deltas([])
+        found = self.deltas()
         for x, n in zip(args, powers):
             terms = self.inverse(x, axes) if n == -1 else self.of(x).onto(axes)
             if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
@@ -123,7 +123,7 @@ class Reader(Writer):
         if any(x is not None and x not in whole for x in axes):
             raise NotASumError  # an entry is added to more than once
         picked: Any = [(whole[a], b) for a, b in places.items() if b < 0]
-        return Form(whole, self.of(g).onto(axes) * deltas(picked))
+        return Form(whole, self.of(g).onto(axes) * self.deltas(picked))
 
     def contracted(
         self, line: Line, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
@@ -133,7 +133,7 @@ class Reader(Writer):
         for own, x in zip(names, operands):
             sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
         labels = dict(zip(sizes, self.labels([*sizes.values()])))
-        found = deltas([])
+        found = self.deltas()
         for own, x in zip(names, operands):
             found = found * self.of(x).onto([labels[a] for a in own])
         over = proper([label for a, label in labels.items() if a not in result])
