@@ -50,6 +50,9 @@ SIGNS: list[Case] = [
     (lambda u, a: a - (-u), (U, X), np.subtract(X, [255.0, 254.0, 253.0])),
     (lambda u: np.abs(-u), (U,), np.array([255, 254, 253], np.uint8)),
     (lambda u: np.negative(-u), (U,), U),
+    (lambda k: k + k, (K,), 2 * K),
+    (lambda u, a: a * u + a * (u + u), (np.full(3, 100, np.uint8), X), X * (100 + 200)),
+    (lambda u, a: a * (u * 1) + a * (u + u), (np.full(3, 127, np.uint8), X), X * (127 + 254)),
 ]
 AXES: list[Case] = [
     (

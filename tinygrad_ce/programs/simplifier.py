@@ -16,12 +16,12 @@ x·(y + z) overflows where y + z does.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..engine.rules import scatter
 from .lines import Line, constant, elementwise, fact, infer, live, replace, uses, walk
 
 Args = tuple[Any, ...]
@@ -143,18 +143,14 @@ class Simplifier:
         self.lines: list[Line] = []
         self.new: dict[Line, Any] = {}
         self.seen: dict[Any, Line] = {}
-        self.once: set[Any] = set()  # the new lines that one other needs
+        self.needs = Counter[Line]()  # how often each new line is read, and returned
 
     def run(self) -> tuple[list[Line], Any]:
         """The lines and outputs, rewritten."""
-        seen = set[Any]()
         for line in self.old:
             self.new[line] = found = self.rewrite(line)
             if found.__class__ is Line:
-                (self.once.discard if found in seen or self.uses[line] > 1 else self.once.add)(
-                    found
-                )
-                seen.add(found)
+                self.needs[found] += self.uses[line]
         outputs = replace(self.outputs, self.new.__getitem__)
         return live(self.lines, outputs), outputs
 
@@ -234,9 +230,14 @@ class Simplifier:
             x, y, b = y, x, a
         f = np.add if b > 0 else np.subtract
         (c, u), (d, v) = coefficient(x), coefficient(y)
-        if u is v and alike(u, like) and is_moderate(c + b * d):  # 0·u may be -0
-            return self.scale(c + b * d, u, like)
-        if is_call(x, np.multiply) and is_call(y, np.multiply) and {x, y} <= self.once:
+        c += b * d
+        if u is v and alike(u, like) and like.dtype.kind == "f" and is_moderate(c):  # 0·u may be -0
+            return self.scale(c, u, like)
+        if (
+            is_call(x, np.multiply)
+            and is_call(y, np.multiply)
+            and self.needs[x] == self.needs[y] == 1
+        ):
             for common in x.args:
                 if common.__class__ is Line and any(common is p for p in y.args):
                     rest = [z.args[z.args[0] is common] for z in (x, y)]
@@ -271,7 +272,7 @@ class Simplifier:
             return self.make(np.multiply, (c, x), {}, like)
         if c > 0:
             return x
-        if is_call(x, np.subtract) and x in self.once:
+        if is_call(x, np.subtract) and self.needs[x] == 1:
             return self.make(np.subtract, x.args[::-1], {}, like)
         return self.make(np.negative, (x,), {}, like)
 
@@ -293,7 +294,7 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     Only what is positive cancels: x / x stays what it was at 0.
     """
     x, y = args
-    if powers == (1, 1) and is_call(x, np.add, np.subtract) and x in s.once:
+    if powers == (1, 1) and is_call(x, np.add, np.subtract) and s.needs[x] == 1:
         parts = [_cancelled(s, powers, (part, y), like) for part in x.args]
         if all(part is None for part in parts):
             return None
@@ -397,15 +398,7 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     kept = s.seen.get((np.sum, x, key_of(options | {"keepdims": True})))
     if kept and not options.get("keepdims"):
         return s.emit(np.reshape, kept, like.shape)
-    axis = options.get("axis")
-    if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
-        return None
-    g, index, shape = x.args
-    rows = index[1 - axis % 2] if index.__class__ is tuple and len(index) == 2 else None
-    if rows.__class__ is not np.ndarray or np.shape(g) != rows.shape:
-        return None
-    one_a_row = np.array_equal(rows.reshape(-1), np.arange(shape[1 - axis % 2]))
-    return s.emit(np.reshape, g, like.shape) if one_a_row else None
+    return None
 
 
 def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
