@@ -11,7 +11,6 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from itertools import count
-from string import ascii_lowercase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -256,41 +255,35 @@ class Writer(Products):
         powers = self.shares(ordered)
         labels = [*dict.fromkeys(x for f in powers for x in f.free())]
         own = [x for x in labels if x not in bound]
-        if len(powers) == 1 or not own:
-            axis = tuple([i for i, x in enumerate(labels) if x in bound])
-            x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis)
-        else:
-            x, own = self.matmul(powers, sorted(own), *bound) or self.einsum(powers, sorted(own))
+        if len(powers) > 1 and len(bound) > 1 and own:  # one after the other
+            k = min(bound)
+            inner = self.total({f: n for f, n in powers.items() if k in f.labels}, {k})
+            rest = [(f, n) for f, n in powers.items() if k not in f.labels]
+            return self.total(dict(term([*rest, (inner, 1)]) or ()), bound - {k})
+        if len(powers) > 1 and own and (found := self.matmul(powers, sorted(own), *bound)):
+            return found
+        axis = tuple([i for i, x in enumerate(labels) if x in bound])
+        x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis)
         found = self.factor(x, own)
         [part, *others] = powers
         if powers[part] == 1 and part.labels == part.free() and not others:
             self.totals[found.array] = part.array, tuple([part.labels.index(q) for q in own])
         return found
 
-    def matmul(self, powers: Powers, own: list[int], *over: int) -> tuple[Any, list[int]] | None:
+    def matmul(self, powers: Powers, own: list[int], k: int) -> Factor | None:
         """Σ over one label of matrices, or a matrix and a vector; None if it is neither."""
-        vectors = {f: n for f, n in powers.items() if f.free() == over}
-        for column in [None, *reversed(own)] if len(over) == 1 else ():
+        vectors = {f: n for f, n in powers.items() if f.free() == (k,)}
+        for column in [None, *reversed(own)]:
             right = {f: n for f, n in powers.items() if column in f.labels} or vectors
             left = {f: n for f, n in powers.items() if f not in right}
             rows = [x for x in own if not any(x in f.labels for f in right)]
             if left and right and rows:
                 ends = [rows[-1], column] if column is not None else []
                 outer = [x for x in own if x not in ends]
-                x = self.product(1.0, left, [*outer, *ends[:1], *over])
-                y = self.product(1.0, right, [*outer, *over, *ends[1:]])
-                return self.emit(np.matmul, x, y), [*outer, *ends]
+                x = self.product(1.0, left, [*outer, *ends[:1], k])
+                y = self.product(1.0, right, [*outer, k, *ends[1:]])
+                return self.factor(self.emit(np.matmul, x, y), [*outer, *ends])
         return None
-
-    def einsum(self, powers: Powers, own: list[int]) -> tuple[Any, list[int]]:
-        """Σ of products of any kind, and its labels."""
-        ordered = sorted(powers.items(), key=lambda f: (-len(f[0].free()), f[0]))
-        operands = [self.product(1.0, {f: n}, f.free()) for f, n in ordered]
-        names = [f.free() for f, _ in ordered]
-        letters = dict(zip(dict.fromkeys(x for axes in names for x in axes), ascii_lowercase))
-        *inputs, result = ["".join([letters[x] for x in axes]) for axes in (*names, own)]
-        fast = {"optimize": True} if len(operands) > 2 else {}
-        return self.emit(np.einsum, f"{','.join(inputs)}->{result}", *operands, **fast), own
 
     # ------------------------------------------------------------------ sums
     def write(self, form: Form, shape: Sequence[int]) -> Any:
