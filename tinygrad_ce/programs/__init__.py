@@ -8,7 +8,6 @@
   fusion.py       the textbook's loss found in a graph, and the stable one put in its place
   recording.py    a function and its backward pass, written down once
   index_notation.py  sums of products, δ_ij p_j − p_i p_j, and such sums in NumPy: diag(p) − p pᵀ
-  products.py     lines read as such sums
   batching.py     the rows of a derivative as one block
   literals.py     constants and long statements as source text
   expressions.py  a line as an expression

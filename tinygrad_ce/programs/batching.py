@@ -9,7 +9,7 @@ operation that cannot have those axes, stay.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .index_notation import MOST, Form, NotASumError, pairs_of, proper
-from .lines import Line, elementwise, fact, live, option, reads, replace
-from .products import Reader
-from .simplifier import Simplifier, is_call, key_of
+from .index_notation import MOST, Axes, Form, NotASumError, Sum, Writer, pairs_of, proper, term
+from .lines import Line, elementwise, fact, live, option, reads, replace, walk
+from .simplifier import (
+    Simplifier,
+    is_call,
+    is_plain_sum,
+    is_positive,
+    key_of,
+    moves_first,
+    number_of,
+)
 
 MIXED = -1  # the row of a line that depends on several
 FEW = 3  # terms of a line, where only what was a sum before is written as one
@@ -96,15 +103,19 @@ def _seeded(lines: list[Line], rows: Sequence[Line], eye: Line) -> set[Line]:
 
 
 # ------------------------------------------------------------------ all rows
-class _AllRows(Reader):
-    """The first row's lines, of all rows at once; none of more terms than ``most``."""
+class _AllRows(Writer):
+    """The first row's lines in index notation, of all rows at once.
+
+    Those that are ``seeded``, linear in a unit vector, have to be sums of products, and of at most
+    so many terms; ``expand`` says whether others that are sums are multiplied out.
+    """
 
     def __init__(
         self, batcher: _Batcher, eye: Line, stack: Line, seeded: set[Line], expand: bool, most: int
     ) -> None:
         super().__init__(batcher, stack.dtype)
-        self.seeded, self.expand, self.most, self.forms = seeded, expand, most, {}
-        self.eye, self.stack = eye, stack
+        self.seeded, self.expand, self.most = seeded, expand, most
+        self.forms, self.eye, self.stack = dict[Line, Form](), eye, stack
         self.rows = self.labels(eye.shape[1:])
         self.lead = tuple([self.size[x] for x in proper(self.rows)])
 
@@ -133,15 +144,34 @@ class _AllRows(Reader):
         seeded = line in self.seeded
         x = None if seeded else self.simplifier.new[line]
         try:
-            form = self.read(line) if seeded or x.__class__ is Line else self.of(x)
+            form = _read(self, line) if seeded or x.__class__ is Line else self.of(x)
         except NotASumError:
             return self.lifted(line) if seeded else self.atom(x, line.shape)
-        return form if not seeded or len(form.terms) <= self.most else self.whole(form, line)
+        self.forms[line] = form
+        return form if not seeded or len(form.terms) <= self.most else self.whole(line)
 
-    def whole(self, form: Form, line: Line) -> Form:
+    def of(self, x: Any) -> Form:
+        """An argument in index notation; small whole numbers, which overflow, have none."""
+        kind = x.dtype if x.__class__ is Line else np.asarray(x).dtype
+        if kind.kind != "f" and (kind.kind != "i" or kind.itemsize < 4):
+            raise NotASumError
+        if x.__class__ is Line:
+            return self.forms[x]
+        if not np.size(x) or not np.isfinite(x).all():
+            raise NotASumError
+        first = np.ravel(x)[0]
+        if np.any(x != first):
+            return self.atom(x, x.shape)
+        return Form(self.labels(np.shape(x)), self.deltas().scaled(float(first)))
+
+    def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
+        """An array, behind the axes that number the rows, as a factor."""
+        axes = self.labels(shape)
+        return Form(axes, Sum({frozenset([(self.factor(x, rows + axes), 1)]): 1.0}))
+
+    def whole(self, line: Line) -> Form:
         """A line as one array of all rows."""
-        x = self.write(Form(self.rows + form.axes, form.terms), (*self.lead, *line.shape))
-        return self.atom(x, line.shape, self.rows)
+        return self.atom(self.all(line), line.shape, self.rows)
 
     def all(self, x: Any, ndim: int = 0) -> Any:
         """An argument of all rows, each with so many axes; one that has no rows as it is."""
@@ -154,9 +184,9 @@ class _AllRows(Reader):
     def lifted(self, line: Line) -> Form:
         """A line as a sum of products of arrays, or one operation on them, of all rows."""
         for x in reads(line):
-            self.forms[x] = self.whole(self.forms[x], x) if x in self.seeded else self.forms[x]
+            self.forms[x] = self.whole(x) if x in self.seeded else self.forms[x]
         with suppress(NotASumError):
-            return self.read(line)
+            return _read(self, line)
         f, (x, *rest), shape = line.function, line.args, (*self.lead, *line.shape)
         if elementwise(f) and not line.options:
             args = [self.all(x, line.ndim) for x in line.args]
@@ -185,3 +215,140 @@ class _AllRows(Reader):
             raise NotASumError
         new = self.simplifier.new.__getitem__
         return (*[slice(None)] * len(self.lead), *replace(steps, new))
+
+
+# ------------------------------------------------------------------ lines as sums of products
+def _read(rows: _AllRows, line: Line) -> Form:
+    """A line as its record says: a sum or product of its arguments, or a move of their entries."""
+    f, args = line.function, line.args
+    if f.__class__ is np.ufunc and line.options:
+        raise NotASumError
+    if contraction := _contraction(line):
+        return _contracted(rows, line, *contraction)
+    if f is scatter:
+        return _scattered(rows, line)
+    if f is np.power:
+        return _multiplied(rows, line, args[:1], [number_of(args[1])])
+    if powers := fact(f, "powers"):
+        return _multiplied(rows, line, args, powers)
+    if (signs := fact(f, "terms")) and (rows.expand or line in rows.seeded or len(signs) == 1):
+        axes = rows.labels(line.shape)
+        parts = [rows.of(x).onto(axes).scaled(sign) for x, sign in zip(args, signs)]
+        return Form(axes, Sum.of(pair for part in parts for pair in part.items()))
+    if moves_first(f):
+        return _moved(rows, line)
+    raise NotASumError
+
+
+def _multiplied(rows: _AllRows, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
+    """The product of arguments to whole powers; of sums to the first alone."""
+    axes = rows.labels(line.shape)
+    found = rows.deltas()
+    for x, n in zip(args, powers):
+        terms = _inverse(rows, x, axes) if n == -1 else rows.of(x).onto(axes)
+        if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
+            raise NotASumError
+        for _ in range(abs(int(n))):
+            found = found * terms
+    return Form(axes, found)
+
+
+def _inverse(rows: _AllRows, x: Any, axes: Axes) -> Sum:
+    """1 / x of a product, or of an array; where it may be 0, that is an array of its own."""
+    form = rows.of(x)
+    if len(form.terms) != 1 or any(pairs_of(f for f, _ in product) for product in form.terms):
+        if x.__class__ is not Line or x in rows.seeded:
+            raise NotASumError
+        form = rows.atom(rows.simplifier.new[x], x.shape)
+    ((product, c),) = form.onto(axes).items()
+    below = []
+    for f, n in product:
+        x = rows.arrays[f.array]
+        inverse = f if is_positive(x) else rows.factor(rows.emit(np.divide, 1.0, x), f.labels)
+        below.append((inverse, -n if inverse is f else n))
+    return Sum.of([(term(below), 1.0 / c)])
+
+
+def _moved(rows: _AllRows, line: Line) -> Form:
+    """Entries of the first argument, at other places."""
+    x, *rest = line.args
+    form, axes = rows.of(x), [*rows.labels(line.shape)]
+    places = moved_axes(line.function, x.shape, rest, line.options)
+    for a, b in places.items():
+        if b >= 0:
+            axes[b] = form.axes[a]
+    to: Any = {form.axes[a]: b for a, b in places.items() if b < 0}
+    return Form(tuple(axes), form.terms.relabelled(to))
+
+
+def _scattered(rows: _AllRows, line: Line) -> Form:
+    """Zeros with g at an index: g times a δ for each entry that the index names."""
+    g, index, shape = line.args
+    whole, axes = rows.labels(shape), [*rows.labels(np.shape(g))]
+    places = moved_axes(operator.getitem, shape, [index], {})
+    for a, b in places.items():
+        if b >= 0:
+            axes[b] = whole[a]
+    if any(x is not None and x not in whole for x in axes):
+        raise NotASumError  # an entry is added to more than once
+    picked: Any = [(whole[a], b) for a, b in places.items() if b < 0]
+    return Form(whole, rows.of(g).onto(axes) * rows.deltas(picked))
+
+
+def _contracted(
+    rows: _AllRows, line: Line, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
+) -> Form:
+    """Σ of products over the axes that the result lacks; one of length 1 there is None."""
+    sizes: dict[Any, int] = {}
+    for own, x in zip(names, operands):
+        sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
+    labels = dict(zip(sizes, rows.labels([*sizes.values()])))
+    found = rows.deltas()
+    for own, x in zip(names, operands):
+        found = found * rows.of(x).onto([labels[a] for a in own])
+    over = proper([label for a, label in labels.items() if a not in result])
+    weight = line.size / np.size(operands[0]) if line.function is np.mean else 1.0
+    axes = tuple([labels.get(a) for a in result])
+    return Form(axes, rows.summed(found, over).scaled(weight))
+
+
+def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
+    """Operands, the names of their axes, and those of the result, where it is a Σ of products."""
+    f, args = line.function, line.args
+    if f is np.einsum:
+        inputs, arrow, result = args[0].partition("->")
+        plain = arrow and inputs.replace(",", "").isalpha() and not line.options
+        return (args[1:], inputs.split(","), result) if plain else None
+    if f is np.matmul:
+        x, y = map(np.ndim, args)
+        lead = range(line.ndim - (x > 1) - (y > 1))
+        names = [*lead, "i", "k"][-x:], [*lead, "k", "j"][-y:] if y > 1 else ["k"]
+        return args, names, [*lead, *"i" * (x > 1), *"j" * (y > 1)]
+    if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
+        return None
+    axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
+    over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]
+    keep = line.options.get("keepdims")
+    return args[:1], [own], [None if a in over else a for a in own if keep or a not in over]
+
+
+def moved_axes(
+    move: Callable[..., Any], shape: Sequence[int], rest: Any, options: dict[str, Any]
+) -> dict[int, int]:
+    """Where each axis of an array is once it is moved, or ~v where entry v of it is read.
+
+    Indices are moved to see it; an axis of length 1 is nowhere.
+    """
+    if any(walk((rest, options))):
+        raise NotASumError
+    found: dict[int, int] = {}
+    for a, index in enumerate(np.indices(shape)):
+        at = np.asarray(move(index, *rest, **options))
+        along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
+        if shape[a] > 1 and along and at.shape[along[0]] == shape[a]:
+            found[a] = along[0]
+        elif shape[a] > 1 and at.size and (at == at.flat[0]).all():
+            found[a] = ~int(at.flat[0])
+        elif shape[a] != 1:
+            raise NotASumError
+    return found
