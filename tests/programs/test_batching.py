@@ -152,7 +152,7 @@ def test_the_batch_and_the_weights() -> None:
     assert len(lines(made)) <= 9
     text = lines(made)
     assert "p = exp_1 / exp_1.dot(ONES_3)" in text
-    assert "subtract_1 = item_1 * np.eye(3) - item_1 * p[:, None, :]" in text
+    assert "subtract_1 = np.eye(3)[:, None, :] - p[:, None, None, :]" in text
     W = RNG.normal(size=(3, 3))
     made = program(hessian(lambda W, X, t: loss(X @ W, t)), W, X, t)
     wanted = torch.func.hessian(lambda W: of_torch(torch.tensor(X) @ W))(torch.tensor(W)).numpy()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.rules import scatter
 from .lines import Line, constant, elementwise, fact, infer, live, replace, uses, walk
 
 Args = tuple[Any, ...]
@@ -398,7 +399,15 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     kept = s.seen.get((np.sum, x, key_of(options | {"keepdims": True})))
     if kept and not options.get("keepdims"):
         return s.emit(np.reshape, kept, like.shape)
-    return None
+    axis = options.get("axis")
+    if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
+        return None
+    g, index, shape = x.args
+    rows = index[1 - axis] if index.__class__ is tuple and len(index) == 2 else None
+    if rows.__class__ is not np.ndarray or np.shape(g) != rows.shape:
+        return None
+    in_order = np.array_equal(rows.reshape(-1), np.arange(shape[1 - axis]))
+    return s.emit(np.reshape, g, like.shape) if in_order else None
 
 
 def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
