@@ -86,8 +86,7 @@ def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     t = t if z.ndim == 2 else t.each(lambda x: x.reshape(-1, x.shape[-1]))
     out = None if gradient is None or gradient is z else gradient.reshape(flat.shape)
     loss = np.empty(len(flat), z.dtype)
-    arrays = 1 if t.one_hot else 2  # a table takes as much of the cache again
-    step = rows_at_once(len(flat), flat[0].nbytes * arrays)
+    step = rows_at_once(len(flat), flat[0].nbytes)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)

@@ -66,7 +66,8 @@ def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **optio
     if z.__class__ is not np.ndarray:
         table = t.dense(z.shape[-1])
         mass = np.sum(table, axis=-1, keepdims=True)
-        return t.classes_last(g * (softmax(z) * mass - table))
+        p = t.classes_last(softmax(logits, t.axis))
+        return t.classes_last(g * (p * mass - table))
     gradient = saved.pop("gradient", None)  # given away: the caller may write into it
     if gradient is None:  # it is given away already
         gradient = np.empty(z.shape, z.dtype)

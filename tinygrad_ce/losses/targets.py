@@ -75,12 +75,12 @@ class Target(NamedTuple):
 
     def dense(self, classes: int) -> Any:
         """T itself, of as many classes."""
-        share = self.row if self.weight is None else self.row * self.weight
+        sharp, even = self.sharp * self.row, self.even * self.row
         if self.table is None:
-            t = np.where(self.index == np.arange(classes), share, 0.0)
+            t = np.where(self.index == np.arange(classes), sharp + even, even)
         else:
-            t = self.table * share
-        return t * self.sharp + share * self.even if self.even else t
+            t = self.table * sharp + even if self.even else self.table * sharp
+        return t if self.weight is None else t * self.weight
 
     def each(self, f: Callable[[Any], Any]) -> Target:
         """The same with f of every array that differs from sample to sample."""
@@ -123,7 +123,8 @@ def read_target(
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
         row = row / total if example(total) else row * math.nan
-    t = t._replace(row=dtype.type(row) if row.__class__ is float else row.astype(dtype))
+    number = float if dtype == np.float64 else dtype.type  # Python's are printed best
+    t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype))
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
 
 
