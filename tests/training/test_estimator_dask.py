@@ -108,6 +108,7 @@ def test_predictions_are_computed_when_asked_for() -> None:
     for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         told, wanted = getattr(model, name)(DX), getattr(model, name)(X)
         assert is_dask(told)
+        assert f"dask.array<{name}, " in repr(told)
         assert (told.dtype, told.shape) == (wanted.dtype, wanted.shape)
         if wanted.dtype.kind == "f":
             np.testing.assert_allclose(told.compute(), wanted, rtol=1e-12)

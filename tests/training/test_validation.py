@@ -27,12 +27,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"alpha": "strong"}, "'alpha' parameter .* Got 'strong'"),
     ({"momentum": 1.0}, r"'momentum' parameter .* in the range \[0.0, 1.0\). Got 1.0"),
     ({"l1_ratio": 2.0}, r"'l1_ratio' parameter .* in the range \[0.0, 1.0\]. Got 2.0"),
-    ({"random_state": "a"}, "'random_state' parameter .* Got 'a'"),
+    ({"random_state": "a"}, "'a' cannot be used to seed"),
     ({"class_weight": [1, 2]}, "The 'class_weight' parameter of"),
     ({"loss": "logistic"}, "for two classes, got 3"),
     ({"class_weight": {7: 1.0}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ({"class_weight": "even"}, "The 'class_weight' parameter of"),
-    ({"early_stopping": True, "validation_fraction": 0.0}, "'validation_fraction' parameter of"),
+    ({"early_stopping": True, "validation_fraction": 0.0}, "The 'test_size' parameter of"),
     ({"solver": "sgd", "learning_rate": 1e300}, "take a learning_rate below"),
 ]
 

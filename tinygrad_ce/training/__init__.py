@@ -7,8 +7,7 @@
   objective.py    the loss and its gradient, summed over rows
   chunks.py       the same over Dask's chunks of rows, computed where the chunks are
   validation.py   what a fit takes: parameters, and rows with their labels and weights
-  monitor.py      what goes on beside a fit: curve, progress bar, early stopping, Ctrl-C
-  solvers.py      what iterates: L-BFGS by SciPy, and epochs of SGD or Adam
+  solvers.py      what iterates: L-BFGS by SciPy, epochs of SGD or Adam; curve, bar, early stopping
   persistence.py  a model as one safetensors file
   estimator.py    SoftmaxRegression: its parameters, fit, partial_fit, predict
 

@@ -43,17 +43,6 @@ def as_rows(X: Any) -> Any:
     return X.rechunk({1: -1})
 
 
-def map_rows(f: Callable[[Any], Any], X: Any, like: Any, name: str) -> Any:
-    """Return ``f`` of every chunk of rows as a Dask array, computed when it is asked for.
-
-    ``like`` is an array of the result's dtype and of its shape beyond the rows, ``name`` what the
-    array is called where Dask shows it.
-    """
-    X = as_rows(X)
-    axes = {"drop_axis": 1} if like.ndim == 1 else {"chunks": (X.chunks[0], like.shape[1:])}
-    return X.map_blocks(f, **axes, meta=like[:0], token=name)
-
-
 def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
     """Return rows, labels and weights (1 for None) as Dask arrays with the same chunks of rows.
 
@@ -80,6 +69,11 @@ def persisted(*arrays: Any) -> tuple[Any, ...]:
     return tuple(_dask().persist(*arrays)) if is_dask(arrays[0]) else arrays
 
 
+def compute(delayed: list[Any]) -> list[Any]:
+    """Return what Dask computes, all at once."""
+    return list(_dask().compute(*delayed))
+
+
 def _dask() -> Any:
     import dask.array
 
@@ -95,19 +89,16 @@ class ChunkedRows:
         self.parts, self.count, self.loss = list(zip(*chunks)), len(y), loss
 
     def each(self, f: Callable[..., Any], *args: Any, only: slice = slice(None)) -> list[Any]:
-        """Return ``f(rows, *args)`` of the `Rows` of each chunk, or only some, computed there."""
-        return list(_dask().compute(*self._calls(f, args, only)))
+        """Return ``f(rows, *args)`` of the `Rows` of each chunk, or only some, to be computed."""
+        call, shared = _delayed(_call), _delayed((f, args, self.loss))  # which travels once
+        return [call(shared, *part) for part in self.parts[only]]
 
     def sum(self, f: Callable[..., Params], width: int, *args: Any) -> Params:
         """As of `Rows`; added in the order of the chunks, whichever of them is ready first."""
-        sums, add_up = self._calls(Rows.sum, (f, width, *args), slice(None)), _delayed(add)
+        sums, add_up = self.each(Rows.sum, f, width, *args), _delayed(add)
         while len(sums) > 1:
             sums = [add_up(sums[i : i + TREE]) for i in range(0, len(sums), TREE)]
         return list(sums[0].compute())
-
-    def _calls(self, f: Callable[..., Any], args: Any, only: slice) -> list[Any]:
-        call, shared = _delayed(_call), _delayed((f, args, self.loss))  # which travels once
-        return [call(shared, *part) for part in self.parts[only]]
 
 
 def _delayed(x: Any) -> Any:

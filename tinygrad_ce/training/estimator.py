@@ -24,10 +24,9 @@ except ImportError:
 
 from ..losses.threads import one_blas_thread
 from . import validation
-from .chunks import aligned, is_dask, map_rows
-from .monitor import Monitor, monitored, progress_bar, store
+from .chunks import aligned, as_rows, is_dask
 from .persistence import PersistenceMixin
-from .solvers import descend, lbfgs, new_optimizer
+from .solvers import Monitor, descend, lbfgs, monitored, new_optimizer, progress_bar, store
 from .validation import for_chunks, params_of, random_generator, sample_of
 
 POSITIVE = Interval(Real, 0, None, closed="left")
@@ -42,9 +41,14 @@ def _over_chunks(method: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
         check_is_fitted(self)
-        model, name = for_chunks(self), method.__name__
+        model, name, rows = for_chunks(self), method.__name__, as_rows(X)
         like = method(model, sample_of(self, X, reset=False))
-        return map_rows(lambda X: getattr(model, name)(X) if len(X) else like[:0], X, like, name)
+
+        def predict(X: Any) -> Any:
+            return getattr(model, name)(X) if len(X) else like[:0]
+
+        axes = {"drop_axis": 1} if like.ndim == 1 else {"chunks": (rows.chunks[0], like.shape[1:])}
+        return rows.map_blocks(predict, **axes, meta=like[:0], token=name)
 
     return either
 
@@ -169,9 +173,6 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         "max_iter": [COUNT],
         "tol": [POSITIVE, StrOptions({"auto"}), None],
         "n_iter_no_change": [COUNT],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "random_state": ["random_state", np.random.Generator],
     }
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
@@ -179,7 +180,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
 
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
         """
-        self._check_parameters()
+        self._validate_params()
         rng = random_generator(self)
         train, valid = validation.rows_to_fit(self, X, y, sample_weight, rng)
         params = params_of(self)
@@ -198,9 +199,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         The first call wants ``classes``, all labels there will be. Ctrl-C is passed on; the steps
         that were taken stay.
         """
-        self._check_parameters()
-        if self.solver == "lbfgs":
-            raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
+        self._validate_params()
         rows = validation.rows_to_add(self, X, y, classes, sample_weight)
         if not hasattr(self, "_optimizer"):
             self.solver_ = "sgd" if self.solver == "sgd" else "adam"
@@ -214,9 +213,3 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
                 store(self, params)
                 raise
         return self
-
-    def _check_parameters(self) -> None:
-        self._validate_params()
-        if self.solver == "lbfgs" and validation.strengths(self)[0]:
-            text = 'solver="lbfgs" wants a smooth penalty, got {got}: take "sgd" or "adam"'
-            raise ValueError(_(text, got=repr(self.penalty)))

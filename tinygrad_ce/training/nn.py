@@ -16,6 +16,7 @@ from ..engine.value import Value
 from ..losses.activations import relu
 
 Rng = np.random.Generator | int | None
+Activation = Callable[[Any], Any]
 
 
 class Module:
@@ -39,23 +40,19 @@ class Module:
 
         In the order of the attributes.
         """
-        leaves: list[Value] = []
-        seen: set[int] = set()
+        found: dict[int, Any] = {}
         stack: list[Any] = [self]
         while stack:
             x = stack.pop()
-            if id(x) in seen:
+            if id(x) in found:
                 continue
-            seen.add(id(x))
-            if isinstance(x, Value) and x.op is None:
-                leaves.append(x)
-            elif isinstance(x, Module):
-                stack += reversed(vars(x).values())
-            elif isinstance(x, dict):
-                stack += reversed(x.values())
-            elif isinstance(x, list | tuple):
-                stack += reversed(x)
-        return leaves
+            found[id(x)] = x
+            inside = vars(x) if isinstance(x, Module) else x
+            if isinstance(inside, dict):
+                inside = list(inside.values())
+            if isinstance(inside, list | tuple):
+                stack += reversed(inside)
+        return [x for x in found.values() if isinstance(x, Value) and x.op is None]
 
     def zero_grad(self) -> None:
         """Set every parameter's ``.grad`` to None: the next backward pass starts anew."""
@@ -97,7 +94,6 @@ class MLP(Module):
     """A multi-layer perceptron: `Linear` layers with an activation after each but the last.
 
     ``outputs`` lists the entries after each layer: ``MLP(2, [16, 16, 1])`` has two hidden layers.
-    ``rng`` is as in `Linear`.
 
     Examples
     --------
@@ -109,15 +105,10 @@ class MLP(Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: Sequence[int],
-        rng: Rng = None,
-        activation: Callable[[Any], Any] = relu,
+        self, inputs: int, outputs: Sequence[int], rng: Rng = None, activation: Activation = relu
     ) -> None:
         if not outputs:
-            text = "MLP: got no layers, wanted one size at least, as in MLP(2, [1])"
-            raise ValueError(_(text))
+            raise ValueError(_("MLP: got no layers, wanted one size at least, as in MLP(2, [1])"))
         rng, sizes = np.random.default_rng(rng), [inputs, *outputs]
         self.layers = [Linear(n, m, rng) for n, m in pairwise(sizes)]
         self.activation = activation
@@ -129,5 +120,4 @@ class MLP(Module):
         return self.layers[-1](x)
 
     def __repr__(self) -> str:
-        outputs = [layer.W.shape[1] for layer in self.layers]
-        return f"MLP({self.layers[0].W.shape[0]}, {outputs})"
+        return f"MLP({self.layers[0].W.shape[0]}, {[layer.W.shape[1] for layer in self.layers]})"

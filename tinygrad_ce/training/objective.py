@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,7 @@ from ..programs.compiled import program
 
 Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two classes have one column
 
-BLOCK = 2**16  # bytes of logits at a time: with as many rows of 100 features they stay in cache
-ROWS = 2**20  # bytes of X at a time
+BLOCK = 2**20  # bytes of rows, logits and what is made of these at a time: they stay in cache
 LEAST = 256  # rows at a time, that a product of matrices pays
 
 
@@ -94,8 +93,7 @@ class Rows:
         ``width`` tells how many numbers f makes of a row. Which thread takes which block does not
         depend on their speed, so that nor do the sums.
         """
-        size = min(BLOCK // width, ROWS // max(1, self.X.shape[1])) // self.X.itemsize
-        size = max(LEAST, size)
+        size = max(LEAST, BLOCK // (self.X.itemsize * (self.X.shape[1] + 8 * width)))
         if self.count <= size:
             return f(self.block(slice(None)), *args)
         size = -(-self.count // -(-self.count // size))  # blocks of one size, nearly
@@ -106,25 +104,16 @@ class Rows:
 
         def run(thread: int) -> None:
             for start in blocks[thread::threads]:
-                part = slice(start, start + size)
-                sums[thread] = _add(sums[thread], f(self.block(part), *args))
+                part = f(self.block(slice(start, start + size)), *args)
+                sums[thread] = add([sums[thread], part]) if sums[thread] else part
 
         in_threads(run, range(threads))
         return add(sums)
 
 
-def _add(total: Params, part: Params) -> Params:
-    """Add arrays in place, to a copy of the first: with many classes and features each is large."""
-    if not total:
-        return [np.array(x) for x in part]
-    for x, more in zip(total, part):
-        x += more
-    return total
-
-
 def add(parts: list[Params]) -> Params:
     """Return the sums of what stands in the same place of several lists."""
-    return reduce(_add, parts, [])
+    return [sum(same[1:], start=same[0]) for same in zip(*parts)]
 
 
 def loss_and_grad(rows: Any, params: Params, l2: float) -> tuple[float, Params]:

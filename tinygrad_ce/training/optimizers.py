@@ -101,7 +101,6 @@ class SGD(Optimizer):
 
     Examples
     --------
-    >>> from tinygrad_ce import SGD, Value
     >>> w = Value(5.0)
     >>> optimizer = SGD([w], lr=0.1, momentum=0.5)
     >>> for _ in range(40):
@@ -145,15 +144,12 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    params : `Value`s that are leaves, scalars or arrays; an array's dtype is kept
-    lr : float, the learning rate
+    params, lr, weight_decay : as of `SGD`
     betas : (float, float), how much of m and of v each step keeps
     eps : float, added to the root, for where v is 0
-    weight_decay : float, g takes weight_decay · w: the gradient of ½ · weight_decay · ‖w‖²
 
     Examples
     --------
-    >>> from tinygrad_ce import Adam, Value
     >>> w = Value([5.0, -1.0])
     >>> optimizer = Adam([w], lr=0.1)
     >>> for _ in range(400):
@@ -175,8 +171,7 @@ class Adam(Optimizer):
         super().__init__(params, lr, weight_decay)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ValueError(_("betas: got {got}, wanted two numbers", got=repr(betas)))
-        first, second = (_check_number(beta, f"betas[{k}]", 1.0) for k, beta in enumerate(betas))
-        self.betas = (first, second)
+        self.betas = [_check_number(beta, f"betas[{k}]", 1.0) for k, beta in enumerate(betas)]
         self.eps = _check_number(eps, "eps")
 
     def _direction(self, g: Any, i: int) -> Any:

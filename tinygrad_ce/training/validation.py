@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classi
 from sklearn.utils.validation import _check_sample_weight, check_non_negative, validate_data
 
 from ..engine.text import _
-from .chunks import ChunkedRows, aligned, as_rows, is_dask, persisted
+from .chunks import ChunkedRows, aligned, as_rows, compute, is_dask, persisted
 from .objective import Params, Rows
 
 FLOATS = [np.float64, np.float32]
@@ -53,14 +53,17 @@ def start(model: Any, classes: Any, dtype: Any) -> None:
         raise ValueError(_(text, classes=classes.tolist()))
     if model.loss == "logistic" and len(classes) > 2:
         raise ValueError(_('loss="logistic" is for two classes, got {n}', n=len(classes)))
+    smooth = not strengths(model)[0]
+    if model.solver == "lbfgs" and not smooth:
+        text = 'solver="lbfgs" wants a smooth penalty, got {got}: take "sgd" or "adam"'
+        raise ValueError(_(text, got=repr(model.penalty)))
     columns = 1 if len(classes) == 2 else len(classes)
     model.classes_ = classes
     model.coef_ = np.zeros((columns, model.n_features_in_), dtype)
     model.intercept_ = np.zeros(columns, dtype)
     model.n_iter_, model.t_, model.loss_curve_ = 0, 0, []
-    model.solver_ = model.solver
-    if model.solver == "auto":
-        model.solver_ = "adam" if strengths(model)[0] else "lbfgs"
+    auto = "lbfgs" if smooth else "adam"
+    model.solver_ = auto if model.solver == "auto" else model.solver
     vars(model).pop("_optimizer", None)
 
 
@@ -68,20 +71,21 @@ def rows_to_fit(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any,
     """Start a fit; return the rows to fit and, to stop early by, rows set aside (or None)."""
     X, y, weight, labels = _validated(model, X, y, weight, reset=True)
     start(model, labels, weight.dtype)
-    index, weight = _encoded(model, y, weight)
     if not model.early_stopping:
-        return _rows(model, X, index, weight), None
+        return _rows(model, X, y, weight), None
     size = model.validation_fraction
     if is_dask(X):  # what is set aside weighs 0 in the one part, all else in the other
-        aside = rng.random(len(index)) < size
-        return tuple(_rows(model, X, index, weight * part) for part in (~aside, aside))
-    order, seed = np.arange(len(index)), int.from_bytes(rng.bytes(4))
-    parts = train_test_split(order, test_size=size, stratify=index, random_state=seed)
-    return tuple(_rows(model, X[part], index[part], weight[part]) for part in parts)
+        aside = rng.random(len(y)) < size
+        return _rows(model, X, y, weight * ~aside), _rows(model, X, y, weight * aside)
+    seed = int.from_bytes(rng.bytes(4))
+    split = train_test_split(X, y, weight, test_size=size, stratify=y, random_state=seed)
+    return _rows(model, *split[::2]), _rows(model, *split[1::2])
 
 
 def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
     """Return the rows of a `partial_fit`, whose first call starts the fit."""
+    if model.solver == "lbfgs":
+        raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
     if model.class_weight == "balanced":
         text = (
             'class_weight="balanced" wants all rows at once: for partial_fit, pass the dict that '
@@ -94,22 +98,23 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
         vars(model).pop("classes_", None)
     if _check_partial_fit_first_call(model, classes):
         start(model, model.classes_, weight.dtype)
-    return _rows(model, X, *_encoded(model, y, weight))
+    return _rows(model, X, y, weight)
 
 
 def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[Any, Any, Any, Any]:
     """Return X, y and weights, if they are such, and the labels that are there."""
-    if not is_dask(X):
+    if is_dask(X):
+        dtype = sample_of(model, X, reset).dtype
+        X, y, weight = aligned(X, y, weight)
+        weight = weight.astype(dtype)
+        rows = ChunkedRows(X, y, weight, model.loss)
+        labels = np.unique(np.concatenate(compute(rows.each(_labels_in, for_chunks(model)))))
+    else:
         X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
-        check_classification_targets(y)
         weight = _check_sample_weight(weight, X, dtype=X.dtype, ensure_non_negative=True)
-        return X, y, weight, np.unique(y)
-    dtype = sample_of(model, X, reset).dtype
-    X, y, weight = aligned(X, y, weight)
-    rows = ChunkedRows(X, y, weight.astype(dtype), model.loss)
-    labels = np.unique(np.concatenate(rows.each(_labels_in, for_chunks(model))))
+        labels = np.unique(y)
     check_classification_targets(np.tile(labels, 3))  # once each looks like a regression
-    return X, y, weight.astype(dtype), labels
+    return X, y, weight, labels
 
 
 def _labels_in(rows: Rows, model: Any) -> Any:
@@ -118,28 +123,25 @@ def _labels_in(rows: Rows, model: Any) -> Any:
     return np.unique(validate_data(model, rows.X, rows.y, reset=False, dtype=FLOATS)[1])
 
 
-def _encoded(model: Any, y: Any, weight: Any) -> tuple[Any, Any]:
-    """Return class indices, and the weights times those of the classes."""
-    encoder = LabelEncoder().fit(model.classes_)
-    index = y.map_blocks(encoder.transform, dtype=int) if is_dask(y) else encoder.transform(y)
+def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
+    """Return rows as the objective takes them: with class indices, and weights of mean 1."""
+    classes, dtype = model.classes_, model.coef_.dtype
+    encoder, lazy = LabelEncoder().fit(classes), is_dask(X)
+    index = y.map_blocks(encoder.transform, dtype=int) if lazy else encoder.transform(y)
     index, weight = persisted(index, weight)
-    sums = np.asarray(np.bincount(index, weight, len(model.classes_)))
+    sums = np.asarray(np.bincount(index, weight, len(classes)))
     by_class = compute_class_weight(
-        model.class_weight, classes=model.classes_, y=model.classes_, sample_weight=sums
+        model.class_weight, classes=classes, y=classes, sample_weight=sums
     )
-    return index, weight * (index.map_blocks(by_class.take) if is_dask(index) else by_class[index])
-
-
-def _rows(model: Any, X: Any, index: Any, weight: Any) -> Any:
-    """Return rows as the objective takes them."""
-    total, dtype = float(weight.sum()), model.coef_.dtype
+    total = float(by_class @ sums)
     if not total > 0:
         text = "got {n} rows to fit, whose weights sum to {total}"
         raise ValueError(_(text, n=len(index), total=total))
-    weight = (weight * (len(index) / total)).astype(dtype)
-    y = (2 * index - 1).astype(dtype) if len(model.classes_) == 2 else index
-    if is_dask(X):
-        y, weight = persisted(y, weight)
+    by_class *= len(index) / total
+    weight = weight * (index.map_blocks(by_class.take) if lazy else by_class[index])
+    y = (2 * index - 1).astype(dtype) if len(classes) == 2 else index
+    y, weight = persisted(y, weight.astype(dtype))
+    if lazy:
         return ChunkedRows(X, y, weight, model.loss)
     return Rows(X.astype(dtype, copy=False), y, weight, model.loss)
 
