@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -158,8 +158,11 @@ class Drawing:
                 stack.append((edge.tail, depth + 1, ", ".join(filter(None, edge[-2:]))))
         return "\n".join(lines)
 
-    def _png(self) -> bytes:
-        return render(self.dot.replace("{", f"{{\n\tdpi={DPI}", 1), "png")
+    def _as(self, form: str) -> bytes:
+        if form in ("svg", "dot"):
+            return str(getattr(self, form)).encode()
+        size = f"{{\n\tdpi={DPI}" if form == "png" else "{"
+        return render(self.dot.replace("{", size, 1), form)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source.
@@ -171,21 +174,15 @@ class Drawing:
         ImportError
             For a picture, where there is no Graphviz.
         """
-        makers: dict[str, Callable[[], bytes]] = {
-            ".svg": lambda: self.svg.encode(),
-            ".png": self._png,
-            ".pdf": lambda: render(self.dot, "pdf"),
-            ".dot": self.dot.encode,
-        }
-        ending = os.path.splitext(path)[1].lower()
-        if ending not in makers:
+        form = os.path.splitext(path)[1].lower().removeprefix(".")
+        if form not in ("svg", "png", "pdf", "dot"):
             wanted = "save: got {got}, wanted a name in .svg, .png, .pdf or .dot"
-            raise ValueError(_(wanted, got=repr(ending)))
-        replace_file(path, makers[ending]())
+            raise ValueError(_(wanted, got=repr(os.fspath(path))))
+        replace_file(path, self._as(form))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
         try:  # a notebook that is opened and not run is not trusted: Jupyter then shows no SVG
-            png = self._png()
+            png = self._as("png")
             pictures = {"image/svg+xml": self.svg, "image/png": png}
         except (ImportError, RuntimeError) as error:
             return {"text/plain": f"{self.text}\n({error})"}, {}
