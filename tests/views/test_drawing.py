@@ -284,6 +284,16 @@ def test_a_collapsed_scope_is_one_node_with_what_comes_out_of_it() -> None:
     assert item(inside, "softmax").look == "output"
 
 
+def test_into_a_collapsed_scope_there_is_one_edge_from_each_node() -> None:
+    x = Value(2.0, name="x")
+    with scope("polynomial"):
+        y = x * x + x
+    assert [(e.tail, e.head) for e in draw(y, collapse=["polynomial"]).edges] == [
+        ("node-0", "scope-0")
+    ]
+    assert len(draw(y).edges) == 4
+
+
 def test_a_collapsed_scope_keeps_its_constants_to_itself() -> None:
     with scope("affine"):
         y = Value(1.0) * 2.0 + 1.0

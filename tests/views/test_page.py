@@ -208,6 +208,28 @@ def test_an_operation_whose_latex_is_broken_is_shown_as_it_is() -> None:
     assert r"\left( x}" in text
 
 
+def test_each_step_is_said_in_a_sentence() -> None:
+    said = [
+        re.sub("<[^>]*>", "", text) for text in re.findall(r'"say">(.*?)</p>', page(of_tensors()))
+    ]
+    assert said[:2] == ["z is given.", "e is computed with exp."]
+    assert "The backward pass starts at L: it changes as fast as itself." in said
+    second = "Share 2 to arrive there: where paths meet, shares add up."
+    assert f"sum_1 hands e its share: upstream × local. {second}" in said
+    assert "p (divide) hands e its share: upstream × local." in said
+    x = Value(np.eye(2), name="x")
+    text = page(step_through(x @ x, np.full((2, 2), 3.0)))
+    assert "starts at <b>matmul</b>: with the gradient that was given." in text
+    assert "hands <b>x</b> its share: upstream gradient, through its rule." in text
+
+
+def test_the_picture_has_room_for_every_gradient_on_the_way() -> None:
+    need("pygraphviz")
+    x = Value(1.0, name="x")
+    text = page(step_through(x * 0.1234 - x * 0.1234))  # −0.1234 arrives first, and in the end 0
+    assert re.search(r"gradient (?:\xa0|&#160;){3}0(?:\xa0|&#160;){3}<", text)
+
+
 def test_typesetting() -> None:
     text = page(step_through(of_scalars([3.2, 1.3, 0.5])))
     assert "<mo>+=</mo>" in text

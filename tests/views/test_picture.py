@@ -57,6 +57,12 @@ def test_the_background_and_every_colour_are_explicit() -> None:
     assert {text.get("fill") for text in root.iter(f"{SVG}text")} == {TEXT}
 
 
+def test_a_long_formula_breaks_where_it_has_a_sign() -> None:
+    dot = draw(textbook(), gradients="edges").dot
+    assert "[0.0335, 0.0335, 0.0335]<BR/>= [−0.04076, 0, 0]>" in dot
+    assert "<−1 × [1, 1, 1] = [−1, −1, −1]>" in dot  # short enough
+
+
 # Text
 
 
