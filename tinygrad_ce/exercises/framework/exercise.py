@@ -109,7 +109,7 @@ class Exercise(Problem):
         return Note(title, [self.hints[self._hinted - 1]])
 
     def solution(self) -> Note:
-        """The derivation in words, the formula and the code."""
+        """The hints, which are the derivation, the formula and the code."""
         title = _("{title}: solution", title=self.title)
         return Note(title, [*self.hints, f"  {self.result}", self.source])
 
@@ -149,16 +149,15 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
             return Feedback(problem.name, True, credits, message)
         message += _("; but {note}", note=notes[STABLE])
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
-        example = large._replace(where=notes[STABLE])
-        return Feedback(problem.name, True, credits, message, look=OVERFLOWS, example=example)
+        shown = large._replace(where=notes[STABLE])
+        return Feedback(problem.name, True, credits, message, None, OVERFLOWS, shown)
     mistake, strange = name_mistake(trials), judge_finite(shown)
     name, look = (mistake.name, mistake.look) if mistake else (None, "")
-    message = _("No known pattern: {note}", note=notes[telling[0]])
     if strange:
-        text = "Not finite: {entry}: does an exp overflow, or a division meet 0?"
-        message = _(text, entry=strange)
-    elif mistake:
-        message = _("Known mistake: {name}", name=name)
+        text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
+    else:
+        text = "Known mistake: {name}" if mistake else "No known pattern: {note}"
+    message = _(text, name=name, note=strange or notes[telling[0]])
     shown = shown._replace(where=judge_agreement(shown))
     return Feedback(problem.name, False, credits, message, name, look, shown)
 
