@@ -26,7 +26,7 @@ from ..engine.value import detach
 from .batching import batch
 from .files import replace_file
 from .printing import emit
-from .recorder import NOWHERE, RecordedArray
+from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
 from .simplifier import simplify
 
@@ -135,7 +135,7 @@ def _known(x: Any) -> Any:
 # ------------------------------------------------------------------ running
 def _load(module: Any, **names: Any) -> Callable[..., Any]:
     """The function that a module ends with."""
-    exec(compile(module, NOWHERE, "exec"), names)
+    exec(compile(module, "<program>", "exec"), names)
     found: Callable[..., Any] = [*names.values()][-1]
     return found
 

@@ -80,10 +80,7 @@ def astype(x: Any, dtype: Any) -> Any:
 
 
 def within(index: Any, low: int, high: int, besides: int | None = None) -> Any:
-    """Indices as they are, if all are from ``low`` to ``high`` - 1, or ``besides``."""
-    outside = ((index < low) | (index >= high)) & (besides is None or index != besides)
-    if np.any(outside):
-        raise IndexError(_("wanted indices from {low} to {high}", low=low, high=high - 1))
+    """Indices as they are; source checks that they are from low to high - 1, or ``besides``."""
     return index
 
 
@@ -226,10 +223,8 @@ def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]
     """The shape and kind of a call's result."""
     with np.errstate(all="ignore"):
         found = function(*replace(args, _sample), **replace(options, _sample))
-    read = list(walk(args))
-    if elementwise(function) and not np.ndim(found) and read and all(x.is_number for x in read):
-        return (), bool if found.dtype.kind == "b" else float
-    return result(found)
+    numbers = elementwise(function) and [x.is_number for x in walk(args)]
+    return result(found.item() if numbers and all(numbers) and not np.ndim(found) else found)
 
 
 def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:

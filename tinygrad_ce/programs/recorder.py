@@ -28,8 +28,7 @@ from .lines import Line, astype, constant, entry, evaluate, fact, live, replace,
 from .lines import within as check_range
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
-NOWHERE = "<program>"  # the file that a program is compiled as
-OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), NOWHERE)
+OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), "<program>")
 
 
 def _where() -> str:
