@@ -226,22 +226,6 @@ def test_results_are_new_arrays_in_whatever_order_arguments_lie(name: str, clean
             assert not any(np.shares_memory(array, other) for other in [x, *found[:i]])
 
 
-def written(x: Any, k: Any) -> Any:
-    buffer, index = np.zeros(3), np.array([0, 1, 1])
-    before = x + buffer + np.sum(x[index]) + np.stack([x, buffer])
-    buffer += 5.0
-    index[0] = 2
-    k[:] = 7.0
-    return before * buffer + np.sum(x[index]) + k
-
-
-def test_a_constant_is_what_it_was_when_it_was_used() -> None:
-    k = np.ones(3)
-    made = program(lambda x: written(x, k), np.ones(3), wrt=None)
-    k[:] = 1.0
-    np.testing.assert_array_equal(made(np.arange(3.0)), written(np.arange(3.0), np.ones(3)))
-
-
 def test_entries_of_a_constant_are_new() -> None:
     table = np.arange(3.0)
     made = program(

@@ -62,7 +62,6 @@ class Tape:
         """Write one line down."""
         example = _read_only(example) if example.__class__ is np.ndarray else example
         args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
-        args, options = (replace(x, np.ndarray.copy, np.ndarray) for x in (args, options))
         self.lines.append(Line(function, args, options, *result(example)))
         return RecordedArray(self.lines[-1], example, self)
 
