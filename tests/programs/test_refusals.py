@@ -187,6 +187,7 @@ WRITES: dict[str, Any] = {
     "put": lambda x: (y := x.copy(), y.put([0], 5.0), y)[2],
     "fill": lambda x: (y := x.copy(), y.fill(5.0), y)[2],
     "at": lambda x: (y := x.copy(), np.add.at(y, [0], 1.0), y)[2],
+    "at an argument": lambda x: (np.add.at(x, [0], 1.0), x)[1],
     "at a constant": lambda x: (np.add.at(BUFFER, [0], x[0]), x * BUFFER)[1],
     "np.put": lambda x: (y := x.copy(), np.put(y, [0], 5.0), y)[2],
     "np.fill_diagonal": lambda x: (y := np.outer(x, x), np.fill_diagonal(y, 1.0), y)[2],
@@ -215,7 +216,8 @@ WRITES: dict[str, Any] = {
 def test_what_writes_into_an_array_is_refused_with_its_line(name: str) -> None:
     """Recorded, it would be left out; a constant would keep what the example was."""
     with pytest.raises(TypeError, match=r"test_refusals.py, line \d+: .* depends"):
-        program(WRITES[name], np.array([3.0, 1.0, 2.0]), wrt=None)
+        program(WRITES[name], x := np.array([3.0, 1.0, 2.0]), wrt=None)
+    assert x.tolist() == [3.0, 1.0, 2.0]
     assert not BUFFER.any()
     assert not ROWS.any()
 

@@ -154,6 +154,8 @@ def test_whole_numbers_and_text_are_fixed() -> None:
     exec(made.source, names)
     with pytest.raises(ValueError, match="this program is for power = 2"):
         names["loss_and_grad"](np.ones(3), 3, "sum")
+    made = program(lambda x, n: x * (2.0 if n is True else 3.0), 1.0, True, wrt=None)
+    assert (made(1.0, True), made(1.0, 1)) == (2.0, 3.0)
 
 
 def test_each_function_that_is_an_argument_has_its_own_program() -> None:
@@ -232,6 +234,14 @@ def test_entries_of_a_constant_are_new() -> None:
         lambda i: np.reshape(np.take_along_axis(table, i, 0), (1, 2)), np.array([2, 0]), wrt=None
     )
     assert made(np.array([1, 2])).tolist() == [[1.0, 2.0]]
+
+
+def test_the_gradient_of_what_is_not_used_is_zero() -> None:
+    args = np.ones(2), np.ones((2, 3), np.float32), 2.0
+    value, (dx, dy, dz) = program(lambda x, y, z: np.sum(x), *args, wrt=(0, 1, 2))(*args)
+    assert (value, dx.tolist(), dy.tolist(), dz) == (2.0, [1.0] * 2, [[0.0] * 3] * 2, 0.0)
+    assert dy.dtype == np.float32
+    dy += 1.0  # writable
 
 
 def test_a_gradient_of_one_number_stretched_can_be_written_into() -> None:
@@ -411,8 +421,8 @@ def test_a_program_without_its_function_has_inf_and_nan_too(f: Any, x: float) ->
             pairs = zip(found, wanted) if isinstance(wanted, Layer) else [(found, wanted)]
             for got, want in pairs:
                 np.testing.assert_allclose(got, want, 1e-6)
-                kind = np.float32 if np.ndim(want) else bool if f is np.isinf else float
-                assert getattr(got, "dtype", type(got)) == kind
+                number = bool if f is np.isinf else float
+                assert (got.dtype == np.float32) if np.ndim(want) else (type(got) is number)
 
 
 def test_a_copy_is_the_program_as_that_of_a_function_is() -> None:
