@@ -42,16 +42,10 @@ def is_bare(template: str, place: int, inner: str) -> bool:
 
 
 class Expressions:
-    """The text of lines, given the names of those that have a statement of their own.
-
-    Parameters
-    ----------
-    taken : names that nothing here may have
-    scalar : whether the program is one of Python numbers, and so needs no NumPy
-    """
+    """The text of lines, given the names of those that have a statement of their own."""
 
     def __init__(self, taken: set[str], scalar: bool) -> None:
-        self.taken, self.scalar = taken, scalar
+        self.taken, self.scalar = taken, scalar  # names; whether Python's numbers are all there is
         self.names: dict[Line, str] = {}
         self.inline: dict[Line, tuple[str, str]] = {}  # of others the text, and its `pattern`
         self.constants: dict[Any, tuple[str, str]] = {}
@@ -116,8 +110,8 @@ class Expressions:
     def expression(self, line: Line) -> tuple[str, str]:
         """The right-hand side, and its `pattern`."""
         template, args = self.template(line)
-        wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)  # else a number's
-        weak = [wide or a.__class__ is float for a in args]  # dtype counts
+        wide = any(a.__class__ is Line and a.dtype == np.float64 for a in args)
+        weak = [wide or a.__class__ is float for a in args]  # of others the dtype counts
         parts = [self.text(a, template, i, w) for i, (a, w) in enumerate(zip(args, weak))]
         return template.format(*parts), pattern(template)
 

@@ -181,13 +181,9 @@ def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
 
 
 def _other_data(example: Any, rng: Any, shuffled: bool) -> Any:
-    """Other data for an argument: targets stay from 0 to 1, class indices stay in their range.
-
-    Whole numbers are drawn up to the largest; where that makes no index (-100 does not), they are
-    only ``shuffled``.
-    """
+    """Other data for an argument: targets stay from 0 to 1, class indices stay in their range."""
     x = np.asarray(example)
-    if not x.size or (shuffled and x.dtype.kind != "f"):
+    if not x.size or (shuffled and x.dtype.kind != "f"):  # an index of -100 cannot be drawn
         return rng.permutation(x.reshape(-1)).reshape(x.shape)
     low, high = min(0, x.min()), max(1, x.max())
     if x.dtype.kind != "f":
@@ -228,13 +224,7 @@ class Search:
             todo += below
 
     def fuse(self, line: Line) -> Any:
-        """Note what takes the place of a line, a function of its logits; these are returned.
-
-        Raises
-        ------
-        NoLoss
-            If nothing can, with the reason.
-        """
+        """Note what takes the place of a line, a function of its logits, and return these."""
         found = Candidate(self.forms, line, self.free)
         scaled = found.how != "mean" and found.unit != 1.0
         if scaled and line.function in (ops.MULTIPLY, ops.DIVIDE):

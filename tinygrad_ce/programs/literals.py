@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -113,19 +114,14 @@ def indented(text: str) -> str:
 
 def folded(code: str, indent: int = 4) -> str:
     """A statement in as many lines as it takes: an item of its last bracket a line, or a branch."""
-    bare = STRING.sub(lambda m: "_" * len(m[0]), code)
-    start = min((i for i in map(bare.find, "([{") if i >= 0), default=len(code))
     if len(code) + indent <= WIDTH:
         return code
-    items, depth, last = list[str](), 0, start + 1
-    for i in range(start, len(bare)):
-        depth += (bare[i] in "([{") - (bare[i] in ")]}")
-        if depth == 0 or (depth == 1 and bare[i] == ","):
-            items.append(code[last:i].strip())
-            last = i + 1
-        if depth == 0:
-            break
-    if last == len(code):
+    bare = STRING.sub(lambda m: "_" * len(m[0]), code)
+    depths = [*accumulate((c in "([{") - (c in ")]}") for c in bare)]
+    start = next((i for i, depth in enumerate(depths) if depth), len(code))
+    if start < len(code) and all(depths[start:-1]):  # the first bracket is the last to close
+        commas = [i for i, (c, depth) in enumerate(zip(bare, depths)) if (c, depth) == (",", 1)]
+        items = [code[i + 1 : j].strip() for i, j in pairwise([start, *commas, len(code) - 1])]
         several = code[-2] == "," or bare[start] != "(" or code[start - 1].isidentifier()
         comma = "," if several or len(items) > 1 else ""  # (x + y) is no tuple
         inner = "\n".join(f"{folded(item, indent + 4)}{comma}" for item in items if item)
