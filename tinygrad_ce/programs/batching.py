@@ -9,7 +9,7 @@ operation that cannot have those axes, stay.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from .simplifier import (
 )
 
 MIXED = -1  # the row of a line that depends on several
+BASIC = (slice, type(None), type(...))  # steps of an index that pick no entries by number
 FEW = 3  # terms of a line, where only what was a sum before is written as one
 
 
@@ -208,9 +209,7 @@ class _AllRows(Writer):
     def behind(self, index: Any) -> tuple[Any, ...]:
         """An index behind the axes in front; arrays apart would move theirs to the front."""
         steps = index if isinstance(index, tuple) else (index,)
-        arrays = [
-            i for i, x in enumerate(steps) if not (x is None or x is ... or x.__class__ is slice)
-        ]
+        arrays = [i for i, x in enumerate(steps) if x.__class__ not in BASIC]
         if arrays and arrays[-1] - arrays[0] >= len(arrays):
             raise NotASumError
         new = self.simplifier.new.__getitem__
@@ -272,27 +271,42 @@ def _inverse(rows: _AllRows, x: Any, axes: Axes) -> Sum:
 def _moved(rows: _AllRows, line: Line) -> Form:
     """Entries of the first argument, at other places."""
     x, *rest = line.args
-    form, axes = rows.of(x), [*rows.labels(line.shape)]
-    places = moved_axes(line.function, x.shape, rest, line.options)
-    for a, b in places.items():
-        if b >= 0:
-            axes[b] = form.axes[a]
-    to: Any = {form.axes[a]: b for a, b in places.items() if b < 0}
-    return Form(tuple(axes), form.terms.relabelled(to))
+    form = rows.of(x)
+    move = (line.function, rest, line.options)
+    axes, entries = _moved_axes(form.axes, x.shape, rows.labels(line.shape), *move)
+    return Form(axes, form.terms.relabelled(dict(entries)))
 
 
 def _scattered(rows: _AllRows, line: Line) -> Form:
     """Zeros with g at an index: g times a δ for each entry that the index names."""
     g, index, shape = line.args
-    whole, axes = rows.labels(shape), [*rows.labels(np.shape(g))]
-    places = moved_axes(operator.getitem, shape, [index], {})
-    for a, b in places.items():
-        if b >= 0:
-            axes[b] = whole[a]
-    if any(x is not None and x not in whole for x in axes):
+    whole, own = rows.labels(shape), rows.labels(np.shape(g))
+    axes, entries = _moved_axes(whole, shape, own, operator.getitem, [index], {})
+    if not {*axes} <= {*whole, None}:
         raise NotASumError  # an entry is added to more than once
-    picked: Any = [(whole[a], b) for a, b in places.items() if b < 0]
-    return Form(whole, rows.of(g).onto(axes) * rows.deltas(picked))
+    return Form(whole, rows.of(g).onto(axes) * rows.deltas(entries))
+
+
+def _moved_axes(
+    axes: Axes, shape: Sequence[int], own: Axes, move: Any, rest: Any, options: dict[str, Any]
+) -> tuple[Axes, list[tuple[int, int]]]:
+    """The labels of an array that is moved, else its own, and those of which entry v is read, ~v.
+
+    Indices are moved to see it.
+    """
+    if any(walk((rest, options))):
+        raise NotASumError
+    found, entries = [*own], []
+    for label, index, n in zip(axes, np.indices(shape), shape):
+        at = np.asarray(move(index, *rest, **options))
+        along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
+        if label is not None and along and at.shape[along[0]] == n:
+            found[along[0]] = label
+        elif label is not None and at.size and (at == at.flat[0]).all():
+            entries.append((label, ~int(at.flat[0])))
+        elif label is not None:
+            raise NotASumError
+    return tuple(found), entries
 
 
 def _contracted(
@@ -330,25 +344,3 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
     over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]
     keep = line.options.get("keepdims")
     return args[:1], [own], [None if a in over else a for a in own if keep or a not in over]
-
-
-def moved_axes(
-    move: Callable[..., Any], shape: Sequence[int], rest: Any, options: dict[str, Any]
-) -> dict[int, int]:
-    """Where each axis of an array is once it is moved, or ~v where entry v of it is read.
-
-    Indices are moved to see it; an axis of length 1 is nowhere.
-    """
-    if any(walk((rest, options))):
-        raise NotASumError
-    found: dict[int, int] = {}
-    for a, index in enumerate(np.indices(shape)):
-        at = np.asarray(move(index, *rest, **options))
-        along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
-        if shape[a] > 1 and along and at.shape[along[0]] == shape[a]:
-            found[a] = along[0]
-        elif shape[a] > 1 and at.size and (at == at.flat[0]).all():
-            found[a] = ~int(at.flat[0])
-        elif shape[a] != 1:
-            raise NotASumError
-    return found

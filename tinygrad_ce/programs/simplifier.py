@@ -65,10 +65,8 @@ def key_of(x: Any) -> Any:
 
 
 def uniform(x: Any) -> bool:
-    """Whether all entries of an array are one number; 0.0 and -0.0 are two."""
-    if not x.size or not (x == x.flat[0]).all():
-        return False
-    return x.flat[0] != 0 or bool((np.signbit(x) == np.signbit(x.flat[0])).all())
+    """Whether all entries of an array are one number, bit by bit: 0.0 and -0.0 are two."""
+    return bool(x.size) and x.tobytes() == x.reshape(-1)[:1].tobytes() * x.size
 
 
 def number_of(x: Any) -> float | None:
@@ -334,14 +332,13 @@ def _narrow(args: Args, shape: tuple[int, ...]) -> Args:
     """Arguments of an operation that broadcasts them itself, as they were before."""
     found = list(args)
     for i, x in enumerate(args):
+        small = x
         if is_call(x, np.broadcast_to):
             small = x.args[0]
         elif x.__class__ is np.ndarray and uniform(x):
             small = x.flat[0]
-        else:
-            continue
-        others = [np.shape(y) for y in (*found[:i], small, *found[i + 1 :])]
-        if np.broadcast_shapes(*others) == shape:
+        others = map(np.shape, (*found[:i], small, *found[i + 1 :]))
+        if small is not x and np.broadcast_shapes(*others) == shape:
             found[i] = small
     return tuple(found)
 
