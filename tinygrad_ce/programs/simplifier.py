@@ -26,7 +26,7 @@ from ..engine.rules import scatter
 from .lines import Line, constant, elementwise, fact, infer, live, replace, uses, walk
 
 Args = tuple[Any, ...]
-FLOATS = (float, np.floating)
+FLOATS = float | np.floating
 REDUCTIONS = (np.sum, np.mean, np.max, np.min)  # one axis after the other
 PASSES = 4  # of numbers: what one pass takes out may let the next take more
 COSTS = {np.power: 3, np.divide: 2}  # in products; Python has no fast path for these
@@ -257,7 +257,7 @@ class Simplifier:
         if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
         for u, c in ((x, y), (y, x)) if powers == (1, 1) else ():
-            if isinstance(c, FLOATS) and alike(u, like):
+            if isinstance(c, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
                 return self.scale(a * b * float(c), u, like)
         found = self.make(f, (x, y), {}, like)
         return found if a == b else self.scale(-1.0, found, like)
