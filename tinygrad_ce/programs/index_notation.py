@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .lines import Line, astype
-from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of
+from .simplifier import Simplifier, is_moderate, key_of, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 
@@ -212,10 +212,8 @@ class Products:
             if part.array == whole and total.labels == tuple([part.labels[i] for i in kept]):
                 e = self.arrays[whole]
                 p = self.emit(np.divide, e, self.array(Factor(total.array, kept), range(e.ndim)))
-                if is_call(e, np.exp):
-                    p.name = p.name or "p"
-                ratio = self.factor(p, part.labels)
-                changed = term([*powers.items(), (part, -1), (total, 1), (ratio, 1)])
+                ratio = [(part, -1), (total, 1), (self.factor(p, part.labels), 1)]
+                changed = term([*powers.items(), *ratio])
                 return self.shares(dict(changed or ()))
         return powers
 

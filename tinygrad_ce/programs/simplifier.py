@@ -133,6 +133,14 @@ def is_positive(x: Any, depth: int = 4) -> bool:
     return bool(fact(x.function, "positive"))
 
 
+def _is_softmax(line: Line) -> bool:
+    """Whether a line is e / Σ e of an exponential."""
+    e, total = line.args if line.function is np.divide else (None, None)
+    while total.__class__ is Line and moves_first(total.function):
+        total = total.args[0]
+    return is_call(e, np.exp) and is_call(total, np.sum) and total.args[0] is e
+
+
 # ------------------------------------------------------------------ a pass
 class Simplifier:
     """One pass over a program."""
@@ -150,6 +158,8 @@ class Simplifier:
             self.new[line] = found = self.rewrite(line)
             if found.__class__ is Line:
                 self.needs[found] += self.uses[line]
+        for line in self.lines:
+            line.name = line.name or ("p" if _is_softmax(line) else None)
         outputs = replace(self.outputs, self.new.__getitem__)
         return live(self.lines, outputs), outputs
 
@@ -259,6 +269,11 @@ class Simplifier:
         for u, c in ((x, y), (y, x)) if powers == (1, 1) else ():
             if isinstance(c, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
                 return self.scale(a * b * float(c), u, like)
+        for u, e in ((x, y), (y, x)) if powers == (1, 1) else ():
+            if is_call(u, np.divide) and is_call(u.args[1], np.sum) and u.args[1].args[0] is e:
+                t, share = u.args[0], self.seen.get((np.divide, e, u.args[1]))
+                if share and t is not e:  # (t / s) · e is t · p where p = e / s is there
+                    return self.scale(a * b, self.call(f, (t, share), {}, like), like)
         found = self.make(f, (x, y), {}, like)
         return found if a == b else self.scale(-1.0, found, like)
 
@@ -383,8 +398,11 @@ def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """Σ a·b over all axes is one product; Σ of sums one sum; Σ of one entry a row that entry."""
-    x = args[0]
+    """Σ a·b over all axes is one product, Σ of sums one sum, Σ (t / s) is (Σ t) / s.
+
+    Of a matrix with one entry a row it is that entry.
+    """
+    x, keep = args[0], options.get("keepdims")
     if not is_plain_sum(args, options) or x.__class__ is not Line:
         return None
     if not like.shape and x.function is np.multiply:
@@ -393,8 +411,12 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim else None
     if not like.shape and x.function is np.sum and is_plain_sum(x.args, x.options):
         return s.call(np.sum, x.args[:1], {}, like)
+    if is_call(x, np.divide) and (keep or not like.shape) and is_positive(x.args[1]):
+        t, total = x.args
+        if alike(t, x) and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
+            return s.emit(np.divide, s.call(np.sum, (t,), options, like), total)
     kept = s.seen.get((np.sum, x, key_of(options | {"keepdims": True})))
-    if kept and not options.get("keepdims"):
+    if kept and not keep:
         return s.emit(np.reshape, kept, like.shape)
     axis = options.get("axis")
     if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
