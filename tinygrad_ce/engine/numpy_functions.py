@@ -70,9 +70,6 @@ def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis."""
-    if len(shapes := {np.shape(a) for a in arrays}) > 1:
-        text = "stack joins arrays of one shape, got {shapes}"
-        raise ValueError(_(text, shapes=" and ".join(map(str, shapes))))
     return CONCATENATE(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
@@ -104,12 +101,6 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     if not isinstance(subscripts, str):
         text = "einsum on Values takes the subscripts first, as text: 'ij,jk->ik'"
         raise ValueError(_(text))
-    if len(operands) not in (1, 2):
-        text = (
-            "einsum on Values takes one or two operands, got {n}: contract more of them two at a "
-            "time"
-        )
-        raise ValueError(_(text, n=len(operands)))
     inputs, arrow, result = subscripts.replace(" ", "").partition("->")
     letters = inputs.split(",")
     if len(letters) != len(operands):
