@@ -92,7 +92,7 @@ TROUBLES: list[tuple[Any, str]] = [
     (3.0, "check wants your function, got float"),
     (np.ones((2, 3)), "check wants your function, got ndarray"),
     ([[1.0, 2.0]], "check wants your function, got list"),
-    (None, "got NoneType: define gradient(z, t), then ex.check(gradient)"),
+    (None, "got NoneType: define gradient(z, t) and pass its name"),
     ("gradient", "got str"),
     (takes_z_only, "gradient(z, t) stops with TypeError: takes_z_only() takes 1 positional"),
     (lambda: 0, "takes 0 positional arguments but 2 were given"),

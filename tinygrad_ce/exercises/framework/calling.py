@@ -63,10 +63,8 @@ def attempt(function: Any, t: Trial) -> Trial:
 def _require_function(function: Any, problem: Problem) -> None:
     """Say what is wrong with what is no function, or has the inputs in another order."""
     if not callable(function):
-        text = "check wants your function, got {got}: define {call}, then ex.check({name})"
-        raise Trouble(
-            _(text, got=type(function).__name__, call=problem.call, name=problem.function)
-        )
+        text = "check wants your function, got {got}: define {call} and pass its name"
+        raise Trouble(_(text, got=type(function).__name__, call=problem.call))
     with suppress(ValueError, TypeError):  # a function in C may tell no signature
         taken = [*inspect.signature(function).parameters]
         if taken != [*problem.inputs] and {*taken} == {*problem.inputs}:

@@ -135,10 +135,13 @@ class Exercise(Problem):
 
 def _judge(trials: Sequence[Trial]) -> Feedback:
     """What there is to say of an answer: to show is what is not finite, else what is off."""
-    problem = trials[0].problem
-    judges = [judge_finite, judge_agreement, *properties(problem).values()]
-    shown = next((t for judge in judges for t in trials if judge(t)), trials[0])
-    notes = _notes(trials, shown)
+    problem, faults = trials[0].problem, _faults(trials)
+    off = [t for _note, t in (faults["agreement"], *faults.values()) if t]
+    shown = next(filter(judge_finite, trials), (off or trials)[0])
+    notes = {
+        name: _("{note} (seed={seed})", note=note, seed=t.seed) if t and t is not shown else note
+        for name, (note, t) in faults.items()
+    }
     credits = [Credit(name, not note, note) for name, note in notes.items()]
     # A shape, then what is special here; that it is stable can wait until it is right.
     telling = [name for name, note in notes.items() if note and name != STABLE]
@@ -162,18 +165,18 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
     return Feedback(problem.name, False, credits, message, name, look, shown)
 
 
-def _notes(trials: Sequence[Trial], shown: Trial) -> dict[str, str]:
-    """What is off, by property, in the first trial that shows it; "" if nothing is."""
-    notes, shaped = dict[str, str](), [t for t in trials if not judge_shape(t)]
+def _faults(trials: Sequence[Trial]) -> dict[str, tuple[str, Trial | None]]:
+    """What is off, by property, and in which trial first; "" and None if nothing is."""
+    faults: dict[str, tuple[str, Trial | None]] = {}
+    shaped = [t for t in trials if not judge_shape(t)]
     zero = not any(np.any(a) for t in trials for a in t.yours.values())
     wrong = [t for t in trials if not t.agrees]  # large scores are not to blame for these
     judged = {"shape": trials, "agreement": trials, STABLE: wrong or trials}
-    for name, judge in properties(shown.problem).items():
-        faults = ((note, t) for t in judged.get(name, shaped) if (note := judge(t)))
-        note, t = next(faults, ("", shown))
+    for name, judge in properties(trials[0].problem).items():
         if zero and name not in COMMON:
-            note, t = _("not seen while every entry is 0"), shown  # which has every symmetry
-        elif not judged.get(name, shaped):
-            note = _("not seen before the shape is right")
-        notes[name] = note if t is shown else _("{note} (seed={seed})", note=note, seed=t.seed)
-    return notes
+            faults[name] = _("not seen while every entry is 0"), None  # which has every symmetry
+        elif not (seen := judged.get(name, shaped)):
+            faults[name] = _("not seen before the shape is right"), None
+        else:
+            faults[name] = next(((note, t) for t in seen if (note := judge(t))), ("", None))
+    return faults

@@ -88,14 +88,12 @@ class Problem:
         # What the learner's function is called: gradient, jacobian or hessian.
         self.function = "gradient" if self.derive is grad else self.derive.__name__
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
-        several = len(self.wrt) > 1
-        self.parts = [f"d{name}" for name in self.wrt] if several else [f"your {self.function}"]
+        self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {self.function}"]
 
     def derivative(self, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """The engine's answer as a function of the inputs; or that to another loss."""
         places = [[*self.inputs].index(name) for name in self.wrt]
-        argnums: Any = places if len(places) > 1 else places[0]
-        return self.derive(loss or self.loss, argnums)
+        return self.derive(loss or self.loss, places if len(places) > 1 else places[0])
 
     def named(self, answer: Any) -> Arrays:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""
