@@ -262,13 +262,10 @@ def draw(
 
     Examples
     --------
-    >>> a, b = Value(3.0, name="a"), Value(4.0, name="b")
-    >>> c = a / b
-    >>> c.backward()
-    >>> draw(c)
-    divide  (divide · float64; value 0.75; gradient 1)
-      numerator: a  (leaf · float64; value 3; gradient 0.25)
-      denominator: b  (leaf · float64; value 4; gradient −0.1875)
+    >>> draw(Value(3.0, name="a") / 4.0)
+    divide  (divide · float64; value 0.75; gradient: no backward yet)
+      numerator: a  (leaf · float64; value 3; gradient: no backward yet)
+      denominator: constant 4
     """
     outputs = _outputs(value, fused)
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
@@ -284,10 +281,10 @@ def draw(
     sketch = Sketch(outputs, show, compared)
     sketch.choose(collapse, max_nodes)
     edges, constants = sketch.edges(follow=gradients == "edges")
-    items = [*map(sketch.item, sketch.members), *constants]
-    scopes = map(inline, sketch.scopes)
-    ends = dict.fromkeys(sketch.place[out] for out in outputs)
-    return Drawing(tuple(items), tuple(edges), tuple(scopes), direction, tuple(ends), compared)
+    items = (*map(sketch.item, sketch.members), *constants)
+    scopes = tuple(map(inline, sketch.scopes))
+    ends = tuple(dict.fromkeys(sketch.place[out] for out in outputs))
+    return Drawing(items, tuple(edges), scopes, direction, ends, compared)
 
 
 def _outputs(value: Any, fused: Any) -> list[Value]:
