@@ -24,8 +24,7 @@ from ..engine.ops import SCATTER
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
-from .lines import Line, astype, constant, entry, evaluate, fact, live, replace, result, walk
-from .lines import within as check_range
+from .lines import Line, astype, constant, entry, fact, replace, result, walk, within
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
 OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), "<program>")
@@ -74,11 +73,6 @@ class Tape:
     def constant(self, x: Any) -> RecordedArray:
         """A constant that records what is done with it."""
         return self.write(constant, (x,), {}, x)
-
-    def array(self, line: Line) -> RecordedArray:
-        """What records further operations on a line of this tape."""
-        found = evaluate(live(self.lines, line), self.arguments)
-        return RecordedArray(line, found[line], self)
 
     def call(self, function: Any, args: Any, options: Any) -> Any:
         """Compute on the examples, and write it down."""
@@ -238,7 +232,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     def within(self, low: int, high: int, besides: int | None = None) -> Any:
         """Itself, once a program has checked its entries: from low to high - 1, or ``besides``."""
         args = (self, low, high) if besides is None else (self, low, high, int(besides))
-        return self.tape.write(check_range, args, {}, self.example) if self.size else self
+        return self.tape.write(within, args, {}, self.example) if self.size else self
 
     # ------------------------------------------------------------------ what would drop the record
     __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
