@@ -112,11 +112,7 @@ class Tape:
 
 
 def _is_number(x: Any) -> bool:
-    """A Python number, or a constant 0-d array of float64, which the engine makes of one."""
-    if x.__class__ is RecordedArray:
-        return x.line.is_number
-    kind = getattr(x, "dtype", None)
-    return isinstance(x, float | int) or (kind == np.float64 and x.ndim == 0)
+    return x.line.is_number if x.__class__ is RecordedArray else isinstance(x, float | int)
 
 
 def _is_truth(x: Any) -> bool:
