@@ -67,7 +67,8 @@ def program(
     IndexError
         In a call, for a class index out of range.
     TypeError
-        If ``f`` branches on data, or turns data into plain numbers, with the line that does.
+        If ``f`` branches on data, turns data into plain numbers, or writes into an array, with the
+        line that does.
     ValueError
         If ``wrt`` is not an argument, or f rests on an array too large to be written out.
 

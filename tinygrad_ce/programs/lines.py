@@ -231,12 +231,6 @@ def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:
     """A graph as lines, each a call of an operation's record, and the line of each node.
 
     Leaves are arguments. Such a line can be called on `Value`s, which builds the graph again.
-
-    Examples
-    --------
-    >>> x = Value(2.0, name="x")
-    >>> lower([np.exp(x) * x])[0]
-    [x, exp, multiply]
     """
     nodes = {node for value in values for node in topological(value)}
     of: dict[Value, Line] = {}

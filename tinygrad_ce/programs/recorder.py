@@ -45,10 +45,6 @@ def _read_only(x: Any) -> Any:
     return view
 
 
-def _frozen(x: Any) -> Any:
-    return _read_only(np.array(x))
-
-
 class Tape:
     """What the arrays of one recording share: the lines so far, and what was refused."""
 
@@ -85,7 +81,7 @@ class Tape:
         elif template is None and _gives_back(function, args, options):
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
-            args, options = replace((args, options), _frozen, np.ndarray)
+            args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
         given, how = (replace(x, _example, RecordedArray) for x in (args, options))
         try:
             example = function(*given, **how)

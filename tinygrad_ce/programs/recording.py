@@ -26,7 +26,6 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
-DATA = (float, np.ndarray)  # leaves of another class are fixed
 
 
 class Recording:
@@ -35,8 +34,8 @@ class Recording:
     def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
         tape, names = Tape(), parameters(f, len(args))
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
-        leaves = {
-            at: tape.argument(x, _identifier(at)) if x.__class__ in DATA else x
+        leaves = {  # of another class than these they are fixed
+            at: tape.argument(x, _identifier(at)) if x.__class__ in (float, np.ndarray) else x
             for name, arg in zip(names, args)
             for at, x in flatten(arg, name)
         }
