@@ -146,6 +146,11 @@ def test_float32_says_what_it_cannot_see() -> None:
     assert gradcheck(lambda x: near(x).sum(), X).verdict == "fail"
 
 
+def test_float16_does_not_make_a_right_gradient_wrong() -> None:
+    report = gradcheck(RIGHT["cross entropy"], X.astype(np.float16))
+    assert report.verdict == "inconclusive", report
+
+
 def test_float32_still_sees_a_gross_mistake() -> None:
     assert gradcheck(wrong_exp(1.5), X.astype(np.float32)).verdict == "fail"
 

@@ -41,6 +41,19 @@ def test_central_is_as_good_as_it_says(name: str, f: Any, exact: Any, x: float) 
     assert guess.jump == 0
 
 
+@pytest.mark.parametrize(
+    ("f", "slope", "x"),
+    [
+        (math.exp, math.exp, 1.0),
+        (math.sin, math.cos, 0.7),
+        (lambda x: x**5, lambda x: 5 * x**4, 1.3),
+    ],
+)
+def test_every_column_removes_a_power_of_the_step(f: Any, slope: Any, x: float) -> None:
+    guess = central(f, x, abs(f(x)), FLOAT)
+    assert abs(guess.value - slope(x)) <= guess.error <= 4e-12 * abs(slope(x))
+
+
 @pytest.mark.parametrize(("name", "f", "exact", "x"), CASES)
 def test_complex_step_reaches_1e_12(name: str, f: Any, exact: Any, x: float) -> None:
     right = float(mpmath.diff(exact, x))

@@ -27,6 +27,7 @@ from tinygrad_ce import (
     step_through,
     topological,
 )
+from tinygrad_ce.engine.backward import share
 from tinygrad_ce.losses import linear
 
 DTYPES = (np.float32, np.float64)
@@ -332,6 +333,8 @@ def test_a_gradient_kept_for_one_upstream_gradient_is_not_given_for_another() ->
     )(W.data)
     assert grad_of((2.0 * g * loss).sum(), x) is not None
     np.testing.assert_allclose(grad_of((g * loss).sum(), W).data, want, rtol=1e-14)
+    share(loss, 0, 3.0 * g)
+    np.testing.assert_allclose(share(loss, 1, g), want, rtol=1e-14)
 
 
 def test_the_forward_pass_made_the_gradients_and_they_are_not_copied() -> None:
