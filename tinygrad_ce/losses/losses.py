@@ -20,7 +20,7 @@ from ..engine.text import _
 from ..engine.value import Value, detach
 from .activations import as_input, log_softmax, softmax
 from .kernel import sample_losses
-from .targets import Target, check_reduction, factor, plain, read_target
+from .targets import Target, check_reduction, factor, plain, read_target, refuse
 
 
 def compose(log_p: Any, t: Target) -> Any:
@@ -191,9 +191,9 @@ def _same_shape(x: Any, target: Any, name: str, fits: Any = None, wanted: str = 
         raise ValueError(_(wrong, got=y.shape, wanted=x.shape, name=name))
     if x.size == 0:
         raise ValueError(_("{name} of shape {shape} hold no samples", name=name, shape=x.shape))
-    if fits and not fits(example(y)).all():
-        wrong = "target: wanted {wanted}, got {low} to {high}"
-        raise ValueError(_(wrong, wanted=wanted, low=y.min(), high=y.max()))
+    if fits:
+        wrong = "target: got {got} at {where}, wanted {wanted}"
+        refuse(~fits(example(y)), example(y), wrong, wanted=wanted)
     return x, y.astype(x.dtype)
 
 

@@ -30,6 +30,13 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(_(wrong, got=reduction))
 
 
+def refuse(wrong: Any, x: Any, text: str, **fields: Any) -> None:
+    """Raise an error that names the first wrong entry of x, and where it is, if there is one."""
+    if np.any(wrong):
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(_(text, got=x[where], where=where, **fields))
+
+
 def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], stretched: bool = True) -> Any:
     """Weights from 0 up, of the shape, or that broadcast to it."""
     x = plain(x, what)
@@ -39,8 +46,8 @@ def factor(x: Any, what: str, dtype: Any, shape: tuple[int, ...], stretched: boo
         wrong = "{what}: got shape {got}, wanted {wanted}"
         wrong += ", or one that broadcasts to it" if stretched else ", one a class"
         raise ValueError(_(wrong, what=what, got=x.shape, wanted=shape))
-    if not (example(x) >= 0).all():
-        raise ValueError(_("{what}: got {got}, wanted numbers from 0 up", what=what, got=x))
+    wrong = "{what}: got {got} at {where}, wanted numbers from 0 up"
+    refuse(~(example(x) >= 0), example(x), wrong, what=what)
     return x.astype(dtype)
 
 
@@ -150,22 +157,15 @@ def _read_classes(target: Any, shape: Any, axis: int, ignore_index: int | None) 
     index = example(target)
     wrapped = index.astype(np.uint64)  # a negative one becomes a huge one
     if wrapped.item(wrapped.argmax()) >= shape[axis]:
-        out = (wrapped >= shape[axis]) & (index != ignore_index)
-        if out.any():
-            where, last = _first(out), shape[axis] - 1
-            wrong = "target: got class {got} at {where}, wanted 0 to {last}"
-            wrong += "" if ignore_index is None else " or ignore_index={kept}"
-            raise ValueError(_(wrong, got=index[where], where=where, last=last, kept=ignore_index))
+        wrong = "target: got class {got} at {where}, wanted 0 to {last}"
+        wrong += "" if ignore_index is None else " or ignore_index={ignored}"
+        out, last = (wrapped >= shape[axis]) & (index != ignore_index), shape[axis] - 1
+        refuse(out, index, wrong, last=last, ignored=ignore_index)
     index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
     if ignore_index is None:
         return index.astype(np.intp, copy=False), 1.0
     kept = index != ignore_index
     return np.where(kept, index, 0).astype(np.intp, copy=False), kept
-
-
-def _first(wrong: Any) -> tuple[int, ...]:
-    """Where the first wrong entry is."""
-    return tuple(int(i) for i in np.argwhere(wrong)[0])
 
 
 def _read_probabilities(
@@ -184,24 +184,14 @@ def _read_probabilities(
         raise ValueError(_(wrong, got=target.shape, shape=shape, rows=rows))
     if ignore_index is not None:
         raise ValueError(_("ignore_index goes with class indices, not with probabilities"))
-    _check_distribution(example(target), axis, allow_unnormalized)
+    p = example(target)
+    refuse(~(p >= 0), p, "target: got probability {got} at {where}, wanted 0 or more")
+    if not allow_unnormalized:
+        wrong = "target: the probabilities at {where} sum to {got:.6g}, wanted 1"
+        wrong += " (or allow_unnormalized=True)"
+        sums: Any = np.sum(p, axis=axis, dtype=np.float64)
+        refuse(abs(sums - 1.0) > (1e-6 if p.dtype.itemsize >= 8 else 1e-3), sums, wrong)
     plainly = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
     if plainly and np.count_nonzero(target) == math.prod(rows) == np.count_nonzero(target == 1):
         return np.argmax(target, axis=axis, keepdims=True), None
     return None, target
-
-
-def _check_distribution(target: Any, axis: int, allow_unnormalized: bool) -> None:
-    if not (target >= 0).all():
-        where = _first(~(target >= 0))
-        wrong = "target: got probability {got} at {where}, wanted 0 or more"
-        raise ValueError(_(wrong, got=target[where], where=where))
-    sums: Any = np.asarray(np.sum(target, axis=axis, dtype=np.float64))
-    off = np.asarray(abs(sums - 1.0) > (1e-6 if target.dtype.itemsize >= 8 else 1e-3))
-    if off.any() and not allow_unnormalized:
-        where = _first(off)
-        wrong = (
-            "target: the probabilities at {where} sum to {got:.6g}, wanted 1 "
-            "(or allow_unnormalized=True)"
-        )
-        raise ValueError(_(wrong, where=where, got=sums[where]))
