@@ -488,3 +488,16 @@ def test_grad_of_interior_nodes_unreached_ones_and_seeds() -> None:
         grad_of(1.0, x)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"starts from a scalar, this is a node of shape \(2,\)"):
         grad_of(other, x)
+
+
+def test_gradients_of_several_arguments_can_be_written_into_one_by_one() -> None:
+    x, y, big = np.ones(3), np.ones((3, 1)), np.ones((100, 100))
+    f = lambda x, y, z: np.sum((x + y.reshape(3)) ** 2) + np.sum(x + z)
+    for found in (grad(f, (0, 1, 2))(x, y, x), vjp(f, x, y, x)[1](1.0)):
+        for i, g in enumerate(found):
+            assert g.flags.writeable
+            assert not any(np.shares_memory(g, other) for other in found[:i])
+    assert grad(np.sum)(big).flags.writeable
+    (pulled,) = vjp(lambda x: x, x)[1](seed := np.arange(3.0))
+    pulled += 1.0
+    assert seed.tolist() == [0.0, 1.0, 2.0]

@@ -71,6 +71,16 @@ def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
     return [zero if g is None else g for g, zero in zip(gradients, zeros)]
 
 
+def _apart(gradients: Sequence[Any], seed: Any) -> list[Any]:
+    """The gradients as arrays that can be written into, each without changing another."""
+    taken, found = {id(seed)}, []
+    for g in gradients:
+        shared = g.__class__ is np.ndarray and (g.base is not None or id(g) in taken)
+        taken.add(id(g))
+        found.append(g.copy() if shared else g)
+    return found
+
+
 def _positions(f: Any, argnums: Any) -> Sequence[int]:
     """The positions to differentiate; a `TypeError` now, not when the function is called."""
     if not callable(f):
@@ -169,7 +179,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = _Call(f, argnums, args, kwargs)
         seed = as_upstream(None, detach(call.one()), "f's result")
-        return call.value(), call.restore(call.pull(call.out, seed))
+        return call.value(), call.restore(_apart(call.pull(call.out, seed), seed))
 
     return _with_arguments_of(f, both)
 
@@ -249,7 +259,7 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
         if np.shape(g) != shape:
             text = "vjp: got g of shape {got}, wanted {wanted}"
             raise ValueError(_(text, got=np.shape(g), wanted=shape))
-        return call.restore(call.pull(call.out, g))
+        return call.restore(_apart(call.pull(call.out, g), g))
 
     return call.value(), pullback
 
