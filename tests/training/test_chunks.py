@@ -10,7 +10,7 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce.training.chunks import ChunkedRows, aligned, compute
+from tinygrad_ce.training.chunks import ChunkedRows, aligned
 
 dask = need("dask")
 da = need("dask.array")
@@ -23,15 +23,15 @@ WEIGHT = np.linspace(0, 1, 20)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, w=WEIGHT)
 
 
-def products(rows: Any, k: float) -> Any:
-    return [k * rows.X.T @ (rows.weight * rows.y), np.sum(rows.weight)]
+def products(rows: Any) -> Any:
+    return [2.0 * rows.X.T @ (rows.weight * rows.y), np.sum(rows.weight)]
 
 
 def summed(x: Any, y: Any, weight: Any = None) -> Any:
     """The sum over chunks, and how many rows each has."""
     arrays = aligned(x, y, weight)
     assert len({a.chunks[0] for a in arrays}) == 1
-    return ChunkedRows(*arrays, "").sum(products, 1, 2.0), arrays[0].chunks[0]
+    return ChunkedRows(*arrays, "").sum(products, 1), arrays[0].chunks[0]
 
 
 def check(x: Any, y: Any, weight: Any = None, w: Any = WEIGHT) -> None:
@@ -90,7 +90,7 @@ def test_chunks_that_a_filter_left_empty_are_passed_over() -> None:
 def test_each_chunk_gives_its_own_and_some_may_be_asked() -> None:
     rows = ChunkedRows(*aligned(da.from_array(X, chunks=(7, 3)), Y, None), "")
     assert rows.count == 20
-    assert compute(rows.each(lambda rows: rows.count)) == [7, 7, 6]
+    assert [told.compute() for told in rows.each(lambda rows: rows.count)] == [7, 7, 6]
     [told] = rows.each(lambda rows, k: (rows.y * k).tolist(), 2, only=slice(1, 2))
     assert told.compute() == (2 * Y[7:14]).tolist()
 
@@ -105,7 +105,7 @@ def test_what_x_and_y_share_is_computed_once() -> None:
     x = da.map_blocks(chunk, chunks=((5, 5), (3,)), meta=np.ones((0, 0)))
     rows = ChunkedRows(*aligned(x, x[:, 0] * 2, None), "")
     assert not read
-    rows.sum(products, 1, 1.0)
+    rows.sum(products, 1)
     assert sorted(read) == [(0, 0), (1, 0)]
 
 

@@ -250,14 +250,14 @@ def frozen() -> Value:
 
 LEAF = Value(1.0)
 WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: SGD([]), TypeError, "params: got [], wanted a list of Values to move"),
-    (lambda: SGD(LEAF), TypeError, "params: got Value(1.0), wanted a list of Values to move"),
-    (lambda: SGD(3), TypeError, "params: got 3, wanted a list of Values to move"),  # type: ignore
-    (lambda: Adam([LEAF, 2.0]), TypeError, "params[1]: got 2.0, wanted a leaf, Value(x)"),  # type: ignore
+    (lambda: SGD([]), TypeError, "params: got a list, wanted a list of one Value or more"),
+    (lambda: SGD(LEAF), TypeError, "params: got a Value, wanted a list of one"),
+    (lambda: SGD(3), TypeError, "params: got a int, wanted a list of one"),  # type: ignore
+    (lambda: Adam([LEAF, 2.0]), TypeError, "params[1]: got a float, wanted a leaf, Value(x)"),  # type: ignore
     (
         lambda: Adam([LEAF * 2.0]),
         TypeError,
-        "params[0]: got the result of multiply, wanted a leaf, Value(x)",
+        "params[0]: got a multiply, wanted a leaf, Value(x)",
     ),
     (
         lambda: SGD([frozen()]),

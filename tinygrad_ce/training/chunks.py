@@ -1,10 +1,8 @@
 """Rows that lie in Dask's chunks, and sums over them that are computed where the chunks are.
 
 Dask does the work, on whatever scheduler is active: threads, processes or the machines of a
-cluster. What goes to a chunk is a function and its small arguments (the weights); what comes back
-is the function's sum over the chunks (a loss and its gradient), added up as a tree on the way.
-Chunks are not kept from one sum to the next, unless the caller has said ``X.persist()``. Dask is
-imported only where a collection of its own was passed.
+cluster. What goes to a chunk is a function and the parameters; what comes back is the sum over the
+chunks (a loss and its gradient). Dask is imported only where a collection of its own was passed.
 """
 
 from __future__ import annotations
@@ -64,16 +62,6 @@ def _sized(x: Any) -> Any:
     return x.copy().compute_chunk_sizes() if x.ndim and np.isnan(x.shape[0]) else x
 
 
-def persisted(*arrays: Any) -> tuple[Any, ...]:
-    """Return Dask arrays computed, each chunk kept where it is; NumPy's as they are."""
-    return tuple(_dask().persist(*arrays)) if is_dask(arrays[0]) else arrays
-
-
-def compute(delayed: list[Any]) -> list[Any]:
-    """Return what Dask computes, all at once."""
-    return list(_dask().compute(*delayed))
-
-
 def _dask() -> Any:
     import dask.array
 
@@ -93,9 +81,9 @@ class ChunkedRows:
         call, shared = _delayed(_call), _delayed((f, args, self.loss))  # which travels once
         return [call(shared, *part) for part in self.parts[only]]
 
-    def sum(self, f: Callable[..., Params], width: int, *args: Any) -> Params:
+    def sum(self, f: Callable[[Rows], Params], width: int) -> Params:
         """As of `Rows`; added in the order of the chunks, whichever of them is ready first."""
-        sums, add_up = self.each(Rows.sum, f, width, *args), _delayed(add)
+        sums, add_up = self.each(Rows.sum, f, width), _delayed(add)
         while len(sums) > 1:
             sums = [add_up(sums[i : i + TREE]) for i in range(0, len(sums), TREE)]
         return list(sums[0].compute())

@@ -87,15 +87,15 @@ class Rows:
             some = order[start : start + size]
             yield Rows(self.X, self.y, self.weight, self.loss, self.threads, some)
 
-    def sum(self, f: Callable[..., Params], width: int, *args: Any) -> Params:
-        """Return the sum of ``f(rows, *args)``, a list of arrays, over blocks of the rows.
+    def sum(self, f: Callable[[Rows], Params], width: int) -> Params:
+        """Return the sum of ``f(rows)``, a list of arrays, over blocks of the rows.
 
         ``width`` tells how many numbers f makes of a row. Which thread takes which block does not
         depend on their speed, so that nor do the sums.
         """
-        size = max(LEAST, BLOCK // (self.X.itemsize * (self.X.shape[1] + 8 * width)))
+        size = max(LEAST, BLOCK // (self.X.itemsize * (self.X.shape[1] + 16 * width)))
         if self.count <= size:
-            return f(self.block(slice(None)), *args)
+            return f(self.block(slice(None)))
         size = -(-self.count // -(-self.count // size))  # blocks of one size, nearly
         blocks = range(0, self.count, size)
         # At most so many that their sums take less memory than the rows.
@@ -104,7 +104,7 @@ class Rows:
 
         def run(thread: int) -> None:
             for start in blocks[thread::threads]:
-                part = f(self.block(slice(start, start + size)), *args)
+                part = f(self.block(slice(start, start + size)))
                 sums[thread] = add([sums[thread], part]) if sums[thread] else part
 
         in_threads(run, range(threads))
@@ -119,36 +119,34 @@ def add(parts: list[Params]) -> Params:
 def loss_and_grad(rows: Any, params: Params, l2: float) -> tuple[float, Params]:
     """Return the mean loss of rows plus ½ · l2 · ‖W‖², and the gradients."""
     W = params[0]
-    value, *grads = rows.sum(_loss_and_grad, W.shape[1], params)
-    value, *grads = (x / rows.count for x in (value, *grads))
+
+    def f(rows: Rows) -> Params:
+        run = _compiled(rows.loss, rows.X.shape, W.shape[1], W.dtype, len(params) > 1)
+        value, grads = run(rows.X, rows.y, rows.weight, *params)
+        return [float(value), *grads]  # of float32 as well, losses add up in float64
+
+    value, *grads = (x / rows.count for x in rows.sum(f, W.shape[1]))
     if l2:
         value, grads[0] = value + 0.5 * l2 * np.vdot(W, W), grads[0] + l2 * W
     return float(value), grads
 
 
-def _loss_and_grad(rows: Rows, params: Params) -> Params:
-    W = params[0]
-    run = _compiled(rows.loss, rows.X.shape, W.shape[1], W.dtype, len(params) > 1)
-    value, grads = run(rows.X, rows.y, rows.weight, *params)
-    return [float(value), *grads]  # of float32 as well, losses add up in float64
-
-
 def moments(rows: Any, features: int) -> Any:
     """Return the weighted mean of (x, 1)(x, 1)ᵀ."""
-    return rows.sum(_moments, features)[0] / rows.count
 
+    def f(rows: Rows) -> Params:
+        x = np.column_stack([rows.X, np.ones_like(rows.weight)])
+        return [(x.T @ (x * rows.weight[:, None])).astype(float)]
 
-def _moments(rows: Rows) -> Params:
-    x = np.column_stack([rows.X, np.ones_like(rows.weight)])
-    return [(x.T @ (x * rows.weight[:, None])).astype(float)]
+    return rows.sum(f, features)[0] / rows.count
 
 
 def accuracy(rows: Any, params: Params) -> float:
     """Return the part of the rows, by weight, that have the largest logit at their class."""
-    return float(rows.sum(_hits, params[0].shape[1], params)[0] / rows.count)
 
+    def f(rows: Rows) -> Params:
+        z = rows.X @ params[0] + (params[1] if len(params) > 1 else 0.0)
+        hits = (z[:, 0] > 0) == (rows.y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == rows.y
+        return [rows.weight @ hits]
 
-def _hits(rows: Rows, params: Params) -> Params:
-    z = rows.X @ params[0] + (params[1] if len(params) > 1 else 0.0)
-    hits = (z[:, 0] > 0) == (rows.y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == rows.y
-    return [rows.weight @ hits]
+    return float(rows.sum(f, params[0].shape[1])[0] / rows.count)

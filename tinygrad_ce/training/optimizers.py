@@ -1,8 +1,7 @@
 """Gradient descent: `SGD` and `Adam`, with PyTorch's names, defaults and update rules.
 
-An optimizer holds a list of leaves. Its ``step`` moves the data of each against ``.grad``: an array
-in place, as ``p.data -= lr * p.grad`` does, and, as after that, a graph computed from the data
-before refuses to run backward. The step is plain arithmetic, no graph.
+A step is plain arithmetic, no graph. It moves data as ``p.data -= lr * p.grad`` does: arrays in
+place; and a graph that was computed from the data before refuses to run backward.
 """
 
 from __future__ import annotations
@@ -21,11 +20,12 @@ def _check_leaves(params: Iterable[Value]) -> list[Value]:
     """Return what an optimizer may move: leaves, each once, with data that can be written."""
     leaves = list(params) if isinstance(params, Iterable) and not isinstance(params, Value) else []
     if not leaves:
-        raise TypeError(_("params: got {got}, wanted a list of Values to move", got=repr(params)))
+        kind = type(params).__name__
+        raise TypeError(_("params: got a {kind}, wanted a list of one Value or more", kind=kind))
     for i, p in enumerate(leaves):
         if not isinstance(p, Value) or p.op is not None:
-            got = repr(p) if not isinstance(p, Value) else _("the result of {op}", op=p.op.name)
-            raise TypeError(_("params[{i}]: got {got}, wanted a leaf, Value(x)", i=i, got=got))
+            kind = p.op.name if isinstance(p, Value) else type(p).__name__
+            raise TypeError(_("params[{i}]: got a {kind}, wanted a leaf, Value(x)", i=i, kind=kind))
         if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
             text = "params[{i}]: its data is read-only; take Value(v.data.copy())"
             raise ValueError(_(text, i=i))

@@ -1,8 +1,7 @@
 """What was learnt, as one safetensors file: read whole or refused, and nothing in it is ever run.
 
-Arrays of numbers are tensors of the file. All else is JSON in its metadata, name by name, where
-``{"tensor": "coef_"}`` stands for one of them. A SHA-256 of all that is there too, for the format
-has no checksum.
+Arrays of numbers are its tensors; all else is JSON in its metadata, name by name, where
+``{"tensor": "coef_"}`` stands for one of them; and a SHA-256 of both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """What was learnt, in pictures: each function draws one, and returns its Axes.
 
-Nothing is shown: a notebook shows the figure, a script saves it with
-``ax.figure.savefig("name.png")``. For a confusion matrix, decision regions and calibration,
-scikit-learn has displays: ``ConfusionMatrixDisplay``, ``DecisionBoundaryDisplay`` and
-``CalibrationDisplay`` take any of its estimators, and so a `SoftmaxRegression`.
+A script saves it with ``ax.figure.savefig("name.png")``. For a confusion matrix, decision regions
+and calibration, scikit-learn's displays take a `SoftmaxRegression`.
 """
 
 from __future__ import annotations

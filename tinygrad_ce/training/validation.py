@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classi
 from sklearn.utils.validation import _check_sample_weight, check_non_negative, validate_data
 
 from ..engine.text import _
-from .chunks import ChunkedRows, aligned, as_rows, compute, is_dask, persisted
+from .chunks import ChunkedRows, aligned, as_rows, is_dask
 from .objective import Params, Rows
 
 FLOATS = [np.float64, np.float32]
@@ -104,11 +104,17 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
 def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[Any, Any, Any, Any]:
     """Return X, y and weights, if they are such, and the labels that are there."""
     if is_dask(X):
-        dtype = sample_of(model, X, reset).dtype
+        dtype, there = sample_of(model, X, reset).dtype, for_chunks(model)
         X, y, weight = aligned(X, y, weight)
         weight = weight.astype(dtype)
-        rows = ChunkedRows(X, y, weight, model.loss)
-        labels = np.unique(np.concatenate(compute(rows.each(_labels_in, for_chunks(model)))))
+
+        def labels_in(rows: Rows) -> list[list[Any]]:
+            check_non_negative(rows.weight, "sample_weight")
+            checked = validate_data(there, rows.X, rows.y, reset=False, dtype=FLOATS)
+            return [[np.unique(checked[1])]]  # a sum of lists is all their entries
+
+        [labels] = ChunkedRows(X, y, weight, model.loss).sum(labels_in, 1)
+        labels = np.unique(np.concatenate(labels))
     else:
         X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
         weight = _check_sample_weight(weight, X, dtype=X.dtype, ensure_non_negative=True)
@@ -117,18 +123,11 @@ def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[An
     return X, y, weight, labels
 
 
-def _labels_in(rows: Rows, model: Any) -> Any:
-    """Return the labels of a chunk; refuse what is no data."""
-    check_non_negative(rows.weight, "sample_weight")
-    return np.unique(validate_data(model, rows.X, rows.y, reset=False, dtype=FLOATS)[1])
-
-
 def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
     """Return rows as the objective takes them: with class indices, and weights of mean 1."""
     classes, dtype = model.classes_, model.coef_.dtype
     encoder, lazy = LabelEncoder().fit(classes), is_dask(X)
-    index = y.map_blocks(encoder.transform, dtype=int) if lazy else encoder.transform(y)
-    index, weight = persisted(index, weight)
+    index = y.map_blocks(encoder.transform, dtype=int).persist() if lazy else encoder.transform(y)
     sums = np.asarray(np.bincount(index, weight, len(classes)))
     by_class = compute_class_weight(
         model.class_weight, classes=classes, y=classes, sample_weight=sums
@@ -140,9 +139,9 @@ def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
     by_class *= len(index) / total
     weight = weight * (index.map_blocks(by_class.take) if lazy else by_class[index])
     y = (2 * index - 1).astype(dtype) if len(classes) == 2 else index
-    y, weight = persisted(y, weight.astype(dtype))
+    weight = weight.astype(dtype)
     if lazy:
-        return ChunkedRows(X, y, weight, model.loss)
+        return ChunkedRows(X, y.persist(), weight.persist(), model.loss)
     return Rows(X.astype(dtype, copy=False), y, weight, model.loss)
 
 
