@@ -103,17 +103,20 @@ def monitored(model: Any, params: Params, train: Any, valid: Any) -> Iterator[Mo
 
 
 # ------------------------------------------------------------------ L-BFGS
-def conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
+def conditioner(train: Any, params: Params, l2: float) -> Any:
     """Return M for (W, b) = M φ, such that the loss curves much alike along all φ while W is small.
 
-    There its curvature is that of Σ (x W + b)² and of the penalty, which is ``ridge`` beside it:
-    the features are centred, scaled and, most of the way, decorrelated. All of the way takes more
-    steps where it is the features of little variance that are noise: on the digits a third more.
+    There its curvature is that of a multiple of Σ (x W + b)²: the features are centred, scaled and,
+    most of the way, decorrelated. All of the way takes more steps where it is the features of
+    little variance that are noise: on the digits a third more.
     """
-    D = len(second) - 1
+    (D, columns), intercept = params[0].shape, len(params) > 1
+    second = moments(train, D)
     mean = second[:D, D] * intercept
-    curvature = second[:D, :D] - np.outer(mean, mean) + ridge * np.eye(D)
-    rounded = 1e4 * eps * np.diag(second)[:D]  # below, a variance is what rounding left
+    multiple = 0.25 if columns == 1 else 1.0 / columns  # of the loss along z, at z = 0
+    curvature = second[:D, :D] - np.outer(mean, mean) + l2 / multiple * np.eye(D)
+    # Below this, a variance is what rounding left.
+    rounded = 1e4 * np.finfo(params[0].dtype).eps * np.diag(second)[:D]
     variance = np.maximum(np.diag(curvature), rounded)
     variance[variance == 0] = 1.0
     M = np.eye(D + intercept)
@@ -122,42 +125,29 @@ def conditioner(second: Any, ridge: float, intercept: bool, eps: float) -> Any:
     return M
 
 
-def refined(J: Any) -> Any:
-    """Return J, a function to a value and its slopes, with values good to less than a last place.
-
-    Near the optimum a step gains less than that, and a line search that compares such numbers goes
-    one way or another by how the rows were summed. There the slopes tell J from its last value.
-    """
-    last: Any = None
-
-    def f(phi: Any) -> tuple[float, Any]:
-        nonlocal last
-        value, slope = J(phi)
-        if last is not None:
-            x, value_at_x, slope_at_x = last
-            change = 0.5 * float((slope + slope_at_x) @ (phi - x))
-            if abs(change) < 1e-9 * abs(value):
-                value = value_at_x + change
-        last = phi.copy(), value, slope
-        return value, slope
-
-    return f
-
-
 def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
-    """Minimize J by SciPy's L-BFGS, until no entry of its gradient is above the tolerance."""
-    W, l2 = params[0], strengths(model)[1]
-    (features, columns), eps = W.shape, float(np.finfo(W.dtype).eps)
-    curvature = 0.25 if columns == 1 else 1.0 / columns  # of the loss along z, at z = 0
-    M = conditioner(moments(train, features), l2 / curvature, len(params) > 1, eps)
+    """Minimize J by SciPy's L-BFGS, until no entry of its gradient is above the tolerance.
+
+    Near the optimum a step gains less than the last place of J, and a line search that compares
+    such numbers goes one way or another by how the rows were summed. There the slopes tell J from
+    its last value; but those of float32 are noise as well.
+    """
+    (features, columns), dtype, l2 = params[0].shape, params[0].dtype, strengths(model)[1]
+    M, last = conditioner(train, params, l2), None
 
     def params_at(phi: Any) -> Params:
-        theta = (M @ phi.reshape(len(M), columns)).astype(W.dtype)
+        theta = (M @ phi.reshape(len(M), columns)).astype(dtype)
         return [theta[:features], *theta[features:]]
 
     def J(phi: Any) -> tuple[float, Any]:
+        nonlocal last
         value, grads = loss_and_grad(train, params_at(phi), l2)
-        return value, (M.T @ np.vstack(grads).astype(float)).ravel()
+        slope = (M.T @ np.vstack(grads).astype(float)).ravel()
+        if last is not None and dtype == np.float64:
+            change = 0.5 * float((slope + last[2]) @ (phi - last[0]))
+            value = last[1] + change if abs(change) < 1e-9 * abs(value) else value
+        last = phi.copy(), value, slope
+        return value, slope
 
     def after(intermediate_result: Any) -> None:
         for p, new in zip(params, params_at(intermediate_result.x)):
@@ -165,19 +155,11 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
         if monitor(intermediate_result.fun):
             raise StopIteration
 
-    result = minimize(
-        refined(J) if W.dtype == np.float64 else J,  # the slopes of float32 are noise as well
-        np.zeros(len(M) * columns),
-        jac=True,
-        method="L-BFGS-B",
-        callback=after,
-        options={
-            "maxiter": model.max_iter,
-            "maxfun": 50 * model.max_iter,
-            "gtol": max(tolerance(model), 10 * eps),  # float32 gets no further
-            "ftol": 0.0,  # 64 eps, which is usual, leaves 1e-5 of a weight
-        },
-    )
+    gtol = max(tolerance(model), 10 * float(np.finfo(dtype).eps))  # float32 gets no further
+    # An ftol of 64 eps, which is usual, leaves 1e-5 of a weight.
+    options = {"maxiter": model.max_iter, "maxfun": 50 * model.max_iter, "gtol": gtol, "ftol": 0.0}
+    start = np.zeros(len(M) * columns)
+    result = minimize(J, start, jac=True, method="L-BFGS-B", callback=after, options=options)
     if not model.n_iter_:  # it began at the optimum
         monitor(result.fun)
     monitor.stopped |= result.status != 1
