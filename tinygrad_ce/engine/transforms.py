@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import update_wrapper
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from .value import Value, detach
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
+with_signature_of = partial(wraps, assigned=(), updated=())  # for help() and a printed program
 
 
 def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -146,11 +147,6 @@ class _Call:
         return self.out if outer else detach(self.out)
 
 
-def _with_arguments_of(f: Function, derivative: Function) -> Function:
-    """For help() and for a printed program: the signature of ``derivative`` is that of ``f``."""
-    return update_wrapper(derivative, f, assigned=(), updated=())
-
-
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     """Return a function that computes ``f`` and its gradient in one pass.
 
@@ -176,12 +172,13 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     """
     _positions(f, argnums)
 
+    @with_signature_of(f)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = _Call(f, argnums, args, kwargs)
         seed = as_upstream(None, detach(call.one()), "f's result")
         return call.value(), call.restore(_apart(call.pull(call.out, seed), seed))
 
-    return _with_arguments_of(f, both)
+    return both
 
 
 def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -> Any:
@@ -229,7 +226,7 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     (12.0, 12.0)
     """
     both = value_and_grad(f, argnums)
-    return _with_arguments_of(f, lambda *args, **kwargs: both(*args, **kwargs)[1])
+    return with_signature_of(f)(lambda *args, **kwargs: both(*args, **kwargs)[1])
 
 
 def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
@@ -284,12 +281,13 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
     """The Jacobian of ``f``, under a name."""
     _positions(f, argnums)
 
+    @with_signature_of(f)
     def blocks_of(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, argnums, args, kwargs)
         results = [out for _path, out in flatten(call.out)]
         return unflatten(call.out, [call.restore(_blocks(call, out, name)) for out in results])
 
-    return _with_arguments_of(f, blocks_of)
+    return blocks_of
 
 
 def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
