@@ -197,6 +197,16 @@ def test_an_operation_that_draws_anew_is_not_taken_for_one_of_its_kind() -> None
     assert fuse(loss) is loss
 
 
+def test_a_sigmoid_that_chooses_otherwise_than_its_exp_is_another() -> None:
+    z = Value(Z[:, 0])
+    right = z.data >= 0
+    for up in (right, ~right):  # of z, of -z
+        e = np.exp(np.where(right, -z, z))
+        q = np.where(up, 1.0, e) / (1.0 + e)
+        loss = -(BITS * np.log(q) + (1 - BITS) * np.log(1 - q)).mean()
+        same(fuse(loss).data, loss.data)
+
+
 def test_the_users_own_targets_are_found_in_the_node() -> None:
     z = Value(Z)
     assert fuse(-(SOFT * np.log(p(z))).mean()).parents[0].parents[1].tolist() == SOFT.tolist()

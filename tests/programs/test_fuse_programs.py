@@ -203,6 +203,8 @@ FOR_THE_EXAMPLE: dict[str, tuple[Callable[..., Any], Any]] = {
         lambda z, c: (np.log(c + np.exp(z)) - 0.3 * z).mean(), np.ones((6, 3), int)),
     "whole zeros": (
         lambda z, c: (np.log(1 + np.exp(c - z)) + 0.3 * z).mean(), np.zeros((6, 3), int)),
+    "classes up to the label": (lambda z, y: -np.log(
+        (p(z) * (y[:, None] >= np.arange(3))).sum(1)).mean(), np.zeros(6, int)),
     "a 1 in a sigmoid": (lambda z, c: -np.log(1 / (c + np.exp(-z))).mean(), np.ones((6, 3))),
 }  # fmt: skip
 
@@ -294,3 +296,15 @@ def test_a_loss_of_what_is_no_argument_is_a_constant() -> None:
     value, slope = made(np.array([1.0, 2.0, 3.0]))
     assert value == 1006.0
     assert slope.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_cancels_leaves_nothing_in_the_program() -> None:
+    """A maximum that is subtracted, by the user or by the package, and a number."""
+    plain = program(lambda z: -(TABLE * np.log(p(z))).sum(), X[:, :3], fuse=True).source
+    for f in (
+        tg.softmax,
+        lambda z: p(z - z.max(axis=1, keepdims=True)),
+        lambda z: p(z - 3.0),
+    ):
+        made = program(lambda z, f=f: -(TABLE * np.log(f(z))).sum(), X[:, :3], fuse=True)
+        assert made.source == plain
