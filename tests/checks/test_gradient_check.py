@@ -227,6 +227,7 @@ def test_near_a_kink_half_the_slope_never_passes(distance: float, right: bool) -
         (lambda x: 1 / x, lambda x: -1 / x**2, 1e-8),
         (lambda x: 1 / x, lambda x: -1 / x**2, 1e-30),
         (lambda x: math.tanh(1e30 * x), lambda x: 1e30 / math.cosh(1e30 * x) ** 2, 3e-31),
+        (lambda x: math.sin(1e290 * x), lambda x: 1e290 * math.cos(1e290 * x), 3e-291),
         (lambda x: 1e6 + math.exp(x), math.exp, 0.7),
     ],
 )
@@ -316,6 +317,9 @@ def test_nan_is_never_a_pass() -> None:
     with np.errstate(all="ignore"):
         assert not gradcheck(lambda x: np.log(x), np.array([-1.0, 1.0]))
     assert not gradcheck(lambda x: x * x, 2.0, gradient=lambda x: np.nan)
+    for x in (np.nan, np.inf, -np.inf):
+        report = gradcheck(np.tanh, x, gradient=lambda x: 0.0)
+        assert report.reason == "f is not finite around entry ()"
 
 
 @pytest.mark.parametrize(

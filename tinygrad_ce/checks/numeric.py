@@ -39,16 +39,16 @@ def central(f: Callable[[float], float], x: float, size: float, dtype: Any) -> E
     size : how large the terms are that f adds up, which its rounding error goes with
     dtype : what x is stored in, which the steps are rounded to
     """
-    nearer = math.ceil(-math.log(min(abs(x), 1.0) or 1.0, 4))  # 0 may be the domain's border
+    nearer = math.ceil(-math.log(abs(x), 4)) if 0 < abs(x) < 1 else 0  # 0 may be a border of f's
     steps = max(1.0, abs(x)) / 8 * 0.25 ** np.arange(STEPS + nearer)
-    right, left = ((x + h).astype(dtype).astype(float) for h in (steps, -steps))
-    here, up, down = f(x), *(np.array([f(y) for y in side.tolist()]) for side in (right, left))
     best, error = np.full(len(steps), math.nan), np.full(len(steps), math.inf)
     with np.errstate(all="ignore"):
+        right, left = ((x + h).astype(dtype).astype(float) for h in (steps, -steps))
+        here, up, down = f(x), *(np.array([f(y) for y in side.tolist()]) for side in (right, left))
         secants = column = (up - down) / (right - left)  # nan where either is undefined
         terms = size + abs(up) + abs(down) + abs(x * column)  # x is rounded in f too
         noise = 2 * _epsilon(np.array([here, *up, *down]), dtype) * terms / steps
-        for j in range(1, len(steps)):  # each column removes one more even power of the step
+        for j in range(1, STEPS):  # each column removes one more even power of the step
             longer, shorter = column[:-1], column[1:]
             column = shorter + (shorter - longer) / (16.0**j - 1)
             doubt = np.maximum(abs(column - shorter), abs(column - longer)) + noise[j:]
