@@ -361,7 +361,7 @@ ROWS: dict[str, tuple[Function, bool]] = {  # and whether they are alike
     "two rows": (lambda i, eye, x: eye[i] * np.exp(x) + eye[0], False),
     "two rows, of which one the last": (lambda i, eye, x: eye[i] * np.exp(x) + eye[2], False),
     "no row": (lambda i, eye, x: np.exp(x), False),
-    "joined": (lambda i, eye, x: np.concatenate([eye[i] * x, x * x]), True),
+    "joined": (lambda i, eye, x: np.concatenate([eye[i] * x, x * x]), False),
     "reduced": (
         lambda i, eye, x: np.max(eye[i] * x) + np.min(eye[i] * x) + np.mean(eye[i] * x, axis=0),
         False,

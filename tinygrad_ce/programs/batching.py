@@ -29,7 +29,6 @@ from .simplifier import (
     number_of,
 )
 
-MIXED = -1  # the row of a line that depends on several
 BASIC = (slice, type(None), type(...))  # steps of an index that pick no entries by number
 FEW = 3  # terms of a line, where only what was a sum before is written as one
 
@@ -90,17 +89,16 @@ def _seeded(lines: list[Line], rows: Sequence[Line], eye: Line) -> set[Line]:
     """What depends on a row of ``eye``, each row on its own; nothing if the rows are not alike."""
     same: dict[Line, Line] = {}  # for every line the first that computes what it does in its row
     first: dict[Any, Line] = {}
-    row_of: dict[Line, int | None] = {}
+    rows_of: dict[Line, set[int]] = {}
     for line in lines:
         args, options = (replace(x, same.__getitem__) for x in (line.args, line.options))
         key: Any = (line.function, args, options) if line.function else line
-        rests_on = {row_of[x] for x in reads(line)} - {None}
-        row_of[line] = MIXED if len(rests_on) > 1 else next(iter(rests_on), None)
+        rows_of[line] = set().union(*[rows_of[x] for x in reads(line)])
         if line.function is operator.getitem and line.args[0] is eye:
-            key, row_of[line] = "unit", line.args[1]
+            key, rows_of[line] = "unit", {line.args[1]}
         same[line] = first.setdefault(key_of(key), line)
-    alike = all(same[row] is same[rows[0]] and row_of[row] == i for i, row in enumerate(rows))
-    return {line for line in lines if row_of[line] is not None} if alike else set()
+    alike = all(same[row] is same[rows[0]] and rows_of[row] == {i} for i, row in enumerate(rows))
+    return {line for line in lines if rows_of[line]} if alike else set()
 
 
 # ------------------------------------------------------------------ all rows
@@ -193,10 +191,6 @@ class _AllRows(Writer):
             args = [self.all(x, line.ndim) for x in line.args]
         elif f is operator.getitem or f is scatter:
             args = [self.all(x), self.behind(rest[0]), *[shape for _ in rest[1:]]]
-        elif f is np.concatenate:
-            parts = [(self.all(part), (*self.lead, *np.shape(part))) for part in x]
-            axis = option(line, "axis", 1, 0) % line.ndim + len(self.lead)
-            args = [tuple([self.emit(np.broadcast_to, *part) for part in parts]), axis]
         elif f is np.reshape and not line.options:
             args = [self.all(x), shape]
         else:
@@ -223,7 +217,7 @@ def _read(rows: _AllRows, line: Line) -> Form:
     if f.__class__ is np.ufunc and line.options:
         raise NotASumError
     if contraction := _contraction(line):
-        return _contracted(rows, line, *contraction)
+        return _contracted(rows, *contraction)
     if f is scatter:
         return _scattered(rows, line)
     if f is np.power:
@@ -310,7 +304,7 @@ def _moved_axes(
 
 
 def _contracted(
-    rows: _AllRows, line: Line, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
+    rows: _AllRows, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
 ) -> Form:
     """Σ of products over the axes that the result lacks; one of length 1 there is None."""
     sizes: dict[Any, int] = {}
@@ -321,9 +315,7 @@ def _contracted(
     for own, x in zip(names, operands):
         found = found * rows.of(x).onto([labels[a] for a in own])
     over = proper([label for a, label in labels.items() if a not in result])
-    weight = line.size / np.size(operands[0]) if line.function is np.mean else 1.0
-    axes = tuple([labels.get(a) for a in result])
-    return Form(axes, rows.summed(found, over).scaled(weight))
+    return Form(tuple([labels.get(a) for a in result]), rows.summed(found, over))
 
 
 def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
@@ -338,7 +330,7 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
         lead = range(line.ndim - (x > 1) - (y > 1))
         names = [*lead, "i", "k"][-x:], [*lead, "k", "j"][-y:] if y > 1 else ["k"]
         return args, names, [*lead, *"i" * (x > 1), *"j" * (y > 1)]
-    if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
+    if f is not np.sum or not np.size(args[0]) or not is_plain_sum(args, line.options):
         return None
     axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
     over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]

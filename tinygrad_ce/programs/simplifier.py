@@ -415,9 +415,6 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         t, total = x.args
         if alike(t, x) and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
             return s.emit(np.divide, s.call(np.sum, (t,), options, like), total)
-    kept = s.seen.get((np.sum, x, key_of(options | {"keepdims": True})))
-    if kept and not keep:
-        return s.emit(np.reshape, kept, like.shape)
     axis = options.get("axis")
     if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
         return None
