@@ -7,7 +7,6 @@ be equal. Like terms merge: two products are one where their factors are. Writte
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -238,12 +237,7 @@ class Writer(Products):
                     c *= self.size[k]
             outside: list[tuple[Factor, int]] = []
             for over, group in connected(product, bound):
-                f, n = next(iter(group.items()))
-                x = self.arrays[f.array] if len(group) == 1 and f.array >= 0 else None
-                if x.__class__ is np.ndarray and over == {*f.labels}:
-                    c *= math.fsum((x**n).flat)  # 1 for a target that sums to 1 but for rounding
-                else:
-                    outside += [(self.total(group, over), 1)] if over else group.items()
+                outside += [(self.total(group, over), 1)] if over else group.items()
             parts.append((term(outside), c))
         return Sum.of(parts)
 
