@@ -143,6 +143,17 @@ def test_numbers_of_no_use_to_the_algebra() -> None:
         assert type(value) is type(slope) is float
 
 
+@pytest.mark.parametrize("x", [1e-300, np.full(3, 1e-300)])
+def test_numbers_in_front_are_one_where_that_is_no_infinity(x: Any) -> None:
+    for f in (
+        lambda a: 1e200 * (1e200 * a),
+        lambda a: (a * 1e200) * 1e200 + a,
+        lambda a: np.sum(1e200 * (-(1e200 * a))),
+        lambda a: 1e308 * a + 1e308 * a,
+    ):
+        np.testing.assert_allclose(program(f, x, wrt=None)(x), f(x), rtol=1e-15)
+
+
 # ------------------------------------------------------------------ arrays
 def test_cleaning_does_the_same_with_less() -> None:
     def f(x: Any, t: Any) -> Any:

@@ -33,6 +33,8 @@ POWERS: list[Case] = [
 SUMS: list[Case] = [
     (lambda a: np.sum(a * (a + 1), initial=5.0), (X,), 94.5),
     (lambda a: np.sum(a * (a + 1), where=a > 2), (X,), 85.0),
+    (lambda a: np.sum(-a, initial=5.0), (X,), -13.0),
+    (lambda a: np.sum(-a, 0, None, None, False, 5.0), (X,), [1.0, -1.0, -3.0]),
     (lambda a: np.sum(np.sum(a, axis=0, where=a > 2)), (X,), 16.0),
     (lambda a: np.sum(np.sum(a, axis=0), initial=2.0), (X,), 20.0),
     (lambda a: np.mean(np.sum(a, axis=0, initial=2.0)), (X,), 8.0),

@@ -200,11 +200,12 @@ class Simplifier:
             return self.total(f, terms, args, like)
         if (powers := fact(f, "powers")) and not options:
             return self.product(f, powers, args, like)
-        if unsigned(args[0])[0] < 0:
+        if args and unsigned(args[0])[0] < 0:
+            rest = (*args[0].args, *args[1:])
             if fact(f, "even"):
-                return self.call(f, args[0].args, options, like)
-            if 0 in fact(f, "linear") and like.size <= args[0].size:
-                rest = (args[0].args[0], *args[1:])
+                return self.call(f, rest, options, like)
+            linear = 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options))
+            if linear and like.size <= args[0].size:
                 return self.scale(-1.0, self.call(f, rest, options, like), like)
         found = _unmoved(f, args, options, like) if moves_first(f) else None
         if found is None and f in RULES:
@@ -242,11 +243,8 @@ class Simplifier:
         c += b * d
         if u is v and alike(u, like) and like.dtype.kind == "f" and is_moderate(c):  # 0·u may be -0
             return self.scale(c, u, like)
-        if (
-            is_call(x, np.multiply)
-            and is_call(y, np.multiply)
-            and self.needs[x] == self.needs[y] == 1
-        ):
+        both = is_call(x, np.multiply) and is_call(y, np.multiply)
+        if both and self.needs[x] == self.needs[y] == 1:
             for common in x.args:
                 if common.__class__ is Line and any(common is p for p in y.args):
                     rest = [z.args[z.args[0] is common] for z in (x, y)]
