@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -136,14 +135,6 @@ def live(lines: Sequence[Line], outputs: Any) -> list[Line]:
             needed.update(reads(line))
             found.append(line)
     return found[::-1]
-
-
-def uses(lines: Iterable[Line], outputs: Any) -> Counter[Line]:
-    """How often each line is read, and returned."""
-    found = Counter(walk(outputs))
-    for line in lines:
-        found.update(reads(line))
-    return found
 
 
 def fact(function: Any, field: str) -> Any:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .lines import Line, constant, elementwise, fact, infer, live, replace, uses, walk
+from .lines import Line, constant, elementwise, fact, infer, live, reads, replace, walk
 
 Args = tuple[Any, ...]
 FLOATS = float | np.floating
@@ -146,7 +146,8 @@ class Simplifier:
     """One pass over a program."""
 
     def __init__(self, lines: Sequence[Line], outputs: Any) -> None:
-        self.old, self.outputs, self.uses = lines, outputs, uses(lines, outputs)
+        self.old, self.outputs, self.uses = lines, outputs, Counter(walk(outputs))
+        self.uses.update(x for line in lines for x in reads(line))
         self.lines: list[Line] = []
         self.new: dict[Line, Any] = {}
         self.seen: dict[Any, Line] = {}
