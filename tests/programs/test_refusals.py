@@ -261,6 +261,13 @@ def test_arguments_of_program_are_checked() -> None:
         lambda z, y: np.mean(z[np.nonzero(y)]),
         lambda z, y: np.mean(z[np.where(y > 0)]),
         lambda z, y: z.sum() * np.unique(y).shape[0],
+        lambda z, y: z.sum() * np.mean(np.repeat(y, y)),
+        lambda z, y: z.sum() * np.mean(np.pad(y, y[:1])),
+        lambda z, y: z.sum() * np.mean(np.split(y + 1, y[:1])[1]),
+        lambda z, y: z.sum() * np.mean(np.diff(y, y[0])),
+        lambda z, y: z.sum() * np.mean(np.setxor1d(y, np.arange(3))),
+        lambda z, y: z.sum() * np.mean(np.delete(y, y)),
+        lambda z, y: z.sum() * np.mean(np.roots(y)),
     ],
 )
 def test_shapes_that_depend_on_data_are_refused(f: Any) -> None:

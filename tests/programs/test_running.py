@@ -332,6 +332,13 @@ def test_arguments_of_numpy_may_be_given_by_name(f: Any, clean: bool) -> None:
     np.testing.assert_allclose(found, f(X + 1, np.eye(2, 1, dtype=int)), 1e-15)
 
 
+def test_an_index_of_several_arrays_that_numpy_makes() -> None:
+    made = program(lambda x, k: np.sum(x[np.ix_(k, k)]), np.eye(3), np.array([0, 2]))
+    value, slope = made(np.arange(9.0).reshape(3, 3), np.array([1, 1]))
+    assert value == 16.0
+    np.testing.assert_array_equal(slope, 4.0 * np.outer(*2 * [np.eye(3)[1]]))
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_one_entry_picked_is_a_view(clean: bool) -> None:
     """NumPy gives a view where the index is one whole number, also one that is computed."""

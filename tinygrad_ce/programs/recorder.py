@@ -12,6 +12,7 @@ import inspect
 import operator
 import re
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ..engine.operation import Primitive
+from ..engine.operation import TABLE, Primitive
 from ..engine.ops import SCATTER
 from ..engine.rules import scatter
 from ..engine.text import _
@@ -28,6 +29,8 @@ from .lines import Line, astype, constant, entry, fact, replace, result, walk, w
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
 OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), "<program>")
+
+FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
 
 
 def _where() -> str:
@@ -89,10 +92,14 @@ class Tape:
             if re.search("read-only|output array|ArrayType", str(error)):
                 self.refuse(f"np.{function.__name__} into an array", "Use a = a + x or its like.")
             raise
+        known = numbers or function in TABLE or function.__class__ is np.ufunc
+        if not known and _shape_varies(function, args, options, example):
+            self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
-            parts = enumerate(example)
-            return [self.write(operator.getitem, (made, i), {}, part) for i, part in parts]
+            several = enumerate(example)
+            parts = [self.write(operator.getitem, (made, i), {}, part) for i, part in several]
+            return parts if isinstance(example, list) else tuple(parts)
         if not isinstance(example, np.ndarray | np.generic | float | int):
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
@@ -139,6 +146,21 @@ def _gives_back(function: Any, args: Any, options: Any) -> bool:
         return False
     found = [function(np.float64(x), *args[1:], **options) for x in (0.37, -1.21)]
     return all(np.ndim(y) == 0 and y == x for x, y in zip((0.37, -1.21), found))
+
+
+def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
+    """Whether a function gives another shape for data that are 0 or 1, as np.repeat does."""
+
+    def shape(x: Any) -> Any:
+        return [*map(np.shape, x)] if isinstance(x, tuple | list) else np.shape(x)
+
+    def varies(fill: Any) -> bool:
+        given, how = replace((args, options), lambda x: fill(x.example), RecordedArray)
+        with suppress(Exception):  # no inverse, no such entry: that tells nothing
+            return bool(shape(function(*given, **how)) != shape(example))
+        return False
+
+    return varies(np.zeros_like) or varies(np.ones_like)
 
 
 @cache
@@ -202,8 +224,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             args, options = replace((args, options), _example, RecordedArray)
             return function(*args, **options)
         if follows == "count" or (function is np.where and len(args) == 1):
-            what = f"The shape of np.{function.__name__}'s result"
-            self.tape.refuse(what, "Use np.where(mask, x, 0.0).")
+            self.tape.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         return self.tape.call(function, *_normal(function, args, options))
 
     def apply_primitive(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -218,7 +239,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         for part in index if index.__class__ is tuple else (index,):
             mask = part.__class__ is RecordedArray and part.dtype.kind == "b"
             if mask or (part.__class__ is slice and [*walk(part, RecordedArray)]):
-                self.tape.refuse("The shape of x[mask] or x[:n]", "Use np.where(mask, x, 0.0).")
+                self.tape.refuse("The shape of x[mask] or x[:n]", FIXED_SHAPE)
         return self.tape.call(operator.getitem, (self, index), {})
 
     def within(self, low: int, high: int, besides: int | None = None) -> Any:
