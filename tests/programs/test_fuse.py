@@ -347,6 +347,18 @@ def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert reason in capsys.readouterr().out, name
 
 
+def test_one_row_of_many_counts_in_float32() -> None:
+    """What it adds is less than eps times the weights of all rows."""
+    n = 2**18
+    data = np.zeros((n, 2), np.float32)
+    data[0] = 50.0, 0.0
+    z = Value(data)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    log_p = np.log(e / e.sum(axis=1, keepdims=True))
+    loss = -log_p[np.arange(n), np.zeros(n, int)].mean() + z[0].max() / n
+    same(fuse(loss).data, loss.data, 2.0**-23)
+
+
 def test_what_is_no_graph_is_refused() -> None:
     with pytest.raises(TypeError, match="got ndarray, wanted a Value or a function"):
         fuse(Z)

@@ -33,6 +33,7 @@ from .recorder import RecordedArray, Tape
 from .simplifier import key_of
 
 PATIENCE = 20  # searches over the whole graph that may come to nothing, before the rest stays
+EPS = float(np.finfo(np.float64).eps)
 TIGHT = 64  # eps: how far coefficients that are equal in exact arithmetic may differ
 Nodes = dict[Line, Value]
 
@@ -54,25 +55,29 @@ class Candidate:
         weights = forms.coefficients(self.form)
         target, mass, losses = self.table(weights)
         self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
-        bound = self.tiny * np.sum(np.abs(mass))
+        bound = TIGHT * EPS * np.sum(np.abs(mass))
         losses = np.sum(losses) if line.size == 1 else np.reshape(losses, line.shape)
         if not np.all(np.abs(example(self.form.data) - losses) <= bound):
             left = [term for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
             kind, x, *_axes = left[0] if left else ("", line)
             words = {"max": _("max of {x}", x=x), "const": _("a constant")}
             why = "{what} is left over: what is subtracted does not cancel"
-            more = "logsumexp and the logits have other weights: another axis, another row, or "
-            why = why if left else more + "targets that do not sum to 1"
+            why = why if left else "{what} mixes samples, or is of another row"
             raise NoLoss(why, what=words.get(kind, x))
+        sums = mass if self.axis is None else np.sum(target, axis=self.axis, keepdims=True)
+        if not np.allclose(sums, mass, 0.0, self.tiny * np.max(np.abs(mass))):
+            why = "logsumexp and the logits have other weights: another axis, another row, or "
+            raise NoLoss(why + "targets that do not sum to 1")
         self.sign = -1.0 if np.all(mass <= 0.0) else 1.0
         self.mass, target = self.sign * mass, self.sign * target
-        self.target = np.where(np.abs(target) <= bound / mass.size, 0.0, target)
-        if np.any(self.target < 0.0) or np.any(self.target > self.mass + bound):
+        least = self.tiny * np.max(np.abs(mass))
+        self.target = np.where(np.abs(target) <= least, 0.0, target)
+        if np.any(self.target < 0.0) or np.any(self.target > self.mass + least):
             raise NoLoss("{line}: its targets have both signs", line=line)
         self.how, self.unit = self.reduction()
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
-        """T, its sum B, and the losses by what the leaves of the form hold: any numbers."""
+        """T and B, and the losses by what the leaves of the form hold: any numbers."""
         z, axis, absent = self.z, self.axis, (None, 0.0)
         terms = ("lin", z), ("log", z, axis, 1), ("log", z, axis, -1)
         (linear, logits), (up, above), (down, under) = (weights.pop(x, absent) for x in terms)
@@ -81,10 +86,13 @@ class Candidate:
             raise NoLoss("log(1 + exp) alone has no target", 2)
         linear, up, down = (np.zeros(z.shape) if x is None else x for x in (linear, up, down))
         target, losses = down - linear, linear * logits
-        if axis is None:  # log(1 + exp −z) = log(1 + exp z) − z
-            return target, np.add(up, down), losses + up * above + down * under
-        mass = np.sum(target, axis=axis, keepdims=True)
-        return target, mass, np.sum(losses, axis=axis, keepdims=True) + mass * above
+        if axis is not None:
+            return target, up, np.sum(losses, axis=axis, keepdims=True) + up * above
+        return (
+            target,
+            np.add(up, down),
+            losses + up * above + down * under,
+        )  # of −z: that of z, less z
 
     def scale(self) -> float:
         """The numbers that multiply all of it, on the way down to a logarithm."""

@@ -192,7 +192,7 @@ class Forms:
     def coefficients(self, form: Value) -> dict[Term, tuple[Any, Any]]:
         """The coefficient of each term in Σ form, and what the leaf holds."""
         self.work += len(topological(form))
-        seed = 1.0 if form.data.__class__ is float else np.ones(form.shape, form.dtype)
+        seed = 1.0 if form.data.__class__ is float else np.ones(form.shape)
         found = zip(self.atoms.items(), gradients(form, seed, [*self.atoms.values()]))
         return {
             term: (example(d), example(atom.data)) for (term, atom), d in found if d is not None
@@ -201,16 +201,19 @@ class Forms:
     def substitute(self, form: Value, terms: dict[Term, Any]) -> Any:
         """A form with other `Value`s in the place of leaves, and 0 for the rest."""
         new = {self.atoms.get(term): x for term, x in terms.items()}
-        lines, of = lower([form])
+        (lines, of), kind = lower([form]), next(iter(terms.values())).dtype
         for node in [node for node in of if node.op is None and node not in new]:
-            new[node] = Value(self._recorded(0.0 * example(node.data)))
+            zero = 0.0 * example(node.data)
+            new[node] = Value(
+                self._recorded(zero if zero.__class__ is float else zero.astype(kind))
+            )
         return evaluate(lines, {of[node]: x for node, x in new.items() if node in of})[of[form]]
 
     def _atom(self, term: Term, shape: tuple[int, ...], kind: Any) -> Value:
         """A leaf, of any numbers: what the form gives for them shows that it is what it seems."""
         if term not in self.atoms:
-            x = self.rng.uniform(1.0, 2.0, shape)
-            self.atoms[term] = Value(self._recorded(float(x) if kind is float else x.astype(kind)))
+            x = self.rng.uniform(1.0, 2.0, shape)  # float64, whatever the graph is of
+            self.atoms[term] = Value(self._recorded(x if kind is float else np.asarray(x)))
         return self.atoms[term]
 
     def _recorded(self, x: Any) -> Any:
