@@ -54,7 +54,7 @@ def _no_bar_left() -> Iterator[None]:
 def test_balanced_classes_want_all_rows_at_once() -> None:
     X, y = load("iris", scaled=True)
     model = SoftmaxRegression(solver="sgd", class_weight="balanced")
-    with pytest.raises(ValueError, match=r"pass the dict that sklearn\.utils\.class_weight"):
+    with pytest.raises(ValueError, match=r"pass the dict of sklearn\.utils\.class_weight"):
         model.partial_fit(X, y, classes=[0, 1, 2])
 
 

@@ -55,9 +55,9 @@ def _check_samples(x: Any, y: Any, name: str) -> tuple[Any, Any]:
 def temperature_scale(logits: Any, y: Any) -> float:
     """The temperature T at which softmax(logits / T) has the least cross-entropy with y.
 
-    One number for all classes: no prediction changes, only how sure it is. Fit it on samples that
-    the model was not trained on; `softmax` has ``temperature=`` for it. The loss is convex in
-    1 / T; its slope is the engine's, and bisection finds where that is 0.
+    No prediction changes, only how sure it is. Fit it on samples that the model was not trained on;
+    `softmax` has ``temperature=`` for it. The loss is convex in 1 / T: bisection finds where the
+    engine's slope is 0.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def temperature_scale(logits: Any, y: Any) -> float:
 
     Returns
     -------
-    float, above 0. With a `RuntimeWarning`, where the loss has no minimum: if every sample is right
-    it falls as T → 0, and a T so small that the probabilities are 0 and 1 is returned; if the
-    right logits are not above the mean, as T → ∞, and inf is. 1 if the logits are all alike.
+    float, above 0; 1 if the logits are all alike. With a `RuntimeWarning` where there is no best:
+    if every sample is right, a T so small that the probabilities are 0 and 1; if the right logits
+    are not above the mean, inf.
 
     Examples
     --------
@@ -90,9 +90,7 @@ def temperature_scale(logits: Any, y: Any) -> float:
         warnings.warn(_(text), RuntimeWarning, stacklevel=2)
         return max(float(-z[z < 0].max()) / ONE_HOT, size / 1e300, 5e-324)
     if z.sum() >= 1e-12 * z[z < 0].sum():  # or so little below that T is beyond 1e12
-        text = (
-            "temperature_scale: the right logits are not above the mean, so the loss falls as T → ∞"
-        )
+        text = "temperature_scale: right logits are not above the mean, so the loss falls as T → ∞"
         warnings.warn(_(text), RuntimeWarning, stacklevel=2)
         return float("inf")
     z /= size

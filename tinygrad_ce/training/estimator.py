@@ -29,8 +29,8 @@ from .persistence import PersistenceMixin
 from .solvers import Monitor, descend, lbfgs, monitored, new_optimizer, progress_bar, store
 from .validation import for_chunks, params_of, random_generator, sample_of
 
-POSITIVE = Interval(Real, 0, None, closed="left")
-COUNT = Interval(Integral, 1, None, closed="left")
+FROM_0 = Interval(Real, 0, None, closed="left")
+FROM_1 = Interval(Integral, 1, None, closed="left")
 
 
 def _over_chunks(method: Any) -> Any:
@@ -162,17 +162,14 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "loss": [StrOptions({"cross_entropy", "logistic", "mse"})],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
-        "alpha": [POSITIVE],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "solver": [StrOptions({"auto", "sgd", "adam", "lbfgs"})],
-        "batch_size": [COUNT, StrOptions({"full"})],
-        "learning_rate": [POSITIVE],
         "schedule": [StrOptions({"constant", "invscaling"})],
-        "power_t": [POSITIVE],
+        "batch_size": [FROM_1, StrOptions({"full"})],
+        "tol": [FROM_0, StrOptions({"auto"}), None],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [COUNT],
-        "tol": [POSITIVE, StrOptions({"auto"}), None],
-        "n_iter_no_change": [COUNT],
+        **dict.fromkeys(("alpha", "learning_rate", "power_t"), [FROM_0]),
+        **dict.fromkeys(("max_iter", "n_iter_no_change"), [FROM_1]),
     }
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:

@@ -36,10 +36,7 @@ class Module:
     """
 
     def parameters(self) -> list[Value]:
-        """Every leaf in the attributes, and in modules, lists, tuples and dicts there; each once.
-
-        In the order of the attributes.
-        """
+        """Each leaf in the attributes, in order, and in modules, lists, tuples and dicts there."""
         found: dict[int, Any] = {}
         stack: list[Any] = [self]
         while stack:
@@ -65,8 +62,7 @@ class Linear(Module):
 
     W is drawn from a normal distribution of variance 2 / inputs, and b is 0: numbers that go
     through such layers, with a relu between, neither grow nor shrink (K. He et al., "Delving deep
-    into rectifiers", ICCV 2015). ``rng`` is a ``numpy.random.Generator``, or a seed for one; None
-    draws differently every time.
+    into rectifiers", ICCV 2015). ``rng`` is a ``numpy.random.Generator``, or a seed for one.
 
     Examples
     --------

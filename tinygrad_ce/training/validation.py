@@ -87,10 +87,7 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
     if model.solver == "lbfgs":
         raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
     if model.class_weight == "balanced":
-        text = (
-            'class_weight="balanced" wants all rows at once: for partial_fit, pass the dict that '
-            "sklearn.utils.class_weight.compute_class_weight gives"
-        )
+        text = 'class_weight="balanced" wants all rows: pass the dict of sklearn.utils.class_weight'
         raise ValueError(_(text))
     first = not hasattr(model, "coef_")
     X, y, weight, _labels = _validated(model, X, y, weight, reset=first)
