@@ -168,8 +168,8 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         "tol": [FROM_0, StrOptions({"auto"}), None],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
-        **dict.fromkeys(("alpha", "learning_rate", "power_t"), [FROM_0]),
-        **dict.fromkeys(("max_iter", "n_iter_no_change"), [FROM_1]),
+        **{name: [FROM_0] for name in ("alpha", "learning_rate", "power_t")},
+        **{name: [FROM_1] for name in ("max_iter", "n_iter_no_change")},
     }
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
