@@ -159,6 +159,12 @@ def test_early_stopping_sets_rows_aside_in_every_chunk(solver: str) -> None:
     assert one.score(X, Y) > everything.score(X, Y) - 0.05
 
 
+def test_what_is_set_aside_is_not_fitted() -> None:
+    options: dict[str, Any] = {"solver": "sgd", "batch_size": "full", "max_iter": 1, "tol": None}
+    apart = SoftmaxRegression(**options, early_stopping=True, random_state=0).fit(DX, DY)
+    assert np.abs(apart.coef_ - SoftmaxRegression(**options).fit(X, Y).coef_).max() > 1e-5
+
+
 def test_what_is_no_data_is_told() -> None:
     hole = X.copy()
     hole[123, 1] = np.nan
