@@ -257,8 +257,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         "An array made from x (as np.array(x) and table[x] do)",
         "Use x itself; for np.eye(k)[y], y[:, None] == np.arange(k).",
     )
-    item = _refusal("x.item()", "Use x itself.")
-    tolist = _refusal("x.tolist()", "Use x itself.")
+    item = tolist = _refusal("x.item() or x.tolist()", "Use x itself.")
     __format__ = _refusal("A text with x", "Print what the program returns.")
     sort = partition = resize = put = fill = setfield = setflags = byteswap = _refusal(
         "A method that writes into an array", "Use np.sort(x) or another that makes a new one."
