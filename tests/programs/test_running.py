@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -165,6 +166,20 @@ def test_each_function_that_is_an_argument_has_its_own_program() -> None:
     x = np.arange(3.0) + 1
     made = program(lambda x, h: np.sum(h(x) * x), x, times(1.0))
     assert [float(made(x, times(k))[0]) for k in (2.0, 3.0, 4.0, 5.0)] == [28, 42, 56, 70]
+
+
+@dataclass
+class Times:
+    k: float
+
+    def __call__(self, z: Any) -> Any:
+        return z * self.k
+
+
+def test_a_callable_that_is_no_key_is_told_from_others() -> None:
+    two, three, again = Times(2.0), Times(3.0), Times(2.0)
+    made = program(lambda x, h: h(x), 1.0, two, wrt=None)
+    assert [made(5.0, h) for h in (two, three, again, two)] == [10.0, 15.0, 10.0, 10.0]
 
 
 def test_the_structure_of_an_argument_is_part_of_its_signature() -> None:

@@ -12,7 +12,7 @@ import ast
 import math
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
 from itertools import count, repeat
 from typing import Any
@@ -130,7 +130,9 @@ def _key(args: Sequence[Any]) -> Any:
 def _known(x: Any) -> Any:
     if x.__class__ is np.ndarray:
         return x.dtype, x.shape
-    return float if x.__class__ is float else (x.__class__, x)
+    if x.__class__ is float:
+        return float
+    return x.__class__, x if isinstance(x, Hashable) else x.__call__  # a method: of this object
 
 
 # ------------------------------------------------------------------ running
