@@ -347,6 +347,22 @@ def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert reason in capsys.readouterr().out, name
 
 
+@pytest.mark.parametrize("classes", [3, 1000])
+def test_targets_of_float32_sum_to_one_as_float32_does(classes: int) -> None:
+    table = RNG.uniform(size=(N, classes)).astype(np.float32)
+    table /= table.cumsum(axis=1)[:, -1:]
+    data = RNG.normal(size=(N, classes)).astype(np.float32)
+    exactly = -(table * np.log(p(data.astype(np.float64)))).sum(axis=1)
+    log_p = np.log(p(Value(data)))
+    for loss, wanted in (
+        (-(table * log_p).sum() / N, exactly.mean()),
+        (-(table * log_p).sum(axis=1), exactly),
+    ):
+        new = fuse(loss)
+        assert ops(new)[0] == "LogSoftmaxNLL"
+        same(new.data, wanted, 2.0**-23)
+
+
 def test_one_row_of_many_counts_in_float32() -> None:
     """What it adds is less than eps times the weights of all rows."""
     n = 2**18

@@ -65,15 +65,15 @@ class Candidate:
             why = why if left else "{what} mixes samples, or is of another row"
             raise NoLoss(why, what=words.get(kind, x))
         sums = mass if self.axis is None else np.sum(target, axis=self.axis, keepdims=True)
-        if not np.allclose(sums, mass, 0.0, self.tiny * np.max(np.abs(mass))):
+        most = self.tiny * np.max(np.abs(mass))
+        if not np.allclose(sums, mass, 0.0, most):
             why = "logsumexp and the logits have other weights: another axis, another row, or "
             raise NoLoss(why + "targets that do not sum to 1")
         self.sign = -1.0 if np.all(mass <= 0.0) else 1.0
         self.mass, target = self.sign * mass, self.sign * target
-        least = self.tiny * np.max(np.abs(mass))
-        self.target = np.where(np.abs(target) <= least, 0.0, target)
-        if np.any(self.target < 0.0) or np.any(self.target > self.mass + least):
+        if np.any(target < -most) or np.any(target > self.mass + most):
             raise NoLoss("{line}: its targets have both signs", line=line)
+        self.target = np.where(target <= bound / mass.size, 0.0, target)
         self.how, self.unit = self.reduction()
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
@@ -109,7 +109,7 @@ class Candidate:
 
     def reduction(self) -> tuple[str, float]:
         """How samples are reduced, and the mass of one."""
-        near = 1e-6 if self.mass.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
+        near = 1e-6 if self.z.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
         kind, scale = "sum" if self.line.size == 1 else "none", self.scale()
         mean = [("mean", 1.0 / self.samples)] if self.line.size == 1 else []
         for how, unit in (*mean, (kind, 1.0), (kind, scale)):
@@ -135,8 +135,9 @@ class Candidate:
             weight = None if np.allclose(self.mass, self.unit, 1e-3, 0.0) else self.mass
             loss = binary_cross_entropy(z, target, weight=weight, reduction=how)
         else:
-            target, options = self.users(self.target / self.unit), {"axis": self.axis}
-            loss = cross_entropy(z, target, reduction=how, allow_unnormalized=self.free, **options)
+            target = self.users((self.target / self.unit).astype(self.z.dtype))
+            options: Any = {"axis": self.axis, "allow_unnormalized": self.free}
+            loss = cross_entropy(z, target, reduction=how, **options)
         times = self.sign * (1.0 if how == "mean" else self.unit)
         loss = loss if times == 1.0 else -loss if times == -1.0 else loss * times
         return loss if loss.shape == self.line.shape else np.reshape(loss, self.line.shape)
