@@ -11,7 +11,7 @@ from _thread import RLock
 from collections.abc import Sequence
 from operator import attrgetter
 from sys import getrefcount
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -34,13 +34,11 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
     """Every node below ``root``, children before parents; its leaves; a place for each gradient."""
     nodes: list[Node] = []
     leaves: list[Node] = []
-    watched: list[Node] = []
+    watching: list[Node] = []
     stack, kind = [root], root.__class__
     gradients: dict[Node, Any] = {root: NOTHING}
     while stack:  # x and y are written out, as most nodes have no other arguments
         nodes.append(node := stack.pop())
-        if node.more is not None and node.more.arrays:
-            watched.append(node)
         if node.op is None:
             leaves.append(node)
             continue
@@ -50,44 +48,39 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
         if (p := node.y).__class__ is kind and p not in gradients:
             gradients[p] = NOTHING
             stack.append(p)
-        if node.more is not None:
-            for p in node.more.rest:
+        if node.rest:
+            for p in node.rest:
                 if p.__class__ is kind and p not in gradients:
                     gradients[p] = NOTHING
                     stack.append(p)
+        if node.watched:
+            watching.append(node)
     nodes.sort(key=attrgetter("number"), reverse=True)  # nearly done: y before x, depth first
-    _check_fresh(nodes, max([leaf.number for leaf in leaves], default=-1))
-    _check_arrays(watched)
+    _check_fresh(nodes, max([leaf.number for leaf in leaves], default=-1), watching)
     return nodes, leaves, gradients
 
 
-def _check_fresh(nodes: Sequence[Node], newest_leaf: int) -> None:
-    """Refuse a graph with a parent newer than its child: it was assigned new data since."""
+def _check_fresh(nodes: list[Node], newest_leaf: int, watching: list[Node]) -> None:
+    """Refuse a graph over data that were assigned, or arrays written to, since they were used."""
     for node in reversed(nodes):
         if node.number > newest_leaf:
-            return
+            break
         for p in node.parents:
             if p.__class__ is node.__class__ and p.number > node.number:
-                text = (
-                    "{leaf} of shape {shape} was assigned new data after {user} had used it: "
-                    "compute the loss again"
-                )
-                leaf, user = p.name or "a leaf", node.name or node.op.name
-                raise StaleGraphError(_(text, leaf=leaf, shape=p.shape, user=user))
+                _refuse(p, node)
+    for node in watching:
+        for x, before in node.watched:
+            if snapshot(getattr(x, "_array", x)) != before:
+                _refuse(x, node)
 
 
-def _check_arrays(nodes: Sequence[Node]) -> None:
-    """Refuse a graph over an array that was written to since it was used."""
-    for node in nodes:
-        for array, before in node.more.arrays:
-            if snapshot(array) == before:
-                continue
-            text = (
-                "{name} of shape {shape}: its array was written to after it had been used; compute "
-                "the loss again, or give a copy of the array"
-            )
-            name = node.name or (f"a constant of {node.op.name}" if node.op else "a leaf")
-            raise StaleGraphError(_(text, name=name, shape=array.shape))
+def _refuse(x: Any, user: Node) -> NoReturn:
+    text = (
+        "{name} of shape {shape} was assigned or written to after {user} had used it: compute the "
+        "loss again, or give a copy of the array"
+    )
+    name = getattr(x, "name", "a constant") or "a leaf"
+    raise StaleGraphError(_(text, name=name, shape=np.shape(x), user=user.name or user.op.name))
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
@@ -95,17 +88,17 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 
     Broadcasting is not undone yet. With ``graph`` it is a `Value`.
     """
-    x, y, more, kind, rule = node.x, node.y, node.more, node.__class__, node.op.vjps[k]
+    rule, x, y, kind, keywords = node.op.vjps[k], node.x, node.y, node.__class__, node.keywords
     try:
-        if more is None and not graph:  # most operations: in half the time of the general way
-            a = x._array if x.__class__ is kind else x
-            if y is None:
-                return rule(g, node._array, a)
-            return rule(g, node._array, a, y._array if y.__class__ is kind else y)
-        return rule(g, *_given(node, graph), **_keywords(more))
+        if graph or node.rest:
+            return rule(g, *_given(node, graph), **keywords)
+        a = x._array if x.__class__ is kind else x  # most operations: in half the time
+        if y is not None:
+            return rule(g, node._array, a, y._array if y.__class__ is kind else y, **keywords)
+        return rule(g, node._array, a, **keywords) if keywords else rule(g, node._array, a)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
         wide = [np.float64(a) if a.__class__ is float else a for a in (g, *_given(node, graph))]
-        return rule(*wide, **_keywords(more))
+        return rule(*wide, **keywords)
     except TypeError as error:
         raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
 
@@ -114,13 +107,6 @@ def _given(node: Node, graph: bool) -> tuple[Any, ...]:
     """What rules are given besides ``g``: result and arguments; of each its data, or itself."""
     given = (node, *node.parents)
     return given if graph else tuple([getattr(p, "_array", p) for p in given])
-
-
-def _keywords(more: Any) -> dict[str, Any]:
-    """What rules are given by keyword: the options, and what the operation has saved."""
-    if more is None:
-        return {}
-    return more.options if more.saved is None else {**more.options, "saved": more.saved}
 
 
 def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
@@ -196,7 +182,7 @@ def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
     """A leaf's gradient with what it holds, and of how many passes; 0 by hand starts anew."""
     before = leaf.grad
     if before if before.__class__ is float else before is not None and np.any(before):
-        return _add(before, g), leaf._passes + 1
+        return _add(before, g), leaf.passes + 1
     # ``p.grad *= 0.5`` must change p's gradient alone: 2 references are this call's.
     shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 2)
     return (g.copy() if shared else g), 1

@@ -62,9 +62,10 @@ def constant(x: Any, where: Any, beside: Any) -> Any:
 
     It is copied at any size beside data that are no array of NumPy's: those that record.
     """
-    if x.__class__ is not np.ndarray or x.dtype.kind not in "fiub":
-        x = real(x, where)
-    if x.__class__ is np.ndarray and (x.nbytes <= SMALL or beside.__class__ is not np.ndarray):
+    x = real(x, where)
+    if x.__class__ is np.ndarray and (
+        x.nbytes <= SMALL or beside._array.__class__ is not np.ndarray
+    ):
         return x.copy()
     return x
 
@@ -89,6 +90,8 @@ def _places(size: int) -> Any:
 
 def as_data(x: Any, where: str = "Value()") -> Any:
     """Data as a `Value` holds it: a float, or an array of floats."""
+    if x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.kind == "f"):
+        return x
     data = real(x, where)
     if data.__class__ in SCALARS:
         return float(data)

@@ -11,9 +11,9 @@ from typing import Any
 from .backward import topological
 from .operation import TABLE, Primitive
 from .text import _
-from .value import Value, make_node
+from .value import Value, make_node, watch
 
-STATE = ("more", "name", "grad", "_passes")  # of a node, beside its data, operation and arguments
+STATE = ("dx", "dy", "keywords", "name", "grad")  # beside data, operation, arguments
 
 
 def _reduce_value(v: Value) -> tuple[Any, ...]:
@@ -23,13 +23,13 @@ def _reduce_value(v: Value) -> tuple[Any, ...]:
     is pickled. An argument that is a node stands as its place, in a tuple of one.
     """
     if v.op is None:
-        return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v._passes})
+        return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v.passes})
     nodes = topological(v)
     place = {node: (i,) for i, node in enumerate(nodes)}
     rows: list[Any] = []
     for n in nodes:
         args = [place[p] if p.__class__ is Value else p for p in n.parents]
-        state = [n.more and n.more._replace(rest=()), n.name, n.grad, n._passes]
+        state = {name: getattr(n, name) for name in STATE} | {"_passes": n.passes}
         rows.append(n if n.op is None else (n._array, n.op, args, state))
     return _rebuild, (rows,)
 
@@ -42,10 +42,10 @@ def _rebuild(rows: list[Any]) -> Value:
         if row.__class__ is tuple:
             data, op, args, state = row
             args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
-            node = make_node(data, op, *args[:2])
-            for name, held in zip(STATE, state):
+            node = watch(make_node(data, op, *args[:2]), *args)
+            node.rest = tuple(args[2:])
+            for name, held in state.items():
                 setattr(node, name, held)
-            node.more = node.more and node.more._replace(rest=tuple(args[2:]))
         nodes.append(node)
     return nodes[-1]
 

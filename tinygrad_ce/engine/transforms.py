@@ -117,10 +117,8 @@ class _Call:
             if not isinstance(out, Value):
                 as_data(out, f"f's result{path}")
         for v in self.variables:
-            if (
-                v.op is None
-            ):  # a constant from now on: what else is a leaf is a variable further out
-                v.op, v.x = IDENTITY, v.data  # its `more` still tells whether they were written to
+            if v.op is None:  # a constant from now on: other leaves are variables further out
+                v.op, v.x = IDENTITY, v.data
 
     def restore(self, leaves: Iterable[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from itertools import count
 from math import inf
 from sys import float_info
-from typing import Any, NamedTuple, NoReturn, final
+from typing import Any, NoReturn, final
 
 import numpy as np
 
@@ -18,17 +19,9 @@ from .operation import TABLE, Primitive
 from .text import _
 
 TINY = float_info.min  # below it floats have fewer digits
+NO_OPTIONS: dict[str, Any] = {}
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
-
-
-class More(NamedTuple):
-    """What only some nodes have."""
-
-    rest: tuple[Any, ...] = ()  # the arguments after the second
-    options: dict[str, Any] = {}
-    saved: dict[str, Any] | None = None  # what the operation keeps for its backward pass
-    arrays: tuple[tuple[Any, bytes], ...] = ()  # that others may write to, and their snapshots
 
 
 def detach(x: Any) -> Any:
@@ -50,7 +43,8 @@ def make_node(
     y: Any = None,
     dx: float | None = None,
     dy: float | None = None,
-    more: More | None = None,
+    rest: tuple[Any, ...] = (),
+    keywords: dict[str, Any] = NO_OPTIONS,
 ) -> Value:
     """Make a node of a result that is already computed and checked, with its arguments."""
     node = _new(Value)
@@ -60,44 +54,37 @@ def make_node(
     node.y = y
     node.dx = dx
     node.dy = dy
-    node.more = more
+    node.rest = rest
+    node.keywords = keywords
+    node.watched = ()
     node.number = next(numbers)
     node.grad = 0.0 if data.__class__ is float else None
     node.name = None
-    node._passes = 0
     return node
 
 
-def _use(x: Value) -> Any:
-    """The data of a leaf, for an operation: if they were written to since the last, it is newer."""
-    data, before = x._array, x.more and x.more.arrays[0][1]
-    if data.__class__ is np.ndarray and (now := snapshot(data)) != before:
-        x.number = next(numbers) if before else x.number
-        x.more = More(arrays=((data, now),))
-    return data
-
-
-def _watched(node: Value, *args: Any) -> Value:
-    """The node, with what it needs to tell whether its large constants were written to."""
-    for a in args:
-        if a.__class__ is np.ndarray and a.nbytes > SMALL:
-            more = node.more or More()
-            node.more = more._replace(arrays=(*more.arrays, (a, snapshot(a))))
+def watch(node: Value, *args: Any) -> Value:
+    """The node, with what tells later whether others wrote to a leaf of it or a large constant."""
+    for x in args:
+        if x.op is None if x.__class__ is Value else getattr(x, "nbytes", 0) > SMALL:
+            a = detach(x)
+            node.watched += ((x, snapshot(a)),) if a.__class__ is np.ndarray else ()
     return node
 
 
 def _unary(op: Primitive, x: Value) -> Value:
     """Record an operation of one `Value`; of a float with its slope."""
-    a = _use(x) if x.op is None else x._array
+    a = x._array
     try:
         if a.__class__ is not float or op.scalar is None:
             out = op.fn(a)
-            return make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
+            node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
+            return node if x.op else watch(node, x)
         out = op.scalar(a)
         dx = float(op.vjps[0](1.0, out, a))
         return make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
-        return apply(op, (x,), {})
+        return apply(op, (x,))
 
 
 def _binary(op: Primitive, x: Any, y: Any) -> Value:
@@ -106,68 +93,53 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
     so small that it has lost digits, too.
     """
-    if x.__class__ is Value:
-        a = _use(x) if x.op is None else x._array
-    else:
-        a = x = x if x.__class__ is float else constant(x, op, y._array)
-    if y.__class__ is Value:
-        b = _use(y) if y.op is None else y._array
-    else:
-        b = y = y if y.__class__ is float else constant(y, op, a)
+    a = x._array if x.__class__ is Value else (x := constant(x, op, y))
+    b = y._array if y.__class__ is Value else (y := constant(y, op, x))
     try:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
-            large = (x is a and getattr(a, "nbytes", 0) > SMALL) or (
-                y is b and getattr(b, "nbytes", 0) > SMALL
-            )
-            return _watched(node, x, y) if large else node
+            return watch(node, x, y)
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
-        if all(d is None or TINY <= abs(d) < inf for d in (dx, dy)):
-            return make_node(out, op, x, y, dx, dy)
-        return make_node(out, op, x, y)
+        usual = all(d is None or TINY <= abs(d) < inf for d in (dx, dy))
+        return make_node(out, op, x, y, dx, dy) if usual else make_node(out, op, x, y)
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
-        return apply(op, (x, y), {})
+        return apply(op, (x, y))
 
 
-def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Value:
+def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPTIONS) -> Value:
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
     if len(args) > 1:
-        beside = next((a._array for a in args if a.__class__ is Value), None)
+        beside = next((a for a in args if a.__class__ is Value), None)
         args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
-    data = [(_use(a) if a.op is None else a._array) if a.__class__ is Value else a for a in args]
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
-    saved: dict[str, Any] | None = None
     if op.keeps:
-        saved = {"wanted": tuple(k for k, a in enumerate(args) if a.__class__ is Value)}
+        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
+        options = {**options, "saved": {"wanted": wanted}}
     try:
-        if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-            out = _compute_number(op, data)
-        else:
-            out = op.fn(*data, **(options if saved is None else {**options, "saved": saved}))
+        out = _compute(op, [detach(a) for a in args], options)
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
-    more = More(args[2:], options, saved) if options or len(args) > 2 or op.keeps else None
     y = args[1] if len(args) > 1 else None
-    node = make_node(as_data(out, op.name), op, args[0], y, more=more)
-    return node if op.arity == 1 else _watched(node, *args)
+    node = make_node(as_data(out, op.name), op, args[0], y, None, None, args[2:], options)
+    return watch(node, *args)
 
 
-def _compute_number(op: Primitive, data: list[Any]) -> Any:
-    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
-    try:
-        assert op.scalar is not None
-        return op.scalar(*data)
-    except (ArithmeticError, ValueError, TypeError):
-        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
+def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
+    """The result; on Python numbers as Python has it, else NumPy's with inf and nan."""
+    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
+        with suppress(ArithmeticError, ValueError, TypeError):
+            return op.scalar(*data)
+        data = [np.float64(d) if d.__class__ is float else d for d in data]
+    return op.fn(*data, **options)
 
 
 @final
@@ -215,8 +187,10 @@ class Value(ArrayLike):
     y: Any
     dx: float | None  # ... and the local derivatives by x and y, where all are floats
     dy: float | None
-    more: More | None
-    _passes: int
+    rest: tuple[Any, ...]  # the arguments after the second
+    keywords: dict[str, Any]  # what rules get by name: the options, and what ``op`` has saved
+    watched: tuple[tuple[Any, bytes], ...]  # arguments that others may write to, and snapshots
+    _passes: int  # not there before the first
     __slots__ = (*__annotations__,)
 
     def __init_subclass__(cls) -> NoReturn:
@@ -258,18 +232,17 @@ class Value(ArrayLike):
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.op is None:
             return ()
-        pair = (self.x,) if self.y is None else (self.x, self.y)
-        return pair + self.more.rest if self.more else pair
+        return (self.x,) if self.y is None else (self.x, self.y, *self.rest)
 
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return dict(self.more.options) if self.more else {}
+        return {name: x for name, x in self.keywords.items() if name != "saved"}
 
     @property
     def passes(self) -> int:
         """How many backward passes ``.grad`` adds up: more than one only on a leaf."""
-        return 0 if self.grad is None else self._passes
+        return 0 if self.grad is None else getattr(self, "_passes", 0)
 
     backward = chain_rule.backward
 
@@ -356,7 +329,7 @@ class Value(ArrayLike):
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
         op = TABLE.get(ufunc) if method == "__call__" and not options else None
-        if op is not None and op.is_plain_rule and len(inputs) == op.arity:
+        if op is not None and op.arity == len(inputs) < 3 and not (op.constants or op.keeps):
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)
