@@ -227,6 +227,8 @@ SEVERAL: dict[str, Any] = {
     "ravel of columns": lambda a: np.ravel(a, order="F"),
     "reshape": lambda a: np.reshape(a.T, -1, order="F"),
     "three axes": lambda a: np.atleast_3d(a),
+    "diagonals": lambda a: [np.diag(a), np.diag(a[0]), np.diag(a * 2), np.diag(a[0] * 2)],
+    "none of a": lambda a: [np.eye(2, like=a), np.eye(2, like=a), a[0], a[0, :2]],
 }
 
 

@@ -20,7 +20,7 @@ from .simplifier import moves_first, uniform
 INLINE = 36  # letters of an expression that may stand inside another
 # Functions that give no part of what they got, as no ufunc does; a result of others is copied.
 NEW = {np.sum, np.mean, np.max, np.min, np.dot, np.vdot, np.outer, np.concatenate, np.stack}
-NEW |= {np.where, np.clip, astype, scatter}
+NEW |= {np.where, np.clip, np.eye, astype, scatter}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
@@ -167,6 +167,7 @@ class _Printer(Expressions):
                 shown = shown or base.function is np.broadcast_to
                 base = base.args[0]
             new = base.function.__class__ is np.ufunc or base.function in NEW
+            new = new or (base.function is np.diag and base.ndim == 2)  # of a vector
             kept = shown or not new or base in seen
             seen.add(base)
             return f"{self.text(x, ATOM)}.copy()" if kept else self.text(x)
