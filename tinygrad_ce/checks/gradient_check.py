@@ -73,7 +73,7 @@ class GradcheckReport(NamedTuple):
     def __bool__(self) -> bool:
         return self.verdict == "pass"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         title = _("input,shape,|error|,relative,at,analytic,numeric,± error,verdict")
         rows = [title.split(",")]
         for c in self.inputs:
@@ -87,9 +87,6 @@ class GradcheckReport(NamedTuple):
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
         lines += [_("first wrong node: {node}", node=self.blame)] if self.blame else []
         return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def gradcheck(

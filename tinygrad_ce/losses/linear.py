@@ -27,6 +27,7 @@ from .threads import BLOCK
 
 ROWS = 256  # of a block: with 128, adding to W's gradient takes a tenth longer; with 512, no less
 LOGITS = 48 * 2**20  # bytes of a block's logits, at most
+PLAIN = {np.ndarray, float}  # what the blocks are for
 STRIP = 4096  # columns: a product of them stays in cache until it is added to W's gradient
 
 
@@ -130,16 +131,11 @@ def _linear(
     shape = (*x.shape[:-1], W.shape[1])
     z = np.broadcast_to(np.zeros((), np.result_type(x, W, b)), shape)  # as the logits, but small
     t = saved["target"] = read_target(z, target, **options)
-    if not _is_plain(x, W, b):
+    if not {type(x), type(W), type(b)} <= PLAIN:
         return compose(log_softmax(np.matmul(x, W) + b), t)
     loss, grads = _sweep(x, W, b, t, saved["wanted"] if t.reduction != "none" else (), block)
     saved |= grads
     return reduced(loss, t)
-
-
-def _is_plain(*arrays: Any) -> bool:
-    """Whether all are NumPy's own, which the blocks are for, or floats."""
-    return all(a.__class__ is np.ndarray or a.__class__ is float for a in arrays)
 
 
 def _vjp(
@@ -147,7 +143,7 @@ def _vjp(
 ) -> Any:
     """∂L/∂x = (p − t) Wᵀ, ∂L/∂W = xᵀ (p − t), ∂L/∂b = Σ (p − t)."""
     t = saved["target"]
-    if not _is_plain(x, W, b):  # a graph of its own, which holds the logits
+    if not {type(x), type(W), type(b)} <= PLAIN:  # a graph of its own, which holds the logits
         d = fused_vjp(g, out, np.matmul(x, W) + b, target, saved={"target": t})
         return (matmul_left, matmul_right)[i](d, out, x, W) if i < 2 else d
     each = t.reduction == "none"
