@@ -291,6 +291,7 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "whole numbers": (lambda x: np.sum(np.arange(3) * x**3 * np.array([2, 3, 4], np.int8)), X3),
     "by another sum": (lambda z: np.sum(np.exp(z) / np.exp(z).sum(axis=1) * A), A),
     "x / x": (lambda x: np.sum(x * x * x / x), X3),
+    "a difference cubed": (lambda x: np.sum((x - 1e8) * (x - 1e8) * (x - 1e8)), X3 + 1e8),
     "a difference squared": (lambda x: np.sum((x - 1e8) * (x - 1e8) * x), X3 + 1e8),
 }
 RNG_W = RNG.normal(size=(4, 3))
@@ -337,6 +338,9 @@ def test_what_cancels_and_what_does_not() -> None:
         x = np.array([0.0, 1.0, 2.0])
         assert np.isnan(f(x)[0, 0])
         assert np.isnan(program(f, X3)(x)[0, 0])
+        f = hessian(lambda z: np.sum(np.tanh(z) * x / x * z))
+        assert np.isnan(f(X3)[0, 0])
+        assert np.isnan(program(f, X3)(X3)[0, 0])
 
 
 # ------------------------------------------------------------------ rows that stay
