@@ -321,3 +321,8 @@ def test_equality_of_data_is_recorded(f: Any, gradient: Any) -> None:
         value, got = run(x, t)
         assert value == f(x, t)
         np.testing.assert_array_equal(got, gradient(x, t))
+
+
+def test_what_was_removed_is_named() -> None:
+    with pytest.raises(TypeError, match="optimize= is gone: leave it out"):
+        program(np.sum, np.ones(2), optimize="memory")  # type: ignore[arg-type]

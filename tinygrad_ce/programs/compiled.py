@@ -40,6 +40,7 @@ def program(
     clean: bool = True,
     retrace: bool = True,
     fuse: bool = False,
+    optimize: None = None,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
 
@@ -87,6 +88,8 @@ def program(
     >>> float(value), slope
     (25.0, array([6., 8.]))
     """
+    if optimize is not None:
+        raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
     return Program(f, examples, wrt, clean, retrace, fuse)
 
 
