@@ -84,15 +84,12 @@ class Candidate:
         alone = axis is None and linear is None and (up is None or down is None)
         if alone and not _has_labels(z):
             raise NoLoss("log(1 + exp) alone has no target", 2)
-        linear, up, down = (np.zeros(z.shape) if x is None else x for x in (linear, up, down))
-        target, losses = down - linear, linear * logits
+        linear, up, down = (0.0 if x is None else x for x in (linear, up, down))
+        losses = np.broadcast_to(linear * logits, z.shape)
         if axis is not None:
-            return target, up, np.sum(losses, axis=axis, keepdims=True) + up * above
-        return (
-            target,
-            np.add(up, down),
-            losses + up * above + down * under,
-        )  # of −z: that of z, less z
+            losses = np.sum(losses, axis=axis, keepdims=True)
+        target = np.broadcast_to(down - linear, z.shape)  # log(1 + exp −z) = log(1 + exp z) − z
+        return target, np.asarray(up + down), losses + up * above + down * under
 
     def scale(self) -> float:
         """The numbers that multiply all of it, on the way down to a logarithm."""
