@@ -7,10 +7,10 @@ product (``terms``, ``powers``), whether it only ``moves`` entries, whether it i
 are written. Signs and numbers come to the front of a product, where they meet:
 
     (-x)·y = -(x·y)    x / 2ᵏ = x·2⁻ᵏ    c·(d·x) = (c·d)·x    c·x + d·x = (c + d)·x
-    x·y + x·z = x·(y + z), if nothing else needs the two products
+    x·y + x·z = x·(y + z), if nothing else needs the two products    (t / s)·e = t·(e / s)
 
 The first two are exact. The others round otherwise, by no more than the operations they replace;
-x·(y + z) overflows where y + z does.
+x·(y + z) overflows where y + z does. e / Σ e is called p, so a gradient reads t.sum() * p - t.
 """
 
 from __future__ import annotations
