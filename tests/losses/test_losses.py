@@ -21,11 +21,14 @@ from tinygrad_ce import (
     grad,
     hessian,
     hvp,
+    linear_cross_entropy,
     log_softmax,
     logistic_loss,
     mse,
     nll,
+    program,
     softmax,
+    value_and_grad,
 )
 
 DTYPES = (np.float32, np.float64)
@@ -582,3 +585,74 @@ def test_an_upstream_gradient_of_one_costs_no_copy(dtype: Any) -> None:
     tracemalloc.stop()
     assert z.grad.any()
     assert peak < z.data.nbytes / 2
+
+
+ALL_IGNORED: dict[str, Callable[[Any, Any], Any]] = {
+    "fused": lambda z, y: cross_entropy(z, y, ignore_index=9),
+    "composed": lambda z, y: cross_entropy(z, y, ignore_index=9, fused=False),
+    "nll": lambda z, y: nll(log_softmax(z), y, ignore_index=9),
+    "smoothed": lambda z, y: cross_entropy(z, y, ignore_index=9, label_smoothing=0.1),
+    "linear": lambda z, y: linear_cross_entropy(z, np.eye(4), None, y, ignore_index=9),
+}
+
+
+@pytest.mark.parametrize("loss", ALL_IGNORED.values(), ids=ALL_IGNORED)
+@pytest.mark.parametrize("printed", [False, True])
+def test_a_batch_that_is_ignored_altogether_has_gradient_0(loss: Any, printed: bool) -> None:
+    """Its mean is nan, as in PyTorch; a parameter that got nan would never come back."""
+    z, some = np.random.default_rng(0).standard_normal((3, 4)), np.array([1, 9, 2])
+    if printed:
+        if loss is ALL_IGNORED["linear"]:
+            pytest.skip("a program is printed of NumPy, not of the linear layer's blocks")
+        run = program(loss, z, some)
+    else:
+        run = lambda z, y: value_and_grad(loss)(z, y)
+    value, gradient = run(z, np.full(3, 9))
+    assert np.isnan(value)
+    np.testing.assert_array_equal(gradient, np.zeros((3, 4)))
+    value, gradient = run(z, some)
+    wanted, slopes = value_and_grad(loss)(z[[0, 2]], some[[0, 2]])
+    assert value == pytest.approx(wanted, rel=1e-14)
+    np.testing.assert_allclose(gradient[[0, 2]], slopes, rtol=1e-13)
+    np.testing.assert_array_equal(gradient[1], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "fits"),
+    [
+        ([0.333] * 3, True),
+        ([0.33] * 3, False),
+        ([0.333, 0.333, 0.331], False),
+        ([0.998, 0.0], False),
+        ([0.9985, 0.0], True),
+        ([0.125] * 8, True),
+        ([0.1244] * 8, False),
+        ([0.125] * 8 + [0.006] + [0.0] * 41, False),
+        ([0.125] * 8 + [0.004] + [0.0] * 41, True),
+    ],
+)
+def test_probabilities_may_be_rounded_to_three_digits(target: list[float], fits: bool) -> None:
+    z, t = np.zeros(len(target)), np.array(target)
+    if fits:
+        assert cross_entropy(z, t) == pytest.approx(np.log(len(t)) * t.sum(), rel=1e-12)
+        for kind in (np.float32, np.float16):
+            cross_entropy(z, t.astype(kind))
+    else:
+        with pytest.raises(ValueError, match=rf"sum to {t.sum():.4g}.*wanted 1 within 0\.00"):
+            cross_entropy(z, t)
+
+
+def test_float32_probabilities_of_many_classes_fit(rng: Any) -> None:
+    t = softmax(rng.standard_normal((3, 50_257)).astype(np.float32) * 4)
+    assert np.isfinite(cross_entropy(rng.standard_normal(t.shape), t))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="long double is double here")
+def test_longdouble_logits_keep_their_digits() -> None:
+    z = np.array([[1.0, 2.0, 3.0], [11000.0, 0.0, -11000.0]], np.longdouble)
+    y = np.array([0, 1])
+    m = z.max(axis=1)
+    wanted = (np.log(np.exp(z - m[:, None]).sum(axis=1)) + m - z[[0, 1], y]).mean()
+    loss, gradient = value_and_grad(cross_entropy)(z, y)
+    assert gradient.dtype == np.longdouble
+    assert abs(loss - wanted) <= 4 * np.finfo(np.longdouble).eps * wanted

@@ -41,7 +41,8 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     own, others = _exponentials(z, at, e)
     total, ratio = own + others, others / own
     np.log1p(ratio, out=loss)
-    limit, high = 2.0 ** (np.finfo(z.dtype).maxexp // 2 - 1), total + ratio
+    limit = np.ldexp(z.dtype.type(1.0), np.finfo(z.dtype).maxexp // 2 - 1)
+    high = total + ratio
     if not (high.item(high.argmax()) <= limit and total.item(total.argmin()) >= 0.5):  # or nan
         redo = np.flatnonzero(~((high <= limit) & (total >= 0.5)))
         away = z[redo]

@@ -66,6 +66,7 @@ class Target(NamedTuple):
     even: float
     axis: int  # of the logits' classes
     reduction: str
+    start: Any = None  # a mean over nothing is nan, its gradient 0: this is added to the loss
 
     @property
     def one_hot(self) -> bool:
@@ -129,10 +130,19 @@ def read_target(
     if reduction == "mean":
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
-        row = row / total if example(total) else row * math.nan
+        t, total = _of_something(t, total)
+        row = row / total
     number = float if dtype == np.float64 else dtype.type  # Python's are printed best
     t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype))
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
+
+
+def _of_something(t: Target, total: Any) -> tuple[Target, Any]:
+    """What a mean is divided by: 1 where every sample is ignored or weighs nothing."""
+    if hasattr(total, "apply_primitive"):  # that of a program, for other data too
+        nothing = total == 0.0
+        return t._replace(start=np.where(nothing, math.nan, 0.0)), np.where(nothing, 1.0, total)
+    return (t, total) if total else (t._replace(start=math.nan), 1.0)
 
 
 def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
@@ -187,10 +197,12 @@ def _read_probabilities(
     p = example(target)
     refuse(~(p >= 0), p, "target: got probability {got} at {where}, wanted 0 or more")
     if not allow_unnormalized:
-        wrong = "target: the probabilities at {where} sum to {got:.6g}, wanted 1"
+        # Each may be rounded to three digits, or to the 8 bits of a bfloat16.
+        most = max(2.0**-9, min(shape[axis] * 5e-4, 5e-3))
+        wrong = "target: the probabilities at {where} sum to {got:.9g}, wanted 1 within {most:.2g}"
         wrong += " (or allow_unnormalized=True)"
         sums: Any = np.sum(p, axis=axis, dtype=np.float64)
-        refuse(abs(sums - 1.0) > (1e-6 if p.dtype.itemsize >= 8 else 1e-3), sums, wrong)
+        refuse(abs(sums - 1.0) > most, sums, wrong, most=most)
     plainly = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
     if plainly and np.count_nonzero(target) == math.prod(rows) == np.count_nonzero(target == 1):
         return np.argmax(target, axis=axis, keepdims=True), None
