@@ -154,7 +154,7 @@ class Products:
     def factor(self, x: Any, axes: Sequence[int | None]) -> Factor:
         """An array as a factor, without axes of length 1."""
         sizes = [n for n, label in zip(np.shape(x), axes) if label is not None]
-        x = self.emit(np.reshape, x, tuple(sizes))
+        x = x if len(sizes) == np.ndim(x) else self.emit(np.reshape, x, tuple(sizes))
         number = self.numbers.setdefault(key_of(x), len(self.arrays))
         if number == len(self.arrays):
             self.arrays.append(x)
