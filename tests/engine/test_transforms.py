@@ -420,7 +420,7 @@ def test_what_a_transform_refuses() -> None:
         grad(lambda x: x * 2)(X)
     with pytest.raises(ValueError, match="argnums=2: got 2 positional"):
         grad(lambda x, y: x, 2)(1.0, 2.0)
-    with pytest.raises(ValueError, match="argnums=-3"):
+    with pytest.raises(ValueError, match=r"argnums=\(0, -3\)"):
         grad(lambda x, y: x, (0, -3))(1.0, 2.0)
     with pytest.raises(ValueError, match=r"vjp: got g of shape \(2,\), wanted \(3,\)"):
         vjp(np.exp, X)[1](np.ones(2))

@@ -170,8 +170,9 @@ def backward(self: Node, gradient: Any = None) -> None:
         gradient, self._array, self.name or (self.op.name if self.op else "a leaf")
     )
     _chain_rule(nodes, found)
+    shares = apart([found.pop(leaf) for leaf in leaves])
     with _WRITING:
-        sums = [_accumulated(leaf, found.pop(leaf)) for leaf in leaves]  # all, or none is written
+        sums = [_accumulated(leaf, g) for leaf, g in zip(leaves, shares)]  # or none is written
         for leaf, (grad, passes) in zip(leaves, sums):
             leaf.grad, leaf._passes = grad, passes
         for node, g in found.items():
@@ -183,9 +184,18 @@ def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
     before = leaf.grad
     if before if before.__class__ is float else before is not None and np.any(before):
         return _add(before, g), leaf.passes + 1
-    # ``p.grad *= 0.5`` must change p's gradient alone: 2 references are this call's.
-    shared = g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 2)
-    return (g.copy() if shared else g), 1
+    return g, 1
+
+
+def apart(gradients: list[Any]) -> list[Any]:
+    """The gradients as arrays that can be written into, each without changing another.
+
+    ``p.grad *= 0.5`` must change p's gradient alone: 3 references are this list's and this loop's.
+    """
+    return [
+        g.copy() if g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 3) else g
+        for g in gradients
+    ]
 
 
 def _add(x: Any, y: Any) -> Any:

@@ -64,7 +64,7 @@ def constant(x: Any, where: Any, beside: Any) -> Any:
     """
     x = real(x, where)
     if x.__class__ is np.ndarray and (
-        x.nbytes <= SMALL or beside._array.__class__ is not np.ndarray
+        x.nbytes <= SMALL or getattr(beside, "_array", None).__class__ is not np.ndarray
     ):
         return x.copy()
     return x

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .backward import gradients, topological
+from .backward import apart, gradients, topological
 from .data import as_data, as_upstream
 from .ops import IDENTITY
 from .text import _
@@ -72,16 +72,6 @@ def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
     return [zero if g is None else g for g, zero in zip(gradients, zeros)]
 
 
-def _apart(gradients: Sequence[Any], seed: Any) -> list[Any]:
-    """The gradients as arrays that can be written into, each without changing another."""
-    taken, found = {id(seed)}, []
-    for g in gradients:
-        shared = g.__class__ is np.ndarray and (g.base is not None or id(g) in taken)
-        taken.add(id(g))
-        found.append(g.copy() if shared else g)
-    return found
-
-
 def _positions(f: Any, argnums: Any) -> Sequence[int]:
     """The positions to differentiate; a `TypeError` now, not when the function is called."""
     if not callable(f):
@@ -95,27 +85,26 @@ def _positions(f: Any, argnums: Any) -> Sequence[int]:
 class _Call:
     """One call of ``f`` with variables in place of the arguments to differentiate."""
 
-    def __init__(self, f: Function, argnums: Argnums, args: tuple[Any, ...], kwargs: Any) -> None:
-        self.single, count = isinstance(argnums, int), len(args)
-        positions = _positions(f, argnums)
-        if wrong := [n for n in positions if not -count <= n < count]:
-            text = "argnums={argnum}: got {n} positional arguments"
-            raise ValueError(_(text, argnum=wrong[0], n=count))
-        self.trees = {n % count: args[n] for n in positions}
+    def __init__(
+        self, f: Function, argnums: Argnums, args: Any, kwargs: Any, one: bool = True
+    ) -> None:
+        self.single, positions, n = isinstance(argnums, int), _positions(f, argnums), len(args)
+        self.trees = {k % n: args[k] for k in positions if -n <= k < n}
         if len(self.trees) < len(positions):
-            raise ValueError(_("argnums={got}: an argument stands there twice", got=argnums))
+            text = "argnums={got}: got {n} positional arguments, wanted one at each, none twice"
+            raise ValueError(_(text, got=argnums, n=n))
         self.variables = [
-            variable(leaf, f"argument {n}{path}")
-            for n, tree in self.trees.items()
+            variable(leaf, f"argument {k}{path}")
+            for k, tree in self.trees.items()
             for path, leaf in flatten(tree)
         ]
         own = unflatten(self.trees, self.variables)
-        self.out = f(*[own.get(n, x) for n, x in enumerate(args)], **kwargs)
-        if self.out is None:
-            self.one()
+        self.out = f(*[own.get(k, x) for k, x in enumerate(args)], **kwargs)
+        if self.out is None or (one and isinstance(self.out, dict | list | tuple)):
+            text = "f returned a {got}, wanted one number or array"
+            raise TypeError(_(text, got=type(self.out).__name__))
         for path, out in flatten(self.out):
-            if not isinstance(out, Value):
-                as_data(out, f"f's result{path}")
+            as_data(detach(out), f"f's result{path}")
         for v in self.variables:
             if v.op is None:  # a constant from now on: other leaves are variables further out
                 v.op, v.x = IDENTITY, v.data
@@ -131,13 +120,6 @@ class _Call:
         if isinstance(out, Value):
             found = gradients(out, seed, self.variables)
         return _filled(found, self.variables)
-
-    def one(self) -> Any:
-        """The result, where it is one number or array."""
-        if self.out is None or isinstance(self.out, dict | list | tuple):
-            text = "f returned a {got}, wanted one number or array"
-            raise TypeError(_(text, got=type(self.out).__name__))
-        return self.out
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
@@ -173,8 +155,8 @@ def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:
     @with_signature_of(f)
     def both(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         call = _Call(f, argnums, args, kwargs)
-        seed = as_upstream(None, detach(call.one()), "f's result")
-        return call.value(), call.restore(_apart(call.pull(call.out, seed), seed))
+        seed = as_upstream(None, detach(call.out), "f's result")
+        return call.value(), call.restore(apart(call.pull(call.out, seed)))
 
     return both
 
@@ -247,14 +229,14 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
     (array([1., 3.]),)
     """
     call = _Call(f, range(len(args)), args, kwargs)
-    shape = np.shape(call.one())
+    shape = np.shape(call.out)
 
     def pullback(g: Any) -> Any:
         g = g if isinstance(g, Value) else as_data(g, "vjp: g")
         if np.shape(g) != shape:
             text = "vjp: got g of shape {got}, wanted {wanted}"
             raise ValueError(_(text, got=np.shape(g), wanted=shape))
-        return call.restore(_apart(call.pull(call.out, g), g))
+        return call.restore(apart(call.pull(call.out, g)))
 
     return call.value(), pullback
 
@@ -281,7 +263,7 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
 
     @with_signature_of(f)
     def blocks_of(*args: Any, **kwargs: Any) -> Any:
-        call = _Call(f, argnums, args, kwargs)
+        call = _Call(f, argnums, args, kwargs, one=False)
         results = [out for _path, out in flatten(call.out)]
         return unflatten(call.out, [call.restore(_blocks(call, out, name)) for out in results])
 
@@ -294,17 +276,12 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
     size, dtype = math.prod(shape), getattr(like, "dtype", float)
     seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else [1.0]
-    rows = [call.pull(out, seed) for seed in seeds]
-    found = []
-    for k, v in enumerate(call.variables):
-        column = [row[k] for row in rows]
-        block: Any = np.zeros(shape + v.shape) if shape else column[0]
-        if shape and rows:
-            block = np.reshape(np.stack(column), shape + v.shape)
-        if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
-            block.name = block.name or name
-        found.append(block)
-    return found
+    found: list[Any] = []
+    for column, v in zip(zip(*[call.pull(out, seed) for seed in seeds]), call.variables):
+        found.append(np.reshape(np.stack(column), shape + v.shape) if shape else column[0])
+        if hasattr(found[-1], "apply_primitive"):  # a node, here or of a printed program
+            found[-1].name = found[-1].name or name
+    return found or [np.zeros(shape + v.shape) for v in call.variables]  # of no entries
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
@@ -344,18 +321,12 @@ def hvp(f: Function, argnums: int = 0) -> Function:
 
         def slope(*inner: Any) -> Any:
             slopes = dict(flatten(gradient(*inner, **kwargs)))
-            got, wanted = _shapes(along), _shapes(slopes)
+            got, wanted = ({k: np.shape(x) for k, x in t.items()} for t in (along, slopes))
             if got != wanted:
-                text = "hvp: got a vector of {got}, wanted {wanted}"
+                text = "hvp: got a vector of shapes {got}, wanted {wanted}"
                 raise ValueError(_(text, got=got, wanted=wanted))
             return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
         return grad(slope, argnums)(*given)
 
     return product
-
-
-def _shapes(leaves: dict[str, Any]) -> str:
-    """The shapes of a structure, as an error message names them."""
-    shapes = [(path and f" at {path}", np.shape(x)) for path, x in sorted(leaves.items())]
-    return ", ".join(f"shape {shape}{place}" for place, shape in shapes)
