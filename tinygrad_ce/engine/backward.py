@@ -19,6 +19,7 @@ from .data import StaleGraphError, as_upstream, snapshot, unbroadcast
 from .text import _
 
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
+_number = attrgetter("number")
 NOTHING = 0.0  # this very object: where a sum of shares starts
 _WRITING = RLock()  # passes that share leaves add to them one after the other
 if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
@@ -55,8 +56,8 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
                     stack.append(p)
         if node.watched:
             watching.append(node)
-    nodes.sort(key=attrgetter("number"), reverse=True)  # nearly done: y before x, depth first
-    _check_fresh(nodes, max([leaf.number for leaf in leaves], default=-1), watching)
+    nodes.sort(key=_number, reverse=True)  # nearly done: y before x, depth first
+    _check_fresh(nodes, max(map(_number, leaves), default=-1), watching)
     return nodes, leaves, gradients
 
 
@@ -117,7 +118,10 @@ def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = Fal
         if op is not None and (dx is None is dy or graph):
             for k, parent in enumerate(node.parents):
                 if parent.__class__ is kind:
-                    d = unbroadcast(share(node, k, g, graph), parent._array, op)
+                    d, a = share(node, k, g, graph), parent._array
+                    plain = d.__class__ is np.ndarray is a.__class__  # as most are, and fit
+                    if not (plain and d.shape == a.shape and d.dtype == a.dtype):
+                        d = unbroadcast(d, a, op)
                     before = gradients[parent]
                     gradients[parent] = d if before is NOTHING else _add(before, d)
             continue
@@ -170,9 +174,9 @@ def backward(self: Node, gradient: Any = None) -> None:
         gradient, self._array, self.name or (self.op.name if self.op else "a leaf")
     )
     _chain_rule(nodes, found)
-    shares = apart([found.pop(leaf) for leaf in leaves])
+    shares = apart([*map(found.pop, leaves)])
     with _WRITING:
-        sums = [_accumulated(leaf, g) for leaf, g in zip(leaves, shares)]  # or none is written
+        sums = [*map(_accumulated, leaves, shares)]  # all, or none is written
         for leaf, (grad, passes) in zip(leaves, sums):
             leaf.grad, leaf._passes = grad, passes
         for node, g in found.items():
@@ -187,14 +191,18 @@ def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
     return g, 1
 
 
-def apart(gradients: list[Any]) -> list[Any]:
-    """The gradients as arrays that can be written into, each without changing another.
+def _references(gradients: list[Any]) -> list[int]:
+    return [getrefcount(g) for g in gradients]
 
-    ``p.grad *= 0.5`` must change p's gradient alone: 3 references are this list's and this loop's.
-    """
+
+(_ALONE,) = _references([np.empty(0)])  # how many it has that only the list holds
+
+
+def apart(gradients: list[Any]) -> list[Any]:
+    """The gradients as arrays that can be written into: ``p.grad *= 0.5`` changes p's alone."""
     return [
-        g.copy() if g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > 3) else g
-        for g in gradients
+        g.copy() if g.__class__ is np.ndarray and (g.base is not None or n > _ALONE) else g
+        for g, n in zip(gradients, _references(gradients))
     ]
 
 

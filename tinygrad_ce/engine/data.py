@@ -62,12 +62,10 @@ def constant(x: Any, where: Any, beside: Any) -> Any:
 
     It is copied at any size beside data that are no array of NumPy's: those that record.
     """
-    x = real(x, where)
-    if x.__class__ is np.ndarray and (
-        x.nbytes <= SMALL or getattr(beside, "_array", None).__class__ is not np.ndarray
-    ):
-        return x.copy()
-    return x
+    if x.__class__ is not np.ndarray or x.dtype.kind not in "fiub":
+        x = real(x, where)
+    large = getattr(x, "nbytes", 0) > SMALL and getattr(beside, "_array", 0).__class__ is np.ndarray
+    return x if large or x.__class__ is not np.ndarray else x.copy()
 
 
 def snapshot(x: Any) -> bytes:
@@ -135,25 +133,9 @@ def _stretched(got: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*range(lead), *(lead + i for i, n in enumerate(shape) if n != got[lead + i]))
 
 
-@lru_cache(maxsize=64)
-def _ones(n: int, dtype: Any) -> Any:
-    return np.ones(n, dtype)
-
-
-def _add_up(d: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Σ over axes; in a small matrix as a product with ones, in a quarter of the time."""
-    if d.__class__ is not np.ndarray or d.ndim != 2 or len(axes) != 1 or d.size >= 2**12:
-        return d.sum(axis=axes, keepdims=keepdims)
-    ones = _ones(d.shape[axes[0]], d.dtype)
-    return ones.dot(d) if axes == (0,) else d.dot(ones)
-
-
 def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     """Bring what a VJP returned to the shape and dtype of its argument: sum where it was spread."""
     if d.__class__ is float is data.__class__:
-        return d
-    arrays = d.__class__ is np.ndarray is data.__class__  # most of the time
-    if arrays and d.shape == data.shape and d.dtype == data.dtype:
         return d
     if d is None or isinstance(d, tuple):
         text = "a VJP of {op} returned {got}, wanted the gradient of one argument"
@@ -163,7 +145,7 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if got != shape:
         try:
             if axes := _stretched(got, shape):
-                d = _add_up(d, axes, len(got) == len(shape))
+                d = d.sum(axis=axes, keepdims=len(got) == len(shape))
             d = d if d.shape == shape else d.reshape(shape) if axes else np.broadcast_to(d, shape)
         except ValueError:
             text = "a VJP of {op} returned shape {got}, wanted {wanted}"

@@ -123,7 +123,7 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPT
         wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
         options = {**options, "saved": {"wanted": wanted}}
     try:
-        out = _compute(op, [detach(a) for a in args], options)
+        out = _compute(op, [*map(detach, args)], options)
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
