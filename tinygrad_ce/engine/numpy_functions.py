@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .operation import POSITIVE, REAL, TABLE, Each, define
-from .ops import GETITEM, ONE, SCATTER, TWO
+from .ops import GETITEM, SCATTER
 from .rules import pick, spread
 from .text import _
 
@@ -143,77 +143,75 @@ def softplus_of_two(x: Any, y: Any) -> Any:
     return np.maximum(x, y) + np.log1p(np.exp(-apart))
 
 
+def attained(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Which entries are the largest; of -x, the smallest."""
+    return x == np.max(x, axis=axis, keepdims=True)
+
+
 # fmt: off
-MAXIMUM = define(np.maximum, r"\max(<x>, <y>)",
+define(np.maximum, r"\max(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
-    domain=TWO, piece=np.less,
-    number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
-MINIMUM = define(np.minimum, r"\min(<x>, <y>)",
+    piece=np.less, number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
+define(np.minimum, r"\min(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
-    domain=TWO, piece=np.less,
-    number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
-LOGADDEXP = define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
+    piece=np.less, number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
+define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
     (lambda g, out, x, y: g * _logistic(y - x), r"<g> \cdot e^{<x> - <out>}"),
     (lambda g, out, x, y: g * _logistic(x - y), r"<g> \cdot e^{<y> - <out>}"),
-    domain=TWO,
     number=softplus_of_two)
 LOG1P = define(np.log1p, r"\log(1 + <x>)",
-    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"),
-    domain=((-1.0, math.inf),), scalar=math.log1p)
-EXPM1 = define(np.expm1, "e^{<x>} - 1",
-    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"), domain=ONE, scalar=math.expm1)
-SQRT = define(np.sqrt, r"\sqrt{<x>}",
-    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"),
-    domain=(POSITIVE,), scalar=math.sqrt)
-SQUARE = define(np.square, "<x>^2",
-    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), domain=ONE, scalar=lambda x: x * x,
-    powers=(2,), number="{0} * {0}")
-TANH = define(np.tanh, r"\tanh <x>",
-    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"),
-    domain=ONE, scalar=math.tanh)
+    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"), domain=((-1.0, math.inf),),
+    scalar=math.log1p)
+define(np.expm1, "e^{<x>} - 1",
+    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"), scalar=math.expm1)
+define(np.sqrt, r"\sqrt{<x>}",
+    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"), domain=(POSITIVE,),
+    scalar=math.sqrt)
+define(np.square, "<x>^2",
+    (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), scalar=lambda x: x * x, powers=(2,),
+    number="{0} * {0}")
+define(np.tanh, r"\tanh <x>",
+    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"), scalar=math.tanh)
 CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
-    spelling=clip, entrywise=True,
-    number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"))
-MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), domain=ONE, linear=(0,))
-MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), domain=ONE,
-    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
-MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), domain=ONE,
-    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
-RESHAPE = define(np.reshape, r"\operatorname{reshape} <x>",
+    number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
+    spelling=clip, entrywise=True)
+MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,))
+MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), piece=attained)
+MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"),
+    piece=lambda x, **options: attained(-x, **options))
+define(np.reshape, r"\operatorname{reshape} <x>",
     (lambda g, out, x, shape=(): np.reshape(g, np.shape(x)), r"\operatorname{reshape} <g>"),
-    domain=ONE, fn=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 has another name for shape
+    fn=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 has another name for shape
     linear=(0,), moves=True)
-EXPAND_DIMS = define(np.expand_dims, r"\operatorname{expand} <x>",
+define(np.expand_dims, r"\operatorname{expand} <x>",
     (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"),
-    domain=ONE, linear=(0,), moves=True)
-SQUEEZE = define(np.squeeze, r"\operatorname{squeeze} <x>",
+    linear=(0,), moves=True)
+define(np.squeeze, r"\operatorname{squeeze} <x>",
     (lambda g, out, x, axis=None: np.reshape(g, np.shape(x)), r"\operatorname{expand} <g>"),
-    domain=ONE, linear=(0,), moves=True)
-TRANSPOSE = define(np.transpose, r"<x>^\top",
+    linear=(0,), moves=True)
+define(np.transpose, r"<x>^\top",
     (lambda g, out, x, axes=None: np.transpose(
-        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"), domain=ONE,
+        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"),
     linear=(0,), moves=True)
-SWAPAXES = define(np.swapaxes, r"<x>^\top",
-    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"), domain=ONE,
+define(np.swapaxes, r"<x>^\top",
+    (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"),
     linear=(0,), moves=True)
-BROADCAST_TO = define(np.broadcast_to, r"\operatorname{broadcast} <x>",
-    (lambda g, out, x, shape=(): g, r"\sum <g>"), domain=ONE, linear=(0,), moves=True)
-CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]",
-    (Each(block), r"<g>[\dots]"), domain=TWO,
+define(np.broadcast_to, r"\operatorname{broadcast} <x>",
+    (lambda g, out, x, shape=(): g, r"\sum <g>"), linear=(0,), moves=True)
+CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]", (Each(block), r"<g>[\dots]"),
     fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate, moves=True)
-EINSUM = define(np.einsum, r"\sum <x> <y>",
-    (Each(einsum_back), r"\sum <g> \cdot \dots"), domain=TWO,
+EINSUM = define(np.einsum, r"\sum <x> <y>", (Each(einsum_back), r"\sum <g> \cdot \dots"),
     fn=lambda *xs, subscripts: np.einsum(subscripts, *xs), spelling=einsum, linear=(0, 1))
 TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     (lambda g, out, x, indices, axis=-1: SCATTER(
         g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
-    domain=TWO, spelling=take_along_axis, linear=(0,), moves=True, roles=("array", "indices"))
+    spelling=take_along_axis, linear=(0,), moves=True, roles=("array", "indices"))
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM

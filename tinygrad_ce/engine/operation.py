@@ -121,13 +121,13 @@ def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: An
     reads = [latex or rf"\operatorname{{{name}}}({', '.join(places)})"]
     vjps: list[Any] = []
     for rule, place in zip_longest(rules, places, fillvalue=r"\cdot"):
-        vjp = rule if rule is None or callable(rule) or isinstance(rule, Each) else rule[0]
-        read = "0" if rule is None else rf"<g> \cdot \frac{{\partial <out>}}{{\partial {place}}}"
+        usual = "0" if rule is None else rf"<g> \cdot \frac{{\partial <out>}}{{\partial {place}}}"
+        vjp, read = rule if rule.__class__ is tuple else (rule, usual)
         vjps.append(vjp)
-        reads.append(rule[1] if rule.__class__ is tuple else read)
+        reads.append(read)
     table: Any = vjps[0] if vjps and isinstance(vjps[0], Each) else tuple(vjps)
-    made = Primitive(function, name, fields.pop("fn", function), table, tuple(reads), **fields)
-    TABLE[function] = made
+    fields = {"fn": function, "domain": (REAL,) * len(rules) or None, **fields}
+    made = TABLE[function] = Primitive(function, name, vjps=table, latex=tuple(reads), **fields)
     return made
 
 
@@ -169,6 +169,6 @@ def primitive(
         if not callable(function):
             text = "primitive(vjp, ...) registers a function; got {got}"
             raise TypeError(_(text, got=repr(function)))
-        return define(function, latex, *rules, name=name, **fields)
+        return define(function, latex, *rules, name=name, **{"domain": None, **fields})
 
     return register

@@ -28,62 +28,57 @@ import numpy as np
 from . import rules
 from .operation import POSITIVE, REAL, Primitive, define
 
-ONE, TWO = (REAL,), (REAL, REAL)
 SCATTER: Primitive  # further down; the rule of getitem needs it
 
 # fmt: off
 ADD = define(np.add, "<x> + <y>",
     (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: g, "<g>"), domain=TWO, scalar=operator.add, terms=(1, 1), symbol="+")
+    (lambda g, out, x, y: g, "<g>"), scalar=operator.add, terms=(1, 1), symbol="+")
 SUBTRACT = define(np.subtract, "<x> - <y>",
     (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: -g, "-<g>"), domain=TWO, scalar=operator.sub, terms=(1, -1), symbol="-",
+    (lambda g, out, x, y: -g, "-<g>"), scalar=operator.sub, terms=(1, -1), symbol="-",
     roles=("minuend", "subtrahend"))
 MULTIPLY = define(np.multiply, r"<x> \cdot <y>",
     (lambda g, out, x, y: g * y, r"<g> \cdot <y>"),
-    (lambda g, out, x, y: g * x, r"<g> \cdot <x>"), domain=TWO, scalar=operator.mul, powers=(1, 1),
-    symbol="*")
+    (lambda g, out, x, y: g * x, r"<g> \cdot <x>"), scalar=operator.mul, powers=(1, 1), symbol="*")
 DIVIDE = define(np.divide, r"\frac{<x>}{<y>}",
     (lambda g, out, x, y: g / y, "<g> / <y>"),
-    (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"),
-    domain=(REAL, POSITIVE), scalar=operator.truediv, powers=(1, -1), symbol="/",
-    roles=("numerator", "denominator"))
+    (lambda g, out, x, y: -g * out / y, r"-<g> \cdot <x> / <y>^2"), scalar=operator.truediv,
+    domain=(REAL, POSITIVE), powers=(1, -1), symbol="/", roles=("numerator", "denominator"))
 POWER = define(np.power, "<x>^{<y>}",
     (rules.power_base, r"<g> \cdot <y> \cdot <x>^{<y> - 1}"),
-    (rules.power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"),
-    domain=(POSITIVE, REAL), scalar=math.pow, fn=operator.pow,
-    symbol="**", number="math.pow({}, {})", roles=("base", "exponent"))
+    (rules.power_exponent, r"<g> \cdot <x>^{<y>} \log <x>"), scalar=math.pow, fn=operator.pow,
+    domain=(POSITIVE, REAL), symbol="**", number="math.pow({}, {})", roles=("base", "exponent"))
 MATMUL = define(np.matmul, r"<x> \, <y>",
     (rules.matmul_left, r"<g> \, <y>^\top"),
-    (rules.matmul_right, r"<x>^\top <g>"), domain=TWO, linear=(0, 1), symbol="@",
-    roles=("left", "right"), fn=rules.product)
+    (rules.matmul_right, r"<x>^\top <g>"), fn=rules.product, linear=(0, 1), symbol="@",
+    roles=("left", "right"))
 IDENTITY = define(np.positive, "<x>",
-    (lambda g, out, x: g, "<g>"), domain=ONE, scalar=operator.pos, terms=(1,))
+    (lambda g, out, x: g, "<g>"), scalar=operator.pos, terms=(1,))
 NEGATIVE = define(np.negative, "-<x>",
-    (lambda g, out, x: -g, "-<g>"), domain=ONE, scalar=operator.neg, terms=(-1,), symbol="-")
+    (lambda g, out, x: -g, "-<g>"), scalar=operator.neg, terms=(-1,), symbol="-")
 ABS = define(np.absolute, "|<x>|",
     (lambda g, out, x: g * np.sign(x), r"<g> \cdot \operatorname{sign} <x>"),
-    domain=ONE, piece=np.signbit, scalar=abs, name="abs", even=True, number="abs({})")
+    piece=np.signbit, scalar=abs, name="abs", even=True, number="abs({})")
 EXP = define(np.exp, "e^{<x>}",
-    (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), domain=ONE, scalar=math.exp, positive=True)
+    (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), scalar=math.exp, positive=True)
 LOG = define(np.log, r"\log <x>",
     (lambda g, out, x: g / x, "<g> / <x>"), domain=(POSITIVE,), scalar=math.log)
 WHERE = define(np.where, r"<y> \text{ if } <x> \text{ else } <z>", None,
     (lambda g, out, c, x, y: rules.pick(c, g, 0.0), r"<g> \cdot [<x>]"),
     (lambda g, out, c, x, y: rules.pick(c, 0.0, g), r"<g> \cdot [\neg <x>]"),
-    domain=(REAL, REAL, REAL), piece=lambda c, x, y: c,
-    scalar=lambda c, x, y: (y, x)[c],  # TypeError if c is no bool
+    piece=lambda c, x, y: c, scalar=lambda c, x, y: (y, x)[c],  # TypeError if c is no bool
     linear=(1, 2), moves=True, entrywise=True, number="{1} if {0} else {2}",
     roles=("condition", "if", "else"))
 RELU = define(rules.relu, r"\max(0, <x>)",
     (lambda g, out, x: rules.pick(x <= 0.0, 0.0, g), r"<g> \cdot [<x> > 0]"),
-    domain=ONE, piece=lambda x: x <= 0.0, scalar=lambda x: 0.0 if x <= 0.0 else x)
+    piece=lambda x: x <= 0.0, scalar=lambda x: 0.0 if x <= 0.0 else x)
 SUM = define(np.sum, r"\sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: rules.spread(g, x, axis, keepdims), "<g>"),
-    domain=ONE, fn=rules.total, linear=(0,))
+    fn=rules.total, linear=(0,))
 GETITEM = define(rules.getitem, r"<x>[\dots]",
     (lambda g, out, x, *, index: SCATTER(g, index=index, shape=np.shape(x)), r"<g> \to [\dots]"),
-    domain=ONE, linear=(0,), moves=True)
+    linear=(0,), moves=True)
 SCATTER = define(rules.scatter, r"<x> \to [\dots]",
-    (lambda g, out, x, *, index, shape: g[index], r"<g>[\dots]"), domain=ONE, linear=(0,))
+    (lambda g, out, x, *, index, shape: g[index], r"<g>[\dots]"), linear=(0,))
 # fmt: on
