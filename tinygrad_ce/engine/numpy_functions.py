@@ -215,15 +215,11 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
-_SPELLINGS: dict[Any, Any] = {
-    np.stack: stack,
-    np.dot: dot,
-    np.add.reduce: lambda a, axis=0, **options: np.sum(a, axis=axis, **options),
-    np.maximum.reduce: lambda a, axis=0, **options: np.max(a, axis=axis, **options),
-    np.minimum.reduce: lambda a, axis=0, **options: np.min(a, axis=axis, **options),
-}
-for _function, _spelling in _SPELLINGS.items():
-    define(_function, "", spelling=_spelling)
+define(np.stack, "", spelling=stack)
+define(np.dot, "", spelling=dot)
+define(np.add.reduce, "", spelling=lambda a, axis=0, **options: np.sum(a, axis, **options))
+define(np.maximum.reduce, "", spelling=lambda a, axis=0, **options: np.max(a, axis, **options))
+define(np.minimum.reduce, "", spelling=lambda a, axis=0, **options: np.min(a, axis, **options))
 
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.

@@ -37,26 +37,14 @@ def _plain(x: Any) -> Any:
 
 
 def make_node(
-    data: Any,
-    op: Primitive | None,
-    x: Any = None,
-    y: Any = None,
-    dx: float | None = None,
-    dy: float | None = None,
-    rest: tuple[Any, ...] = (),
-    keywords: dict[str, Any] = NO_OPTIONS,
+    data: Any, op: Any, x: Any = None, y: Any = None, dx: Any = None, dy: Any = None
 ) -> Value:
     """Make a node of a result that is already computed and checked, with its arguments."""
     node = _new(Value)
-    node._array = data
-    node.op = op
-    node.x = x
-    node.y = y
-    node.dx = dx
-    node.dy = dy
-    node.rest = rest
-    node.keywords = keywords
-    node.watched = ()
+    node._array, node.op = data, op
+    node.x, node.y = x, y
+    node.dx, node.dy = dx, dy
+    node.rest, node.keywords, node.watched = (), NO_OPTIONS, ()
     node.number = next(numbers)
     node.grad = 0.0 if data.__class__ is float else None
     node.name = None
@@ -128,8 +116,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPT
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
-    y = args[1] if len(args) > 1 else None
-    node = make_node(as_data(out, op.name), op, args[0], y, None, None, args[2:], options)
+    node = make_node(as_data(out, op.name), op, *args[:2])
+    node.rest, node.keywords = args[2:], options
     return watch(node, *args)
 
 
