@@ -48,7 +48,9 @@ def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
     """
     X = _sized(as_rows(X))
     rows, columns = tuple(n for n in X.chunks[0] if n), []
-    for name, column in ("y", y), ("sample_weight", 1.0 if weight is None else weight):
+    for name, column in ("y", y), ("sample_weight", weight):
+        if column is None:  # chunks of ones; of one number spread out, Dask warns now and then
+            column = _dask().array.ones(len(X), chunks=(rows,))
         column = _sized(_dask().array.asarray(_as_array(column)))
         column = column if column.ndim else _dask().array.broadcast_to(column, (len(X),))
         if column.shape != (len(X),):
