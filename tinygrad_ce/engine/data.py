@@ -104,7 +104,9 @@ def example(x: Any) -> Any:
 def as_upstream(gradient: Any, data: Any, name: str) -> Any:
     """The gradient that a backward pass starts from, of the data's shape: 1, or the one given."""
     shape = getattr(data, "shape", ())
-    if gradient is None and math.prod(shape) != 1:
+    if gradient is None:
+        if math.prod(shape) == 1:
+            return 1.0 if data.__class__ is float else np.ones(shape, data.dtype)
         text = (
             "a gradient starts from a scalar, this is {name} of shape {shape}: reduce it (.sum(), "
             ".mean()), or give an upstream gradient (gradient= of backward, vjp); see also jacobian"
@@ -113,8 +115,6 @@ def as_upstream(gradient: Any, data: Any, name: str) -> Any:
     if hasattr(gradient, "apply_primitive"):
         text = "backward(gradient=): got a Value, wanted its data; grad() has more orders"
         raise TypeError(_(text))
-    if gradient is None:
-        return 1.0 if data.__class__ is float else np.ones(shape, data.dtype)
     seed = as_data(gradient, "backward(gradient=)")
     if np.shape(seed) != shape:
         text = "backward(): got gradient of shape {got}, wanted {wanted}"

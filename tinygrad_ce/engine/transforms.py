@@ -116,9 +116,8 @@ class _Call:
 
     def pull(self, out: Any, seed: Any) -> list[Any]:
         """The gradient of each variable; zeros where a result does not depend on one."""
-        found = [None] * len(self.variables)
-        if isinstance(out, Value):
-            found = gradients(out, seed, self.variables)
+        constant = not isinstance(out, Value)
+        found = [None] * len(self.variables) if constant else gradients(out, seed, self.variables)
         return _filled(found, self.variables)
 
     def value(self) -> Any:
@@ -244,9 +243,8 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """Return the Jacobian of ``f``: one sweep an entry of the result.
 
-    Of a result of shape R and an argument of shape A it is an array of shape R + A, ∂f_r/∂x_a. Of a
-    dict, list or tuple it has a block for each array: first the structure of the result, in it that
-    of the arguments.
+    Of a result of shape R and an argument of shape A it is an array of shape R + A, ∂f_r/∂x_a. Of
+    structures it has a block for each array: first that of the result, in it that of the arguments.
 
     Examples
     --------
@@ -287,8 +285,7 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """Return the matrix of second derivatives of ``f``, of shape A + A for an argument of shape A.
 
-    Of a dict, list or tuple, and for several ``argnums``, it has a block for each pair of arrays,
-    in the structure of the arguments, twice.
+    Of structures, and for several ``argnums``, it has a block for each pair of arrays.
 
     Examples
     --------

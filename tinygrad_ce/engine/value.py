@@ -218,9 +218,9 @@ class Value(ArrayLike):
     @property
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
-        if self.op is None:
-            return ()
-        return (self.x,) if self.y is None else (self.x, self.y, *self.rest)
+        if self.y is None:
+            return () if self.op is None else (self.x,)
+        return (self.x, self.y, *self.rest)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -299,10 +299,8 @@ class Value(ArrayLike):
         parts = index if isinstance(index, tuple) else (index,)
         if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
-        parts = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
-        return apply(
-            ops.GETITEM, (self,), {"index": parts if isinstance(index, tuple) else parts[0]}
-        )
+        own = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
+        return apply(ops.GETITEM, (self,), {"index": own if parts is index else own[0]})
 
     def __repr__(self) -> str:
         grad = f", grad={self.grad!r}" if self.passes else ""
