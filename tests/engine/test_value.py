@@ -391,6 +391,21 @@ def test_no_other_attributes() -> None:
         Value(1.0).gradient = 1.0  # type: ignore[attr-defined]
 
 
+def test_a_graph_survives_pickling_with_its_options_and_what_it_keeps() -> None:
+    z = Value(A, name="z")
+    loss = np.where(A > 1, z, z * z).sum(axis=1).mean() + cross_entropy(z, [0, 2])
+    loss.backward()
+    again, leaf = pickle.loads(pickle.dumps((loss, z)))
+    assert [n.options for n in tg.topological(again)] == [n.options for n in tg.topological(loss)]
+    assert (again.data, again.passes, leaf.passes, leaf.name) == (loss.data, 1, 1, "z")
+    leaf.grad = None
+    again.backward()
+    np.testing.assert_array_equal(leaf.grad, z.grad)
+    leaf.data[0] = 9.0
+    with pytest.raises(StaleGraphError, match="z of shape"):
+        again.backward()
+
+
 def test_a_leaf_survives_pickling() -> None:
     v = pickle.loads(pickle.dumps(Value(B, name="b")))
     np.testing.assert_array_equal(v.data, B)
