@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_ce import SGD, StaleGraphError, Value, cross_entropy, grad, vjp
+from tinygrad_ce import SGD, StaleGraphError, Value, cross_entropy, grad, primitive, vjp
 
 SIZES = [(3,), (4, 5), (64, 64), (300, 200), (1000, 40)]  # the last two have more than 32 kB
 LARGE = [size for size in SIZES if np.prod(size) > 4096]
@@ -197,3 +197,17 @@ def test_targets_that_change() -> None:
             loss.backward()
             np.testing.assert_array_equal(v.grad, w.grad)
             target[:] = before
+
+
+def test_options_that_change() -> None:
+    x, axes = Value(array((2, 3))), [1, 0]
+    loss = (np.transpose(x, axes) * np.arange(6.0).reshape(3, 2)).sum()
+    axes.reverse()
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, np.arange(6.0).reshape(3, 2).T)
+    scaled = primitive(lambda g, out, x, *, by: g * by, name="scaled")(lambda x, *, by: x * by)
+    y, by = Value(array((3,))), np.array([1.0, 2.0, 3.0])
+    loss = scaled(y, by=by).sum()
+    by[:] = 9.0
+    loss.backward()
+    np.testing.assert_array_equal(y.grad, [1.0, 2.0, 3.0])

@@ -60,12 +60,14 @@ def _array_of_a_kind(x: Any, where: Any) -> Any:
 def constant(x: Any, where: Any, beside: Any) -> Any:
     """A constant that nobody else holds, where it is small; see `snapshot` of the others.
 
-    It is copied at any size beside data that are no array of NumPy's: those that record.
+    It is copied at any size beside data that record.
     """
     if x.__class__ is not np.ndarray or x.dtype.kind not in "fiub":
         x = real(x, where)
-    large = getattr(x, "nbytes", 0) > SMALL and getattr(beside, "_array", 0).__class__ is np.ndarray
-    return x if large or x.__class__ is not np.ndarray else x.copy()
+    if x.__class__ is not np.ndarray:
+        return x
+    records = hasattr(getattr(beside, "_array", None), "apply_primitive")
+    return x.copy() if x.nbytes <= SMALL or records else x
 
 
 def snapshot(x: Any) -> bytes:

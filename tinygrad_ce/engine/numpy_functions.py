@@ -123,6 +123,9 @@ def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
     once = "".join(dict.fromkeys(letters))
     if once == letters or len(letters) != np.ndim(x):
         return letters, x
+    if len({*zip(letters, np.shape(x))}) > len(once):
+        text = "einsum: got an operand of shape {shape} for {letters}, wanted one length a letter"
+        raise ValueError(_(text, shape=np.shape(x), letters=repr(letters)))
     along = [np.arange(n) for n in np.shape(x)]
     return once, x[
         tuple(a.reshape([-1 if c == d else 1 for d in once]) for c, a in zip(letters, along))
@@ -230,15 +233,15 @@ _SYMBOLS: dict[Any, str] = {
 }
 _FOLLOWS: dict[str, set[Any]] = {
     "shapes": {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like,
-               np.empty_like},
-    "count": {np.nonzero, np.flatnonzero, np.argwhere, np.compress, np.extract, np.unique,
-              np.bincount, np.trim_zeros, np.setdiff1d, np.union1d, np.intersect1d},
+               np.full_like, np.empty_like},
+    "count": {np.nonzero, np.flatnonzero, np.argwhere},
     "data": {np.isnan, np.isinf, np.isfinite, np.signbit, np.argmax, np.argmin, np.argsort,
              np.isclose, np.allclose, np.array_equal, np.count_nonzero, np.logical_and,
              np.logical_or, np.logical_xor, np.logical_not, np.any, np.all, np.isin, np.rint,
-             np.round, np.floor, np.ceil, np.trunc, np.floor_divide, np.searchsorted, np.digitize,
-             np.argpartition, np.lexsort, np.nanargmax, np.nanargmin, np.array_equiv,
-             np.isneginf, np.isposinf, np.array_repr, np.array_str, np.array2string},
+             np.round, np.around, np.fix, np.floor, np.ceil, np.trunc, np.floor_divide, np.isreal,
+             np.searchsorted, np.digitize, np.argpartition, np.lexsort, np.nanargmax,
+             np.nanargmin, np.array_equiv, np.isneginf, np.isposinf, np.array_repr,
+             np.array_str, np.array2string},
 }
 # fmt: on
 define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")

@@ -15,7 +15,7 @@ from .operation import TABLE
 
 def pick(c: Any, x: Any, y: Any) -> Any:
     """np.where, in a tenth of the time where the condition is one bool."""
-    return (x if c else y) if c.__class__ is bool else np.where(c, x, y)
+    return (x if c else y) if c.__class__ in (bool, np.bool_) else np.where(c, x, y)
 
 
 def relu(x: Any) -> Any:

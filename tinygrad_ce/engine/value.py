@@ -29,6 +29,11 @@ def detach(x: Any) -> Any:
     return x._array if x.__class__ is Value else x
 
 
+def _truth(x: Any) -> Any:
+    """NumPy's truth values: of Python's, ~ and + are those of whole numbers."""
+    return np.bool_(x) if x.__class__ is bool else x
+
+
 def _plain(x: Any) -> Any:
     """Arguments with the data of the `Value`s in them."""
     if isinstance(x, dict):
@@ -107,6 +112,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPT
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
+    # Of options that others may write into there are copies.
+    options = {n: x.copy() if x.__class__ in (list, np.ndarray) else x for n, x in options.items()}
     if op.keeps:
         wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
         options = {**options, "saved": {"wanted": wanted}}
@@ -278,20 +285,22 @@ class Value(ArrayLike):
     def __neg__(self) -> Value: return _unary(ops.NEGATIVE, self)
     def __pos__(self) -> Value: return _unary(ops.IDENTITY, self)
     def __abs__(self) -> Value: return _unary(ops.ABS, self)
-    def __lt__(self, other: Any) -> Any: return self._array < detach(other)
-    def __le__(self, other: Any) -> Any: return self._array <= detach(other)
-    def __gt__(self, other: Any) -> Any: return self._array > detach(other)
-    def __ge__(self, other: Any) -> Any: return self._array >= detach(other)
-    def __floordiv__(self, other: Any) -> Any: return self._array // detach(other)
-    def __rfloordiv__(self, other: Any) -> Any: return other // self._array
+    def __lt__(self, other: Any) -> Any: return _truth(self._array < detach(other))
+    def __le__(self, other: Any) -> Any: return _truth(self._array <= detach(other))
+    def __gt__(self, other: Any) -> Any: return _truth(self._array > detach(other))
+    def __ge__(self, other: Any) -> Any: return _truth(self._array >= detach(other))
+    def __floordiv__(self, other: Any) -> Any: return np.floor_divide(self._array, detach(other))
+    def __rfloordiv__(self, other: Any) -> Any: return np.floor_divide(other, self._array)
     # fmt: on
 
     # Data are compared, as in NumPy; a key of a dict it is by identity, which Python asks first.
     def __eq__(self, other: object) -> Any:
-        return False if other is None or isinstance(other, str) else self._array == detach(other)
+        missing = other is None or isinstance(other, str)
+        return False if missing else _truth(self._array == detach(other))
 
     def __ne__(self, other: object) -> Any:
-        return True if other is None or isinstance(other, str) else self._array != detach(other)
+        missing = other is None or isinstance(other, str)
+        return True if missing else _truth(self._array != detach(other))
 
     __hash__ = object.__hash__
 

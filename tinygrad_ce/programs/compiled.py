@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import as_data
+from ..engine.data import as_data, lost, real
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
@@ -111,7 +111,11 @@ def _leaf(x: Any, is_variable: bool) -> Any:
     data = detach(x)
     if data.__class__ is RecordedArray:
         data.tape.refuse("What a program returns", "Call the function that it is a program of.")
-    data = float(data) if isinstance(data, float) else np.asarray(data)
+    if data is not x:
+        lost("A program called on a Value", "Use v.data, or call the function itself.")
+    plain = not isinstance(data, np.ndarray) or data.dtype.kind not in "fiub"
+    data = np.asarray(data) if plain else real(data, "program: argument")
+    data = float(x) if isinstance(x, float) else data
     if is_variable or (data.__class__ is np.ndarray and data.dtype.kind not in "fiub"):
         return as_data(data, "program: argument")  # floats, or an error that says what is wrong
     return data
@@ -284,8 +288,15 @@ class Program:
         """The program as a module, for the arguments that it was made with."""
         return self._compiled[0]
 
-    def __call__(self, *args: Any) -> Any:
-        """Run the program."""
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run the program; arguments come by position, or by the names that the source shows."""
+        if named or len(args) != len(self._parameters):
+            rest = self._parameters[len(args) :]
+            if {*rest} != {*named}:
+                text = "program: got {n} arguments and {names}, wanted {wanted}"
+                wanted, names = ", ".join(self._parameters), ", ".join(named) or _("no names")
+                raise TypeError(_(text, n=len(args), names=names, wanted=wanted))
+            args = (*args, *[named[name] for name in rest])
         return self._run(*args)
 
     def __str__(self) -> str:
