@@ -114,7 +114,7 @@ def test_a_number_compared_with_a_whole_one(whole: int) -> None:
         lambda x, y: np.where(np.logical_xor(x > y, np.logical_or(y > 0, x < 0)), x * y, y),
         lambda x, y: np.where((x > y) ^ (y > 0), x * y, y),
         lambda x, y: np.where(np.isfinite(x) & np.logical_not(np.isinf(y)), x * y, y),
-        lambda x, y: x * ((x > 0) - (x < 0)) + y * -(y > 0),
+        lambda x, y: x * (1.0 * (x > 0) - (x < 0)) + y * -(1.0 * (y > 0)),
         lambda x, y: x / (y - y) * ((x > 0) + (y > 0) + (x > y)),
         lambda x, y: np.logaddexp(x, y) * 2.0,
         lambda x, y: np.clip(x, y, 2.0) + np.clip(x, -1, y),

@@ -18,7 +18,7 @@ import pytest
 from helpers.programs import LOSSES, RNG, SOFT, Y, Z, by_backward, ce, close, textbook
 
 import tinygrad_ce as tg
-from tinygrad_ce import program
+from tinygrad_ce import grad, program
 from tinygrad_ce.engine.operation import TABLE
 
 
@@ -559,3 +559,27 @@ def test_an_index_that_f_writes_into_is_taken_as_it_is() -> None:
         found = program(f, x, wrt=wrt)(x)
         assert (found if wrt is None else found[0]) == f(x)
     np.testing.assert_array_equal(program(f, x)(x)[1], [3.0, 5.0, 20.0])
+
+
+def test_arguments_may_come_by_name() -> None:
+    run = program(lambda x, k: np.sum(x**2) * k, np.ones(2), 3.0)
+    for found in (run(k=2.0, x=np.ones(2)), run(np.ones(2), k=2.0)):
+        assert found[0] == 4.0
+    for args, names in (((), {}), ((np.ones(2),), {"x": 1.0}), ((np.ones(2), 1.0), {"q": 2.0})):
+        with pytest.raises(TypeError, match=r"program: got \d arguments and .* wanted x, k"):
+            run(*args, **names)
+
+
+def test_a_program_on_a_value_would_lose_its_gradient() -> None:
+    run = program(lambda x: np.sum(x * x), np.ones(3))
+    for f in (lambda x: run(x)[0] * x[0], lambda x: run(x)[1].sum()):
+        with pytest.raises(TypeError, match="lose the gradient"):
+            grad(f)(np.ones(3))
+
+
+def test_a_mask_is_not_dropped() -> None:
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    run = program(lambda x: np.sum(x * x), np.ones(3))
+    for call in (lambda: run(masked), lambda: program(np.sum, masked)):
+        with pytest.raises(TypeError, match="MaskedArray"):
+            call()
