@@ -18,7 +18,6 @@ Rule = Callable[..., Any]
 Interval = tuple[float, float]
 REAL: Interval = (-math.inf, math.inf)
 POSITIVE: Interval = (0.0, math.inf)
-_USUAL = {np.ndarray, float, int, bool, tuple, type(None)}  # these record nothing
 TABLE: dict[Any, Primitive] = {}  # a NumPy function, or a user's -> its record
 
 
@@ -106,7 +105,7 @@ class Primitive:
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
         for arg in (*args, *options.values()):
-            if arg.__class__ not in _USUAL and hasattr(arg, "apply_primitive"):
+            if hasattr(arg, "apply_primitive"):
                 return arg.apply_primitive(self, args, options)
         return self.fn(*args, **options)
 

@@ -320,12 +320,12 @@ class Value(ArrayLike):
     apply_primitive = staticmethod(apply)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        if options.get("out") is not None:
-            what = f"out= (or in-place {ufunc.__name__})"
-            lost(what, "Use a = a + v, which makes a new Value.")
         op = TABLE.get(ufunc) if method == "__call__" and not options else None
         if op is not None and op.arity == len(inputs) < 3 and not (op.constants or op.keeps):
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
+        if options.get("out") is not None:
+            what = f"out= (or in-place {ufunc.__name__})"
+            lost(what, "Use a = a + v, which makes a new Value.")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)
 
