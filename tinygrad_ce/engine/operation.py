@@ -10,8 +10,6 @@ from functools import cached_property, partial
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
-
 from .text import _
 
 Rule = Callable[..., Any]
