@@ -406,6 +406,15 @@ def test_the_jacobian_of_a_structure_has_that_structure() -> None:
     np.testing.assert_array_equal(found["list"][1], [0.0, 0.0])
 
 
+def test_the_jacobian_of_one_number_shares_no_memory() -> None:
+    both = jacobian(lambda a, b: (a + b).sum(), (0, 1))(np.ones(2), np.ones(2))
+    both[0][0] = 7.0
+    np.testing.assert_array_equal(both[1], [1.0, 1.0])
+    large = jacobian(lambda a: a.mean())(np.ones((70, 70)))
+    large[0] = 1.0
+    assert large[1, 0] == pytest.approx(1 / 4900)
+
+
 def test_ragged_lists_of_numbers_are_structures() -> None:
     found = grad(lambda p: (p[0] * p[0]).sum() * p[1])([[1.0, 3.0], 2.0])
     np.testing.assert_array_equal(found[0], [4.0, 12.0])

@@ -273,13 +273,15 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     shape, like = np.shape(out), detach(out)
     like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
     size, dtype = math.prod(shape), getattr(like, "dtype", float)
-    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else [1.0]
-    found: list[Any] = []
-    for column, v in zip(zip(*[call.pull(out, seed) for seed in seeds]), call.variables):
-        found.append(np.reshape(np.stack(column), shape + v.shape) if shape else column[0])
-        if hasattr(found[-1], "apply_primitive"):  # a node, here or of a printed program
-            found[-1].name = found[-1].name or name
-    return found or [np.zeros(shape + v.shape) for v in call.variables]  # of no entries
+    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else []
+    rows = zip(zip(*[call.pull(out, seed) for seed in seeds]), call.variables)
+    found = [np.reshape(np.stack(column), shape + v.shape) for column, v in rows]
+    if not size:
+        found = [np.zeros(shape + v.shape) for v in call.variables]
+    for block in found if shape else (found := apart(call.pull(out, 1.0))):
+        if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
+            block.name = block.name or name
+    return found
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
