@@ -273,9 +273,9 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     shape, like = np.shape(out), detach(out)
     like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
     size, dtype = math.prod(shape), getattr(like, "dtype", float)
-    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape)) if shape else []
-    rows = zip(zip(*[call.pull(out, seed) for seed in seeds]), call.variables)
-    found = [np.reshape(np.stack(column), shape + v.shape) for column, v in rows]
+    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape))
+    rows = zip(zip(*[call.pull(out, seed) for seed in seeds if shape]), call.variables)
+    found: list[Any] = [np.reshape(np.stack(column), shape + v.shape) for column, v in rows]
     if not size:
         found = [np.zeros(shape + v.shape) for v in call.variables]
     for block in found if shape else (found := apart(call.pull(out, 1.0))):
