@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .data import StaleGraphError, as_upstream, snapshot, unbroadcast
+from .data import PLAIN, StaleGraphError, as_upstream, snapshot, unbroadcast
 from .text import _
 
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
@@ -49,13 +49,12 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
         if (p := node.y).__class__ is kind and p not in gradients:
             gradients[p] = NOTHING
             stack.append(p)
-        if node.rest:
-            for p in node.rest:
+        if node.more is not PLAIN:
+            watching.append(node)
+            for p in node.more[0]:
                 if p.__class__ is kind and p not in gradients:
                     gradients[p] = NOTHING
                     stack.append(p)
-        if node.watched:
-            watching.append(node)
     nodes.sort(key=_number, reverse=True)  # nearly done: y before x, depth first
     _check_fresh(nodes, max(map(_number, leaves), default=-1), watching)
     return nodes, leaves, gradients
@@ -70,7 +69,7 @@ def _check_fresh(nodes: list[Node], newest_leaf: int, watching: list[Node]) -> N
             if p.__class__ is node.__class__ and p.number > node.number:
                 _refuse(p, node)
     for node in watching:
-        for x, before in node.watched:
+        for x, before in node.more[2]:
             if snapshot(getattr(x, "_array", x)) != before:
                 _refuse(x, node)
 
@@ -89,14 +88,15 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 
     Broadcasting is not undone yet. With ``graph`` it is a `Value`.
     """
-    rule, x, y, kind, keywords = node.op.vjps[k], node.x, node.y, node.__class__, node.keywords
+    rule, x, y, kind = node.op.vjps[k], node.x, node.y, node.__class__
+    rest, keywords, _watched = node.more
     try:
-        if graph or node.rest:
+        if graph or rest or (keywords and y is not None):
             return rule(g, *_given(node, graph), **keywords)
         a = x._array if x.__class__ is kind else x  # most operations: in half the time
-        if y is not None:
-            return rule(g, node._array, a, y._array if y.__class__ is kind else y, **keywords)
-        return rule(g, node._array, a, **keywords) if keywords else rule(g, node._array, a)
+        if y is None:
+            return rule(g, node._array, a, **keywords) if keywords else rule(g, node._array, a)
+        return rule(g, node._array, a, y._array if y.__class__ is kind else y)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
         wide = [np.float64(a) if a.__class__ is float else a for a in (g, *_given(node, graph))]
         return rule(*wide, **keywords)
@@ -191,18 +191,16 @@ def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
     return g, 1
 
 
-def _references(gradients: list[Any]) -> list[int]:
-    return [getrefcount(g) for g in gradients]
-
-
-(_ALONE,) = _references([np.empty(0)])  # how many it has that only the list holds
+(_ALONE,) = [getrefcount(g) for g in [np.empty(0)]]  # references to what only a list holds
 
 
 def apart(gradients: list[Any]) -> list[Any]:
     """The gradients as arrays that can be written into: ``p.grad *= 0.5`` changes p's alone."""
     return [
-        g.copy() if g.__class__ is np.ndarray and (g.base is not None or n > _ALONE) else g
-        for g, n in zip(gradients, _references(gradients))
+        g.copy()
+        if g.__class__ is np.ndarray and (g.base is not None or getrefcount(g) > _ALONE)
+        else g
+        for g in gradients
     ]
 
 

@@ -19,6 +19,12 @@ _OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what t
 SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a leaf is seen
 
 
+# What few nodes have: arguments after the second; what rules get by name, the options and what the
+# operation has saved; arguments that others may write to, with snapshots. The others are plain.
+More = tuple[tuple[Any, ...], dict[str, Any], tuple[tuple[Any, bytes], ...]]
+PLAIN: More = ((), {}, ())
+
+
 class StaleGraphError(RuntimeError):
     """The data of a `Value` was changed after the graph above it was computed from it."""
 

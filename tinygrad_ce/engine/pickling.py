@@ -11,9 +11,9 @@ from typing import Any
 from .backward import topological
 from .operation import TABLE, Primitive
 from .text import _
-from .value import Value, make_node, watch
+from .value import Value, make_node, watched
 
-STATE = ("dx", "dy", "keywords", "name", "grad")  # beside data, operation, arguments
+STATE = ("dx", "dy", "name", "grad")  # beside data, operation, arguments
 
 
 def _reduce_value(v: Value) -> tuple[Any, ...]:
@@ -30,7 +30,7 @@ def _reduce_value(v: Value) -> tuple[Any, ...]:
     for n in nodes:
         args = [place[p] if p.__class__ is Value else p for p in n.parents]
         state = {name: getattr(n, name) for name in STATE} | {"_passes": n.passes}
-        rows.append(n if n.op is None else (n._array, n.op, args, state))
+        rows.append(n if n.op is None else (n._array, n.op, args, n.more[1], state))
     return _rebuild, (rows,)
 
 
@@ -40,10 +40,10 @@ def _rebuild(rows: list[Any]) -> Value:
     for row in rows:
         node = row
         if row.__class__ is tuple:
-            data, op, args, state = row
+            data, op, args, keywords, state = row
             args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
-            node = watch(make_node(data, op, *args[:2]), *args)
-            node.rest = tuple(args[2:])
+            node = make_node(data, op, *args[:2])
+            node.more = (tuple(args[2:]), keywords, watched(args))
             for name, held in state.items():
                 setattr(node, name, held)
         nodes.append(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
 from copy import deepcopy
 from itertools import count
 from math import inf
@@ -14,12 +14,11 @@ import numpy as np
 from . import backward as chain_rule
 from . import ops
 from .arraylike import ArrayLike
-from .data import SCALARS, SMALL, StaleGraphError, as_data, constant, lost, snapshot
+from .data import PLAIN, SCALARS, SMALL, More, StaleGraphError, as_data, constant, lost, snapshot
 from .operation import TABLE, Primitive
 from .text import _
 
 TINY = float_info.min  # below it floats have fewer digits
-NO_OPTIONS: dict[str, Any] = {}
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -49,20 +48,21 @@ def make_node(
     node._array, node.op = data, op
     node.x, node.y = x, y
     node.dx, node.dy = dx, dy
-    node.rest, node.keywords, node.watched = (), NO_OPTIONS, ()
+    node.more = PLAIN
     node.number = next(numbers)
     node.grad = 0.0 if data.__class__ is float else None
     node.name = None
     return node
 
 
-def watch(node: Value, *args: Any) -> Value:
-    """The node, with what tells later whether others wrote to a leaf of it or a large constant."""
+def watched(args: Iterable[Any]) -> tuple[tuple[Any, bytes], ...]:
+    """What tells later whether others wrote to the arrays of leaves, or to large constants."""
+    found: tuple[Any, ...] = ()
     for x in args:
         if x.op is None if x.__class__ is Value else getattr(x, "nbytes", 0) > SMALL:
             a = detach(x)
-            node.watched += ((x, snapshot(a)),) if a.__class__ is np.ndarray else ()
-    return node
+            found += ((x, snapshot(a)),) if a.__class__ is np.ndarray else ()
+    return found
 
 
 def _unary(op: Primitive, x: Value) -> Value:
@@ -72,7 +72,9 @@ def _unary(op: Primitive, x: Value) -> Value:
         if a.__class__ is not float or op.scalar is None:
             out = op.fn(a)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
-            return node if x.op else watch(node, x)
+            if x.op is None:
+                node.more = ((), {}, watched((x,)))
+            return node
         out = op.scalar(a)
         dx = float(op.vjps[0](1.0, out, a))
         return make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
@@ -92,7 +94,10 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
-            return watch(node, x, y)
+            known = x is not a and y is not b and x.op and y.op  # two results: most operations
+            if not known and (found := watched((x, y))):
+                node.more = ((), {}, found)
+            return node
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
@@ -102,7 +107,7 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         return apply(op, (x, y))
 
 
-def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPTIONS) -> Value:
+def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[1]) -> Value:
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
         args, options = op.bind(args, options)
@@ -117,24 +122,27 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = NO_OPT
     if op.keeps:
         wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
         options = {**options, "saved": {"wanted": wanted}}
+    data = [*map(detach, args)]
     try:
-        out = _compute(op, [*map(detach, args)], options)
+        if op.scalar is not None and SCALARS.issuperset(map(type, data)):
+            out = _of_numbers(op, data)
+        else:
+            out = op.fn(*data, **options)
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
     node = make_node(as_data(out, op.name), op, *args[:2])
-    node.rest, node.keywords = args[2:], options
-    return watch(node, *args)
+    node.more = (args[2:], options, watched(args))
+    return node
 
 
-def _compute(op: Primitive, data: list[Any], options: dict[str, Any]) -> Any:
-    """The result; on Python numbers as Python has it, else NumPy's with inf and nan."""
-    if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-        with suppress(ArithmeticError, ValueError, TypeError):
-            return op.scalar(*data)
-        data = [np.float64(d) if d.__class__ is float else d for d in data]
-    return op.fn(*data, **options)
+def _of_numbers(op: Primitive, data: list[Any]) -> Any:
+    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
+    try:
+        return op.scalar(*data)  # type: ignore[misc]
+    except (ArithmeticError, ValueError, TypeError):
+        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
 
 
 @final
@@ -182,9 +190,7 @@ class Value(ArrayLike):
     y: Any
     dx: float | None  # ... and the local derivatives by x and y, where all are floats
     dy: float | None
-    rest: tuple[Any, ...]  # the arguments after the second
-    keywords: dict[str, Any]  # what rules get by name: the options, and what ``op`` has saved
-    watched: tuple[tuple[Any, bytes], ...]  # arguments that others may write to, and snapshots
+    more: More
     _passes: int  # not there before the first
     __slots__ = (*__annotations__,)
 
@@ -227,12 +233,12 @@ class Value(ArrayLike):
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.y is None:
             return () if self.op is None else (self.x,)
-        return (self.x, self.y, *self.rest)
+        return (self.x, self.y, *self.more[0])
 
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return {name: x for name, x in self.keywords.items() if name != "saved"}
+        return {name: x for name, x in self.more[1].items() if name != "saved"}
 
     @property
     def passes(self) -> int:
