@@ -69,6 +69,11 @@ class Primitive:
         return tuple(i for i in range(self.arity or 0) if not self.vjps[i])
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is no more than one or two arguments, each with a rule."""
+        return self.arity in (1, 2) and not (self.constants or self.keeps)
+
+    @cached_property
     def signature(self) -> inspect.Signature:
         """How it is called: its arguments, then its options, as the rules take them."""
         rule = next(vjp for vjp in self.vjps if vjp)

@@ -94,9 +94,10 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
-            known = x is not a and y is not b and x.op and y.op  # two results: most operations
-            if not known and (found := watched((x, y))):
-                node.more = ((), {}, found)
+            shared_x = getattr(a, "nbytes", 0) > SMALL if x is a else x.op is None
+            shared_y = getattr(b, "nbytes", 0) > SMALL if y is b else y.op is None
+            if shared_x or shared_y:  # with others, who may write to it
+                node.more = ((), {}, watched((x, y)))
             return node
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
@@ -132,7 +133,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
         raise kind(f"{op.name} of {given}: {error}") from error
-    node = make_node(as_data(out, op.name), op, *args[:2])
+    y = args[1] if len(args) > 1 else None
+    node = make_node(as_data(out, op.name), op, args[0], y)
     node.more = (args[2:], options, watched(args))
     return node
 
@@ -327,7 +329,7 @@ class Value(ArrayLike):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         op = TABLE.get(ufunc) if method == "__call__" and not options else None
-        if op is not None and op.arity == len(inputs) < 3 and not (op.constants or op.keeps):
+        if op is not None and op.is_plain and op.arity == len(inputs):
             return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
         if options.get("out") is not None:
             what = f"out= (or in-place {ufunc.__name__})"
