@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 import subprocess
@@ -565,8 +566,11 @@ def test_arguments_may_come_by_name() -> None:
     run = program(lambda x, k: np.sum(x**2) * k, np.ones(2), 3.0)
     for found in (run(k=2.0, x=np.ones(2)), run(np.ones(2), k=2.0)):
         assert found[0] == 4.0
+    again = pickle.loads(pickle.dumps(run))
+    assert again(k=2.0, x=np.ones(2))[0] == 4.0
+    assert str(inspect.signature(run)) == "(x, k)"
     for args, names in (((), {}), ((np.ones(2),), {"x": 1.0}), ((np.ones(2), 1.0), {"q": 2.0})):
-        with pytest.raises(TypeError, match=r"program: got \d arguments and .* wanted x, k"):
+        with pytest.raises(TypeError, match=r"program\(\) (missing|got)"):
             run(*args, **names)
 
 

@@ -9,12 +9,14 @@ signature.
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import os
 import pickle
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
-from itertools import count, repeat
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -182,15 +184,16 @@ def _load_careful(source: str) -> Callable[..., Any]:
     return run
 
 
-def _test(x: Any, i: int) -> str:
-    """What holds for argument i, as source; "" where it takes more than a line."""
+def _test(name: str, x: Any) -> str:
+    """What holds for an argument, as source; "" where it takes more than a line."""
     if x.__class__ is np.ndarray:
-        dtype = f"(x{i}.dtype is t{i} or x{i}.dtype == t{i})"  # an unpickled one is not NumPy's own
-        return f"x{i}.__class__ is ndarray and x{i}.shape == {x.shape} and {dtype}"
-    return f"x{i}.__class__ is float" if x.__class__ is float else ""
+        kind = f"__dtype_{name}"  # an unpickled one is not NumPy's own
+        dtype = f"({name}.dtype is {kind} or {name}.dtype == {kind})"
+        return f"{name}.__class__ is __array and {name}.shape == {x.shape} and {dtype}"
+    return f"{name}.__class__ is __float" if x.__class__ is float else ""
 
 
-def _checked(source: str, like: Any, args: Sequence[Any], other: Any) -> tuple[Any, bool]:
+def _checked(source: str, like: Any, given: dict[str, Any], other: Any) -> tuple[Any, bool]:
     """The function of a source behind a check of its arguments, and whether that is all of it.
 
     ``like`` is the structure of its results, where named tuples are in it; ``other`` is called with
@@ -201,17 +204,19 @@ def _checked(source: str, like: Any, args: Sequence[Any], other: Any) -> tuple[A
         run = load(source)
         return (lambda *args: in_containers(run(*args), like)) if like is not None else run
 
-    given, tests = ", ".join(f"x{i}" for i in range(len(args))), [*map(_test, args, count())]
-    text = f"""def checked({given}):
+    run, args, tests = loaded(_load), ", ".join(given), [*map(_test, given, given.values())]
+    text = f"""def program({args}):
   if not ({" and ".join(filter(None, tests)) or "True"}):
-    return other({given})
+    return __other({args})
   try:
-    return run({given})
-  except (ArithmeticError, ValueError):
-    return careful()({given})"""
-    names = {f"t{i}": getattr(x, "dtype", None) for i, x in enumerate(args)}
-    names |= {"run": loaded(_load), "careful": cache(partial(loaded, _load_careful))}
-    return _load(text, other=other, ndarray=np.ndarray, **names), all(tests)
+    return __run({args})
+  except (__ArithmeticError, __ValueError):
+    return __careful()({args})"""
+    names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in given.items()}
+    names |= {"__other": other, "__run": run, "__careful": cache(partial(loaded, _load_careful))}
+    names |= {"__array": np.ndarray, "__float": float}
+    names |= {"__ArithmeticError": ArithmeticError, "__ValueError": ValueError}
+    return _load(text, **names), all(tests)
 
 
 class Program:
@@ -269,16 +274,16 @@ class Program:
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
         source, like = self._compile(args) if self._f else self._compiled
-        run, whole = _checked(source, like, args, self._other)
+        run, whole = _checked(source, like, dict(zip(self._parameters, args)), self._other)
         if key == self._key:
             self._compiled = source, like
             self._run = run if whole else self._other
         self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
         return run
 
-    def _other(self, *args: Any) -> Any:
+    def _other(self, *args: Any, **named: Any) -> Any:
         """A call whose arguments are not plainly those of the example."""
-        given = self._arguments(args)
+        given = self._arguments(self.__signature__.bind(*args, **named).args if named else args)
         run = self._kept.get(key := _key(given)) or self._make(given, key)
         return run(*given)
 
@@ -288,16 +293,13 @@ class Program:
         """The program as a module, for the arguments that it was made with."""
         return self._compiled[0]
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        """Run the program; arguments come by position, or by the names that the source shows."""
-        if named or len(args) != len(self._parameters):
-            rest = self._parameters[len(args) :]
-            if {*rest} != {*named}:
-                text = "program: got {n} arguments and {names}, wanted {wanted}"
-                wanted, names = ", ".join(self._parameters), ", ".join(named) or _("no names")
-                raise TypeError(_(text, n=len(args), names=names, wanted=wanted))
-            args = (*args, *[named[name] for name in rest])
-        return self._run(*args)
+    # Called as its function is, by position or by name; a method would take as long as 20 products.
+    __call__ = property(attrgetter("_run"))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return inspect.Signature([inspect.Parameter(name, kind) for name in self._parameters])
 
     def __str__(self) -> str:
         return self.source.rstrip("\n")
