@@ -56,8 +56,9 @@ class ArrayLike:
     def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
     def flatten(self) -> Any: return self.reshape(-1)
     ravel = flatten
+    def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
     # fmt: on
-    sum, mean, max, min, clip = map(_method, (np.sum, np.mean, np.max, np.min, np.clip))
+    sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
     squeeze, swapaxes, dot = map(_method, (np.squeeze, np.swapaxes, np.dot))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
 

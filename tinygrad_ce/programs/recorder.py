@@ -86,12 +86,18 @@ class Tape:
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
         given, how = (replace(x, _example, RecordedArray) for x in (args, options))
+        into = (
+            f"np.{getattr(function, '__name__', 'f')} into an array",
+            "Use a = a + x or its like.",
+        )
         try:
             example = function(*given, **how)
         except (ValueError, TypeError) as error:
             if re.search("read-only|output array|ArrayType", str(error)):
-                self.refuse(f"np.{function.__name__} into an array", "Use a = a + x or its like.")
+                self.refuse(*into)
             raise
+        if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
+            self.refuse(*into)
         known = numbers or function in TABLE or function.__class__ is np.ufunc
         if not known and _shape_varies(function, args, options, example):
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
