@@ -138,11 +138,18 @@ def read_target(
 
 
 def _of_something(t: Target, total: Any) -> tuple[Target, Any]:
-    """What a mean is divided by: 1 where every sample is ignored or weighs nothing."""
-    if hasattr(total, "apply_primitive"):  # that of a program, for other data too
-        nothing = total == 0.0
-        return t._replace(start=np.where(nothing, math.nan, 0.0)), np.where(nothing, 1.0, total)
-    return (t, total) if total else (t._replace(start=math.nan), 1.0)
+    """What a mean is divided by: 1 where every sample is ignored, nan where none weighs anything.
+
+    So a batch that is ignored has loss nan and gradient 0, as in PyTorch.
+    """
+    recorded = hasattr(total, "apply_primitive")  # that of a program, for other data too
+    if t.row.__class__ is float:  # nothing is ignored
+        return t, total if recorded or total else math.nan
+    kept = np.sum(t.row)
+    if recorded:
+        start = np.where(kept == 0.0, math.nan, 0.0)
+        return t._replace(start=start), np.where(kept == 0.0, 1.0, total)
+    return (t, total or math.nan) if kept else (t._replace(start=math.nan), 1.0)
 
 
 def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
