@@ -271,14 +271,18 @@ def _derivative(f: Function, argnums: Argnums, name: str) -> Function:
 def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     """The derivative of one result by each variable, a row for each entry of the result."""
     shape, like = np.shape(out), detach(out)
-    like = like if shape and hasattr(like, "apply_primitive") else None  # a program records it
-    size, dtype = math.prod(shape), getattr(like, "dtype", float)
-    seeds = np.eye(size, dtype=dtype, like=like).reshape((size, *shape))
-    rows = zip(zip(*[call.pull(out, seed) for seed in seeds if shape]), call.variables)
-    found: list[Any] = [np.reshape(np.stack(column), shape + v.shape) for column, v in rows]
-    if not size:
-        found = [np.zeros(shape + v.shape) for v in call.variables]
-    for block in found if shape else (found := apart(call.pull(out, 1.0))):
+    size, variables = math.prod(shape), call.variables
+    found: list[Any]
+    if not shape:
+        found = apart(call.pull(out, 1.0))
+    elif not size:
+        found = [np.zeros(shape + v.shape) for v in variables]
+    else:
+        like = like if hasattr(like, "apply_primitive") else None  # a program records it
+        seeds = np.eye(size, dtype=getattr(like, "dtype", float), like=like)
+        columns = zip(*[call.pull(out, seed) for seed in seeds.reshape((size, *shape))])
+        found = [np.reshape(np.stack(c), shape + v.shape) for c, v in zip(columns, variables)]
+    for block in found:
         if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
             block.name = block.name or name
     return found
