@@ -232,14 +232,14 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/fd")
-def test_what_is_replaced_is_on_the_disk_before_its_name_is(
+def test_content_is_on_the_disk_before_its_name_and_then_the_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
     fsync, replace = os.fsync, os.replace
 
     def synced(fd: int) -> None:
-        told.append("fsync " + os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))[:5])
+        told.append(f"fsync {Path(f'/proc/self/fd/{fd}').readlink().suffix or 'folder'}")
         fsync(fd)
 
     def replaced(old: Any, new: Any) -> None:
@@ -249,4 +249,73 @@ def test_what_is_replaced_is_on_the_disk_before_its_name_is(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
     write(tmp_path / "model", {})
-    assert told == ["fsync model", "replace"]
+    assert told == ["fsync .part", "replace", "fsync folder"]
+
+
+# ------------------------------------------------------------------ names and modes
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755, 0o444])
+def test_the_old_files_mode_stays(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a"
+    write(path, {"n": 1})
+    path.chmod(mode)
+    write(path, {"n": 2})
+    assert path.stat().st_mode & 0o7777 == mode
+    assert load(path) == {"n": 2}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links want rights on Windows")
+@pytest.mark.parametrize("link", ["folder/real", "folder/absent", "to the other"])
+def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path, link: str) -> None:
+    real = tmp_path / "folder" / "real"
+    real.parent.mkdir()
+    write(real, {"n": 1})
+    (tmp_path / "to the other").symlink_to(real)
+    (tmp_path / "link").symlink_to(link)  # relative: to where it stands
+    write(tmp_path / "link", {"n": 2})
+    assert (tmp_path / "link").readlink() == Path(link)
+    assert load(tmp_path / link) == {"n": 2}
+    assert (tmp_path / "to the other").is_symlink()
+    assert {p.name for p in real.parent.iterdir()} <= {"real", "absent"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files on Windows")
+def test_links_in_a_circle_are_an_error_and_a_pipe_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match=r"symbolic links.*a'$"):
+        write(tmp_path / "a", {})
+    assert (tmp_path / "a").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write(tmp_path / "pipe", {"n": 1})
+    (tmp_path / "copy").write_bytes(os.read(reader, 10_000))
+    os.close(reader)
+    assert load(tmp_path / "copy") == {"n": 1}
+    assert (tmp_path / "pipe").is_fifo()
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "b", "pipe", "copy"}
+
+
+NAMED = [b"plain", "é.safetensors".encode(), "x" * 255, b"y" * 255, "ü" * 127]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are bytes, 255 at most")
+@pytest.mark.parametrize("name", [*NAMED, b"\xff\xfe"], ids=lambda name: repr(name[:9]))
+def test_any_name_that_a_file_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n in (1, 2):
+        write(name, {"n": n})
+        assert read(name) == {"n": n}
+    assert os.listdir(b".") == [os.fsencode(name)]
+    Path(os.fsdecode(name)).write_bytes(b"damaged")
+    with pytest.raises(ValueError) as error:
+        read(name)
+    assert str(error.value).startswith(f"{os.fsdecode(name)}: damaged")
+
+
+def test_a_name_that_is_too_long_is_refused_by_that_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"x{300}'$"):
+        write(tmp_path / ("x" * 300), {})
+    assert not [*tmp_path.iterdir()]

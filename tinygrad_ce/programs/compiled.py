@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import os
 import pickle
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
@@ -26,7 +25,7 @@ from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
 from .batching import batch
-from .files import replace_file
+from .files import AnyPath, replace_file
 from .printing import emit
 from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
@@ -307,7 +306,7 @@ class Program:
     def __repr__(self) -> str:
         return f"<program of {getattr(self._f, '__name__', 'f')}: {self._signature}>"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the source into a file; an existing one is replaced at once."""
         replace_file(path, self.source.encode())
 

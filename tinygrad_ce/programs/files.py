@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from threading import get_ident
+from stat import S_IMODE
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
+def replace_file(path: AnyPath, content: bytes) -> None:
     """Write a file and put it in the place of an old one: who reads sees either, never a part.
 
     That holds when the program is killed at any moment (a file that ends in .part may stay), and
-    when the power goes: content reaches the disk before the name does.
+    when the power goes: content reaches the disk before the name does. The old file's mode stays; a
+    link stays one, and what it names is replaced.
     """
-    part = f"{os.fspath(path)}.{os.getpid()}.{get_ident()}.part"
+    name = os.fsdecode(path)
+    target = Path(os.path.realpath(name))
+    part = target.parent / f"{os.urandom(8).hex()}.part"  # however long the name is
     try:
-        with open(part, "wb") as file:
+        if os.path.exists(name) and not target.is_file():  # a device or a pipe stays one as well
+            Path(name).write_bytes(content)
+            return
+        with part.open("xb") as file:
+            with suppress(FileNotFoundError):
+                part.chmod(S_IMODE(os.stat(name).st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(part, target)
+        _sync_folder(target.parent)
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
+        raise type(error)(error.errno, error.strerror, name) from None
     finally:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where that is possible (not on Windows)."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -15,12 +15,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..engine.text import _
-from ..programs.files import replace_file
+from ..programs.files import AnyPath, replace_file
 from .solvers import new_optimizer
 from .validation import params_of
 
 FORMAT = "2"  # 1 was NumPy's .npz
-Path = str | os.PathLike[str]
 
 
 def _safetensors() -> Any:
@@ -29,7 +28,7 @@ def _safetensors() -> Any:
     except ImportError:
         text = 'a saved model needs safetensors: pip install "tinygrad_ce[safetensors]"'
         raise ImportError(_(text)) from None
-    return safetensors
+    return safetensors.numpy
 
 
 def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
@@ -40,7 +39,7 @@ def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
     return sha.hexdigest()
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
+def write(path: AnyPath, content: dict[str, Any]) -> None:
     """Save ``content`` in place of an old file: a crash leaves the old or the new, never a part.
 
     It is by name: None, numbers, text, arrays of such, lists of them and dicts by text.
@@ -65,32 +64,30 @@ def write(path: Path, content: dict[str, Any]) -> None:
     for name, x in content.items():
         texts[name] = json.dumps(x, default=pack)
     metadata = texts | {"tinygrad_ce": FORMAT, "sha256": _checksum(texts, tensors)}
-    replace_file(path, _safetensors().numpy.save(tensors, metadata))
+    replace_file(path, _safetensors().save(tensors, metadata))
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: AnyPath) -> dict[str, Any]:
     """Return the content that `write` saved, its arrays new; refuse any other file in one line."""
-    safe_open = _safetensors().safe_open
-    with open(path, "rb") as start:
-        npz = start.read(4) == b"PK\x03\x04"
+    safetensors = _safetensors()
+    with open(path, "rb") as file:
+        data = file.read()
     try:
-        if npz:
+        if data.startswith(b"PK\x03\x04"):
             raise ValueError(_("an .npz file of tinygrad_ce 0.1: fit anew"))
-        with safe_open(path, "numpy") as file:
-            texts = file.metadata() or {}
-            version = texts.pop("tinygrad_ce", None)
-            if version is None:
-                raise ValueError(_("a safetensors file of another program"))
-            if version != FORMAT:
-                text = "format {version}, of a newer one: pip install --upgrade tinygrad_ce"
-                raise ValueError(_(text, version=version))
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+        tensors = safetensors.load(data)
+        texts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        version = texts.pop("tinygrad_ce", None)
+        if version is None:
+            raise ValueError(_("a safetensors file of another program"))
+        if version != FORMAT:
+            text = "format {version}, of a newer one: pip install --upgrade tinygrad_ce"
+            raise ValueError(_(text, version=version))
         if texts.pop("sha256", "") != _checksum(texts, tensors):
             raise ValueError(_("its content is not what was saved"))
     except Exception as why:  # ours, and whatever a damaged header trips over
         text = "{path}: damaged, or no model of this tinygrad_ce: {why}"
-        raise ValueError(_(text, path=os.fspath(path), why=why)) from None
+        raise ValueError(_(text, path=os.fsdecode(path), why=why)) from None
 
     def unpack(x: dict[str, Any]) -> Any:
         if "tensor" in x:
@@ -103,7 +100,7 @@ def read(path: Path) -> dict[str, Any]:
 class PersistenceMixin:
     """`save` and `load` of a model: its parameters, what was fitted, the optimizer's state."""
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Save the fitted model as a safetensors file; `load` gives it back, equal to the bit.
 
         Parameters, attributes and the state of `partial_fit` are kept; the callback is not, and a
@@ -119,7 +116,7 @@ class PersistenceMixin:
         write(path, content)
 
     @classmethod
-    def load(cls, path: Path) -> Any:
+    def load(cls, path: AnyPath) -> Any:
         """Return the model that `save` saved; nothing in the file is run.
 
         A file that is damaged, of an older or a newer version, or holds anything else is refused

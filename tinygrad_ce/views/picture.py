@@ -16,7 +16,7 @@ from shutil import which
 from typing import Any, NamedTuple
 
 from ..engine.text import _
-from ..programs.files import replace_file
+from ..programs.files import AnyPath, replace_file
 
 DEPTH = 40  # levels that the text form indents
 TANGLE = 80  # edges more than items; from there on, Graphviz's best may take half a minute
@@ -164,7 +164,7 @@ class Drawing:
         size = f"{{\n\tdpi={DPI}" if form == "png" else "{"
         return render(self.dot.replace("{", size, 1), form)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source.
 
         Raises
@@ -174,10 +174,10 @@ class Drawing:
         ImportError
             For a picture, where there is no Graphviz.
         """
-        form = os.path.splitext(path)[1].lower().removeprefix(".")
+        form = os.path.splitext(os.fsdecode(path))[1].lower().removeprefix(".")
         if form not in ("svg", "png", "pdf", "dot"):
             wanted = "save: got {got}, wanted a name in .svg, .png, .pdf or .dot"
-            raise ValueError(_(wanted, got=repr(os.fspath(path))))
+            raise ValueError(_(wanted, got=repr(os.fsdecode(path))))
         replace_file(path, self._as(form))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:

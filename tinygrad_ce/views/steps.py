@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..engine.text import _
-from ..programs.files import replace_file
+from ..programs.files import AnyPath, replace_file
 from .formulas import spell, summarise
 from .picture import FONT, Drawing
 
@@ -125,7 +124,7 @@ class Steps(Sequence[Step]):
         lines = " \\\\\n".join(f"& {step.latex}" for step in self)
         return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: AnyPath) -> None:
         """Write the page, one HTML file that loads nothing; an existing one is replaced at once."""
         replace_file(path, page(self).encode())
 
