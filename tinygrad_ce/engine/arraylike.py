@@ -24,12 +24,21 @@ def _method(function: Any) -> Callable[..., Any]:
 def _refusal(function: Any, what: str, instead: str) -> Callable[..., Any]:
     """A method that refuses; in a `program` the data does, naming the line that calls it."""
 
-    def method(self: Any, *_args: Any, **_options: Any) -> Any:
+    def method(self: Any, *args: Any, **_options: Any) -> Any:
         if hasattr(self._array, "apply_primitive"):
-            function(self._array)
+            function(self._array, *args)
         lost(what, instead)
 
     return method
+
+
+def _absent(name: str, way: str) -> property:
+    """What other libraries' arrays have: not there, for hasattr too, but the error says the way."""
+
+    def missing(_self: Any) -> Any:
+        raise AttributeError(_("a Value has no {name}: {way}", name=name, way=way))
+
+    return property(missing)
 
 
 class ArrayLike:
@@ -61,16 +70,36 @@ class ArrayLike:
     sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
     squeeze, swapaxes, dot = map(_method, (np.squeeze, np.swapaxes, np.dot))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
+    any, all, argmax, argmin = map(_method, (np.any, np.all, np.argmax, np.argmin))
+    round = __round__ = _method(np.round)
+    item = _absent("item()", "float(v.data) is its number")
+    detach = _absent("detach()", "v.data is its data, without the graph")
+    numpy = cpu = _absent("numpy() or cpu()", "v.data is its array")
+    astype = _absent("astype()", "change its data, v.data, and make a new one with Value(...)")
+    zero_grad = _absent("zero_grad()", "v.grad = None does it, or an optimiser's zero_grad()")
+    __pandas_priority__ = 5000  # above DataFrame's, so that in df * v the Value is asked
 
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    __float__ = _refusal(float, "float(v), or math.exp(v),", "Use v.data, or np.exp(v).")
+    __float__ = _refusal(
+        float,
+        "float(v), which r[i] = v and math.log(v) call,",
+        "For r[i] = v: collect in a list, then np.stack. For math.log(v): np.log(v), likewise "
+        "np.exp. Its number is v.data.",
+    )
     __int__ = _refusal(int, "int(v)", "Use int(v.data).")
     __complex__ = _refusal(complex, "complex(v)", "Use v.data; Values are real.")
     __index__ = _refusal(operator.index, "v as an index", "Use int(v.data).")
     __array__ = _refusal(
         np.asarray,
         "An array made from a Value",
-        "Use v.data for its data, np.stack([v, w]) to join Values.",
+        "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For pandas: "
+        "df.to_numpy(). For SciPy: @primitive. Its data is v.data.",
+    )
+    __setitem__ = __delitem__ = _refusal(
+        operator.setitem,
+        "Writing into a Value",
+        "Use np.where(mask, new, v), or collect in a list, then np.stack. A leaf's data can be "
+        "written to, v.data[0] = 5, before it is used.",
     )
 
     def __bool__(self) -> bool:

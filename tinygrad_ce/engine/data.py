@@ -46,9 +46,11 @@ def real(x: Any, where: Any) -> Any:
             return float(x)
         data = _array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {error}") from None
     if data.dtype.kind not in "fiub":
         text = "{where}: got {got} data, wanted real numbers (float, int or bool)"
+        if hasattr(x, "to_numpy"):
+            text += "; of a DataFrame's columns of numbers, df[[...]].to_numpy(float)"
         raise TypeError(_(text, where=where, got=data.dtype))
     return data
 

@@ -102,4 +102,4 @@ def getitem(x: Any, index: Any) -> Any:
     try:
         return (np.asarray(x) if x.__class__ is float else x)[index]
     except IndexError as error:
-        raise IndexError(f"[{index!r}]: {error}") from error
+        raise IndexError(f"[{index!r}]: {error}") from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from copy import deepcopy
 from itertools import count
 from math import inf
-from sys import float_info
 from typing import Any, NoReturn, final
 
 import numpy as np
@@ -18,7 +18,7 @@ from .data import PLAIN, SCALARS, SMALL, More, StaleGraphError, as_data, constan
 from .operation import TABLE, Primitive
 from .text import _
 
-TINY = float_info.min  # below it floats have fewer digits
+TINY = sys.float_info.min  # below it floats have fewer digits
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -132,7 +132,8 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
-        raise kind(f"{op.name} of {given}: {error}") from error
+        better = kind(f"{op.name} of {given}: {error}")
+        raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
     y = args[1] if len(args) > 1 else None
     node = make_node(as_data(out, op.name), op, args[0], y)
     node.more = (args[2:], options, watched(args))
@@ -165,7 +166,7 @@ class Value(ArrayLike):
     data : float or array. On a leaf it can be assigned; a graph computed from the old data then
         refuses to run backward.
     grad : of the data's shape and dtype, once `backward` has reached the node; before that 0.0 of
-        a number, None of an array.
+        a number, None of an array (so ``grad + 1`` is Python's TypeError of NoneType).
     op, parents, options : the `Primitive`, its arguments (`Value`s and constants) and its keywords.
     passes : how many backward passes ``.grad`` adds up; more than one only on a leaf.
 
@@ -349,13 +350,15 @@ class Value(ArrayLike):
 
 
 def _no_rule(function: Any) -> NoReturn:
-    """Say how to give a NumPy function the rule it lacks."""
-    owner = getattr(function, "__self__", None)  # of np.add.accumulate
-    module = getattr(function, "__module__", None) or "np"  # ufuncs have none before NumPy 2.1
-    module = f"np.{owner.__name__}" if isinstance(owner, np.ufunc) else module
+    """Say how to give a NumPy function, or a ufunc of SciPy, the rule it lacks."""
+    owner = getattr(function, "__self__", None)
+    ufunc = owner if isinstance(owner, np.ufunc) else function  # of np.add.accumulate
+    name, module = ufunc.__name__, getattr(ufunc, "__module__", None)
+    for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
+        module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
+    called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))
     text = (
         "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one by "
         "@primitive, the derivative for the dots: primitive(lambda g, out, x: g * ...)({name})"
     )
-    name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}"
-    raise NotImplementedError(_(text, name=name))
+    raise NotImplementedError(_(text, name=called.replace("numpy.", "np.", 1)))

@@ -32,7 +32,7 @@ def _shift(x: Any, axis: Any) -> Any:
     except (TypeError, ValueError) as error:  # an axis that is not there, or has no entries
         kind = TypeError if isinstance(error, TypeError) else ValueError
         wrong = "axis={axis!r} of shape {shape}: {error}"
-        raise kind(_(wrong, axis=axis, shape=np.shape(x), error=error)) from error
+        raise kind(_(wrong, axis=axis, shape=np.shape(x), error=error)) from None
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -20,7 +20,13 @@ def plain(x: Any, what: str) -> Any:
         raise TypeError(_(wrong, what=what))
     if x.__class__ is not np.ndarray and np.isscalar(x):
         x = np.asarray(x)  # an integer stays one
-    return real(x, what)
+    try:
+        return real(x, what)
+    except TypeError as error:
+        if what != "target":
+            raise
+        way = "; labels that are text become indices by np.unique(labels, return_inverse=True)[1]"
+        raise TypeError(str(error).partition(";")[0] + _(way)) from None
 
 
 def check_reduction(reduction: str) -> None:
@@ -191,7 +197,7 @@ def _read_probabilities(
     """The classes of a one-hot target, which is exact as indices; of any other, itself."""
     rows = shape[:axis] + shape[axis + 1 :]
     if target.shape == rows:
-        wrong = "target: class indices are integers, got {dtype}"
+        wrong = "target: class indices are integers, got {dtype}; make them so by y.astype(int)"
         raise TypeError(_(wrong, dtype=target.dtype))
     if target.shape != shape:
         wrong = (

@@ -256,7 +256,10 @@ class RecordedArray(NDArrayOperatorsMixin):
     # ------------------------------------------------------------------ what would drop the record
     __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
     __bool__ = _refusal("A branch (if, while, and, or, assert)", "Use np.where(condition, x, y).")
-    __float__ = _refusal("float(x), or math.exp(x),", "Use x itself, or np.exp(x).")
+    __float__ = _refusal(
+        "float(x), which r[i] = x and math.log(x) call,",
+        "For r[i] = x: collect in a list, then np.stack. For math.log(x): np.log(x).",
+    )
     __int__ = _refusal("int(x)", "Use x itself.")
     __index__ = _refusal("An index", "Use an array as index, or make it a whole number.")
     __array__ = _refusal(

@@ -1,0 +1,141 @@
+"""What a message says where another library writes the last line, or where an error has a cause."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+from helpers.errors import LOST, a, s, v
+
+from tinygrad_ce import Value, primitive, softmax
+
+
+def raised(mistake: Callable[[], Any]) -> BaseException:
+    with pytest.raises((ArithmeticError, LookupError, TypeError, ValueError)) as caught:
+        mistake()
+    return caught.value
+
+
+WRITTEN: dict[str, Callable[[], Any]] = {
+    "r[i] = v": lambda: operator.setitem(np.zeros(3), 0, s()),
+    "r[i, j] = v": lambda: operator.setitem(np.zeros((2, 2)), (0, 1), s() * 2.0),
+    "r[i] = v of float32": lambda: operator.setitem(np.zeros(3, np.float32), 0, s()),
+    "r.fill(v)": lambda: np.zeros(3).fill(s()),
+    "np.fromiter": lambda: np.fromiter([s()], float),
+}
+
+
+@pytest.mark.parametrize("mistake", WRITTEN.values(), ids=WRITTEN)
+def test_just_above_numpys_line_stands_the_way(mistake: Callable[[], Any]) -> None:
+    cause = str(raised(mistake).__cause__)
+    for words in ("r[i] = v", LOST, "collect in a list, then np.stack"):
+        assert words in cause
+    assert "math.exp" not in cause
+
+
+def summed(x: Any) -> Any:
+    return x + np.ones(2)
+
+
+def caused(x: Any) -> Any:
+    raise ValueError("mine") from KeyError("why")
+
+
+ONCE: dict[str, tuple[Callable[[], Any], str]] = {
+    "add": (lambda: v() + np.ones(2), "add of w (3,), (2,)"),
+    "array first": (lambda: np.ones(2) * v(), "multiply of (2,), w (3,)"),
+    "matmul": (lambda: a() @ a(), "matmul of A (2, 3), A (2, 3)"),
+    "maximum": (lambda: np.maximum(a(), np.ones(2)), "maximum of A (2, 3), (2,)"),
+    "reshape": (lambda: a().reshape(4), "reshape of A (2, 3)"),
+    "index": (lambda: v()[7], "getitem of w (3,)"),
+    "ragged": (lambda: Value([[1.0], [1.0, 2.0]]), "Value()"),
+    "axis": (lambda: softmax(v(), axis=3), "axis=3 of shape (3,)"),
+    "own": (lambda: primitive(lambda g, out, x: g)(summed)(v()), "summed of w (3,)"),
+}
+
+
+@pytest.mark.parametrize(("mistake", "words"), ONCE.values(), ids=ONCE)
+def test_a_wrong_shape_is_said_once(mistake: Callable[[], Any], words: str) -> None:
+    text = "".join(traceback.format_exception(raised(mistake)))
+    assert text.count("Traceback") == 1
+    assert words in text.splitlines()[-1]
+
+
+def test_an_error_in_an_operation_of_ones_own_shows_its_line_and_its_cause() -> None:
+    error = raised(lambda: primitive(lambda g, out, x: g)(summed)(v()))
+    assert traceback.extract_tb(error.__traceback__)[-1].name == "summed"
+    error = raised(lambda: primitive(lambda g, out, x: g)(caused)(v()))
+    assert str(error) == "caused of w (3,): mine"
+    assert isinstance(error.__cause__, KeyError)
+
+
+def test_scipys_functions_are_called_by_their_module() -> None:
+    need("scipy")
+    code = """if True:
+        from scipy import special
+        from tinygrad_ce import Value
+        for f in (special.expit, special.gammaln, special.xlogy):
+            try:
+                f(*[Value([1.0, 2.0])] * f.nin)
+            except NotImplementedError as error:
+                print(error)
+        """
+    usual = {name: x for name, x in os.environ.items() if name != "SCIPY_ARRAY_API"}
+    printed = subprocess.run([sys.executable, "-c", code], env=usual, capture_output=True)
+    wanted = [f"scipy.special.{name} has no rule." for name in ("expit", "gammaln", "xlogy")]
+    assert [line.partition(" Use")[0] for line in printed.stdout.decode().splitlines()] == wanted
+
+
+def test_a_function_that_no_module_has_is_called_by_its_name() -> None:
+    with pytest.raises(NotImplementedError, match=r"^abs \(vectorized\) has no rule"):
+        np.frompyfunc(abs, 1, 1)(v())
+
+
+def test_whether_a_value_has_a_method_is_answered() -> None:
+    assert not any(hasattr(v(), name) for name in ("item", "detach", "numpy", "astype"))
+    assert hasattr(v(), "sum")
+
+
+@pytest.mark.parametrize("f", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_a_data_frame_beside_a_value(f: Callable[..., Any]) -> None:
+    frame = need("pandas").DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    for other in (Value(2.0), Value([1.0, 2.0]), Value([[1.0, 2.0], [4.0, 8.0]])):
+        for given in (frame, frame["x"]):
+            wanted = f(given.to_numpy(), other.data)
+            np.testing.assert_array_equal(f(given, other).data, wanted)
+            np.testing.assert_array_equal(f(other, given).data, f(other.data, given.to_numpy()))
+
+
+def test_a_data_frame_that_is_refused_names_the_way() -> None:
+    frame = need("pandas").DataFrame({"x": [1.0, 2.0], "y": ["a", "b"]})
+    weights = Value(np.ones((2, 2)))
+    for mistake in (
+        lambda: Value(frame),
+        lambda: weights * frame,
+        lambda: weights - frame["y"],
+        lambda: frame[["x"]].T @ weights,
+    ):
+        assert ".to_numpy(" in str(raised(mistake))
+    (frame[["x"]].to_numpy(float).T @ weights).sum().backward()
+    np.testing.assert_array_equal(weights.grad, [[1, 1], [2, 2]])
+
+
+def test_the_way_that_is_named_works() -> None:
+    x = v()
+    np.stack([np.log(entry) for entry in x]).sum().backward()
+    np.testing.assert_array_equal(x.grad, 1 / x.data)
+    x.grad = None
+    assert x.passes == 0
+    x.data[0] = 5.0
+    np.where(x.data > 4, 0.0, x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 1, 1])
+    assert math.log(s().data) == np.log(s()).data
