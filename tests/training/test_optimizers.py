@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +14,7 @@ from conftest import need
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_ce import SGD, Adam, StaleGraphError, Value
+from tinygrad_ce import MLP, SGD, Adam, StaleGraphError, Value
 
 # What is descended on: a matrix, a vector, a scalar, coupled. Its minimum is too far for Adam: it
 # would divide nearly 0 by nearly 0 there, and make a last place of the loss's g a large one.
@@ -218,6 +221,122 @@ def test_a_graph_from_before_the_step_is_stale(make: Any, data: Any) -> None:
     optimizer.zero_grad()
     assert p.grad is None
     (p * p).sum().backward()  # a graph from after it is not
+
+
+def unreached(case: str, make: Any) -> Any:
+    """An optimizer whose parameters no pass has reached since their gradients were dropped."""
+    p, q = Value(2.0), Value([1.0, 2.0])
+    optimizer = make([p] if case == "a number" else [q] if case == "an array" else [p, q])
+    if case == "dropped":
+        (p * q).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    if case == "of others":
+        (Value(3.0) * 2.0).backward()
+    return optimizer
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, lambda p: SGD(p, weight_decay=0.1)])
+@pytest.mark.parametrize("case", ["a number", "an array", "both", "dropped", "of others"])
+def test_a_step_before_any_backward_says_so(case: str, make: Any) -> None:
+    optimizer = unreached(case, make)
+    before = [np.copy(p.data) for p in optimizer.params]
+    with pytest.raises(
+        RuntimeError, match=r"^step: no parameter has a gradient: call backward\(\)"
+    ):
+        optimizer.step()
+    assert all(np.array_equal(p.data, old) for p, old in zip(optimizer.params, before))
+
+
+def test_a_gradient_of_0_from_a_pass_or_by_hand_is_one() -> None:
+    p, q, r = Value(2.0), Value([1.0]), Value(3.0)
+    (p * q * 0.0).sum().backward()
+    SGD([p], weight_decay=0.5, lr=1.0).step()
+    assert p.data == 1.0
+    q.grad = np.zeros(1)
+    SGD([q, r], weight_decay=0.5, lr=1.0).step()
+    assert (q.data.tolist(), r.data) == ([0.5], 3.0)
+
+
+def test_no_parameter_moves_where_the_gradient_of_another_is_wrong() -> None:
+    p, q = Value(1.0), Value([1.0, 2.0])
+    p.grad, q.grad = 1.0, np.ones(3)
+    with pytest.raises(ValueError, match=r"params\[1\].grad: got shape \(3,\), wanted \(2,\)"):
+        SGD([p, q]).step()
+    assert p.data == 1.0
+
+
+def test_micrograds_loop_needs_no_optimizer() -> None:
+    """Numbers start at a gradient of 0.0, which a loop may set, or move by before any pass."""
+    w, b = Value(1.0), Value(0.0)
+    for _ in range(1000):
+        for p in (w, b):
+            p.data -= 0.1 * p.grad
+            p.grad = 0
+        ((w * 2.0 + b - 7.0) ** 2 + (w - 2.0) ** 2).backward()
+    assert (w.data, b.data) == (pytest.approx(2.0), pytest.approx(3.0))
+
+
+ELSEWHERE = """
+import pickle, sys
+import numpy as np
+from tinygrad_ce import Value
+more = [Value(i) for i in range({many})]  # their numbers are those of other nodes elsewhere
+thing = pickle.load(sys.stdin.buffer)
+{train}
+sys.stdout.buffer.write(pickle.dumps(result))
+"""
+
+
+def elsewhere(train: str, thing: Any, many: int) -> Any:
+    """What ``train`` makes of a thing that another process, with ``many`` Values, loads."""
+    code = ELSEWHERE.format(train=train, many=many)
+    run = [sys.executable, "-c", code]
+    return pickle.loads(
+        subprocess.run(run, input=pickle.dumps(thing), stdout=-1, check=True).stdout
+    )
+
+
+TRAIN = """
+model, optimizer = thing
+for _ in range(3):
+    optimizer.zero_grad()
+    (model(np.arange(6.0).reshape(3, 2)) ** 2).sum().backward()
+    optimizer.step()
+result = thing
+"""
+
+
+@pytest.mark.parametrize(("make", "many"), [(Adam, 0), (lambda p: SGD(p, momentum=0.9), 1000)])
+def test_a_model_and_its_optimizer_are_trained_on_in_another_process(make: Any, many: int) -> None:
+    model = MLP(2, [4, 1], rng=0)
+    here = model, make(model.parameters())
+    names: dict[str, Any] = {"thing": here, "np": np}
+    exec(TRAIN, names)
+    model, optimizer = elsewhere(TRAIN, here, many)
+    assert [*map(id, model.parameters())] == [*map(id, optimizer.params)]
+    names["thing"] = model, optimizer
+    exec(TRAIN, names)  # here after there
+    names["thing"] = here
+    exec(TRAIN, names)
+    exec(TRAIN, names)
+    for p, q in zip(model.parameters(), here[0].parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize(("data", "many"), [(2.0, 1000), (np.float32([1.0, 2.0]), 0)])
+def test_a_loss_and_its_leaf_are_one_graph_in_another_process(data: Any, many: int) -> None:
+    w = Value(data, name="w")
+    loss = (w * w).sum() if w.shape else w * w
+    for _ in range(5000):  # deeper than the stack
+        loss = loss * 1.0
+    train = (
+        "loss, w = thing; loss.backward(); w.data = w.data - 0.1 * w.grad; (w * w).sum().backward()"
+    )
+    got = elsewhere(train + "; result = w", (loss, w), many)
+    np.testing.assert_allclose(got.grad, 2.0 * data + 1.6 * data, rtol=1e-6)
+    assert got.data.__class__ is w.data.__class__
+    assert (got.dtype, got.name, got.passes) == (w.dtype, "w", 2)
 
 
 def test_what_had_no_gradient_is_not_stale() -> None:

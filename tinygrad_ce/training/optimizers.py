@@ -7,6 +7,7 @@ place; and a graph that was computed from the data before refuses to run backwar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,19 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Move every leaf that has a gradient, one step against it."""
-        lr = _check_number(self.lr, "lr")
-        for i, p in enumerate(self.params):
-            if (g := _gradient(p, i)) is not None:
+        """Move every leaf that has a gradient, one step against it.
+
+        Raises
+        ------
+        RuntimeError
+            If none has: no backward pass has come by since ``zero_grad``.
+        """
+        lr, gradients = _check_number(self.lr, "lr"), [*map(_gradient, self.params, count())]
+        if all(g is None for g in gradients):
+            text = "step: no parameter has a gradient: call backward() on a loss of theirs before"
+            raise RuntimeError(_(text))
+        for i, (p, g) in enumerate(zip(self.params, gradients)):
+            if g is not None:
                 g = g + self.weight_decay * p.data if self.weight_decay else g
                 p.data -= lr * self._direction(g, i)
 
