@@ -118,11 +118,8 @@ def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = Fal
         if op is not None and (dx is None is dy or graph):
             for k, parent in enumerate(node.parents):
                 if parent.__class__ is kind:
-                    d, a = share(node, k, g, graph), parent._array
-                    plain = d.__class__ is np.ndarray is a.__class__  # as most are, and fit
-                    if not (plain and d.shape == a.shape and d.dtype == a.dtype):
-                        d = unbroadcast(d, a, op)
-                    before = gradients[parent]
+                    d, before = share(node, k, g, graph), gradients[parent]
+                    d = unbroadcast(d, parent._array, op)
                     gradients[parent] = d if before is NOTHING else _add(before, d)
             continue
         if dx is not None:  # of floats: the local derivatives, stored when the node was made
