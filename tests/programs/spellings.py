@@ -131,6 +131,10 @@ SPELLINGS: dict[str, tuple[Loss, Any]] = {
         lambda z: cross_entropy(z, Y, label_smoothing=0.1, fused=False), (0.9 * T + 0.1 / C) / N),
     "scaled outside": (lambda z: 0.5 * -(T * np.log(p(z))).sum() / N, 0.5 * T / N),
     "scaled inside": (lambda z: -(T * (np.log(p(z)) * 2)).sum(), 2 * T),
+    "log of the square": (lambda z: -(T * np.log(p(z) ** 2)).sum(), 2 * T),
+    "targets that sum to 2": (lambda z: -(2 * T * np.log(p(z))).sum(), 2 * T),
+    "targets that sum to less": (lambda z: -((SOFT * 0.7) * np.log(p(z))).sum(), 0.7 * SOFT),
+    "every class a target": (lambda z: -np.log(p(z)).sum(), np.ones((N, C))),
     "mean over all entries": (lambda z: -(T * np.log(p(z))).mean(), T / N / C),
     "the likelihood, to maximise": (lambda z: (T * np.log(p(z))).sum() / N, -T / N),
     "classes first": (lambda z: -(T.T * np.log(p(z.T, 0))).sum() / N, T / N),
@@ -168,6 +172,8 @@ BINARY: dict[str, tuple[Loss, Any]] = {
     "powers of p": (lambda z: -np.log(s(z) ** BITS * (1 - s(z)) ** (1 - BITS)).mean(), BITS),
     "signs, log1p": (lambda z: np.log1p(np.exp(-(SIGNS * z))).sum() / N, SIGNS > 0),
     "softplus less y z": (lambda z: (np.log(1 + np.exp(z)) - BITS * z).mean(), BITS),
+    "halves": (
+        lambda z: -0.5 * (np.log(s(z)) + np.log(1 - s(z))).mean(), np.full(N, 0.5)),
     "a power": (
         lambda z: -(BITS * np.log((1 + np.exp(-z)) ** -1) + (1 - BITS) * np.log(s(-z))).mean(),
         BITS),
@@ -220,7 +226,6 @@ NEAR_MISSES: dict[str, Loss] = {
     "p clipped": lambda z: -(T * np.log(np.clip(p(z), 1e-12, 1.0))).sum() / N,
     "p or eps": lambda z: -np.log(np.maximum(p(z)[ROWS, Y], 1e-15)).mean(),
     "log of the mean": lambda z: -np.log(p(z).mean(axis=0)).sum(),
-    "log of the square": lambda z: -(T * np.log(p(z) ** 2)).sum(),
     "log of the root": lambda z: -(T * np.log(np.sqrt(p(z)))).sum(),
     "log of twice p": lambda z: -(T * np.log(2 * p(z))).sum(),
     "log of 1 - p": lambda z: -(T * np.log(1 - p(z))).sum(),
@@ -245,11 +250,8 @@ NEAR_MISSES: dict[str, Loss] = {
         T * np.log(np.exp(z - B2) / np.exp(z).sum(1, keepdims=True))).sum(),
     "a maximum of the data, not put back": lambda z: (
         np.log(np.exp(z - z.data.max(1, keepdims=True)).sum(1)) - z[ROWS, Y]).mean(),
-    "rows that sum to 2": lambda z: -(2 * T * np.log(p(z))).sum(),
-    "rows that sum to less": lambda z: -((SOFT * 0.7) * np.log(p(z))).sum(),
     "rows that sum to this and that": lambda z: -(SOFT * ROWS[:, None] * np.log(p(z))).sum(),
     "class weights": lambda z: -(T * HALF * np.log(p(z))).sum() / N,
-    "no targets": lambda z: -np.log(p(z)).sum(),
     "targets of both signs": lambda z: -((T - SOFT + 1 / C) * np.log(p(z))).sum(),
     "targets with a gradient": lambda z: -(Value(T) * np.log(p(z))).sum(),
     "entropy": lambda z: -(p(z) * np.log(p(z))).sum(),
@@ -259,8 +261,9 @@ NEAR_MISSES: dict[str, Loss] = {
     "two logits off one logsumexp": lambda z: (lse(z) - 2 * z[ROWS, Y]).mean(),
     "another row's logit": lambda z: lse(z) - z[ROWS[::-1], Y],
     "the square of p - t": lambda z: np.square(p(z) - T).sum(),
-    "sigmoid: both terms with y": lambda z: -(
-        BITS * (np.log(s(z[:, 0])) + np.log(1 - s(z[:, 0])))).mean(),
+    "sigmoid: weights": lambda z: -(
+        (1 + ROWS) * BITS * np.log(s(z[:, 0]))
+        + (1 + ROWS) * (1 - BITS) * np.log(1 - s(z[:, 0]))).mean(),
     "sigmoid: two slopes": lambda z: -(
         BITS * np.log(s(z[:, 0])) + (1 - BITS) * np.log(1 - s(2 * z[:, 0]))).mean(),
     "sigmoid + eps": lambda z: -(

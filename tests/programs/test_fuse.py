@@ -239,18 +239,13 @@ def test_a_fused_node_above_a_rewritten_one_is_computed_anew() -> None:
 
 
 def test_unnormalised_targets_when_allowed() -> None:
-    for name in (
-        "rows that sum to 2",
-        "class weights",
-        "rows that sum to this and that",
-        "no targets",
-    ):
+    for name in ("class weights", "rows that sum to this and that"):
         z, loss = built(NEAR_MISSES[name], Z)
         new = fuse(loss, allow_unnormalized=True)
         assert ops(new)[0] == "LogSoftmaxNLL"
         for ours, theirs in zip(run(new, z), run(loss, z)):
             same(ours, theirs)
-    z, loss = built(NEAR_MISSES["sigmoid: both terms with y"], Z)
+    z, loss = built(NEAR_MISSES["sigmoid: weights"], Z)
     new = fuse(loss, allow_unnormalized=True)
     assert "log" not in ops(new)
     for ours, theirs in zip(run(new, z), run(loss, z)):
@@ -330,13 +325,12 @@ def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = {
         "p + eps": "log of add",
         "targets with a gradient": "a target is plain data",
-        "rows that sum to 2": "sum to 2 over axis 1, not to 1",
+        "class weights": "sum to 0.05 in one sample, to 0.4 in another",
         "a shift in one place only": "max of z is left over",
         "two logits off one logsumexp": "logsumexp and the logits",
-        "no targets": "sum to 4",
         "softplus": "no target",
         "another row's logit": "another row",
-        "softmax over the samples": "sum to 1 to 2 over axis 0, not to 1",
+        "softmax over the samples": "sum to 0.2 in one sample, to 0.4 in another",
         "softmax over everything": "log of sum",
         "entropy": "a target is plain data",
         "the square of p - t": "no log of a softmax",
@@ -421,5 +415,5 @@ def test_long_chains_that_are_no_loss_are_not_read_at_every_link(
     for i in range(300):
         uneven = passed(uneven - (i % 7 + 0.5) * np.log(q[i, i % 3]))
     assert fuse(uneven, explain=True) is uneven
-    assert "sum to 1 to 13" in capsys.readouterr().out
+    assert "sum to 0.5 in one sample, to 6.5 in another" in capsys.readouterr().out
     assert len(sweeps) < 300 * 300 / 4

@@ -22,7 +22,6 @@ import numpy as np
 
 from ..engine import ops
 from ..engine.data import example
-from ..engine.numpy_functions import LOG1P, MEAN
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
@@ -91,37 +90,19 @@ class Candidate:
         target = np.broadcast_to(down - linear, z.shape)  # log(1 + exp −z) = log(1 + exp z) − z
         return target, np.asarray(up + down), losses + up * above + down * under
 
-    def scale(self) -> float:
-        """The numbers that multiply all of it, on the way down to a logarithm."""
-        found, line = 1.0, self.line
-        while line.function not in (ops.LOG, LOG1P):
-            x = next(x for x in reads(line) if self.forms.group(x))
-            if line.function is MEAN:
-                found *= line.size / x.size
-            for c in line.args if line.function in (ops.MULTIPLY, ops.DIVIDE) else ():
-                if c is not x and np.ndim(c) == 0:
-                    found *= float(example(c)) ** (1 if line.function is ops.MULTIPLY else -1)
-            line = x
-        return abs(found)
-
     def reduction(self) -> tuple[str, float]:
-        """How samples are reduced, and the mass of one."""
+        """How samples are reduced, and the mass of one; a loss times a number is one too."""
         near = 1e-6 if self.z.dtype.itemsize >= 8 else 1e-3  # what cross_entropy takes as 1
-        kind, scale = "sum" if self.line.size == 1 else "none", self.scale()
-        mean = [("mean", 1.0 / self.samples)] if self.line.size == 1 else []
-        for how, unit in (*mean, (kind, 1.0), (kind, scale)):
-            if np.allclose(self.mass, unit, near, 0.0):
-                return how, unit
+        kind, units = ("none", [1.0]) if self.line.size > 1 else ("sum", [1.0 / self.samples, 1.0])
+        for unit in (*units, float(np.mean(self.mass))):
+            if unit and np.allclose(self.mass, unit, near, 0.0):
+                return "mean" if self.line.size == 1 and unit == units[0] else kind, unit
         if self.free:
             return kind, 1.0
-        sums = [f"{x / scale + 0.0:.4g}" for x in (np.min(self.mass), np.max(self.mass))]  # no -0
-        why = "{line}: its targets sum to {sums}{axis}, not to 1 a sample "
-        raise NoLoss(
-            why + "(allow_unnormalized=True takes them)",
-            line=self.line,
-            sums=" to ".join(dict.fromkeys(sums)),
-            axis="" if self.axis is None else f" over axis {self.axis}",
-        )
+        low, high = np.min(self.mass), np.max(self.mass)
+        why = "{line}: its targets sum to {low} in one sample, to {high} in another "
+        why += "(allow_unnormalized=True takes them)"
+        raise NoLoss(why, line=self.line, low=f"{low:.4g}", high=f"{high:.4g}")
 
     # ------------------------------------------------------------------ what takes its place
     def node(self, nodes: Nodes) -> Any:
@@ -320,7 +301,7 @@ def fuse(value_or_function: Any, explain: bool = False, *, allow_unnormalized: b
     ----------
     value_or_function : a `Value` (or a dict, list or tuple of them), or a function that returns one
     explain : print in one line what was fused, or why nothing was
-    allow_unnormalized : take targets that do not sum to 1 too, as in `cross_entropy`
+    allow_unnormalized : take targets whose sum differs by sample too
 
     Returns
     -------
