@@ -10,7 +10,6 @@ from .inputs import scalar as scalar
 from .inputs import scores as scores
 from .inputs import signs as signs
 from .mistakes import changed as changed
-from .mistakes import mean_slips as mean_slips
 from .mistakes import of_loss as of_loss
 
 # The lines of a solution that make p of z, row by row.

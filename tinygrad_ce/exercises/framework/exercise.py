@@ -154,12 +154,11 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
         shown = large._replace(where=notes[STABLE])
         return Feedback(problem.name, True, credits, message, None, OVERFLOWS, shown)
-    mistake, strange = name_mistake(trials), judge_finite(shown)
-    name, look = (mistake.name, mistake.look) if mistake else (None, "")
+    (name, look), strange = name_mistake(trials), judge_finite(shown)
     if strange:
         text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
     else:
-        text = "Known mistake: {name}" if mistake else "No known pattern: {note}"
+        text = "Known mistake: {name}" if name else "No known pattern: {note}"
     message = _(text, name=name, note=strange or notes[telling[0]])
     shown = shown._replace(where=judge_agreement(shown))
     return Feedback(problem.name, False, credits, message, name, look, shown)

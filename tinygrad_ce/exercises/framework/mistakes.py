@@ -1,21 +1,29 @@
 """Known wrong derivations, and which of them an answer is.
 
-Each is the engine's gradient of a wrong loss, or the right one spoilt. So no answer, right or
-wrong, is written down anywhere: the engine computes both.
+A wrong derivation is the right one with one step changed: what arrives over one path of the graph,
+or all of it, is forgotten, has the wrong sign, or a factor. What else can go wrong stands with its
+exercise: the gradient of a wrong loss, or the right one spoilt. The engine computes all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .problem import Mistake, Trial, close
+from ...engine.backward import gradients, share, topological
+from ...engine.data import unbroadcast
+from ...engine.names import names
+from ...engine.text import _
+from ...engine.transforms import grad
+from ...engine.value import Value
+from .problem import Arrays, Mistake, Problem, Trial, close, draw
 
 
 def of_loss(name: str, look: str, loss: Callable[..., Any]) -> Mistake:
-    """The gradient of a loss with one step of it wrong: `detach` makes a step a constant."""
+    """The gradient of a loss with one step of it wrong."""
     return Mistake(
         name, look, lambda t: t.problem.named(t.problem.derivative(loss)(*t.inputs.values()))
     )
@@ -26,49 +34,70 @@ def changed(name: str, look: str, change: Callable[..., Any]) -> Mistake:
     return Mistake(name, look, lambda t: t.problem.named(change(t.answer, *t.inputs.values())))
 
 
-def each_changed(name: str, look: str, change: Callable[[Any, Any], Any]) -> Mistake:
+def each_changed(name: str, look: str, change: Callable[[Any, int], Any]) -> Mistake:
     """What ``change(array, N)`` makes of every array of the right answer; N is the batch's size."""
-    return Mistake(name, look, lambda t: {n: change(x, t.batch) for n, x in t.right.items()})
+    return Mistake(name, look, lambda t: {n: change(g, t.batch) for n, g in t.right.items()})
 
 
-BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
-USUAL = [  # what can go wrong in any exercise
-    each_changed("sign flipped", "every entry has the right size and the wrong sign: follow the "
-                 "minus signs, one by one", lambda x, n: -x),
-    each_changed("a factor 2 too many", "every entry is twice as large as it should be: where does "
-                 "a 2 come from, or a 1/2 go?", lambda x, n: 2 * x),
-    each_changed("a factor 2 missing", "every entry is half as large as it should be: is there a "
-                 "square, or a sum of two?", lambda x, n: x / 2),
+SHAPES = [
     each_changed("transposed", "rows and columns are swapped: your answer has the shape of the "
-                 "input, turned round", lambda x, n: np.transpose(x)),
-    each_changed("N times too large", BATCH_OF_ONE, lambda x, n: x * n),
-    each_changed("N times too small", BATCH_OF_ONE, lambda x, n: x / n),
+                 "input, turned round", lambda g, n: np.transpose(g)),
     each_changed("summed over the batch", "every sample has a gradient of its own, one row each; "
                  "only what the samples share, such as weights, adds them up",
-                 lambda x, n: np.sum(x, axis=0) if x.shape[:1] == (n,) else x),
+                 lambda g, n: np.sum(g, axis=0) if g.shape[:1] == (n,) else g),
 ]  # fmt: skip
-mean_slips = [  # the same where the loss is a mean
-    each_changed("the mean's 1/N is missing", "it is right for a batch of one only: what does the "
-                 "mean do to a sum's gradient?", lambda x, n: x * n),
-    each_changed("the mean's 1/N is applied twice", "it is right for a batch of one only: is there "
-                 "a mean where a sum is enough?", lambda x, n: x / n),
-]  # fmt: skip
+BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
+# How many times too large all of an answer can be, or what arrives over one path: for N samples.
+FACTORS: list[tuple[str, str, Callable[[int], float]]] = [
+    ("no gradient", "is every path from the input to L in it?", lambda n: 0),
+    ("sign flipped", "follow the minus signs, one by one", lambda n: -1),
+    ("a factor 2 too many", "where does a 2 come from, or a 1/2 go?", lambda n: 2),
+    ("a factor 2 missing", "is there a square, or a sum of two?", lambda n: 1 / 2),
+    ("N times too large", BATCH_OF_ONE, lambda n: n),
+    ("N times too small", BATCH_OF_ONE, lambda n: 1 / n),
+]
 
 
-def name_mistake(trials: Sequence[Trial]) -> Mistake | None:
-    """The mistake whose answers these are on every draw, if there is exactly one.
+def paths(t: Trial) -> Iterator[tuple[str, Arrays]]:
+    """What arrives of the answer over each edge of the loss's graph, and where that is."""
+    leaves = {name: Value(x, name=name) for name, x in t.inputs.items()}
+    nodes = topological(t.problem.loss(*leaves.values()))
+    name = names(nodes)
+    for node, g in zip(nodes, gradients(nodes[-1], 1.0, nodes)):
+        for k, x in enumerate(node.parents):
+            if x.__class__ is Value:
+                handed = unbroadcast(share(node, k, g), x.data, node.op)
+                found = dict(zip(leaves, gradients(x, handed, [*leaves.values()])))
+                parts = [0.0 if found[n] is None else found[n] for n in t.problem.wrt]
+                where = _(" between {x} and {node}", x=name[x], node=name[node])
+                yield where, dict(zip(t.problem.parts, parts))
 
-    One array of several may be right: then the mistake is in the others. What is a usual mistake
-    too is called what the exercise calls it: that says more.
+
+@lru_cache(maxsize=1024)
+def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, str, Arrays]]:
+    """What each mistake arrives at in a draw, the exercise's own first; in one order for all."""
+    t = draw(problem, seed)
+    found = [(m.name, m.look, m.answer(t)) for m in [*problem.mistakes, *SHAPES]]
+    whole, edges = [("", t.right)], [*paths(t)] if problem.derive is grad else []
+    for places in (whole, edges):
+        for fault, look, factor in FACTORS:
+            more = factor(t.batch) - 1
+            for where, part in places:
+                wrong = {n: g + more * part[n] for n, g in t.right.items()}
+                found.append((fault + where, look, wrong))
+    return found
+
+
+def name_mistake(trials: Sequence[Trial]) -> tuple[str | None, str]:
+    """The first mistake whose answers these are on every draw, and where to look; None for none.
+
+    One array of several may be right: then the mistake is in the others.
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-
-    def explains(mistake: Mistake) -> bool:
-        pairs = ((t, mistake.answer(t)) for t in trials)
-        return all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off)
-
-    for mistakes in (problem.mistakes, USUAL):
-        if found := [mistake for mistake in mistakes if explains(mistake)]:
-            return found[0] if len(found) == 1 else None
-    return None
+    for same in zip(*(wrong_answers(problem, t.seed) for t in trials)):
+        name, look, _wrong = same[0]
+        pairs = [(t, wrong) for t, (*_words, wrong) in zip(trials, same)]
+        if all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off):
+            return name, look
+    return None, ""

@@ -80,7 +80,7 @@ class Problem:
     loss: Callable[..., Any]
     inputs: Mapping[str, Input]
     wrt: Sequence[str]
-    mistakes: Sequence[Mistake]
+    mistakes: Sequence[Mistake] = ()
     derive: Callable[..., Callable[..., Any]] = grad
 
     def __post_init__(self) -> None:

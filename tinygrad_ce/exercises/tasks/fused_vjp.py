@@ -8,10 +8,11 @@ exercise = Exercise(
     task="ℓ (N,) are the cross-entropies of the rows of z (N, K) with one-hot t (N, K). They go on "
     "into a graph, and g (N,) is the gradient ∂L/∂ℓ that arrives. Return ∂L/∂z, of shape (N, K).",
     formula="ℓᵢ = −Σₖ tᵢₖ log softmax(zᵢ)ₖ,  ∂L/∂zᵢⱼ = gᵢ ∂ℓᵢ/∂zᵢⱼ",
-    loss=lambda z, t, g: -(g[:, None] * t * log_softmax(z)).sum(),
+    loss=lambda z, t, g: -(g * (t * log_softmax(z)).sum(axis=1)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
     mistakes=[
         changed("upstream gradient forgotten", "where is g?", lambda d, z, t, g: softmax(z) - t),
+        changed("upstream gradient squared", "g is one factor", lambda d, z, t, g: d * g[:, None]),
         changed("upstream gradient summed", "each sample has a g of its own",
                 lambda d, z, t, g: g.sum() * (softmax(z) - t)),
         changed("upstream gradient averaged", "each sample has a g of its own",
@@ -19,8 +20,6 @@ exercise = Exercise(
         changed("upstream gradient on p only", "g scales the whole row of the gradient",
                 lambda d, z, t, g: d + (g[:, None] - 1) * t),
         changed("target forgotten", "where has t gone?", lambda d, z, t, g: d + g[:, None] * t),
-        changed("a mean where none is", "is L divided by N?", lambda d, z, t, g: d / len(z)),
-        changed("upstream gradient squared", "g is one factor", lambda d, z, t, g: d * g[:, None]),
     ],
     hints=["What would you return if every gᵢ were 1?",
            "Sample i's loss depends on row i of z only, so gᵢ scales that row.",

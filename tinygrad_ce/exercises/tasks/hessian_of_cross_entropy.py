@@ -23,8 +23,7 @@ exercise = Exercise(
                 lambda h, z, t: np.outer(softmax(z) - t, softmax(z) - t)),
         changed("the gradient once more", "differentiate it again: K slopes of K entries",
                 lambda h, z, t: softmax(z) - t),
-        changed("the target still in it", "t is a constant: what is left of it in the slope of "
-                "p − t?", lambda h, z, t: h - np.diag(t)),
+        changed("the target still in it", "t is a constant", lambda h, z, t: h - np.diag(t)),
     ],
     hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
            "It is p − t, and t is a constant. So H is the Jacobian of p.",

@@ -12,24 +12,10 @@ exercise = Exercise(
     loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(), wrt=["w", "b"],
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
     mistakes=[
-        changed("the mean's 1/N is missing", "what does the mean do?", lambda g, x, y, w, b, a: (
-                len(x) * g[0] - (len(x) - 1) * a * np.sign(w), len(x) * g[1])),
-        changed("the mean's 1/N is applied twice", "is a sum enough?", lambda g, x, y, w, b, a: (
-                g[0] / len(x) + (1 - 1 / len(x)) * a * np.sign(w), g[1] / len(x))),
-        changed("the square's 2 forgotten", "here is no 1/2", lambda g, x, y, w, b, a: (
-                (g[0] + a * np.sign(w)) / 2, g[1] / 2)),
-        changed("the residual's sign", "what is the slope of prediction minus y?",
-                lambda g, x, y, w, b, a: (2 * a * np.sign(w) - g[0], -g[1])),
-        changed("penalty forgotten", "a stands in the loss, but not in dw",
-                lambda g, x, y, w, b, a: (g[0] - a * np.sign(w), g[1])),
-        changed("penalty's sign", "which way should it push?",
-                lambda g, x, y, w, b, a: (g[0] - 2 * a * np.sign(w), g[1])),
-        changed("L2 in place of L1", "how does |w| grow?",
-                lambda g, x, y, w, b, a: (g[0] + a * (w - np.sign(w)), g[1])),
         changed("the sign of w forgotten", "|w| falls where w < 0",
                 lambda g, x, y, w, b, a: (g[0] + a * (1 - np.sign(w)), g[1])),
-        changed("penalty averaged over the batch", "is the penalty inside the mean?",
-                lambda g, x, y, w, b, a: (g[0] + a * np.sign(w) * (1 / len(x) - 1), g[1])),
+        changed("L2 in place of L1", "how does |w| grow?",
+                lambda g, x, y, w, b, a: (g[0] + a * (w - np.sign(w)), g[1])),
         changed("intercept penalised", "is b in it?",
                 lambda g, x, y, w, b, a: (g[0], g[1] + a * np.sign(b))),
         changed("|w| not differentiated", "what is its slope?",

@@ -9,10 +9,9 @@ exercise = Exercise(
     task="x holds N numbers above zero. Return ∂L/∂x, an array of the same shape.",
     loss=lambda x: np.log(x).sum(), inputs={"x": positive("N")}, wrt=["x"],
     mistakes=[
-        of_loss("log to base 10", "np.log is the natural logarithm; which factor does another base "
-                "bring?", lambda x: (np.log(x) / np.log(10)).sum()),
-        changed("the logarithm itself", "what you return is the function, not how fast it changes",
-                lambda g, x: np.log(x)),
+        of_loss("log to base 10", "np.log is the natural logarithm",
+                lambda x: (np.log(x) / np.log(10)).sum()),
+        changed("the logarithm itself", "how fast does it change?", lambda g, x: np.log(x)),
         changed("one power too many", "does x stand below the line twice?", lambda g, x: g**2),
         changed("differentiated twice", "you went one derivative too far", lambda g, x: -(g**2)),
     ],

@@ -1,21 +1,13 @@
 """The quotient rule, which the softmax's fraction needs."""
 
-from ...engine.value import detach
-from ..framework import Exercise, changed, nonzero, of_loss
+from ..framework import Exercise, changed, nonzero
 
 exercise = Exercise(
     file=__name__, level=20, title="The quotient rule", formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     task="x holds N numbers. Return ∂L/∂x, an array of the same shape.",
     loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
     mistakes=[
-        changed("terms of the quotient rule swapped", "which one comes first?", lambda g, x: -g),
-        changed("plus where the quotient rule has minus", "a larger denominator makes a smaller "
-                "fraction", lambda g, x: 2 / (1 + x * x) - g),
         changed("denominator not squared", "what stands below?", lambda g, x: g * (1 + x * x)),
-        of_loss("denominator treated as a constant", "x stands below the line, too",
-                lambda x: (x / detach(1 + x * x)).sum()),
-        of_loss("numerator treated as a constant", "x stands above the line, too",
-                lambda x: (detach(x) / (1 + x * x)).sum()),
         changed("derivatives divided", "a fraction has another rule", lambda g, x: 1 / (2 * x)),
     ],
     hints=["Call the numerator u and the denominator v. What are u′ and v′?",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...losses.activations import sigmoid
-from ..framework import Exercise, changed, of_loss, scores
+from ..framework import Exercise, changed, scores
 
 exercise = Exercise(
     file=__name__, level=30, title="The sigmoid", formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",
@@ -11,11 +11,9 @@ exercise = Exercise(
     loss=lambda z: (0.5 + 0.5 * np.tanh(0.5 * z)).sum(),  # no overflow, and no seam at 0
     inputs={"z": scores("N")}, wrt=["z"],
     mistakes=[
-        changed("sign of the inner derivative", "count the minus signs", lambda g, z: -g),
         changed("the sigmoid itself", "what you return is the function", lambda g, z: sigmoid(z)),
         changed("inner derivative forgotten", "u depends on z, too", lambda g, z: g * np.exp(z)),
-        of_loss("log of the sigmoid", "that is the slope of log σ(z): is a power of u missing?",
-                lambda z: np.log(sigmoid(z)).sum()),
+        changed("log of the sigmoid", "is a power of u missing?", lambda g, z: 1 - sigmoid(z)),
     ],
     hints=["Write u = 1 + exp(−z), so that σ = 1/u, and use the chain rule.",
            "dσ/du = −1/u² and du/dz = −exp(−z). Multiply them.",

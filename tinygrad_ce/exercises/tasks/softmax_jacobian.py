@@ -15,7 +15,7 @@ exercise = Exercise(
         changed("only the diagonal", "p_i has a slope by z_j", lambda g, z: np.diag(np.diag(g))),
         changed("a vector where a matrix is wanted", "how many slopes?", lambda g, z: np.diag(g)),
         changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i "
-                "smaller, for they sum to 1", lambda g, z: 2 * np.diag(np.diag(g)) - g),
+                "smaller", lambda g, z: 2 * np.diag(np.diag(g)) - g),
         changed("normaliser treated as a constant", "z_j stands below the line, too",
                 lambda g, z: np.diag(softmax(z))),
         changed("the numerator's own slope forgotten", "exp(z_i) depends on z_i itself",

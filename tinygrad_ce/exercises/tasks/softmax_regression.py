@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...losses.activations import log_softmax, logsumexp, softmax
-from ..framework import SOFTMAX, Exercise, changed, mean_slips, of_loss, one_hot, real, scores
+from ..framework import SOFTMAX, Exercise, changed, of_loss, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=80, title="Softmax regression",
@@ -13,8 +13,6 @@ exercise = Exercise(
     loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x), wrt=["W", "b"],
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
     mistakes=[
-        *mean_slips,
-        changed("transposed", "dW has W's shape, (D, K)", lambda g, *_: (g[0].T, g[1])),
         changed("x forgotten", "how much a weight moves a logit is for x to say",
                 lambda g, x, W, b, t: (np.broadcast_to(g[1], W.shape), g[1])),
         of_loss("target forgotten", "where has t gone?",

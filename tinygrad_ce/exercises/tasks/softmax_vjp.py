@@ -10,8 +10,7 @@ exercise = Exercise(
     formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ", loss=lambda z, g: (g * softmax(z)).sum(),
     inputs={"z": scores("N", "K"), "g": real("N", "K")}, wrt=["z"],
     mistakes=[
-        changed("normaliser treated as a constant", "z_j stands below the line of every p_i",
-                lambda d, z, g: g * softmax(z)),
+        changed("p forgotten before the bracket", "is p in it?", lambda d, z, g: d / softmax(z)),
         changed("only the diagonal of the Jacobian", "g_i reaches every z_j of its row",
                 lambda d, z, g: g * softmax(z) * (1 - softmax(z))),
         changed("a plain mean of g", "the mean of g is to be weighted: by what?",
@@ -20,8 +19,6 @@ exercise = Exercise(
                 lambda d, z, g: softmax(z) * (g - g.sum(axis=-1, keepdims=True))),
         changed("one sum over all rows", "each row has a softmax of its own",
                 lambda d, z, g: softmax(z) * (g - (g * softmax(z)).sum())),
-        changed("upstream gradient forgotten", "where has g gone?", lambda d, z, g: 0 * d),
-        changed("p forgotten before the bracket", "is p in it?", lambda d, z, g: d / softmax(z)),
     ],
     hints=["Put the softmax's Jacobian into the sum: ∂pₖ/∂zⱼ = pₖ (1 if k = j, else 0) − pₖ pⱼ.",
            "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",

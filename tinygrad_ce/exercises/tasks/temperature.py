@@ -12,13 +12,11 @@ exercise = Exercise(
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
     mistakes=[
         changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
-        changed("temperature treated as a constant", "T moves L", lambda g, z, t, T: (g[0], 0.0)),
         changed("1/T not differentiated", "what is (1/T)′?", lambda g, z, t, T: (g[0], g[1] * T)),
-        changed("sign of dT", "z/T shrinks as T grows", lambda g, z, t, T: (g[0], -g[1])),
         changed("softmax without the temperature", "p is the softmax of z/T, not of z",
                 lambda g, z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T)),
-        of_loss("multiplied in place of divided", "a higher temperature makes flatter "
-                "probabilities", lambda z, t, T: -(t * log_softmax(z * T)).sum()),
+        of_loss("multiplied in place of divided", "a higher T makes flatter probabilities",
+                lambda z, t, T: -(t * log_softmax(z * T)).sum()),
         changed("dT not summed", "T is one number for all samples",
                 lambda g, z, t, T: (g[0], -(g[0] * z).sum(axis=1) / T)),
     ],

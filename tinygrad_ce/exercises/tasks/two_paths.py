@@ -2,24 +2,15 @@
 
 import numpy as np
 
-from ...engine.value import detach
-from ..framework import Exercise, changed, of_loss, real
+from ..framework import Exercise, changed, real
 
 exercise = Exercise(
     file=__name__, level=40, title="Two paths", formula="a = x²,  b = exp(2x),  L = Σᵢ aᵢ bᵢ",
     task="x holds N numbers and goes into a and into b; both go into L. Return ∂L/∂x, shaped as x.",
-    loss=lambda x: (x * x * np.exp(2 * x)).sum(), inputs={"x": real("N")}, wrt=["x"],
+    loss=lambda x: (x**2 * np.exp(2 * x)).sum(), inputs={"x": real("N")}, wrt=["x"],
     mistakes=[
-        of_loss("overwritten: only the path through a", "x reaches L through b as well: what "
-                "arrives second is added", lambda x: (x * x * detach(np.exp(2 * x))).sum()),
-        of_loss("overwritten: only the path through b", "x reaches L through a as well: what "
-                "arrives second is added", lambda x: (detach(x * x) * np.exp(2 * x)).sum()),
         changed("derivatives multiplied", "the slope of a product is not the product of the slopes",
                 lambda g, x: 4 * x * np.exp(2 * x)),
-        changed("inner derivative of exp(2x) forgotten", "the exponent is 2x, not x",
-                lambda g, x: g - x * x * np.exp(2 * x)),
-        changed("subtracted in place of added", "both paths carry a plus sign",
-                lambda g, x: g - 4 * x * x * np.exp(2 * x)),
     ],
     hints=["Draw it: two arrows leave x, one to a and one to b. Both end in L.",
            "Go back along each arrow: ∂L/∂a times the slope of a, ∂L/∂b times that of b.",
