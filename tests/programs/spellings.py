@@ -261,22 +261,27 @@ NEAR_MISSES: dict[str, Loss] = {
     "two logits off one logsumexp": lambda z: (lse(z) - 2 * z[ROWS, Y]).mean(),
     "another row's logit": lambda z: lse(z) - z[ROWS[::-1], Y],
     "the square of p - t": lambda z: np.square(p(z) - T).sum(),
+    "sigmoid + eps": lambda z: -(
+        BITS * np.log(s(z[:, 0]) + 1e-9) + (1 - BITS) * np.log(1 - s(z[:, 0]) + 1e-9)).mean(),
+    "samples in another order": lambda z: -np.log(p(z)[ROWS[::-1], Y]),
+    "a number for each sample": lambda z: numbered(p(z[:2])),
+    "halves inside the log": lambda z: -np.log((p(z) * [0.5, 0.5, 0.0, 0.0]).sum(axis=1)).mean(),
+    "sigmoid: a column of ones": lambda z: (
+        np.log(np.ones((N, 1)) + np.exp(z[0])) - 0.5 * z[0]).mean(),
+    "2 + exp": lambda z: (np.log(2 + np.exp(z[:, 0])) - BITS * z[:, 0]).mean(),
+}  # fmt: skip
+
+# What is no loss of one sigmoid, and holds logarithms of sigmoids, which are: of the target 1 or 0.
+PARTS: dict[str, Loss] = {
     "sigmoid: weights": lambda z: -(
         (1 + ROWS) * BITS * np.log(s(z[:, 0]))
         + (1 + ROWS) * (1 - BITS) * np.log(1 - s(z[:, 0]))).mean(),
     "sigmoid: two slopes": lambda z: -(
         BITS * np.log(s(z[:, 0])) + (1 - BITS) * np.log(1 - s(2 * z[:, 0]))).mean(),
-    "sigmoid + eps": lambda z: -(
-        BITS * np.log(s(z[:, 0]) + 1e-9) + (1 - BITS) * np.log(1 - s(z[:, 0]) + 1e-9)).mean(),
     "sigmoid: targets beyond 1": lambda z: -(
         2 * BITS * np.log(s(z[:, 0])) + (1 - 2 * BITS) * np.log(1 - s(z[:, 0]))).mean(),
-    "samples in another order": lambda z: -np.log(p(z)[ROWS[::-1], Y]),
-    "a number for each sample": lambda z: numbered(p(z[:2])),
-    "halves inside the log": lambda z: -np.log((p(z) * [0.5, 0.5, 0.0, 0.0]).sum(axis=1)).mean(),
     "sigmoid: slopes beyond 1": lambda z: (
         np.log(1 + np.exp(z[:, 0] * [1.0, -1.0, 2.0, 1.0, 1.0])) - BITS * z[:, 0]).mean(),
-    "sigmoid: a column of ones": lambda z: (
-        np.log(np.ones((N, 1)) + np.exp(z[0])) - 0.5 * z[0]).mean(),
     "sigmoid: half of it": lambda z: binary(s(z[:, 0]), 1 - 0.5 / (1 + np.exp(-z[:, 0]))),
     "sigmoid: its square": lambda z: binary(s(z[:, 0]), 1 - (1 + np.exp(-z[:, 0])) ** -2),
     "sigmoid: one over softplus": lambda z: binary(
@@ -284,5 +289,4 @@ NEAR_MISSES: dict[str, Loss] = {
     "sigmoid: ones over more": lambda z: binary(
         s(z[:, 0]), 1 - np.ones((N, 1)) / (1 + np.exp(-z[:, 0]))),
     "softplus": lambda z: np.log(1 + np.exp(z)).sum(),
-    "2 + exp": lambda z: (np.log(2 + np.exp(z[:, 0])) - BITS * z[:, 0]).mean(),
 }  # fmt: skip

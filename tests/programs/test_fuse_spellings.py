@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spellings import BINARY, FAR, NEAR_MISSES, SPELLINGS, N, Z, built, exact, ops, run, s, same
+from spellings import (
+    BINARY,
+    FAR,
+    NEAR_MISSES,
+    PARTS,
+    SPELLINGS,
+    N,
+    Z,
+    built,
+    exact,
+    ops,
+    run,
+    s,
+    same,
+)
 
 from tinygrad_ce import Value, fuse
 
@@ -87,6 +101,15 @@ def test_what_fuses_of_a_near_miss_where_sums_are_free_is_the_same(name: str) ->
     z, loss = built(NEAR_MISSES[name], Z)
     for ours, theirs in zip(run(fuse(loss, allow_unnormalized=True), z), run(loss, z)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_log_of_a_sigmoid_is_a_loss_of_its_own(name: str) -> None:
+    z, loss = built(PARTS[name], Z)
+    new = fuse(loss)
+    assert "logaddexp" in ops(new)
+    for ours, theirs in zip(run(new, z), run(loss, z)):  # 1 - σ(z) is the less exact
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-14)
 
 
 # ------------------------------------------------------------------------------- drawn graphs

@@ -77,13 +77,9 @@ class Candidate:
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
         """T and B, and the losses by what the leaves of the form hold: any numbers."""
-        z, axis, absent = self.z, self.axis, (None, 0.0)
+        z, axis, absent = self.z, self.axis, (0.0, 0.0)
         terms = ("lin", z), ("log", z, axis, 1), ("log", z, axis, -1)
         (linear, logits), (up, above), (down, under) = (weights.pop(x, absent) for x in terms)
-        alone = axis is None and linear is None and (up is None or down is None)
-        if alone and not _has_labels(z):
-            raise NoLoss("log(1 + exp) alone has no target", 2)
-        linear, up, down = (0.0 if x is None else x for x in (linear, up, down))
         losses = np.broadcast_to(linear * logits, z.shape)
         if axis is not None:
             losses = np.sum(losses, axis=axis, keepdims=True)
@@ -142,16 +138,6 @@ class Candidate:
         less.name, log.name = "shifted", "log_sum_exp"
         terms = {linear: less, log_sum: log} if shifted else {linear: z, log_sum: log + top}
         return self.forms.substitute(self.form, terms)
-
-
-def _has_labels(z: Line) -> bool:
-    """Whether logits have labels in them: z or −z by a condition, or times 1 or -1 each."""
-    while z.function in (ops.MULTIPLY, ops.NEGATIVE):
-        arrays = [example(x) for x in z.args if x.__class__ is not Line and np.ndim(x)]
-        if any(np.all(np.abs(x) == 1) for x in arrays):
-            return True
-        z = reads(z)[0]
-    return z.function is ops.WHERE
 
 
 # ------------------------------------------------------------------ other data
