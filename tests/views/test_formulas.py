@@ -59,6 +59,8 @@ def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: 
         (r"\log(e^{<x>} + e^{<y>})", "log(e^a + e^b)"),
         (r"<g> \cdot (1 - \tanh^2 <x>)", "G · (1 − tanh² a)"),
         (r"<x> \to [\dots]", "a → […]"),
+        (r"\operatorname{leaky\_relu}(<x>)", "leaky_relu(a)"),
+        (r"\mathrm{softmax} <x>", "softmax a"),
     ],
 )
 def test_as_a_reader_would_write_it(latex: str, text: str) -> None:
@@ -74,7 +76,10 @@ def test_one_rule_serves_any_number_of_arguments() -> None:
 def test_an_operation_with_an_odd_name_is_still_latex() -> None:
     op = primitive(lambda g, out, x: g)(lambda x: x)
     assert op.name == "<lambda>"
-    assert rule(op) == r"\operatorname{{\lt \text{lambda}\gt }}(<x>)"
+    assert rule(op) == r"\operatorname{<op>}(<args>)"
+    given_ = {"op": symbol(op.name), "args": "a, b"}
+    assert fill(rule(op), given_) == r"\operatorname{{\lt \text{lambda}\gt }}(a, b)"
+    assert fill(plain(rule(op)), {"op": op.name, "args": "a, b"}) == "<lambda>(a, b)"
     assert rule(CLIP).startswith(r"\operatorname{clip}(")
 
 

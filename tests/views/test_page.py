@@ -208,6 +208,43 @@ def test_an_operation_whose_latex_is_broken_is_shown_as_it_is() -> None:
     assert r"\left( x}" in text
 
 
+LATEX = [
+    r"\href{javascript:alert(1)}{<x>}", r"\href{https://example.org}{<x>} + <y>",
+    r"\style{position: fixed}{<x>}", r"\class{graph}{<x>} \cdot <y>", r"\url{https://example.org}",
+    "<x> \a\x1b[31m <y>", "<x>\0<y>\r\n", "\u202e<x>", "<script>alert(1)</script><x>",
+    r"\text{<img src=x onerror=alert(1)>}", "&lt;b&gt;<x>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("latex", LATEX)
+def test_a_users_latex_puts_no_link_style_or_control_character_anywhere(latex: str) -> None:
+    odd = primitive(*[(lambda g, out, x, y: g, latex)] * 2, latex=latex)(lambda x, y: x + y)
+    out = odd(Value(2.0, name="x"), Value(3.0, name="y"))
+    out.backward()
+    steps, drawing = step_through(out), draw(out, gradients="edges")
+    text = page(steps)
+    for formula in re.findall(r"<math>.*?</math>", text, flags=re.DOTALL):
+        for tag, attrs in Tags(formula).tags:
+            assert tag.startswith("m")
+            assert not {"href", "style", "class", "id"} & attrs.keys()
+    for shown in (text, str(steps), steps.latex(), drawing.dot, drawing.text, drawing.svg):
+        assert all(line.isprintable() for line in re.split("[\n\t\xa0]", shown))
+    assert "href" not in drawing.svg.replace("hrefhttps", "").replace("hrefjavascript", "")
+
+
+def test_a_users_names_and_roles_are_shown_on_one_line() -> None:
+    names = ("a\x07b\x1b[31m", "c\nd", r"\N", "<b>e</b>", "f\u202e")
+    for name in names:
+        slopes = [lambda g, out, x, y: g] * 2
+        odd = primitive(*slopes, name=name, roles=(name, "other"))(lambda x, y: x + y)
+        out = odd(Value(2.0, name="x"), 3.0)
+        steps, drawing = step_through(out), draw(out)
+        for shown in (page(steps), str(steps), steps.latex(), drawing.text, drawing.svg):
+            assert all(line.isprintable() for line in re.split("[\n\t\xa0]", shown))
+        assert inline(name) in drawing.text
+        assert f"{inline(name)}(x, 3)" in str(steps)
+
+
 def test_each_step_is_said_in_a_sentence() -> None:
     said = [
         re.sub("<[^>]*>", "", text) for text in re.findall(r'"say">(.*?)</p>', page(of_tensors()))

@@ -318,6 +318,23 @@ def test_a_users_operation_without_latex_reads_as_the_chain_rule() -> None:
     assert steps[-1].words == "∂L/∂b = ∂L/∂product · ∂product/∂b = 1 × 2 = 2"
 
 
+@pytest.mark.parametrize("name", ["leaky_relu", "madd4", "50%", "<x>", "f", r"\N"])
+@pytest.mark.parametrize(
+    ("n", "args"), [(1, "a"), (2, "a, b"), (4, "a, b, c, d"), (6, "a, b, c, d, …")]
+)
+def test_a_users_operation_is_called_by_its_name_with_its_arguments(
+    name: str, n: int, args: str
+) -> None:
+    op = primitive(*[lambda g, out, *xs: g] * n, name=name)(lambda *xs: sum(xs))
+    out = op(*[Value(1.0, name=letter) for letter in "abcdef"[:n]])
+    out.name = "y"
+    steps = step_through(out)
+    assert steps[n].words.startswith(f"y = {name}({args}) = {name}(1")
+    assert steps[-1].words == f"∂y/∂{'abcdef'[n - 1]} = ∂y/∂y · ∂y/∂{'abcdef'[n - 1]} = 1 × 1 = 1"
+    numbers = op(*[Value(1.0, name="a"), *[2.0] * (n - 1)])
+    assert step_through(numbers)[1].words.count("2") >= min(n - 1, 3)
+
+
 @pytest.mark.parametrize(
     ("function", "works"),
     [

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import zip_longest
 from typing import Any
 
 from .text import _
@@ -37,7 +36,7 @@ class Primitive:
     name: str
     fn: Rule  # what computes it
     vjps: Any  # a tuple, with None where no gradient flows, or `Each`
-    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <out> <g> are filled in
+    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <args> <arg> <out> <g>
     domain: tuple[Interval, ...] | None = None  # of each argument: where rules hold, and smooth ...
     piece: Rule | None = None  # ... but for the borders of these pieces (of abs: x < 0 and x > 0)
     scalar: Rule | None = None  # the same on Python floats, faster
@@ -119,11 +118,10 @@ class Primitive:
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
     """Put the record of a function into the table; a rule is a VJP, it and its LaTeX, or None."""
     name = name or function.__name__
-    places = ["<x>", "<y>", "<z>"][: len(rules)]
-    reads = [latex or rf"\operatorname{{{name}}}({', '.join(places)})"]
+    reads = [latex or rf"\operatorname{{{name}}}(<args>)"]
     vjps: list[Any] = []
-    for rule, place in zip_longest(rules, places, fillvalue=r"\cdot"):
-        usual = "0" if rule is None else rf"<g> \cdot \frac{{\partial <out>}}{{\partial {place}}}"
+    for rule in rules:
+        usual = "0" if rule is None else r"<g> \cdot \frac{\partial <out>}{\partial <arg>}"
         vjp, read = rule if rule.__class__ is tuple else (rule, usual)
         vjps.append(vjp)
         reads.append(read)

@@ -105,8 +105,8 @@ def _operation(node: Value) -> str:
         return _("leaf")
     with np.printoptions(threshold=ENTRIES, edgeitems=1):
         given = {k: repr(x) for k, x in node.options.items() if x is not None and x is not False}
-    options = ", ".join(f"{name}={inline(' '.join(x.split()))}" for name, x in given.items())
-    return f"{node.op.name}({options})" if options else node.op.name
+    options = ", ".join(f"{name}={' '.join(x.split())}" for name, x in given.items())
+    return inline(f"{node.op.name}({options})" if options else node.op.name)
 
 
 def _role(node: Value, k: int) -> str:
@@ -114,7 +114,7 @@ def _role(node: Value, k: int) -> str:
     assert node.op is not None
     if node.op.arity is None:
         return str(k + 1)
-    return node.op.roles[k] if node.op.roles else ""
+    return inline(node.op.roles[k]) if node.op.roles else ""
 
 
 class Sketch:

@@ -1,8 +1,9 @@
 r"""What flows along an edge, and how it, names, data and rules read: as text, and as LaTeX.
 
 A rule's LaTeX in an operation's record has placeholders: ``<x> <y> <z>`` for the first three
-arguments, ``<out>`` for the result and ``<g>`` for the upstream gradient. They are filled with
-names or with numbers, in one of two notations.
+arguments, ``<args>`` for all, ``<arg>`` for the one that the rule is for, ``<out>`` for the result
+and ``<g>`` for the upstream gradient. They are filled with names or with numbers, in one of two
+notations.
 """
 
 from __future__ import annotations
@@ -134,11 +135,15 @@ def symbol(name: str) -> str:
 
 
 def rule(op: Primitive, argument: int | None = None) -> str:
-    """Return the LaTeX of an operation, or of the rule of one of its arguments."""
-    if argument is not None:
-        return op.latex[min(argument + 1, len(op.latex) - 1)]  # one rule may serve them all
-    title = op.name if op.name.isalpha() else symbol(op.name)
-    return op.latex[0].replace(rf"\operatorname{{{op.name}}}", rf"\operatorname{{{title}}}")
+    """Return the LaTeX of an operation, or of the rule of one of its arguments, on one line.
+
+    A name that is no word, as ``leaky_relu``, becomes the placeholder ``<op>``.
+    """
+    k = 0 if argument is None else min(argument + 1, len(op.latex) - 1)  # one may serve them all
+    latex = op.latex[k]
+    if not op.name.isalpha():
+        latex = latex.replace(rf"\operatorname{{{op.name}}}", r"\operatorname{<op>}")
+    return "".join(c if c.isprintable() else " " for c in latex)
 
 
 @cache
@@ -150,7 +155,7 @@ def plain(latex: str) -> str:
         r"\\frac\{(.*?)\}\{(.*?)\}": r"\1 / \2",
         r"\\frac1n": "1/n",
         r"\\sqrt\{(.*?)\}": r"√\1",
-        r"\\(?:operatorname|text)\{([^{}]*)\}": r"\1",
+        r"\\(?:operatorname|text|math[a-z]+)\{([^{}]*)\}": r"\1",
         r"\^\\top": "ᵀ",
         r"\^2": "²",
         r"\^\{(<\w+>)\}": r"^\1",
@@ -159,7 +164,7 @@ def plain(latex: str) -> str:
         r"[{}]": "",
     }.items():
         latex = re.sub(pattern, text, latex)
-    latex = re.sub(r"\\([A-Za-z]+|\W)", lambda m: WORDS.get(m[1], m[1]), latex)
+    latex = re.sub(r"\\([A-Za-z]+|.)", lambda m: WORDS.get(m[1], m[1]), latex)
     return " ".join(latex.split())
 
 
@@ -176,7 +181,7 @@ def fill(text: str, given: Mapping[str, str]) -> str:
         bare = (before or not match.start()) and match[3] != "^"
         return before + (value if bare else bracketed(value))
 
-    return re.sub(r"([{(|[]|, |)<(x|y|z|out|g)>(?=(.?))", put, text)
+    return re.sub(r"([{(|[]|, |)<(x|y|z|args?|out|g|op)>(?=(.?))", put, text)
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,10 @@ class Notation:
     ) -> str:
         """Write a node's operation, or the rule of its argument k, its terms as `show` has them."""
         assert node.op is not None
-        terms = {**dict(zip("xyz", map(show, node.parents))), "out": show(node), "g": g}
+        args = [*map(show, node.parents)]
+        more = [self.write(r"\dots")] if len(args) > FEW else []
+        terms = {"args": ", ".join(args[:FEW] + more), "arg": args[k or 0], "out": show(node)}
+        terms |= {"g": g, "op": self.name(inline(node.op.name)), **dict(zip("xyz", args))}
         return fill(self.write(rule(node.op, k)), terms)
 
     def flow(self, node: Value, k: int, sent: Flow) -> list[str]:

@@ -24,6 +24,8 @@ from .picture import FONT, Drawing
 
 Data = Any  # a float, or an array that cannot be written to
 LARGEST = 8  # rows and columns of an array that is shown in full
+# Of MathML's attributes; a user's LaTeX can have href, class and style as well.
+KEPT = {"accent", "fence", "form", "linethickness", "mathcolor", "mathvariant", "stretchy", "width"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,8 +244,8 @@ def mathml(latex: str) -> str:
     except Exception:  # its errors share no class; a user's operation may have any LaTeX
         math = ElementTree.Element("math")
         ElementTree.SubElement(math, "mtext").text = latex
-    math.attrib.clear()  # where it stands in a page, both are known
     for part in reversed([*math.iter()]):  # from the inside out
+        part.attrib = {k: v for k, v in part.items() if k in KEPT}
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
         for before, sign in pairwise(part):
             unary = before.tag in ("mo", "mspace") and before.text not in (")", "]")

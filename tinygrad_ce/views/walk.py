@@ -118,7 +118,7 @@ class Walker:
             phase="forward" if sent is None else "backward",
             node=self.called[node],
             index=self.place[node],
-            op=node.op.name if node.op else "",
+            op=inline(node.op.name) if node.op else "",
             target=self.called.get(target),
             target_index=self.place.get(target),
             argument=k,
