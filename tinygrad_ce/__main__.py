@@ -177,22 +177,18 @@ def train(steps: int = 500, rate: float = 1.0) -> None:
     """Fit softmax regression to Iris by gradient descent, and check the gradient at the end."""
     _title(_("At work: softmax regression on all of Iris, the gradient by the engine"))
     x, y = iris()
-    weights, bias = Value(np.zeros((4, 3)), name="W"), Value(np.zeros(3), name="b")
+
+    def loss(w: Any, b: Any, fused: bool = True) -> Any:
+        return cross_entropy(x @ w + b, y, fused=fused)
+
+    w, b = np.zeros((4, 3)), np.zeros(3)
     for _step in range(steps):
-        loss = cross_entropy(x @ weights + bias, y)
-        weights.grad = bias.grad = None
-        loss.backward()
-        weights.data -= rate * weights.grad
-        bias.data -= rate * bias.grad
-
-    def composed(w: Any, b: Any) -> Any:
-        return cross_entropy(x @ w + b, y, fused=False)
-
+        dw, db = grad(loss, (0, 1))(w, b)
+        w, b = w - rate * dw, b - rate * db
     found = "150 flowers, {steps} steps: loss {loss:.4f}, accuracy {accuracy:.1%}"
-    right = np.argmax(x @ weights.data + bias.data, axis=1) == y
-    loss = composed(weights.data, bias.data)
-    print(_(found, steps=steps, loss=loss, accuracy=right.mean()))
-    print(gradcheck(composed, weights.data, bias.data))
+    right = np.argmax(x @ w + b, axis=1) == y
+    print(_(found, steps=steps, loss=loss(w, b), accuracy=right.mean()))
+    print(gradcheck(partial(loss, fused=False), w, b))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -95,7 +95,8 @@ NEW = '''"""A new one."""
 
 import numpy as np
 
-from tinygrad_ce.exercises.framework import Exercise, of_loss, real
+from tinygrad_ce import grad
+from tinygrad_ce.exercises.framework import Exercise, real
 
 
 def loss(x):
@@ -112,7 +113,7 @@ exercise = Exercise(
     loss=loss,
     inputs={"x": real("N")},
     wrt=["x"],
-    mistakes=[of_loss("square", "which power?", lambda x: (x**2).sum())],
+    mistakes={"square: which power?": grad(lambda x: (x**2).sum())},
     hints=["The power rule."],
     result="3 x²",
     code="return 3 * x**2",
@@ -134,6 +135,7 @@ def test_a_new_file_is_found(tmp_path: Path, monkeypatch: Any) -> None:
 
     assert cube.check(lambda x: 3 * x**2).passed
     assert cube.check(lambda x: 2 * x).mistake == "square"
+    assert cube.check(lambda x: 6 * x**2).mistake == "a factor 2 too many"
     assert names().index("cube") == 1
     del sys.modules["tinygrad_ce.exercises.tasks.cube"]
 

@@ -9,8 +9,6 @@ from .inputs import real as real
 from .inputs import scalar as scalar
 from .inputs import scores as scores
 from .inputs import signs as signs
-from .mistakes import changed as changed
-from .mistakes import of_loss as of_loss
 
 # The lines of a solution that make p of z, row by row.
 SOFTMAX = "p = np.exp(z - z.max(axis=-1, keepdims=True))\np /= p.sum(axis=-1, keepdims=True)\n"

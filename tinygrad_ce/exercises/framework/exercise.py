@@ -31,7 +31,8 @@ class Exercise(Problem):
     loss : a function of the inputs in NumPy; array-valued for a Jacobian
     inputs : how each input is drawn (see ``inputs.py``), in the order of the arguments
     wrt : the inputs to differentiate by; for several, the answer is a tuple
-    mistakes : known wrong derivations (see ``mistakes.py``)
+    mistakes : what no path of the graph explains: ``"its name: where to look"``, and a function of
+        the inputs that it names, of ``right``, or where there are several of ``dW`` and ``db``
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     level : where it stands in the list; easy ones first
     title, task, formula : what to do, in words, and the loss, as it is written
@@ -154,14 +155,14 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
         shown = large._replace(where=notes[STABLE])
         return Feedback(problem.name, True, credits, message, None, OVERFLOWS, shown)
-    (name, look), strange = name_mistake(trials), judge_finite(shown)
+    strange, (name, _colon, look) = judge_finite(shown), name_mistake(trials).partition(": ")
     if strange:
         text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
     else:
         text = "Known mistake: {name}" if name else "No known pattern: {note}"
     message = _(text, name=name, note=strange or notes[telling[0]])
     shown = shown._replace(where=judge_agreement(shown))
-    return Feedback(problem.name, False, credits, message, name, look, shown)
+    return Feedback(problem.name, False, credits, message, name or None, look, shown)
 
 
 def _faults(trials: Sequence[Trial]) -> dict[str, tuple[str, Trial | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -31,14 +31,6 @@ def close(answer: Any, *wanted: Any) -> bool:
     return answer.shape == wanted[0].shape and bool(np.all(np.abs(answer - wanted[0]) <= allowed))
 
 
-class Mistake(NamedTuple):
-    """A wrong derivation: its name, what to look at, and what it arrives at."""
-
-    name: str
-    look: str  # a hint at the place, which does not give the answer away
-    answer: Callable[[Trial], Arrays]
-
-
 class Trial(NamedTuple):
     """A draw of the inputs, the engine's answer there, and the learner's."""
 
@@ -47,7 +39,6 @@ class Trial(NamedTuple):
     large: bool  # with scores near 1000
     batch: int  # how many samples; 1 if there are none
     inputs: Arrays
-    answer: Any  # as the engine gives it: an array, or a tuple of several
     right: Arrays
     function: Callable[..., Any]  # the engine's own, until a learner's is tried
     yours: Arrays = {}  # what that returned
@@ -80,7 +71,7 @@ class Problem:
     loss: Callable[..., Any]
     inputs: Mapping[str, Input]
     wrt: Sequence[str]
-    mistakes: Sequence[Mistake] = ()
+    mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     derive: Callable[..., Callable[..., Any]] = grad
 
     def __post_init__(self) -> None:
@@ -89,11 +80,6 @@ class Problem:
         self.function = "gradient" if self.derive is grad else self.derive.__name__
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
         self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {self.function}"]
-
-    def derivative(self, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        """The engine's answer as a function of the inputs; or that to another loss."""
-        places = [[*self.inputs].index(name) for name in self.wrt]
-        return self.derive(loss or self.loss, places if len(places) > 1 else places[0])
 
     def named(self, answer: Any) -> Arrays:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""
@@ -110,11 +96,12 @@ class Problem:
 @lru_cache(maxsize=8192)
 def draw(problem: Problem, seed: int, large: bool = False) -> Trial:
     """Draw every input and derive, once; nothing of it stands in a file."""
-    drawing, inputs, function = Drawing(seed, large), dict[str, Any](), problem.derivative()
+    drawing, inputs = Drawing(seed, large), dict[str, Any]()
     for name, sample in problem.inputs.items():
         x = np.array(sample(drawing))
         x.flags.writeable = False  # whoever changes an input is told of it
         inputs[name] = x if x.ndim else float(x)
-    answer, batch = function(*inputs.values()), drawing.sizes.get("N", 1)
-    right = problem.named(answer)
-    return Trial(problem, drawing.seed, large, batch, inputs, answer, right, function)
+    places = [[*inputs].index(name) for name in problem.wrt]
+    function = problem.derive(problem.loss, places if len(places) > 1 else places[0])
+    right, batch = problem.named(function(*inputs.values())), drawing.sizes.get("N", 1)
+    return Trial(problem, drawing.seed, large, batch, inputs, right, function)

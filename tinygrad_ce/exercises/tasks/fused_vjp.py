@@ -1,7 +1,7 @@
 """The fused node's backward rule: softmax and cross-entropy as one step of a larger graph."""
 
 from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, changed, one_hot, real, scores
+from ..framework import SOFTMAX, Exercise, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=160, title="The fused node's backward rule",
@@ -10,17 +10,15 @@ exercise = Exercise(
     formula="ℓᵢ = −Σₖ tᵢₖ log softmax(zᵢ)ₖ,  ∂L/∂zᵢⱼ = gᵢ ∂ℓᵢ/∂zᵢⱼ",
     loss=lambda z, t, g: -(g * (t * log_softmax(z)).sum(axis=1)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
-    mistakes=[
-        changed("upstream gradient forgotten", "where is g?", lambda d, z, t, g: softmax(z) - t),
-        changed("upstream gradient squared", "g is one factor", lambda d, z, t, g: d * g[:, None]),
-        changed("upstream gradient summed", "each sample has a g of its own",
-                lambda d, z, t, g: g.sum() * (softmax(z) - t)),
-        changed("upstream gradient averaged", "each sample has a g of its own",
-                lambda d, z, t, g: g.mean() * (softmax(z) - t)),
-        changed("upstream gradient on p only", "g scales the whole row of the gradient",
-                lambda d, z, t, g: d + (g[:, None] - 1) * t),
-        changed("target forgotten", "where has t gone?", lambda d, z, t, g: d + g[:, None] * t),
-    ],
+    mistakes={
+        "upstream gradient forgotten: where is g?": lambda z, t: softmax(z) - t,
+        "upstream gradient squared: g is one factor": lambda right, g: right * g[:, None],
+        "upstream gradient summed: a row has its g": lambda z, t, g: g.sum() * (softmax(z) - t),
+        "upstream gradient averaged: a row has its g": lambda z, t, g: g.mean() * (softmax(z) - t),
+        "upstream gradient on p only: does g scale all of the row?":
+            lambda z, t, g: g[:, None] * softmax(z) - t,
+        "target forgotten: where has t gone?": lambda z, g: g[:, None] * softmax(z),
+    },
     hints=["What would you return if every gᵢ were 1?",
            "Sample i's loss depends on row i of z only, so gᵢ scales that row.",
            "p − t has shape (N, K), g has (N,): g[:, None] makes it a column."],

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...engine.transforms import hessian
 from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, changed, one_hot, scores
+from ..framework import SOFTMAX, Exercise, one_hot, scores
 
 exercise = Exercise(
     file=__name__, level=140, title="The Hessian of cross-entropy",
@@ -13,18 +13,16 @@ exercise = Exercise(
     formula="L = −Σₖ tₖ log pₖ,  p = softmax(z),  Hᵢⱼ = ∂²L/∂zᵢ∂zⱼ",
     loss=lambda z, t: -(t * log_softmax(z)).sum(),
     inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
-    mistakes=[
-        changed("only the diagonal", "p_i has a slope by z_j", lambda h, z, t: np.diag(np.diag(h))),
-        changed("normaliser treated as a constant", "z_j stands below the line of p_i, too",
-                lambda h, z, t: np.diag(softmax(z))),
-        changed("plus where minus stands", "a larger z_j makes every other p_i smaller",
-                lambda h, z, t: 2 * np.diag(softmax(z)) - h),
-        changed("the gradient's outer product", "that is the square of the slope, not its slope",
-                lambda h, z, t: np.outer(softmax(z) - t, softmax(z) - t)),
-        changed("the gradient once more", "differentiate it again: K slopes of K entries",
-                lambda h, z, t: softmax(z) - t),
-        changed("the target still in it", "t is a constant", lambda h, z, t: h - np.diag(t)),
-    ],
+    mistakes={
+        "only the diagonal: p_i has a slope by z_j": lambda right: np.diag(np.diag(right)),
+        "normaliser treated as a constant: z_j is in it, too": lambda z: np.diag(softmax(z)),
+        "plus where minus stands: a larger z_j makes every other p_i smaller":
+            lambda right, z: 2 * np.diag(softmax(z)) - right,
+        "the gradient's outer product: that is the square of the slope, not its slope":
+            lambda z, t: np.outer(softmax(z) - t, softmax(z) - t),
+        "the gradient once more: what are the slopes of its entries?": lambda z, t: softmax(z) - t,
+        "the target still in it: t is a constant": lambda right, t: right - np.diag(t),
+    },
     hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
            "It is p − t, and t is a constant. So H is the Jacobian of p.",
            "You have derived that one as well, in softmax_jacobian."],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..framework import Exercise, bits, changed, real, scalar, scores
+from ..framework import Exercise, bits, real, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=90, title="An L2 penalty",
@@ -14,12 +14,10 @@ exercise = Exercise(
     ),
     inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": scores(), "a": scalar(2, 3)},
     wrt=["w", "b"],
-    mistakes=[
-        changed("intercept penalised", "is b in the penalty?",
-                lambda g, x, y, w, b, a: (g[0], g[1] + a * b)),
-        changed("L1 in place of L2", "squares or absolute values?",
-                lambda g, x, y, w, b, a: (g[0] - a * w + a * np.sign(w), g[1])),
-    ],
+    mistakes={
+        "intercept penalised: is b in the penalty?": lambda dw, db, b, a: (dw, db + a * b),
+        "L1 in place of L2: is it squared?": lambda dw, db, w, a: (dw + a * (np.sign(w) - w), db),
+    },
     hints=["Take the two terms one after the other. The first is the mean log loss.",
            "By z, the log loss has the slope p − y, p = σ(z). The penalty does not depend on z.",
            "dw is the mean of (p − y) x plus the slope of a/2 w². db has no penalty."],

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...losses.activations import log_softmax
-from ..framework import SOFTMAX, Exercise, changed, of_loss, scores
+from ..framework import SOFTMAX, Exercise, scores
 
 exercise = Exercise(
     file=__name__, level=120, title="logsumexp",
@@ -14,15 +14,14 @@ exercise = Exercise(
         (m := z.max(axis=1)) + np.log(np.exp(z - m[:, None]).sum(axis=1))
     ).sum(),
     inputs={"z": scores("N", "K")}, wrt=["z"],
-    mistakes=[
-        changed("not divided by the sum", "by what?",
-                lambda g, z: np.exp(z - z.max(axis=1, keepdims=True))),
-        changed("inner derivative forgotten", "1/u is the slope of log u by u; u depends on z",
-                lambda g, z: g / np.exp(z)),
-        changed("still a logarithm", "take exp of it", lambda g, z: log_softmax(z)),
-        of_loss("one sum over all rows", "each row has its own", lambda z: np.log(np.exp(z).sum())),
-        changed("differentiated twice", "one derivative too far", lambda g, z: g * (1 - g)),
-    ],
+    mistakes={
+        "not divided by the sum: by what?": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
+        "inner derivative forgotten: 1/u is by u, which depends on z":
+            lambda right, z: right / np.exp(z),
+        "still a logarithm: take exp of it": lambda z: log_softmax(z),
+        "one sum over all rows: each row has its own": lambda z: np.exp(z) / np.exp(z).sum(),
+        "differentiated twice: one derivative too far": lambda right: right * (1 - right),
+    },
     hints=["Does L depend on m at all? Take exp(−m) out of the sum.",
            "It does not, so differentiate log Σ exp(zₖ).",
            "The slope of log u is 1/u, that of u = Σ exp(zⱼ) by zₖ is exp(zₖ)."],

@@ -1,7 +1,7 @@
 """Label smoothing: the target is a distribution, the loss a mean over the batch."""
 
-from ...losses.activations import log_softmax
-from ..framework import SOFTMAX, Exercise, changed, one_hot, scalar, scores
+from ...losses.activations import log_softmax, softmax
+from ..framework import SOFTMAX, Exercise, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=70, title="Soft labels",
@@ -10,16 +10,15 @@ exercise = Exercise(
     formula="L = −(1/N) Σᵢ Σₖ sᵢₖ log pᵢₖ,  sᵢₖ = (1 − e) tᵢₖ + e/K,  pᵢ = softmax(zᵢ)",
     loss=lambda z, t, e: -(((1 - e) * t + e / t.shape[1]) * log_softmax(z)).sum() / len(z),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)}, wrt=["z"],
-    mistakes=[
-        changed("smoothing forgotten", "t is not the target yet: where has e gone?",
-                lambda g, z, t, e: g + e * (1 / t.shape[1] - t) / len(z)),
-        changed("e not divided among the classes", "a row of the target has to sum to 1",
-                lambda g, z, t, e: g + e * (1 / t.shape[1] - 1) / len(z)),
-        changed("the right class not lowered", "a row of the target has to sum to 1",
-                lambda g, z, t, e: g - e * t / len(z)),
-        changed("e spread over the wrong classes only", "the right class gets its part of e, too",
-                lambda g, z, t, e: g + e * (1 / t.shape[1] - (1 - t) / (t.shape[1] - 1)) / len(z)),
-    ],
+    mistakes={
+        "smoothing forgotten: where has e gone?": lambda z, t: (softmax(z) - t) / len(z),
+        "e not divided among the classes: a row of the target has to sum to 1":
+            lambda z, t, e: (softmax(z) - (1 - e) * t - e) / len(z),
+        "the right class not lowered: a row of the target has to sum to 1":
+            lambda right, t, e: right - e * t / len(t),
+        "e spread over the wrong classes only: the right class gets its part of e, too":
+            lambda z, t, e: (softmax(z) - (1 - e) * t - e * (1 - t) / (t.shape[1] - 1)) / len(z),
+    },
     hints=["Does anything in the derivation of softmax and cross-entropy need t to be one-hot?",
            "It needs only that a row of the target sums to 1. Does s?",
            "Put s in the place of t, and do not forget what the mean does to every entry."],

@@ -4,25 +4,24 @@ import numpy as np
 
 from ...engine.transforms import jacobian
 from ...losses.activations import softmax
-from ..framework import SOFTMAX, Exercise, changed, scores
+from ..framework import SOFTMAX, Exercise, scores
 
 exercise = Exercise(
     file=__name__, level=50, title="The softmax's Jacobian",
     task="z (K,) are the logits of one sample. Return J (K, K), whose entry (i, j) is ∂pᵢ/∂zⱼ.",
     formula="pᵢ = exp(zᵢ) / Σⱼ exp(zⱼ),  Jᵢⱼ = ∂pᵢ/∂zⱼ",
     loss=softmax, inputs={"z": scores("K")}, wrt=["z"], derive=jacobian,
-    mistakes=[
-        changed("only the diagonal", "p_i has a slope by z_j", lambda g, z: np.diag(np.diag(g))),
-        changed("a vector where a matrix is wanted", "how many slopes?", lambda g, z: np.diag(g)),
-        changed("sign of the entries off the diagonal", "a larger z_j makes every other p_i "
-                "smaller", lambda g, z: 2 * np.diag(np.diag(g)) - g),
-        changed("normaliser treated as a constant", "z_j stands below the line, too",
-                lambda g, z: np.diag(softmax(z))),
-        changed("the numerator's own slope forgotten", "exp(z_i) depends on z_i itself",
-                lambda g, z: g - np.diag(softmax(z))),
-        changed("1 where p belongs on the diagonal", "what is the slope of exp(z_i) by z_i?",
-                lambda g, z: g - np.diag(softmax(z) - 1)),
-    ],
+    mistakes={
+        "only the diagonal: p_i has a slope by z_j": lambda right: np.diag(np.diag(right)),
+        "a vector where a matrix is wanted: how many slopes?": lambda right: np.diag(right),
+        "sign of the entries off the diagonal: does a larger z_j make another p_i larger?":
+            lambda right: 2 * np.diag(np.diag(right)) - right,
+        "normaliser treated as a constant: z_j is in it, too": lambda z: np.diag(softmax(z)),
+        "the numerator's own slope forgotten: exp(z_i) depends on z_i":
+            lambda z: -np.outer(softmax(z), softmax(z)),
+        "1 where p belongs on the diagonal: what is the slope of exp(z_i)?":
+            lambda right, z: right - np.diag(softmax(z) - 1),
+    },
     hints=["Use the quotient rule, once for i = j and once for i ≠ j.",
            "For i = j the numerator exp(zᵢ) has a slope of its own, for i ≠ j it has none.",
            "Off the diagonal comes −pᵢ pⱼ. On it there is one term more, the numerator's."],

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ...engine.transforms import grad
 from ...losses.activations import log_softmax, logsumexp, softmax
-from ..framework import SOFTMAX, Exercise, changed, of_loss, one_hot, real, scores
+from ..framework import SOFTMAX, Exercise, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=80, title="Softmax regression",
@@ -12,16 +13,16 @@ exercise = Exercise(
     formula="L = −(1/N) Σᵢ Σₖ tᵢₖ log pᵢₖ,  p = softmax(x W + b), row by row",
     loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x), wrt=["W", "b"],
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
-    mistakes=[
-        changed("x forgotten", "how much a weight moves a logit is for x to say",
-                lambda g, x, W, b, t: (np.broadcast_to(g[1], W.shape), g[1])),
-        of_loss("target forgotten", "where has t gone?",
-                lambda x, W, b, t: logsumexp(x @ W + b, axis=1).sum() / len(x)),
-        changed("db not summed over the batch", "b is shared by all samples, as W is",
-                lambda g, x, W, b, t: (g[0], (softmax(x @ W + b) - t) / len(x))),
-        changed("a mean over the classes, too", "N samples are averaged, not N · K numbers",
-                lambda g, x, W, b, t: (g[0] / len(b), g[1] / len(b))),
-    ],
+    mistakes={
+        "x forgotten: it says how much a weight moves a logit":
+            lambda W, db: (np.broadcast_to(db, W.shape), db),
+        "target forgotten: where has t gone?":
+            grad(lambda x, W, b: logsumexp(x @ W + b, axis=1).mean(), (1, 2)),
+        "db not summed over the batch: b is shared by all samples, as W is":
+            lambda dW, x, W, b, t: (dW, (softmax(x @ W + b) - t) / len(x)),
+        "a mean over the classes, too: is it N samples or N · K numbers?":
+            lambda dW, db: (dW / len(db), db / len(db)),
+    },
     hints=["Begin with the logits z = x W + b: what is ∂L/∂z, with the mean?",
            "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share them: add up.",
            "Only one product of x and ∂L/∂z, (N, D) and (N, K), has W's shape (D, K)."],

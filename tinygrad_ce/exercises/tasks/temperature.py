@@ -1,7 +1,8 @@
 """Temperature: logits divided by a number that has a gradient of its own."""
 
+from ...engine.transforms import grad
 from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, changed, of_loss, one_hot, scalar, scores
+from ..framework import SOFTMAX, Exercise, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=130, title="Temperature",
@@ -10,16 +11,15 @@ exercise = Exercise(
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢ = softmax(zᵢ / T)",
     loss=lambda z, t, T: -(t * log_softmax(z / T)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
-    mistakes=[
-        changed("1/T forgotten in dz", "z enters as z/T", lambda g, z, t, T: (g[0] * T, g[1])),
-        changed("1/T not differentiated", "what is (1/T)′?", lambda g, z, t, T: (g[0], g[1] * T)),
-        changed("softmax without the temperature", "p is the softmax of z/T, not of z",
-                lambda g, z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T)),
-        of_loss("multiplied in place of divided", "a higher T makes flatter probabilities",
-                lambda z, t, T: -(t * log_softmax(z * T)).sum()),
-        changed("dT not summed", "T is one number for all samples",
-                lambda g, z, t, T: (g[0], -(g[0] * z).sum(axis=1) / T)),
-    ],
+    mistakes={
+        "1/T forgotten in dz: z enters as z/T": lambda dz, dT, T: (dz * T, dT),
+        "1/T not differentiated: what is (1/T)′?": lambda dz, dT, T: (dz, dT * T),
+        "dT not summed: T is one number": lambda dz, z, T: (dz, -(dz * z).sum(axis=1) / T),
+        "softmax without the temperature: p is the softmax of z/T, not of z":
+            lambda z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T),
+        "multiplied in place of divided: a higher T makes flatter probabilities":
+            grad(lambda z, t, T: -(t * log_softmax(z * T)).sum(), (0, 2)),
+    },
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],
