@@ -84,7 +84,7 @@ def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
         wrong = "softmax: got temperature={got!r}, wanted a number above 0"
         raise ValueError(_(wrong, got=temperature))
     x = as_input(x, "softmax")
-    t = temperature if temperature.__class__ is Value else t
+    t = temperature if isinstance(temperature, Value) else t
     x = x if t.__class__ is float and t == 1.0 else x / t
     e = np.exp(x - _shift(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
