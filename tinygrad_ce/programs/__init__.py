@@ -10,6 +10,7 @@
   index_notation.py  sums of products, δ_ij p_j − p_i p_j, and such sums in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
   literals.py     constants and long statements as source text
+  sizes.py        constants that depend on the number of rows
   expressions.py  a line as an expression
   printing.py     a program as source
   compiled.py     a function and its gradient as NumPy source, compiled

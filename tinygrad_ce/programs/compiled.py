@@ -30,6 +30,7 @@ from .printing import emit
 from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
 from .simplifier import simplify
+from .sizes import sized
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -47,7 +48,8 @@ def program(
 
     Parameters
     ----------
-    f : function of arrays, written in NumPy; it is called once, to record what it does
+    f : function of arrays, written in NumPy; it is called to record what it does, and once more
+        with another number of rows
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
         dtypes count, their data do not; whole numbers, text and None are fixed.
     wrt : the positional argument to differentiate, or several; None for no gradient
@@ -76,11 +78,18 @@ def program(
 
     Notes
     -----
-    What runs is the source, behind a check of the arguments' shapes and dtypes. Its value and
-    gradient are those of ``backward()`` but for rounding; with ``clean`` it can be finite where an
-    exponential underflows and the graph has nan. Class indices are checked in every call; what else
-    a loss of this package checks (that targets sum to 1) is checked for the example alone. Arrays
-    and `Value`s that f takes from outside are constants.
+    What runs is the source, behind a check of the arguments' dtypes too. Its value and gradient are
+    those of ``backward()`` but for rounding; with ``clean`` it can be finite where an exponential
+    underflows and the graph has nan. Class indices are checked in every call; what else a loss of
+    this package checks (that targets sum to 1) is checked for the example alone. Arrays and
+    `Value`s that f takes from outside are constants.
+
+    The source is for any number of rows: a constant that moves with it is printed as a size. Where
+    f fails with other rows or does something else, it refuses arrays of other shapes. A branch on
+    ``len(x)`` is taken as for the example and one other number. So are branches on types: what is
+    not in ``wrt`` is no ndarray and no float to ``isinstance``, ``type`` and ``np.isscalar``. As of
+    `Value`s, ``y += 1`` makes a new array of what depends on ``wrt``, whatever else is called y; of
+    other arrays it is refused.
 
     Examples
     --------
@@ -184,38 +193,48 @@ def _load_careful(source: str) -> Callable[..., Any]:
 
 
 def _test(name: str, x: Any) -> str:
-    """What holds for an argument, as source; "" where it takes more than a line."""
+    """What holds for an argument, as source; of what takes more than a line, nothing."""
     if x.__class__ is np.ndarray:
         kind = f"__dtype_{name}"  # an unpickled one is not NumPy's own
         dtype = f"({name}.dtype is {kind} or {name}.dtype == {kind})"
         return f"{name}.__class__ is __array and {name}.shape == {x.shape} and {dtype}"
-    return f"{name}.__class__ is __float" if x.__class__ is float else ""
+    return f"{name}.__class__ is __float" if x.__class__ is float else "False"
 
 
-def _checked(source: str, like: Any, given: dict[str, Any], other: Any) -> tuple[Any, bool]:
-    """The function of a source behind a check of its arguments, and whether that is all of it.
+def _checked(given: dict[str, Any], run: Any, other: Any) -> Any:
+    """A function that runs a program for arguments like these, and calls ``other`` for others."""
+    args = ", ".join(given)
+    text = f"""def program({args}):
+  if {" and ".join(map(_test, given, given.values())) or "True"}:
+    try:
+      return __run({args})
+    except (__ArithmeticError, __ValueError):
+      pass
+  return __other({args})"""
+    names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in given.items()}
+    names |= {"__other": other, "__run": run, "__array": np.ndarray, "__float": float}
+    return _load(text, __ArithmeticError=ArithmeticError, __ValueError=ValueError, **names)
 
-    ``like`` is the structure of its results, where named tuples are in it; ``other`` is called with
-    arguments that fail.
+
+def _runs(source: str, like: Any) -> tuple[Any, Any]:
+    """The function of a source, and one that has NumPy's inf and nan where Python raises.
+
+    ``like`` is the structure of its results, where named tuples are in it.
     """
 
     def loaded(load: Any) -> Any:
         run = load(source)
         return (lambda *args: in_containers(run(*args), like)) if like is not None else run
 
-    run, args, tests = loaded(_load), ", ".join(given), [*map(_test, given, given.values())]
-    text = f"""def program({args}):
-  if not ({" and ".join(filter(None, tests)) or "True"}):
-    return __other({args})
-  try:
-    return __run({args})
-  except (__ArithmeticError, __ValueError):
-    return __careful()({args})"""
-    names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in given.items()}
-    names |= {"__other": other, "__run": run, "__careful": cache(partial(loaded, _load_careful))}
-    names |= {"__array": np.ndarray, "__float": float}
-    names |= {"__ArithmeticError": ArithmeticError, "__ValueError": ValueError}
-    return _load(text, **names), all(tests)
+    run, careful = loaded(_load), cache(partial(loaded, _load_careful))
+
+    def either(*args: Any) -> Any:
+        try:
+            return run(*args)
+        except (ArithmeticError, ValueError):
+            return careful()(*args)
+
+    return run, either
 
 
 class Program:
@@ -225,7 +244,7 @@ class Program:
     pickled, else with its source alone, for arguments of one signature.
     """
 
-    _compiled: tuple[str, Any]
+    _compiled: tuple[str, str, Any]
     _kept: dict[Any, Any]
 
     def __init__(
@@ -235,7 +254,7 @@ class Program:
             raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         self._numbers = _positions(wrt, len(examples))
-        self._parameters = parameters(f, len(examples))
+        self._parameters, self._defaults = parameters(f, len(examples))
         args = self._arguments(examples)
         self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
@@ -253,16 +272,19 @@ class Program:
         return ", ".join(_described(at, x) for name, arg in named for at, x in flatten(arg, name))
 
     # ------------------------------------------------------------------ one for each signature
-    def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
-        """Record, simplify and print; and the structure of the results, if it has named tuples."""
-        recording = Recording(self._f, args, self._wrt, self._fuse)
-        lines, outputs = recording.lines, recording.outputs
+    def _record(self, args: Sequence[Any]) -> Recording:
+        found = Recording(self._f, args, self._wrt, self._fuse)
         if self._clean:
-            lines, outputs = simplify(*batch(lines, outputs))
-        source = emit(recording, lines, outputs, self._clean)
+            found.lines, found.outputs = simplify(*batch(found.lines, found.outputs))
+        return found
+
+    def _compile(self, args: Sequence[Any]) -> tuple[str, str, Any]:
+        """Record, simplify and print; and the structure of the results, if it has named tuples."""
+        recording = sized(self._record, args, self._numbers)
+        source, running = emit(recording, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
-        return source, like if repr(like) != repr(in_containers(like)) else None
+        return source, running, like if repr(like) != repr(in_containers(like)) else None
 
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""
@@ -272,17 +294,21 @@ class Program:
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
-        source, like = self._compile(args) if self._f else self._compiled
-        run, whole = _checked(source, like, dict(zip(self._parameters, args)), self._other)
+        source, running, like = self._compile(args) if self._f else self._compiled
+        run, either = _runs(running, like)
         if key == self._key:
-            self._compiled = source, like
-            self._run = run if whole else self._other
-        self._kept = dict([*self._kept.items(), (key, run)][-KEPT:])  # anew: threads may read it
-        return run
+            self._compiled = source, running, like
+            self._check(args, run)
+        self._kept = dict([*self._kept.items(), (key, either)][-KEPT:])  # anew: threads may read it
+        return either
 
-    def _other(self, *args: Any, **named: Any) -> Any:
-        """A call whose arguments are not plainly those of the example."""
-        given = self._arguments(self.__signature__.bind(*args, **named).args if named else args)
+    def _check(self, args: Sequence[Any], run: Any = None) -> None:
+        """Run the program itself where arguments are plainly those of the example."""
+        self._run = _checked(dict(zip(self._parameters, args)), run, self._other)
+        self._run.__defaults__ = self._defaults
+
+    def _other(self, *args: Any) -> Any:
+        given = self._arguments(args)
         run = self._kept.get(key := _key(given)) or self._make(given, key)
         return run(*given)
 
@@ -297,8 +323,7 @@ class Program:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        return inspect.Signature([inspect.Parameter(name, kind) for name in self._parameters])
+        return inspect.signature(self._run)
 
     def __str__(self) -> str:
         return self.source.rstrip("\n")
@@ -317,7 +342,7 @@ class Program:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}
-        for name in ("_f", "_key"):
+        for name in ("_f", "_key", "_defaults"):
             try:
                 pickle.dumps(state[name])
             except Exception:  # what pickle raises of a lambda is no one class
@@ -327,4 +352,4 @@ class Program:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._kept = {}
-        self._run = self._other
+        self._check([None] * len(self._parameters))

@@ -67,6 +67,20 @@ class Line:
         return self.name or str(getattr(f, "name", None) or getattr(f, "__name__", "a leaf"))
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Size:
+    """A constant that depends on the number of rows: how it reads, and what the example's is."""
+
+    text: str
+    example: Any
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __index__(self) -> int:
+        return int(self.example)  # in the shape of a line
+
+
 # ------------------------------------------------------------------ functions that NumPy lacks
 def constant(x: Any) -> Any:
     """X itself."""

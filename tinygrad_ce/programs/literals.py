@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.data import example
 from ..engine.text import _
 from .simplifier import uniform
 
@@ -40,7 +41,7 @@ def dtype_text(kind: Any) -> str:
 
 def number_text(x: Any, module: str = "np", weak: bool = True) -> str:
     """A number; with its dtype, unless NumPy computes with it as ``weak`` Python numbers are."""
-    kind = getattr(x, "dtype", np.dtype(float))
+    kind = getattr(example(x), "dtype", np.dtype(float))
     text = re.sub(r"inf|nan", lambda m: f"{module}.{m[0]}", repr(getattr(x, "item", lambda: x)()))
     strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
     plain = kind.kind == "b" or (weak and not strong)
@@ -66,13 +67,14 @@ def array_text(x: Any) -> str:
         return "np." + re.sub(r"dtype=(?!bool)", "dtype=np.", np.array_repr(x))
 
 
-def fresh_text(x: Any) -> str:
-    """An array of one number, made anew in each call."""
+def fresh_text(x: Any, shape: Any = None, first: Any = None) -> str:
+    """An array of one number, made anew in each call; in its shape and number sizes may stand."""
     kind = "" if x.dtype == np.float64 else f", {dtype_text(x.dtype)}"
-    first = x.flat[0].item() if x.size else 0.0
+    shape = x.shape if shape is None else shape
+    first = (x.flat[0].item() if x.size else 0.0) if first is None else first
     if first in (0, 1) and not np.signbit(first):
-        return f"np.{'ones' if first else 'zeros'}({x.shape}{kind})"
-    return f"np.full({x.shape}, {number_text(first)}{kind})"
+        return f"np.{'ones' if first else 'zeros'}({shape}{kind})"
+    return f"np.full({shape}, {number_text(first)}{kind})"
 
 
 def structure_text(x: Any, leaf: Callable[[Any], str]) -> str:
@@ -87,6 +89,25 @@ def structure_text(x: Any, leaf: Callable[[Any], str]) -> str:
 
 
 # ------------------------------------------------------------------ checks
+def check_shapes(shapes: dict[str, Any], got: str, wanted: str) -> list[str]:
+    """Lines that refuse arrays of other shapes, given a shape for each, which may hold sizes.
+
+    Where it would fill more lines, ``got`` and ``wanted`` are names for both sides.
+    """
+    ours = ", ".join(f"{x}.shape" if shape else f"np.shape({x})" for x, shape in shapes.items())
+    theirs, one = ", ".join(map(repr, shapes.values())), len(shapes) == 1
+    test = f"{ours} != {theirs}" if one else f"({ours}) != ({theirs})"
+    message = f'    raise ValueError(f"got shapes {{{ours}}}, wanted {{{theirs}}}")'
+    if len(message) + 4 <= WIDTH and '"' not in ours:
+        return [f"if {test}:", message]
+    comma = "," * one
+    return [
+        *(folded(f"{x} = ({text}{comma})") for x, text in ((got, ours), (wanted, theirs))),
+        f"if {got} != {wanted}:",
+        f'    raise ValueError(f"got shapes {{{got}}}, wanted {{{wanted}}}")',
+    ]
+
+
 def check_fixed(name: str, x: Any) -> list[str]:
     """Lines that refuse another value of an argument that is fixed."""
     if callable(x):

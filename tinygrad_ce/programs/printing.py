@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
-from .lines import Line, astype, constant, entry, live, reads, walk, within
+from .lines import Line, Size, astype, constant, entry, live, reads, walk, within
 from .recording import RESERVED, Recording
 from .simplifier import moves_first, uniform
 
@@ -24,45 +23,58 @@ NEW |= {np.where, np.clip, np.eye, astype, scatter}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
-def emit(recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool = True) -> str:
-    """A program as a module: its imports, its constants and one function."""
-    printer = _Printer(recording, lines, outputs, clean)
+def emit(recording: Recording, clean: bool = True) -> tuple[str, str]:
+    """A program as a module: its imports, its constants and one function.
+
+    And as it runs for arguments of the example's shapes: what sizes and shapes decide stands before
+    the function, and is done once.
+    """
+    printer = _Printer(recording, clean)
     body = [*printer.body(), printer.result()]
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
-    used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
-    theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
-    theirs += [f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)]
+    sized = [f"{name} = {text}" for text, name in printer.arrays.items()]
     name, title, what = "value", "A value", "Return the value."
     if by := recording.differentiated:
         name, title = "loss_and_grad", "Loss and gradient"
         what = f"Return the value and its gradient with respect to {by}."
         what = what if len(what) <= literals.WIDTH - 10 else "Return the value and its gradient."
-    head = [f'"""{title}, printed by tinygrad_ce.program."""']
-    head += ["import math"] if re.search(r"\bmath\.", used) else []
-    head += filter(None, ["\n".join(theirs), "\n".join(constants)])
     define = literals.folded(f"def {name}({', '.join(recording.parameters)})", indent=1)
-    inner = literals.indented("\n".join([f'"""{what}"""', *body]))
-    return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
+
+    def module(constants: list[str], body: list[str]) -> str:
+        used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
+        theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
+        theirs += [
+            f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)
+        ]
+        head = [f'"""{title}, printed by tinygrad_ce.program."""']
+        head += ["import math"] if re.search(r"\bmath\.", used) else []
+        head += filter(None, ["\n".join(theirs), "\n".join(constants)])
+        inner = literals.indented("\n".join([f'"""{what}"""', *body]))
+        return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
+
+    size, n = printer.size()
+    first = [*size, *printer.check(), *[f"{line}  # constant" for line in sized]]
+    return module(constants, [*first, *body]), module([*constants, *n, *sized], body)
 
 
 class _Printer(Expressions):
     """Names and statements of one program."""
 
-    def __init__(
-        self, recording: Recording, lines: Sequence[Line], outputs: Any, clean: bool
-    ) -> None:
-        self.recording, self.outputs, self.clean = recording, outputs, clean
-        self.needed = live(lines, outputs)
+    def __init__(self, recording: Recording, clean: bool) -> None:
+        self.recording, self.outputs, self.clean = recording, recording.outputs, clean
+        self.needed = live(recording.lines, self.outputs)
         self.lines = [line for line in self.needed if line.function is not None]
         inputs = walk(recording.arguments)
         numbers = all(x.is_number for x in (*self.lines, *inputs))
-        scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(outputs))
+        scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(self.outputs))
         super().__init__({*RESERVED, *recording.parameters}, scalar)
+        if recording.rows:
+            self.taken.add(recording.rows[0])
         for place, x in recording.arguments.items():
             if x.__class__ is Line:
                 whole = place in recording.parameters
                 self.names[x] = place if whole else self.unique(x.name or "x")
-        self.results = set(walk(outputs))
+        self.results = set(walk(self.outputs))
         self.longest = (INLINE, literals.WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
@@ -73,6 +85,20 @@ class _Printer(Expressions):
                 self.uses[x] = self.uses.get(x, 0) + often
 
     # ------------------------------------------------------------------ statements
+    def size(self) -> tuple[list[str], list[str]]:
+        """The number of rows, as source has it and as it is."""
+        if not self.recording.rows:
+            return [], []
+        name, place, n = self.recording.rows
+        return [f"{name} = len({literals.path_text(place)})"], [f"{name} = {n}"]
+
+    def check(self) -> list[str]:
+        """Lines that refuse arrays of other shapes."""
+        inputs = {literals.path_text(k): x for k, x in self.recording.arguments.items()}
+        shapes = {k: x.shape for k, x in inputs.items() if x.__class__ is Line and not x.is_number}
+        names = self.unique("shapes"), self.unique("wanted")
+        return literals.check_shapes(shapes, *names) if shapes else []
+
     def body(self) -> list[str]:
         """Checks and names of arguments, then each line."""
         needed = set(self.needed)
@@ -160,6 +186,8 @@ class _Printer(Expressions):
             if x.__class__ is np.ndarray:
                 alike = not x.size or uniform(x)
                 return literals.fresh_text(x) if alike else f"{self.text(x)}.copy()"
+            if x.__class__ is Size:
+                return x.text
             if x.__class__ is not Line or x.is_number:
                 return self.text(x)
             base, shown = x, False
@@ -186,7 +214,8 @@ def _operation(line: Line) -> str:
 
 def _reads_each_once(index: Any) -> bool:
     """Whether an index reads no entry twice, whatever the arguments are: ``[np.arange(n), y]``."""
-    parts = [p for p in (index if index.__class__ is tuple else (index,)) if np.ndim(p)]
+    index = index if index.__class__ is tuple else (index,)
+    parts = [p for p in (getattr(p, "example", p) for p in index) if np.ndim(p)]
     if not parts:
         return True
     known = [p for p in parts if p.__class__ is np.ndarray and p.dtype.kind in "iu" and p.size]

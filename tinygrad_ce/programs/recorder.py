@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..engine.operation import TABLE, Primitive
-from ..engine.ops import SCATTER
+from ..engine.ops import RELU, SCATTER
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
@@ -263,8 +263,8 @@ class RecordedArray(NDArrayOperatorsMixin):
     __int__ = _refusal("int(x)", "Use x itself.")
     __index__ = _refusal("An index", "Use an array as index, or make it a whole number.")
     __array__ = _refusal(
-        "An array made from x (as np.array(x), r[i] = x and table[x] do)",
-        "Use x itself; np.stack([x, y]) of a list; for np.eye(k)[y], y[:, None] == np.arange(k).",
+        "An array made from x (as np.array(x) and table[x] do)",
+        "Use x itself; for np.eye(k)[y], y[:, None] == np.arange(k).",
     )
     item = tolist = _refusal("x.item() or x.tolist()", "Use x itself.")
     __format__ = _refusal("A text with x", "Print what the program returns.")
@@ -277,7 +277,18 @@ class RecordedArray(NDArrayOperatorsMixin):
             self.tape.refuse("~ of Python's True, which is -2,", "Use np.logical_not(x > y).")
         return np.invert(self)
 
-    # ------------------------------------------------------------------ as an ndarray
+    # ------------------------------------------------------------------ as a Value, or an ndarray
+    sigmoid = Value.sigmoid
+
+    def relu(self) -> Any:
+        """As a Value's."""
+        return RELU.fn(self)
+
+    def __deepcopy__(self, memo: Any = None) -> Any:
+        return self
+
+    __copy__ = __deepcopy__
+
     def __len__(self) -> int:
         return len(self.example)
 
@@ -292,11 +303,12 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self if self.dtype == dtype else self.tape.call(astype, (self, np.dtype(dtype)), {})
 
     def __getattr__(self, name: str) -> Any:
-        """A method of ndarray, by the NumPy function of its name (``x.sum()``)."""
+        """A method of ndarray or Value, by the NumPy function of its name (``x.sum()``)."""
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
-        if name.startswith("_") or not callable(function) or not hasattr(np.ndarray, name):
+        known = hasattr(np.ndarray, name) or hasattr(Value, name)
+        if name.startswith("_") or not callable(function) or not known:
             raise AttributeError(_("a recorded array has no {name!r}", name=name))
 
         def method(*args: Any, **options: Any) -> Any:

@@ -32,7 +32,7 @@ class Recording:
     """One call of a function on arrays that record, and the backward pass on top, as lines."""
 
     def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
-        tape, names = Tape(), parameters(f, len(args))
+        tape, names = Tape(), parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
         leaves = {  # of another class than these they are fixed
             at: tape.argument(x, _identifier(at)) if x.__class__ in (float, np.ndarray) else x
@@ -60,6 +60,7 @@ class Recording:
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
+        self.rows: tuple[str, str, int] | None = None  # a name for how many, what has them, and n
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
@@ -86,20 +87,21 @@ def _like(g: Any, x: RecordedArray) -> Any:
     return float(g) if x.line.is_number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
 
 
-def parameters(f: Any, n: int) -> list[str]:
-    """A name for each of n arguments: the function's own."""
+def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
+    """A name for each of n arguments, the function's own, and the defaults of the last of them."""
     try:
         found = [*inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
         found = []
-    names = [p.name for p in found if p.kind < p.VAR_POSITIONAL][:n]
+    own = [p for p in found if p.kind < p.VAR_POSITIONAL][:n]
     rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "x")
-    names += [f"{rest}_{i}" for i in range(n - len(names))]
+    names = [p.name for p in own] + [f"{rest}_{i}" for i in range(n - len(own))]
     for i, name in enumerate(names):
         while name in RESERVED or name in names[:i]:
             name += "_"
         names[i] = name
-    return names
+    optional = [p.default for p in own if p.default is not p.empty]
+    return names, tuple(optional if len(own) == n else [])
 
 
 def _identifier(text: str) -> str:

@@ -1,0 +1,142 @@
+"""Programs that are saved: for any number of rows, or for one, which they say."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.programs import close, fresh_and_ruffed
+
+import tinygrad_ce as tg
+from tinygrad_ce import program, value_and_grad
+
+RNG = np.random.default_rng(5)
+
+
+def softmax_regression(W: Any, X: Any, y: Any) -> Any:
+    e = np.exp(X @ W)
+    p = e / e.sum(axis=1, keepdims=True)
+    return -np.log(p[np.arange(len(X)), y]).sum() / len(X)
+
+
+def of_parameters(p: Any, X: Any, y: Any) -> Any:
+    h = np.tanh(X @ p["W"] + p["b"])
+    return tg.cross_entropy(h @ p["V"], y) + 0.1 / len(y) * np.sum(p["V"] ** 2)
+
+
+def penalty(w: Any, n: Any) -> Any:
+    return np.sum(n * w[:, 0] ** 2) / np.size(n)
+
+
+def rows(n: int, dtype: Any = float) -> tuple[Any, Any]:
+    return RNG.normal(size=(n, 4)).astype(dtype), RNG.integers(0, 3, n)
+
+
+W, B = RNG.normal(size=(4, 3)), RNG.normal(size=3)
+MLP = {"W": RNG.normal(size=(4, 4)), "b": np.ones(4), "V": W}
+GENERAL: dict[str, tuple[Any, Any, Any]] = {
+    "len": (softmax_regression, W, rows),
+    "float32": (softmax_regression, W.astype(np.float32), lambda n: rows(n, np.float32)),
+    "shape[0]": (lambda w, X: np.sum((X @ w) ** 2) / X.shape[0], B @ W.T, lambda n: rows(n)[:1]),
+    "mean": (lambda w, X, y: np.mean((X @ w - y) ** 2), B @ W.T, rows),
+    "cross_entropy": (lambda W, X, y: tg.cross_entropy(X @ W, y), W, rows),
+    "composed": (lambda W, X, y: tg.cross_entropy(X @ W, y, fused=False), W, rows),
+    "smooth": (lambda W, X, y: tg.cross_entropy(X @ W, y, label_smoothing=0.1), W, rows),
+    "structure": (of_parameters, MLP, rows),
+    "a parameter n": (penalty, W, lambda n: rows(n)[:1]),
+    "entries": (lambda w, X: np.sum(np.reshape(X @ w, -1)) / X.size, W, lambda n: rows(n)[:1]),
+    "times": (lambda w, X: len(X) * np.sum(w * w) + np.sum(X @ w), W, lambda n: rows(n)[:1]),
+    "of whole numbers": (
+        lambda w, y: np.sum(w) * np.sum(y * float(len(y))), W, lambda n: rows(n)[1:],
+    ),
+    "more": (
+        lambda w, X: np.sum(np.tanh(np.concatenate([X @ w, w]))), W,
+        lambda n: rows(n)[:1],
+    ),
+}  # fmt: skip
+
+
+def run_source(made: Any) -> Any:
+    names: dict[str, Any] = {}
+    exec(made.source, names)
+    return names.get("loss_and_grad") or names["value"]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("n", [3, 8, 9, 150])
+@pytest.mark.parametrize("name", GENERAL)
+def test_a_saved_program_is_for_any_number_of_rows(name: str, n: int, clean: bool) -> None:
+    f, w, data = GENERAL[name]
+    run = run_source(program(f, w, *data(n), clean=clean))
+    for other in (4, 1, n, 33):
+        args = data(other)
+        found, wanted = run(w, *args), value_and_grad(f)(w, *args)
+        for got, want in zip(found, wanted):
+            for key in want if isinstance(want, dict) else [...]:
+                close(got[key] if key is not ... else got, want[key] if key is not ... else want)
+
+
+def test_a_size_reads_as_a_size(tmp_path: Path) -> None:
+    args = [W, *rows(8)]
+    (value, _), source = fresh_and_ruffed(tmp_path, softmax_regression, args)
+    close(value, softmax_regression(*args))
+    assert "n = len(X)" in source
+    assert "8" not in source
+    assert "/ n" in source
+    assert "(n, 3)" in source
+    pairs = program(tg.hessian(lambda z: tg.logsumexp(z)), np.zeros(3))
+    z = RNG.normal(size=5)
+    close(run_source(pairs)(z), tg.hessian(tg.logsumexp)(z))
+
+
+FEW = np.ones(8)
+FIXED: dict[str, Any] = {
+    "a logarithm": lambda w, X: np.sum(X @ w) / math.log(len(X)),
+    "one less": lambda w, X: np.sum(X @ w) / (len(X) - 1),
+    "a half": lambda w, X: np.sum((X @ w)[: len(X) // 2]),
+    "at most": lambda w, X: np.sum(X @ w) * min(len(X), 10),
+    "others of so many": lambda w, X: np.sum(FEW @ (X @ w)),
+    "other steps": lambda w, X: np.sum(X @ w) * (2.0 if len(X) > 10 else 3.0),
+    "drawn": lambda w, X: np.sum((X + np.random.default_rng().normal(size=X.shape)) @ w),
+    "random steps": lambda w, X: sum(np.sum(X[i] @ w) for i in range(len(X))),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_what_cannot_be_told_to_be_a_size_refuses_other_rows(name: str) -> None:
+    made = program(FIXED[name], W, X := rows(8)[0])
+    run = run_source(made)
+    assert run(W, X)[0] == made(W, X)[0]
+    message = r"got shapes \(\(4, 3\), \(4, 4\)\), wanted \(\(4, 3\), \(8, 4\)\)"
+    with pytest.raises(ValueError, match=message):
+        run(W, X[:4])
+    if name not in ("drawn", "others of so many"):
+        close(made(W, X[:4])[0], FIXED[name](W, X[:4]))  # another program, here
+
+
+def test_other_sizes_are_refused() -> None:
+    run = run_source(program(softmax_regression, W, *rows(8)))
+    X, y = rows(4)
+    for args in ((W, X[:, :3], y), (W, X, y[:3]), (W[:, :2], X, y), (W, X[None], y)):
+        with pytest.raises(ValueError, match="got shapes"):
+            run(*args)
+    run = run_source(program(lambda x, w: np.sum(x * w), np.ones(3), np.ones(3)))
+    with pytest.raises(ValueError, match=r"got .*\(3,\), \(1,\)"):  # its gradient has one entry
+        run(np.ones(3), np.ones(1))
+
+
+def test_rows_of_data_may_be_as_many_as_of_parameters() -> None:
+    for n in (4, 3):  # also the columns of one
+        run = run_source(program(softmax_regression, W, *rows(n)))
+        args = W, *rows(6)
+        close(run(*args)[1], tg.grad(softmax_regression)(*args))
+
+
+def test_here_a_program_does_as_its_function_for_each_number_of_rows() -> None:
+    f = lambda w, X: np.sum(X @ w) * (2.0 if len(X) > 20 else 3.0)
+    made = program(f, W, rows(8)[0])
+    for n in (8, 16, 30):
+        close(made(W, X := rows(n)[0])[0], f(W, X))
