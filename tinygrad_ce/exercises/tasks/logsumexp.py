@@ -16,8 +16,7 @@ exercise = Exercise(
     inputs={"z": scores("N", "K")}, wrt=["z"],
     mistakes={
         "not divided by the sum: by what?": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
-        "inner derivative forgotten: 1/u is by u, which depends on z":
-            lambda right, z: right / np.exp(z),
+        "inner derivative forgotten: u depends on z, too": lambda right, z: right / np.exp(z),
         "still a logarithm: take exp of it": lambda z: log_softmax(z),
         "one sum over all rows: each row has its own": lambda z: np.exp(z) / np.exp(z).sum(),
         "differentiated twice: one derivative too far": lambda right: right * (1 - right),
