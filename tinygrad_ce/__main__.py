@@ -200,9 +200,10 @@ def main(argv: list[str] | None = None) -> int:
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)
     if given.source:
-        for title, clean in ("The chain rule, line by line", False), ("The same, cleaned", True):
+        raw, clean = "The chain rule, line by line", "The same, cleaned"
+        for title in (raw, clean):
             _title(_(title))
-            print(program(_textbook, z, t, clean=clean))
+            print(program(_textbook, z, t, clean=title is clean))
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer

@@ -297,6 +297,130 @@ def test_the_complex_step_reaches_third_order(f: Any) -> None:
     assert report.order == 3
 
 
+TINY = np.array([1.0, 1e-16])
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 2.0, -1.0])
+@pytest.mark.parametrize(
+    ("f", "slope", "x", "seen"),
+    [
+        (lambda x: (TINY * x).sum(), lambda x: TINY, np.ones(2), False),
+        (lambda x: (x * x).sum(), lambda x: 2 * x, np.array([1e8, 1e-8]), False),
+        (lambda x: np.log(x).sum(), lambda x: 1 / x, np.array([1.0, 1e16]), True),
+        (lambda x: x[0] * x[1], lambda x: x[::-1], np.array([1.0, 1e16]), True),
+    ],
+    ids=["factor", "squares", "logarithms", "product"],
+)
+def test_a_wrong_entry_beside_much_larger_ones_does_not_pass(
+    f: Any, slope: Any, x: Any, seen: bool, factor: float
+) -> None:
+    """Where a right one is seen it passes; of 0 and what f cannot show, nothing can be said."""
+    report = gradcheck(f, x, gradient=lambda x: slope(x) * np.array([1.0, factor]))
+    if factor == 1.0:
+        assert report.verdict == ("pass" if seen else "inconclusive"), report
+    elif factor or seen:
+        assert report.verdict == "inconclusive", report
+    if report.verdict == "inconclusive":
+        assert report.reason.startswith("entry (1,) is lost in rounding beside others of ")
+
+
+def in_place(g: Any, out: Any, x: Any) -> Any:
+    g *= 3.0
+    return g
+
+
+def clipped(g: Any, out: Any, x: Any) -> Any:
+    g[x < 0.0] = 0.0
+    return g
+
+
+def spoilt(g: Any, out: Any, x: Any) -> Any:
+    out += 1.0
+    return 3.0 * g
+
+
+@pytest.mark.parametrize(
+    ("rule", "f", "what"),
+    [
+        (in_place, lambda x: 3.0 * x, "its upstream gradient"),
+        (clipped, lambda x: np.maximum(x, 0.0), "its upstream gradient"),
+        (spoilt, lambda x: 3.0 * x, "its data"),
+    ],
+)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_rule_that_writes_into_what_it_is_given_fails(
+    rule: Any, f: Any, what: str, shared: bool
+) -> None:
+    """Also where nothing else holds it, and the gradient is right so far."""
+    op = primitive(rule, name="op")(f)
+    report = gradcheck(lambda x: op(x * 2.0) + (x if shared else 0.0), X)
+    assert report.verdict == "fail"
+    assert report.blame.startswith(f"op: a rule writes into {what}")
+    assert report.reason
+
+
+def test_a_random_function_is_called_that() -> None:
+    rng, calls = np.random.default_rng(0), []
+
+    def growing(x: Any) -> Any:
+        calls.append(x)
+        return x * 1e-9 * len(calls) + x
+
+    for f in (lambda x: x * rng.normal(), lambda x: x * (rng.random(x.shape) < 0.5), growing):
+        for order in (1, 2):
+            report = gradcheck(f, X, order=order)
+            assert report.verdict == "inconclusive"
+            assert report.reason.startswith("f is random, or keeps something from call to call")
+        one = gradcheck(lambda x, f=f: float(np.sum(f(x))), X, gradient=lambda x: x)
+        assert one.reason.startswith("f is random")
+        with pytest.raises(ValueError, match=r"f is random.* at one point it gave .* and "):
+            tg.numeric_gradient(lambda x, f=f: np.sum(f(x)), X)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "node"),
+    [
+        (lambda x: np.where(x > 30, x, np.log1p(np.exp(x))), 1000.0, "exp"),
+        (lambda x: np.where(x > 0, np.log(0.0 * x), x), -1.0, "log"),
+        (lambda x: np.where(x == 0, 1.0, np.sin(x) / x) + x, 0.0, "divide to sin"),
+        (lambda x: np.where(x > 0, x**1.5, -x), np.array([2.0, -4.0]), "power to leaf"),
+        (lambda x: np.where(x > 0, np.sqrt(x), x), np.array([2.0, -4.0]), "sqrt"),
+    ],
+)
+def test_nan_from_a_branch_not_picked_is_laid_at_the_node_that_made_it(
+    f: Any, x: Any, node: str
+) -> None:
+    primitive(lambda g, out, x: g * np.cos(x), name="sin")(np.sin)
+    with np.errstate(all="ignore"):
+        report = gradcheck(f, x)
+    assert report.verdict == "fail"
+    assert report.blame.startswith(f"{node}: of a finite upstream gradient its rule makes nan"), (
+        report
+    )
+
+
+def test_a_rule_that_is_not_linear_in_its_upstream_gradient_is_wrong() -> None:
+    for rule in (
+        lambda g, out, x: out,
+        lambda g, out, x: abs(g) * out,
+        lambda g, out, x: g * g * out,
+    ):
+        exp = primitive(rule, name="exp")(lambda x: np.exp(x))
+        report = gradcheck(lambda x, exp=exp: -3.0 * exp(x), 0.5)
+        assert report.verdict == "fail"
+        assert report.blame.startswith("exp, entry (): "), report
+
+
+def test_a_node_that_cannot_be_checked_is_not_called_right() -> None:
+    """A rule wrong at a kink: that part of f is outside the graph would be a guess."""
+    kinked = primitive(lambda g, out, x: 5.0 * g, name="kinked")(lambda x: np.abs(x))
+    report = gradcheck(lambda x: kinked(x) - kinked(-x) + x, 0.0)
+    assert report.verdict == "fail"
+    assert report.blame.startswith(
+        "none is wrong for sure, but kinked_1 could not be checked: kink"
+    )
+
+
 def test_raises_only_when_asked() -> None:
     bad = wrong_exp(2.0)
     assert not gradcheck(bad, X)

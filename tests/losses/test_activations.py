@@ -212,6 +212,30 @@ def test_inf_and_nan_are_pytorchs(bad: float) -> None:
     np.testing.assert_array_equal(sigmoid(np.array([np.inf, -np.inf, np.nan])), [1.0, 0.0, np.nan])
 
 
+@pytest.mark.parametrize(
+    "row", [[37.43, 0.0], [0.0, 37.43, 1.0], [700.0, 0.0, 1.0], [-1.0, 19.0], [5.0, 5.0, -40.0]]
+)
+@pytest.mark.parametrize("axis", [0, -1])
+def test_the_gradient_of_log_softmax_cancels_nowhere(row: list[float], axis: int) -> None:
+    """In 400 digits p − 1 of the largest logit is minus the sum of the other p."""
+    mp = need("mpmath").mp
+    for t in range(len(row)):
+        z = Value(np.array([row]).T if axis == 0 else np.array([row]))
+        log_softmax(z, axis).backward(np.eye(len(row))[t].reshape(z.shape))
+        with mp.workdps(400):
+            e = [mp.exp(x) for x in row]
+            p = [x / mp.fsum(e) for x in e]
+            wanted = [float(mp.fsum(p) - p[t] if j == t else -p[j]) for j in range(len(row))]
+        np.testing.assert_allclose(z.grad.ravel(), wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_temperature_of_any_kind_leaves_the_dtype(kind: Any) -> None:
+    z = np.array([1.0, 2.0], kind)
+    for t in (2, 2.0, np.float64(2.0), np.float32(2.0), np.int64(2)):
+        assert softmax(z, temperature=t).dtype == softmax(Value(z), temperature=t).dtype == kind
+
+
 # ------------------------------------------------------------------ identities
 Z = arrays(float, array_shapes(max_dims=3, max_side=5), elements=st.floats(-50, 50))
 

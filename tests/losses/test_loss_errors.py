@@ -14,6 +14,7 @@ from tinygrad_ce import (
     Value,
     binary_cross_entropy,
     cross_entropy,
+    linear_cross_entropy,
     log_softmax,
     logistic_loss,
     logsumexp,
@@ -163,6 +164,36 @@ def test_bad_input_gets_a_clear_error(
     mistake: Callable[[], Any], error: type[Exception], words: list[str]
 ) -> None:
     check(mistake, error, words)
+
+
+ARRAYS: dict[Callable[..., Any], dict[str, Any]] = {
+    cross_entropy: {"logits": Z, "target": P, "weight": X},
+    nll: {"log_probs": Z, "target": T, "weight": X},
+    binary_cross_entropy: {"logits": Z, "target": P, "weight": X, "pos_weight": X},
+    logistic_loss: {"logits": Z, "target": np.sign(Z)},
+    mse: {"prediction": Z, "target": Z},
+    linear_cross_entropy: {"x": Z, "W": np.eye(3), "b": X, "target": T, "weight": X},
+}
+
+
+@pytest.mark.parametrize(
+    ("odd", "word"),
+    [
+        (lambda x: np.ma.masked_greater(x, 0.5), "MaskedArray"),
+        (lambda x: np.atleast_2d(x).view(np.matrix), "matrix"),
+    ],
+    ids=["masked", "matrix"],
+)
+@pytest.mark.parametrize("loss", ARRAYS, ids=lambda f: f.__name__)
+def test_arrays_that_change_numpy_are_refused_in_every_argument(
+    loss: Any, odd: Any, word: str
+) -> None:
+    given = ARRAYS[loss]
+    first = next(iter(given))
+    for what in given:
+        for kind in (np.asarray, Value):
+            mixed = given | {first: kind(given[first])} | {what: odd(given[what])}
+            check(lambda mixed=mixed: loss(**mixed), TypeError, [what, word, "Use "])
 
 
 def test_the_way_out_that_a_message_names_works() -> None:

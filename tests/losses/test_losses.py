@@ -652,3 +652,67 @@ def test_longdouble_logits_keep_their_digits() -> None:
     loss, gradient = value_and_grad(cross_entropy)(z, y)
     assert gradient.dtype == np.longdouble
     assert abs(loss - wanted) <= 4 * np.finfo(np.longdouble).eps * wanted
+
+
+LONG: dict[str, Callable[[Any], Any]] = {
+    "soft": lambda z: cross_entropy(z, [[0.25, 0.75, 0.0], [0.0, 0.5, 0.5]]),
+    "smoothed": lambda z: cross_entropy(z, [0, 1], label_smoothing=0.1, reduction="sum"),
+    "composed": lambda z: cross_entropy(z, [0, 1], fused=False),
+    "linear": lambda z: linear_cross_entropy(z, np.eye(3, dtype=z.dtype), None, [0, 1]),
+    "binary": lambda z: binary_cross_entropy(z, np.ones((2, 3))),
+    "logistic": lambda z: logistic_loss(z, np.ones((2, 3))),
+}
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="long double is double here")
+@pytest.mark.parametrize("loss", LONG.values(), ids=LONG)
+def test_longdouble_in_every_loss(loss: Any) -> None:
+    z = np.array([[1.0, 2.0, 3.0], [700.0, 0.0, -700.0]])
+    value, gradient = value_and_grad(loss)(z.astype(np.longdouble))
+    wanted, slopes = value_and_grad(loss)(z)
+    assert gradient.dtype == np.longdouble
+    np.testing.assert_allclose(float(value), wanted, rtol=1e-14)
+    np.testing.assert_allclose(gradient.astype(float), slopes, rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [{"ignore_index": 9}, {"weight": [1.0, 2.0, 3.0, 4.0]}, {"label_smoothing": np.float64(0.1)}],
+    ids=str,
+)
+def test_float32_stays_float32_whatever_computes_it(options: Any, reduction: str) -> None:
+    z, y = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), np.array([0, 1, 3])
+    for fused in (True, False):
+
+        def loss(z: Any, y: Any) -> Any:
+            return np.sum(cross_entropy(z, y, fused=fused, reduction=reduction, **options))
+
+        for run in (value_and_grad(loss), program(value_and_grad(loss), z, y)):
+            value, gradient = run(z, y)
+            assert np.asarray(value).dtype == np.float32
+            assert gradient.dtype == np.float32
+
+
+def test_a_memmap_takes_the_same_path_as_an_array(tmp_path: Any, rng: Any) -> None:
+    def on_disk(x: Any) -> Any:
+        mapped = np.memmap(tmp_path / f"{on_disk.__name__}{id(x)}", x.dtype, "w+", shape=x.shape)
+        mapped[...] = x
+        return mapped
+
+    z, y = np.array([[37.43, 0.0], [0.0, 37.43]]), np.array([0, 1])
+    p, W, b = np.array([[0.25, 0.75], [1.0, 0.0]]), np.eye(2), np.zeros(2)
+    for args, loss in (
+        ((z, y), cross_entropy),
+        ((z, p), cross_entropy),
+        ((z, p), binary_cross_entropy),
+        ((z, W, b, y), linear_cross_entropy),
+    ):
+        floats = args[:-1]
+        every = range(len(floats))
+        want = value_and_grad(lambda *x: loss(*x, args[-1]), every)(*floats)
+        got = value_and_grad(lambda *x: loss(*x, on_disk(args[-1])), every)(*map(on_disk, floats))
+        assert got[0] == want[0] == loss(*map(on_disk, args))
+        for a, b_ in zip(got[1], want[1]):
+            assert type(a) is np.ndarray
+            np.testing.assert_array_equal(a, b_)

@@ -222,6 +222,22 @@ def test_what_writes_into_an_array_is_refused_with_its_line(name: str) -> None:
     assert not ROWS.any()
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.array([x[0], x[1]]).sum(),
+        lambda x: np.exp([x[0], 1.0]).sum(),
+        lambda x: (r := ROWS.copy(), r.__setitem__(0, x), r.sum())[2],
+        lambda x: (r := BUFFER.copy(), r.__setitem__(0, x[0]), r.sum())[2],
+    ],
+)
+@pytest.mark.parametrize("wrt", [0, None])
+def test_entries_put_together_are_refused_with_the_way(f: Any, wrt: Any) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        program(f, np.array([3.0, 1.0, 2.0]), wrt=wrt)
+    assert "np.stack" in str(caught.value.__cause__ or caught.value)
+
+
 def test_a_table_at_class_indices() -> None:
     """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
     with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):

@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.backward import topological
+from ..engine.backward import share, topological
 from ..engine.data import as_data
 from ..engine.names import names
 from ..engine.text import _
@@ -61,14 +62,14 @@ class GradcheckReport(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The worst of the inputs' verdicts: "fail", "inconclusive" or "pass"."""
+        """The worst of the inputs' verdicts: "fail" (as with blame), "inconclusive" or "pass"."""
         verdicts = [check.verdict for check in self.inputs] or ["inconclusive"]
-        return max(verdicts, key=VERDICTS.index)
+        return "fail" if self.blame else max(verdicts, key=VERDICTS.index)
 
     @property
     def reason(self) -> str:
         """Why the verdict is not "pass"."""
-        return next((c.reason for c in self.inputs if c.verdict == self.verdict), "")
+        return next((c.reason for c in self.inputs if c.verdict == self.verdict), self.blame)
 
     def __bool__(self) -> bool:
         return self.verdict == "pass"
@@ -174,6 +175,8 @@ def numeric_gradient(f: Callable[..., Any], x: Any, *, method: str = "central") 
     array([1.      , 2.718282])
     """
     contraction = _Contraction(f, (x,), method, number=True)
+    if wrong := contraction.random():
+        raise ValueError(wrong)
     leaf = contraction.leaves[0]
     slopes = [contraction.estimate(0, index).value for index in np.ndindex(np.shape(leaf))]
     return _like(leaf, np.reshape(slopes, np.shape(leaf)))
@@ -209,6 +212,14 @@ class _Contraction:
         dtype = out.dtype if out.dtype.kind == "f" else float
         self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(dtype)
         self.size = float(np.sum(np.abs(self.cotangent * out)))
+
+    def random(self) -> str:
+        """Say so if f has two values at one point."""
+        values = {repr(float(detach(self(*self.filled(self.leaves))))) for _call in range(8)}
+        if len(values) == 1:
+            return ""
+        wrong = "f is random, or keeps something from call to call: at one point it gave {values}"
+        return _(wrong, values=_(" and ").join(sorted(values)[:2]))
 
     def filled(self, leaves: list[Any]) -> list[Any]:
         """The inputs with these leaves, as copies: f may write into what it is given."""
@@ -247,9 +258,12 @@ class _Contraction:
 
 def _report(f: _Contraction, gradient: Any, order: int, seed: int) -> GradcheckReport:
     """Check the gradient; if it is right and the order higher, the gradient of its contraction."""
+    if reason := f.random():
+        doubt = [InputCheck(n, np.shape(x), VERDICTS[1], reason) for n, x in zip(f.names, f.leaves)]
+        return GradcheckReport(f.method, 1, doubt)
     report = GradcheckReport(f.method, 1, _checks(f, gradient))
-    if report.verdict == "fail" and not gradient:
-        return report._replace(blame=_blame(f))
+    if not gradient:
+        report = report._replace(blame=_blame(f, report.verdict == "fail"))
     if order == 1 or not report:
         return report
 
@@ -293,11 +307,13 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
     with np.errstate(invalid="ignore"):
         off = abs(given - values)
     largest = float(np.max(abs(values[np.isfinite(values)]), initial=0.0))
-    allowed = SAFETY * errors + 64 * float(np.finfo(analytic.dtype).eps) * largest
-    scale = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * np.maximum(largest, slopes))
-    blurred = (allowed > RESOLVE * scale) & (slopes > 0)
+    seen, rounding = SAFETY * errors, 64 * float(np.finfo(analytic.dtype).eps)
+    allowed = seen + rounding * largest
+    alone = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * slopes)
+    lost = (given != 0) & (seen >= alone) | (abs(values) > seen) & (off > seen + rounding * alone)
+    blurred = (allowed > RESOLVE * np.maximum(alone, 1e-3 * largest)) & (slopes > 0)
     doubtful = (jumps > 0) | ~np.isfinite(values)
-    ranks = np.select([doubtful, ~(off <= allowed), blurred], [1, 2, 1], 0)
+    ranks = np.select([doubtful, ~(off <= allowed), blurred | lost], [1, 2, 1], 0)
     k = max(range(len(off)), key=lambda k: (ranks[k], np.nan_to_num(off[k], nan=math.inf)))
     verdict, reason = VERDICTS[ranks[k]], ""
     if verdict == "pass" and not slopes.any():
@@ -307,6 +323,9 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
         reason = _("kink: the slope jumps by {jump:.3g}", jump=jumps[k])
     elif doubtful[k]:
         reason = _("f is not finite around entry {index}", index=entries[k])
+    elif lost[k]:
+        wrong = "entry {index} is lost in rounding beside others of {largest:.1e}"
+        reason = _(wrong, index=entries[k], largest=largest)
     elif verdict == "inconclusive":
         wrong = (
             "{dtype}: numeric error larger than the difference ({allowed:.1e} > {off:.1e}), and "
@@ -319,31 +338,66 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
     return InputCheck(f.names[i], analytic.shape, verdict, reason, entries[k], *numbers)
 
 
-def _blame(f: _Contraction) -> str:
-    """Check each node's rule on its own, parents first, and name the first that is wrong."""
-    out = None
-    with suppress(TypeError, ValueError, NotImplementedError), np.errstate(all="ignore"):
-        out = f.f(*f.filled([Value(leaf) for leaf in f.leaves]))
+def _blame(f: _Contraction, failed: bool) -> str:
+    """Name the first node, parents first, whose rule writes where it must not, or is to blame."""
+    out = f.f(*f.filled([Value(leaf) for leaf in f.leaves]))
     nodes = topological(out) if isinstance(out, Value) else []
     called = names(nodes)
-    for node in nodes:
-        for k, parent in enumerate(node.parents):
-            check = _rule(node, k, f.method) if isinstance(parent, Value) else None
-            if check and check.verdict == "fail":
-                to = f" to {called[parent]}" if len(node.parents) > 1 else ""
-                wrong = "{node}, entry {c.where}: {c.analytic:.6g}, numeric {c.numeric:.6g}"
-                return _(wrong, node=called[node] + to, c=check)
+    shares = [
+        (node, k, called[node] + (f" to {called[parent]}" if len(node.parents) > 1 else ""))
+        for node in nodes
+        for k, parent in enumerate(node.parents)
+        if isinstance(parent, Value)
+    ]
+    looks: list[Callable[..., str]] = [_written]
+    if failed and nodes:
+        looks += [partial(_alone, f.method, "fail", g) for g in (1.0, -2.0)]  # they are linear
+        looks += [_not_finite, partial(_alone, f.method, "inconclusive", 1.0)]
+        out.backward(f.cotangent)
+    with np.errstate(all="ignore"):
+        found = next(filter(None, (look(*each) for look in looks for each in shares)), "")
+    if found or not failed:
+        return found
     return _(
         "none: every node's own rule is right, so part of f does not go through the graph "
-        "(v.data, or a Value made inside f), or nodes have a kink there"
+        "(v.data, or a Value made inside f)"
     )
 
 
-def _rule(node: Value, k: int, method: str) -> InputCheck:
-    """Check one VJP of one node, at the data it saw in the graph."""
+def _written(node: Value, k: int, called: str) -> str:
+    """Say so if a VJP writes into what it is given."""
+    given = [np.full(node.shape, 0.5, node.dtype), *map(detach, (node, *node.parents))]
+    before = [copy(x) for x in given]
+    share(node, k, given[0] if node.shape else 0.5)
+    same = [np.array_equal(x, old, equal_nan=True) for x, old in zip(given, before)]
+    if all(same):
+        return ""
+    what = _("its data") if same[0] else _("its upstream gradient: use g = g * ..., not g *= ...")
+    return _("{node}: a rule writes into {what}", node=called, what=what)
+
+
+def _alone(method: str, verdict: str, g: float, node: Value, k: int, called: str) -> str:
+    """Say so if a check of one VJP, at the data it saw in the graph, has this verdict."""
     parents = [detach(parent) for parent in node.parents]
 
     def alone(x: Any) -> Any:
-        return node.op(*parents[:k], x, *parents[k + 1 :], **node.options)
+        return g * node.op(*parents[:k], x, *parents[k + 1 :], **node.options)
 
-    return _checks(_Contraction(alone, (parents[k],), method), None)[0]
+    c = _checks(_Contraction(alone, (parents[k],), method), None)[0]
+    if c.verdict != verdict or c.analytic == c.numeric:
+        return ""
+    wrong = "{node}, entry {c.where}: {c.analytic:.6g}, numeric {c.numeric:.6g}"
+    doubt = "none is wrong for sure, but {node} could not be checked: {c.reason}"
+    return _(wrong if verdict == "fail" else doubt, node=called, c=c)
+
+
+def _not_finite(node: Value, k: int, called: str) -> str:
+    """Say so if a VJP makes nan or inf of a finite upstream gradient."""
+    given = share(node, k, node.grad)
+    if not np.all(np.isfinite(node.grad)) or np.all(np.isfinite(given)):
+        return ""
+    wrong = (
+        "{node}: of a finite upstream gradient its rule makes {got}, as 0 times inf is nan. Give "
+        "it other data where np.where drops its result: f(np.where(c, x, 1.0))"
+    )
+    return _(wrong, node=called, got=np.ravel(given)[~np.isfinite(np.ravel(given))][0])

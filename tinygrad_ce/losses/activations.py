@@ -79,12 +79,13 @@ def softmax(x: Any, axis: int = -1, temperature: float = 1.0) -> Any:
     >>> softmax(np.array([2.0, 1.0, 0.1])).round(3)
     array([0.659, 0.242, 0.099])
     """
-    t = as_data(detach(temperature), "softmax: temperature")
+    t: Any = as_data(detach(temperature), "softmax: temperature")
     if np.ndim(t) or not example(t) > 0:
         wrong = "softmax: got temperature={got!r}, wanted a number above 0"
         raise ValueError(_(wrong, got=temperature))
     x = as_input(x, "softmax")
-    x = x if temperature.__class__ is float and temperature == 1.0 else x / temperature
+    t = temperature if isinstance(temperature, Value) else t
+    x = x if t.__class__ is float and t == 1.0 else x / t
     e = np.exp(x - _shift(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
 
@@ -98,7 +99,12 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     array([-1000.,     0.])
     """
     x = as_input(x, "log_softmax")
-    x = x - _shift(x, axis)
+    top: Any = _shift(x, axis)
+    if x.__class__ is Value and x.data.__class__ is np.ndarray:
+        # What flows back to it is 0 but for rounding, and mends that of p - 1 where p is nearly 1.
+        top = np.take_along_axis(x, np.argmax(x, axis=axis, keepdims=True), axis)
+        top.name = "max"
+    x = x - top
     return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
 
 

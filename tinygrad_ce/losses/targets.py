@@ -131,19 +131,19 @@ def read_target(
     else:
         index, table = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
         table = table if table is None else table.astype(dtype, copy=False)
-    sharp, even = 1.0 - label_smoothing, label_smoothing / classes
-    t = Target(index, table, row, weight, sharp, even, axis, reduction)
+    even = float(label_smoothing) / classes
+    t = Target(index, table, row, weight, 1.0 - float(label_smoothing), even, axis, reduction)
     if reduction == "mean":
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
-        t, total = _of_something(t, total)
+        t, total = _of_something(t, total, dtype)
         row = row / total
     number = float if dtype == np.float64 else dtype.type  # Python's are printed best
     t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype))
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
 
 
-def _of_something(t: Target, total: Any) -> tuple[Target, Any]:
+def _of_something(t: Target, total: Any, dtype: Any) -> tuple[Target, Any]:
     """What a mean is divided by: 1 where every sample is ignored, nan where none weighs anything.
 
     So a batch that is ignored has loss nan and gradient 0, as in PyTorch.
@@ -153,7 +153,7 @@ def _of_something(t: Target, total: Any) -> tuple[Target, Any]:
         return t, total if recorded or total else math.nan
     kept = np.sum(t.row)
     if recorded:
-        start = np.where(kept == 0.0, math.nan, 0.0)
+        start = np.where(kept == 0.0, math.nan, 0.0).astype(dtype)
         return t._replace(start=start), np.where(kept == 0.0, 1.0, total)
     return (t, total or math.nan) if kept else (t._replace(start=math.nan), 1.0)
 

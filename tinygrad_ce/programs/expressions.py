@@ -143,7 +143,7 @@ class Expressions:
         n = number_of(args[1]) if symbol == "**" and args[0].__class__ is Line else None
         if n is not None and n.is_integer() and args[0].dtype == line.dtype:
             return f"{{}} ** {int(n)}", args[:1]
-        if len(args) == 2 and f is np.matmul and _ndim(args[0]) == 2 == _ndim(args[1]):
+        if len(args) == 2 and f is np.matmul and np.ndim(args[0]) == 2 == np.ndim(args[1]):
             return "{}.dot({})", args  # of small matrices half the time of @
         if line.is_number and (template := entry(f)):
             self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
@@ -187,10 +187,6 @@ class Expressions:
         else:
             ones = self.constant(like, f"ONES_{n}")
         return f"{ones}.dot({{}})" if axis % 2 == 0 else f"{{}}.dot({ones})"
-
-
-def _ndim(x: Any) -> int:
-    return x.ndim if x.__class__ in (Line, np.ndarray) else 0
 
 
 def is_turned(line: Line) -> bool:

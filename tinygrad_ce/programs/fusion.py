@@ -26,8 +26,8 @@ from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from ..losses.losses import binary_cross_entropy, cross_entropy
-from .lines import Line, evaluate, live, lower, reads, replace, walk
-from .log_sums import Forms, NoLoss, Term, between
+from .lines import Line, evaluate, live, lower, reads, replace
+from .log_sums import Forms, NoLoss, Term
 from .recorder import RecordedArray, Tape
 from .simplifier import key_of
 
@@ -46,7 +46,7 @@ class Candidate:
 
     def __init__(self, forms: Forms, line: Line, free: bool) -> None:
         self.forms, self.line, self.free = forms, line, free
-        self.form, (self.z, self.axis) = forms.forms[False, line], forms.group(line)
+        self.form, (self.z, self.axis) = forms.forms[False, line]
         self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
         if not self.z.size or line.size not in (1, self.samples):
             why = "{line} of shape {shape} has neither one entry nor one a sample"
@@ -109,21 +109,15 @@ class Candidate:
             weight = None if np.allclose(self.mass, self.unit, 1e-3, 0.0) else self.mass
             loss = binary_cross_entropy(z, target, weight=weight, reduction=how)
         else:
-            target = self.users((self.target / self.unit).astype(self.z.dtype))
+            target = (self.target / self.unit).astype(self.z.dtype)
+            top = np.max(target, axis=self.axis)
+            if np.count_nonzero(target) == top.size and np.allclose(top, 1.0, self.tiny):
+                target = np.argmax(target, axis=self.axis)  # class indices are faster
             options: Any = {"axis": self.axis, "allow_unnormalized": self.free}
             loss = cross_entropy(z, target, reduction=how, **options)
         times = self.sign * (1.0 if how == "mean" else self.unit)
         loss = loss if times == 1.0 else -loss if times == -1.0 else loss * times
         return loss if loss.shape == self.line.shape else np.reshape(loss, self.line.shape)
-
-    def users(self, table: Any) -> Any:
-        """A target: class indices, or the user's own array where one is that table."""
-        top = np.max(table, axis=self.axis)
-        if np.count_nonzero(table) == top.size and np.allclose(top, 1.0, self.tiny):
-            return np.argmax(table, axis=self.axis)
-        arrays = [x for line in between(self.line, self.z) for x in walk(line.args, np.ndarray)]
-        alike = (x for x in arrays if x.shape == table.shape)
-        return next((x for x in alike if np.allclose(x, table, self.tiny, 0.0)), table)
 
     def logarithms(self, shifted: bool, nodes: Nodes) -> Any:
         """In a program, the sum itself of stable logarithms; of ``shifted`` logits or not."""
@@ -146,21 +140,18 @@ def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
     arrays = [v.data for v in nodes.values() if v.data.__class__ is RecordedArray]
     lines, given = live(tape.lines, [x.line for x in arrays]), tape.arguments.items()
     rng = np.random.default_rng(0)
-    for shuffled in (False, True):
-        with suppress(IndexError, ValueError):  # no index into all that it picks from
-            draws = [{line: _other_data(x, rng, shuffled) for line, x in given} for _i in range(3)]
-            return [evaluate(lines, draw) for draw in draws]
+    with suppress(IndexError):  # there may be no index into all that it picks from
+        draws = [{line: _other_data(x, rng) for line, x in given} for _i in range(3)]
+        return [evaluate(lines, draw) for draw in draws]
     return []
 
 
-def _other_data(example: Any, rng: Any, shuffled: bool) -> Any:
+def _other_data(example: Any, rng: Any) -> Any:
     """Other data for an argument: targets stay from 0 to 1, class indices stay in their range."""
     x = np.asarray(example)
-    if not x.size or (shuffled and x.dtype.kind != "f"):  # an index of -100 cannot be drawn
-        return rng.permutation(x.reshape(-1)).reshape(x.shape)
-    low, high = min(0, x.min()), max(1, x.max())
+    low, high = min(0, x.min(initial=0)), max(1, x.max(initial=0))
     if x.dtype.kind != "f":
-        return rng.integers(low, int(high) + 1, x.shape).astype(x.dtype)
+        return rng.integers(low, min(int(high), 2**62) + 1, x.shape).astype(x.dtype)
     signs = low < 0 or not x.any()  # parameters, which may start at 0
     data = 0.5 * rng.normal(size=x.shape) if signs else rng.uniform(0.1, 0.9 * high, x.shape)
     return float(data) if example.__class__ is float else data.astype(x.dtype)

@@ -247,12 +247,8 @@ class Writer(Products):
         powers = self.shares(ordered)
         labels = [*dict.fromkeys(x for f in powers for x in f.free())]
         own = [x for x in labels if x not in bound]
-        if len(powers) > 1 and len(bound) > 1 and own:  # one after the other
-            k = min(bound)
-            inner = self.total({f: n for f, n in powers.items() if k in f.labels}, {k})
-            rest = [(f, n) for f, n in powers.items() if k not in f.labels]
-            return self.total(dict(term([*rest, (inner, 1)]) or ()), bound - {k})
-        if len(powers) > 1 and own and (found := self.matmul(powers, sorted(own), *bound)):
+        one = len(powers) > 1 and len(bound) == 1
+        if one and own and (found := self.matmul(powers, sorted(own), *bound)):
             return found
         axis = tuple([i for i, x in enumerate(labels) if x in bound])
         x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis)

@@ -263,8 +263,8 @@ class RecordedArray(NDArrayOperatorsMixin):
     __int__ = _refusal("int(x)", "Use x itself.")
     __index__ = _refusal("An index", "Use an array as index, or make it a whole number.")
     __array__ = _refusal(
-        "An array made from x (as np.array(x) and table[x] do)",
-        "Use x itself; for np.eye(k)[y], y[:, None] == np.arange(k).",
+        "An array made from x (as np.array(x), r[i] = x and table[x] do)",
+        "Use x itself; np.stack([x, y]) of a list; for np.eye(k)[y], y[:, None] == np.arange(k).",
     )
     item = tolist = _refusal("x.item() or x.tolist()", "Use x itself.")
     __format__ = _refusal("A text with x", "Print what the program returns.")

@@ -30,7 +30,6 @@ Args = tuple[Any, ...]
 FLOATS = float | np.floating
 REDUCTIONS = (np.sum, np.mean, np.max, np.min)  # one axis after the other
 PASSES = 4  # of numbers: what one pass takes out may let the next take more
-COSTS = {np.power: 3, np.divide: 2}  # in products; Python has no fast path for these
 
 
 def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
@@ -38,14 +37,10 @@ def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     found = Simplifier(live(lines, outputs), outputs).run()
     for _ in range(PASSES - 1 if all(line.is_number for line in found[0]) else 0):
         shorter = Simplifier(*found).run()
-        if _cost(shorter[0]) >= _cost(found[0]):
+        if len(shorter[0]) >= len(found[0]):
             break
         found = shorter
     return found
-
-
-def _cost(lines: Sequence[Line]) -> int:
-    return sum(COSTS.get(line.function, 1) for line in lines)
 
 
 # ------------------------------------------------------------------ arguments
@@ -331,7 +326,7 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     found = above[0]
     for f, z in [*((np.multiply, z) for z in above[1:]), *((np.divide, z) for z in below)]:
         found = s.emit(f, found, z)
-    return s.scale(c, found, like)
+    return s.call(np.multiply, (c, found), {}, like)
 
 
 # ------------------------------------------------------------------ axes, and entries that move

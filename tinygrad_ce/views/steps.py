@@ -242,7 +242,8 @@ def mathml(latex: str) -> str:
     try:
         math = convert_to_element(latex)
     except Exception:  # its errors share no class; a user's operation may have any LaTeX
-        return f"<math><mtext>{escape(latex)}</mtext></math>"
+        math = ElementTree.Element("math")
+        ElementTree.SubElement(math, "mtext").text = latex
     for part in reversed([*math.iter()]):  # from the inside out
         part.attrib = {k: v for k, v in part.items() if k in KEPT}
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
@@ -274,6 +275,8 @@ def with_gradients(walk: Steps) -> Drawing:
     for step in walk:
         place = f"node-{step.target_index}"
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
-    lines = {place: (f"gradient {text}",) for place, text in room.items()}
-    items = (i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items)
+    items = [
+        item._replace(facts=(*item.facts, f"gradient {room[item.id]}")) if item.id in room else item
+        for item in walk.drawing.items
+    ]
     return replace(walk.drawing, items=tuple(items), direction="TB")

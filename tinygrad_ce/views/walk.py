@@ -74,13 +74,12 @@ class Walker:
 
     def __init__(self, loss: Value, gradient: Any) -> None:
         self.order = topological(loss)
-        self.place: dict[Value | None, int] = {node: i for i, node in enumerate(self.order)}
-        called = names(self.order).items()
-        self.called: dict[Value | None, str] = {node: inline(name) for node, name in called}
+        self.place: dict[Any, int] = {node: i for i, node in enumerate(self.order)}
+        self.called: dict[Any, str] = {v: inline(name) for v, name in names(self.order).items()}
         unnamed = not loss.name and "L" not in self.called.values()
         self.loss = "L" if unnamed else self.called[loss]
-        self.last: dict[Value | None, Step] = {}  # the newest step back to each node
-        self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
+        self.last: dict[Any, Step] = {}  # the newest step back to each node
+        self.arrived: dict[Any, list[Data]] = defaultdict(list)
         self.records: list[Step] = []
         seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
@@ -99,11 +98,10 @@ class Walker:
 
     def backward(self, node: Value, k: int, parent: Value) -> None:
         """Take the step from a node to one of its arguments: upstream times local derivative."""
-        earlier, sent = self.last.get(parent), flow(node, k, self.last[node].after)
-        sent = Flow(sent.upstream, frozen(sent.local), frozen(sent.contribution))
+        sent = Flow(*map(frozen, flow(node, k, self.last[node].after)))
         total = sent.contribution
-        if earlier is not None and node.op is not None:
-            total = frozen(unbroadcast(earlier.after + total, parent.data, node.op))
+        if parent in self.last:
+            total = frozen(unbroadcast(self.last[parent].after + total, parent.data, node.op))
         self.step(node, total, parent, k, sent)
 
     def step(
