@@ -200,10 +200,9 @@ def main(argv: list[str] | None = None) -> int:
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)
     if given.source:
-        raw, clean = "The chain rule, line by line", "The same, cleaned"
-        for title in (raw, clean):
+        for title, clean in ("The chain rule, line by line", False), ("The same, cleaned", True):
             _title(_(title))
-            print(program(_textbook, z, t, clean=title is clean))
+            print(program(_textbook, z, t, clean=clean))
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer

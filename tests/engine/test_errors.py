@@ -145,6 +145,15 @@ CASES: list[Case] = [
     ("a vector into an array", lambda: operator.setitem(np.zeros((2, 3)), 0, v()), TypeError, [LOST, "r[i] = v", "collect in a list, then np.stack"]),
     ("a vector into a slice", lambda: operator.setitem(np.zeros(3), slice(None), v()), TypeError, [LOST, "collect in a list, then np.stack"]),
     ("np.full", lambda: np.full(3, s()), TypeError, [LOST, "collect in a list, then np.stack"]),
+    *(
+        (f"np.{name} of a Value", lambda f=f, args=args: f(*args), TypeError,
+         [LOST, f"np.{name}", "np.where", "collect in a list, then np.stack"])
+        for name, f, args in [
+            ("copyto", np.copyto, (np.zeros(3), v())), ("put", np.put, (np.zeros(3), [0], s())),
+            ("place", np.place, (np.zeros(3), X > 0, v())), ("putmask", np.putmask, (np.zeros(3), X > 0, v())),
+            ("fill_diagonal", np.fill_diagonal, (a(), 1.0)),
+        ]
+    ),
     # What other libraries' arrays have
     ("item()", lambda: s().item(), AttributeError, ["item()", "float(v.data)"]),
     ("detach()", lambda: v().detach(), AttributeError, ["detach()", "v.data"]),

@@ -264,6 +264,14 @@ def test_as_a_command_in_any_terminal(encoding: str) -> None:
     assert "?" not in shown.stdout.decode(encoding)
 
 
+def test_it_is_a_module_to_run_as_well() -> None:
+    env = os.environ | {"PYTHONPATH": str(Path(tour.__file__).parents[1])}
+    command = [sys.executable, "-W", "error", "-m", "tinygrad_ce.exercises", NAME, "--hint", "9"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tinygrad-ce exercise: error: hint: got 9, there are hints 1 to 3\n"
+
+
 def test_every_letter_of_every_exercise_has_an_ascii_spelling() -> None:
     for name in names():
         one = load(name)

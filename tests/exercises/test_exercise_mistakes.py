@@ -66,9 +66,9 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "quotient_rule": {
         "sign flipped": lambda x: (x**2 - 1) / (1 + x**2) ** 2,
-        "sign flipped between multiply and add": lambda x: (1 + 3 * x**2) / (1 + x**2) ** 2,
+        "sign flipped between add and divide": lambda x: (1 + 3 * x**2) / (1 + x**2) ** 2,
         "denominator not squared": lambda x: (1 - x**2) / (1 + x**2),
-        "no gradient between multiply and add": lambda x: 1 / (1 + x**2),
+        "no gradient between add and divide": lambda x: 1 / (1 + x**2),
         "no gradient between x and divide": lambda x: -2 * x**2 / (1 + x**2) ** 2,
         "derivatives divided": lambda x: 1 / (2 * x),
     },
@@ -139,11 +139,11 @@ DERIVED: dict[str, dict[str, Any]] = {
         ),
     },
     "l2_penalty": {
-        "N times too small between subtract and mean": l2(
+        "N times too small between mean and add_3": l2(
             lambda dw, db, w, b, a, n: (dw / n + a * w, db / n)
         ),
         "sign flipped": l2(lambda dw, db, w, b, a, n: (-dw - a * w, -db)),
-        "N times too large between subtract and mean": l2(
+        "N times too large between mean and add_3": l2(
             lambda dw, db, w, b, a, n: (n * dw + a * w, n * db)
         ),
         "no gradient between w and power": l2(lambda dw, db, w, b, a, n: (dw, db)),
@@ -158,16 +158,16 @@ DERIVED: dict[str, dict[str, Any]] = {
         "L1 in place of L2": l2(lambda dw, db, w, b, a, n: (dw + a * np.sign(w), db)),
     },
     "l1_penalty": {
-        "N times too large between add_1 and subtract": l1(
+        "N times too large between mean and add_2": l1(
             lambda dw, db, w, b, a, n: (n * dw + a * np.sign(w), n * db)
         ),
-        "N times too small between add_1 and subtract": l1(
+        "N times too small between mean and add_2": l1(
             lambda dw, db, w, b, a, n: (dw / n + a * np.sign(w), db / n)
         ),
-        "a factor 2 missing between add_1 and subtract": l1(
+        "a factor 2 missing between mean and add_2": l1(
             lambda dw, db, w, b, a, n: (dw / 2 + a * np.sign(w), db / 2)
         ),
-        "sign flipped between add_1 and subtract": l1(
+        "sign flipped between mean and add_2": l1(
             lambda dw, db, w, b, a, n: (-dw + a * np.sign(w), -db)
         ),
         "no gradient between w and abs": l1(lambda dw, db, w, b, a, n: (dw, db)),
@@ -195,9 +195,9 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "logsumexp": {
         "summed over the batch": lambda z: sm(z).sum(axis=0),
-        "no gradient between max and add": lambda z: sm(z) - (z == z.max(1)[:, None]),
-        "no gradient between max and getitem": lambda z: sm(z) + (z == z.max(1)[:, None]),
-        "no gradient between subtract and exp": lambda z: (z == z.max(1)[:, None]).astype(float),
+        "no gradient between z and max_1": lambda z: sm(z) - (z == z.max(1)[:, None]),
+        "no gradient between z and max_2": lambda z: sm(z) + (z == z.max(1)[:, None]),
+        "no gradient between log and add": lambda z: (z == z.max(1)[:, None]).astype(float),
         "not divided by the sum": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
         "inner derivative forgotten": lambda z: np.ones(z.shape) / total(np.exp(z)),
         "still a logarithm": lambda z: z - np.log(total(np.exp(z))),
@@ -230,7 +230,7 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "softmax_vjp": {
         "sign flipped": lambda z, g: sm(z) * (total(g * sm(z)) - g),
-        "no gradient between exp and sum_1": lambda z, g: sm(z) * g,
+        "no gradient between sum_1 and divide": lambda z, g: sm(z) * g,
         "only the diagonal of the Jacobian": lambda z, g: g * (sm(z) - sm(z) ** 2),
         "a plain mean of g": lambda z, g: sm(z) * (g - g.mean(axis=1)[:, None]),
         "a plain sum of g": lambda z, g: sm(z) * (g - g.sum(axis=1)[:, None]),

@@ -17,6 +17,7 @@ from conftest import need
 from helpers.answers import answer_of, sm
 
 import tinygrad_ce.exercises
+from tinygrad_ce import cross_entropy
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex
 
@@ -138,6 +139,15 @@ def test_a_new_file_is_found(tmp_path: Path, monkeypatch: Any) -> None:
     assert cube.check(lambda x: 6 * x**2).mistake == "a factor 2 too many"
     assert names().index("cube") == 1
     del sys.modules["tinygrad_ce.exercises.tasks.cube"]
+
+
+def test_a_loss_may_ask_for_plain_targets_and_lists_no_mistakes() -> None:
+    mean = dataclasses.replace(
+        ex, loss=lambda z, t: cross_entropy(z, t.argmax(axis=1)), mistakes={}
+    )
+    assert mean.check(lambda z, t: right(z, t) / len(z)).passed
+    assert mean.check(right).mistake == "N times too large"
+    assert mean.check(lambda z, t: -right(z, t) / len(z)).mistake == "sign flipped"
 
 
 @pytest.mark.slow

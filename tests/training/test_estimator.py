@@ -55,7 +55,7 @@ def test_pipeline_search_calibration_clone_and_pickle() -> None:
     assert calibrated.score(X, y) > 0.95
     model = base.clone(SoftmaxRegression("mse", alpha=0.5, solver="sgd"))
     assert model.get_params() == SoftmaxRegression("mse", alpha=0.5, solver="sgd").get_params()
-    model.fit(X, y)
+    model.fit(scale.fit_transform(X), y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).coef_, model.coef_)
 
 

@@ -104,9 +104,12 @@ def test_threads_sum_over_every_row_once(columns: int, weighted: bool, rng: Any)
         assert value == pytest.approx(np.mean([loss for loss, _ in wanted]), rel=1e-13)
         for grad, slopes in zip(grads, zip(*[slopes for _, slopes in wanted])):
             np.testing.assert_allclose(grad, np.mean(slopes, axis=0), rtol=1e-11, atol=1e-15)
-        x = np.column_stack([X, np.ones(n)])
-        second = (x.T * weight) @ x / n
-        np.testing.assert_allclose(moments(rows, 4), second, rtol=1e-11, atol=1e-14)
+        for intercept in (False, True):
+            mean = weight @ X / weight.sum() * intercept
+            got = moments(rows, intercept)
+            np.testing.assert_allclose(got[0], mean, rtol=1e-11, atol=1e-14)
+            second = ((X - mean).T * weight) @ (X - mean) / n
+            np.testing.assert_allclose(got[1], second, rtol=1e-11, atol=1e-14)
         right = np.mean([accuracy(part, params) for part in one])
         assert accuracy(rows, params) == pytest.approx(right, rel=1e-13)
         again = loss_and_grad(rows, params, 0.5)  # whichever thread is faster

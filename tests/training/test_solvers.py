@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from helpers.fits import J, datasets, linear_model, load
+from helpers.fits import ConvergenceWarning, J, datasets, linear_model, load
 
 from tinygrad_ce import SoftmaxRegression
 
@@ -114,6 +114,53 @@ def test_features_far_from_zero_or_constant(dtype: Any) -> None:
     close = 1e-2 if dtype is np.float32 else 1e-6
     np.testing.assert_allclose(moved.coef_[:, :4], plain.coef_, atol=close)
     np.testing.assert_allclose(moved.coef_[:, 4:], 0.0, atol=close)
+
+
+def times(n: int, span: float, classes: int) -> tuple[Any, Any]:
+    """Seconds since 1970 of n events, and labels that change with them, but for a fifth."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.uniform(0, span, n))
+    y = np.minimum(np.arange(n) * classes // n + (rng.random(n) < 0.2), classes - 1)
+    return t[:, None] + 1.7e9, y
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "span", "unit", "close"),
+    [(np.float32, 1e7, 1.0, 1e-4), (np.float32, 1e5, 1.0, 1e-3), (float, 60, 1e9, 1e-6)],
+)
+def test_times_are_fitted_as_they_are_once_centred(
+    dtype: Any, span: float, unit: float, close: float, classes: int
+) -> None:
+    X, y = times(1000, span, classes)
+    centred = (X - X.mean()) / X.std()
+    best = SoftmaxRegression(alpha=0).fit(centred, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of slopes above the tolerance
+        model = SoftmaxRegression(alpha=0).fit((X * unit).astype(dtype), y)
+    assert model.loss_curve_[-1] == pytest.approx(best.loss_curve_[-1], abs=close)
+    assert model.score((X * unit).astype(dtype), y) == pytest.approx(
+        best.score(centred, y), abs=0.01
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("span", [300, 600, 1e3])
+def test_times_of_too_few_digits_are_warned_of(span: float, classes: int) -> None:
+    X, y = times(1000, span, classes)
+    with pytest.warns(ConvergenceWarning, match="no further than a slope of .*: scale the data"):
+        SoftmaxRegression().fit(X.astype(np.float32), y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, float])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_loss_above_that_of_weights_of_0_is_warned_of(solver: str, dtype: Any) -> None:
+    X, y = load("iris", scaled=False)
+    for far in (times(150, 1e6, 3)[0], X * 1e6, np.hstack([X, times(150, 1e6, 3)[0]])):
+        with pytest.warns(
+            ConvergenceWarning, match=r"^the loss is .*, and 1\.1 where all weights are"
+        ):
+            SoftmaxRegression(solver=solver, random_state=0, max_iter=30).fit(far.astype(dtype), y)
 
 
 # steps

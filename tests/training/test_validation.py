@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import need
 from helpers.fits import load
 
 from tinygrad_ce import SoftmaxRegression
@@ -32,8 +33,23 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"loss": "logistic"}, "for two classes, got 3"),
     ({"class_weight": {7: 1.0}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ({"class_weight": "even"}, "The 'class_weight' parameter of"),
+    (
+        {"class_weight": {0: np.nan}},
+        "class_weight: got nan for 0, wanted a finite number from 0 up",
+    ),
+    ({"class_weight": {0: 1, 1: np.inf}}, "class_weight: got inf for 1, wanted a finite number"),
+    ({"class_weight": {2: -1.0}}, "class_weight: got -1.0 for 2, wanted a finite number from 0"),
+    ({"class_weight": {2: "2"}}, "class_weight: got '2' for 2, wanted a finite number from 0 up"),
+    ({"class_weight": {2: None}}, "class_weight: got None for 2, wanted a finite number from 0"),
+    ({"class_weight": {2: [1, 2]}}, r"class_weight: got \[1, 2\] for 2, wanted a finite number"),
+    ({"class_weight": dict.fromkeys(range(3), 0)}, "got 150 rows to fit, whose weights sum to 0"),
+    ({"class_weight": dict.fromkeys(range(3), 1e308)}, "whose weights sum to inf"),
+    ({"class_weight": dict.fromkeys(range(3), 1e-320)}, r"whose weights sum to 1\.49"),
     ({"early_stopping": True, "validation_fraction": 0.0}, "The 'test_size' parameter of"),
-    ({"solver": "sgd", "learning_rate": 1e300}, "take a learning_rate below"),
+    (
+        {"solver": "sgd", "learning_rate": 1e300},
+        r"loss nan in epoch 1: scale .* a smaller learning_rate than 1e\+300",
+    ),
 ]
 
 
@@ -56,6 +72,29 @@ def test_balanced_classes_want_all_rows_at_once() -> None:
     model = SoftmaxRegression(solver="sgd", class_weight="balanced")
     with pytest.raises(ValueError, match=r"pass the dict of sklearn\.utils\.class_weight"):
         model.partial_fit(X, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(float, 1e200), (float, 1e155), (np.float32, 1e20), (np.float32, 1e35)]
+)
+def test_features_whose_squares_overflow_are_refused(solver: str, dtype: Any, size: float) -> None:
+    X, y = load("iris", scaled=True)
+    X[7, 2] = -1.0
+    for huge in (X * size, X * [1, 1, size, 1], np.where(X == -1.0, -size, X)):
+        model = SoftmaxRegression(solver=solver)
+        with pytest.raises(ValueError, match=r"^X: got .*: scale the features, as by sklearn"):
+            model.fit(huge.astype(dtype), y)
+        assert not hasattr(model, "coef_")
+    MaxAbsScaler = need("sklearn.preprocessing").MaxAbsScaler
+    assert SoftmaxRegression().fit(MaxAbsScaler().fit_transform(X * size), y).score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("alpha", [1e39, 1e60])
+def test_a_penalty_that_overflows_is_refused(alpha: float) -> None:
+    X, y = load("iris", scaled=True)
+    with pytest.raises(ValueError, match=r"^loss nan in epoch 1: .* a smaller alpha than"):
+        SoftmaxRegression(alpha=alpha).fit(X.astype(np.float32), y)
 
 
 def test_weights_that_sum_to_0_are_refused() -> None:

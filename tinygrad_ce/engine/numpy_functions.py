@@ -233,7 +233,8 @@ _SYMBOLS: dict[Any, str] = {
 }
 _FOLLOWS: dict[str, set[Any]] = {
     "shapes": {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like,
-               np.full_like, np.empty_like, np.iscomplexobj, np.isrealobj, np.common_type},
+               np.full_like, np.empty_like, np.iscomplexobj, np.isrealobj, np.common_type,
+               np.diag_indices_from, np.tril_indices_from, np.triu_indices_from},
     "count": {np.nonzero, np.flatnonzero, np.argwhere},
     "data": {np.isnan, np.isinf, np.isfinite, np.signbit, np.argmax, np.argmin, np.argsort,
              np.isclose, np.allclose, np.array_equal, np.count_nonzero, np.logical_and,
@@ -242,7 +243,7 @@ _FOLLOWS: dict[str, set[Any]] = {
              np.searchsorted, np.digitize, np.argpartition, np.lexsort, np.nanargmax,
              np.nanargmin, np.array_equiv, np.isneginf, np.isposinf, np.array_repr,
              np.array_str, np.array2string, np.iscomplex, np.shares_memory,
-             np.may_share_memory},
+             np.may_share_memory, np.linalg.matrix_rank},
 }
 # fmt: on
 define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")

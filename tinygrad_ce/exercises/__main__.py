@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from runpy import run_path
+from runpy import run_module, run_path
 from typing import Any
 
 from ..engine.text import _
@@ -100,3 +100,8 @@ def _solved() -> Path | None:
     except ImportError:
         return None
     return user_data_path("tinygrad_ce", appauthor=False) / "solved"
+
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "exercise")
+    run_module("tinygrad_ce", run_name="__main__")

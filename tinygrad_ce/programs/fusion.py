@@ -46,7 +46,7 @@ class Candidate:
 
     def __init__(self, forms: Forms, line: Line, free: bool) -> None:
         self.forms, self.line, self.free = forms, line, free
-        self.form, (self.z, self.axis) = forms.forms[False, line]
+        self.form, (self.z, self.axis) = forms.forms[False, line], forms.group(line)
         self.samples = math.prod(n for a, n in enumerate(self.z.shape) if a != self.axis)
         if not self.z.size or line.size not in (1, self.samples):
             why = "{line} of shape {shape} has neither one entry nor one a sample"

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial, reduce
+from functools import reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -32,13 +32,6 @@ from .simplifier import is_call
 # ("log", z, None, s), log(1 + exp(s z)); ("max", z, axes); ("const", its numbers).
 Term = tuple[Any, ...]
 Log = tuple[int, Term, list[tuple[int, Any]]]  # ± what a leaf stands for, and each ± m besides
-
-
-class Form(NamedTuple):
-    """A line, or its logarithm, as a graph of leaves (or a constant), and its one softmax."""
-
-    value: Any
-    group: Any = None  # its logits and axis, which is None for a sigmoid; or None
 
 
 class NoLoss(Exception):
@@ -160,7 +153,8 @@ class Forms:
         self.logits = {term[1] for _sign, term, _shifts in self.logs.values()}
         self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
         self.atoms: dict[Term, Value] = {}
-        self.forms: dict[tuple[bool, Line], Form] = {}
+        self.forms: dict[tuple[bool, Line], Any] = {}  # graphs of leaves, or constants
+        self.groups: dict[Line, set[Any]] = {}  # logits and axis (None: sigmoid) of softmaxes in it
         self.reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
         self.work = 0  # nodes that searches for coefficients went over
         self.rng = np.random.default_rng(0)
@@ -169,25 +163,27 @@ class Forms:
             if line in in_log and line.function is not ops.EXP:
                 in_log.update(reads(line))
         for line in lines:
+            below = set[Any]().union(*[self.groups[x] for x in reads(line)])
+            self.groups[line] = {self.logs[line][1][1:3]} if line in self.logs else below
             self._add(line, log=False)
             if line in in_log:
                 self._add(line, log=True)
 
     def _add(self, line: Line, log: bool) -> None:
-        form = None
         try:
-            form = self._log(line) if log else self._linear(line)
+            self.forms[log, line] = self._log(line) if log else self._linear(line)
         except NoLoss as no:
             if no.rank == 1 or any(map(self.group, reads(line))):
                 self.reasons.append(no.with_traceback(None))
-        if not log and id(line) in self.shifts and (form is None or form.group):
-            form = Form(self._atom(("lin", line), line.shape, line.kind))
-        if form:
-            self.forms[log, line] = form
+        whole = (False, line) in self.forms and not self.groups[line]
+        if line in self.logits or (id(line) in self.shifts and not whole):
+            self.forms[False, line] = self._atom(("lin", line), line.shape, line.kind)
+            self.groups[line] = set()
 
     def group(self, line: Line) -> Any:
-        """The logits and axis of the softmax in a line, if it has a form."""
-        return form.group if (form := self.forms.get((False, line))) else None
+        """The logits and axis of the one softmax in a line that has a form."""
+        one = (False, line) in self.forms and len(self.groups[line]) == 1
+        return next(iter(self.groups[line])) if one else None
 
     def coefficients(self, form: Value) -> dict[Term, tuple[Any, Any]]:
         """The coefficient of each term in Σ form, and what the leaf holds."""
@@ -220,31 +216,22 @@ class Forms:
         """An array that an index or a condition of a program can be applied to."""
         return self.tape.constant(x) if self.tape else x
 
-    def _form(self, x: Any, log: bool = False) -> Form:
+    def _form(self, x: Any, log: bool = False) -> Any:
         """The form of an argument, or of its logarithm."""
         if x.__class__ is not Line:
             x = np.log(x) if log else x
             numbers = np.asarray(example(x), np.float64)
             if not numbers.any():
-                return Form(x)
+                return x
             atom = self._atom(("const", numbers.tobytes()), (numbers.size,), numbers.dtype)
-            return Form(np.reshape(atom, numbers.shape))  # of shape (n, 1) or (n,), they cancel
+            return np.reshape(atom, numbers.shape)  # of shape (n, 1) or (n,), they cancel
         if (log, x) not in self.forms:
             raise NoLoss("{line} is not a part of such a loss", 2, line=x)
         return self.forms[log, x]
 
-    def _call(self, line: Line, f: Callable[[Any], Any], xs: Iterable[Any], log: bool) -> Form:
-        """A function of the forms of arguments, which have one softmax in common."""
-        forms = [self._form(x, log) for x in xs]
-        if len(groups := {form.group for form in forms} - {None}) > 1:
-            raise NoLoss("{line} is of two softmaxes or sigmoids", 2, line=line)
-        return Form(f([form.value for form in forms]), next(iter(groups), None))
-
     # ------------------------------------------------------------------ of lines
-    def _linear(self, line: Line) -> Form:
+    def _linear(self, line: Line) -> Any:
         op: Any = line.function
-        if line in self.logits:
-            return Form(self._atom(("lin", line), line.shape, line.kind))
         if op is ops.LOG:
             return self._form(line.args[0], log=True)
         if op is LOG1P and line in self.logs:
@@ -253,10 +240,11 @@ class Forms:
             raise NoLoss("log(1 + {x}) is not that of a sigmoid", 1, x=line.args[0])
         if op is MAX:
             term = "max", line.args[0], axes_of(line)
-            return Form(np.reshape(self._atom(term, (line.size,), line.dtype), line.shape))
-        return self._call(line, *_linear_in(line), log=False)
+            return np.reshape(self._atom(term, (line.size,), line.dtype), line.shape)
+        f, xs = _linear_in(line)
+        return f([self._form(x) for x in xs])
 
-    def _log(self, line: Line) -> Form:
+    def _log(self, line: Line) -> Any:
         op: Any = line.function
         if op is ops.EXP:
             return self._form(line.args[0])
@@ -264,13 +252,13 @@ class Forms:
             return self._known(line)
         known = op is ops.POWER and line.args[1].__class__ is not Line
         if powers := line.args[1:] if known else op.powers if op else ():
-            args = line.args[: len(powers)]
-            return self._call(line, partial(_weighted_sum, powers), args, log=True)
+            logs = [self._form(x, log=True) for x in line.args[: len(powers)]]
+            return _weighted_sum(powers, logs)
         with suppress(NoLoss):
             f, xs = _linear_in(line.args[0] if op is ops.SUM else line)
             pick = (lambda x: ops.SUM(f(x), **line.options)) if op is ops.SUM else f
             if self._picks(pick, xs):
-                return self._call(line, pick, xs, log=True)
+                return pick([self._form(x, log=True) for x in xs])
         raise NoLoss("log of {line}: that is no softmax and no sigmoid", 1, line=line)
 
     def _picks(self, f: Callable[[Any], Any], xs: Iterable[Any]) -> bool:
@@ -282,14 +270,14 @@ class Forms:
         logs = [self._recorded(np.log(x)) for x in drawn]
         return np.array_equal(np.log(example(f([*map(self._recorded, drawn)]))), example(f(logs)))
 
-    def _known(self, line: Line) -> Form:
+    def _known(self, line: Line) -> Any:
         """The form of the logarithm of a softmax's sum, or of a sigmoid."""
         sign, term, shifts = self.logs[line]
         _kind, z, axis, _s = term
         kept = tuple(1 if a == axis else n for a, n in enumerate(z.shape))
-        weights, xs = [sign, *(n for n, _m in shifts)], [self._form(m).value for _n, m in shifts]
+        weights, xs = [sign, *(n for n, _m in shifts)], [self._form(m) for _n, m in shifts]
         value = _weighted_sum(weights, [self._atom(term, kept, z.kind), *xs])
-        return Form(np.reshape(value, line.shape), (z, axis))
+        return np.reshape(value, line.shape)
 
 
 def _weighted_sum(weights: Sequence[Any], xs: Sequence[Any]) -> Any:

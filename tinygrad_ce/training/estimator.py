@@ -115,7 +115,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         these get no better
     validation_fraction : float, how many are set aside: of each class, or of Dask's rows at random
     shuffle, fit_intercept : bool, whether an epoch takes the rows in a new order, and there is a b
-    class_weight : dict from label to weight, "balanced", or None
+    class_weight : dict from label to weight (1 for others), "balanced", or None
     random_state : int, NumPy random generator, or None
     verbose : bool, whether to show a progress bar (tqdm) with loss and accuracy
     callback : function of the model, the epoch and its loss, called after each; the model is usable

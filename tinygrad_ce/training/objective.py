@@ -58,7 +58,7 @@ def _compiled(loss: str, shape: tuple[int, int], columns: int, dtype: Any, inter
 
 @dataclass
 class Rows:
-    """Rows in memory with labels, as `objective` takes them, and weights; all, or some by index.
+    """Rows in memory with labels, as `objective` takes them, and weights.
 
     ``threads`` share the blocks of rows.
     """
@@ -68,24 +68,19 @@ class Rows:
     weight: Any
     loss: str
     threads: int = 1
-    index: Any = None
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return len(self.y if self.index is None else self.index)
+        return len(self.y)
 
-    def block(self, part: slice) -> Rows:
-        """Return a part of them, by themselves."""
-        index = part if self.index is None else self.index[part]
-        return Rows(self.X[index], self.y[index], self.weight[index], self.loss)
+    def __getitem__(self, index: Any) -> Rows:
+        return Rows(self.X[index], self.y[index], self.weight[index], self.loss, self.threads)
 
     def batches(self, size: int, rng: Any = None) -> Iterator[Rows]:
-        """Yield ``size`` rows at a time, in random order if there is an ``rng``; nothing copied."""
+        """Yield copies of ``size`` rows at a time, in random order if there is an ``rng``."""
         order = np.arange(self.count) if rng is None else rng.permutation(self.count)
-        for start in range(0, self.count, size):
-            some = order[start : start + size]
-            yield Rows(self.X, self.y, self.weight, self.loss, self.threads, some)
+        return (self[order[i : i + size]] for i in range(0, self.count, size))
 
     def sum(self, f: Callable[[Rows], Params], width: int) -> Params:
         """Return the sum of ``f(rows)``, a list of arrays, over blocks of the rows.
@@ -95,7 +90,7 @@ class Rows:
         """
         size = max(LEAST, BLOCK // (self.X.itemsize * (self.X.shape[1] + 16 * width)))
         if self.count <= size:
-            return f(self.block(slice(None)))
+            return f(self)
         size = -(-self.count // -(-self.count // size))  # blocks of one size, nearly
         blocks = range(0, self.count, size)
         # At most so many that their sums take less memory than the rows.
@@ -104,7 +99,7 @@ class Rows:
 
         def run(thread: int) -> None:
             for start in blocks[thread::threads]:
-                part = f(self.block(slice(start, start + size)))
+                part = f(self[start : start + size])
                 sums[thread] = add([sums[thread], part]) if sums[thread] else part
 
         in_threads(run, range(threads))
@@ -131,14 +126,23 @@ def loss_and_grad(rows: Any, params: Params, l2: float) -> tuple[float, Params]:
     return float(value), grads
 
 
-def moments(rows: Any, features: int) -> Any:
-    """Return the weighted mean of (x, 1)(x, 1)ᵀ."""
+def moments(rows: Any, intercept: bool) -> tuple[Any, Any]:
+    """Return the weighted mean of x, and of (x − mean)(x − mean)ᵀ; with no intercept the mean is 0.
 
-    def f(rows: Rows) -> Params:
-        x = np.column_stack([rows.X, np.ones_like(rows.weight)])
-        return [(x.T @ (x * rows.weight[:, None])).astype(float)]
+    In float64: of features far from 0, such as times, float32 has no digits left beside the mean.
+    """
 
-    return rows.sum(f, features)[0] / rows.count
+    def total(rows: Rows) -> Params:
+        weight = rows.weight.astype(float)
+        return [weight @ rows.X, weight.sum()]
+
+    def products(rows: Rows) -> Params:
+        x = rows.X - mean
+        return [x.T @ (x * rows.weight[:, None])]
+
+    sums, weight = rows.sum(total, 1)
+    mean = sums / weight * intercept
+    return mean, rows.sum(products, len(mean))[0] / rows.count
 
 
 def accuracy(rows: Any, params: Params) -> float:

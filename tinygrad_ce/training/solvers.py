@@ -19,9 +19,11 @@ from sklearn.exceptions import ConvergenceWarning
 from ..engine.text import _
 from ..engine.value import Value
 from .chunks import ChunkedRows
-from .objective import Params, Rows, accuracy, loss_and_grad, moments
+from .objective import Params, Rows, accuracy, loss_and_grad, moments, objective
 from .optimizers import SGD, Adam
 from .validation import for_chunks, strengths, tolerance
+
+QUIET = np.errstate(over="ignore", invalid="ignore")  # the monitor tells what is not finite
 
 
 # ------------------------------------------------------------------ beside a fit
@@ -41,22 +43,26 @@ def progress_bar(shown: bool, epochs: int) -> AbstractContextManager[Any]:
 class Monitor:
     """What happens after each epoch: the model takes the parameters, and it may be enough.
 
-    ``params`` are the arrays that a solver moves in place; ``stopped`` tells whether the fit ended
-    before its epochs ran out.
+    ``params`` are the arrays that a solver moves in place; ``trouble`` is what the fit has to warn
+    of when it ends.
     """
 
     def __init__(self, model: Any, params: Params, train: Any, valid: Any, bar: Any) -> None:
         self.model, self.train, self.valid, self.bar = model, train, valid, bar
         self.params, self.best_params = params, params
-        self.best_loss, self.waited, self.stopped = np.inf, 0, False
+        self.best_loss, self.waited, self.trouble = np.inf, 0, ""
+        if model.tol is not None:
+            text = "max_iter={most} reached before tol={tol:g}: scale the data, or raise it"
+            self.trouble = _(text, most=model.max_iter, tol=tolerance(model))
 
     def __call__(self, loss: float) -> bool:
         """Note the end of an epoch; return whether to stop."""
         model, tol = self.model, tolerance(self.model)
-        if not np.isfinite(loss) and model.solver_ != "lbfgs":
-            text = "loss {loss} in epoch {n}: scale the data, or take a learning_rate below {rate}"
-            n, rate = model.n_iter_ + 1, model.learning_rate
-            raise ValueError(_(text, loss=loss, n=n, rate=rate))
+        if not np.isfinite(loss):
+            text = "loss {loss} in epoch {n}: scale the data, or take a smaller {what} than {value}"
+            what = "alpha" if model.solver_ == "lbfgs" else "learning_rate"
+            fields = {"n": model.n_iter_ + 1, "what": what, "value": getattr(model, what)}
+            raise ValueError(_(text, loss=loss, **fields))
         store(model, self.params)
         model.n_iter_ += 1
         model.loss_curve_.append(float(loss))
@@ -74,8 +80,18 @@ class Monitor:
         if loss < self.best_loss and self.valid is not None:
             self.best_params = [p.copy() for p in self.params]
         self.best_loss = min(loss, self.best_loss)
-        self.stopped = tol >= 0 and self.waited >= model.n_iter_no_change
-        return self.stopped
+        enough = tol >= 0 and self.waited >= model.n_iter_no_change
+        self.trouble = "" if enough else self.trouble
+        return enough
+
+    def check_loss(self) -> None:
+        """Have trouble where the loss is well above that of weights of 0."""
+        zeros, one = [*map(np.zeros_like, self.params)], np.ones(1, int)
+        start = objective(zeros, zeros[0].T[:1], one, one, self.model.loss)  # of any row
+        loss = self.model.loss_curve_[-1]
+        if loss > 1.1 * start:
+            text = "the loss is {loss:.3g}, and {start:.3g} where all weights are 0: scale the data"
+            self.trouble = _(text, loss=loss, start=start)
 
 
 def store(model: Any, params: Params) -> None:
@@ -87,19 +103,18 @@ def store(model: Any, params: Params) -> None:
 
 @contextmanager
 def monitored(model: Any, params: Params, train: Any, valid: Any) -> Iterator[Monitor]:
-    """Monitor a fit; after Ctrl-C, and where the epochs ran out, warn and keep the model."""
+    """Monitor a fit; warn of its trouble, Ctrl-C among it, and keep the model."""
     with progress_bar(model.verbose, model.max_iter) as bar:
-        monitor, text = Monitor(model, params, train, valid, bar), ""
+        monitor = Monitor(model, params, train, valid, bar)
         try:
             yield monitor
+            monitor.check_loss()
         except KeyboardInterrupt:
             text = "interrupted after {n} of at most {most} epochs; the model is as fitted so far"
+            monitor.trouble = _(text, n=model.n_iter_, most=model.max_iter)
         store(model, monitor.best_params)
-    if not text and not monitor.stopped and model.tol is not None:
-        text = "max_iter={most} reached before tol={tol:g}: scale the data, or raise it"
-    if text:
-        text = _(text, n=model.n_iter_, most=model.max_iter, tol=tolerance(model))
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    if monitor.trouble:
+        warnings.warn(monitor.trouble, ConvergenceWarning, stacklevel=4)
 
 
 # ------------------------------------------------------------------ L-BFGS
@@ -111,14 +126,11 @@ def conditioner(train: Any, params: Params, l2: float) -> Any:
     little variance that are noise: on the digits a third more.
     """
     (D, columns), intercept = params[0].shape, len(params) > 1
-    second = moments(train, D)
-    mean = second[:D, D] * intercept
+    mean, covariance = moments(train, intercept)
     multiple = 0.25 if columns == 1 else 1.0 / columns  # of the loss along z, at z = 0
-    curvature = second[:D, :D] - np.outer(mean, mean) + l2 / multiple * np.eye(D)
-    # Below this, a variance is what rounding left.
-    rounded = 1e4 * np.finfo(params[0].dtype).eps * np.diag(second)[:D]
-    variance = np.maximum(np.diag(curvature), rounded)
-    variance[variance == 0] = 1.0
+    curvature = covariance + l2 / multiple * np.eye(D)
+    variance = np.diag(curvature).copy()
+    variance[variance <= (1e3 * np.finfo(float).eps * mean) ** 2] = 1.0  # it is what rounding left
     M = np.eye(D + intercept)
     M[:D, :D] = np.linalg.inv(np.linalg.cholesky(curvature + 0.1 * np.diag(variance))).T
     M[D:, :D] = -mean @ M[:D, :D]
@@ -139,6 +151,7 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
         theta = (M @ phi.reshape(len(M), columns)).astype(dtype)
         return [theta[:features], *theta[features:]]
 
+    @QUIET
     def J(phi: Any) -> tuple[float, Any]:
         nonlocal last
         value, grads = loss_and_grad(train, params_at(phi), l2)
@@ -162,7 +175,11 @@ def lbfgs(model: Any, params: Params, train: Any, monitor: Monitor) -> None:
     result = minimize(J, start, jac=True, method="L-BFGS-B", callback=after, options=options)
     if not model.n_iter_:  # it began at the optimum
         monitor(result.fun)
-    monitor.stopped |= result.status != 1
+    slope = float(np.abs(result.jac).max())
+    if result.status in (0, 2):  # SciPy says that this is it, or that it gets no further
+        text = "L-BFGS got no further than a slope of {slope:.2g}: scale the data, or take float64"
+        enough = slope <= max(gtol, 30 * np.finfo(dtype).eps ** 0.5)
+        monitor.trouble = "" if enough else _(text, slope=slope)
 
 
 # ------------------------------------------------------------------ SGD and Adam
@@ -179,33 +196,28 @@ def descend(model: Any, optimizer: Any, rows: Any, rng: Any, monitor: Any, max_i
     size = rows.count if model.batch_size == "full" else min(model.batch_size, rows.count)
     by_chunks = isinstance(rows, ChunkedRows) and size < rows.count
     epoch = _epoch_by_chunks if by_chunks else _epoch
-    for _epoch_number in range(max_iter):
+    for _number in range(max_iter):
         if monitor(epoch(model, optimizer, rows, rng, int(size))):
             break
 
 
+@QUIET
 def _epoch(model: Any, optimizer: Any, rows: Any, rng: Any, size: int) -> float:
     """Take one step for each batch; return the mean of J over them."""
-    params, (l1, l2) = [p.data for p in optimizer.params], strengths(model)
-    all_rows = size >= rows.count
-    batches = [rows] if all_rows else rows.batches(size, rng if model.shuffle else None)
-
-    def step(batch: Any) -> float:
-        """Take a step; return the sum of J over the rows of the batch."""
+    params, (l1, l2), total = [p.data for p in optimizer.params], strengths(model), 0.0
+    order = rng if model.shuffle else None
+    for batch in rows.batches(size, order) if size < rows.count else [rows]:
         loss, grads = loss_and_grad(batch, params, l2)
         for p, g in zip(optimizer.params, grads):
             p.grad = g
         model.t_ += 1
         if model.schedule == "invscaling":
             optimizer.lr = model.learning_rate / model.t_**model.power_t
-        total = batch.count * (loss + (l1 and l1 * float(np.abs(params[0]).sum())))
+        total += batch.count * (loss + (l1 and l1 * float(np.abs(params[0]).sum())))
         optimizer.step()
         if l1:
             _shrink(params[0], l1, optimizer)
-        return float(total)
-
-    with np.errstate(over="ignore", invalid="ignore"):  # the monitor tells what diverges
-        return sum(map(step, batches), 0.0) / int(rows.count)
+    return total / int(rows.count)
 
 
 def _shrink(W: Any, l1: float, optimizer: Any) -> None:

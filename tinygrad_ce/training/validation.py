@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -107,17 +108,30 @@ def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[An
 
         def labels_in(rows: Rows) -> list[list[Any]]:
             check_non_negative(rows.weight, "sample_weight")
-            checked = validate_data(there, rows.X, rows.y, reset=False, dtype=FLOATS)
-            return [[np.unique(checked[1])]]  # a sum of lists is all their entries
+            return [[np.unique(_checked(there, rows.X, rows.y, reset=False)[1])]]
+
+        # A sum of lists is all their entries.
 
         [labels] = ChunkedRows(X, y, weight, model.loss).sum(labels_in, 1)
         labels = np.unique(np.concatenate(labels))
     else:
-        X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
+        X, y = _checked(model, X, y, reset)
         weight = _check_sample_weight(weight, X, dtype=X.dtype, ensure_non_negative=True)
         labels = np.unique(y)
     check_classification_targets(np.tile(labels, 3))  # once each looks like a regression
     return X, y, weight, labels
+
+
+def _checked(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    """Return rows in memory and their labels, if they are such."""
+    X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
+    most, limit = max(X.max(), -X.min()), np.finfo(X.dtype).max ** 0.5 / len(X)
+    if most > limit:
+        text = (
+            "X: got {most:.3g}, whose square is not finite, or nearly: scale the features, as by "
+        )
+        raise ValueError(_(text + "sklearn.preprocessing.MaxAbsScaler", most=most))
+    return X, y
 
 
 def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
@@ -126,14 +140,20 @@ def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
     encoder, lazy = LabelEncoder().fit(classes), is_dask(X)
     index = y.map_blocks(encoder.transform, dtype=int).persist() if lazy else encoder.transform(y)
     sums = np.asarray(np.bincount(index, weight, len(classes)))
+    by_label = model.class_weight if isinstance(model.class_weight, dict) else {}
+    for label, x in by_label.items():
+        if not isinstance(x, Real) or not 0 <= float(x) < np.inf:
+            text = "class_weight: got {x!r} for {label!r}, wanted a finite number from 0 up"
+            raise ValueError(_(text, x=x, label=label))
     by_class = compute_class_weight(
         model.class_weight, classes=classes, y=classes, sample_weight=sums
     )
-    total = float(by_class @ sums)
-    if not total > 0:
+    with np.errstate(all="ignore"):
+        total = by_class @ sums
+        by_class *= len(index) / total
+    if not 0 < total < np.inf or not np.isfinite(by_class).all():
         text = "got {n} rows to fit, whose weights sum to {total}"
         raise ValueError(_(text, n=len(index), total=total))
-    by_class *= len(index) / total
     weight = weight * (index.map_blocks(by_class.take) if lazy else by_class[index])
     y = (2 * index - 1).astype(dtype) if len(classes) == 2 else index
     weight = weight.astype(dtype)

@@ -242,8 +242,7 @@ def mathml(latex: str) -> str:
     try:
         math = convert_to_element(latex)
     except Exception:  # its errors share no class; a user's operation may have any LaTeX
-        math = ElementTree.Element("math")
-        ElementTree.SubElement(math, "mtext").text = latex
+        return f"<math><mtext>{escape(latex)}</mtext></math>"
     for part in reversed([*math.iter()]):  # from the inside out
         part.attrib = {k: v for k, v in part.items() if k in KEPT}
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
@@ -275,8 +274,6 @@ def with_gradients(walk: Steps) -> Drawing:
     for step in walk:
         place = f"node-{step.target_index}"
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
-    items = [
-        item._replace(facts=(*item.facts, f"gradient {room[item.id]}")) if item.id in room else item
-        for item in walk.drawing.items
-    ]
+    lines = {place: (f"gradient {text}",) for place, text in room.items()}
+    items = (i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items)
     return replace(walk.drawing, items=tuple(items), direction="TB")

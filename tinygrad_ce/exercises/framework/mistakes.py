@@ -38,17 +38,20 @@ SHAPES: dict[str, Callable[[Any, int], Any]] = {
 
 
 def paths(t: Trial) -> Iterator[tuple[str, Arrays]]:
-    """What arrives of the answer over each edge of the loss's graph, and where that is."""
+    """What arrives of the answer over each edge of the loss's graph, and where that is.
+
+    Those at the inputs come first, then those near the loss: of a chain they say most.
+    """
     leaves = {name: Value(t.inputs[name], name=name) for name in t.problem.wrt}
     nodes = topological(t.problem.loss(*{**t.inputs, **leaves}.values()))
     called = names(nodes)
-    for node, g in zip(nodes, gradients(nodes[-1], 1.0, nodes)):
-        for k, x in enumerate(node.parents):
-            if x.__class__ is Value:
-                handed = unbroadcast(share(node, k, g), x.data, node.op)
-                found = gradients(x, handed, [*leaves.values()])
-                where = _(" between {x} and {node}", x=called[x], node=called[node])
-                yield where, {n: 0.0 if g is None else g for n, g in zip(t.problem.parts, found)}
+    upstream = dict(zip(nodes, gradients(nodes[-1], 1.0, nodes)))
+    ends = [(n, k, x) for n in nodes[::-1] for k, x in enumerate(n.parents) if x.__class__ is Value]
+    for node, k, x in sorted(ends, key=lambda end: end[2].op is not None):
+        handed = unbroadcast(share(node, k, upstream[node]), x.data, node.op)
+        found = gradients(x, handed, [*leaves.values()])
+        where = _(" between {x} and {node}", x=called[x], node=called[node])
+        yield where, {n: 0.0 if g is None else g for n, g in zip(t.problem.parts, found)}
 
 
 @lru_cache(maxsize=1024)

@@ -15,8 +15,7 @@ exercise = Exercise(
         "upstream gradient squared: g is one factor": lambda right, g: right * g[:, None],
         "upstream gradient summed: a row has its g": lambda z, t, g: g.sum() * (softmax(z) - t),
         "upstream gradient averaged: a row has its g": lambda z, t, g: g.mean() * (softmax(z) - t),
-        "upstream gradient on p only: does g scale all of the row?":
-            lambda z, t, g: g[:, None] * softmax(z) - t,
+        "upstream gradient on p only: and on t?": lambda z, t, g: g[:, None] * softmax(z) - t,
         "target forgotten: where has t gone?": lambda z, g: g[:, None] * softmax(z),
     },
     hints=["What would you return if every gᵢ were 1?",

@@ -12,8 +12,7 @@ exercise = Exercise(
     loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(), wrt=["w", "b"],
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
     mistakes={
-        "the sign of w forgotten: |w| falls where w < 0":
-            lambda dw, db, w, a: (dw + a * (1 - np.sign(w)), db),
+        "the sign of w forgotten: if w < 0?": lambda dw, db, w, a: (dw + a * (1 - np.sign(w)), db),
         "L2 in place of L1: what is |w|′?": lambda dw, db, w, a: (dw + a * (w - np.sign(w)), db),
         "intercept penalised: is b in it?": lambda dw, db, b, a: (dw, db + a * np.sign(b)),
         "|w| not differentiated: what is its slope?":

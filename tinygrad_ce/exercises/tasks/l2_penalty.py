@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...losses.losses import binary_cross_entropy
 from ..framework import Exercise, bits, real, scalar, scores
 
 exercise = Exercise(
@@ -9,9 +10,7 @@ exercise = Exercise(
     task="x (N, D) are samples, y (N,) their classes 0 or 1, w (D,) the weights, b the intercept, "
     "a the penalty's strength. Return the tuple (∂L/∂w, ∂L/∂b).",
     formula="L = (1/N) Σᵢ [log(1 + exp(zᵢ)) − yᵢ zᵢ] + a/2 Σ w²,  zᵢ = xᵢ · w + b",
-    loss=lambda x, y, w, b, a: (
-        (np.logaddexp(0, x @ w + b) - y * (x @ w + b)).mean() + a / 2 * (w**2).sum()
-    ),
+    loss=lambda x, y, w, b, a: binary_cross_entropy(x @ w + b, y) + a / 2 * (w**2).sum(),
     inputs={"x": real("N", "D"), "y": bits("N"), "w": real("D"), "b": scores(), "a": scalar(2, 3)},
     wrt=["w", "b"],
     mistakes={

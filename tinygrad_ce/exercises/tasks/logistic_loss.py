@@ -17,8 +17,7 @@ exercise = Exercise(
         "σ(y z) in place of σ(−y z): where is L flat?": lambda z, y: -y * sigmoid(y * z) / len(z),
         "the coding 0 and 1: here the classes are −1 and 1": lambda z, y: (sigmoid(z) - y) / len(z),
         "log forgotten: that is the slope of exp(−y z)": lambda z, y: -y * np.exp(-y * z) / len(z),
-        "only the logarithm's slope: what u depends on moves, too":
-            lambda z, y: sigmoid(y * z) / len(z),
+        "only the logarithm's slope: u depends on z, too": lambda z, y: sigmoid(y * z) / len(z),
     },
     hints=["Call the margin m = y z, and differentiate log(1 + exp(−m)) by m first.",
            "That slope is −exp(−m) / (1 + exp(−m)), which is −σ(−m). How does m move with z?",

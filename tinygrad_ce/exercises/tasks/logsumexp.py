@@ -10,14 +10,11 @@ exercise = Exercise(
     task="z has N rows of K numbers; mᵢ is the largest of row i, subtracted so that nothing "
     "overflows. Return ∂L/∂z, of shape (N, K).",
     formula="L = Σᵢ [mᵢ + log Σₖ exp(zᵢₖ − mᵢ)],  mᵢ = maxₖ zᵢₖ",
-    loss=lambda z: (
-        (m := z.max(axis=1)) + np.log(np.exp(z - m[:, None]).sum(axis=1))
-    ).sum(),
+    loss=lambda z: (z.max(axis=1) + np.log(np.exp(z - z.max(axis=1)[:, None]).sum(axis=1))).sum(),
     inputs={"z": scores("N", "K")}, wrt=["z"],
     mistakes={
         "not divided by the sum: by what?": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
-        "inner derivative forgotten: 1/u is by u, which depends on z":
-            lambda right, z: right / np.exp(z),
+        "inner derivative forgotten: u depends on z, too": lambda right, z: right / np.exp(z),
         "still a logarithm: take exp of it": lambda z: log_softmax(z),
         "one sum over all rows: each row has its own": lambda z: np.exp(z) / np.exp(z).sum(),
         "differentiated twice: one derivative too far": lambda right: right * (1 - right),

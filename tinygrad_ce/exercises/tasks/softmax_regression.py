@@ -14,8 +14,7 @@ exercise = Exercise(
     loss=lambda x, W, b, t: -(t * log_softmax(x @ W + b)).sum() / len(x), wrt=["W", "b"],
     inputs={"x": real("N", "D"), "W": real("D", "K"), "b": scores("K"), "t": one_hot("N", "K")},
     mistakes={
-        "x forgotten: it says how much a weight moves a logit":
-            lambda W, db: (np.broadcast_to(db, W.shape), db),
+        "x forgotten: what does a weight scale?": lambda W, db: (np.broadcast_to(db, W.shape), db),
         "target forgotten: where has t gone?":
             grad(lambda x, W, b: logsumexp(x @ W + b, axis=1).mean(), (1, 2)),
         "db not summed over the batch: b is shared by all samples, as W is":
