@@ -61,6 +61,16 @@ def test_complex_step_reaches_1e_12(name: str, f: Any, exact: Any, x: float) -> 
     assert abs(guess.value - right) <= 1e-12 * max(abs(right), 1e-3)
 
 
+def test_the_complex_step_claims_an_error_though_none_is_seen() -> None:
+    guess = complex_step(lambda z: 3.0 * z, 1.0)
+    assert guess.value == guess.slope == 3.0
+    assert 0.0 < guess.error < 1e-14
+
+
+def test_the_complex_step_of_a_constant_has_no_slope() -> None:
+    assert complex_step(lambda z: 3.0 + 0.0 * z, 1.0).slope == 0.0
+
+
 def test_a_constant_has_no_slope_and_a_stationary_point_has() -> None:
     assert central(lambda x: 3.0, 1.0, 3.0, FLOAT).slope == 0
     flat = central(lambda x: x * x, 0.0, 0.0, FLOAT)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_ce import (
+    LogSoftmaxNLL,
     Value,
     binary_cross_entropy,
     cross_entropy,
@@ -380,17 +381,21 @@ def test_masked_classes_count_for_nothing() -> None:
         assert gradient[z == -np.inf].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_an_ignored_sample_counts_for_nothing_though_classes_are_masked(smoothing: float) -> None:
+def test_an_ignored_sample_counts_for_nothing_though_classes_are_masked(
+    smoothing: float, fused: bool
+) -> None:
     z = np.array([[-np.inf, 0.5, 1.5], [1.0, 2.0, 3.0]])
     options: Any = {"ignore_index": -1, "label_smoothing": smoothing, "reduction": "none"}
+    options["fused"] = fused
     loss, gradient = ours(lambda v: cross_entropy(v, [-1, 0], **options), z, np.ones(2))
     assert loss[0] == 0.0
     assert not gradient[0].any()
     assert loss[1] > 0.0
     if not smoothing:  # nor does a target whose class has weight 0
         loss, gradient = ours(
-            lambda v: cross_entropy(v, [0, 0], weight=[0, 1, 1], reduction="sum"), z
+            lambda v: cross_entropy(v, [0, 0], weight=[0, 1, 1], reduction="sum", fused=fused), z
         )
         assert loss == 0.0
         assert not gradient.any()
@@ -434,6 +439,10 @@ def test_the_mean_of_no_samples_is_nan_as_in_pytorch(fused: bool, rng: Any) -> N
 
 
 # ------------------------------------------------------------------ the node
+def test_help_of_the_node_says_what_it_computes() -> None:
+    assert "log softmax(z) as one node" in str(LogSoftmaxNLL.__doc__)
+
+
 def test_hessian_is_diag_p_minus_p_p(rng: Any) -> None:
     z = rng.standard_normal(5)
     p = softmax(z)

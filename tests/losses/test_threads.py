@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -149,6 +150,23 @@ def test_an_error_of_another_thread_is_raised_here() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         in_threads(run, range(100))
+
+
+@pytest.mark.skipif(CPUS < 2, reason="one core")
+def test_one_failing_block_ends_the_work_of_the_others() -> None:
+    here, failed, begun = threading.get_ident(), threading.Event(), []
+
+    def run(start: int) -> None:
+        begun.append(start)
+        if threading.get_ident() != here:
+            failed.set()
+            raise MemoryError
+        assert failed.wait(10.0)
+        time.sleep(0.01)
+
+    with pytest.raises(MemoryError):
+        in_threads(run, range(100))
+    assert len(begun) < 100
 
 
 def test_blocks_heed_the_callers_errstate() -> None:

@@ -69,7 +69,8 @@ class GradcheckReport(NamedTuple):
     @property
     def reason(self) -> str:
         """Why the verdict is not "pass"."""
-        return next((c.reason for c in self.inputs if c.verdict == self.verdict), self.blame)
+        reasons = [c.reason for c in self.inputs if c.verdict == self.verdict]
+        return next(filter(None, reasons), self.blame)
 
     def __bool__(self) -> bool:
         return self.verdict == "pass"
@@ -310,10 +311,11 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
     seen, rounding = SAFETY * errors, 64 * float(np.finfo(analytic.dtype).eps)
     allowed = seen + rounding * largest
     alone = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * slopes)
-    lost = (given != 0) & (seen >= alone) | (abs(values) > seen) & (off > seen + rounding * alone)
+    unseen = (given != 0) & (seen >= alone)
+    lost = unseen | (abs(values) > seen) & (off > seen + rounding * alone)
     blurred = (allowed > RESOLVE * np.maximum(alone, 1e-3 * largest)) & (slopes > 0)
     doubtful = (jumps > 0) | ~np.isfinite(values)
-    ranks = np.select([doubtful, ~(off <= allowed), blurred | lost], [1, 2, 1], 0)
+    ranks = np.select([doubtful, ~(off <= allowed), lost | blurred], [1, 2, 1], 0)
     k = max(range(len(off)), key=lambda k: (ranks[k], np.nan_to_num(off[k], nan=math.inf)))
     verdict, reason = VERDICTS[ranks[k]], ""
     if verdict == "pass" and not slopes.any():
@@ -323,7 +325,7 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
         reason = _("kink: the slope jumps by {jump:.3g}", jump=jumps[k])
     elif doubtful[k]:
         reason = _("f is not finite around entry {index}", index=entries[k])
-    elif lost[k]:
+    elif verdict == "inconclusive" and lost[k]:
         wrong = "entry {index} is lost in rounding beside others of {largest:.1e}"
         reason = _(wrong, index=entries[k], largest=largest)
     elif verdict == "inconclusive":

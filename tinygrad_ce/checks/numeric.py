@@ -30,14 +30,9 @@ class Estimate(NamedTuple):
 
 
 def central(f: Callable[[float], float], x: float, size: float, dtype: Any) -> Estimate:
-    """Estimate f'(x) for a function of one number.
+    """Estimate f'(x); ``size`` is that of the terms f adds up, ``dtype`` what x is stored in.
 
-    Parameters
-    ----------
-    f : the function; nan where it is undefined
-    x : where
-    size : how large the terms are that f adds up, which its rounding error goes with
-    dtype : what x is stored in, which the steps are rounded to
+    Rounding errors go with the size. Where f is undefined it returns nan.
     """
     nearer = math.ceil(-math.log(abs(x), 4)) if 0 < abs(x) < 1 else 0  # 0 may be a border of f's
     steps = max(1.0, abs(x)) / 8 * 0.25 ** np.arange(STEPS + nearer)

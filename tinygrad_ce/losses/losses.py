@@ -17,7 +17,7 @@ import numpy as np
 from ..engine.data import example
 from ..engine.operation import REAL, primitive
 from ..engine.text import _
-from ..engine.value import Value, detach
+from ..engine.value import detach
 from .activations import as_input, log_softmax, softmax
 from .kernel import sample_losses
 from .targets import Target, check_reduction, factor, plain, read_target, refuse
@@ -74,9 +74,7 @@ def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **optio
     if gradient is None:  # it is given away already
         gradient = np.empty(z.shape, z.dtype)
         sample_losses(z, t, gradient)
-    if g.__class__ is Value:
-        gradient = g * gradient
-    elif t.reduction == "none" or float(g) != 1.0:  # a pass saved, most of the time
+    if t.reduction == "none" or float(g) != 1.0:  # a pass saved, most of the time
         gradient *= g
     return t.classes_last(gradient)
 

@@ -124,7 +124,7 @@ def read_target(
     rows, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
     if weight is not None:
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
-    index = table = None
+    index = table = start = None
     row: Any = 1.0
     if by_class := target.shape == rows and target.dtype.kind in "iu":
         index, row = _read_classes(target, shape, axis, ignore_index)
@@ -136,26 +136,25 @@ def read_target(
     if reduction == "mean":
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
-        t, total = _of_something(t, total, dtype)
+        start, total = _of_something(t, total, dtype)
         row = row / total
     number = float if dtype == np.float64 else dtype.type  # Python's are printed best
-    t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype))
+    t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype), start=start)
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
 
 
-def _of_something(t: Target, total: Any, dtype: Any) -> tuple[Target, Any]:
-    """What a mean is divided by: 1 where every sample is ignored, nan where none weighs anything.
+def _of_something(t: Target, total: Any, dtype: Any) -> tuple[Any, Any]:
+    """What a mean starts from and is divided by: its loss is nan if no sample counts, as PyTorch's.
 
-    So a batch that is ignored has loss nan and gradient 0, as in PyTorch.
+    Its gradient is 0 if all are ignored, nan if they weigh nothing.
     """
-    recorded = hasattr(total, "apply_primitive")  # that of a program, for other data too
-    if t.row.__class__ is float:  # nothing is ignored
-        return t, total if recorded or total else math.nan
-    kept = np.sum(t.row)
-    if recorded:
-        start = np.where(kept == 0.0, math.nan, 0.0).astype(dtype)
-        return t._replace(start=start), np.where(kept == 0.0, 1.0, total)
-    return (t, total or math.nan) if kept else (t._replace(start=math.nan), 1.0)
+    kept = 1 if t.row.__class__ is float else np.sum(t.row)
+    if not hasattr(total, "apply_primitive"):
+        return (None, total or math.nan) if kept else (math.nan, 1.0)
+    if kept.__class__ is int:
+        return None, total
+    none = kept == 0.0  # of a program, for other data too
+    return np.where(none, math.nan, 0.0).astype(dtype), np.where(none, 1.0, total)
 
 
 def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
