@@ -119,14 +119,15 @@ def is_moderate(c: float) -> bool:
 
 def is_positive(x: Any, depth: int = 4) -> bool:
     """Whether all entries are above 0: an exponential, or a sum, product or quotient of such."""
-    if x.__class__ is np.ndarray:
-        return bool((x > 0).all())
+    if isinstance(x, FLOATS | np.ndarray):
+        return bool(np.all(x > 0))
     if x.__class__ is not Line or x.function is None or not depth:
         return False
-    first = moves_first(x.function) or (x.function is np.sum and is_plain_sum(x.args, x.options))
-    if first or x.function in (np.add, np.multiply, np.divide):
-        return all(is_positive(part, depth - 1) for part in x.args[: 1 if first else 2])
-    return bool(fact(x.function, "positive"))
+    f, plain = x.function, x.function is np.sum and is_plain_sum(x.args, x.options)
+    places = fact(f, "linear") if plain or fact(f, "moves") else ()
+    places = range(2) if f in (np.add, np.multiply, np.divide) else places
+    some = bool(fact(f, "positive") or places)
+    return some and all(is_positive(x.args[i], depth - 1) for i in places)
 
 
 def _is_softmax(line: Line) -> bool:
@@ -263,13 +264,12 @@ class Simplifier:
         (a, x), (b, y) = [unsigned(z) if alike(z, like) else (1.0, z) for z in args]
         if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
-        for u, c in ((x, y), (y, x)) if powers == (1, 1) else ():
-            if isinstance(c, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
-                return self.scale(a * b * float(c), u, like)
-        for u, e in ((x, y), (y, x)) if powers == (1, 1) else ():
-            if is_call(u, np.divide) and is_call(u.args[1], np.sum) and u.args[1].args[0] is e:
-                t, share = u.args[0], self.seen.get((np.divide, e, u.args[1]))
-                if share and t is not e:  # (t / s) · e is t · p where p = e / s is there
+        for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
+            if isinstance(v, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
+                return self.scale(a * b * float(v), u, like)
+            if is_call(u, np.divide) and is_call(u.args[1], np.sum) and u.args[1].args[0] is v:
+                t, share = u.args[0], self.seen.get((np.divide, v, u.args[1]))
+                if share and t is not v:  # (t / s) · e is t · p where p = e / s is there
                     return self.scale(a * b, self.call(f, (t, share), {}, like), like)
         found = self.make(f, (x, y), {}, like)
         return found if a == b else self.scale(-1.0, found, like)
@@ -306,11 +306,9 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     """
     x, y = args
     if powers == (1, 1) and is_call(x, np.add, np.subtract) and s.needs[x] == 1:
-        parts = [_cancelled(s, powers, (part, y), like) for part in x.args]
-        if all(part is None for part in parts):
+        if all(_cancelled(s, powers, (part, y), like) is None for part in x.args):
             return None
-        both = [s.emit(np.multiply, z, y) if p is None else p for p, z in zip(parts, x.args)]
-        return s.call(x.function, tuple(both), {}, like)
+        return s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
@@ -417,7 +415,8 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         return s.call(np.sum, x.args[:1], {}, like)
     if is_call(x, np.divide) and (keep or not like.shape) and is_positive(x.args[1]):
         t, total = x.args
-        if alike(t, x) and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
+        whole = np.shape(t) == x.shape and t.dtype == x.dtype
+        if whole and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
             return s.emit(np.divide, s.call(np.sum, (t,), options, like), total)
     axis = options.get("axis")
     if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
