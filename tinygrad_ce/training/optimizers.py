@@ -47,8 +47,9 @@ def _gradient(p: Value, i: int) -> Any:
     g = detach(p.grad)
     if g is None or (g.__class__ is float and not g and not p.passes):
         return None  # a number's grad starts at 0.0
-    g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
-    if np.shape(g) != p.shape:
+    if not g.__class__ is p.data.__class__ is np.ndarray or g.dtype != p.data.dtype:
+        g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
+    if getattr(g, "shape", ()) != p.shape:
         text = "params[{i}].grad: got shape {got}, wanted {wanted}, the data's"
         raise ValueError(_(text, i=i, got=np.shape(g), wanted=p.shape))
     return float(g) if p.data.__class__ is float else g
