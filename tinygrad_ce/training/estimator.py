@@ -17,7 +17,6 @@ try:
     from sklearn.base import BaseEstimator
     from sklearn.linear_model._base import LinearClassifierMixin
     from sklearn.utils._param_validation import Interval, StrOptions
-    from sklearn.utils.validation import check_is_fitted
 except ImportError:
     text = 'SoftmaxRegression needs scikit-learn: pip install "tinygrad_ce[sklearn]"'
     raise ImportError(_(text)) from None
@@ -40,7 +39,6 @@ def _over_chunks(method: Any) -> Any:
     def either(self: Any, X: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
-        check_is_fitted(self)
         model, name, rows = for_chunks(self), method.__name__, as_rows(X)
         like = method(model, sample_of(self, X, reset=False))
 

@@ -112,7 +112,7 @@ class PersistenceMixin:
         if isinstance(content["class_weight"], dict):
             content["class_weight"] = list(content["class_weight"].items())
         if optimizer := content.pop("_optimizer", None):
-            content["optimizer"] = {n: x for n, x in vars(optimizer).items() if n != "params"}
+            content["optimizer"] = [optimizer.lr, optimizer.state]
         write(path, content)
 
     @classmethod
@@ -134,11 +134,11 @@ class PersistenceMixin:
         """
         model: Any = cls()
         content = read(path)
-        optimizer = content.pop("optimizer", None)
+        state = content.pop("optimizer", None)
         vars(model).update(content)
         if isinstance(model.class_weight, list):
             model.class_weight = dict(model.class_weight)
-        if optimizer is not None:
+        if state is not None:
             model._optimizer = new_optimizer(model, params_of(model))
-            vars(model._optimizer).update(optimizer)
+            model._optimizer.lr, model._optimizer.state = state
         return model

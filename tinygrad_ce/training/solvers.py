@@ -236,10 +236,8 @@ def _shrink(W: Any, l1: float, optimizer: Any) -> None:
 
 def _epoch_by_chunks(model: Any, optimizer: Any, rows: ChunkedRows, rng: Any, size: int) -> float:
     """Take an epoch of batches within Dask's chunks: the optimizer goes from one to the next."""
-    total, order = 0.0, np.arange(len(rows.parts))
-    if model.shuffle:
-        rng.shuffle(order)
-    for i in order:
+    total, chunks = 0.0, len(rows.parts)
+    for i in rng.permutation(chunks) if model.shuffle else range(chunks):
         args = for_chunks(model), optimizer, int.from_bytes(rng.bytes(4)), size
         there, model.t_, loss = rows.each(_epoch_in, *args, only=slice(i, i + 1))[0].compute()
         for p, q in zip(optimizer.params, there.params):
