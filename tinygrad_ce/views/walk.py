@@ -52,14 +52,10 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     >>> print(step_through(x * x)[-1].words)
     ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
     """
-    for what, value in (("loss", loss), ("fused", fused)):
-        if not isinstance(value, Value) and (what == "loss" or value is not None):
-            problem = "step_through: got {got} for {what}, wanted a Value, computed with Values"
-            raise TypeError(_(problem, got=type(value).__name__, what=what))
-    walk = Walker(loss, gradient)
+    walk = Walker("loss", loss, gradient)
     if fused is None:
         return walk.steps()
-    other = Walker(fused, gradient)
+    other = Walker("fused", fused, gradient)
     shared = [node for node in walk.order if node.op is None and node in other.last]
     if not shared:
         problem = "step_through: fused shares no leaf with the loss, wanted both of the same Values"
@@ -72,45 +68,48 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
 class Walker:
     """Goes forward and back through one graph, and writes down every step."""
 
-    def __init__(self, loss: Value, gradient: Any) -> None:
+    def __init__(self, what: str, loss: Value, gradient: Any) -> None:
+        if not isinstance(loss, Value):
+            problem = "step_through: got {got} for {what}, wanted a Value, computed with Values"
+            raise TypeError(_(problem, got=type(loss).__name__, what=what))
         self.order = topological(loss)
-        self.place: dict[Any, int] = {node: i for i, node in enumerate(self.order)}
-        self.called: dict[Any, str] = {v: inline(name) for v, name in names(self.order).items()}
+        self.place: dict[Value | None, int] = {node: i for i, node in enumerate(self.order)}
+        called = names(self.order).items()
+        self.called: dict[Value | None, str] = {node: inline(name) for node, name in called}
         unnamed = not loss.name and "L" not in self.called.values()
         self.loss = "L" if unnamed else self.called[loss]
-        self.last: dict[Any, Step] = {}  # the newest step back to each node
-        self.arrived: dict[Any, list[Data]] = defaultdict(list)
+        self.last: dict[Value | None, Step] = {}  # the newest step back to each node
+        self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
         self.records: list[Step] = []
         seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
-                self.step(node, frozen(node.data))
-            self.step(loss, seed, loss, sent=Flow(seed, None, seed))
+                self.write(node, frozen(node.data))
+            self.send(loss, None, loss, Flow(seed, None, seed))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
-                        self.backward(node, k, parent)
+                        self.send(node, k, parent, flow(node, k, self.last[node].after))
 
     def steps(self) -> Steps:
         """Return the steps, with a picture of the graph."""
         drawing = draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
         return Steps(tuple(self.records), tuple(self.called.values()), drawing)
 
-    def backward(self, node: Value, k: int, parent: Value) -> None:
-        """Take the step from a node to one of its arguments: upstream times local derivative."""
-        sent = Flow(*map(frozen, flow(node, k, self.last[node].after)))
-        total = sent.contribution
-        if parent in self.last:
-            total = frozen(unbroadcast(self.last[parent].after + total, parent.data, node.op))
-        self.step(node, total, parent, k, sent)
+    def send(self, node: Value, k: int | None, target: Value, sent: Flow) -> None:
+        """Take the step back from a node to an argument, whose shares add up."""
+        sent = sent._replace(local=frozen(sent.local), contribution=frozen(sent.contribution))
+        after = sent.contribution
+        if target in self.last:
+            after = frozen(unbroadcast(self.last[target].after + after, target.data, node.op))
+        self.arrived[target].append(sent.contribution)
+        self.last[target] = self.write(node, after, target, k, sent)
 
-    def step(
+    def write(
         self, node: Value, after: Data, target: Any = None, k: Any = None, sent: Flow | None = None
-    ) -> None:
+    ) -> Step:
         """Write down a step: to a node's value; or back to a target, to which a share is sent."""
         earlier, arrived = self.last.get(target), self.arrived[target]
-        if sent is not None:
-            arrived.append(sent.contribution)
         step = Step(
             number=len(self.records) + 1,
             phase="forward" if sent is None else "backward",
@@ -129,8 +128,7 @@ class Walker:
             arrived=arrived,
         )
         self.records.append(step)
-        if sent is not None:
-            self.last[target] = step
+        return step
 
     def formula(
         self, notation: Notation, node: Value, after: Data, target: Any, k: Any, sent: Flow | None
