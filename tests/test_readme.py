@@ -33,8 +33,9 @@ def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path
     }
     for module in modules | {name for word, name in hidden.items() if word in code}:
         need(module)
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "example.py"],
         capture_output=True,
         encoding="utf-8",
         check=False,

@@ -1,12 +1,156 @@
-"""A name for every node."""
+"""A name for every node: the learner's own, where there is one."""
 
 from __future__ import annotations
 
-from tinygrad_ce import Value, topological
-from tinygrad_ce.engine.names import names
+import linecache
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_ce import Value, cross_entropy, topological
+from tinygrad_ce.engine.names import names, operands
+from tinygrad_ce.engine.origin import line
 
 
-def test_names_are_the_users_or_the_operations_and_unique() -> None:
-    x, y = Value(1.0, name="x"), Value(2.0)
-    nodes = topological((x + y) * (x + y))
-    assert list(names(nodes).values()) == ["x", "leaf", "add_1", "add_2", "multiply"]
+def softmax(z: Any) -> Any:
+    e = np.exp(z - np.max(z))
+    return e / e.sum()
+
+
+def nll(p: Any, t: Any) -> Any:
+    e = np.log(p)
+    return -(t * e).sum()
+
+
+def test_results_are_called_after_the_variables_they_are_assigned_to() -> None:
+    z, t = Value([2.0, 1.0, 0.1]), np.array([1.0, 0.0, 0.0])
+    e = np.exp(z)
+    s = e.sum()
+    p = e / s
+    loss = -(t * np.log(p)).sum()
+    expected = ["z", "e", "s", "p", "log", "multiply", "sum", "loss"]
+    assert [*names(topological(loss)).values()] == expected
+
+
+def test_names_in_functions_that_clash_are_told_apart_by_the_function() -> None:
+    z = Value([2.0, 1.0])
+    loss = nll(softmax(z), np.array([0.0, 1.0]))
+    found = [*names(topological(loss)).values()]
+    assert found[:4] == ["z", "max", "subtract", "softmax.e"]
+    assert found[5:] == ["p", "nll.e", "multiply", "sum_2", "loss"]
+
+
+def test_a_line_that_runs_again_is_numbered() -> None:
+    h, W = Value(np.ones(2)), Value(np.eye(2))
+    first, total = h, 0.0
+    for k in range(2):
+        h = np.tanh(h @ W)
+        total += np.sum(h) * k
+    del h
+    found = [*names(topological(total)).values()]
+    assert [n for n in found if n[0] in "ht"] == ["h_1", "total_1", "h_2", "total_2"]
+    assert found[0] == "first"
+    assert first.grad is None
+
+
+def test_leaves_and_constants_are_called_after_the_variable_that_holds_them() -> None:
+    layer = SimpleNamespace(W=Value(np.eye(2)), inner={"b": Value(np.zeros(2))})
+    params = [Value(np.ones(2)), Value(2.0)]
+    X, a = np.ones((3, 2)), np.array([3.0, 4.0])
+    n = len(X)
+    out = (X @ layer.W + layer.inner["b"] + params[0] * params[1] + Value(a)).sum() / n
+    found = names(topological(out))
+    leaves = {name for node, name in found.items() if node.op is None}
+    assert leaves == {"layer.W", "layer.inner['b']", "params[0]", "params[1]", "a"}
+    constants = {text for node in found for x, text in operands(node) if not isinstance(x, Value)}
+    assert constants == {"X", "n"}
+
+
+def test_a_leaf_that_nobody_holds_is_called_as_where_it_is_used() -> None:
+    def loss(weights: Any) -> Any:
+        return (weights * weights).sum()
+
+    assert [*names(topological(loss(Value([1.0, 2.0])))).values()] == ["weights", "multiply", "sum"]
+
+
+def test_a_given_name_wins_and_what_has_none_keeps_the_operations() -> None:
+    x, y = Value(1.0, name="input"), Value(2.0)
+    assert [*names(topological((x + y) * (x + y))).values()] == [
+        "input",
+        "y",
+        "add_1",
+        "add_2",
+        "multiply",
+    ]
+    z = Value([1.0])
+    z.name = "logits"
+    e = z.exp()
+    e.name = "odds"
+    assert [*names(topological(e)).values()] == ["logits", "odds"]
+
+
+def test_an_operation_of_several_nodes_gives_its_result_the_name() -> None:
+    z = Value([0.5, -0.5])
+    p = z.sigmoid()
+    loss = cross_entropy(p, [0.0, 1.0])
+    found = [*names(topological(loss)).values()]
+    assert found.count("p") == 1
+    assert found[-1] == "loss"
+    assert names(topological(loss))[p] == "p"
+
+
+def test_targets_of_every_kind_give_a_name() -> None:
+    x = Value([1.0, 2.0])
+    a, b = x * 2.0, x * 3.0
+    c: Any = a + b
+    if (d := c * c) is not None:
+        this = SimpleNamespace()
+        this.out = d.sum()
+    assert [*names(topological(this.out)).values()] == ["x", "a", "b", "c", "d", "this.out"]
+
+
+def test_scalars_are_called_after_the_variables_that_hold_them() -> None:
+    a, b = Value(2.0), Value(3.0)
+    c = a * b
+    d = c + a
+    assert [*names(topological(d)).values()] == ["a", "b", "c", "d"]
+
+
+def test_the_machinery_of_notebooks_gives_no_names() -> None:
+    code = "x = Value([1.0]); y = (x * 2.0) * 3.0\n_ = _1 = Out[1] = mid = y.parents[0]\ndel mid"
+    space = {"Value": Value, "Out": {}, "In": ["", code]}
+    linecache.cache["<cell>"] = (len(code), None, code.splitlines(True), "<cell>")
+    exec(compile(code, "<cell>", "exec"), space)
+    space["names"], space["topological"] = names, topological
+    assert eval("list(names(topological(y)).values())", space) == ["x", "multiply", "y"]
+
+
+def test_without_a_source_nodes_have_names_all_the_same() -> None:
+    space: dict[str, Any] = {"Value": Value, "np": np}
+    exec("def f(x):\n    e = np.exp(x)\n    return e", space)
+    x = Value([1.0, 2.0])
+    assert [*names(topological(space["f"](x).sum())).values()] == ["x", "exp", "sum"]
+
+
+def test_a_node_knows_its_line_and_a_pickled_one_no_more() -> None:
+    x = Value([1.0, 2.0])
+    loss = (x * x).sum()  # here
+    assert loss.origin is not None
+    filename, number, text = line(loss.origin)
+    assert filename == __file__
+    assert number == loss.origin[0].co_firstlineno + 2
+    assert text == "loss = (x * x).sum()  # here"
+    again = pickle.loads(pickle.dumps(loss))
+    assert {node.origin for node in topological(again) if node.op} == {None}
+    again.backward()
+
+
+@pytest.mark.parametrize("holder", [range(10**9), [0.0] * 10**6, {"a": [[[[0]]]]}])
+def test_looking_for_variables_ends_soon(holder: Any) -> None:
+    kept = [holder]
+    kept.append(kept)
+    x = Value([1.0])
+    assert names(topological(x * 2.0))[x] == "x"

@@ -72,7 +72,7 @@ def test_the_text_has_each_node_once_and_goes_from_the_output_to_the_leaves() ->
         "L  (negative)",
         "  sum_2  (sum)",
         "    multiply  (multiply)",
-        "      constant [1, 0, 0]",
+        "      t  (constant [1, 0, 0])",
         "      log  (log)",
         "        p  (divide)",
         "          numerator: e  (exp)",

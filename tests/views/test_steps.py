@@ -400,7 +400,7 @@ def test_bad_input_gets_one_clear_line() -> None:
         (3.0, {}, TypeError, "got float for loss, wanted a Value"),
         (None, {}, TypeError, "got NoneType for loss, wanted a Value"),
         (y, {"fused": 2.0}, TypeError, "got float for fused, wanted a Value"),
-        (x * x, {}, ValueError, r"multiply of shape \(2,\).*gradient="),
+        (x * x, {}, ValueError, r"loss of shape \(2,\).*gradient="),
         (x * x, {"gradient": 1.0}, ValueError, r"shape \(\), wanted \(2,\)"),
         (x.sum(), {"fused": Value(1.0) * 2.0}, ValueError, "fused shares no leaf with the loss"),
     ]

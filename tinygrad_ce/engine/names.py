@@ -1,29 +1,126 @@
-"""A readable name for every node of a graph, the same in every run."""
+"""A readable name for every node of a graph: the learner's own, where there is one."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Iterable, Sequence
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
+from .origin import Origin, learners_frame, written
 from .value import Value
+
+MANY = 1_000  # entries of a list, and 10 times as many things in all, that are looked through
+DEEP = 3  # ``model.layers[0].W``
+NOTEBOOKS = ("In", "Out", "exit", "quit")  # and what begins with _ or @
 
 
 def names(nodes: Sequence[Value]) -> dict[Value, str]:
-    """Name nodes: the user's name where there is one, else the operation or "leaf".
+    """Name nodes, the same in every run: by the first of these that there is.
 
-    What would stand twice is numbered, in the order of ``nodes``: exp_1, exp_2.
+    The name that the user gave; of a result, the variable it was assigned to where it was made;
+    the caller's variable that holds it, also in an object or a list; of a leaf, what it is called
+    where it is used, or the variable that its array is from; else the operation or "leaf". What
+    would stand twice is told apart by its function or numbered, in the order of ``nodes``.
 
     Examples
     --------
     >>> from tinygrad_ce import Value, topological
-    >>> x = Value(1.0, name="x")
-    >>> list(names(topological(x.exp() + x.exp())).values())
-    ['x', 'exp_1', 'exp_2', 'add']
+    >>> x = Value(1.0)
+    >>> y = x.exp() + x.exp()
+    >>> list(names(topological(y)).values())
+    ['x', 'exp_1', 'exp_2', 'y']
     """
-    plain = [node.name or (node.op.name if node.op else "leaf") for node in nodes]
+    held = _variables({id(x): x for node in nodes for x in (node, node.data)})
+    assigned, used = words([_call(node) for node in nodes if node.op])
+    where = defaultdict[str, set[Any]](set)
+    for node, name in assigned.items():
+        where[name].add(node.origin[0])
+    plain = []
+    for node in nodes:
+        name = assigned.get(node, "")
+        if len(where[name]) > 1 and node.origin and node.origin[0].co_name != "<module>":
+            name = f"{node.origin[0].co_name}.{name}"
+        array = held.get(id(node.data)) if node.op is None else None
+        known = node.name or name or held.get(id(node)) or used.get(node) or array
+        plain.append(known or (node.op.name if node.op else "leaf"))
     often, seen = Counter(plain), Counter[str]()
     found = {}
     for node, name in zip(nodes, plain):
         seen[name] += 1
         found[node] = f"{name}_{seen[name]}" if often[name] > 1 else name
     return found
+
+
+class Call(NamedTuple):
+    """A result, where it was written, what the function that made it is called, and on what."""
+
+    result: Any
+    origin: Origin | None
+    function: Collection[str]
+    args: Sequence[Any]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the learner's expression is this call; else it is a part of what it does."""
+        name = written(self.origin).function if self.origin else None
+        return name == "" or name in self.function
+
+
+def words(calls: Iterable[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
+    """The variables that results are assigned to, and what they are called where they are used."""
+    by = {call.result: call for call in calls if call.origin}
+    used, parts = dict[Any, str](), set[Any]()
+    for call in by.values():
+        for x in call.args:
+            made = by.get(x) if type(x) is type(call.result) else None
+            if made and made.origin == call.origin and not made.is_whole:
+                parts.add(x)  # an intermediate result of one line
+        used |= {x: text for x, text in _named(call) if type(x) is type(call.result)}
+    assigned = {x: written(call.origin).target for x, call in by.items() if x not in parts}
+    return {x: name for x, name in assigned.items() if name}, used
+
+
+def operands(node: Value) -> list[tuple[Any, str]]:
+    """The arguments of a node that have a name where it was written."""
+    return _named(_call(node)) if node.op else []
+
+
+def _named(call: Call) -> list[tuple[Any, str]]:
+    texts = written(call.origin).operands if call.origin and call.is_whole else ()
+    return [(x, text) for x, text in zip(call.args, texts) if text]
+
+
+def _call(node: Value) -> Call:
+    assert node.op is not None
+    function = getattr(node.op.function, "__name__", "")
+    return Call(node, node.origin, (node.op.name, function), node.parents)
+
+
+def _variables(wanted: dict[int, Any]) -> dict[int, str]:
+    """What the learner's variables hold of that: its id, and the variable's name."""
+    found: dict[int, str] = {}
+    frame = learners_frame()
+    for variables in (frame.f_locals, frame.f_globals) if frame else ():
+        own = [k for k in variables if k.isidentifier() and k[0] != "_" and k not in NOTEBOOKS]
+        queue, seen = deque((name, variables[name], 0) for name in own), set[int]()
+        while queue and len(seen) < 10 * MANY:
+            name, x, depth = queue.popleft()
+            if id(x) in seen:
+                continue
+            seen.add(id(x))
+            if wanted.get(id(x)) is x:
+                found.setdefault(id(x), name)
+            elif depth < DEEP:
+                queue.extend((name + part, inner, depth + 1) for part, inner in _parts(x))
+    return found
+
+
+def _parts(x: Any) -> Iterable[tuple[str, Any]]:
+    """What a list, a dict or an object holds, each with how to get there."""
+    if isinstance(x, list | tuple | dict) and len(x) <= MANY:
+        items = x.items() if isinstance(x, dict) else enumerate(x)
+        return [(f"[{key!r}]", part) for key, part in items if isinstance(key, int | str)]
+    if isinstance(x, type | ModuleType | FunctionType):
+        return []
+    return [(f".{key}", part) for key, part in getattr(x, "__dict__", {}).items()]

@@ -43,7 +43,7 @@ def _rebuild(rows: list[Any]) -> Value:
             data, op, args, keywords, state = row
             args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
             node = make_node(data, op, *args[:2])
-            node.more = (tuple(args[2:]), keywords, watched(args))
+            node.more, node.origin = (tuple(args[2:]), keywords, watched(args)), None
             for name, held in state.items():
                 setattr(node, name, held)
         nodes.append(node)

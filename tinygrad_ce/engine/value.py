@@ -17,6 +17,7 @@ from . import ops
 from .arraylike import ArrayLike
 from .data import PLAIN, SCALARS, SMALL, More, StaleGraphError, as_data, constant, lost, snapshot
 from .operation import TABLE, Primitive
+from .origin import Origin, here
 from .text import _
 
 TINY = sys.float_info.min  # below it floats have fewer digits
@@ -53,6 +54,7 @@ def make_node(
     node.number = next(numbers)
     node.grad = 0.0 if data.__class__ is float else None
     node.name = None
+    node.origin = None
     return node
 
 
@@ -73,12 +75,15 @@ def _unary(op: Primitive, x: Value) -> Value:
         if a.__class__ is not float or op.scalar is None:
             out = op.fn(a)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
+            node.origin = here()
             if x.op is None:
                 node.more = ((), {}, watched((x,)))
             return node
         out = op.scalar(a)
         dx = float(op.vjps[0](1.0, out, a))
-        return make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
+        node = make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
+        node.origin = here() if x.origin else None  # numbers made of numbers alone have none
+        return node
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x,))
 
@@ -95,6 +100,7 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
             out = op.fn(a, b)
             node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
+            node.origin = here()
             shared_x = getattr(a, "nbytes", 0) > SMALL if x is a else x.op is None
             shared_y = getattr(b, "nbytes", 0) > SMALL if y is b else y.op is None
             if shared_x or shared_y:  # with others, who may write to it
@@ -104,7 +110,10 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
         usual = all(d is None or TINY <= abs(d) < inf for d in (dx, dy))
-        return make_node(out, op, x, y, dx, dy) if usual else make_node(out, op, x, y)
+        node = make_node(out, op, x, y, dx, dy) if usual else make_node(out, op, x, y)
+        known = getattr(x, "origin", None) or getattr(y, "origin", None)
+        node.origin = here() if known else None
+        return node
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x, y))
 
@@ -137,7 +146,7 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
         raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
     y = args[1] if len(args) > 1 else None
     node = make_node(as_data(out, op.name), op, args[0], y)
-    node.more = (args[2:], options, watched(args))
+    node.more, node.origin = (args[2:], options, watched(args)), here()
     return node
 
 
@@ -195,6 +204,7 @@ class Value(ArrayLike):
     dx: float | None  # ... and the local derivatives by x and y, where all are floats
     dy: float | None
     more: More
+    origin: Origin | None  # the learner's instruction that made it; see `_binary`
     _passes: int  # not there before the first
     __slots__ = (*__annotations__,)
 

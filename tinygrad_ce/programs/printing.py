@@ -13,7 +13,8 @@ from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
 from .lines import Line, Size, astype, constant, entry, live, reads, walk, within
-from .recording import RESERVED, Recording
+from .recorder import RESERVED
+from .recording import Recording
 from .simplifier import moves_first, uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
@@ -161,19 +162,19 @@ class _Printer(Expressions):
         self.found.append(literals.folded(written if _reads_each_once(index) else added))
 
     def assign(self, line: Line, text: str) -> str:
-        """A statement that gives a line a name, and says what it is and its shape.
+        """A statement that gives a line a name, and says its shape.
 
         The name is the user's; ``grad_`` of a line's name; else the operation's, numbered.
         """
         of = self.names.get(line.of) if line.of is not None else None
-        what = f"gradient of {of}" if of and not line.name else _operation(line)
         own = line.name or (of and f"grad_{of}")
-        name = self.names[line] = self.unique(own) if own else self.numbered(what)
+        name = self.names[line] = self.unique(own) if own else self.numbered(_operation(line))
+        code, note = f"{name} = {text}", str(line.shape or "")
         if line.function is constant:
-            what = "the gradient of the result by itself"
-        code, note = f"{name} = {text}", f"{what}, {line.shape}" if line.shape else what
-        whole = f"{code}  # {note}"
-        whole = whole if len(whole) + 4 <= literals.WIDTH else f"# {note}\n{literals.folded(code)}"
+            note = "the gradient of the result by itself"
+        whole = f"{code}  # {note}" if note else code
+        if len(whole) + 4 > literals.WIDTH:
+            whole = "\n".join([*([f"# {note}"] if note else []), literals.folded(code)])
         self.found.append(whole)
         return name
 

@@ -9,9 +9,11 @@ number is refused, because a program would be wrong for other data.
 from __future__ import annotations
 
 import inspect
+import keyword
 import operator
 import re
 import sys
+from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,8 +22,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import RELU, SCATTER
+from ..engine.origin import Origin, here
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
@@ -30,6 +34,10 @@ from .lines import Line, astype, constant, entry, fact, replace, result, walk, w
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
 OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), "<program>")
 
+RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
+    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
+    "I", "O", "l",  # letters that linters take for numbers
+}  # fmt: skip
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
 
 
@@ -39,6 +47,13 @@ def _where() -> str:
     while frame.f_back and frame.f_code.co_filename.startswith(OURS):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
+
+
+def identifier(text: str) -> str:
+    """A name that source can have, for what is called so."""
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "x"
+    name = f"x_{name}" if name[0].isdigit() else name
+    return f"{name}_" if name in RESERVED else name
 
 
 def _read_only(x: Any) -> Any:
@@ -55,13 +70,28 @@ class Tape:
         self.lines: list[Line] = []
         self.refusal: TypeError | None = None
         self.arguments: dict[Line, Any] = {}  # and their examples
+        self.origins: dict[Line, Origin | None] = {}
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
         example = _read_only(example) if example.__class__ is np.ndarray else example
         args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
-        self.lines.append(Line(function, args, options, *result(example)))
-        return RecordedArray(self.lines[-1], example, self)
+        made = Line(function, args, options, *result(example))
+        self.lines.append(made)
+        self.origins[made] = here()
+        return RecordedArray(made, example, self)
+
+    def name_lines(self) -> None:
+        """Call lines after the variables that f assigns them to."""
+        calls = [
+            Call(line, origin, (getattr(line.function, "__name__", ""),), line.args)
+            for line, origin in self.origins.items()
+        ]
+        assigned, used = words(calls)
+        often = Counter(origin for _line, origin, *_rest in calls)
+        for line, name in (used | assigned).items():
+            if line.shape or often[self.origins[line]] == 1:  # loops over numbers are long
+                line.name = line.name or identifier(name)
 
     def argument(self, example: Any, name: str) -> RecordedArray:
         """An argument of the program."""

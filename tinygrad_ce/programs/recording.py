@@ -7,8 +7,6 @@ caller's structure of dicts, lists and tuples.
 from __future__ import annotations
 
 import inspect
-import keyword
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,12 +18,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
 from .fusion import fused
 from .lines import replace
-from .recorder import RecordedArray, Tape, line_of
-
-RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
-    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
-    "I", "O", "l",  # letters that linters take for numbers
-}  # fmt: skip
+from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 
 
 class Recording:
@@ -35,7 +28,7 @@ class Recording:
         tape, names = Tape(), parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
         leaves = {  # of another class than these they are fixed
-            at: tape.argument(x, _identifier(at)) if x.__class__ in (float, np.ndarray) else x
+            at: tape.argument(x, identifier(at)) if x.__class__ in (float, np.ndarray) else x
             for name, arg in zip(names, args)
             for at, x in flatten(arg, name)
         }
@@ -46,6 +39,7 @@ class Recording:
             given[i] = trees[i] = unflatten(given[i], variables)
         with np.errstate(all="ignore"):
             out = f(*given)
+            tape.name_lines()
             if tape.refusal:  # that f caught: what it did instead is for no data
                 raise tape.refusal
             out = fused(out) if fuse else out
@@ -104,19 +98,13 @@ def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
     return names, tuple(optional if len(own) == n else [])
 
 
-def _identifier(text: str) -> str:
-    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "x"
-    name = f"x_{name}" if name[0].isdigit() else name
-    return f"{name}_" if name in RESERVED else name
-
-
 def _data(out: Any) -> Any:
     """What f returned, with their data in the place of `Value`s; these get the user's names."""
     found = []
     for _, x in flatten(out):
         for v in topological(x) if x.__class__ is Value else ():
             if v.name and v.data.__class__ is RecordedArray:
-                v.data.name = v.data.name or _identifier(v.name)
+                v.data.name = identifier(v.name)
         data = detach(x)
         found.append(data if data.__class__ is RecordedArray else as_data(data, "f's result"))
     return unflatten(out, found)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..engine.backward import topological
-from ..engine.names import names
+from ..engine.names import names, operands
 from ..engine.text import _
 from ..engine.value import Value, numbers
 from .formulas import ENTRIES, Notation, bracketed, flow, inline, plain, small, summarise
@@ -155,6 +155,7 @@ class Sketch:
         for i, node in enumerate(self.nodes):
             head = self.place[node]
             drawn = head.startswith("node-")
+            called = {id(x): text for x, text in operands(node)}
             for k, parent in enumerate(node.parents):
                 constant, role, sent = not isinstance(parent, Value), "", ""
                 tail = f"const-{i}-{k}" if constant else self.place[parent]
@@ -163,7 +164,8 @@ class Sketch:
                 if constant:
                     kind = "" if small(parent) else f"{_kind(parent)}: "
                     fact = f"constant {kind}{summarise(parent)}"
-                    constants.append(Item(tail, "constant", "", (fact,), self.rings[node]))
+                    name = called.get(id(parent), "")
+                    constants.append(Item(tail, "constant", name, (fact,), self.rings[node]))
                 else:
                     self.results[tail].add(parent)
                     sent = self.flow(node, k, parent) if drawn and follow and node.passes else ""

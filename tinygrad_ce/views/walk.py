@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
-from ..engine.names import names
+from ..engine.names import names, operands
 from ..engine.text import _
 from ..engine.value import Value
 from .drawing import SHOW, draw
@@ -140,8 +140,11 @@ class Walker:
         if node.op is None or target is node:  # a leaf; the first step back
             return notation.equation([left], [], result)
 
-        def name(x: Any) -> str:  # a constant has none
-            return notation.name(self.called[x]) if isinstance(x, Value) else notation.number(x)
+        constants = {id(x): text for x, text in operands(node) if not isinstance(x, Value)}
+
+        def name(x: Any) -> str:
+            text = self.called[x] if isinstance(x, Value) else constants.get(id(x))
+            return notation.name(text) if text else notation.number(x)
 
         named = notation.rule(node, name, k, self.slope(node, notation))
         written = notation.flow(node, k, sent) if sent else [notation.rule(node, notation.number)]
