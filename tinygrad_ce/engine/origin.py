@@ -25,7 +25,10 @@ _CALLED = tuple(
     os.path.join(_PACKAGE, *part)
     for part in (("engine", ""), ("losses", ""), ("training", ""), ("programs", "recorder.py"))
 )
-_CALLING = tuple(os.path.join(_PACKAGE, room, "") for room in ("programs", "checks", "views"))
+_CALLING = tuple(
+    os.path.join(_PACKAGE, *part, "")
+    for part in (("programs",), ("checks",), ("views",), ("exercises", "framework"))
+)
 
 
 class Written(NamedTuple):
