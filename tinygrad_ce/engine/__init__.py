@@ -5,6 +5,7 @@ of them, in the order of the imports:
 
   text.py             the function that all text for users goes through
   operation.py        what an operation is: one record of all that is known of it; @primitive
+  origin.py           where a node was written: the learner's line, and the names in it
   rules.py            the derivative rules of `ops.py` that take more than a line
   data.py             what a `Value` can hold, and what may flow back to it
   arraylike.py        what a `Value` shares with an ndarray, and what it refuses
