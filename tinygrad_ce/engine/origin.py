@@ -6,8 +6,11 @@ stands there is read from the source when a view asks.
 
 from __future__ import annotations
 
+import ast
+import linecache
 import os
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
@@ -68,9 +71,7 @@ def here() -> Origin | None:
 
 def line(origin: Origin) -> tuple[str, int, str]:
     """The file, the number and the text of the line; the text is "" where there is no source."""
-    import linecache
-
-    code, _at = origin
+    code = origin[0]
     number = _place(origin)[0] or code.co_firstlineno
     return code.co_filename, number, linecache.getline(code.co_filename, number).strip()
 
@@ -78,8 +79,6 @@ def line(origin: Origin) -> tuple[str, int, str]:
 @lru_cache(maxsize=4096)
 def written(origin: Origin) -> Written:
     """What stands at an instruction; nothing of it where there is no source."""
-    import linecache
-
     filename = origin[0].co_filename
     source = "" if filename.startswith(_CALLING) else "".join(linecache.getlines(filename))
     return _expressions(source).get(_place(origin), Written())
@@ -92,66 +91,58 @@ def _place(origin: Origin) -> Place:
 
 @lru_cache(maxsize=64)
 def _expressions(source: str) -> dict[Place, Written]:
-    """Every expression of a source, by its place."""
-    import ast
+    """Every operation and call in a source, by its place."""
+    try:
+        nodes: list[Any] = [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError):
+        return {}
 
     def place(node: Any) -> Place:
         return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
-    def text(node: ast.AST) -> str:
-        """The node as a name: ``x``, ``layer.W``, ``params[0]``; else ""."""
-        inner = node
-        while isinstance(inner, ast.Attribute) or (
-            isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Constant)
-        ):
-            inner = inner.value
-        return ast.unparse(node) if isinstance(inner, ast.Name) else ""
+    targets = {place(value): name for node in nodes for value, name in _assignments(node)}
+    calls = [(place(node), *call) for node in nodes if (call := _call(node))]
+    return {at: Written(targets.get(at, ""), f, tuple(map(_name, xs))) for at, f, xs in calls}
 
-    targets: dict[Place, str] = {}
 
-    def assign(target: ast.AST, value: ast.AST) -> None:
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            for pair in zip(target.elts, value.elts):
-                assign(*pair)
-        elif isinstance(target, ast.Name | ast.Attribute):
-            targets[place(value)] = text(target).removeprefix("self.")
+def _assignments(node: Any) -> Iterator[tuple[Any, str]]:
+    """What a statement assigns, and the names it assigns it to."""
+    if isinstance(node, ast.AugAssign):
+        yield node, _name(node.target)
+    elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value:
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = [*zip(target.elts, node.value.elts)]
+            for to, value in pairs:
+                yield value, _name(to).removeprefix("self.")
 
-    found: dict[Place, Written] = {}
-    try:
-        nodes = [*ast.walk(ast.parse(source))]
-    except (SyntaxError, ValueError):
-        return found
-    for node in nodes:
-        match node:
-            case ast.Assign():
-                for target in node.targets:
-                    assign(target, node.value)
-            case (
-                ast.AnnAssign(target=target, value=ast.expr() as value)
-                | ast.NamedExpr(target=target, value=value)
-            ):
-                assign(target, value)
-            case ast.AugAssign():
-                assign(node.target, node)
-    for node in nodes:
-        function, operands = "", list[ast.AST]()
-        match node:
-            case ast.BinOp() | ast.AugAssign():
-                operands = list(ast.iter_child_nodes(node))[::2]
-            case ast.UnaryOp() | ast.Subscript():
-                operands = [node.operand if isinstance(node, ast.UnaryOp) else node.value]
-            case ast.Call(func=ast.Attribute(value=owner, attr=function)):
-                method = not (isinstance(owner, ast.Name) and owner.id in ("np", "numpy"))
-                operands = [*([owner] if method else []), *node.args]
-            case ast.Call(func=ast.Name(id=function)):
-                operands = [*node.args]
-            case ast.Attribute(value=owner, attr=function):
-                operands = [owner]
-            case ast.expr():
-                pass
-            case _:
-                continue
-        found[place(node)] = Written(
-            targets.get(place(node), ""), function, tuple(map(text, operands))
-        )
-    return found
+
+def _call(node: Any) -> tuple[str, list[Any]] | None:
+    """The function that an expression calls, "" if it is an operator, and its operands."""
+    match node:
+        case ast.BinOp():
+            return "", [node.left, node.right]
+        case ast.AugAssign():
+            return "", [node.target, node.value]
+        case ast.UnaryOp():
+            return "", [node.operand]
+        case ast.Subscript():
+            return "", [node.value]
+        case ast.Attribute():
+            return node.attr, [node.value]
+        case ast.Call(func=ast.Attribute(value=owner, attr=name)):
+            return name, [*([] if _name(owner) in ("np", "numpy") else [owner]), *node.args]
+        case ast.Call():
+            return _name(node.func), node.args
+    return None
+
+
+def _name(node: Any) -> str:
+    """An expression as a name: ``x``, ``layer.W``, ``params[0]``; else ""."""
+    inner = node
+    while isinstance(inner, ast.Attribute | ast.Subscript):
+        if isinstance(inner, ast.Subscript) and not isinstance(inner.slice, ast.Constant):
+            return ""
+        inner = inner.value
+    return ast.unparse(node) if isinstance(inner, ast.Name) else ""
