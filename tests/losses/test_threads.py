@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
 
 from tinygrad_ce import Value, cross_entropy, linear_cross_entropy
-from tinygrad_ce.losses.threads import CPUS, in_threads, one_blas_thread
+from tinygrad_ce.losses.threads import CPUS, in_threads
 
 # A batch large enough for threads, and what must be equal to the last bit however it is computed.
 LOSS = """
@@ -196,34 +195,3 @@ def test_losses_in_many_threads_at_once_are_right(rng: Any) -> None:
     with ThreadPoolExecutor(4) as callers:
         calls = [callers.submit(linear_cross_entropy, x, W, None, t) for _ in range(8)]
         assert [call.result(timeout=30.0) for call in calls] == pytest.approx([want] * 8)
-
-
-# ------------------------------------------------------------------ BLAS's own threads
-def blas_threads() -> set[int]:
-    controller = need("threadpoolctl").ThreadpoolController()
-    return {library["num_threads"] for library in controller.select(user_api="blas").info()}
-
-
-def test_blas_has_one_thread_for_a_while() -> None:
-    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
-        assert blas_threads() == {2}
-        with one_blas_thread() as ours:
-            assert ours == 2
-            assert blas_threads() == {1}
-        assert blas_threads() == {2}
-
-
-def test_the_limit_is_for_one_caller_at_a_time() -> None:
-    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
-        with one_blas_thread() as first, one_blas_thread() as second:
-            assert (first, second) == (2, 1)
-        with one_blas_thread() as again:
-            assert again == 2
-
-
-def test_an_error_gives_the_limit_back() -> None:
-    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
-        with pytest.raises(KeyboardInterrupt), one_blas_thread():
-            raise KeyboardInterrupt
-        with one_blas_thread() as again:
-            assert again == 2

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_ce import SoftmaxRegression, gradcheck, value_and_grad
-from tinygrad_ce.training.objective import Rows, accuracy, loss_and_grad, moments, objective
+from tinygrad_ce.training.objective import (
+    Rows,
+    accuracy,
+    loss_and_grad,
+    moments,
+    objective,
+    one_blas_thread,
+)
 
 
 @pytest.mark.slow
@@ -163,3 +170,34 @@ def test_threads_take_less_memory_than_the_rows(rng: Any) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * W[0].nbytes == X.nbytes
+
+
+# ------------------------------------------------------------------ BLAS's own threads
+def blas_threads() -> set[int]:
+    controller = need("threadpoolctl").ThreadpoolController()
+    return {library["num_threads"] for library in controller.select(user_api="blas").info()}
+
+
+def test_blas_has_one_thread_for_a_while() -> None:
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        assert blas_threads() == {2}
+        with one_blas_thread() as ours:
+            assert ours == 2
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+def test_the_limit_is_for_one_caller_at_a_time() -> None:
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        with one_blas_thread() as first, one_blas_thread() as second:
+            assert (first, second) == (2, 1)
+        with one_blas_thread() as again:
+            assert again == 2
+
+
+def test_an_error_gives_the_limit_back() -> None:
+    with need("threadpoolctl").threadpool_limits(2, user_api="blas"):
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            raise KeyboardInterrupt
+        with one_blas_thread() as again:
+            assert again == 2

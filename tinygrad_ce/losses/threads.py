@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
-from threading import Lock
 from typing import Any
 
 THREADED = 2**21  # bytes below which one thread is as fast as several
@@ -17,8 +16,6 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 # Bytes of a block, which with its gradient is to stay in cache. Where a core has 2 MiB of cache,
 # half of this is a tenth faster; where it has 16, twice as much is.
 BLOCK = 2**21
-
-_limiting = Lock()
 
 
 def rows_at_once(rows: int, row: int) -> int:
@@ -66,24 +63,3 @@ def _pool(process: int) -> Any:
     from concurrent.futures import ThreadPoolExecutor  # not needed to import the package
 
     return ThreadPoolExecutor(CPUS - 1)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[int]:
-    """Let BLAS use one thread, so that ours do not wait for its; yield how many ours may be.
-
-    As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. The
-    limit is the process's, so it is for one caller at a time.
-    """
-    from threadpoolctl import ThreadpoolController  # it comes with scikit-learn
-
-    if not _limiting.acquire(blocking=False):
-        yield 1
-        return
-    try:
-        blas = ThreadpoolController().select(user_api="blas")
-        threads = max((library["num_threads"] for library in blas.info()), default=1)
-        with blas.limit(limits=1):
-            yield threads
-    finally:
-        _limiting.release()

@@ -21,9 +21,9 @@ except ImportError:
     text = 'SoftmaxRegression needs scikit-learn: pip install "tinygrad_ce[sklearn]"'
     raise ImportError(_(text)) from None
 
-from ..losses.threads import one_blas_thread
 from . import validation
 from .chunks import aligned, as_rows, is_dask
+from .objective import one_blas_thread
 from .persistence import PersistenceMixin
 from .solvers import Monitor, descend, lbfgs, monitored, new_optimizer, progress_bar, store
 from .validation import for_chunks, params_of, random_generator, sample_of

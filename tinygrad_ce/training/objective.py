@@ -8,11 +8,14 @@ array of a number for each row and class is larger than a block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController  # scikit-learn brings it along
 
 from ..losses.activations import log_softmax, sigmoid, softmax
 from ..losses.threads import in_threads
@@ -22,6 +25,7 @@ Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two cla
 
 BLOCK = 2**20  # bytes of rows, logits and what is made of these at a time: they stay in cache
 LEAST = 256  # rows at a time, that a product of matrices pays
+_limiting = Lock()
 
 
 def objective(params: Params, X: Any, y: Any, weight: Any, loss: str) -> Any:
@@ -104,6 +108,25 @@ class Rows:
 
         in_threads(run, range(threads))
         return add(sums)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[int]:
+    """Let BLAS use one thread, so that ours do not wait for its; yield how many ours may be.
+
+    As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. The
+    limit is the process's, so it is for one caller at a time.
+    """
+    if not _limiting.acquire(blocking=False):
+        yield 1
+        return
+    try:
+        blas = ThreadpoolController().select(user_api="blas")
+        threads = max((library["num_threads"] for library in blas.info()), default=1)
+        with blas.limit(limits=1):
+            yield threads
+    finally:
+        _limiting.release()
 
 
 def add(parts: list[Params]) -> Params:
