@@ -30,7 +30,7 @@ from .printing import emit
 from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
 from .simplifier import simplify
-from .sizes import sized
+from .sizes import write_sizes
 
 KEPT = 16  # programs of one function, for as many shapes
 
@@ -278,9 +278,14 @@ class Program:
             found.lines, found.outputs = simplify(*batch(found.lines, found.outputs))
         return found
 
-    def _compile(self, args: Sequence[Any]) -> tuple[str, str, Any]:
-        """Record, simplify and print; and the structure of the results, if it has named tuples."""
-        recording = sized(self._record, args, self._numbers)
+    def _compile(self, args: Sequence[Any], is_example: bool) -> tuple[str, str, Any]:
+        """Record, simplify and print; and the structure of the results, if it has named tuples.
+
+        The program of other arguments is not printed, and stays without sizes.
+        """
+        recording = self._record(args)
+        if is_example:
+            write_sizes(recording, self._record, args, self._numbers)
         source, running = emit(recording, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
@@ -294,7 +299,7 @@ class Program:
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
-        source, running, like = self._compile(args) if self._f else self._compiled
+        source, running, like = self._compile(args, key == self._key) if self._f else self._compiled
         run, either = _runs(running, like)
         if key == self._key:
             self._compiled = source, running, like

@@ -23,13 +23,14 @@ from .simplifier import key_of, uniform
 FEW = 16  # rows, of which twice as many are recorded; of more, half
 
 
-def sized(record: Callable[[Any], Recording], args: Sequence[Any], wrt: Sequence[int]) -> Recording:
-    """What ``record`` gives for the arguments, with sizes in place of the constants that are some.
+def write_sizes(
+    found: Recording, record: Callable[[Any], Recording], args: Sequence[Any], wrt: Sequence[int]
+) -> None:
+    """Put sizes in the place of the constants of a recording that are some.
 
-    The size is a number of rows, of data rather than of what is differentiated. There is none if
-    f fails with other rows, or does something else.
+    ``record`` makes one for other arguments. The size is a number of rows, of data rather than of
+    what is differentiated. There is none if f fails with other rows, or does something else.
     """
-    found = record(args)
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
     for n, group in _groups(leaves, data):
@@ -39,8 +40,7 @@ def sized(record: Callable[[Any], Recording], args: Sequence[Any], wrt: Sequence
         )
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
             _Pair(n, m, found, record([unflatten(arg, other) for arg in args])).join(min(group))
-            break
-    return found
+            return
 
 
 def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[tuple[int, set[int]]]:
@@ -99,15 +99,19 @@ class _Pair:
 
     def both(self, x: Any, y: Any) -> Any:
         """What two arguments are: the same, or one that depends on the number of rows."""
+        if x is y and x.__class__ is not Line:
+            return x
         if x.__class__ is not y.__class__ or (x.__class__ is Line and self.same.get(x) is not y):
             raise NotASizeError
+        if x.__class__ is Line:
+            return x
         if isinstance(x, dict):
             return dict(self.both([*x.items()], [*y.items()]))
         if isinstance(x, slice):
             return slice(*self.both((x.start, x.stop, x.step), (y.start, y.stop, y.step)))
         if isinstance(x, tuple | list):
             return x.__class__([self.both(a, b) for a, b in zip(x, y, strict=True)])
-        if key_of(x) == key_of(y) or x.__class__ is Line:
+        if key_of(x) == key_of(y):
             return x
         if isinstance(x, range | np.ndarray):
             return self.array(np.asarray(x), np.asarray(y))
