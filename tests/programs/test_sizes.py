@@ -140,3 +140,19 @@ def test_here_a_program_does_as_its_function_for_each_number_of_rows() -> None:
     made = program(f, W, rows(8)[0])
     for n in (8, 16, 30):
         close(made(W, X := rows(n)[0])[0], f(W, X))
+
+
+def test_the_function_is_called_once_until_its_source_is_asked_for() -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(len(x))
+        return np.sum(x * x) / len(x)
+
+    made = program(f, np.ones(3))
+    assert made(np.ones(3))[0] == 1.0
+    assert calls == [3]
+    assert "/ n" in made.source
+    assert len(calls) == 2
+    assert made.source == str(made) + "\n"
+    assert len(calls) == 2

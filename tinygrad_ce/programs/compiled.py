@@ -48,8 +48,8 @@ def program(
 
     Parameters
     ----------
-    f : function of arrays, written in NumPy; it is called to record what it does, and once more
-        with another number of rows
+    f : function of arrays, written in NumPy; it is called once, to record what it does, and again
+        with another number of rows when its source is first asked for
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
         dtypes count, their data do not; whole numbers, text and None are fixed.
     wrt : the positional argument to differentiate, or several; None for no gradient
@@ -78,11 +78,11 @@ def program(
 
     Notes
     -----
-    What runs is the source, behind a check of the arguments' dtypes too. Its value and gradient are
-    those of ``backward()`` but for rounding; with ``clean`` it can be finite where an exponential
-    underflows and the graph has nan. Class indices are checked in every call; what else a loss of
-    this package checks (that targets sum to 1) is checked for the example alone. Arrays and
-    `Value`s that f takes from outside are constants.
+    What runs is the source with its sizes as numbers, behind a check of shapes and dtypes. Its
+    value and gradient are those of ``backward()`` but for rounding; with ``clean`` it can be finite
+    where an exponential underflows and the graph has nan. Class indices are checked in every call;
+    what else a loss of this package checks (that targets sum to 1) is checked for the example
+    alone. Arrays and `Value`s that f takes from outside are constants.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f fails with other rows or does something else, it refuses arrays of other shapes. A branch on
@@ -244,7 +244,9 @@ class Program:
     pickled, else with its source alone, for arguments of one signature.
     """
 
-    _compiled: tuple[str, str, Any]
+    _compiled: tuple[str, Any]
+    _source = ""
+    _example: Any = None  # and its recording, of which the source is not made yet
     _kept: dict[Any, Any]
 
     def __init__(
@@ -278,18 +280,16 @@ class Program:
             found.lines, found.outputs = simplify(*batch(found.lines, found.outputs))
         return found
 
-    def _compile(self, args: Sequence[Any], is_example: bool) -> tuple[str, str, Any]:
-        """Record, simplify and print; and the structure of the results, if it has named tuples.
-
-        The program of other arguments is not printed, and stays without sizes.
-        """
+    def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
+        """Record, simplify and print; and the structure of the results, if it has named tuples."""
         recording = self._record(args)
-        if is_example:
-            write_sizes(recording, self._record, args, self._numbers)
-        source, running = emit(recording, self._clean)
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
-        return source, running, like if repr(like) != repr(in_containers(like)) else None
+        recording.results = None, None  # they hold all that was computed
+        if not (self._source or self._example):
+            self._example = recording, args
+        running = emit(recording, self._clean, checked=False)
+        return running, like if repr(like) != repr(in_containers(like)) else None
 
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""
@@ -299,10 +299,10 @@ class Program:
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
-        source, running, like = self._compile(args, key == self._key) if self._f else self._compiled
+        running, like = self._compile(args) if self._f else self._compiled
         run, either = _runs(running, like)
         if key == self._key:
-            self._compiled = source, running, like
+            self._compiled = running, like
             self._check(args, run)
         self._kept = dict([*self._kept.items(), (key, either)][-KEPT:])  # anew: threads may read it
         return either
@@ -320,8 +320,13 @@ class Program:
     # ------------------------------------------------------------------ what it is to a user
     @property
     def source(self) -> str:
-        """The program as a module, for the arguments that it was made with."""
-        return self._compiled[0]
+        """The program as a module, for any number of rows, where f has one; f is called again."""
+        if not self._source:
+            recording, args = self._example
+            write_sizes(recording, self._record, args, self._numbers)
+            self._source = emit(recording, self._clean, checked=True)
+            self._example = None, None
+        return self._source
 
     # Called as its function is, by position or by name; a method would take as long as 20 products.
     __call__ = property(attrgetter("_run"))
@@ -346,7 +351,8 @@ class Program:
     __copy__ = __deepcopy__
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}
+        state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run", "_example")}
+        state["_source"] = self.source
         for name in ("_f", "_key", "_defaults"):
             try:
                 pickle.dumps(state[name])

@@ -24,38 +24,29 @@ NEW |= {np.where, np.clip, np.eye, astype, scatter}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
-def emit(recording: Recording, clean: bool = True) -> tuple[str, str]:
+def emit(recording: Recording, clean: bool, checked: bool) -> str:
     """A program as a module: its imports, its constants and one function.
 
-    And as it runs for arguments of the example's shapes: what sizes and shapes decide stands before
-    the function, and is done once.
+    It is ``checked`` whether it has lines that refuse arrays of other shapes.
     """
     printer = _Printer(recording, clean)
     body = [*printer.body(), printer.result()]
+    body = [*(printer.head() if checked else []), *body]
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
-    sized = [f"{name} = {text}" for text, name in printer.arrays.items()]
+    used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
+    theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
+    theirs += [f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)]
     name, title, what = "value", "A value", "Return the value."
     if by := recording.differentiated:
         name, title = "loss_and_grad", "Loss and gradient"
         what = f"Return the value and its gradient with respect to {by}."
         what = what if len(what) <= literals.WIDTH - 10 else "Return the value and its gradient."
+    head = [f'"""{title}, printed by tinygrad_ce.program."""']
+    head += ["import math"] if re.search(r"\bmath\.", used) else []
+    head += filter(None, ["\n".join(theirs), "\n".join(constants)])
     define = literals.folded(f"def {name}({', '.join(recording.parameters)})", indent=1)
-
-    def module(constants: list[str], body: list[str]) -> str:
-        used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
-        theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
-        theirs += [
-            f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)
-        ]
-        head = [f'"""{title}, printed by tinygrad_ce.program."""']
-        head += ["import math"] if re.search(r"\bmath\.", used) else []
-        head += filter(None, ["\n".join(theirs), "\n".join(constants)])
-        inner = literals.indented("\n".join([f'"""{what}"""', *body]))
-        return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
-
-    size, n = printer.size()
-    first = [*size, *printer.check(), *[f"{line}  # constant" for line in sized]]
-    return module(constants, [*first, *body]), module([*constants, *n, *sized], body)
+    inner = literals.indented("\n".join([f'"""{what}"""', *body]))
+    return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
 
 
 class _Printer(Expressions):
@@ -86,19 +77,17 @@ class _Printer(Expressions):
                 self.uses[x] = self.uses.get(x, 0) + often
 
     # ------------------------------------------------------------------ statements
-    def size(self) -> tuple[list[str], list[str]]:
-        """The number of rows, as source has it and as it is."""
-        if not self.recording.rows:
-            return [], []
-        name, place, n = self.recording.rows
-        return [f"{name} = len({literals.path_text(place)})"], [f"{name} = {n}"]
-
-    def check(self) -> list[str]:
-        """Lines that refuse arrays of other shapes."""
+    def head(self) -> list[str]:
+        """A size, a check of shapes, and what is made once of sizes."""
         inputs = {literals.path_text(k): x for k, x in self.recording.arguments.items()}
         shapes = {k: x.shape for k, x in inputs.items() if x.__class__ is Line and not x.is_number}
-        names = self.unique("shapes"), self.unique("wanted")
-        return literals.check_shapes(shapes, *names) if shapes else []
+        found = []
+        if self.recording.rows:
+            name, place = self.recording.rows
+            found.append(f"{name} = len({literals.path_text(place)})")
+        if shapes:
+            found += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))
+        return [*found, *[f"{name} = {text}  # constant" for text, name in self.arrays.items()]]
 
     def body(self) -> list[str]:
         """Checks and names of arguments, then each line."""

@@ -54,7 +54,7 @@ class Recording:
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
-        self.rows: tuple[str, str, int] | None = None  # a name for how many, what has them, and n
+        self.rows: tuple[str, str] | None = None  # a name for their number, and what has so many
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:

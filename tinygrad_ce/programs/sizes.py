@@ -7,6 +7,7 @@ is recorded once more, with other rows: a constant that moves with their number 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -81,7 +82,7 @@ class _Pair:
         for (x, _), new in zip(pairs, found):
             x.args, x.options, x.shape = new
         self.one.outputs = outputs
-        self.one.rows = self.name, [*self.one.arguments][first], self.n
+        self.one.rows = self.name, [*self.one.arguments][first]
 
     def line(self, x: Line, y: Line) -> Any:
         """The arguments, options and shape of a line, with sizes."""
@@ -139,21 +140,19 @@ class _Pair:
         return f"{self.name} {'+' if x > self.n else '-'} {abs(x - self.n)}"
 
     def number(self, x: Any, y: Any) -> str:
-        """A multiple of the rows, or a share of them."""
-        bound = 4 * float(np.finfo(np.asarray(x).dtype).eps)
-        for power in (1, -1):
-            c, d = float(x) / self.n**power, float(y) / self.m**power
-            if math.isclose(c, d, rel_tol=bound):
-                break
-        else:
+        """A multiple of the rows, or a share of them; if there is such a one, to the last bit."""
+        near, n = 4 * float(np.finfo(np.asarray(x).dtype).eps), self.n
+        forms = {"*": (float(x) / n, float(y) / self.m), "/": (float(x) * n, float(y) * self.m)}
+        symbol = next((s for s, (c, d) in forms.items() if math.isclose(c, d, rel_tol=near)), None)
+        if symbol is None:
             raise NotASizeError
-        short = float(f"{c:.6g}")
-        c = short if math.isclose(c, short, rel_tol=bound) else c
+        (c, _), f = forms[symbol], {"*": operator.mul, "/": operator.truediv}[symbol]
+        others = (float(f"{c:.6g}"), c, *np.nextafter(c, [-np.inf, np.inf]).tolist())
+        c = next((z for z in others if x == x.__class__(f(z, n))), c)
         text = f"{c:.0f}" if c.is_integer() else repr(c)
-        if power < 0:
-            return f"{text} / {self.name}"
-        text = self.name if c == 1 else f"{text} * {self.name}"
-        return text if self.of_floats or not c.is_integer() else f"float({text})"
+        text = self.name if (c, symbol) == (1, "*") else f"{text} {symbol} {self.name}"
+        whole = symbol == "*" and c.is_integer() and not self.of_floats
+        return f"float({text})" if whole else text
 
 
 def _lines(recording: Recording) -> list[Line]:
