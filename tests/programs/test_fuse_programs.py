@@ -259,7 +259,7 @@ def test_what_is_printed_can_be_read() -> None:
     f, y = OF_ARGUMENTS["indices"]
     source = program(f, W, B, X, y, wrt=(0, 1), fuse=True).source
     for line in (
-        "shifted = add_1 - add_1.max(axis=1, keepdims=True)",
+        "shifted = z - z.max(axis=1, keepdims=True)",
         "log_sum_exp = np.log(sum_1)",
         "(shifted - log_sum_exp)[C_1, y].sum()",
         "scatter_1[C_1, y] = -0.16666666666666666",
