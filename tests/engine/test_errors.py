@@ -315,3 +315,20 @@ def test_the_way_out_that_a_message_names_works() -> None:
     assert math.exp(s().data) == np.exp(s()).data
     assert v()[int(s().data)].data == 3.0
     (v() * 1).backward(gradient=X)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (lambda X, W: X @ W, "matmul of X (4, 3), W (2, 2): "),
+        (lambda X, W: W + np.ones(7), "add of W (2, 2), (7,): "),
+        (lambda X, W: np.sum(W, axis=5), "sum of W (2, 2): "),
+        (lambda X, W: W[5], "getitem of W (2, 2): "),
+        (lambda X, W: np.concatenate([W, Value(X)]), "concatenate of (2, 2), (4, 3): "),
+    ],
+)
+def test_a_wrong_shape_points_to_the_users_line(mistake: Any, said: str) -> None:
+    with pytest.raises((ValueError, IndexError)) as error:
+        mistake(np.ones((4, 3)), Value(np.ones((2, 2))))
+    here = mistake.__code__.co_firstlineno
+    assert str(error.value).startswith(f"test_errors.py, line {here}: {said}")

@@ -477,3 +477,16 @@ def test_a_notebook_and_a_file_get_the_same_page(tmp_path: Path) -> None:
     assert [tag for tag, _ in rest] == ["details", "summary", "pre"]
     assert attrs["title"]
     assert attrs["srcdoc"] == (tmp_path / "steps.html").read_text(encoding="utf-8")
+
+
+def test_steps_carry_the_line_that_made_the_node() -> None:
+    z = Value([1.0, 2.0])
+    e = np.exp(z)
+    loss = e.sum()
+    by_node = {step.node: step.written for step in step_through(loss)}
+    assert by_node["z"] is None  # a leaf
+    for name, text in (("e", "e = np.exp(z)"), ("loss", "loss = e.sum()")):
+        assert by_node[name] is not None
+        file, number, code = by_node[name]
+        assert (file, code) == (__file__, text)
+        assert Path(__file__).read_text().splitlines()[number - 1].strip() == text

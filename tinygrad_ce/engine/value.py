@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
-from itertools import count
+from itertools import count, zip_longest
 from math import inf
 from typing import Any, NoReturn, final
 
@@ -17,7 +18,7 @@ from . import ops
 from .arraylike import ArrayLike
 from .data import PLAIN, SCALARS, SMALL, More, StaleGraphError, as_data, constant, lost, snapshot
 from .operation import TABLE, Primitive
-from .origin import Origin, here
+from .origin import Origin, here, line, written
 from .text import _
 
 TINY = sys.float_info.min  # below it floats have fewer digits
@@ -141,13 +142,25 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
             out = op.fn(*data, **options)
     except (ValueError, IndexError, TypeError) as error:
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
-        given = ", ".join(f"{getattr(a, 'name', None) or ''} {np.shape(a)}".strip() for a in args)
-        better = kind(f"{op.name} of {given}: {error}")
+        better = kind(_said(op, args, error))
         raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
     y = args[1] if len(args) > 1 else None
     node = make_node(as_data(out, op.name), op, args[0], y)
     node.more, node.origin = (args[2:], options, watched(args)), here()
     return node
+
+
+def _said(op: Primitive, args: tuple[Any, ...], error: Exception) -> str:
+    """An error with the learner's line, the operation, and its arguments' names and shapes."""
+    where, words, origin = "", tuple[str, ...](), here()
+    if origin:
+        file, number, _text = line(origin)
+        where = f"{os.path.basename(file)}, line {number}: "
+        function, operands = written(origin)[1:]
+        words = operands if op.arity and function in ("", op.name) else ()
+    names = [getattr(a, "name", None) or word for a, word in zip_longest(args, words[: len(args)])]
+    given = ", ".join(f"{name or ''} {np.shape(a)}".strip() for a, name in zip(args, names))
+    return _("{where}{op} of {given}: {error}", where=where, op=op.name, given=given, error=error)
 
 
 def _of_numbers(op: Primitive, data: list[Any]) -> Any:

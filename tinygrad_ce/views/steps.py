@@ -44,6 +44,7 @@ class Step:
     pieces, latex_pieces : the same in pieces, between which a line may break; the result last
     upstream, local, contribution : the gradient of the node, the derivative of its operation,
         and their product; ``local`` is None where upstream × local is no product of entries
+    written : the learner's line that made the node: file, number, text; None if it is not known
     before, after : what the step changes: forward the value, backward the target's gradient
     contributions, nth : all that the target has got so far, this one last; how many that is
     """
@@ -63,6 +64,7 @@ class Step:
     contribution: Data = None
     before: Data = None
     after: Data = None
+    written: tuple[str, int, str] | None = None
     nth: int = 0
     arrived: Sequence[Data] = field(default=(), repr=False)  # all that the target gets, in the end
 

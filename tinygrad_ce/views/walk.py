@@ -11,6 +11,7 @@ import numpy as np
 from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names, operands
+from ..engine.origin import line
 from ..engine.text import _
 from ..engine.value import Value
 from .drawing import SHOW, draw
@@ -116,6 +117,7 @@ class Walker:
             node=self.called[node],
             index=self.place[node],
             op=inline(node.op.name) if node.op else "",
+            written=line(node.origin) if node.origin else None,
             target=self.called.get(target),
             target_index=self.place.get(target),
             argument=k,
