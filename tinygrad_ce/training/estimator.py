@@ -39,14 +39,14 @@ def _over_chunks(method: Any) -> Any:
     def either(self: Any, X: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
-        model, name, rows = for_chunks(self), method.__name__, as_rows(X)
-        like = method(model, sample_of(self, X, reset=False))
+        model, rows = for_chunks(self), as_rows(X)
+        none = method(model, sample_of(self, X, reset=False))[:0]
 
         def predict(X: Any) -> Any:
-            return getattr(model, name)(X) if len(X) else like[:0]
+            return method(model, X) if len(X) else none
 
-        axes = {"drop_axis": 1} if like.ndim == 1 else {"chunks": (rows.chunks[0], like.shape[1:])}
-        return rows.map_blocks(predict, **axes, meta=like[:0], token=name)
+        axes = {"drop_axis": 1} if none.ndim == 1 else {"chunks": (rows.chunks[0], none.shape[1:])}
+        return rows.map_blocks(predict, **axes, meta=none, token=method.__name__)
 
     return either
 

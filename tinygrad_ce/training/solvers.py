@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -27,7 +27,7 @@ QUIET = np.errstate(over="ignore", invalid="ignore")  # the monitor tells what i
 
 
 # ------------------------------------------------------------------ beside a fit
-def progress_bar(shown: bool, epochs: int) -> AbstractContextManager[Any]:
+def progress_bar(shown: bool, epochs: int) -> Any:
     """Return a progress bar, if that is wanted: a context, as which it is None otherwise."""
     if not shown:
         return nullcontext()
@@ -36,8 +36,7 @@ def progress_bar(shown: bool, epochs: int) -> AbstractContextManager[Any]:
     except ImportError:
         text = 'verbose=True needs tqdm: pip install "tinygrad_ce[progress]"'
         raise ImportError(_(text)) from None
-    bar: AbstractContextManager[Any] = tqdm(total=epochs, unit="epoch")
-    return bar
+    return tqdm(total=epochs, unit="epoch")
 
 
 class Monitor:
