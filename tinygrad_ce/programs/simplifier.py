@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import dropwhile
 from typing import Any
 
 import numpy as np
@@ -343,7 +342,7 @@ def _narrow(args: Args, shape: tuple[int, ...]) -> Args:
     found = list(args)
     for i, x in enumerate(args):
         small = x
-        if is_call(x, np.broadcast_to) or (is_call(x, np.reshape) and _only_adds_axes(x)):
+        if is_call(x, np.broadcast_to):
             small = x.args[0]
         elif x.__class__ is np.ndarray and uniform(x):
             small = x.flat[0]
@@ -351,13 +350,6 @@ def _narrow(args: Args, shape: tuple[int, ...]) -> Args:
         if small is not x and np.broadcast_shapes(*others) == shape:
             found[i] = small
     return tuple(found)
-
-
-def _only_adds_axes(line: Line) -> bool:
-    """Whether an array gets, or loses, axes of length 1 in front, which broadcasting adds."""
-    x = line.args[0]
-    shapes = [[*dropwhile((1).__eq__, np.shape(z))] for z in (line, x)]
-    return x.__class__ is Line and not x.is_number and shapes[0] == shapes[1]
 
 
 def _unmoved(f: Any, args: Args, options: Any, like: Line) -> Any:
