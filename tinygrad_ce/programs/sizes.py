@@ -21,8 +21,6 @@ from .literals import fresh_text
 from .recording import Recording
 from .simplifier import key_of, uniform
 
-FEW = 16  # rows, of which twice as many are recorded; of more, half
-
 
 def write_sizes(
     found: Recording, record: Callable[[Any], Recording], args: Sequence[Any], wrt: Sequence[int]
@@ -30,34 +28,24 @@ def write_sizes(
     """Put sizes in the place of the constants of a recording that are some.
 
     ``record`` makes one for other arguments. The size is a number of rows, of data rather than of
-    what is differentiated. There is none if f fails with other rows, or does something else.
+    what is differentiated. There is none if f fails with twice as many, or does something else.
     """
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
-    for n, group in _groups(leaves, data):
-        m = _another(n)
-        other = iter(
-            [np.concatenate([x, x])[:m] if k in group else x for k, x in enumerate(leaves)]
-        )
+    for group in _groups(leaves, data):
+        twice = iter([np.concatenate([x, x]) if k in group else x for k, x in enumerate(leaves)])
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-            _Pair(n, m, found, record([unflatten(arg, other) for arg in args])).join(min(group))
+            other = record([unflatten(arg, twice) for arg in args])
+            _Pair(len(leaves[min(group)]), found, other).join(min(group))
             return
 
 
-def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[tuple[int, set[int]]]:
-    """Numbers of rows, each with the arrays that have so many: all of them, then data alone."""
+def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[set[int]]:
+    """Arrays that have a number of rows in common: all that have it, then the data among them."""
     rows = {k: len(x) for k, x in enumerate(leaves) if x.__class__ is np.ndarray and x.ndim}
     for n in dict.fromkeys(rows[k] for k in sorted(rows, key=data.__getitem__, reverse=True)):
         alike = {k for k in rows if rows[k] == n > 1}
-        yield from ((n, group) for group in (alike, {k for k in alike if data[k]}) if group)
-
-
-def _another(n: int) -> int:
-    """Another number of rows; a power of two if n is one, for the simplifier tells these apart."""
-    half = n // 2
-    if n < FEW:
-        return 2 * n
-    return half - 1 if half & (half - 1) == 0 and n & (n - 1) else half
+        yield from filter(None, (alike, {k for k in alike if data[k]}))
 
 
 class NotASizeError(Exception):
@@ -65,13 +53,13 @@ class NotASizeError(Exception):
 
 
 class _Pair:
-    """A recording for n rows and one for m, of which the first gets the sizes."""
+    """A recording for n rows and one for twice as many, of which the first gets the sizes."""
 
-    def __init__(self, n: int, m: int, one: Recording, other: Recording) -> None:
-        self.n, self.m, self.one, self.other, self.name = n, m, one, other, "n"
+    def __init__(self, n: int, one: Recording, other: Recording) -> None:
+        self.n, self.one, self.other, self.name = n, one, other, "n"
         while self.name in one.parameters:
             self.name += "_"
-        self.same = dict[Line, Line]()  # of each line the one for m rows
+        self.same = dict[Line, Line]()  # of each line the other
         self.of_floats = False  # whether the line at hand has other arguments that are floats
 
     def join(self, first: int) -> None:
@@ -92,7 +80,7 @@ class _Pair:
             raise NotASizeError  # a check of indices holds the numbers
         self.of_floats = any(a.__class__ is Line and a.dtype.kind == "f" for a in x.args)
         args, others = x.args, y.args
-        if x.function is scatter and isinstance(args[0], np.ndarray) and uniform(args[0]):
+        if x.function is scatter and _are_uniform(args[0], others[0]):
             args, others = ((a[0].flat[0].item(), *a[1:]) for a in (args, others))  # it spreads
         found = self.both((args, x.options, x.shape), (others, y.options, y.shape))
         self.same[x] = y
@@ -123,7 +111,7 @@ class _Pair:
         shape = self.both(x.shape, y.shape)
         if x.dtype != y.dtype:
             raise NotASizeError
-        if uniform(x) and uniform(y):
+        if _are_uniform(x, y):
             value = self.both(x.flat[0].item(), y.flat[0].item())
             return Size(fresh_text(x, shape, value), x)
         if not all(np.array_equal(z.reshape(-1), np.arange(z.size)) for z in (x, y)):
@@ -133,26 +121,30 @@ class _Pair:
 
     def whole(self, x: int, y: int) -> str:
         """A multiple of the rows, or some more or fewer."""
-        if x * self.m == y * self.n and x % self.n == 0:
+        if y == 2 * x and x % self.n == 0:
             return self.name if x == self.n else f"{x // self.n} * {self.name}"
-        if x - y != self.n - self.m:
+        if y != x + self.n:
             raise NotASizeError
         return f"{self.name} {'+' if x > self.n else '-'} {abs(x - self.n)}"
 
     def number(self, x: Any, y: Any) -> str:
         """A multiple of the rows, or a share of them; if there is such a one, to the last bit."""
         near, n = 4 * float(np.finfo(np.asarray(x).dtype).eps), self.n
-        forms = {"*": (float(x) / n, float(y) / self.m), "/": (float(x) * n, float(y) * self.m)}
-        symbol = next((s for s, (c, d) in forms.items() if math.isclose(c, d, rel_tol=near)), None)
-        if symbol is None:
-            raise NotASizeError
-        (c, _), f = forms[symbol], {"*": operator.mul, "/": operator.truediv}[symbol]
+        symbol, f, c = "*", operator.mul, float(x) / n
+        if not math.isclose(2 * x, y, rel_tol=near):
+            symbol, f, c = "/", operator.truediv, float(x) * n
+            if not math.isclose(x, 2 * y, rel_tol=near):
+                raise NotASizeError
         others = (float(f"{c:.6g}"), c, *np.nextafter(c, [-np.inf, np.inf]).tolist())
         c = next((z for z in others if x == x.__class__(f(z, n))), c)
         text = f"{c:.0f}" if c.is_integer() else repr(c)
         text = self.name if (c, symbol) == (1, "*") else f"{text} {symbol} {self.name}"
         whole = symbol == "*" and c.is_integer() and not self.of_floats
         return f"float({text})" if whole else text
+
+
+def _are_uniform(*arrays: Any) -> bool:
+    return all(isinstance(x, np.ndarray) and uniform(x) for x in arrays)
 
 
 def _lines(recording: Recording) -> list[Line]:
