@@ -265,6 +265,8 @@ def test_partial_fit_goes_on_where_it_was() -> None:
         model.partial_fit(X, y, classes=[0, 1])
     first = SoftmaxRegression(solver="sgd")
     with pytest.raises(ValueError, match="one class"):
+        first.partial_fit(X[:2], y[:2], classes=[0])
+    with pytest.raises(ValueError, match="previously unseen labels"):
         first.partial_fit(X, y, classes=[0])
     first.partial_fit(X, y, classes=[0, 1, 2])  # a mistake before leaves nothing behind
 

@@ -13,6 +13,8 @@ from helpers.fits import load
 
 from tinygrad_ce import SoftmaxRegression
 
+NotFittedError = need("sklearn.exceptions").NotFittedError
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"loss": "hinge"}, r"'loss' parameter .* a str among \{.*'mse'.*\}. Got 'hinge'"),
     ({"penalty": "l3"}, "'penalty' parameter .* Got 'l3'"),
@@ -57,8 +59,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_mistake_is_named_in_one_line(options: Any, message: str) -> None:
     X, y = load("iris", scaled=True)
     with pytest.raises(ValueError, match=message) as caught:
-        SoftmaxRegression(**options).fit(X, y)
+        (model := SoftmaxRegression(**options)).fit(X, y)
     assert "\n" not in str(caught.value)
+    with pytest.raises(NotFittedError):  # not one of zeros
+        model.predict(X)
 
 
 @pytest.fixture(autouse=True)

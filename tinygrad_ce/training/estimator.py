@@ -170,6 +170,9 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         **{name: [FROM_1] for name in ("max_iter", "n_iter_no_change")},
     }
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
         """Fit to X (samples, features) and labels y (samples,).
 

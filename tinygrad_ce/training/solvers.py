@@ -61,6 +61,7 @@ class Monitor:
             text = "loss {loss} in epoch {n}: scale the data, or take a smaller {what} than {value}"
             what = "alpha" if model.solver_ == "lbfgs" else "learning_rate"
             fields = {"n": model.n_iter_ + 1, "what": what, "value": getattr(model, what)}
+            del model.coef_  # there is no model
             raise ValueError(_(text, loss=loss, **fields))
         store(model, self.params)
         model.n_iter_ += 1

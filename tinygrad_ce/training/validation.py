@@ -71,16 +71,17 @@ def start(model: Any, classes: Any, dtype: Any) -> None:
 def rows_to_fit(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any, Any]:
     """Start a fit; return the rows to fit and, to stop early by, rows set aside (or None)."""
     X, y, weight, labels = _validated(model, X, y, weight, reset=True)
-    start(model, labels, weight.dtype)
-    if not model.early_stopping:
-        return _rows(model, X, y, weight), None
-    size = model.validation_fraction
-    if is_dask(X):  # what is set aside weighs 0 in the one part, all else in the other
+    parts, size = [(X, y, weight)], model.validation_fraction
+    if model.early_stopping and is_dask(X):  # the part set aside weighs 0 in the other
         aside = rng.random(len(y)) < size
-        return _rows(model, X, y, weight * ~aside), _rows(model, X, y, weight * aside)
-    seed = int.from_bytes(rng.bytes(4))
-    split = train_test_split(X, y, weight, test_size=size, stratify=y, random_state=seed)
-    return _rows(model, *split[::2]), _rows(model, *split[1::2])
+        parts = [(X, y, weight * ~aside), (X, y, weight * aside)]
+    elif model.early_stopping:
+        seed = int.from_bytes(rng.bytes(4))
+        split = train_test_split(X, y, weight, test_size=size, stratify=y, random_state=seed)
+        parts = [split[::2], split[1::2]]
+    train, *valid = (_rows(model, labels, weight.dtype, *part) for part in parts)
+    start(model, labels, weight.dtype)  # once nothing is wrong
+    return train, valid[0] if valid else None
 
 
 def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
@@ -94,9 +95,12 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
     X, y, weight, _labels = _validated(model, X, y, weight, reset=first)
     if first:
         vars(model).pop("classes_", None)
-    if _check_partial_fit_first_call(model, classes):
-        start(model, model.classes_, weight.dtype)
-    return _rows(model, X, y, weight)
+    _check_partial_fit_first_call(model, classes)
+    dtype = weight.dtype if first else model.coef_.dtype
+    rows = _rows(model, model.classes_, dtype, X, y, weight)
+    if first:
+        start(model, model.classes_, dtype)
+    return rows
 
 
 def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[Any, Any, Any, Any]:
@@ -111,7 +115,6 @@ def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[An
             return [[np.unique(_checked(there, rows.X, rows.y, reset=False)[1])]]
 
         # A sum of lists is all their entries.
-
         [labels] = ChunkedRows(X, y, weight, model.loss).sum(labels_in, 1)
         labels = np.unique(np.concatenate(labels))
     else:
@@ -134,9 +137,8 @@ def _checked(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     return X, y
 
 
-def _rows(model: Any, X: Any, y: Any, weight: Any) -> Any:
+def _rows(model: Any, classes: Any, dtype: Any, X: Any, y: Any, weight: Any) -> Any:
     """Return rows as the objective takes them: with class indices, and weights of mean 1."""
-    classes, dtype = model.classes_, model.coef_.dtype
     encoder, lazy = LabelEncoder().fit(classes), is_dask(X)
     index = y.map_blocks(encoder.transform, dtype=int).persist() if lazy else encoder.transform(y)
     sums = np.asarray(np.bincount(index, weight, len(classes)))
