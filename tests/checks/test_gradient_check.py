@@ -373,6 +373,7 @@ def test_a_random_function_is_called_that() -> None:
             assert report.reason.startswith("f is random, or keeps something from call to call")
         one = gradcheck(lambda x, f=f: float(np.sum(f(x))), X, gradient=lambda x: x)
         assert one.reason.startswith("f is random")
+        assert one.reason.count(" and ") == 1
         with pytest.raises(ValueError, match=r"f is random.* at one point it gave .* and "):
             tg.numeric_gradient(lambda x, f=f: np.sum(f(x)), X)
 

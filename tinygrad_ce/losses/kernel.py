@@ -41,7 +41,7 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     own, others = _exponentials(z, at, e)
     total, ratio = own + others, others / own
     np.log1p(ratio, out=loss)
-    limit = np.ldexp(z.dtype.type(1.0), np.finfo(z.dtype).maxexp // 2 - 1)
+    limit = np.sqrt(np.finfo(z.dtype).max)
     high = total + ratio
     if not (high.item(high.argmax()) <= limit and total.item(total.argmin()) >= 0.5):  # or nan
         redo = np.flatnonzero(~((high <= limit) & (total >= 0.5)))
