@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tinygrad_ce import Value, cross_entropy, linear_cross_entropy
-from tinygrad_ce.losses.threads import CPUS, in_threads
+from tinygrad_ce.losses.threads import CPUS, in_threads, rows_at_once
 
 # A batch large enough for threads, and what must be equal to the last bit however it is computed.
 LOSS = """
@@ -108,6 +108,10 @@ def test_a_batch_is_its_rows(classes: int, smoothing: float, dtype: Any, rng: An
 
 
 # ------------------------------------------------------------------ blocks
+def test_a_row_larger_than_a_block_is_a_block() -> None:
+    assert rows_at_once(3, 2**30) == 1
+
+
 def test_every_block_runs_once() -> None:
     for n in (0, 1, 2, 7, 500):
         done: list[int] = []
