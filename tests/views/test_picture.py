@@ -70,14 +70,14 @@ def test_the_text_has_each_node_once_and_goes_from_the_output_to_the_leaves() ->
     lines = draw(textbook(), show=["op", "roles"]).text.splitlines()
     assert lines == [
         "L  (negative)",
-        "  sum_2  (sum)",
-        "    multiply  (multiply)",
+        "  sum_2",
+        "    multiply",
         "      t  (constant [1, 0, 0])",
-        "      log  (log)",
+        "      log",
         "        p  (divide)",
         "          numerator: e  (exp)",
         "            z  (leaf)",
-        "          denominator: sum_1  (sum)",
+        "          denominator: sum_1",
         "            e, see above",
     ]
 

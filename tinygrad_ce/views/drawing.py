@@ -197,7 +197,9 @@ class Sketch:
         else:
             look, title = "interior" if node.op else "leaf", self.called[node]
             parts = {"op": _operation(node), "shape": _kind(node.data)}
-            what = " · ".join(text for part, text in parts.items() if part in self.show)
+            said = title.rstrip("0123456789").removesuffix("_")  # once: sum_1 is a sum
+            shown = [x for part, x in parts.items() if part in self.show and x != said]
+            what = " · ".join(shown)
         state = self.state(*results) if len(results) == 1 else ()
         facts = (what, *state) if what else (*state,)
         return Item(name, "output" if ends else look, title, facts, rings)
