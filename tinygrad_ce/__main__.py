@@ -78,18 +78,15 @@ def _title(text: str) -> None:
 
 
 def _textbook(z: Any, t: Any) -> Any:
-    """Cross-entropy as it is first written down, its steps named as on paper."""
+    """Cross-entropy as it is first written down, a letter for each step."""
     e = np.exp(z)
     s = np.sum(e)
     p = e / s
     q = np.log(p)
     r = t * q
     u = np.sum(r)
-    loss = -u
-    if isinstance(loss, Value):
-        for value, name in zip((e, s, p, q, r, u, loss), "espqruL"):
-            value.name = name
-    return loss
+    L = -u
+    return L
 
 
 def compare(z: Any, t: Any) -> None:

@@ -31,22 +31,20 @@ READ = """() => [...document.querySelectorAll('header, .side, .bar')]
 
 def graph() -> Drawing:
     """Two paths into one leaf, and what flows along each."""
-    x, y = Value(2.0, name="x"), Value(-3.0, name="y")
+    x, y = Value(2.0), Value(-3.0)
     out = x * y + x
     out.backward()
     return draw(out, gradients="edges", show=["value", "gradient"])
 
 
 def walk() -> Steps:
-    """Softmax and cross-entropy, its nodes named as on paper, and the fused node."""
-    z, t = Value([3.2, 1.3, 0.5], name="z"), np.array([1.0, 0.0, 0.0])
+    """Softmax and cross-entropy, a letter for each step, and the fused node."""
+    z, t = Value([3.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0])
     e = np.exp(z)
     s = np.sum(e)
     p = e / s
-    loss = -np.sum(t * np.log(p))
-    for node, name in zip((e, s, p, loss), ("e", "s", "p", "L")):
-        node.name = name
-    return step_through(loss, fused=cross_entropy(z, t))
+    L = -np.sum(t * np.log(p))
+    return step_through(L, fused=cross_entropy(z, t))
 
 
 def said(svg: str) -> dict[str, list[str]]:

@@ -51,7 +51,7 @@ def scope(name: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> z = Value([1.0, 2.0], name="z")
+    >>> z = Value([1.0, 2.0])
     >>> with scope("softmax"):
     ...     p = z.exp() / z.exp().sum()
     >>> print(draw(p.max(), show=["op"], collapse=["softmax"]))

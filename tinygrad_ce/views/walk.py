@@ -49,7 +49,7 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
 
     Examples
     --------
-    >>> x = Value(3.0, name="x")
+    >>> x = Value(3.0)
     >>> print(step_through(x * x)[-1].words)
     ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
     """
