@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_ce import Value, cross_entropy, topological
+from tinygrad_ce import Value, cross_entropy, grad, topological
 from tinygrad_ce.engine.names import names, operands
 from tinygrad_ce.engine.origin import line
 
@@ -100,6 +100,15 @@ def test_an_operation_of_several_nodes_gives_its_result_the_name() -> None:
     assert found.count("p") == 1
     assert found[-1] == "loss"
     assert names(topological(loss))[p] == "p"
+
+
+def test_a_gradient_is_called_after_the_variable_that_holds_it_and_no_part_of_it_is() -> None:
+    x = Value([1.0, 2.0])
+    slope = grad(lambda a: (a * a * x).sum())(x)
+    loss = (slope * slope).sum()
+    found = names(topological(loss))
+    assert found[slope] == "slope"
+    assert list(found.values()).count("slope") == 1
 
 
 def test_targets_of_every_kind_give_a_name() -> None:

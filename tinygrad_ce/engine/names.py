@@ -32,7 +32,7 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
     ['x', 'exp_1', 'exp_2', 'y']
     """
     held = _variables({id(x): x for node in nodes for x in (node, node.data)})
-    assigned, used = words([_call(node) for node in nodes if node.op])
+    assigned, used = words([_call(node) for node in nodes if node.origin])
     where = defaultdict[str, set[Any]](set)
     for node, name in assigned.items():
         where[name].add(node.origin[0])
@@ -67,17 +67,17 @@ class Call(NamedTuple):
         return name == "" or name in self.function
 
 
-def words(calls: Iterable[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
-    """The variables that results are assigned to, and what they are called where they are used."""
-    by = {call.result: call for call in calls if call.origin}
-    used, parts = dict[Any, str](), set[Any]()
-    for call in by.values():
-        for x in call.args:
-            made = by.get(x) if type(x) is type(call.result) else None
-            if made and made.origin == call.origin and not made.is_whole:
-                parts.add(x)  # an intermediate result of one line
+def words(calls: Sequence[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
+    """The variables that results are assigned to, and what they are called where they are used.
+
+    The calls are in their order: of the parts of one expression, the last is its result.
+    """
+    last = {call.origin: call.result for call in calls}
+    assigned, used = dict[Any, str](), dict[Any, str]()
+    for call in calls:
         used |= {x: text for x, text in _named(call) if type(x) is type(call.result)}
-    assigned = {x: written(call.origin).target for x, call in by.items() if x not in parts}
+        if call.origin and (call.is_whole or last[call.origin] is call.result):
+            assigned[call.result] = written(call.origin).target
     return {x: name for x, name in assigned.items() if name}, used
 
 

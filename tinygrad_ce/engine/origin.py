@@ -134,7 +134,7 @@ def _call(node: Any) -> tuple[str, list[Any]] | None:
         case ast.Call(func=ast.Attribute(value=owner, attr=name)):
             return name, [*([] if _name(owner) in ("np", "numpy") else [owner]), *node.args]
         case ast.Call():
-            return _name(node.func), node.args
+            return _name(node.func) or "()", node.args  # of what has no name
     return None
 
 
