@@ -244,9 +244,8 @@ class Program:
     pickled, else with its source alone, for arguments of one signature.
     """
 
-    _compiled: tuple[str, Any]
-    _source = ""
-    _example: Any = None  # and its recording, of which the source is not made yet
+    _compiled: tuple[str, Any] | None = None  # the source, and the structure of its results
+    _example: Any = None  # with its recording, until somebody asks for the source
     _kept: dict[Any, Any]
 
     def __init__(
@@ -286,7 +285,7 @@ class Program:
         results = recording.results if recording.differentiated else recording.results[0]
         like = unflatten(results, [None] * len(flatten(results)))
         recording.results = None, None  # they hold all that was computed
-        if not (self._source or self._example):
+        if self._example is None:
             self._example = recording, args
         running = emit(recording, self._clean, checked=False)
         return running, like if repr(like) != repr(in_containers(like)) else None
@@ -299,10 +298,10 @@ class Program:
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
-        running, like = self._compile(args) if self._f else self._compiled
-        run, either = _runs(running, like)
+        compiled = (key == self._key and self._compiled) or self._compile(args)
+        run, either = _runs(*compiled)
         if key == self._key:
-            self._compiled = running, like
+            self._compiled = compiled
             self._check(args, run)
         self._kept = dict([*self._kept.items(), (key, either)][-KEPT:])  # anew: threads may read it
         return either
@@ -320,13 +319,17 @@ class Program:
     # ------------------------------------------------------------------ what it is to a user
     @property
     def source(self) -> str:
-        """The program as a module, for any number of rows, where f has one; f is called again."""
-        if not self._source:
-            recording, args = self._example
+        """The program as a module, for any number of rows, where f has one; f is called again.
+
+        It is what runs from then on.
+        """
+        assert self._compiled is not None
+        if self._example:
+            (recording, args), self._example = self._example, ()
             write_sizes(recording, self._record, args, self._numbers)
-            self._source = emit(recording, self._clean, checked=True)
-            self._example = None, None
-        return self._source
+            self._compiled = emit(recording, self._clean, checked=True), self._compiled[1]
+            self._make(args, self._key)
+        return self._compiled[0]
 
     # Called as its function is, by position or by name; a method would take as long as 20 products.
     __call__ = property(attrgetter("_run"))
@@ -351,8 +354,8 @@ class Program:
     __copy__ = __deepcopy__
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run", "_example")}
-        state["_source"] = self.source
+        str(self)  # makes the source
+        state = {k: x for k, x in vars(self).items() if k not in ("_kept", "_run")}
         for name in ("_f", "_key", "_defaults"):
             try:
                 pickle.dumps(state[name])
