@@ -69,6 +69,25 @@ def test_leaves_and_constants_are_called_after_the_variable_that_holds_them() ->
     assert constants == {"X", "n"}
 
 
+def test_a_loop_leaves_its_variable_and_a_list_keeps_its_entries() -> None:
+    params, b = [Value(1.0), Value(2.0)], Value(3.0)
+    out = Value(0.0)
+    for p in params:
+        out = out + p * b
+    found = names(topological(out))
+    assert [found[x] for x in (*params, b)] == ["params[0]", "params[1]", "b"]
+    W, b = Value(1.0), Value(2.0)
+    params = [W, b]
+    assert [*names(topological(W * b)).values()][:2] == ["W", "b"]
+
+
+def test_a_transposed_leaf_has_the_name_that_its_transpose_is_made_of() -> None:
+    def sums(A: Any) -> Any:
+        return A.T @ np.ones(2)
+
+    assert [*names(topological(sums(Value(np.eye(2))))).values()] == ["A", "A.T", "matmul"]
+
+
 def test_a_leaf_that_nobody_holds_is_called_as_where_it_is_used() -> None:
     def loss(weights: Any) -> Any:
         return (weights * weights).sum()

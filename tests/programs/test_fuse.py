@@ -318,7 +318,6 @@ def test_a_function_may_return_a_structure_or_plain_data() -> None:
 def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     z = Value(Z)
     loss = -(T * np.log(p(z))).sum() / N
-    loss.name = "loss"
     fuse(loss, explain=True)
     assert capsys.readouterr().out == "fuse: loss is now LogSoftmaxNLL\n"
     fuse(z, explain=True)

@@ -98,8 +98,11 @@ def _call(node: Value) -> Call:
 
 
 def _variables(wanted: dict[int, Any]) -> dict[int, str]:
-    """What the learner's variables hold of that: its id, and the variable's name."""
-    found: dict[int, str] = {}
+    """What the learner's variables hold of that: its id, and the variable's name.
+
+    Of a list's entries all are called after the list where one is: a loop leaves its variable.
+    """
+    found, lists = dict[int, str](), list[dict[int, str]]()
     frame = learners_frame()
     for variables in (frame.f_locals, frame.f_globals) if frame else ():
         own = [k for k in variables if k.isidentifier() and k[0] != "_" and k not in NOTEBOOKS]
@@ -112,7 +115,12 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
             if wanted.get(id(x)) is x:
                 found.setdefault(id(x), name)
             elif depth < DEEP:
-                queue.extend((name + part, inner, depth + 1) for part, inner in _parts(x))
+                parts = [(name + part, inner, depth + 1) for part, inner in _parts(x)]
+                lists.append({id(inner): name for name, inner, _ in parts if id(inner) in wanted})
+                queue.extend(parts)
+    for entries in lists:
+        if any(found.get(at) == name for at, name in entries.items()):
+            found |= entries
     return found
 
 

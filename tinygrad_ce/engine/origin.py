@@ -130,7 +130,7 @@ def _call(node: Any) -> tuple[str, list[Any]] | None:
         case ast.Subscript():
             return "", [node.value]
         case ast.Attribute():
-            return node.attr, [node.value]
+            return "transpose" if node.attr == "T" else node.attr, [node.value]
         case ast.Call(func=ast.Attribute(value=owner, attr=name)):
             return name, [*([] if _name(owner) in ("np", "numpy") else [owner]), *node.args]
         case ast.Call():

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..engine import ops
 from ..engine.data import example
+from ..engine.names import names
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
@@ -256,8 +257,11 @@ def fused(tree: Any, unnormalized: bool = False, explain: bool = False) -> Any:
     with np.errstate(all="ignore"):  # constants may be anything
         search = Search(roots, unnormalized)
         if explain and roots:
-            kinds = {line: kind for line, (kind, _form) in search.found.items()}
-            told = [_("{line} is now {loss}", line=x, loss=kind) for x, kind in kinds.items()]
+            called = names([*dict.fromkeys(search.nodes.values())])
+            told = [
+                _("{line} is now {loss}", line=called[search.nodes[line]], loss=kind)
+                for line, (kind, _form) in search.found.items()
+            ]
             why = min(search.forms.reasons, key=lambda no: no.rank)
             print("fuse:", "; ".join(told) or _("nothing: {reason}", reason=why))
         if not search.found:
@@ -296,7 +300,7 @@ def fuse(value_or_function: Any, explain: bool = False, *, allow_unnormalized: b
     >>> with np.errstate(all="ignore"):
     ...     loss = -(t * np.log(np.exp(z) / np.exp(z).sum())).sum()
     >>> loss.data, fuse(loss, explain=True).data
-    fuse: negative is now LogSoftmaxNLL
+    fuse: loss is now LogSoftmaxNLL
     (nan, 1000.0)
     """
     if callable(value_or_function):

@@ -55,7 +55,7 @@ def scope(name: str) -> Iterator[None]:
     >>> with scope("softmax"):
     ...     p = z.exp() / z.exp().sum()
     >>> print(draw(p.max(), show=["op"], collapse=["softmax"]))
-    max  (max)
+    max
       softmax  (4 nodes)
         z  (leaf)
     """
@@ -267,7 +267,7 @@ def draw(
     Examples
     --------
     >>> draw(Value(3.0, name="a") / 4.0)
-    divide  (divide · float64; value 0.75; gradient: no backward yet)
+    divide  (float64; value 0.75; gradient: no backward yet)
       numerator: a  (leaf · float64; value 3; gradient: no backward yet)
       denominator: constant 4
     """
