@@ -141,6 +141,7 @@ def cross_entropy(
 
     Examples
     --------
+    >>> from tinygrad_ce import Value
     >>> z = Value([3.2, 1.3, 0.5])
     >>> loss = cross_entropy(z, 0)
     >>> loss.backward()
@@ -223,6 +224,7 @@ def binary_cross_entropy(
 
     Examples
     --------
+    >>> from tinygrad_ce import Value
     >>> z = Value(0.0)
     >>> binary_cross_entropy(z, 1).backward()
     >>> z.grad
@@ -247,6 +249,7 @@ def logistic_loss(logits: Any, target: Any, *, reduction: str = "mean") -> Any:
 
     Examples
     --------
+    >>> from tinygrad_ce import Value
     >>> z = Value(0.0)
     >>> logistic_loss(z, 1).backward()
     >>> z.grad
