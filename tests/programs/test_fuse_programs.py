@@ -318,3 +318,14 @@ def test_what_cancels_leaves_nothing_in_the_program() -> None:
     ):
         made = program(lambda z, f=f: -(TABLE * np.log(f(z))).sum(), X[:, :3], fuse=True)
         assert made.source == plain
+
+
+def test_the_stable_form_of_one_sample_has_no_axes_to_keep() -> None:
+    def loss(z: Any, t: Any) -> Any:
+        p = np.exp(z) / np.exp(z).sum()
+        return -(t * np.log(p)).sum()
+
+    source = program(loss, np.array([3.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0]), fuse=True).source
+    assert "shifted = z - z.max()" in source
+    assert "reshape" not in source
+    assert "keepdims" not in source

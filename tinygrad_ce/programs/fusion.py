@@ -127,9 +127,10 @@ class Candidate:
             terms = {linear: z, log_sum: np.logaddexp(0.0, z)}
             terms["log", self.z, None, -1] = np.logaddexp(0.0, -z)
             return self.forms.substitute(self.form, terms)
-        top = np.max(z.data, axis=self.axis, keepdims=True)
+        how = {"axis": self.axis, "keepdims": True} if z.ndim > 1 else {}
+        top = np.max(z.data, **how)
         less = z - top
-        log = np.log(np.sum(np.exp(less), axis=self.axis, keepdims=True))
+        log = np.log(np.sum(np.exp(less), **how))
         less.name, log.name = "shifted", "log_sum_exp"
         terms = {linear: less, log_sum: log} if shifted else {linear: z, log_sum: log + top}
         return self.forms.substitute(self.form, terms)
