@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import linecache
+import os
 import pickle
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -182,3 +184,128 @@ def test_looking_for_variables_ends_soon(holder: Any) -> None:
     kept.append(kept)
     x = Value([1.0])
     assert names(topological(x * 2.0))[x] == "x"
+
+
+def found_in(_graph: Value) -> list[str]:
+    """Names without the variables of a test."""
+    return [*names(topological(_graph)).values()]
+
+
+def test_a_module_or_a_list_is_no_operands_name() -> None:
+    xp: Any = np
+
+    def several(*, xs: Any, m: Any) -> Any:
+        return (np.einsum("ij,jk", np.eye(2), m) @ np.concatenate(xs)).max(0)
+
+    found = found_in(several(xs=[Value([[1.0]]), Value([[2.0]])], m=Value(np.eye(2))))
+    assert not {"xs", "xp", "np"} & {*found}
+    assert found_in((lambda: xp.exp(Value([1.0])))())[0] == "leaf"
+    assert found_in((lambda w: w.sum(-1))(Value([1.0])))[0] == "w"
+
+
+def test_what_stands_behind_a_star_has_no_name_of_another() -> None:
+    x = Value([1.0, 2.0])
+    *_rest, last = x * 1.0, x * 2.0, x * 3.0
+    named = names(topological(last))[last]
+    assert named == "last"
+    first, second = _rest
+    assert names(topological(second))[second] == "second"
+    assert names(topological(first))[first] == "first"
+    assert found_in((lambda ab: np.where([True], *ab[:1], ab[1]))([x, x]))[-1] == "where"
+
+
+def test_a_list_of_results_is_no_results_name() -> None:
+    zs = [Value([1.0]), Value([2.0])]
+    items = list(map(np.exp, zs))
+    best = max(map(np.tanh, zs))
+    out = items[0] * items[1] * best
+    found = [*names(topological(out)).values()]
+    assert {"items[0]", "items[1]", "best", "out"} <= {*found}
+    assert "items" not in found
+
+
+def test_equal_numbers_are_not_the_same_variable() -> None:
+    lr = 0.1
+    loss = Value(0.1) * Value(2.0)
+    assert [*names(topological(loss)).values()] == ["leaf_1", "leaf_2", "loss"]
+    assert lr == 0.1
+
+
+def test_numbers_behind_names_leave_out_the_learners_own() -> None:
+    x = Value([1.0])
+    e_1 = x * 7.0
+    y = e_1
+    for _ in range(2):
+        e = np.exp(x)
+        y = y + e
+    assert [n for n in found_in(y) if n[0] == "e"] == ["e_1", "e_2", "e_3"]
+
+
+def test_a_chain_of_methods_on_lines_of_their_own_gives_its_result_the_name() -> None:
+    def loss(z: Any) -> Any:
+        result = (
+            np.exp(z)
+            .sum(axis=0)
+            .max()
+        )  # fmt: skip
+        return result * 1.0
+
+    assert found_in(loss(Value([1.0]))) == ["z", "exp", "sum", "result", "multiply"]
+
+
+def test_objects_that_do_as_they_like_are_passed_by() -> None:
+    def refuses(*_args: Any) -> Any:
+        raise RuntimeError("outside of its context")
+
+    proxy = type("Proxy", (), {"__getattribute__": refuses})()
+    no_dict = type("NoDict", (), {"__dict__": 5})()
+    no_length = type("NoLength", (list,), {"__len__": refuses})([1])
+    no_class = type("NoClass", (), {"__class__": property(refuses)})()
+    space = {"names": names, "topological": topological, "x": Value([1.0]), 1: 2}
+    space |= {"a": proxy, "b": no_dict, "c": no_length, "d": no_class}
+    assert eval("list(names(topological(x * 2.0)).values())", space) == ["x", "multiply"]  # type: ignore[arg-type]
+
+
+def test_a_file_that_was_edited_since_gives_no_names(tmp_path: Any) -> None:
+    file = tmp_path / "lesson.py"
+    lines = [
+        "def f(x):\n",
+        "    aaa = np.exp(x)\n",
+        "    bbb = np.log(x)\n",
+        "    return aaa * bbb\n",
+    ]
+    edited = [lines[0], "    bbb = np.exp(x)\n", "    aaa = np.log(x)\n", lines[3]]
+
+    def run(source: list[str]) -> Any:
+        file.write_text("".join(source))
+        space: dict[str, Any] = {"np": np}
+        exec(compile("".join(source), str(file), "exec", dont_inherit=True), space)
+        return space["f"](Value([1.0]))
+
+    old = run(lines)
+    new = run(edited)
+    assert found_in(old) == ["leaf", "exp", "log", "multiply"]
+    assert line(topological(old)[1].origin)[2] == ""
+    assert found_in(new) == ["x", "bbb", "aaa", "multiply"]
+    for _ in range(100):  # Python speeds up what it runs often, which changes no source
+        fast = run(lines)
+    assert found_in(fast) == ["x", "aaa", "bbb", "multiply"]
+
+
+def test_reading_a_source_repeats_none_of_its_warnings(tmp_path: Any) -> None:
+    file = tmp_path / "lesson.py"
+    file.write_text('R = "\\d"\ndef f(x):\n    e = np.exp(x)\n    return e * 1.0\n')
+    space: dict[str, Any] = {"np": np}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(file.read_text(), str(file), "exec", dont_inherit=True), space)
+    assert found_in(space["f"](Value([1.0]))) == ["x", "e", "multiply"]
+
+
+def test_a_package_beside_numpys_is_the_learners() -> None:
+    beside = os.path.dirname(np.__file__) + "_like/lib.py"
+    code = "def f(x):\n    e = np.exp(x)\n    return e * 1.0\n"
+    linecache.cache[beside] = (len(code), None, code.splitlines(True), beside)
+    space: dict[str, Any] = {"np": np}
+    exec(compile(code, beside, "exec"), space)
+    assert found_in(space["f"](Value([1.0]))) == ["x", "e", "multiply"]

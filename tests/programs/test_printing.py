@@ -270,3 +270,13 @@ def test_a_long_statement_in_brackets_is_no_tuple() -> None:
     made = program(own["f"], 2.0, 3.0, wrt=None)
     assert made(2.0, 3.0) == -1.0
     assert max(map(len, made.source.splitlines())) <= 88
+
+
+def test_letters_of_every_alphabet_stay_in_names() -> None:
+    def loss(θ: Any) -> Any:
+        σ = 1.0 / (1.0 + np.exp(-θ))
+        return (σ * σ).sum()
+
+    source = program(loss, np.array([1.0, 2.0])).source
+    assert "    σ = 1.0 / " in source
+    assert " x = " not in source

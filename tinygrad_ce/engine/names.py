@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from .origin import Origin, learners_frame, written
+from .origin import Origin, Written, learners_frame, written
 from .value import Value
 
 MANY = 1_000  # entries of a list, and 10 times as many things in all, that are looked through
@@ -31,24 +32,28 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
     >>> list(names(topological(y)).values())
     ['x', 'exp_1', 'exp_2', 'y']
     """
-    held = _variables({id(x): x for node in nodes for x in (node, node.data)})
+    known = (x for node in nodes for x in (node, node.data) if x.__class__ is not float)
+    held = _variables({id(x): x for x in known})  # Python shares equal numbers of a file
     assigned, used = words([_call(node) for node in nodes if node.origin])
     where = defaultdict[str, set[Any]](set)
     for node, name in assigned.items():
-        where[name].add(node.origin[0])
+        where[name].add(id(node.origin[0]))
     plain = []
     for node in nodes:
         name = assigned.get(node, "")
         if len(where[name]) > 1 and node.origin and node.origin[0].co_name != "<module>":
             name = f"{node.origin[0].co_name}.{name}"
         array = held.get(id(node.data)) if node.op is None else None
-        known = node.name or name or held.get(id(node)) or used.get(node) or array
-        plain.append(known or (node.op.name if node.op else "leaf"))
+        own = node.name or name or held.get(id(node)) or used.get(node) or array
+        plain.append(own or (node.op.name if node.op else "leaf"))
     often, seen = Counter(plain), Counter[str]()
     found = {}
     for node, name in zip(nodes, plain):
-        seen[name] += 1
-        found[node] = f"{name}_{seen[name]}" if often[name] > 1 else name
+        new = name
+        while often[name] > 1 and new in often:  # the learner may have an e_1 beside two e
+            seen[name] += 1
+            new = f"{name}_{seen[name]}"
+        found[node] = new
     return found
 
 
@@ -61,10 +66,9 @@ class Call(NamedTuple):
     args: Sequence[Any]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the learner's expression is this call; else it is a part of what it does."""
-        name = written(self.origin).function if self.origin else None
-        return name == "" or name in self.function
+    def at(self) -> tuple[int, int] | None:
+        """Where, for a dict: the hash of a long function's code takes long."""
+        return self.origin and (id(self.origin[0]), self.origin[1])
 
 
 def words(calls: Sequence[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
@@ -72,29 +76,36 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
 
     The calls are in their order: of the parts of one expression, the last is its result.
     """
-    last = {call.origin: call.result for call in calls}
+    last = {call.at: call.result for call in calls}
     assigned, used = dict[Any, str](), dict[Any, str]()
     for call in calls:
-        used |= {x: text for x, text in _named(call) if type(x) is type(call.result)}
-        if call.origin and (call.is_whole or last[call.origin] is call.result):
-            assigned[call.result] = written(call.origin).target
+        found = written(call.origin) if call.origin else None
+        if found and (_is_whole(call, found) or last[call.at] is call.result):
+            assigned[call.result] = found.target
+            used |= {x: text for x, text in _named(call, found) if type(x) is type(call.result)}
     return {x: name for x, name in assigned.items() if name}, used
 
 
 def operands(node: Value) -> list[tuple[Any, str]]:
     """The arguments of a node that have a name where it was written."""
-    return _named(_call(node)) if node.op else []
+    return _named(_call(node), written(node.origin)) if node.origin else []
 
 
-def _named(call: Call) -> list[tuple[Any, str]]:
-    texts = written(call.origin).operands if call.origin and call.is_whole else ()
+def _is_whole(call: Call, found: Written) -> bool:
+    """Whether the learner's expression is this call; else it is a part of what it does."""
+    return found.function == "" or found.function in call.function
+
+
+def _named(call: Call, found: Written) -> list[tuple[Any, str]]:
+    texts = found.names(len(call.args)) if _is_whole(call, found) else ()
     return [(x, text) for x, text in zip(call.args, texts) if text]
 
 
 def _call(node: Value) -> Call:
-    assert node.op is not None
-    function = getattr(node.op.function, "__name__", "")
-    return Call(node, node.origin, (node.op.name, function), node.parents)
+    op: Any = node.op
+    several = op.spelling and op.arity is None  # np.stack(xs) has one argument
+    names = () if several else (op.name, getattr(op.function, "__name__", ""))
+    return Call(node, node.origin, names, node.parents)
 
 
 def _variables(wanted: dict[int, Any]) -> dict[int, str]:
@@ -105,8 +116,7 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
     found, lists = dict[int, str](), list[dict[int, str]]()
     frame = learners_frame()
     for variables in (frame.f_locals, frame.f_globals) if frame else ():
-        own = [k for k in variables if k.isidentifier() and k[0] != "_" and k not in NOTEBOOKS]
-        queue, seen = deque((name, variables[name], 0) for name in own), set[int]()
+        queue, seen = deque((k, x, 0) for k, x in [*variables.items()] if _is_own(k)), set[int]()
         while queue and len(seen) < 10 * MANY:
             name, x, depth = queue.popleft()
             if id(x) in seen:
@@ -114,7 +124,7 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
             seen.add(id(x))
             if wanted.get(id(x)) is x:
                 found.setdefault(id(x), name)
-            elif depth < DEEP:
+            elif depth < DEEP and len(queue) < 10 * MANY:
                 parts = [(name + part, inner, depth + 1) for part, inner in _parts(x)]
                 lists.append({id(inner): name for name, inner, _ in parts if id(inner) in wanted})
                 queue.extend(parts)
@@ -124,11 +134,18 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
     return found
 
 
-def _parts(x: Any) -> Iterable[tuple[str, Any]]:
+def _is_own(key: Any) -> bool:
+    """Whether a variable is the learner's."""
+    return isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in NOTEBOOKS
+
+
+def _parts(x: Any) -> list[tuple[str, Any]]:
     """What a list, a dict or an object holds, each with how to get there."""
-    if isinstance(x, list | tuple | dict) and len(x) <= MANY:
-        items = x.items() if isinstance(x, dict) else enumerate(x)
-        return [(f"[{key!r}]", part) for key, part in items if isinstance(key, int | str)]
-    if isinstance(x, type | ModuleType | FunctionType):
-        return []
-    return [(f".{key}", part) for key, part in getattr(x, "__dict__", {}).items()]
+    with suppress(Exception):  # an object may do as it likes
+        several = isinstance(x, list | tuple | dict)
+        inner, form = (x, "[{!r}]") if several else (getattr(x, "__dict__", {}), ".{}")
+        if isinstance(x, type | ModuleType | FunctionType) or len(inner) > MANY:
+            return []
+        items = [*inner.items()] if isinstance(inner, dict) else enumerate(inner)
+        return [(form.format(key), part) for key, part in items if type(key) in (int, str)]
+    return []

@@ -10,9 +10,10 @@ import ast
 import linecache
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import takewhile
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ Origin = tuple[CodeType, int]  # and the offset of an instruction in it
 Place = tuple[int | None, int | None, int | None, int | None]  # lines from, to; columns from, to
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
-_NUMPY = os.path.dirname(np.__file__)
+_NUMPY = os.path.join(os.path.dirname(np.__file__), "")
 # A learner's line calls these; what else there is calls learners' functions.
 _CALLED = tuple(
     os.path.join(_PACKAGE, *part)
@@ -34,12 +35,21 @@ _CALLING = tuple(
 )
 
 
+# What is assigned is not what these ask for, as list(map(np.exp, zs)), or not each of it.
+GROUPS = ("list", "tuple", "set", "dict", "sorted", "max", "min")
+
+
 class Written(NamedTuple):
     """An expression of the learner's: what it is assigned to, what is called, and on what."""
 
     target: str = ""  # "" where it is no assignment's value
     function: str = ""  # "" of an operator
     operands: tuple[str, ...] = ()  # in order; "" where one is no name
+    owned: bool = False  # the first of them owns the function: an array, or a module
+
+    def names(self, n: int) -> tuple[str, ...]:
+        """What stands for each of n arguments; of f(x) of a module there is one more."""
+        return () if self.owned and len(self.operands) != n else self.operands[:n]
 
 
 def learners_frame() -> FrameType | None:
@@ -59,6 +69,7 @@ class _Called(dict[str, bool]):
 
 
 _called = _Called()
+_texts: dict[int, tuple[CodeType, list[Written]]] = {}  # by the code's id, at each instruction
 
 
 def here() -> Origin | None:
@@ -71,38 +82,64 @@ def here() -> Origin | None:
 
 def line(origin: Origin) -> tuple[str, int, str]:
     """The file, the number and the text of the line; the text is "" where there is no source."""
-    code = origin[0]
-    number = _place(origin)[0] or code.co_firstlineno
-    return code.co_filename, number, linecache.getline(code.co_filename, number).strip()
+    code, at = origin
+    number = [*code.co_positions()][at // 2][0] or code.co_firstlineno
+    text = "".join(_source(code)[number - 1 : number])
+    return code.co_filename, number, text.strip()
 
 
-@lru_cache(maxsize=4096)
 def written(origin: Origin) -> Written:
     """What stands at an instruction; nothing of it where there is no source."""
-    filename = origin[0].co_filename
-    source = "" if filename.startswith(_CALLING) else "".join(linecache.getlines(filename))
-    return _expressions(source).get(_place(origin), Written())
-
-
-def _place(origin: Origin) -> Place:
     code, at = origin
-    return next(islice(code.co_positions(), at // 2, None))
+    found = _texts.get(id(code))  # the hash of a long function takes long
+    if found is None:
+        expressions, nothing = _read("".join(_source(code)))[0], Written()
+        if len(_texts) > 1_000:
+            _texts.clear()
+        found = code, [expressions.get(place, nothing) for place in code.co_positions()]
+        _texts[id(code)] = found
+    return found[1][at // 2]
+
+
+def _source(code: CodeType) -> list[str]:
+    """The lines of the file that a code object is from; none if they have been edited since."""
+    filename = code.co_filename
+    if filename.startswith(_CALLING):
+        return []
+    linecache.checkcache(filename)
+    lines = linecache.getlines(filename)
+    rewritten = any(name.startswith("@py") for name in code.co_names)  # asserts, by pytest
+    edited = os.path.isfile(filename) and code not in _read("".join(lines))[1]
+    return [] if edited and not rewritten else lines
 
 
 @lru_cache(maxsize=64)
-def _expressions(source: str) -> dict[Place, Written]:
-    """Every operation and call in a source, by its place."""
+def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
+    """Every operation and call in a source, by its place; and its code objects."""
     try:
-        nodes: list[Any] = [*ast.walk(ast.parse(source))]
-    except (SyntaxError, ValueError):
-        return {}
+        with warnings.catch_warnings(action="ignore"):  # which its own import gave
+            codes = [compile(text, "", "exec", dont_inherit=True)]
+            nodes: list[Any] = [*ast.walk(ast.parse(text))]
+    except (SyntaxError, ValueError, RecursionError):
+        return {}, set()
+    for code in codes:
+        codes += [x for x in code.co_consts if isinstance(x, CodeType)]
+    targets = {_place(value): name for node in nodes for value, name in _assignments(node)}
+    calls = [(_place(node), *call) for node in nodes if (call := _call(node))]
+    return {
+        at: Written(targets.get(at, ""), f, tuple(map(_name, xs)), *owned)
+        for at, f, xs, *owned in calls
+    }, {*codes}
 
-    def place(node: Any) -> Place:
-        return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
-    targets = {place(value): name for node in nodes for value, name in _assignments(node)}
-    calls = [(place(node), *call) for node in nodes if (call := _call(node))]
-    return {at: Written(targets.get(at, ""), f, tuple(map(_name, xs))) for at, f, xs in calls}
+def _place(node: Any) -> Place:
+    """Where the instruction of an expression says that it stands."""
+    first, column = node.lineno, node.col_offset
+    attribute = node.func if isinstance(node, ast.Call) else node
+    if isinstance(attribute, ast.Attribute) and attribute.end_lineno != first:  # .sum() below
+        first, end = attribute.end_lineno, attribute.end_col_offset
+        column = (end or 0) - len(attribute.attr)
+    return first, node.end_lineno, column, node.end_col_offset
 
 
 def _assignments(node: Any) -> Iterator[tuple[Any, str]]:
@@ -113,13 +150,14 @@ def _assignments(node: Any) -> Iterator[tuple[Any, str]]:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             pairs = [(target, node.value)]
             if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                pairs = [*zip(target.elts, node.value.elts)]
+                pairs = [*zip(*map(_before_star, (target.elts, node.value.elts)))]
             for to, value in pairs:
-                yield value, _name(to).removeprefix("self.")
+                if not isinstance(value, ast.Call) or _name(value.func) not in GROUPS:
+                    yield value, _name(to).removeprefix("self.")
 
 
-def _call(node: Any) -> tuple[str, list[Any]] | None:
-    """The function that an expression calls, "" if it is an operator, and its operands."""
+def _call(node: Any) -> tuple[Any, ...] | None:
+    """What is called, as `Written` has it; operands as expressions."""
     match node:
         case ast.BinOp():
             return "", [node.left, node.right]
@@ -132,10 +170,19 @@ def _call(node: Any) -> tuple[str, list[Any]] | None:
         case ast.Attribute():
             return "transpose" if node.attr == "T" else node.attr, [node.value]
         case ast.Call(func=ast.Attribute(value=owner, attr=name)):
-            return name, [*([] if _name(owner) in ("np", "numpy") else [owner]), *node.args]
+            if _name(owner).partition(".")[0] in ("np", "numpy"):
+                return name, _before_star(node.args)
+            if not any(isinstance(x, ast.Name) for arg in node.args for x in ast.walk(arg)):
+                return name, [owner]  # x.sum(0)
+            return name, [owner, *node.args], True
         case ast.Call():
-            return _name(node.func) or "()", node.args  # of what has no name
+            return _name(node.func) or "()", _before_star(node.args)  # "()" of what has no name
     return None
+
+
+def _before_star(nodes: list[Any]) -> list[Any]:
+    """Expressions whose place is known, as behind ``*several`` it is not."""
+    return [*takewhile(lambda node: not isinstance(node, ast.Starred), nodes)]
 
 
 def _name(node: Any) -> str:

@@ -156,9 +156,9 @@ def _said(op: Primitive, args: tuple[Any, ...], error: Exception) -> str:
     if origin:
         file, number, _text = line(origin)
         where = f"{os.path.basename(file)}, line {number}: "
-        function, operands = written(origin)[1:]
-        words = operands if op.arity and function in ("", op.name) else ()
-    names = [getattr(a, "name", None) or word for a, word in zip_longest(args, words[: len(args)])]
+        found = written(origin)
+        words = found.names(len(args)) if op.arity and found.function in ("", op.name) else ()
+    names = [getattr(a, "name", None) or word for a, word in zip_longest(args, words)]
     given = ", ".join(f"{name or ''} {np.shape(a)}".strip() for a, name in zip(args, names))
     return _("{where}{op} of {given}: {error}", where=where, op=op.name, given=given, error=error)
 

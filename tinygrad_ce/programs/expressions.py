@@ -51,15 +51,15 @@ class Expressions:
         self.inline: dict[Line, tuple[str, str]] = {}  # of others the text, and its `pattern`
         self.constants: dict[Any, tuple[str, str]] = {}
         self.arrays: dict[str, str] = {}  # of constants that depend on sizes the names
-        self.numbers = Counter[str]()
+        self.numbers, self.repeats = Counter[str](), Counter[str]()
         self.modules: set[str] = set()  # besides NumPy
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
-        found, n = name, 1
+        found = name
         while found in self.taken:
-            n += 1
-            found = f"{name}_{n}"
+            self.repeats[name] += 1
+            found = f"{name}_{self.repeats[name] + 1}"
         self.taken.add(found)
         return found
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import operator
+import os
 import re
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
+from unicodedata import normalize
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -32,7 +34,7 @@ from ..engine.value import Value, apply
 from .lines import Line, astype, constant, entry, fact, replace, result, walk, within
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
-OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent), "<program>")
+OURS = (*(f"{Path(x).parent}{os.sep}" for x in (Path(__file__).parent, np.__file__)), "<program>")
 
 RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
@@ -51,7 +53,8 @@ def _where() -> str:
 
 def identifier(text: str) -> str:
     """A name that source can have, for what is called so."""
-    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "x"
+    letters = [c if f"x{c}".isidentifier() else " " for c in normalize("NFKC", text)]
+    name = "_".join("".join(letters).split()).strip("_") or "x"
     name = f"x_{name}" if name[0].isdigit() else name
     return f"{name}_" if name in RESERVED else name
 
@@ -88,9 +91,10 @@ class Tape:
             for line, origin in self.origins.items()
         ]
         assigned, used = words(calls)
-        often = Counter(origin for _line, origin, *_rest in calls)
+        at = {call.result: call.at for call in calls}
+        often = Counter(at.values())
         for line, name in (used | assigned).items():
-            if line.shape or often[self.origins[line]] == 1:  # loops over numbers are long
+            if line.shape or often[at[line]] == 1:  # loops over numbers are long
                 line.name = line.name or identifier(name)
 
     def argument(self, example: Any, name: str) -> RecordedArray:

@@ -155,7 +155,6 @@ class Sketch:
         for i, node in enumerate(self.nodes):
             head = self.place[node]
             drawn = head.startswith("node-")
-            called = {id(x): text for x, text in operands(node)}
             for k, parent in enumerate(node.parents):
                 constant, role, sent = not isinstance(parent, Value), "", ""
                 tail = f"const-{i}-{k}" if constant else self.place[parent]
@@ -164,7 +163,7 @@ class Sketch:
                 if constant:
                     kind = "" if small(parent) else f"{_kind(parent)}: "
                     fact = f"constant {kind}{summarise(parent)}"
-                    name = called.get(id(parent), "")
+                    name = next((text for x, text in operands(node) if x is parent), "")
                     constants.append(Item(tail, "constant", name, (fact,), self.rings[node]))
                 else:
                     self.results[tail].add(parent)
