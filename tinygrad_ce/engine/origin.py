@@ -72,9 +72,9 @@ _called = _Called()
 _texts: dict[int, tuple[CodeType, list[Written]]] = {}  # by the code's id, at each instruction
 
 
-def here() -> Origin | None:
-    """The learner's instruction that is under way, three calls up or more."""
-    frame: FrameType | None = sys._getframe(3)
+def here(depth: int) -> Origin | None:
+    """The learner's instruction that is under way, so many calls up or more."""
+    frame: FrameType | None = sys._getframe(depth)
     while frame is not None and _called[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame and (frame.f_code, frame.f_lasti)

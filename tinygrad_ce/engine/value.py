@@ -69,21 +69,28 @@ def watched(args: Iterable[Any]) -> tuple[tuple[Any, bytes], ...]:
     return found
 
 
+def _node_of_arrays(
+    out: Any, op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[1]
+) -> Value:
+    """Make a node with the learner's line, and what tells whether arguments were written to."""
+    node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, *args[:2])
+    node.origin = here(4)
+    shared = watched(args)
+    if shared or options or len(args) > 2:
+        node.more = (args[2:], options, shared)
+    return node
+
+
 def _unary(op: Primitive, x: Value) -> Value:
     """Record an operation of one `Value`; of a float with its slope."""
     a = x._array
     try:
         if a.__class__ is not float or op.scalar is None:
-            out = op.fn(a)
-            node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x)
-            node.origin = here()
-            if x.op is None:
-                node.more = ((), {}, watched((x,)))
-            return node
+            return _node_of_arrays(op.fn(a), op, (x,))
         out = op.scalar(a)
         dx = float(op.vjps[0](1.0, out, a))
         node = make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
-        node.origin = here() if x.origin else None  # numbers made of numbers alone have none
+        node.origin = here(3) if x.origin else None  # numbers made of numbers alone have none
         return node
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x,))
@@ -99,21 +106,14 @@ def _binary(op: Primitive, x: Any, y: Any) -> Value:
     b = y._array if y.__class__ is Value else (y := constant(y, op, x))
     try:
         if not a.__class__ is float is b.__class__ or op.scalar is None:
-            out = op.fn(a, b)
-            node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, x, y)
-            node.origin = here()
-            shared_x = getattr(a, "nbytes", 0) > SMALL if x is a else x.op is None
-            shared_y = getattr(b, "nbytes", 0) > SMALL if y is b else y.op is None
-            if shared_x or shared_y:  # with others, who may write to it
-                node.more = ((), {}, watched((x, y)))
-            return node
+            return _node_of_arrays(op.fn(a, b), op, (x, y))
         out = op.scalar(a, b)
         dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
         dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
         usual = all(d is None or TINY <= abs(d) < inf for d in (dx, dy))
         node = make_node(out, op, x, y, dx, dy) if usual else make_node(out, op, x, y)
         known = getattr(x, "origin", None) or getattr(y, "origin", None)
-        node.origin = here() if known else None
+        node.origin = here(3) if known else None
         return node
     except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
         return apply(op, (x, y))
@@ -144,15 +144,12 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
         kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
         better = kind(_said(op, args, error))
         raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
-    y = args[1] if len(args) > 1 else None
-    node = make_node(as_data(out, op.name), op, args[0], y)
-    node.more, node.origin = (args[2:], options, watched(args)), here()
-    return node
+    return _node_of_arrays(as_data(out, op.name), op, args, options)
 
 
 def _said(op: Primitive, args: tuple[Any, ...], error: Exception) -> str:
     """An error with the learner's line, the operation, and its arguments' names and shapes."""
-    where, words, origin = "", tuple[str, ...](), here()
+    where, words, origin = "", tuple[str, ...](), here(3)
     if origin:
         file, number, _text = line(origin)
         where = f"{os.path.basename(file)}, line {number}: "

@@ -81,7 +81,7 @@ class Tape:
         args, options = (replace(x, line_of, RecordedArray) for x in (args, options))
         made = Line(function, args, options, *result(example))
         self.lines.append(made)
-        self.origins[made] = here()
+        self.origins[made] = here(3)
         return RecordedArray(made, example, self)
 
     def name_lines(self) -> None:
