@@ -103,7 +103,7 @@ def temperature_scale(logits: Any, y: Any) -> float:
         if abs(step) <= 1e-15 * b:
             break
         b = b - step if low < b - step < high else low**0.5 * high**0.5
-    return size / b
+    return float(size / b)
 
 
 def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:

@@ -15,7 +15,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # scikit-learn brings it along
 
 from ..losses.activations import log_softmax, sigmoid, softmax
 from ..losses.threads import in_threads
@@ -117,6 +116,8 @@ def one_blas_thread() -> Iterator[int]:
     As many as BLAS had: whoever limits those, as joblib does in its processes, means ours too. The
     limit is the process's, so it is for one caller at a time.
     """
+    from threadpoolctl import ThreadpoolController  # scikit-learn brings it along
+
     if not _limiting.acquire(blocking=False):
         yield 1
         return
