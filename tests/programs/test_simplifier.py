@@ -300,3 +300,75 @@ def test_what_is_positive_cancels() -> None:
             value, slope = program(f, Z)(Z)
             np.testing.assert_allclose(value, f(Z), rtol=1e-12)
             np.testing.assert_allclose(slope, tg.grad(f)(Z), rtol=1e-11, atol=1e-13)
+
+
+# ------------------------------------------------------------------ as on paper
+X, R, V = RNG.normal(size=(6, 4)), RNG.normal(size=6), RNG.normal(size=4)
+W, B, T = RNG.normal(size=(4, 3)), RNG.normal(size=3), RNG.uniform(0.1, 0.9, size=(6, 3))
+
+
+def of_scores(z: Any, t: Any) -> Any:
+    e = np.exp(z)
+    p = e / e.sum(axis=1, keepdims=True)
+    return -(t * np.log(p)).sum() / len(z)
+
+
+def of_squares(w: Any, X: Any, y: Any) -> Any:
+    r = X @ w - y
+    return np.mean(r**2)
+
+
+def of_tanh(W: Any, X: Any, d: Any) -> Any:
+    h = np.tanh(X @ W)
+    return (d * h).sum()
+
+
+def of_sigmoid(z: Any, y: Any) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return -(y * np.log(s) + (1 - y) * np.log(1 - s)).sum()
+
+
+PAPER: list[tuple[Any, list[Any], Any, str]] = [
+    (of_scores, [X[:, :3], T], 0, "grad_z = 1 / n * (t.dot(ONES_3) * p - t)"),
+    (lambda W, b, X, t: of_scores(X @ W + b, t), [W, B, X, T], (0, 1),
+        """multiply_1 = 1 / n * (t.dot(ONES_3) * p - t)
+        grad_b = ones_1.dot(multiply_1)
+        grad_W = X.T.dot(multiply_1)"""),
+    (lambda z: np.log(np.exp(z).sum()), [R], 0, "p = exp_1 / sum_1"),
+    (of_sigmoid, [R, T.ravel()[:6]], 0, "grad_z = s - y"),
+    (lambda z, y: of_sigmoid(z, y) / len(z), [R, T.ravel()[:6]], 0, "grad_z = 1 / n * (s - y)"),
+    (of_squares, [V, X, R], 0, "grad_w = 2 / n * (X.T @ r)"),
+    (of_tanh, [W, X, T], 0, "grad_W = X.T.dot(d * (1.0 - h * h))"),
+    (lambda W, alpha: alpha / 2 * (W**2).sum(), [W, 0.3], 0, "grad_W = alpha * W"),
+    (lambda W, alpha: alpha * np.abs(W).sum(), [W, 0.3], 0, "grad_W = alpha * np.sign(W)"),
+    (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), [R, np.sign(R[::-1])], 0,
+        "grad_z = -(exp_1 / add_1 * y)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("f", "args", "wrt", "last"), PAPER)
+def test_the_last_lines_are_those_of_the_textbook(f: Any, args: Any, wrt: Any, last: str) -> None:
+    made, raw = (program(f, *args, wrt=wrt, clean=clean) for clean in (True, False))
+    found = made.source.partition("# backward, newest first\n")[2].splitlines()[:-1]
+    assert [x.partition("  #")[0].strip() for x in found] == [x.strip() for x in last.split("\n")]
+    for at in (args, [700.0 * np.sign(args[0]), *args[1:]]):
+        with np.errstate(all="ignore"):
+            pair = [p(*at)[1] for p in (made, raw)]
+        for a, b in zip(*[x if isinstance(x, tuple) else (x,) for x in pair]):
+            known = np.isfinite(b)
+            close(a[known], b[known])
+
+
+def test_numbers_come_out_where_no_dtype_changes() -> None:
+    """Labels of 0 and 255 in eight bits: their difference, before it is halved, would wrap."""
+    a, b = np.array([0, 255, 3], np.uint8), np.array([255, 0, 4], np.uint8)
+    x = np.array([1.0, 2.0, 3.0])
+    for f in (
+        lambda x, a, b: np.sum((0.3 * a - 0.3 * b) * x),
+        lambda x, a, b: np.sum(0.3 * a * (b * x) - 0.3 * b * (a * x)),
+        lambda x, a, b: np.sum(0.3 * a * b - 0.3 * x),
+        lambda x, a, b: np.sum((0.3 * a) * (0.5 * b) * x),
+    ):
+        made = program(f, x, a, b)
+        np.testing.assert_allclose(made(x, a, b)[0], f(x, a, b), rtol=1e-14, atol=1e-13)
+        np.testing.assert_allclose(made(x, a, b)[1], tg.grad(f)(x, a, b), rtol=1e-14)

@@ -8,6 +8,7 @@ are written. Signs and numbers come to the front of a product, where they meet:
 
     (-x)·y = -(x·y)    x / 2ᵏ = x·2⁻ᵏ    c·(d·x) = (c·d)·x    c·x + d·x = (c + d)·x
     x·y + x·z = x·(y + z), if nothing else needs the two products    (t / s)·e = t·(e / s)
+    c·x - c·y = c·(x - y) and Σ c·x = c·Σ x, likewise    x·(1 - y) - y·(1 - x) = x - y
 
 The first two are exact. The others round otherwise, by no more than the operations they replace;
 x·(y + z) overflows where y + z does. e / Σ e is called p, so a gradient reads t.sum() * p - t.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -107,7 +109,8 @@ def coefficient(x: Any) -> tuple[float, Any]:
     """C and u of c · u; 1 and x of what is no such product."""
     for c, u in (x.args, x.args[::-1]) if is_call(x, np.multiply) else ():
         if isinstance(c, FLOATS):
-            return float(c), u
+            d, v = coefficient(u)
+            return float(c) * d, v
     return unsigned(x)
 
 
@@ -116,12 +119,21 @@ def is_moderate(c: float) -> bool:
     return 1e-30 < abs(c) < 1e30
 
 
+def _complement(x: Any) -> Any:
+    """Q of 1 - q."""
+    return x.args[1] if is_call(x, np.subtract) and number_of(x.args[0]) == 1.0 else None
+
+
 def is_positive(x: Any, depth: int = 4) -> bool:
     """Whether all entries are above 0: an exponential, or a sum, product or quotient of such."""
     if isinstance(x, FLOATS | np.ndarray):
         return bool(np.all(x > 0))
     if x.__class__ is not Line or x.function is None or not depth:
         return False
+    q = _complement(x)
+    if is_call(q, np.divide) and is_call(q.args[1], np.add):  # 1 - 1 / (1 + e)
+        ones = number_of(q.args[0]), *map(number_of, q.args[1].args)
+        return ones.count(1.0) == 2 and is_positive(q.args[1], depth - 1)
     f, plain = x.function, x.function is np.sum and is_plain_sum(x.args, x.options)
     places = fact(f, "linear") if plain or fact(f, "moves") else ()
     places = range(2) if f in (np.add, np.multiply, np.divide) else places
@@ -154,7 +166,9 @@ class Simplifier:
         for line in self.old:
             self.new[line] = found = self.rewrite(line)
             if found.__class__ is Line:
-                self.needs[found] += self.uses[line]
+                self.needs[found] += self.uses[line] - sum(
+                    self.new[x] is found for x in reads(line)
+                )
         for line in self.lines:
             line.name = line.name or ("p" if _is_softmax(line) else None)
         outputs = replace(self.outputs, self.new.__getitem__)
@@ -197,13 +211,14 @@ class Simplifier:
             return self.total(f, terms, args, like)
         if (powers := fact(f, "powers")) and not options:
             return self.product(f, powers, args, like)
-        if args and unsigned(args[0])[0] < 0:
-            rest = (*args[0].args, *args[1:])
-            if fact(f, "even"):
-                return self.call(f, rest, options, like)
-            linear = 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options))
-            if linear and like.size <= args[0].size:
-                return self.scale(-1.0, self.call(f, rest, options, like), like)
+        c, u = coefficient(args[0]) if args else (1.0, None)
+        if c != 1.0 and alike(u, args[0]):
+            if c == -1.0 and fact(f, "even"):
+                return self.call(f, (u, *args[1:]), options, like)
+            out = f is np.sum and is_moderate(c) and self.needs[args[0]] <= 1
+            out = like.size <= args[0].size if c == -1.0 else out
+            if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
+                return self.scale(c, self.call(f, (u, *args[1:]), options, like), like)
         found = _unmoved(f, args, options, like) if moves_first(f) else None
         if found is None and f in RULES:
             found = RULES[f](self, args, options, like)
@@ -242,14 +257,8 @@ class Simplifier:
         c += b * d
         if u is v and alike(u, like) and like.dtype.kind == "f" and is_moderate(c):  # 0·u may be -0
             return self.scale(c, u, like)
-        both = is_call(x, np.multiply) and is_call(y, np.multiply)
-        if both and self.needs[x] == self.needs[y] == 1:
-            for common in x.args:
-                if common.__class__ is Line and any(common is p for p in y.args):
-                    rest = [z.args[z.args[0] is common] for z in (x, y)]
-                    if all(getattr(z, "dtype", like.dtype) == like.dtype for z in rest):
-                        return self.call(np.multiply, (common, self.emit(f, *rest)), {}, like)
-        return self.make(f, (x, y), {}, like)
+        found = _factored(self, f, x, y, like)
+        return self.make(f, (x, y), {}, like) if found is None else found
 
     # ------------------------------------------------------------------ products
     def product(self, f: Any, powers: tuple[float, ...], args: Args, like: Line) -> Any:
@@ -261,15 +270,18 @@ class Simplifier:
         if like.shape and (found := _cancelled(self, powers, args, like)) is not None:
             return found
         (a, x), (b, y) = [unsigned(z) if alike(z, like) else (1.0, z) for z in args]
+        (c, u), (d, v) = coefficient(x), coefficient(y)
+        if powers == (1, 1) and (alike(u, like) or alike(v, like)) and is_moderate(c * d):
+            one = c * d == 1.0 and (u is not x or v is not y)
+            if one or (c != 1.0 != d and max(self.needs[x], self.needs[y]) <= 1):
+                return self.scale(a * b * c * d, self.call(f, (u, v), {}, like), like)
         if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
         for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
             if isinstance(v, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
                 return self.scale(a * b * float(v), u, like)
-            if is_call(u, np.divide) and is_call(u.args[1], np.sum) and u.args[1].args[0] is v:
-                t, share = u.args[0], self.seen.get((np.divide, v, u.args[1]))
-                if share and t is not v:  # (t / s) · e is t · p where p = e / s is there
-                    return self.scale(a * b, self.call(f, (t, share), {}, like), like)
+            if (found := _quotient(self, u, v, like)) is not None:
+                return self.scale(a * b, found, like)
         found = self.make(f, (x, y), {}, like)
         return found if a == b else self.scale(-1.0, found, like)
 
@@ -298,16 +310,72 @@ def _factors(x: Any, n: int, depth: int = 5) -> list[tuple[Any, int]]:
     return _factors(x.args[0], n, depth - 1) + _factors(x.args[1], m, depth - 1)
 
 
+def _apart(s: Simplifier, x: Any, depth: int = 5) -> tuple[float, Any]:
+    """The number above the line in a product that nothing else needs, and the rest."""
+    if isinstance(x, FLOATS):
+        return float(x), 1.0
+    if not depth or not is_call(x, np.multiply, np.divide, np.negative) or s.needs[x] > 1:
+        return 1.0, x
+    c, u = _apart(s, x.args[0], depth - 1)
+    if x.function is np.negative:
+        return -c, u
+    d, v = _apart(s, x.args[1], depth - 1) if x.function is np.multiply else (1.0, x.args[1])
+    if c == d == 1.0 or not is_moderate(c * d):
+        return 1.0, x
+    rest = s.emit(x.function, u, v)
+    return (c * d, rest) if getattr(rest, "dtype", None) == x.dtype else (1.0, x)
+
+
+def _quotient(s: Simplifier, u: Any, v: Any, like: Line) -> Any:
+    """(1 / s)·x is x / s; (t / s)·e is t·p where p = e / s is there.
+
+    So is (t / s)·e = t·(1 - q) where s = 1 + e and 1 - q is there, of q = 1 / s.
+    """
+    t, total = u.args if is_call(u, np.divide) else (None, None)
+    if number_of(t) == 1.0 and alike(v, like) and s.needs[u] <= 1:
+        return s.call(np.divide, (v, total), {}, like)
+    share, one = None, key_of(1.0)
+    if is_call(total, np.sum) and total.args[0] is v and t is not v:
+        share = s.seen.get((np.divide, v, total))
+    if is_call(total, np.add) and {*map(key_of, total.args)} == {one, v}:
+        share = s.seen.get((np.subtract, one, s.seen.get((np.divide, one, total))))
+    return s.call(np.multiply, (t, share), {}, like) if share else None
+
+
+def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
+    """A sum or difference with a number, or a factor, that both terms have in front."""
+    (c, u), (d, v) = _apart(s, x), _apart(s, y)
+    if abs(c) == abs(d) != 1.0 and all(getattr(z, "dtype", 0) == like.dtype for z in (u, v)):
+        rest = [z if k > 0 else s.emit(np.negative, z) for k, z in ((c, u), (d, v))]
+        return s.scale(abs(c), s.emit(f, *rest), like)
+    both = is_call(x, np.multiply) and is_call(y, np.multiply)
+    for a, b in product(x.args, y.args) if both and f is np.subtract else ():
+        rest = [z.args[z.args[0] is p] for z, p in ((x, a), (y, b))]
+        if all(_complement(z) is p for z, p in zip(rest, (b, a))):
+            return s.emit(f, a, b)  # a·(1 - b) - b·(1 - a)
+    for common in x.args if both and s.needs[x] == s.needs[y] == 1 else ():
+        if common.__class__ is Line and any(common is p for p in y.args):
+            rest = [z.args[z.args[0] is common] for z in (x, y)]
+            if all(getattr(z, "dtype", like.dtype) == like.dtype for z in rest):
+                return s.call(np.multiply, (common, s.emit(f, *rest)), {}, like)
+    return None
+
+
 def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     """A product without what stands above and below the line in it; of a sum, term by term.
 
     Only what is positive cancels: x / x stays what it was at 0.
     """
-    x, y = args
-    if powers == (1, 1) and is_call(x, np.add, np.subtract) and s.needs[x] == 1:
+    (c, x), y = coefficient(args[0]), args[1]
+    if (
+        powers == (1, 1)
+        and is_call(x, np.add, np.subtract)
+        and max(s.needs[x], s.needs[args[0]]) <= 1
+    ):
         if all(_cancelled(s, powers, (part, y), like) is None for part in x.args):
             return None
-        return s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
+        found = s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
+        return s.scale(c, found, like)
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
@@ -320,9 +388,12 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     c = math.prod(z**n for z, n in numbers)
     if not is_moderate(c) or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
         return None
-    found = above[0]
-    for f, z in [*((np.multiply, z) for z in above[1:]), *((np.divide, z) for z in below)]:
-        found = s.emit(f, found, z)
+    found, one = above[0], key_of(1.0)
+    for z in above[1:]:
+        found = s.emit(np.multiply, found, z)
+    for z in below:
+        q = s.seen.get((np.divide, one, key_of(z)))  # 1 / z, where that is needed anyway
+        found = s.emit(np.multiply, found, q) if s.needs[q] > 1 else s.emit(np.divide, found, z)
     return s.call(np.multiply, (c, found), {}, like)
 
 
@@ -410,6 +481,10 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         whole = np.shape(t) == x.shape and t.dtype == x.dtype
         if whole and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
             return s.emit(np.divide, s.call(np.sum, (t,), options, like), total)
+    one_row = like.shape == x.shape[-1:] and like.size == x.size and is_call(x, np.matmul)
+    if one_row and np.ndim(x.args[1]) == 2:  # r X is Xᵀ r
+        c, r = _apart(s, s.emit(np.reshape, x.args[0], (-1,)))
+        return s.scale(c, s.emit(np.matmul, s.emit(np.transpose, x.args[1]), r), like)
     axis = options.get("axis")
     if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
         return None
