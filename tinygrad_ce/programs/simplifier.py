@@ -331,10 +331,12 @@ def _quotient(s: Simplifier, u: Any, v: Any, like: Line) -> Any:
 
     So is (t / s)·e = t·(1 - q) where s = 1 + e and 1 - q is there, of q = 1 / s.
     """
-    t, total = u.args if is_call(u, np.divide) else (None, None)
+    if not is_call(u, np.divide):
+        return None
+    t, total = u.args
     if number_of(t) == 1.0 and alike(v, like) and s.needs[u] <= 1:
         return s.call(np.divide, (v, total), {}, like)
-    share, one = None, key_of(1.0)
+    one, share = key_of(1.0), None
     if is_call(total, np.sum) and total.args[0] is v and t is not v:
         share = s.seen.get((np.divide, v, total))
     if is_call(total, np.add) and {*map(key_of, total.args)} == {one, v}:
@@ -393,7 +395,8 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
         found = s.emit(np.multiply, found, z)
     for z in below:
         q = s.seen.get((np.divide, one, key_of(z)))  # 1 / z, where that is needed anyway
-        found = s.emit(np.multiply, found, q) if s.needs[q] > 1 else s.emit(np.divide, found, z)
+        kept = q is not None and s.needs[q] > 1
+        found = s.emit(np.multiply, found, q) if kept else s.emit(np.divide, found, z)
     return s.call(np.multiply, (c, found), {}, like)
 
 
