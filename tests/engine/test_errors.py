@@ -151,7 +151,7 @@ CASES: list[Case] = [
         for name, f, args in [
             ("copyto", np.copyto, (np.zeros(3), v())), ("put", np.put, (np.zeros(3), [0], s())),
             ("place", np.place, (np.zeros(3), X > 0, v())), ("putmask", np.putmask, (np.zeros(3), X > 0, v())),
-            ("fill_diagonal", np.fill_diagonal, (a(), 1.0)),
+            ("fill_diagonal", np.fill_diagonal, (a(), 1.0)), ("add.at", np.add.at, (np.zeros(3), [0], s())),
         ]
     ),
     # What other libraries' arrays have
@@ -196,7 +196,7 @@ CASES: list[Case] = [
             ("sort", np.sort, (v(),)), ("std", np.std, (v(),)),
             ("linalg.norm", np.linalg.norm, (v(),)), ("linalg.inv", np.linalg.inv, (a(),)),
             ("fft.fft", np.fft.fft, (v(),)), ("hypot", np.hypot, (v(), 1.0)),
-            ("add.accumulate", np.add.accumulate, (v(),)), ("add.at", np.add.at, (X, [0], s())),
+            ("add.accumulate", np.add.accumulate, (v(),)),
             ("multiply.outer", np.multiply.outer, (v(), v())),
             ("multiply.reduce", np.multiply.reduce, (v(),)),
             ("add.reduceat", np.add.reduceat, (v(), [0])),

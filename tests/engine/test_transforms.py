@@ -399,6 +399,16 @@ def test_the_hessian_of_several_arguments_has_a_block_for_each_pair() -> None:
     assert found[1][1] == pytest.approx(2 * np.sum(x**2))
 
 
+def test_a_power_whose_exponent_is_zero() -> None:
+    """∂²xʸ/∂x∂y = xʸ⁻¹(1 + y·log x), which is 1/x at y = 0; and x⁰ has slope 0 also at inf."""
+    want = ((0.0, 0.5), (0.5, math.log(2.0) ** 2))
+    for x, y in ((2.0, 0.0), (np.array(2.0), np.array(0.0))):
+        np.testing.assert_allclose(hessian(lambda x, y: x**y, (0, 1))(x, y), want)
+    for power in (0.0, np.zeros(3)):
+        slope = grad(lambda x, power=power: np.sum(x**power))
+        np.testing.assert_array_equal(slope(np.array([0.0, np.inf, -np.inf])), 0.0)
+
+
 def test_the_jacobian_of_a_structure_has_that_structure() -> None:
     found = jacobian(lambda x: {"square": x**2, "list": [x.sum(), 1.0]})(np.array([1.0, 2.0]))
     np.testing.assert_array_equal(found["square"], [[2.0, 0.0], [0.0, 4.0]])

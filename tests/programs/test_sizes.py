@@ -117,6 +117,22 @@ def test_what_cannot_be_told_to_be_a_size_refuses_other_rows(name: str) -> None:
         close(made(W, X[:4])[0], FIXED[name](W, X[:4]))  # another program, here
 
 
+@pytest.mark.parametrize("part", [lambda X: X[:4], lambda X: X * np.log(len(X))])
+def test_few_rows_do_not_make_other_numbers_look_like_sizes(part: Any) -> None:
+    """Of 2 rows the first four are all, and log 2 doubles with them."""
+    example, X, w = np.ones((2, 3)), RNG.normal(size=(7, 3)), RNG.normal(size=3)
+
+    def f(w: Any, X: Any) -> Any:
+        return np.sum(part(X) @ w)
+
+    made = program(f, w, example)
+    namespace: dict[str, Any] = {}
+    exec(made.source, namespace)
+    saved = namespace[made.source.split("def ")[-1].split("(")[0]]
+    with pytest.raises(ValueError, match="wanted"):
+        saved(w, X)
+
+
 def test_other_sizes_are_refused() -> None:
     run = run_source(program(softmax_regression, W, *rows(8)))
     X, y = rows(4)

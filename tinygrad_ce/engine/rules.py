@@ -44,11 +44,12 @@ def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 def power_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     """∂xʸ/∂x = y·xʸ⁻¹, and 0 for y = 0 also at x = 0."""
     if y.__class__ is float:
-        less = y - 1.0 if y else 1.0
+        less = y - 1.0 if y else 0.0
         if x.__class__ is float and (x == 0.0 > less or x < 0.0 != less % 1.0):
             raise ArithmeticError  # NumPy has inf or nan; Python's (−1)**0.5 is complex
         return g * (y * x**less)
-    return g * (y * np.power(x, np.where(np.equal(y, 0.0), 1.0, np.subtract(y, 1.0))))
+    both = np.logical_and(np.equal(x, 0.0), np.equal(y, 0.0))
+    return g * (y * np.power(x, np.where(both, 0.0, np.subtract(y, 1.0))))
 
 
 def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:

@@ -375,9 +375,10 @@ def _no_rule(function: Any) -> NoReturn:
     owner = getattr(function, "__self__", None)
     ufunc = owner if isinstance(owner, np.ufunc) else function  # of np.add.accumulate
     name, module = ufunc.__name__, getattr(ufunc, "__module__", None)
-    if re.match("copyto|fill_diagonal|place$|put", name):
+    if re.match("copyto|fill_diagonal|place$|put", name) or function.__name__ == "at":
         instead = "Use np.where(mask, new, old), or collect in a list, then np.stack."
-        lost(f"np.{name}, which writes into an array,", instead)
+        called = ".".join(dict.fromkeys((name, function.__name__)))
+        lost(f"np.{called}, which writes into an array,", instead)
     for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
         module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
     called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))

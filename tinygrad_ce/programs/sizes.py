@@ -1,7 +1,8 @@
 """A program for any number of rows.
 
 ``len(X)`` is a plain number, so one recording does not tell a size from other numbers. The function
-is recorded once more, with other rows: a constant that moves with their number is a size.
+is recorded once more, with many times the rows: a constant that moves with their number is a size.
+It is at least 100 rows, where log(n), x[:4] and min(n, 64) are told from sizes.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ def write_sizes(
     """Put sizes in the place of the constants of a recording that are some.
 
     ``record`` makes one for other arguments. The size is a number of rows, of data rather than of
-    what is differentiated. There is none if f fails with twice as many, or does something else.
+    what is differentiated. There is none if f fails with more, or does something else.
     """
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
     for group in _groups(leaves, data):
-        twice = iter([np.concatenate([x, x]) if k in group else x for k, x in enumerate(leaves)])
+        n = len(leaves[min(group)])
+        times = 2 ** max(1, (99 // n).bit_length())  # halves and doubles are exact
+        copies = (np.concatenate([x] * times) if k in group else x for k, x in enumerate(leaves))
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-            other = record([unflatten(arg, twice) for arg in args])
-            _Pair(len(leaves[min(group)]), found, other).join(min(group))
+            other = record([unflatten(arg, copies) for arg in args])
+            _Pair(n, times, found, other).join(min(group))
             return
 
 
@@ -53,10 +56,10 @@ class NotASizeError(Exception):
 
 
 class _Pair:
-    """A recording for n rows and one for twice as many, of which the first gets the sizes."""
+    """A recording for n rows and one for several times as many, of which the first gets sizes."""
 
-    def __init__(self, n: int, one: Recording, other: Recording) -> None:
-        self.n, self.one, self.other, self.name = n, one, other, "n"
+    def __init__(self, n: int, times: int, one: Recording, other: Recording) -> None:
+        self.n, self.times, self.one, self.other, self.name = n, times, one, other, "n"
         while self.name in one.parameters:
             self.name += "_"
         self.same = dict[Line, Line]()  # of each line the other
@@ -121,9 +124,9 @@ class _Pair:
 
     def whole(self, x: int, y: int) -> str:
         """A multiple of the rows, or some more or fewer."""
-        if y == 2 * x and x % self.n == 0:
+        if y == self.times * x and x % self.n == 0:
             return self.name if x == self.n else f"{x // self.n} * {self.name}"
-        if y != x + self.n:
+        if y != x + (self.times - 1) * self.n:
             raise NotASizeError
         return f"{self.name} {'+' if x > self.n else '-'} {abs(x - self.n)}"
 
@@ -131,9 +134,9 @@ class _Pair:
         """A multiple of the rows, or a share of them; if there is such a one, to the last bit."""
         near, n = 4 * float(np.finfo(np.asarray(x).dtype).eps), self.n
         symbol, f, c = "*", operator.mul, float(x) / n
-        if not math.isclose(2 * x, y, rel_tol=near):
+        if not math.isclose(self.times * x, y, rel_tol=near):
             symbol, f, c = "/", operator.truediv, float(x) * n
-            if not math.isclose(x, 2 * y, rel_tol=near):
+            if not math.isclose(x, self.times * y, rel_tol=near):
                 raise NotASizeError
         others = (float(f"{c:.6g}"), c, *np.nextafter(c, [-np.inf, np.inf]).tolist())
         c = next((z for z in others if x == x.__class__(f(z, n))), c)
