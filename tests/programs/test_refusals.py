@@ -33,6 +33,15 @@ def test_a_class_out_of_range_is_refused_in_every_call(how: Any) -> None:
     close(slope, back)
 
 
+def test_functions_that_numpy_calls_are_refused_with_their_line() -> None:
+    for f in (
+        lambda x: np.sum(np.piecewise(x, [x > 0], [lambda z: z + 1.0])),
+        lambda x: np.sum(np.apply_along_axis(lambda z: z + 1.0, 0, x)),
+    ):
+        with pytest.raises(TypeError, match=r"test_refusals\.py, line \d+: A function that np\."):
+            program(f, np.ones(3), wrt=None)
+
+
 def test_without_retrace_other_arguments_are_refused() -> None:
     made = program(lambda x: np.sum(x * x), np.ones(3), retrace=False)
     assert made(np.ones(3))[0] == 3.0

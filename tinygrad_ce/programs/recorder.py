@@ -18,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NoReturn
 from unicodedata import normalize
 
@@ -119,6 +120,8 @@ class Tape:
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
+        if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
+            self.refuse(f"A function that np.{function.__name__} calls", "Call it on the array.")
         given, how = (replace(x, _example, RecordedArray) for x in (args, options))
         into = (
             f"np.{getattr(function, '__name__', 'f')} into an array",
