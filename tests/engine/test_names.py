@@ -5,6 +5,8 @@ from __future__ import annotations
 import linecache
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -309,3 +311,17 @@ def test_a_package_beside_numpys_is_the_learners() -> None:
     space: dict[str, Any] = {"np": np}
     exec(compile(code, beside, "exec"), space)
     assert found_in(space["f"](Value([1.0]))) == ["x", "e", "multiply"]
+
+
+def test_a_thread_may_begin_with_an_operation() -> None:
+    code = """
+import _thread, time
+import numpy as np
+from tinygrad_ce import Value
+x = Value([1.0])
+for f, args in ((np.exp, (x,)), (np.sum, (x,)), (x.__mul__, (2.0,))):
+    _thread.start_new_thread(f, args)
+time.sleep(0.5)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == ""

@@ -74,7 +74,10 @@ _texts: dict[int, tuple[CodeType, list[Written]]] = {}  # by the code's id, at e
 
 def here(depth: int) -> Origin | None:
     """The learner's instruction that is under way, so many calls up or more."""
-    frame: FrameType | None = sys._getframe(depth)
+    try:
+        frame: FrameType | None = sys._getframe(depth)
+    except ValueError:  # a thread that began with a function of NumPy's
+        return None
     while frame is not None and _called[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame and (frame.f_code, frame.f_lasti)
