@@ -42,6 +42,12 @@ def test_functions_that_numpy_calls_are_refused_with_their_line() -> None:
             program(f, np.ones(3), wrt=None)
 
 
+def test_a_key_that_depends_on_data_is_refused() -> None:
+    for f in (lambda x, y: x if y in {1.0, 2.0} else -x, lambda x, y: x * {2.0: 5.0}.get(y, 9.0)):
+        with pytest.raises(TypeError, match=r"test_refusals\.py, line \d+: x as a key"):
+            program(f, 3.0, 2.0)
+
+
 def test_without_retrace_other_arguments_are_refused() -> None:
     made = program(lambda x: np.sum(x * x), np.ones(3), retrace=False)
     assert made(np.ones(3))[0] == 3.0

@@ -235,7 +235,6 @@ class RecordedArray(NDArrayOperatorsMixin):
     """One result of a NumPy function: the line that computes it, and what it is for the example."""
 
     __slots__ = ("example", "line", "tape")
-    __hash__ = object.__hash__
 
     def __init__(self, line: Line, example: Any, tape: Tape) -> None:
         self.line, self.example, self.tape = line, example, tape
@@ -305,6 +304,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     )
     item = tolist = _refusal("x.item() or x.tolist()", "Use x itself.")
     __format__ = _refusal("A text with x", "Print what the program returns.")
+    __hash__ = _refusal("x as a key, or in a set,", "Use x == 1.0 with np.where.")
     sort = partition = resize = put = fill = setfield = setflags = byteswap = _refusal(
         "A method that writes into an array", "Use np.sort(x) or another that makes a new one."
     )
