@@ -50,7 +50,7 @@ def central(f: Callable[[float], float], x: float, size: float, dtype: Any) -> E
             better = doubt < error[j:]
             best[j:][better], error[j:][better] = column[better], doubt[better]
         # Where a shorter step gives another answer, that is an error too.
-        apart = np.triu(abs(best[:, None] - best) - 2 * error, 1)
+        apart = np.triu(abs(best[:, None] - best) - 2 * error)
         error = np.fmax(error, np.fmax.reduce(apart, axis=1))
         k, inside = np.argmin(error), np.isfinite(secants)
         slopes = abs(np.array([up, down]) - here)[:, inside] / steps[inside]
