@@ -467,3 +467,10 @@ def test_bad_input(make: Any, error: Any, words: list[str], kind: Any) -> None:
 def test_an_error_names_the_argument() -> None:
     with pytest.raises(ValueError, match=r"got x h \(2, 3\) and W out \(4, 3\)"):
         linear_cross_entropy(Value(X, "h"), Value(W.T, "out"), None, T)
+
+
+@pytest.mark.parametrize("given", [{"x": np.ones((2, 5))}, {"W": np.ones(3)}, {"x": 1.0}])
+def test_the_transpose_is_named_only_where_it_would_help(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="linear_cross_entropy: got x") as caught:
+        call(**given)(np.asarray)
+    assert "W.T" not in str(caught.value)

@@ -112,6 +112,10 @@ def test_a_row_larger_than_a_block_is_a_block() -> None:
     assert rows_at_once(3, 2**30) == 1
 
 
+def test_a_small_batch_is_one_block() -> None:
+    assert rows_at_once(1000, 8) == 1000
+
+
 def test_every_block_runs_once() -> None:
     for n in (0, 1, 2, 7, 500):
         done: list[int] = []
@@ -191,6 +195,23 @@ def test_callers_in_many_threads_and_blocks_within_blocks_end() -> None:
         for future in [callers.submit(in_threads, outer, range(8)) for _ in range(6)]:
             future.result(timeout=30.0)
     assert sorted(done) == sorted([(i, j) for i in range(8) for j in range(5)] * 6)
+
+
+@pytest.mark.skipif(CPUS < 2, reason="one core")
+def test_many_callers_share_the_threads_that_one_has() -> None:
+    def block(start: int) -> None:
+        used.add(threading.get_ident())
+        time.sleep(0.005)
+
+    def caller(number: int) -> None:
+        own.add(threading.get_ident())
+        in_threads(block, range(8 * CPUS))
+
+    used: set[int] = set()
+    own: set[int] = set()
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(caller, range(4)))
+    assert len(used - own) <= CPUS - 1
 
 
 def test_losses_in_many_threads_at_once_are_right(rng: Any) -> None:
