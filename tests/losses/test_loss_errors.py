@@ -33,6 +33,7 @@ CASES: list[Case] = [
     ("bce, nan target", lambda: binary_cross_entropy(v(), [0, NAN, 1]), ValueError, ["got nan at (1,)", "0 to 1"]),
     ("bce, weight Value", lambda: binary_cross_entropy(v(), T[[0, 0, 0]], weight=v()), TypeError, ["weight", "data"]),
     ("bce, weight shape", lambda: binary_cross_entropy(v(), X, weight=np.ones((2, 3))), ValueError, ["weight", "(2, 3)", "(3,)"]),
+    ("bce, weight rows", lambda: binary_cross_entropy(Z, np.ones((2, 3)), weight=np.ones((5, 3))), ValueError, ["weight", "(5, 3)", "(2, 3)"]),
     ("bce, weight sign", lambda: binary_cross_entropy(v(), X, weight=-1.0), ValueError, ["weight", "-1.0", "from 0"]),
     ("bce, pos_weight shape", lambda: binary_cross_entropy(v(), X, pos_weight=[1, 2]), ValueError, ["pos_weight", "(2,)", "(3,)"]),
     ("bce, pos_weight text", lambda: binary_cross_entropy(v(), X, pos_weight="a"), TypeError, ["pos_weight", "<U1"]),
