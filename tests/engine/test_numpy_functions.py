@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.operations import slope
 
-from tinygrad_ce import Value, grad, hessian
+from tinygrad_ce import Value, grad, hessian, program
 from tinygrad_ce.engine.operation import TABLE
 
 Function = Callable[..., Any]
@@ -39,7 +39,7 @@ def agrees(f: Function, *arrays: Any) -> None:
 
 
 def test_all_of_them_are_tested_here() -> None:
-    here = {np.concatenate, np.stack, np.dot, np.clip, np.take_along_axis, np.einsum}
+    here = {np.concatenate, np.stack, np.dot, np.clip, np.take_along_axis, np.einsum, np.copy}
     reductions = {np.add.reduce, np.maximum.reduce, np.minimum.reduce}
     assert {f for f, op in TABLE.items() if op.spelling} == here | reductions
 
@@ -243,3 +243,16 @@ def test_einsum_takes_any_number_of_operands() -> None:
         np.testing.assert_allclose(got, wanted, rtol=1e-11)
     x = np.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(grad(lambda x: np.einsum("i,i,i->", x, x, x))(x), 3 * x**2)
+
+
+def test_a_copy_is_a_node_of_its_own() -> None:
+    x = Value([1.0, 2.0])
+    for copy in (np.copy, lambda v: v.copy(), lambda v: np.copy(v, order="C")):
+        assert copy(x) is not x
+
+        def square(v: Any, copy: Any = copy) -> Any:
+            return (copy(v) * v).sum()
+
+        np.testing.assert_array_equal(grad(square)(x.data), [2.0, 4.0])
+        run = program(lambda v, square=square: square(v), x.data)
+        np.testing.assert_array_equal(run(x.data)[1], [2.0, 4.0])

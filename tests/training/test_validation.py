@@ -105,3 +105,12 @@ def test_weights_that_sum_to_0_are_refused() -> None:
     X, y = load("iris", scaled=True)
     with pytest.raises(ValueError, match=r"non-zero|whose weights sum to 0"):
         SoftmaxRegression().fit(X, y, np.zeros(len(X)))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_mask_is_refused_and_not_dropped(at: int) -> None:
+    given = [np.eye(4), np.array([0, 1, 0, 1]), np.ones(4)]
+    given[at] = np.ma.array(given[at], mask=given[at] == 0)
+    X, y, weight = given
+    with pytest.raises(TypeError, match=rf"{['X', 'y', 'sample_weight'][at]}: got a MaskedArray"):
+        SoftmaxRegression().fit(X, y, sample_weight=weight)

@@ -68,7 +68,7 @@ class ArrayLike:
     def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
     # fmt: on
     sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
-    squeeze, swapaxes, dot = map(_method, (np.squeeze, np.swapaxes, np.dot))
+    squeeze, swapaxes, dot, copy = map(_method, (np.squeeze, np.swapaxes, np.dot, np.copy))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
     any, all, argmax, argmin = map(_method, (np.any, np.all, np.argmax, np.argmin))
     round = __round__ = _method(np.round)

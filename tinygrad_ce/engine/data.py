@@ -44,7 +44,7 @@ def real(x: Any, where: Any) -> Any:
     try:
         if isinstance(x, float | int | np.integer) and not isinstance(x, np.timedelta64):
             return float(x)
-        data = _array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
+        data = array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from None
     if data.dtype.kind not in "fiub":
@@ -55,7 +55,7 @@ def real(x: Any, where: Any) -> Any:
     return data
 
 
-def _array_of_a_kind(x: Any, where: Any) -> Any:
+def array_of_a_kind(x: Any, where: Any) -> Any:
     """An array that is no plain one, as it is, a memmap as a plain one; not what changes NumPy."""
     for kind in type(x).__mro__:
         way = kind.__module__.startswith("numpy") and _OTHER_MEANING.get(kind.__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .operation import POSITIVE, REAL, TABLE, Each, define
-from .ops import GETITEM, SCATTER
+from .ops import GETITEM, IDENTITY, SCATTER
 from .rules import pick, spread
 from .text import _
 
@@ -220,6 +220,7 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
 define(np.stack, "", spelling=stack)
 define(np.dot, "", spelling=dot)
+define(np.copy, "", spelling=lambda a, order="K", subok=False: IDENTITY(a))
 define(np.add.reduce, "", spelling=lambda a, axis=0, **options: np.sum(a, axis, **options))
 define(np.maximum.reduce, "", spelling=lambda a, axis=0, **options: np.max(a, axis, **options))
 define(np.minimum.reduce, "", spelling=lambda a, axis=0, **options: np.min(a, axis, **options))

@@ -14,6 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_non_negative, validate_data
 
+from ..engine.data import array_of_a_kind
 from ..engine.text import _
 from .chunks import ChunkedRows, aligned, as_rows, is_dask
 from .objective import Params, Rows
@@ -105,6 +106,8 @@ def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
 
 def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[Any, Any, Any, Any]:
     """Return X, y and weights, if they are such, and the labels that are there."""
+    for name, x in (("X", X), ("y", y), ("sample_weight", weight)):
+        array_of_a_kind(x, name)  # scikit-learn drops a mask
     if is_dask(X):
         dtype, there = sample_of(model, X, reset).dtype, for_chunks(model)
         X, y, weight = aligned(X, y, weight)
