@@ -412,6 +412,19 @@ def test_a_leaf_survives_pickling() -> None:
     assert v.name == "b"
 
 
+@tg.primitive(lambda g, out, x: g * 3.0 * x**2)
+def cubed(x: Any) -> Any:
+    return x * x * x
+
+
+def test_a_decorated_operation_is_pickled_by_its_name() -> None:
+    x = Value(2.0)
+    again, leaf = pickle.loads(pickle.dumps((cubed(x), x)))
+    assert again.op is cubed
+    again.backward()
+    assert leaf.grad == 12.0
+
+
 # ------------------------------------------------------------------ NumPy's functions
 def test_a_call_with_too_many_or_too_few_arguments() -> None:
     with pytest.raises(TypeError, match="max: too many positional arguments"):
@@ -526,6 +539,11 @@ def test_scalar_functions_are_methods() -> None:
     assert x.sigmoid().data == pytest.approx(1 / (1 + math.exp(-0.5)), rel=1e-15)
     assert (x.relu().data, Value(-0.5).relu().data) == (0.5, 0.0)
     assert all(type(y.data) is float for y in (x.exp(), x.relu(), x.sigmoid(), x.tanh()))
+
+
+@pytest.mark.parametrize("data", [-0.0, np.array(-0.0)])
+def test_relu_of_minus_zero_is_zero_without_the_sign(data: Any) -> None:
+    assert np.copysign(1.0, Value(data).relu().data) == 1.0
 
 
 # ------------------------------------------------------------------ indexing
