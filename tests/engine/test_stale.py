@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_ce import SGD, StaleGraphError, Value, cross_entropy, grad, primitive, vjp
+from tinygrad_ce import (
+    SGD,
+    StaleGraphError,
+    Value,
+    cross_entropy,
+    grad,
+    hessian,
+    jacobian,
+    primitive,
+    vjp,
+)
 
 SIZES = [(3,), (4, 5), (64, 64), (300, 200), (1000, 40)]  # the last two have more than 32 kB
 LARGE = [size for size in SIZES if np.prod(size) > 4096]
@@ -32,6 +42,17 @@ def test_a_mask_that_is_reused() -> None:
         return total
 
     np.testing.assert_array_equal(grad(f)(np.ones(3)), [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("transform", [grad, jacobian, hessian])
+def test_a_function_that_assigns_its_variable_after_using_it(transform: Any) -> None:
+    def f(x: Any) -> Any:
+        y = x**3.0
+        x.data = 5.0
+        return y
+
+    with pytest.raises(StaleGraphError, match="assigned"):
+        transform(f)(0.0)
 
 
 USES: dict[str, Callable[[Any, Any], Any]] = {

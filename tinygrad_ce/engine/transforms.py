@@ -98,6 +98,7 @@ class _Call:
             for k, tree in self.trees.items()
             for path, leaf in flatten(tree)
         ]
+        numbered = [v.number for v in self.variables]
         own = unflatten(self.trees, self.variables)
         self.out = f(*[own.get(k, x) for k, x in enumerate(args)], **kwargs)
         if self.out is None or (one and isinstance(self.out, dict | list | tuple)):
@@ -105,6 +106,8 @@ class _Call:
             raise TypeError(_(text, got=type(self.out).__name__))
         for path, out in flatten(self.out):
             as_data(detach(out), f"f's result{path}")
+            if isinstance(out, Value) and numbered != [v.number for v in self.variables]:
+                topological(out)  # f assigned a variable's data: refused, if it had used them
         for v in self.variables:
             if v.op is None:  # a constant from now on: other leaves are variables further out
                 v.op, v.x = IDENTITY, v.data
