@@ -234,3 +234,24 @@ def test_options_that_change() -> None:
     by[:] = 9.0
     loss.backward()
     np.testing.assert_array_equal(y.grad, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda h: h.data.__setitem__(0, 9.0),
+        lambda h: np.multiply(h.data, 2.0, out=h.data),
+        lambda h: h.data.sort(),
+        lambda h: h.data.__isub__(1.0),
+        lambda h: h.data.fill(0.0),
+    ],
+)
+def test_the_data_of_a_result_cannot_be_written_to(write: Any) -> None:
+    w = Value([1.0, 2.0])
+    h = np.exp(w)
+    loss = (h * h).sum()
+    with pytest.raises(ValueError, match="read-only"):
+        write(h)
+    loss.backward()
+    np.testing.assert_allclose(w.grad, 2 * np.exp([2.0, 4.0]), rtol=1e-15)
+    w.data[0] = 3.0  # a leaf's can

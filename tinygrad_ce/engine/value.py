@@ -232,8 +232,12 @@ class Value(ArrayLike):
 
     @property
     def data(self) -> Any:
-        """The number or array itself."""
-        return self._array
+        """The number or array itself; of a result a view that cannot be written to."""
+        if self.op is None or self._array.__class__ is not np.ndarray:
+            return self._array
+        view = self._array.view()  # its rule will read what is there now
+        view.flags.writeable = False
+        return view
 
     @data.setter
     def data(self, new: Any) -> None:
