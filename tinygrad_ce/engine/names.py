@@ -32,8 +32,9 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
     >>> list(names(topological(y)).values())
     ['x', 'exp_1', 'exp_2', 'y']
     """
-    known = (x for node in nodes for x in (node, node.data) if x.__class__ is not float)
-    held = _variables({id(x): x for x in known})  # Python shares equal numbers of a file
+    arrays = (node.data for node in nodes if node.op is None)
+    known = (x for x in (*nodes, *arrays) if x.__class__ is not float)  # Python shares equal ones
+    held = _variables({id(x): x for x in known})
     assigned, used = words([_call(node) for node in nodes if node.origin])
     where = defaultdict[str, set[Any]](set)
     for node, name in assigned.items():

@@ -34,7 +34,6 @@ _CALLING = tuple(
     for part in (("programs",), ("checks",), ("views",), ("exercises", "framework"))
 )
 
-
 # What is assigned is not what these ask for, as list(map(np.exp, zs)), or not each of it.
 GROUPS = ("list", "tuple", "set", "dict", "sorted", "max", "min")
 
@@ -69,7 +68,18 @@ class _Called(dict[str, bool]):
 
 
 _called = _Called()
-_texts: dict[int, tuple[CodeType, list[Written]]] = {}  # by the code's id, at each instruction
+
+
+class _Text(NamedTuple):
+    """The source of a code object; at each of its instructions the place, and what stands there."""
+
+    code: CodeType  # kept, so that its id stays its own
+    lines: list[str]
+    places: list[Place]
+    written: list[Written]
+
+
+_texts: dict[int, _Text] = {}
 
 
 def here(depth: int) -> Origin | None:
@@ -86,22 +96,28 @@ def here(depth: int) -> Origin | None:
 def line(origin: Origin) -> tuple[str, int, str]:
     """The file, the number and the text of the line; the text is "" where there is no source."""
     code, at = origin
-    number = [*code.co_positions()][at // 2][0] or code.co_firstlineno
-    text = "".join(_source(code)[number - 1 : number])
-    return code.co_filename, number, text.strip()
+    text = _look(code)
+    number = text.places[at // 2][0] or code.co_firstlineno
+    return code.co_filename, number, "".join(text.lines[number - 1 : number]).strip()
 
 
 def written(origin: Origin) -> Written:
     """What stands at an instruction; nothing of it where there is no source."""
     code, at = origin
+    return _look(code).written[at // 2]
+
+
+def _look(code: CodeType) -> _Text:
+    """The source of a code object, read once."""
     found = _texts.get(id(code))  # the hash of a long function takes long
     if found is None:
-        expressions, nothing = _read("".join(_source(code)))[0], Written()
         if len(_texts) > 1_000:
             _texts.clear()
-        found = code, [expressions.get(place, nothing) for place in code.co_positions()]
-        _texts[id(code)] = found
-    return found[1][at // 2]
+        lines, places = _source(code), [*code.co_positions()]
+        expressions, nothing = _read("".join(lines))[0], Written()
+        said = [expressions.get(place, nothing) for place in places]
+        found = _texts[id(code)] = _Text(code, lines, places, said)
+    return found
 
 
 def _source(code: CodeType) -> list[str]:
