@@ -78,11 +78,11 @@ def program(
 
     Notes
     -----
-    What runs is the source with its sizes as numbers, behind a check of shapes and dtypes. Its
-    value and gradient are those of ``backward()`` but for rounding; with ``clean`` it can be finite
-    where an exponential underflows and the graph has nan. Class indices are checked in every call;
-    what else a loss of this package checks (that targets sum to 1) is checked for the example
-    alone. Arrays and `Value`s that f takes from outside are constants.
+    What runs is the source, behind a check of shapes and dtypes; until somebody asks for it, with
+    its sizes as numbers. Its value and gradient are those of ``backward()`` but for rounding; with
+    ``clean`` it can be finite where an exponential underflows and the graph has nan. Class indices
+    are checked in every call; what else a loss of this package checks (that targets sum to 1) is
+    checked for the example alone. Arrays and `Value`s that f takes from outside are constants.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f fails with other rows or does something else, it refuses arrays of other shapes. A branch on
