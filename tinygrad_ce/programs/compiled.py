@@ -49,7 +49,7 @@ def program(
     Parameters
     ----------
     f : function of arrays, written in NumPy; it is called once, to record what it does, and again
-        with another number of rows when its source is first asked for
+        with other numbers of rows when its source is first asked for
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
         dtypes count, their data do not; whole numbers, text and None are fixed.
     wrt : the positional argument to differentiate, or several; None for no gradient

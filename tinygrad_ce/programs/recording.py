@@ -48,7 +48,7 @@ class Recording:
                 variables = [v for _, v in flatten(trees)]
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
-        self.parameters, self.lines = names, tape.lines
+        self.parameters, self.lines, self.calls = names, tape.lines, len(tape.lines)
         self.arguments = replace(leaves, line_of, RecordedArray)  # each by its place, ``p["w"]``
         self.results = value, gradient  # in the caller's own tuples
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)

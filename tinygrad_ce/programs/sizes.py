@@ -1,8 +1,9 @@
 """A program for any number of rows.
 
 ``len(X)`` is a plain number, so one recording does not tell a size from other numbers. The function
-is recorded once more, with many times the rows: a constant that moves with their number is a size.
-It is at least 100 rows, where log(n), x[:4] and min(n, 64) are told from sizes.
+is recorded again, with many times the rows: a constant that moves with their number is a size.
+It is at least 100 rows, where log(n), x[:4] and min(n, 64) are told from sizes; but four times as
+many where each row has calls of its own, as of a Jacobian, which take long.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from .literals import fresh_text
 from .recording import Recording
 from .simplifier import key_of, uniform
 
+ENOUGH = 100  # rows
+
 
 def write_sizes(
     found: Recording, record: Callable[[Any], Recording], args: Sequence[Any], wrt: Sequence[int]
@@ -34,13 +37,21 @@ def write_sizes(
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
     for group in _groups(leaves, data):
-        n = len(leaves[min(group)])
-        times = 2 ** max(1, (99 // n).bit_length())  # halves and doubles are exact
-        copies = (np.concatenate([x] * times) if k in group else x for k, x in enumerate(leaves))
+        n, times = len(leaves[min(group)]), 4  # halves and doubles are exact
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-            other = record([unflatten(arg, copies) for arg in args])
+            other = record(_repeated(args, group, times))
+            if other.calls == found.calls and times * n < ENOUGH:
+                times = 2 ** (ENOUGH // n).bit_length()
+                other = record(_repeated(args, group, times))
             _Pair(n, times, found, other).join(min(group))
             return
+
+
+def _repeated(args: Sequence[Any], group: set[int], times: int) -> list[Any]:
+    """The arguments, those in the group with many times the rows."""
+    leaves = enumerate(x for arg in args for _, x in flatten(arg))
+    rows = (np.concatenate([x] * times) if k in group else x for k, x in leaves)
+    return [unflatten(arg, rows) for arg in args]
 
 
 def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[set[int]]:
