@@ -8,11 +8,14 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .origin import Origin, Written, learners_frame, written
 from .value import Value
 
 MANY = 1_000  # entries of a list, and 10 times as many things in all, that are looked through
 DEEP = 3  # ``model.layers[0].W``
+PLAIN = {int, float, bool, str, type(None), np.ndarray}  # which hold nothing
 NOTEBOOKS = ("In", "Out", "exit", "quit")  # and what begins with _ or @
 
 
@@ -117,18 +120,20 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
     found, lists = dict[int, str](), list[dict[int, str]]()
     frame = learners_frame()
     for variables in (frame.f_locals, frame.f_globals) if frame else ():
-        queue, seen = deque((k, x, 0) for k, x in [*variables.items()] if _is_own(k)), set[int]()
-        while queue and len(seen) < 10 * MANY:
-            name, x, depth = queue.popleft()
-            if id(x) in seen:
-                continue
-            seen.add(id(x))
-            if wanted.get(id(x)) is x:
-                found.setdefault(id(x), name)
-            elif depth < DEEP and len(queue) < 10 * MANY:
-                parts = [(name + part, inner, depth + 1) for part, inner in _parts(x)]
-                lists.append({id(inner): name for name, inner, _ in parts if id(inner) in wanted})
-                queue.extend(parts)
+        own = {k: x for k, x in [*variables.items()] if _is_own(k)}
+        queue, seen, many = deque([("", own, 0)]), {id(own)}, 0
+        while queue and many < 10 * MANY:
+            name, holder, depth = queue.popleft()
+            form, parts = ("{}", [*own.items()]) if holder is own else _parts(holder)
+            many, entries = many + len(parts), dict[int, str]()
+            for key, x in parts:
+                if wanted.get(id(x)) is x:
+                    entries[id(x)] = name + form.format(key)
+                elif depth < DEEP and type(x) not in PLAIN and id(x) not in seen:
+                    seen.add(id(x))
+                    queue.append((name + form.format(key), x, depth + 1))
+            found = entries | found
+            lists += [entries] if depth else []
     for entries in lists:
         if any(found.get(at) == name for at, name in entries.items()):
             found |= entries
@@ -140,13 +145,12 @@ def _is_own(key: Any) -> bool:
     return isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in NOTEBOOKS
 
 
-def _parts(x: Any) -> list[tuple[str, Any]]:
-    """What a list, a dict or an object holds, each with how to get there."""
+def _parts(x: Any) -> tuple[str, list[tuple[Any, Any]]]:
+    """What a list, a dict or an object holds by which key, and how a key is written behind it."""
     with suppress(Exception):  # an object may do as it likes
         several = isinstance(x, list | tuple | dict)
         inner, form = (x, "[{!r}]") if several else (getattr(x, "__dict__", {}), ".{}")
-        if isinstance(x, type | ModuleType | FunctionType) or len(inner) > MANY:
-            return []
-        items = [*inner.items()] if isinstance(inner, dict) else enumerate(inner)
-        return [(form.format(key), part) for key, part in items if type(key) in (int, str)]
-    return []
+        if not isinstance(x, type | ModuleType | FunctionType) and len(inner) <= MANY:
+            items = inner.items() if isinstance(inner, dict) else enumerate(inner)
+            return form, [(key, part) for key, part in items if type(key) in (int, str)]
+    return "", []
