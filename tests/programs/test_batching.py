@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 X3, X1 = RNG.normal(size=3), RNG.normal(size=1)
 A, X, Y = RNG.normal(size=(3, 3)), RNG.normal(size=(5, 3)), RNG.normal(size=5)
 M, B = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 2, 3))
+H = np.array([[1.0], [0.0]])
 Function = Callable[..., Any]
 
 
@@ -267,6 +268,8 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "stretched": (lambda x: np.sum(np.broadcast_to(x, (4, 3)) ** 3), X3),
     "entries of matrices": (lambda b: np.sum(b[..., 0] ** 2 * b[0, None, :, -1] * b[1, 0, 1]), B),
     "outer": (lambda x: np.sum(np.tanh(x[:, None] * x)), X3),
+    "axes of length 1": (lambda x: np.sum(H / (H + np.exp(x * x)) * x), X3[:2, None]),
+    "a constant times a quotient": (lambda x: np.sum(X3[:2, None] / (H + np.exp(x)) * H), H),
     "maximum": (lambda z: np.sum(np.max(z, axis=1) ** 2 * np.min(z)), M),
     "mean": (lambda x: np.mean((x - x.mean()) ** 2) * np.mean(x, keepdims=True)[0], X3),
     "where": (lambda x: np.sum(np.where(x > 0, x**2, x**3) + np.maximum(x, 0.1) ** 2), X3),

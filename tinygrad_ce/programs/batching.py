@@ -170,7 +170,7 @@ class _AllRows(Writer):
 
     def whole(self, line: Line) -> Form:
         """A line as one array of all rows."""
-        return self.atom(self.all(line), line.shape, self.rows)
+        return self.atom(self.all(line), line.shape, proper(self.rows))
 
     def all(self, x: Any, ndim: int = 0) -> Any:
         """An argument of all rows, each with so many axes; one that has no rows as it is."""
@@ -198,7 +198,7 @@ class _AllRows(Writer):
         found = self.emit(f, *args)
         if found.shape != shape:
             raise NotASumError
-        return self.atom(found, line.shape, self.rows)
+        return self.atom(found, line.shape, proper(self.rows))
 
     def behind(self, index: Any) -> tuple[Any, ...]:
         """An index behind the axes in front; arrays apart would move theirs to the front."""

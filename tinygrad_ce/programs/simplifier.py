@@ -331,7 +331,7 @@ def _quotient(s: Simplifier, u: Any, v: Any, like: Line) -> Any:
 
     So is (t / s)·e = t·(1 - q) where s = 1 + e and 1 - q is there, of q = 1 / s.
     """
-    if not is_call(u, np.divide):
+    if not is_call(u, np.divide) or v.__class__ is not Line:
         return None
     t, total = u.args
     if number_of(t) == 1.0 and alike(v, like) and s.needs[u] <= 1:
