@@ -26,6 +26,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
 from .batching import batch
 from .files import AnyPath, replace_file
+from .literals import tolerance
 from .printing import emit
 from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
@@ -42,6 +43,7 @@ def program(
     clean: bool = True,
     retrace: bool = True,
     fuse: bool = False,
+    sums_to_one: str | Sequence[str] = (),
     optimize: None = None,
 ) -> Program:
     """Print ``f`` and its gradient as one NumPy function, and compile it.
@@ -58,6 +60,8 @@ def program(
         last 16 are kept) or raises a `ValueError`
     fuse : True puts the stable form in place of each loss of an argument in ``wrt`` that `fuse`
         finds, for any targets
+    sums_to_one : the names of arguments, tables whose entries sum to 1 along the last axis; then a
+        gradient reads ``p - t`` for ``t.sum() * p - t``. Example and calls are checked for it
 
     Returns
     -------
@@ -74,7 +78,8 @@ def program(
         If ``f`` branches on data, turns data into plain numbers, or writes into an array, with the
         line that does.
     ValueError
-        If ``wrt`` is not an argument, or f rests on an array too large to be written out.
+        If ``wrt`` is not an argument, ``sums_to_one`` no table or false of one (in a call as well),
+        or f rests on an array too large to be written out.
 
     Notes
     -----
@@ -100,7 +105,7 @@ def program(
     """
     if optimize is not None:
         raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
-    return Program(f, examples, wrt, clean, retrace, fuse)
+    return Program(f, examples, wrt, clean, retrace, fuse, sums_to_one)
 
 
 # ------------------------------------------------------------------ arguments
@@ -112,6 +117,25 @@ def _positions(wrt: Any, n: int) -> tuple[int, ...]:
         text = "program: wrt={wrt}: got {n} example arguments, wanted the place of one, from 0, or "
         raise ValueError(_(text + "of several, each once", wrt=repr(wrt), n=n))
     return numbers
+
+
+def _tables(names: Any, leaves: dict[str, Any]) -> tuple[str, ...]:
+    """The arguments that sum to 1, once their examples do."""
+    several = np.iterable(names) and not isinstance(names, str)
+    found: tuple[str, ...] = tuple(names) if several else (names,)
+    for name in found:
+        t: Any = leaves.get(name) if isinstance(name, str) else None
+        if name not in [*leaves]:
+            text = "program: sums_to_one: got {name}, wanted the name of an argument: {wanted}"
+            raise ValueError(_(text, name=repr(name), wanted=", ".join(leaves)))
+        if not np.ndim(t):
+            text = "program: sums_to_one: {name} is {got}, wanted an array of shares"
+            raise ValueError(_(text, name=name, got=type(t).__name__))
+        sums = np.sum(t, axis=-1)
+        if not np.all(np.abs(sums - 1.0) < tolerance(t.dtype)):
+            text = "program: sums_to_one: along its last axis {name} sums to {got}, wanted 1"
+            raise ValueError(_(text, name=name, got=sums))
+    return found
 
 
 def _leaf(x: Any, is_variable: bool) -> Any:
@@ -249,7 +273,14 @@ class Program:
     _kept: dict[Any, Any]
 
     def __init__(
-        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, fuse: bool
+        self,
+        f: Any,
+        examples: Any,
+        wrt: Any,
+        clean: bool,
+        retrace: bool,
+        fuse: bool,
+        sums_to_one: Any = (),
     ) -> None:
         if not callable(f):
             raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
@@ -257,6 +288,7 @@ class Program:
         self._numbers = _positions(wrt, len(examples))
         self._parameters, self._defaults = parameters(f, len(examples))
         args = self._arguments(examples)
+        self._tables = _tables(sums_to_one, self._named(args))
         self._signature, self._key = self._signature_of(args), _key(args)
         self.__setstate__({})
         self._make(args, self._key)
@@ -269,12 +301,15 @@ class Program:
         return [*map(unflatten, args, leaves)]
 
     def _signature_of(self, args: Sequence[Any]) -> str:
-        named = zip(self._parameters, args)
-        return ", ".join(_described(at, x) for name, arg in named for at, x in flatten(arg, name))
+        return ", ".join(_described(at, x) for at, x in self._named(args).items())
+
+    def _named(self, args: Sequence[Any]) -> dict[str, Any]:
+        """Each leaf of the arguments by its place, ``p["w"]``."""
+        return {at: x for name, arg in zip(self._parameters, args) for at, x in flatten(arg, name)}
 
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
-        found = Recording(self._f, args, self._wrt, self._fuse)
+        found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
         if self._clean:
             found.lines, found.outputs = simplify(*batch(found.lines, found.outputs))
         return found

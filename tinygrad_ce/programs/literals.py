@@ -127,6 +127,18 @@ def check_range(name: str, low: int, high: int, besides: int | None = None) -> l
     return [test, f"    raise IndexError({quoted(wanted)})"]
 
 
+def tolerance(kind: Any) -> float:
+    """How far from 1 a sum of shares may be, as cross_entropy has it."""
+    return 1e-6 if kind.itemsize >= 8 else 1e-3
+
+
+def check_sums(name: str, kind: Any) -> list[str]:
+    """Lines that refuse a table whose entries along the last axis do not sum to 1."""
+    message = quoted(f"{name}: wanted entries that sum to 1 along the last axis")
+    test = f"if not (abs({name}.sum(axis=-1) - 1.0) < {tolerance(kind)}).all():"
+    return [test, f"    raise ValueError({message})"]
+
+
 # ------------------------------------------------------------------ long statements
 def indented(text: str) -> str:
     """The lines of a body."""

@@ -12,7 +12,7 @@ from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
-from .lines import Line, Size, astype, constant, entry, live, reads, walk, within
+from .lines import CHECKED, Line, Size, astype, constant, entry, live, reads, walk
 from .recorder import RESERVED
 from .recording import Recording
 from .simplifier import moves_first, uniform
@@ -109,7 +109,7 @@ class _Printer(Expressions):
     def inlined(self, line: Line) -> bool:
         """Whether the one line that reads it can have it as an expression; then that is noted."""
         of = line.of is not None and (line.of.name or line.of.function is None)
-        kept = line.name or of or line.function in (scatter, within)
+        kept = line.name or of or line.function is scatter or line.function in CHECKED
         several = isinstance(line.kind, type) and not line.is_number  # a tuple, as of np.split
         once = self.clean and not kept and not several and self.uses[line] == 1
         if not once and not (is_turned(line) and line not in self.results):
@@ -121,12 +121,14 @@ class _Printer(Expressions):
 
     def place(self, line: Line) -> None:
         """The statements of one line; what is too long has its longest part in a line before."""
-        if line.function is within:
+        if line.function in CHECKED:
             x, *bounds = line.args
             if x not in self.names:
                 self.place(x)
             self.names[line] = self.names[x]
-            self.found += literals.check_range(self.names[x], *bounds)
+            name = self.names[x]
+            check = literals.check_range if bounds else literals.check_sums
+            self.found += check(name, *(bounds or [x.dtype]))
         elif line.function is scatter:
             self.scattered(line)
         else:

@@ -17,14 +17,16 @@ from ..engine.data import as_data, as_upstream, example
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
 from .fusion import fused
-from .lines import replace
+from .lines import distributions, replace
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 
 
 class Recording:
     """One call of a function on arrays that record, and the backward pass on top, as lines."""
 
-    def __init__(self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool = False) -> None:
+    def __init__(
+        self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool, sums_to_one: Sequence[str]
+    ) -> None:
         tape, names = Tape(), parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
         leaves = {  # of another class than these they are fixed
@@ -32,7 +34,11 @@ class Recording:
             for name, arg in zip(names, args)
             for at, x in flatten(arg, name)
         }
-        supply, trees = iter(leaves.values()), dict[int, Any]()
+        known = leaves | {
+            at: tape.write(distributions, (leaves[at],), {}, leaves[at].example)
+            for at in sums_to_one
+        }
+        supply, trees = iter(known.values()), dict[int, Any]()
         given = [unflatten(arg, supply) for arg in args]
         for i in numbers:
             variables = [Value(x, name=x.name) for _, x in flatten(given[i])]

@@ -25,7 +25,18 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .lines import Line, constant, elementwise, fact, infer, live, reads, replace, walk
+from .lines import (
+    Line,
+    constant,
+    distributions,
+    elementwise,
+    fact,
+    infer,
+    live,
+    reads,
+    replace,
+    walk,
+)
 
 Args = tuple[Any, ...]
 FLOATS = float | np.floating
@@ -278,7 +289,11 @@ class Simplifier:
         if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
         for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
-            if isinstance(v, int | FLOATS) and alike(u, like) and like.dtype.kind == "f":
+            if (
+                isinstance(v, int | np.integer | FLOATS)
+                and alike(u, like)
+                and like.dtype.kind == "f"
+            ):
                 return self.scale(a * b * float(v), u, like)
             if (found := _quotient(self, u, v, like)) is not None:
                 return self.scale(a * b, found, like)
@@ -387,7 +402,7 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
         return None
     for side in (above, below):
         del side[[z is end for z in side].index(True)]
-    c = math.prod(z**n for z, n in numbers)
+    c = math.prod((z**n for z, n in numbers), start=1.0)
     if not is_moderate(c) or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
         return None
     found, one = above[0], key_of(1.0)
@@ -471,6 +486,9 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     Of a matrix with one entry a row it is that entry.
     """
     x, keep = args[0], options.get("keepdims")
+    c, t = coefficient(x)
+    if is_call(t, distributions) and t.shape == x.shape:
+        return _sum_of_shares(c, args, options, like)
     if not is_plain_sum(args, options) or x.__class__ is not Line:
         return None
     if not like.shape and x.function is np.multiply:
@@ -497,6 +515,16 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         return None
     in_order = np.array_equal(rows.reshape(-1), np.arange(shape[1 - axis]))
     return s.emit(np.reshape, g, like.shape) if in_order else None
+
+
+def _sum_of_shares(c: float, args: Args, options: Any, like: Line) -> Any:
+    """Σ c·t along the last axis is c, as the caller says; over rows besides it is n·c."""
+    shape, axis = np.shape(args[0]), args[1] if args[1:] else options.get("axis")
+    axes = np.atleast_1d(range(len(shape)) if axis is None else axis) % len(shape)
+    if len(shape) - 1 not in axes or args[2:] or not options.keys() <= {"axis", "keepdims"}:
+        return None
+    rows = math.prod(n for a, n in enumerate(shape[:-1]) if a in axes)
+    return np.full(like.shape, c * rows, like.dtype)[()]
 
 
 def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
