@@ -289,11 +289,7 @@ class Simplifier:
         if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
         for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
-            if (
-                isinstance(v, int | np.integer | FLOATS)
-                and alike(u, like)
-                and like.dtype.kind == "f"
-            ):
+            if number_of(v) is not None and alike(u, like) and like.dtype.kind == "f":
                 return self.scale(a * b * float(v), u, like)
             if (found := _quotient(self, u, v, like)) is not None:
                 return self.scale(a * b, found, like)
