@@ -94,15 +94,26 @@ class Primitive:
 
     def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         """Tell arrays from options given by position, and refuse options that no rule takes."""
-        try:
-            bound = self.signature.bind(*args, **options)
-            if self.arity is None:
-                return bound.args, bound.kwargs
-        except TypeError as error:
-            text = "{op}: {error}. On Values it takes {signature}"
-            raise TypeError(_(text, op=self.name, error=error, signature=self.signature)) from None
+        bound = self._bound(self.signature, args, options)
+        if self.arity is None:
+            return bound.args, bound.kwargs
         given = list(bound.arguments.items())
         return tuple(x for _name, x in given[: self.arity]), dict(given[self.arity :])
+
+    def spell(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call what it is spelled by, and refuse options that this does not take."""
+        try:
+            return self.spelling(*args, **options)  # type: ignore[misc]
+        except TypeError:
+            self._bound(inspect.signature(self.spelling), args, options)  # type: ignore[arg-type]
+            raise
+
+    def _bound(self, signature: inspect.Signature, args: Any, options: Any) -> Any:
+        try:
+            return signature.bind(*args, **options)
+        except TypeError as error:
+            text = "{op}: {error}. On Values it takes {signature}"
+            raise TypeError(_(text, op=self.name, error=error, signature=signature)) from None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
@@ -129,6 +140,16 @@ def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: An
     fields = {"fn": function, "domain": (REAL,) * len(rules) or None, **fields}
     made = TABLE[function] = Primitive(function, name, vjps=table, latex=tuple(reads), **fields)
     return made
+
+
+def spell(owner: Any, **spellings: Rule) -> None:
+    """Put functions into the table that only call others, by their names in a module.
+
+    What the module of an older NumPy lacks is left out.
+    """
+    for name, spelling in spellings.items():
+        if (function := getattr(owner, name, None)) is not None:
+            define(function, "", name=name, spelling=spelling)
 
 
 def primitive(

@@ -368,7 +368,7 @@ class Value(ArrayLike):
         if op is None:
             _no_rule(function)
         if op.spelling is not None:
-            return op.spelling(*args, **options)
+            return op.spell(args, options)
         if op.plain:
             return op.fn(*_plain(args), **_plain(options))
         return apply(op, args, options)
