@@ -26,14 +26,17 @@ from tinygrad_ce.engine.operation import TABLE
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures, but no windows
 
-PROFILE = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("all", max_examples=100, **PROFILE)
-settings.register_profile("quick", max_examples=12, **PROFILE)
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw fewer examples where the slow tests are left out."""
-    settings.load_profile("quick" if config.option.markexpr == "not slow" else "all")
+    """Draw fewer examples where the slow tests are left out; others by ``--hypothesis-seed=N``."""
+    settings.register_profile(
+        "ours",
+        max_examples=6 if config.option.markexpr == "not slow" else 100,
+        deadline=None,
+        derandomize=config.getoption("--hypothesis-seed") is None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("ours")
 
 
 def need(module: str) -> ModuleType:

@@ -24,6 +24,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def no_iris(monkeypatch: Any) -> None:
+    """Leave out the end of the tour, which trains."""
+    monkeypatch.setattr(tour, "train", lambda: None)
+
+
 def printed(capsys: Any, *argv: str) -> str:
     assert tour.main(list(argv)) == 0
     return str(capsys.readouterr().out)
@@ -33,6 +39,7 @@ def numbers(line: str) -> list[float]:
     return [float(x) for x in re.findall(r"-?\d+\.\d+", line.replace("−", "-"))]
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_the_walk_ends_where_p_minus_t_stands(capsys: Any) -> None:
     out = printed(capsys)
     walk = out.partition("\nloss L")[0]
@@ -43,6 +50,7 @@ def test_the_walk_ends_where_p_minus_t_stands(capsys: Any) -> None:
     assert max(map(len, walk.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_four_ways_agree_and_1000_overflows_only_the_textbook(capsys: Any) -> None:
     out = printed(capsys)
     for name in ("composed", "fused node", "finite differences", "complex step"):
@@ -67,12 +75,14 @@ def test_iris_is_what_fisher_measured() -> None:
     np.testing.assert_allclose(x.std(axis=0), 1)
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_soft_targets(capsys: Any) -> None:
     out = printed(capsys, "--soft-target", "0.7", "0.2", "0.1", "--quiet")
     line = next(line for line in out.splitlines() if "p − t" in line)
     np.testing.assert_allclose(numbers(line), [0.1218, -0.0771, -0.0448], atol=5e-5)
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_other_logits(capsys: Any) -> None:
     out = printed(capsys, "--logits", "2.0", "1.0", "0.1", "--target", "2", "--quiet")
     np.testing.assert_allclose(
@@ -82,6 +92,7 @@ def test_other_logits(capsys: Any) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_logits_of_a_thousand_still_give_an_answer(capsys: Any) -> None:
     out = printed(capsys, "--logits", "1000", "998", "0")
     walk, _, results = out.partition("\nloss L")
@@ -147,6 +158,7 @@ def test_a_terminal_without_unicode_gets_ascii(encoding: str) -> None:
     assert "?" not in out
 
 
+@pytest.mark.usefixtures("no_iris")
 def test_negative_numbers_in_every_spelling(capsys: Any) -> None:
     out = printed(capsys, "--logits", "-1e0", "-2", "-.5", "--target", "1", "--quiet")
     line = next(line for line in out.splitlines() if line.strip().startswith("p "))
@@ -154,6 +166,7 @@ def test_negative_numbers_in_every_spelling(capsys: Any) -> None:
 
 
 # ------------------------------------------------------------------ what it writes
+@pytest.mark.usefixtures("no_iris")
 def test_it_writes_the_picture_and_the_page_and_says_where(capsys: Any, tmp_path: Path) -> None:
     need("pygraphviz")
     need("latex2mathml")
@@ -193,15 +206,15 @@ def test_a_folder_that_cannot_be_written_gets_one_line_and_status_2(
         assert f"--out: cannot write to {folder}: " in shown.err
 
 
-def test_without_the_extra_it_writes_what_it_can(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules |= {'pygraphviz': None, 'latex2mathml': None}; "
-        "from tinygrad_ce.__main__ import main; sys.exit(main(['--quiet']))"
-    )
-    env = os.environ | {"PATH": str(tmp_path)}  # no dot there
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.count('pip install "tinygrad_ce[render]"') == 2  # no picture, no page
+@pytest.mark.usefixtures("no_graphviz", "no_iris")
+def test_without_the_extra_it_writes_what_it_can(
+    capfd: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "latex2mathml", None)
+    assert tour.main(["--quiet"]) == 0
+    out, err = capfd.readouterr()
+    assert out.count('pip install "tinygrad_ce[render]"') == 2  # no picture, no page
+    assert err == ""
     assert list((tmp_path / "tinygrad_ce_out").iterdir()) == []
 
 

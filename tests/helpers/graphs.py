@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 from conftest import need
+from hypothesis import strategies as st
 
 from tinygrad_ce import Drawing, Steps, Value, cross_entropy, scope, step_through
 
@@ -88,6 +90,16 @@ def words(element: ElementTree.Element) -> list[str]:
 
 
 # ------------------------------------------------------------------ drawn
+CHARACTERS = st.sampled_from(string.printable) | st.integers(0, 0x10F7FF).map(
+    lambda i: chr(i if i < 0xD800 else i + 0x800)  # no half of a pair
+)
+
+
+def texts(min_size: int = 0, max_size: int = 20) -> Any:
+    """Any text, without the table of all characters that ``st.text`` makes first: it takes 3 s."""
+    return st.lists(CHARACTERS, min_size=min_size, max_size=max_size).map("".join)
+
+
 # Steps that keep every entry between -1 and 1, so that 200 nodes neither overflow nor vanish.
 ONE_INPUT: list[Callable[[Any, Any], Any]] = [
     lambda m, a: m.tanh(2.0 * a),

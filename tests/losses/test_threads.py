@@ -85,7 +85,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [3, 400, 2000])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("smoothing", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 def test_a_batch_is_its_rows(classes: int, smoothing: float, dtype: Any, rng: Any) -> None:
     """... of which some are far out: their maximum is subtracted, and their neighbours' is not."""
     rows = 2**20 // classes

@@ -44,21 +44,21 @@ def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     assert not any("numpy" in source for source in numbers)
 
 
-def test_every_loss_in_a_fresh_interpreter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
+def test_every_loss_in_a_fresh_interpreter(dtype: Any, tmp_path: Path) -> None:
     """On other data than it was printed for: nothing of the example may be left in it."""
     other = np.random.default_rng(1)
     sources, given, wanted = [], [], []
     for name, (f, target) in LOSSES.items():
         for clean in (True, False):
-            for dtype in (np.float64, np.float32):
-                made = program(f, Z.astype(dtype), target, clean=clean)
-                z = (3.0 * other.normal(size=Z.shape)).astype(dtype)
-                t = other.permutation(target) if "axis" not in name else target
-                if "one-hot" in name:
-                    t = other.permutation(SOFT)  # from one-hot to soft
-                sources.append(made.source)
-                given.append([z, t])
-                wanted.append(by_backward(f, [z, t], (0,)))
+            made = program(f, Z.astype(dtype), target, clean=clean)
+            z = (3.0 * other.normal(size=Z.shape)).astype(dtype)
+            t = other.permutation(target) if "axis" not in name else target
+            if "one-hot" in name:
+                t = other.permutation(SOFT)  # from one-hot to soft
+            sources.append(made.source)
+            given.append([z, t])
+            wanted.append(by_backward(f, [z, t], (0,)))
     for (value, slope), (right, [back]), source in zip(
         fresh(tmp_path, sources, given), wanted, sources
     ):

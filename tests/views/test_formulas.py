@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import need
+from helpers.graphs import texts
 from helpers.operations import OPS
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -173,7 +174,7 @@ def test_names_in_latex(name: str, latex: str) -> None:
     assert symbol(name or " ") == (latex or r"\text{ }")
 
 
-@given(st.text(min_size=1))
+@given(texts(min_size=1))
 def test_no_name_breaks_latex(name: str) -> None:
     """Braces balance, no command but ours appears, and \\text holds nothing that is special."""
     latex = symbol(name)
@@ -189,7 +190,7 @@ def test_no_name_breaks_latex(name: str) -> None:
     assert "\n" not in latex
 
 
-@given(st.text(min_size=1))
+@given(texts(min_size=1))
 def test_a_name_stays_on_its_line(name: str) -> None:
     assert inline(name).isprintable()
     assert inline("abc 로짓 🎲") == "abc 로짓 🎲"
@@ -200,7 +201,7 @@ def mathml(latex: str) -> ElementTree.Element:
     return ElementTree.fromstring(need("latex2mathml.converter").convert(latex))
 
 
-@given(st.text(min_size=1))
+@given(texts(min_size=1))
 def test_mathml_shows_every_name_as_it_is(name: str) -> None:
     assume(not re.fullmatch(r"[^\W\d_]+_?[0-9]+", name))  # z_1: the index stands lower
     shown = "".join(mathml(symbol(name)).itertext()).replace("\xa0", " ")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from helpers.graphs import of_scalars, of_tensors, random_graph
+from helpers.graphs import of_scalars, of_tensors, random_graph, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,7 +118,7 @@ NASTY = [
     "🙂", "\ud800", "\u202e", ", see above", "node-1\t", "\\1", "\\g<0>",
 ]  # fmt: skip
 drawn_names = st.lists(
-    st.lists(st.sampled_from(NASTY) | st.text(max_size=4), min_size=1, max_size=3)
+    st.lists(st.sampled_from(NASTY) | texts(max_size=4), min_size=1, max_size=3)
     .map("".join)
     .filter(str.strip),
     min_size=9,

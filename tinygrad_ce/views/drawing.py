@@ -74,11 +74,14 @@ def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...
 
     Outermost first; in one sweep over nodes and scopes.
     """
-    waiting = sorted(_boxes, key=lambda box: box.start, reverse=True)
+    nodes = sorted(nodes, key=lambda node: node.number)
+    first = nodes[0].number if nodes else math.inf
+    later = [box for box in _boxes if box.stop > first]  # of the thousands of a training loop
+    waiting = sorted(later, key=lambda box: box.start, reverse=True)
     inside: list[Box] = []
     place: dict[Box, int] = {}
     found = {}
-    for node in sorted(nodes, key=lambda node: node.number):
+    for node in nodes:
         while waiting and waiting[-1].start < node.number:
             inside.append(waiting.pop())
         inside = [box for box in inside if box.stop > node.number]
