@@ -92,6 +92,32 @@ def test_a_size_reads_as_a_size(tmp_path: Path) -> None:
     close(run_source(pairs)(z), tg.hessian(tg.logsumexp)(z))
 
 
+FROM: dict[str, tuple[Any, int]] = {
+    "at least": (lambda w, X: np.sum(X @ w) / max(len(X), 6), 8),
+    "a branch": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) > 4 else 3.0), 8),
+    "a half": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) >= 4 else 3.0), 4),
+    "one row": (lambda w, X: np.sum(X @ w) / (len(X) if len(X) > 1 else 7), 2),
+    "no variance of one": (lambda w, X: np.sum(X @ w) + 0.0 * [1.0][len(X) < 2], 2),
+    "an error": (lambda w, X: np.sum(X @ w + X[3] @ w) / len(X), 4),
+}
+
+
+@pytest.mark.parametrize("name", FROM)
+def test_a_program_refuses_fewer_rows_than_it_holds_for(name: str) -> None:
+    f, least = FROM[name]
+    made = program(f, W, rows(8)[0])
+    run = run_source(made)
+    for n in (least, 8, 9, 300):
+        X = rows(n)[0]
+        for got, want in zip(run(W, X), value_and_grad(f)(W, X)):
+            close(got, want)
+    with pytest.raises(ValueError, match=f"got {least - 1} rows, wanted {least} or more"):
+        run(W, rows(least - 1)[0])
+    if name not in ("an error", "no variance of one"):
+        close(made(W, X := rows(1)[0])[0], f(W, X))  # here there is a program of its own
+    assert "or more" not in program(softmax_regression, W, *rows(8)).source
+
+
 FEW = np.ones(8)
 FIXED: dict[str, Any] = {
     "a logarithm": lambda w, X: np.sum(X @ w) / math.log(len(X)),
@@ -169,7 +195,7 @@ def test_the_function_is_called_once_until_its_source_is_asked_for() -> None:
     assert made(np.ones(3))[0] == 1.0
     assert calls == [3]
     assert "/ n" in made.source
-    assert 1 < len(calls) < 4
+    assert 1 < len(calls) < 5
     before = list(calls)
     assert made.source == str(made) + "\n"
     assert calls == before

@@ -90,11 +90,11 @@ def program(
     checked for the example alone. Arrays and `Value`s that f takes from outside are constants.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
-    f fails with other rows or does something else, it refuses arrays of other shapes. A branch on
-    ``len(x)`` is taken as for the example and one other number. So are branches on types: what is
-    not in ``wrt`` is no ndarray and no float to ``isinstance``, ``type`` and ``np.isscalar``. As of
-    `Value`s, ``y += 1`` makes a new array of what depends on ``wrt``, whatever else is called y; of
-    other arrays it is refused.
+    f does something else with more rows, or fails, it refuses arrays of other shapes; where f does
+    with fewer, which is tried with half of them, 2 and 1, it refuses so few. Branches on types are
+    taken as for the example: what is not in ``wrt`` is no ndarray and no float to ``isinstance``,
+    ``type`` and ``np.isscalar``. As of `Value`s, ``y += 1`` makes a new array of what depends on
+    ``wrt``, whatever else is called y; of other arrays it is refused.
 
     Examples
     --------
@@ -361,8 +361,9 @@ class Program:
         assert self._compiled is not None
         if self._example:
             (recording, args), self._example = self._example, ()
-            write_sizes(recording, self._record, args, self._numbers)
-            self._compiled = emit(recording, self._clean, checked=True), self._compiled[1]
+            checked = partial(emit, clean=self._clean, checked=True)
+            write_sizes(recording, self._record, lambda r: _load(checked(r)), args, self._numbers)
+            self._compiled = checked(recording), self._compiled[1]
             self._make(args, self._key)
         return self._compiled[0]
 

@@ -83,8 +83,11 @@ class _Printer(Expressions):
         shapes = {k: x.shape for k, x in inputs.items() if x.__class__ is Line and not x.is_number}
         found = []
         if self.recording.rows:
-            name, place = self.recording.rows
+            name, place, least = self.recording.rows
             found.append(f"{name} = len({literals.path_text(place)})")
+            if least > 1:
+                message = f"got {{{name}}} rows, wanted {least} or more"
+                found += [f"if {name} < {least}:", f'    raise ValueError(f"{message}")']
         if shapes:
             found += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))
         return [*found, *[f"{name} = {text}  # constant" for text, name in self.arrays.items()]]

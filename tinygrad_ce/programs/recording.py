@@ -60,7 +60,8 @@ class Recording:
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
-        self.rows: tuple[str, str] | None = None  # a name for their number, and what has so many
+        # A name for the number of rows, what has so many, and how many it has at least.
+        self.rows: tuple[str, str, int] | None = None
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
