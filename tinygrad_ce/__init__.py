@@ -6,7 +6,7 @@ by the chain rule, and lets you check it. Seven rooms, each of which imports onl
   engine/     `Value`, its operations, the chain rule: read this first
   losses/     softmax, cross-entropy and its relatives, `LogSoftmaxNLL` and its kernel
   programs/   a function and its gradient recorded, simplified, fused and printed as NumPy
-  checks/     numeric derivatives, `gradcheck`
+  checks/     numeric derivatives, `gradcheck`, `diagnose`
   views/      pictures, numbered steps, their page
   training/   optimisers, modules, an estimator, calibration
   exercises/  derivations by hand, checked and explained
@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
+    from .checks.diagnose import Diagnosis as Diagnosis
+    from .checks.diagnose import diagnose as diagnose
+    from .checks.diagnose import watching as watching
     from .checks.gradient_check import GradcheckError as GradcheckError
     from .checks.gradient_check import GradcheckReport as GradcheckReport
     from .checks.gradient_check import gradcheck as gradcheck
@@ -82,6 +85,7 @@ _FOUND_IN = {
     "losses.losses": "LogSoftmaxNLL binary_cross_entropy cross_entropy logistic_loss mse nll",
     "programs.compiled": "Program program",
     "programs.fusion": "fuse",
+    "checks.diagnose": "Diagnosis diagnose watching",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
     "views.drawing": "draw scope",
     "views.picture": "Drawing",

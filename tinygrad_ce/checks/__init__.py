@@ -1,7 +1,13 @@
-"""Checks: gradients held against derivatives that are estimated from function values alone.
+"""Checks: gradients held against function values alone; and what is wrong with a loss.
 
   numeric.py         central differences and the complex step
   gradient_check.py  `gradcheck`: a report that blames the wrong node
+  births.py          where nan and inf begin, forward and on the way back
+  cures.py           what makes them finite, tried before it is told
+  digits.py          how many digits are right
+  habits.py          what gives wrong numbers without a nan
+  telling.py         all of it in sentences
+  diagnose.py        `diagnose`: the report; `watching`, for loops that run for hours
 
 Each imports only those before it.
 """

@@ -1,0 +1,265 @@
+"""Where numbers that are not finite begin: forward, and on the way back.
+
+An entry that is nan or inf is followed back through the entries that it was computed from, to the
+first operation that made it of finite ones. Which entries those are the rules say: where the share
+of an upstream gradient of one entry is not 0.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..engine.backward import gradients, share
+from ..engine.data import unbroadcast
+from ..engine.origin import line
+from ..engine.text import _
+from ..engine.value import Value, apply, detach
+
+Entry = tuple[int, ...]
+Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
+
+
+class Birth(NamedTuple):
+    """Where a number that is not finite began.
+
+    Attributes
+    ----------
+    node, step : the node, and its number in `topological` order, from 1
+    entry, value : where in it, and what is there: nan, inf or -inf
+    cause : "overflow", "pole" (log 0, 1 / 0), "domain" (log −1), "indeterminate" (0 · ∞), "data" (a
+        leaf or constant that holds it) or "rule" (of the way back)
+    numbers : the operation with the numbers that met there
+    sources : the entries that these stood in
+    before : births of the infinite ones among them
+    count : how many entries of the node are not finite
+    target : on the way back, the argument whose gradient it is
+    upstream, local : on the way back, the two that met, if the share is their product
+    """
+
+    node: Value
+    step: int
+    entry: Entry
+    value: float
+    cause: str
+    numbers: str
+    sources: tuple[Source, ...] = ()
+    before: tuple[Birth, ...] = ()
+    count: int = 1
+    target: Any = None
+    upstream: float | None = None
+    local: float | None = None
+
+
+def ordered(root: Value) -> list[Value]:
+    """Every node below ``root``, parents first; unlike `topological`, of a stale graph as well."""
+    found, stack = {root: None}, [root]
+    while stack:
+        for parent in stack.pop().parents:
+            if isinstance(parent, Value) and parent not in found:
+                found[parent] = None
+                stack.append(parent)
+    return sorted(found, key=lambda node: (node.op is not None, node.number))
+
+
+def changed(nodes: Sequence[Value]) -> list[Value]:
+    """The leaves that were assigned since a node used them."""
+    newest = max((n.number for n in nodes if n.op is None), default=-1)
+    found = {
+        parent: None
+        for node in nodes
+        if node.op is not None and node.number < newest
+        for parent in node.parents
+        if isinstance(parent, Value) and parent.number > node.number
+    }
+    return [*found]
+
+
+def entry_of(x: Any, entry: Entry) -> float:
+    """One entry of a node, a constant, an array."""
+    x = detach(x)
+    return float(x[entry] if np.ndim(x) else x)
+
+
+def first(mask: Any) -> Entry:
+    """Where a mask is true first."""
+    return tuple(int(i) for i in np.unravel_index(np.argmax(mask), np.shape(mask)))
+
+
+def sources(node: Value, entry: Entry) -> list[Source]:
+    """The entries of its arguments that an entry of a node rests on."""
+    op, parents = node.op, node.parents
+    if node.data.__class__ is float and all(np.ndim(detach(x)) == 0 for x in parents):
+        return [(x, ()) for x in parents]
+    if (isinstance(op.function, np.ufunc) and op.function.signature is None) or (
+        op.entrywise and not op.moves
+    ):
+        return [(x, _broadcast(np.shape(x), entry)) for x in parents]
+    rng = np.random.default_rng(0)
+    shares: list[Any] = [None] * len(parents)
+    with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
+        own = [
+            Value(rng.uniform(0.5, 1.5, np.shape(x)))
+            if detach(x).__class__ is float or getattr(x, "dtype", np.dtype(int)).kind == "f"
+            else x
+            for x in parents
+        ]
+        alone = apply(op, tuple(own), node.options)
+        seed = np.zeros(alone.shape)
+        seed[entry] = 1.0
+        shares = gradients(alone, seed if alone.shape else 1.0, own)
+    found = []
+    for x, g in zip(parents, shares):
+        places = np.argwhere(np.ones(np.shape(x)) if g is None else np.asarray(g) != 0)
+        known = not isinstance(x, Value) and g is None and any(s is not None for s in shares)
+        found += [] if known else [(x, tuple(map(int, at))) for at in places]
+    return found
+
+
+def _broadcast(shape: tuple[int, ...], entry: Entry) -> Entry:
+    """The entry of an argument of this shape that meets an entry of the result."""
+    own = entry[len(entry) - len(shape) :]
+    return tuple(0 if n == 1 else i for n, i in zip(shape, own))
+
+
+class Forward:
+    """Births on the way forward, in a graph whose nodes are ordered."""
+
+    def __init__(self, nodes: Sequence[Value]) -> None:
+        self.step = {node: i for i, node in enumerate(nodes, 1)}
+        self.changed = {*changed(nodes)}
+
+    def finite(self, x: Any, entry: Entry) -> bool:
+        """Whether an entry is finite; what was assigned since then was, as far as one knows."""
+        return (isinstance(x, Value) and x in self.changed) or bool(np.isfinite(entry_of(x, entry)))
+
+    def birth(self, node: Value, entry: Entry) -> tuple[Birth, list[Value]]:
+        """Where an entry that is not finite began, and the nodes from there on."""
+        path = [node]
+        while True:
+            value = entry_of(node, entry)
+            given = sources(node, entry) if node.op is not None else []
+            bad = [s for s in given if not self.finite(*s)]
+            worse = [s for s in bad if np.isnan(entry_of(*s))] if np.isnan(value) else bad
+            if not worse:
+                break
+            constant = next((s for s in worse if not isinstance(s[0], Value)), None)
+            if constant:
+                return self._data(node, entry, constant), path[::-1]
+            node, entry = worse[0]
+            path.append(node)
+        if node.op is None:
+            return self._data(node, entry, (node, entry)), path[::-1]
+        earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one a node
+        known = {b.node: b for b in (self.birth(x, at)[0] for x, at in [*earlier.items()][:2])}
+        before = tuple(known.values())
+        numbers = spelled(node.op, [number(entry_of(*s)) for s in given])
+        count = int(np.sum(~np.isfinite(detach(node))))
+        cause = _cause(node, value, given)
+        found = (node, self.step[node], entry, value, cause, numbers, tuple(given))
+        return Birth(*found, before, count), path[::-1]
+
+    def _data(self, node: Value, entry: Entry, at: Source) -> Birth:
+        """A birth in what the graph was given."""
+        count = int(np.sum(~np.isfinite(detach(at[0]))))
+        text = number(entry_of(*at))
+        found = (node, self.step[node], entry, entry_of(*at), "data", text, (at,))
+        return Birth(*found, count=count)
+
+
+def _cause(node: Value, value: float, given: Sequence[Source]) -> str:
+    """Why an operation makes nan or inf of these numbers."""
+    numbers = [entry_of(*s) for s in given]
+    if np.isnan(value) and not all(map(np.isfinite, numbers)):
+        return "indeterminate"
+    domain = node.op.domain or ()
+    edges = [x == end for x, pair in zip(numbers, domain) for end in pair]
+    if len(numbers) == len(domain) and any(edges):
+        return "indeterminate" if np.isnan(value) else "pole"
+    return "domain" if np.isnan(value) else "overflow"
+
+
+def number(x: float) -> str:
+    """A number in a sentence."""
+    return f"{x:.6g}"
+
+
+def spelled(op: Any, args: Sequence[str]) -> str:
+    """An operation with its arguments, as one would write it."""
+    if len(args) > 3:
+        args = [*args[:2], "…", args[-1]]
+    if op.symbol and len(args) <= 2:
+        return f" {op.symbol} ".join(args) if len(args) == 2 else op.symbol + args[0]
+    return f"{op.name}({', '.join(args)})"
+
+
+def limit(node: Value, x: float) -> float:
+    """How large a number the operation takes before its result is infinite; x overflows."""
+    kind, low, high = node.dtype.type, 0.0, x
+    with np.errstate(all="ignore"):
+        for _halving in range(60):
+            middle = 0.5 * (low + high)
+            fits = np.isfinite(node.op.fn(kind(middle)))
+            low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
+def place(node: Value) -> str:
+    """Where the learner wrote it: `` (train.py, line 12)``, or nothing."""
+    if not node.origin:
+        return ""
+    file, row, _text = line(node.origin)
+    return _(" ({file}, line {row})", file=os.path.basename(file), row=row)
+
+
+# ------------------------------------------------------------------ the way back
+def backward_births(nodes: Sequence[Value], seed: Any) -> tuple[list[Birth], dict[Value, Any]]:
+    """Where a share is not finite though what it is made of is; and the gradients of all nodes."""
+    found, births = {nodes[-1]: seed}, list[Birth]()
+    with np.errstate(all="ignore"):
+        for step, node in zip(range(len(nodes), 0, -1), reversed(nodes)):
+            g = found.get(node)
+            for k, parent in enumerate(node.parents if g is not None else ()):
+                if isinstance(parent, Value):
+                    raw = share(node, k, g)
+                    d = unbroadcast(raw, parent.data, node.op)
+                    before = found.get(parent)
+                    total = d if before is None else before + d
+                    given = (g, 0.0 if before is None else before)
+                    if not _finite(total) and all(map(_finite, given)):
+                        births.append(_share_born(node, step, k, g, raw, total))
+                    found[parent] = total
+    return births, found
+
+
+def _finite(x: Any) -> bool:
+    return math.isfinite(x) if x.__class__ is float else bool(np.all(np.isfinite(x)))
+
+
+def _share_born(node: Value, step: int, k: int, g: Any, raw: Any, total: Any) -> Birth:
+    """A birth on the way back: the upstream gradient and the slope that met in an entry."""
+    target = node.parents[k]
+    entry = first(~np.isfinite(total))
+    count = int(np.sum(~np.isfinite(total)))
+    value, upstream, local = entry_of(total, entry), None, None
+    if np.shape(raw) == node.shape:
+        bad = ~np.isfinite(raw)
+        at = first(bad) if np.any(bad) else (0,) * len(node.shape)
+        slope = share(node, k, np.ones_like(g) if np.ndim(g) else 1.0)
+        upstream = entry_of(g, at)
+        local = entry_of(slope, at) if np.shape(slope) == node.shape else None
+    text = spelled(node.op, [number(entry_of(x, at)) for x, at in _own(node, target, entry)])
+    args = (node, step, entry, value, "rule", text, ((target, entry),), (), count, target)
+    return Birth(*args, upstream, local)
+
+
+def _own(node: Value, target: Value, entry: Entry) -> list[Source]:
+    """An argument's entry, and those that meet it where all have one shape."""
+    alike = [np.shape(x) in ((), target.shape) for x in node.parents]
+    args = node.parents if all(alike) else (target,)
+    return [(x, entry if np.shape(x) else ()) for x in args]

@@ -1,0 +1,233 @@
+"""Why is it nan, how many digits are right, and what looks wrong: `diagnose`, `watching`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..engine.names import names
+from ..engine.origin import learners_frame
+from ..engine.text import _
+from ..engine.transforms import flatten, unflatten
+from ..engine.value import Value, detach
+from .births import Birth, Forward, backward_births, changed, first, ordered, place
+from .cures import Cure, cure
+from .digits import Digits, all_digits
+from .habits import notes_of, vanished, warnings_of
+from .telling import Telling
+
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What `diagnose` found; printed as a few sentences, then a table of digits.
+
+    Attributes
+    ----------
+    births : where nan and inf began: tuple of `Birth`, that of the loss first
+    cure : `Cure` or None: a change that was tried, after which loss and gradients are finite
+    digits : tuple of `Digits`: of the loss, then of each leaf's gradient
+    warnings, notes : tuples of sentences: what is most likely a mistake; what is often meant
+    sentences : the report, a sentence each
+    """
+
+    births: tuple[Birth, ...]
+    cure: Cure | None
+    digits: tuple[Digits, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all is finite and nothing looks wrong."""
+        return not self.births and not self.warnings
+
+    def __str__(self) -> str:
+        rows = [(d.name, f"{d.digits:.1f}", f"{d.error:.1e}") for d in self.digits]
+        table = [(_("number"), _("digits"), _("relative error")), *rows] if rows else []
+        widths = [max(map(len, column)) for column in zip(*table)]
+        lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in table]
+        return "\n".join([*self.sentences, *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The report, for a notebook."""
+        said = "".join(f"<p>{escape(text)}</p>" for text in self.sentences)
+        cells = [(d.name, f"{d.digits:.1f}", f"{d.error:.1e}") for d in self.digits]
+        head = "".join(f"<th>{_(text)}</th>" for text in ("number", "digits", "relative error"))
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(x)}</td>" for x in row) + "</tr>" for row in cells
+        )
+        return said + (f"<table><tr>{head}</tr>{body}</table>" if cells else "")
+
+    def to_json(self) -> str:
+        """The report as JSON: births with step, entry, cause and numbers, digits, sentences."""
+        births = [
+            {"step": b.step, "op": b.node.op.name if b.node.op else "", "entry": b.entry}
+            | {"value": str(b.value), "cause": b.cause, "numbers": b.numbers, "count": b.count}
+            | {"phase": "backward" if b.target is not None else "forward"}
+            for b in self.births
+        ]
+        digits = [{"name": d.name, "digits": d.digits, "error": d.error} for d in self.digits]
+        found = {"births": births, "cure": self.cure and self.cure.text, "digits": digits}
+        found |= {"warnings": self.warnings, "notes": self.notes, "sentences": self.sentences}
+        return json.dumps(found, ensure_ascii=False)
+
+
+def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
+    """Say why a loss or its gradient is not finite, how many digits are right, what looks wrong.
+
+    Parameters
+    ----------
+    loss : the `Value` to look at, of any shape; or a function of arrays, written in NumPy
+    *args : the function's arguments: numbers, arrays, or dicts, lists and tuples of them
+
+    Returns
+    -------
+    `Diagnosis`: print it. It works after an optimizer's step too: the nodes hold the forward pass.
+
+    Raises
+    ------
+    TypeError
+        If ``loss`` is no `Value`, and no function that returns one.
+
+    Examples
+    --------
+    >>> z = Value([1000.0, 0.0])
+    >>> with np.errstate(all="ignore"):
+    ...     p = np.exp(z) / np.exp(z).sum()
+    >>> diagnose(p).births[0].numbers
+    'inf / inf'
+    """
+    with np.errstate(all="ignore"):
+        root, unused = _called(loss, args) if callable(loss) else (loss, [])
+        if not isinstance(root, Value):
+            text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
+            raise TypeError(_(text, got=type(root).__name__))
+        nodes = ordered(root)
+        called = names(nodes)
+        births, path, found = _births(nodes)
+        digits = [] if births else all_digits(nodes, called, found)
+        helps = cure(nodes, called, births[0]) if births else None
+        stale = changed(nodes)
+        warnings = [*unused, *warnings_of(nodes, called, stale), *vanished(nodes, called, found)]
+        told = Telling(nodes, called)
+        sentences = [*told.births(births, path), *told.cure(helps), *told.digits(digits)]
+    notes = notes_of(nodes, called)
+    sentences += [f"{text[:1].upper()}{text[1:]}." for text in warnings]
+    sentences += [_("Note: {note}.", note=note) for note in notes]
+    if stale:
+        text = "Assigned since the loss was computed, and shown as now: {names}."
+        sentences.append(_(text, names=", ".join(called[leaf] for leaf in stale)))
+    if not sentences:
+        sentences.append(_("{name} and all its gradients are finite.", name=called[root]))
+    lists = births, digits, warnings, notes, sentences
+    births_, digits_, *texts = map(tuple, lists)
+    return Diagnosis(births_, helps, digits_, *texts)
+
+
+def _births(nodes: list[Value]) -> tuple[list[Birth], list[Value], dict[Value, Any]]:
+    """Births forward and the way of the first; else those on the way back, and all gradients."""
+    root = nodes[-1]
+    data = np.asarray(root.data)
+    if np.all(np.isfinite(data)):
+        births, found = backward_births(nodes, np.ones_like(data) if root.shape else 1.0)
+        return births, [], found
+    bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
+    birth, path = Forward(nodes).birth(root, first(bad))
+    return [birth], path, {}
+
+
+def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
+    """What a function makes of `Value`s, and a sentence for each that does not reach its result."""
+    try:
+        parameters = [*inspect.signature(f).parameters]
+    except ValueError:  # of what is no Python function
+        parameters = []
+    parameters += [f"argument_{i}" for i in range(len(parameters), len(args))]
+    leaves, trees = [], []
+    for name, tree in zip(parameters, args):
+        named = [(name + path, detach(x)) for path, x in flatten(tree)]
+        own = [Value(x, path) if _is_real(x) else x for path, x in named]
+        leaves += [x for x in own if isinstance(x, Value)]
+        trees.append(unflatten(tree, own))
+    found = f(*trees)
+    reached = ordered(found) if isinstance(found, Value) else leaves
+    text = "{name} does not reach the loss: its gradient is 0"
+    there = {*reached}
+    return found, [_(text, name=x.name) for x in leaves if x not in there]
+
+
+def _is_real(x: Any) -> bool:
+    """Whether an argument is one that has a gradient; whole numbers are labels or sizes."""
+    kind = getattr(x, "dtype", None)
+    return x.__class__ is float or (kind is not None and kind.kind == "f")
+
+
+@contextmanager
+def watching(*, stop: bool = True) -> Iterator[None]:
+    """Raise at the operation that makes the first inf or nan, forward or on the way back.
+
+    It costs nothing while all is finite: NumPy calls only where its floating-point flags are set.
+    What Python's own + and * of two numbers make is seen when NumPy next meets it.
+
+    Parameters
+    ----------
+    stop : False gives a `RuntimeWarning` with the learner's line instead
+
+    Raises
+    ------
+    FloatingPointError
+        With the operation, the file and the line, at an overflow, a division by 0 or a nan.
+
+    Examples
+    --------
+    >>> with watching():
+    ...     np.log(Value(0.0))
+    Traceback (most recent call last):
+        ...
+    FloatingPointError: divide by zero in log: look at it with diagnose(f, ...)
+    """
+
+    def met(kind: str, flag: int) -> None:
+        text = _said(kind)
+        if stop:
+            raise FloatingPointError(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    with np.errstate(over="call", divide="call", invalid="call", call=met):
+        yield
+
+
+def _said(kind: str) -> str:
+    """What happened, in which operation, and on which line of the learner's."""
+    frame: FrameType | None = sys._getframe(2)
+    op, node = None, None
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        known = frame.f_locals
+        op = known.get("op") if op is None else op
+        node = known.get("node") if node is None and "gradients" in known else node
+        frame = frame.f_back
+    what = node.op.name if node is not None else getattr(op, "name", _("NumPy"))
+    where = place(node) if node is not None else ""
+    if node is None and (own := learners_frame()):
+        file = os.path.basename(own.f_code.co_filename)
+        where = _(" ({file}, line {row})", file=file, row=own.f_lineno)
+    text = "{kind} in {what}{where}: look at it with diagnose(f, ...)"
+    if node is not None:
+        text = "{kind} on the way back through {what}{where}: look at it with diagnose(f, ...)"
+    return _(text, kind=kind, what=what, where=where)
