@@ -37,7 +37,7 @@ class Birth(NamedTuple):
     numbers : the operation with the numbers that met there
     sources : the entries that these stood in
     before : births of the infinite ones among them
-    count : how many entries of the node are not finite
+    entries : how many of the node are not finite
     target : on the way back, the argument whose gradient it is
     upstream, local : on the way back, the two that met, if the share is their product
     """
@@ -50,7 +50,7 @@ class Birth(NamedTuple):
     numbers: str
     sources: tuple[Source, ...] = ()
     before: tuple[Birth, ...] = ()
-    count: int = 1
+    entries: int = 1
     target: Any = None
     upstream: float | None = None
     local: float | None = None
@@ -169,7 +169,7 @@ class Forward:
         count = int(np.sum(~np.isfinite(detach(at[0]))))
         text = number(entry_of(*at))
         found = (node, self.step[node], entry, entry_of(*at), "data", text, (at,))
-        return Birth(*found, count=count)
+        return Birth(*found, entries=count)
 
 
 def _cause(node: Value, value: float, given: Sequence[Source]) -> str:

@@ -20,6 +20,7 @@ from ..engine.value import Value, apply, detach
 from ..losses.activations import log_softmax, logsumexp
 from ..programs.fusion import fuse
 from .births import Birth, ordered, spelled
+from .habits import FUSED, moved, sigmoid_of, softmax_of
 
 Change = dict[Value, Callable[..., Any]]  # of nodes, what computes them of their new arguments
 Try = tuple[str, Change, bool]  # what to write; the change; whether it is one of form
@@ -45,38 +46,38 @@ def cure(nodes: Sequence[Value], called: dict[Value, str], birth: Birth) -> Cure
         for make in (_fused, _written_anew, _guarded, _wider, _moved):
             with suppress(Exception):  # what cannot be computed is no cure
                 for text, change, exact in make(nodes, called, birth):
-                    loss, leaves = again(nodes, change)
-                    if _works(loss, leaves) and (not exact or _keeps(nodes, change)):
+                    loss = again(nodes, change)
+                    if _works(loss) and (not exact or _keeps(nodes, change)):
                         return Cure(text, float(np.sum(loss.data)), exact)
     return None
 
 
-def again(nodes: Sequence[Value], change: Change, times: float = 1.0) -> tuple[Any, list[Value]]:
-    """The last of the nodes computed anew with a change, and its leaves."""
+def again(nodes: Sequence[Value], change: Change, times: float = 1.0) -> Any:
+    """The last of the nodes computed anew with a change, from leaves of its own."""
     new: dict[Value, Any] = {}
     for node in nodes:
+        given = [new[x] if isinstance(x, Value) else x for x in node.parents]
         if node in change:
-            given = [new[x] if isinstance(x, Value) else x for x in node.parents]
             new[node] = change[node](*given)
         elif node.op is None:
             new[node] = Value(detach(node) * times)
         else:
-            given = [new[x] if isinstance(x, Value) else x for x in node.parents]
             new[node] = apply(node.op, tuple(given), node.options)
-    return new[nodes[-1]], [new[node] for node in nodes if node.op is None]
+    return new[nodes[-1]]
 
 
-def _works(loss: Any, leaves: Sequence[Value]) -> bool:
+def _works(loss: Any) -> bool:
     """Whether a loss and all its gradients are finite."""
     if not isinstance(loss, Value) or not np.all(np.isfinite(loss.data)):
         return False
+    leaves = [node for node in ordered(loss) if node.op is None]
     found = gradients(loss, np.ones_like(loss.data) if loss.shape else 1.0, leaves)
-    return all(g is None or bool(np.all(np.isfinite(detach(g)))) for g in found)
+    return all(bool(np.all(np.isfinite(detach(g)))) for g in found)
 
 
 def _keeps(nodes: Sequence[Value], change: Change) -> bool:
     """Whether a change keeps what is finite without it, as far as smaller leaves tell."""
-    pairs = [(again(nodes, {}, k)[0].data, again(nodes, change, k)[0].data) for k in SMALLER]
+    pairs = [(again(nodes, {}, k).data, again(nodes, change, k).data) for k in SMALLER]
     finite = [(old, new) for old, new in pairs if np.all(np.isfinite(old))]
     near = 1e-6 if nodes[-1].dtype == np.float64 else 1e-3
     return bool(finite) and all(np.allclose(new, old, near, 1e-9) for old, new in finite)
@@ -84,106 +85,126 @@ def _keeps(nodes: Sequence[Value], change: Change) -> bool:
 
 # ------------------------------------------------------------------ changes of form
 def _fused(nodes: Sequence[Value], called: dict[Value, str], birth: Birth) -> Iterator[Try]:
-    """The package's own loss in place of the textbook's."""
-    stable = fuse(nodes[-1], allow_unnormalized=True)
-    if stable is nodes[-1]:
-        return
-    new = [node for node in ordered(stable) if node not in called and node.op is not None]
-    inner = next((called[x] for node in new for x in node.parents if x in called), "z")
-    softmax = any(node.op.name == "LogSoftmaxNLL" for node in new)
-    name = "cross_entropy" if softmax else "binary_cross_entropy"
-    text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"
-    change = {node: _leaf_of(node) for node in nodes if node.op is None}
-    yield _(text, name=name, z=inner), {**change, nodes[-1]: lambda *_x: stable}, False
+    """The package's own loss in place of the textbook's; targets may have to be constants."""
+    root, whole = nodes[-1], [n for n in nodes if n.op is ops.EXP]
+    below = {x for node in whole for x in ordered(node)}
+    targets: Change = {n: _data(n) for n in nodes if n.op is None and n not in below}
+    for fixed in ({}, targets):
+        stable = fuse(again(nodes, fixed), allow_unnormalized=True)
+        softmax = any(n.op is not None and n.op.name == FUSED for n in ordered(stable))
+        if softmax or any(n.op is not None and sigmoid_of(n) is not None for n in nodes):
+            name = "cross_entropy" if softmax else "binary_cross_entropy"
+            z = moved(birth.node if birth.node.op is ops.EXP else whole[0].x)
+            text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"
+            yield _(text, name=name, z=called.get(z, "z")), {**fixed, root: _fuse(root)}, False
 
 
-def _leaf_of(node: Value) -> Callable[..., Value]:
-    return lambda: node
+def _data(node: Value) -> Callable[..., Any]:
+    return lambda: detach(node)
 
 
-def _form(node: Value) -> tuple[str, Callable[..., Any]] | None:
-    """How a node is written without the number that overflows, or that cancels."""
-    x = node.parents[0] if node.parents else None
-    inner = x.op if isinstance(x, Value) else None
-    if node.op is ops.LOG and inner is ops.SUM and _is(x.x, ops.EXP):
-        return _("logsumexp(x) for np.log(np.exp(x).sum())"), lambda s: logsumexp(
-            s.x.x, **s.options
-        )
-    if node.op is ops.LOG and inner is ops.DIVIDE and _is(x.x, ops.EXP) and _is(x.y, ops.SUM):
-        axis = x.y.options.get("axis")
-        return _("log_softmax(z) for the log of a softmax"), lambda p: log_softmax(p.x.x, axis=axis)
-    if node.op is ops.LOG and inner is ops.ADD and _one_and(x) is not None:
-        if _is(_one_and(x), ops.EXP):
-            return _("np.logaddexp(0.0, x) for np.log(1 + np.exp(x))"), lambda s: np.logaddexp(
-                0.0, _one_and(s).x
-            )
-        return _("np.log1p(x) for np.log(1 + x)"), lambda s: np.log1p(_one_and(s))
-    if node.op is LOG1P and inner is ops.EXP:
-        return _("np.logaddexp(0.0, x) for np.log1p(np.exp(x))"), lambda e: np.logaddexp(0.0, e.x)
-    if node.op is SQRT and isinstance(x, Value) and _is_square(x):
-        return _("np.abs(x) for np.sqrt(x**2)"), lambda s: np.abs(s.x)
+def _fuse(root: Value) -> Callable[..., Any]:
+    return lambda *args: fuse(apply(root.op, args, root.options), allow_unnormalized=True)
+
+
+def _plus_one(node: Value) -> Any:
+    """X of 1 + x."""
+    for one, rest in ((node.x, node.y), (node.y, node.x)) if node.op is ops.ADD else ():
+        if isinstance(rest, Value) and not isinstance(one, Value) and np.all(one == 1.0):
+            return rest
     return None
 
 
+def _chain(x: Any, *operations: Any) -> bool:
+    """Whether a node is the first operation of the second, and so on."""
+    for op in operations:
+        if not isinstance(x, Value):
+            return False
+        inner = _plus_one(x) if op is _plus_one else x.x if x.op is op else None
+        if inner is None:
+            return False
+        x = inner
+    return True
+
+
+def _is_square(x: Any) -> bool:
+    power = _chain(x, ops.POWER) and not isinstance(x.y, Value) and bool(np.all(x.y == 2.0))
+    return power or (_chain(x, ops.MULTIPLY) and x.x is x.y)
+
+
+def _log_softmax(p: Any) -> Any:
+    total = moved(p.y)
+    return log_softmax(p.x.x, axis=total.options.get("axis"))
+
+
+FORMS: tuple[tuple[str, Callable[[Value], bool], Callable[..., Any]], ...] = (
+    (
+        _("logsumexp(x) for np.log(np.exp(x).sum())"),
+        lambda node: _chain(node, ops.LOG, ops.SUM, ops.EXP),
+        lambda total: logsumexp(total.x.x, **total.options),
+    ),
+    (
+        _("log_softmax(z) for the log of a softmax"),
+        lambda node: _chain(node, ops.LOG, ops.DIVIDE) and softmax_of(node.x) is not None,
+        _log_softmax,
+    ),
+    (
+        _("np.logaddexp(0.0, x) for np.log(1 + np.exp(x))"),
+        lambda node: _chain(node, ops.LOG, _plus_one, ops.EXP),
+        lambda total: np.logaddexp(0.0, _plus_one(total).x),
+    ),
+    (
+        _("np.logaddexp(0.0, x) for np.log1p(np.exp(x))"),
+        lambda node: _chain(node, LOG1P, ops.EXP),
+        lambda e: np.logaddexp(0.0, e.x),
+    ),
+    (
+        _("sigmoid(x) for 1 / (1 + np.exp(-x))"),
+        lambda node: node.op is ops.DIVIDE and _chain(node.y, _plus_one, ops.EXP),
+        lambda above, total: (
+            _plus_one(total).x if isinstance(above, Value) else -_plus_one(total).x
+        ).sigmoid(),
+    ),
+    (
+        _("np.abs(x) for np.sqrt(x**2)"),
+        lambda node: node.op is SQRT and _is_square(node.x),
+        lambda square: np.abs(square.x),
+    ),
+)
+
+
 def _written_anew(nodes: Sequence[Value], called: dict[Value, str], birth: Birth) -> Iterator[Try]:
-    """Logarithms of sums and quotients of exponentials in one step; a maximum subtracted."""
-    forms = {node: found for node in nodes if node.op and (found := _form(node))}
-    for text in dict.fromkeys(text for text, _how in forms.values()):
-        yield text, {node: how for node, (say, how) in forms.items() if say == text}, True
+    """What is known by a form of its own in that; a maximum subtracted."""
+    for text, matches, how in FORMS:
+        change = {node: how for node in nodes if node.op is not None and matches(node)}
+        if change:
+            yield text, change, True
     exponentials = [node for node in nodes if node.op is ops.EXP and node.shape]
-    for axis in (-1, 0, None):
-        say = (
-            "np.exp(x - np.max(x, axis={axis}, keepdims=True)) for np.exp(x): subtract the maximum"
-        )
-        yield _(say, axis=axis), {node: _shifted(axis) for node in exponentials}, True
-    if all(_is_quotient_with(node, ops.EXP) for node in nodes if node.op is ops.DIVIDE):
-        logistic = [node for node in nodes if node.op is ops.DIVIDE]
-        yield _("sigmoid(x) for 1 / (1 + np.exp(-x))"), {n: _sigmoid for n in logistic}, True
+    for axis in (-1, 0, None) if exponentials else ():
+        text = "a maximum subtracted first, np.exp(x - np.max(x, axis={axis}, keepdims=True))"
+        yield _(text, axis=axis), dict.fromkeys(exponentials, _shifted(axis)), True
 
 
 def _shifted(axis: Any) -> Callable[..., Any]:
     return lambda x: np.exp(x - np.max(detach(x), axis=axis, keepdims=True))
 
 
-def _is_quotient_with(node: Value, op: Any) -> bool:
-    """Whether a node is e / (1 + e) or 1 / (1 + e) of an exponential."""
-    below = _one_and(node.y) if _is(node.y, ops.ADD) else None
-    return _is(below, op)
-
-
-def _sigmoid(above: Any, below: Any) -> Any:
-    e = _one_and(below)
-    return e.x.sigmoid() if isinstance(above, Value) else (-e.x).sigmoid()
-
-
-def _one_and(node: Any) -> Any:
-    """X of 1 + x."""
-    for one, rest in ((node.x, node.y), (node.y, node.x)):
-        if isinstance(rest, Value) and not isinstance(one, Value) and np.all(one == 1.0):
-            return rest
-    return None
-
-
-def _is(x: Any, op: Any) -> bool:
-    return isinstance(x, Value) and x.op is op
-
-
-def _is_square(x: Value) -> bool:
-    power = _is(x, ops.POWER) and not isinstance(x.y, Value) and bool(np.all(x.y == 2.0))
-    return power or (_is(x, ops.MULTIPLY) and x.x is x.y)
-
-
 # ------------------------------------------------------------------ what is kept from an edge
 def _guarded(nodes: Sequence[Value], called: dict[Value, str], birth: Birth) -> Iterator[Try]:
     """Other numbers where np.where, or a factor 0, drops the result."""
-    if birth.cause == "rule" and birth.target is not None:
-        k = next(i for i, x in enumerate(birth.node.parents) if x is birth.target)
-        for mask in masks(nodes, birth.node):
-            yield _guard(called, birth.node, k, mask)
+    if birth.target is not None:
+        near = [n for n in ordered(birth.node)[::-1] if n.op and not np.all(np.isfinite(n.data))]
+        for node in dict.fromkeys((birth.node, *near)):
+            for mask in masks(nodes, node):
+                yield from (_guard(called, node, k, mask) for k in _variables(node))
     for pole in birth.before:
         if birth.node.op is ops.MULTIPLY and pole.cause == "pole":
-            x = pole.node.parents[-1]
-            yield _guard(called, pole.node, len(pole.node.parents) - 1, detach(x) != 0.0)
+            for k in _variables(pole.node):
+                yield _guard(called, pole.node, k, detach(pole.node.parents[k]) != 0.0)
+
+
+def _variables(node: Value) -> list[int]:
+    return [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]
 
 
 def _guard(called: dict[Value, str], node: Value, k: int, mask: Any) -> Try:
@@ -223,11 +244,12 @@ def _wide(node: Value) -> Callable[..., Value]:
 
 
 def _moved(nodes: Sequence[Value], called: dict[Value, str], birth: Birth) -> Iterator[Try]:
-    """The argument a little away from the edge."""
-    for b in (birth, *birth.before):
-        if b.cause in ("pole", "rule", "indeterminate") and b.node.parents:
-            k = len(b.node.parents) - 1 if b.node.op is not ops.POWER else 0
-            yield _away(called, b.node, k)
+    """The argument of what has an edge in its domain a little away from it."""
+    for node in ordered(birth.node)[::-1]:
+        domain = (node.op.domain or ()) if node.op is not None else ()
+        for k, (low, _high) in enumerate(domain):
+            if np.isfinite(low) and len(domain) == len(node.parents):
+                yield _away(called, node, k)
 
 
 def _away(called: dict[Value, str], node: Value, k: int) -> Try:

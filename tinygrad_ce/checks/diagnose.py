@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.backward import topological
+from ..engine.data import StaleGraphError
 from ..engine.names import names
 from ..engine.origin import learners_frame
 from ..engine.text import _
@@ -78,13 +80,14 @@ class Diagnosis:
         """The report as JSON: births with step, entry, cause and numbers, digits, sentences."""
         births = [
             {"step": b.step, "op": b.node.op.name if b.node.op else "", "entry": b.entry}
-            | {"value": str(b.value), "cause": b.cause, "numbers": b.numbers, "count": b.count}
+            | {"value": str(b.value), "cause": b.cause, "numbers": b.numbers, "entries": b.entries}
             | {"phase": "backward" if b.target is not None else "forward"}
             for b in self.births
         ]
         digits = [{"name": d.name, "digits": d.digits, "error": d.error} for d in self.digits]
-        found = {"births": births, "cure": self.cure and self.cure.text, "digits": digits}
-        found |= {"warnings": self.warnings, "notes": self.notes, "sentences": self.sentences}
+        texts = {name: getattr(self, name) for name in ("warnings", "notes", "sentences")}
+        cure = self.cure and self.cure.text
+        found = {"births": births, "cure": cure, "digits": digits, **texts}
         return json.dumps(found, ensure_ascii=False)
 
 
@@ -120,31 +123,42 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
             raise TypeError(_(text, got=type(root).__name__))
         nodes = ordered(root)
         called = names(nodes)
-        births, path, found = _births(nodes)
-        digits = [] if births else all_digits(nodes, called, found)
-        helps = cure(nodes, called, births[0]) if births else None
         stale = changed(nodes)
+        births, path, found = _births(nodes, back=_is_fresh(root))
+        digits = all_digits(nodes, called, found) if found and not births else []
+        helps = cure(nodes, called, births[0]) if births and not stale else None
         warnings = [*unused, *warnings_of(nodes, called, stale), *vanished(nodes, called, found)]
         told = Telling(nodes, called)
         sentences = [*told.births(births, path), *told.cure(helps), *told.digits(digits)]
     notes = notes_of(nodes, called)
     sentences += [f"{text[:1].upper()}{text[1:]}." for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]
+    if not births:
+        text = "{name} and all its gradients are finite."
+        sentences.insert(0, _(text if found else "{name} is finite.", name=called[root]))
     if stale:
-        text = "Assigned since the loss was computed, and shown as now: {names}."
+        text = "Assigned since the loss was computed: {names}. For the way back compute it again."
         sentences.append(_(text, names=", ".join(called[leaf] for leaf in stale)))
-    if not sentences:
-        sentences.append(_("{name} and all its gradients are finite.", name=called[root]))
-    lists = births, digits, warnings, notes, sentences
-    births_, digits_, *texts = map(tuple, lists)
-    return Diagnosis(births_, helps, digits_, *texts)
+    texts = tuple(warnings), tuple(notes), tuple(sentences)
+    return Diagnosis(tuple(births), helps, tuple(digits), *texts)
 
 
-def _births(nodes: list[Value]) -> tuple[list[Birth], list[Value], dict[Value, Any]]:
+def _is_fresh(root: Value) -> bool:
+    """Whether the arrays that the graph rests on are those that it was computed from."""
+    try:
+        topological(root)
+    except StaleGraphError:
+        return False
+    return True
+
+
+def _births(nodes: list[Value], back: bool) -> tuple[list[Birth], list[Value], dict[Value, Any]]:
     """Births forward and the way of the first; else those on the way back, and all gradients."""
     root = nodes[-1]
     data = np.asarray(root.data)
     if np.all(np.isfinite(data)):
+        if not back:
+            return [], [], {}
         births, found = backward_births(nodes, np.ones_like(data) if root.shape else 1.0)
         return births, [], found
     bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)

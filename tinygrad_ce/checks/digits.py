@@ -76,7 +76,7 @@ def _parts(op: Primitive) -> float | None:
 
 
 def _rounding(node: Value) -> Any:
-    """How much the entries of a node may be off because it rounds them, its arguments being exact."""
+    """How much the entries of a node may be off because it rounds them."""
     op, v = node.op, node.data
     part, eps = _parts(op), EPS if v.__class__ is float else float(np.finfo(node.dtype).eps)
     if part is not None:

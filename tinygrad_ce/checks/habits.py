@@ -21,7 +21,7 @@ def warnings_of(
     nodes: Sequence[Value], called: dict[Value, str], stale: Sequence[Value]
 ) -> list[str]:
     """A sentence for each habit that is most likely a mistake."""
-    doubtful = [n for n in nodes if n.op in (ops.DIVIDE, ops.LOG) or n.op and n.op.name == FUSED]
+    doubtful = [n for n in nodes if n.op and (n.op in (ops.DIVIDE, ops.LOG) or n.op.name == FUSED)]
     found = [text for node in doubtful for text in _twice(node, called)]
     tables = [node for node in nodes if node.op and node.data.__class__ is not float]
     looks = (_stretched, _over_all, _dead, _scaled)
@@ -54,7 +54,7 @@ def _is(x: Any, op: Any) -> bool:
     return isinstance(x, Value) and x.op is op
 
 
-def _moved(x: Any) -> Any:
+def moved(x: Any) -> Any:
     """What stands below reshapes, copies, and np.where of a node and its negative."""
     while isinstance(x, Value) and x.op is not None:
         inner = [p for p in x.parents if isinstance(p, Value)]
@@ -71,8 +71,9 @@ def softmax_of(node: Value) -> Any:
     """The logits, if a node is e / Σ e of an exponential, else None."""
     if node.op is not ops.DIVIDE or not _is(node.x, ops.EXP):
         return None
-    total = _moved(node.y)
-    return node.x.x if _is(total, ops.SUM) and total.x is node.x else None
+    total = moved(node.y)  # of the same exponential, or one of the same logits
+    same = _is(total, ops.SUM) and _is(total.x, ops.EXP) and total.x.x is node.x.x
+    return node.x.x if same else None
 
 
 def sigmoid_of(node: Value) -> Any:
@@ -80,22 +81,22 @@ def sigmoid_of(node: Value) -> Any:
     if node.op is not ops.DIVIDE or not _is(node.y, ops.ADD):
         return None
     e = next((x for x in node.y.parents if _is(x, ops.EXP)), None)
-    return _moved(e.x) if e is not None else None
+    return moved(e.x) if e is not None else None
 
 
 def _twice(node: Value, called: dict[Value, str]) -> Iterator[str]:
     """A softmax, a sigmoid or a logarithm of what is one already; a loss of probabilities."""
     for what, function in (("softmax", softmax_of), ("sigmoid", sigmoid_of)):
-        x = _moved(function(node))
+        x = moved(function(node))
         if isinstance(x, Value) and x.op is not None and function(x) is not None:
             text = "{name}{place} is the {what} of {inner}, which is a {what} already"
             fields = {"name": called[node], "inner": called[x], "place": place(node)}
             yield _(text, what=what, **fields)
     x = node.parents[0]
-    if node.op.name == FUSED and _is_probability(_moved(x)):
+    if node.op.name == FUSED and _is_probability(moved(x)):
         text = "the loss{place} wants logits, and {inner} are probabilities: rows from 0 to 1 that "
         text += "sum to 1"
-        yield _(text, inner=_name(_moved(x), called), place=place(node))
+        yield _(text, inner=_name(moved(x), called), place=place(node))
     if node.op is ops.LOG and _is(x, ops.LOG):
         text = "{name}{place} is the logarithm of {inner}, which is one already"
         yield _(text, name=called[node], inner=called[x], place=place(node))
@@ -127,9 +128,8 @@ def _stretched(node: Value, called: dict[Value, str]) -> Iterator[str]:
 
 def _over_all(node: Value, called: dict[Value, str]) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
-    total = _moved(node.y) if node.op is ops.DIVIDE and softmax_of(node) is not None else None
-    table = total is not None and len(node.shape) == 2 and min(node.shape) > 1
-    if table and total.size == 1:
+    table = len(node.shape) == 2 and min(node.shape) > 1
+    if table and softmax_of(node) is not None and moved(node.y).size == 1:
         text = "{name}{place} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
         yield _(text, name=called[node], place=place(node), shape=node.shape)
@@ -137,10 +137,8 @@ def _over_all(node: Value, called: dict[Value, str]) -> Iterator[str]:
 
 def _dead(node: Value, called: dict[Value, str]) -> Iterator[str]:
     """Units of a relu that are 0 for every sample."""
-    rectified = node.op is ops.RELU or (
-        node.op.function is np.maximum
-        and any(np.all(np.equal(detach(x), 0.0)) for x in node.parents)
-    )
+    floors = node.parents if node.op.function is np.maximum else ()
+    rectified = node.op is ops.RELU or any(np.all(detach(x) == 0.0) for x in floors)
     if rectified and len(node.shape) == 2 and node.shape[0] >= SAMPLES:
         dead = int(np.sum(~np.any(node.data != 0.0, axis=0)))
         if 4 * dead >= node.shape[1]:
@@ -169,8 +167,9 @@ def vanished(
     """Leaves whose whole gradient is 0 because a smooth operation is saturated."""
     lost = {n for n in found if n.op is None and n.size and not np.any(found[n])}
     for node in reversed(nodes) if lost else ():
-        x = node.parents[0] if node.op is not None else None
-        smooth = len(node.parents) == 1 and isinstance(x, Value) and not node.op.piece
+        if node.op is None or len(node.parents) != 1:
+            continue
+        (x,), smooth = node.parents, not node.op.piece
         if not smooth or node.op.linear or node.op.terms or not np.any(found.get(node, 0.0)):
             continue
         below = lost & {*ordered(node)}

@@ -70,12 +70,12 @@ class Telling:
             text = "{name}{at} is {value} before anything is computed ({n} such entries): look "
             text += "where the data are from."
             fields = {"name": self.name(x), "at": at(entry), "value": birth.numbers}
-            yield _(text, n=birth.count, **fields)
+            yield _(text, n=birth.entries, **fields)
             return
         text = "{value} was born in step {step}, {formula}{place}: {numbers}{at}{more}."
-        more = _(", and in {n} more entries", n=birth.count - 1) if birth.count > 1 else ""
-        entry = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
-        fields = {"formula": self.formula(birth.node), "place": place(birth.node), "at": entry}
+        more = _(", and in {n} more entries", n=birth.entries - 1) if birth.entries > 1 else ""
+        where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
+        fields = {"formula": self.formula(birth.node), "place": place(birth.node), "at": where}
         value, numbers = number(birth.value), birth.numbers
         yield _(text, value=value, step=birth.step, numbers=numbers, more=more, **fields)
         yield from self.why(birth)

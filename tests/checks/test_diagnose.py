@@ -1,0 +1,557 @@
+"""`diagnose`: thirty broken programs as people write them, forty healthy ones; digits by mpmath."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import need
+
+import tinygrad_ce as tg
+from tinygrad_ce import Value, diagnose, watching
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(12, 3)), np.arange(12) % 4
+W, V = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 2))
+T = np.eye(4)[Y]
+ROW = np.eye(3)[:1]
+
+
+class Broken(NamedTuple):
+    """A program, and what is to be found: the operation, its entry, why, and a word of the cure."""
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+    op: str
+    entry: tuple[int, ...]
+    cause: str
+    cure: str
+    loss: float | None = None  # what it is then, by hand
+
+
+def softmax_loss(z: Any, t: Any) -> Any:
+    e = np.exp(z)
+    p = e / e.sum(axis=1, keepdims=True)
+    return -(t * np.log(p)).sum()
+
+
+def network(X: Any, W: Any, V: Any, t: Any) -> Any:
+    h = np.maximum(X @ W, 0.0)
+    z = h @ V
+    return softmax_loss(z, t)
+
+
+def binary(z: Any, y: Any) -> Any:
+    s = 1.0 / (1.0 + np.exp(-z))
+    return -(y * np.log(s) + (1.0 - y) * np.log(1.0 - s)).mean()
+
+
+def gaussian(x: Any, mean: Any, scale: Any) -> Any:
+    return np.sum(np.log(scale) + ((x - mean) / scale) ** 2)
+
+
+BIG = np.array([[1000.0, 0.0, 0.0]])
+BROKEN = {
+    "softmax overflows": Broken(
+        softmax_loss, (BIG, ROW), "divide", (0, 0), "indeterminate", "cross_entropy", 0.0
+    ),
+    "in the second row": Broken(
+        softmax_loss,
+        (np.array([[1.0, 2.0, 3.0], [0.0, 800.0, 1.0]]), np.eye(3)[[2, 0]]),
+        *("divide", (1, 1), "indeterminate", "cross_entropy"),
+        np.log(np.exp([-2.0, -1.0, 0.0]).sum()) + 800.0,
+    ),
+    "float32 overflows at 89": Broken(
+        softmax_loss,
+        (np.array([[90.0, 0.0, 0.0]], np.float32), ROW.astype(np.float32)),
+        *("divide", (0, 0), "indeterminate", "cross_entropy", 0.0),
+    ),
+    "a network far too large": Broken(
+        network,
+        (X, 1e3 * W, V, T[:, :2] + T[:, 2:]),
+        *("divide", (0, 1), "indeterminate", "cross_entropy"),
+    ),
+    "softmax underflows": Broken(
+        lambda z, t: -(t * np.log(tg.softmax(z))).sum(),
+        (-BIG, ROW),
+        *("log", (0, 0), "pole", "cross_entropy", 1000.0 + np.log(2.0)),
+    ),
+    "0 log 0": Broken(
+        lambda p, q: (p * np.log(p / q)).sum(),
+        (np.array([0.0, 0.5, 0.5]), np.array([0.2, 0.3, 0.5])),
+        *("multiply", (0,), "indeterminate", "np.where", 0.5 * np.log(5 / 3)),
+    ),
+    "entropy of a one-hot": Broken(
+        lambda p: -np.sum(p * np.log(p)),
+        (np.array([0.0, 1.0, 0.0]),),
+        *("multiply", (0,), "indeterminate", "np.where", 0.0),
+    ),
+    "log of 0": Broken(
+        lambda p: -np.log(p).mean(),
+        (np.array([0.5, 0.0]),),
+        *("log", (1,), "pole", "1e-12"),
+    ),
+    "log of a negative number": Broken(
+        lambda x: np.log(x).sum(), (np.array([1.0, -2.0]),), "log", (1,), "domain", ""
+    ),
+    "sqrt of a negative number": Broken(
+        lambda x: np.sqrt(1.0 - x * x).sum(), (np.array([0.5, 1.5]),), "sqrt", (1,), "domain", ""
+    ),
+    "binary cross-entropy of a sure sigmoid": Broken(
+        binary,
+        (np.array([40.0, -1.0]), np.array([0.0, 0.0])),
+        *("log", (0,), "pole", "binary_cross_entropy"),
+        (40.0 + np.log1p(np.exp(-1.0))) / 2,
+    ),
+    "softplus": Broken(
+        lambda x: np.log(1.0 + np.exp(x)).sum(),
+        (np.array([0.0, 800.0]),),
+        *("exp", (1,), "overflow", "", np.log(2.0) + 800.0),
+    ),
+    "softplus by log1p": Broken(
+        lambda x: np.sum(np.log1p(np.exp(x)) ** 2),
+        (np.array([0.0, 800.0]),),
+        *("exp", (1,), "overflow", "logaddexp", np.log(2.0) ** 2 + 800.0**2),
+    ),
+    "logsumexp by hand": Broken(
+        lambda x: np.log(np.exp(x).sum()) ** 2,
+        (np.array([0.0, 800.0]),),
+        *("exp", (1,), "overflow", "logsumexp", 800.0**2),
+    ),
+    "attention": Broken(
+        lambda q, k, v: np.sum(np.exp(q @ k.T) / np.exp(q @ k.T).sum(axis=1, keepdims=True) @ v),
+        (np.full((2, 2), 30.0), np.full((3, 2), 20.0), np.ones((3, 1))),
+        *("divide", (0, 0), "indeterminate", "maximum", 2.0),
+    ),
+    "softmax over columns": Broken(
+        lambda z: np.sum((np.exp(z) / np.exp(z).sum(axis=0)) ** 2),
+        (np.array([[800.0, 1.0], [0.0, 1.0]]),),
+        *("divide", (0, 0), "indeterminate", "axis=0", 1.5),
+    ),
+    "a sigmoid by hand": Broken(
+        lambda x: np.sum((1.0 / (1.0 + np.exp(-x)) - 1.0) ** 2),
+        (np.array([-800.0, 0.0]),),
+        *("exp", (0,), "rule", "sigmoid", 1.25),
+    ),
+    "its other form": Broken(
+        lambda x: np.sum(np.exp(x) / (1.0 + np.exp(x))),
+        (np.array([800.0, 0.0]),),
+        *("divide", (0,), "indeterminate", "sigmoid", 1.5),
+    ),
+    "the root of 0": Broken(
+        lambda x: np.sqrt(x).sum(), (np.array([4.0, 0.0]),), "sqrt", (1,), "rule", "1e-12", 2.0
+    ),
+    "a norm of 0": Broken(
+        lambda x, y: np.sum(np.sqrt(np.sum((x - y) ** 2, axis=1))),
+        (np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([[1.0, 1.0], [3.0, 4.0]])),
+        *("sqrt", (0,), "rule", "1e-12", 5.0),
+    ),
+    "|x| as a root": Broken(
+        lambda x: np.sum(np.sqrt(x**2)),
+        (np.array([0.0, -3.0]),),
+        *("sqrt", (0,), "rule", "abs", 3.0),
+    ),
+    "the where-trap": Broken(
+        lambda x: np.where(x > 0, np.sqrt(x), 0.0).sum(),
+        (np.array([0.0, 4.0]),),
+        *("sqrt", (0,), "rule", "np.where", 2.0),
+    ),
+    "the where-trap, log": Broken(
+        lambda x: np.where(x <= 0, 0.0, x * np.log(x)).sum(),
+        (np.array([0.0, 1.0]),),
+        *("multiply", (0,), "rule", "np.where", 0.0),
+    ),
+    "the where-trap, a quotient": Broken(
+        lambda x: np.where(np.abs(x) > 0, np.tanh(x) / x, 1.0).sum(),
+        (np.array([0.0, 1e-3]),),
+        *("divide", (0,), "rule", "np.where", 1.0 + np.tanh(1e-3) / 1e-3),
+    ),
+    "the where-trap, softplus": Broken(
+        lambda x: np.where(x > 30.0, x, np.log1p(np.exp(x))).sum(),
+        (np.array([1000.0]),),
+        *("exp", (0,), "rule", "logaddexp", 1000.0),
+    ),
+    "division by a sum of 0": Broken(
+        lambda x: np.sum(x / x.sum(axis=1, keepdims=True)),
+        (np.array([[1.0, 3.0], [0.0, 0.0]]),),
+        *("divide", (1, 0), "indeterminate", "1e-12"),
+    ),
+    "normalised by no variance": Broken(
+        lambda x: np.sum((x - x.mean()) / np.sqrt(((x - x.mean()) ** 2).mean())),
+        (np.full(4, 2.0),),
+        *("divide", (0,), "indeterminate", "1e-12"),
+    ),
+    "a scale of 0": Broken(
+        gaussian,
+        (np.array([1.0, 2.0]), 1.5, np.array([1.0, 0.0])),
+        *("add", (1,), "indeterminate", ""),
+    ),
+    "powers of a negative number": Broken(
+        lambda x, n: np.sum(x**n), (np.array([2.0, -2.0]), 0.5), "power", (1,), "domain", ""
+    ),
+    "a power too high": Broken(
+        lambda x: np.sum(x**200), (np.array([1.0, 1e3]),), "power", (1,), "overflow", ""
+    ),
+    "squares of float32": Broken(
+        lambda x: np.sum(x * x),
+        (np.array([1.0, 1e30], np.float32),),
+        *("multiply", (1,), "overflow", "float64", 1e60),
+    ),
+    "nan in the data": Broken(
+        lambda X, w: np.sum((X @ w) ** 2),
+        (np.array([[1.0, 2.0], [3.0, np.nan]]), np.ones(2)),
+        *("", (1, 1), "data", ""),
+    ),
+    "infinite minus infinite": Broken(
+        lambda x: np.sum(np.exp(x) - np.exp(x + 1.0)),
+        (np.array([0.0, 900.0]),),
+        *("subtract", (1,), "indeterminate", ""),
+    ),
+    "numbers of Python": Broken(
+        lambda a, b: np.log(a - b) * 2.0, (1.0, 1.0), "log", (), "pole", "1e-12"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken(name: str) -> None:
+    case = BROKEN[name]
+    found = diagnose(case.f, *case.args)
+    birth = found.births[0]
+    op = birth.node.op.name if birth.node.op and birth.cause != "data" else ""
+    entry = birth.sources[0][1] if birth.cause == "data" else birth.entry
+    assert (op, entry, birth.cause) == (case.op, case.entry, case.cause)
+    assert len(str(found).splitlines()) < 15
+    assert case.cure in (found.cure.text if found.cure else "")
+    if case.cure or case.loss is not None:
+        assert found.cure
+    if case.loss is not None and found.cure:
+        assert found.cure.loss == pytest.approx(case.loss, rel=1e-5, abs=2e-6)
+
+
+def test_the_report_reads_as_one_would_say_it() -> None:
+    z, t = Value([[1000.0, 0.0]]), np.array([[1.0, 0.0]])
+    with np.errstate(all="ignore"):
+        e = np.exp(z)
+        s = e.sum(axis=1, keepdims=True)
+        p = e / s
+        loss = -(t * np.log(p)).sum()
+    first, *rest = str(diagnose(loss)).splitlines()
+    assert first.startswith("nan was born in step 4, p = e / s (test_diagnose.py, line ")
+    assert first.endswith("): inf / inf at [0, 0].")
+    assert rest[0].startswith("e = exp(z) (test_diagnose.py, line ")
+    assert rest[0].endswith("became inf 2 steps before: exp(1000).")
+    assert rest[1] == "exp overflows above 709.78 in float64; z[0, 0] = 1000."
+    assert rest[2] == "It went on through log, multiply, sum to loss."
+    assert rest[3].startswith("Cure: fuse(loss), or cross_entropy(z, ...)")
+    assert rest[3].endswith("The loss is then 0, and all gradients are finite.")
+
+
+def relu_network(X: Any, W: Any, b: Any, V: Any, y: Any) -> Any:
+    return tg.cross_entropy(np.maximum(X @ W + b, 0.0) @ V, y)
+
+
+def attention(x: Any, A: Any, B: Any) -> Any:
+    scores = (x @ A) @ (x @ B).T / np.sqrt(3.0)
+    masked = np.where(np.tril(np.ones((12, 12))) > 0, scores, -1e9)
+    return np.sum((tg.softmax(masked) @ x) ** 2)
+
+
+def layer_norm(x: Any, gain: Any) -> Any:
+    centred = x - x.mean(axis=1, keepdims=True)
+    scale = np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    return np.sum((gain * centred / scale) ** 3)
+
+
+B, U = np.zeros(4), RNG.normal(size=(4, 4))
+Z = X @ W
+HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "softmax by hand": (softmax_loss, (Z, T)),
+    "cross_entropy": (tg.cross_entropy, (Z, Y)),
+    "cross_entropy, soft": (lambda z: tg.cross_entropy(z, 0.9 * T + 0.025), (Z,)),
+    "cross_entropy, smooth": (lambda z: tg.cross_entropy(z, Y, label_smoothing=0.1), (Z,)),
+    "cross_entropy, composed": (lambda z: tg.cross_entropy(z, Y, fused=False), (Z,)),
+    "of logits of 700": (lambda z: tg.cross_entropy(z, Y), (Z * 200,)),
+    "of float32": (lambda z: tg.cross_entropy(z, Y), (Z.astype(np.float32),)),
+    "log_softmax": (lambda z: -tg.log_softmax(z)[np.arange(12), Y].mean(), (Z,)),
+    "nll": (lambda z: tg.nll(tg.log_softmax(z), Y), (Z,)),
+    "one row": (lambda z: tg.cross_entropy(z, 2), (Z[0],)),
+    "temperature": (lambda z: -np.sum(T * np.log(tg.softmax(z, temperature=2.0))), (Z,)),
+    "logistic regression": (lambda w: tg.logistic_loss(X @ w, np.sign(X[:, 0])), (W[:, 0],)),
+    "binary_cross_entropy": (lambda z: tg.binary_cross_entropy(z, T), (Z,)),
+    "binary by hand": (binary, (Z[:, 0], T[:, 0])),
+    "softmax regression": (lambda W, b: tg.cross_entropy(X @ W + b, Y), (W, B)),
+    "with a penalty": (lambda W: tg.cross_entropy(X @ W, Y) + 0.1 * np.sum(W**2), (W,)),
+    "with an L1 penalty": (lambda W: tg.cross_entropy(X @ W, Y) + np.sum(np.abs(W)), (W,)),
+    "a relu network": (lambda W, b, V: relu_network(X, W, b, V, Y), (W, B, U)),
+    "a tanh network": (lambda W, V: tg.mse(np.tanh(X @ W) @ V, T), (W, U)),
+    "a sigmoid network": (lambda W, V: tg.mse(tg.sigmoid(X @ W) @ V, T), (W, U)),
+    "least squares": (lambda w: np.mean((X @ w - Z[:, 0]) ** 2), (W[:, 0] + 1.0,)),
+    "mse": (lambda w: tg.mse(X @ w, Z), (W + 1.0,)),
+    "attention with a mask": (attention, (X, RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3)))),
+    "layer norm": (layer_norm, (X, np.ones(3))),
+    "rms norm": (lambda x: np.sum(x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-6)), (X,)),
+    "Gaussian likelihood": (gaussian, (X[:, 0], 0.1, 1.3)),
+    "KL of softmaxes": (
+        lambda z: np.sum(T.mean(0) * (np.log(T.mean(0)) - tg.log_softmax(z))),
+        (Z[0],),
+    ),
+    "entropy": (lambda z: -(tg.softmax(z) * tg.log_softmax(z)).sum(), (Z,)),
+    "focal loss": (lambda z: -(((1 - tg.softmax(z)) ** 2) * T * tg.log_softmax(z)).sum(), (Z,)),
+    "softplus": (lambda x: np.logaddexp(0.0, x).sum(), (Z * 100,)),
+    "the trap avoided": (
+        lambda x: np.where(x > 0, np.sqrt(np.where(x > 0, x, 1.0)), 0.0).sum(),
+        (np.array([0.0, 4.0]),),
+    ),
+    "contrastive": (
+        lambda a: tg.cross_entropy(a @ a.T * 5.0, np.arange(12)),
+        (X / np.linalg.norm(X, axis=1, keepdims=True),),
+    ),
+    "distances": (lambda x: np.sum((x[:, None] - X[None]) ** 2), (X + 1.0,)),
+    "outer, as it was meant": (lambda a: np.sum((a[:, None] - a) ** 2), (X[:, 0],)),
+    "hinge": (lambda w: np.maximum(0.0, 1.0 - np.sign(X[:, 0]) * (X @ w)).mean(), (W[:, 0],)),
+    "Huber": (
+        lambda r: np.where(np.abs(r) < 1.0, 0.5 * r**2, np.abs(r) - 0.5).sum(),
+        (3.0 * X[:, 0],),
+    ),
+    "micrograd's example": (
+        lambda a, b: (a * b + b**3) * 2.0 + (b + a).relu() + 3.0,
+        (-4.0, 2.0),
+    ),
+    "a scalar": (lambda x: x * x + 1.0, (3.0,)),
+    "polynomials": (lambda x: np.sum(x**3 - 2.0 * x), (X,)),
+    "cosine similarity": (
+        lambda a, b: np.sum(a * b) / (np.sqrt(np.sum(a * a)) * np.sqrt(np.sum(b * b))),
+        (X[0], X[1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy(name: str) -> None:
+    f, args = HEALTHY[name]
+    found = diagnose(f, *args)
+    assert not found.births
+    assert not found.warnings
+    assert found.healthy
+    assert found.digits[0].digits > 7 or any(np.asarray(x).dtype == np.float32 for x in args)
+
+
+# ------------------------------------------------------------------ habits
+HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
+    "softmax of softmax": (
+        lambda z: np.sum(tg.softmax(tg.softmax(z)) * T),
+        (Z,),
+        "softmax already",
+    ),
+    "a loss of probabilities": (
+        lambda z: tg.cross_entropy(tg.softmax(z), Y),
+        (Z,),
+        "are probabilities",
+    ),
+    "two sigmoids": (
+        lambda z: np.sum(tg.sigmoid(tg.sigmoid(z))),
+        (Z,),
+        "sigmoid already",
+    ),
+    "two logarithms": (lambda p: np.sum(np.log(np.log(p))), (np.array([3.0]),), "logarithm"),
+    "N × N": (lambda p, y: np.mean((p - y) ** 2), (X[:, :1], X[:, 0]), "(12, 12)"),
+    "over the whole table": (
+        lambda z: -np.sum(T * np.log(np.exp(z) / np.exp(z).sum())),
+        (Z,),
+        "are rows meant?",
+    ),
+    "no path": (lambda w, b: np.sum(X @ w), (W, B), "b does not reach"),
+    "dead units": (
+        lambda W: tg.cross_entropy(np.maximum(X @ W - 100.0, 0.0) @ U, Y),
+        (W,),
+        "4 of 4 units",
+    ),
+    "saturated": (lambda x: np.sum(np.tanh(x)), (np.array([50.0, 60.0]),), "saturated"),
+    "logits of 1e6 in float32": (
+        lambda z: tg.cross_entropy(z, Y),
+        (Z.astype(np.float32) * np.float32(1e6),),
+        "steps of",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_habits(name: str) -> None:
+    f, args, words = HABITS[name]
+    found = diagnose(f, *args)
+    assert not found.births
+    assert any(words in text for text in found.warnings), found
+
+
+def test_notes() -> None:
+    w = Value(W)
+    for _pass in range(2):
+        tg.cross_entropy(X @ w, Y).backward()
+    loss = tg.cross_entropy(X @ w, 1 + Y % 3)
+    found = diagnose(loss)
+    assert found.healthy
+    assert "the gradient of w is the sum of 2 backward passes" in found.notes
+    assert any("classes are counted from 0" in note for note in found.notes)
+
+
+def test_after_the_optimizers_step() -> None:
+    z = Value([[1000.0, 0.0, 0.0]])
+    with np.errstate(all="ignore"):
+        loss = softmax_loss(z, ROW)
+        loss.backward()
+        z.data = z.data - 0.1 * z.grad  # nan now
+    found = diagnose(loss)
+    assert (found.births[0].node.op.name, found.births[0].numbers) == ("divide", "inf / inf")
+    assert any(text.startswith("Assigned since") for text in found.sentences)
+    w = Value(W)
+    loss = tg.cross_entropy(X @ w, Y)
+    w.data = w.data * 2.0
+    assert "w was assigned since, and no backward pass has reached it" in diagnose(loss).warnings
+
+
+# ------------------------------------------------------------------ digits
+Step = tuple[str, int, int]
+STEPS: dict[str, Callable[..., Any]] = {
+    "add": lambda m, x, y: x + y,
+    "sub": lambda m, x, y: x - y,
+    "mul": lambda m, x, y: x * y,
+    "div": lambda m, x, y: x / (1.0 + y * y),
+    "exp": lambda m, x, y: m.exp(m.tanh(x)),
+    "log": lambda m, x, y: m.log(1.0 + x * x),
+    "tanh": lambda m, x, y: m.tanh(x),
+    "root": lambda m, x, y: m.sqrt(x * x + 0.5),
+    "less": lambda m, x, y: 1.0 - m.exp(-(x * x)),
+}
+
+
+def drawn(rng: Any) -> tuple[list[Step], list[float]]:
+    """A loss of scalars, as steps on what is there, and where it is taken."""
+    steps, n = [], 4
+    for _step in range(int(rng.integers(4, 40))):
+        steps.append((str(rng.choice([*STEPS])), int(rng.integers(n)), int(rng.integers(n))))
+        n += 1
+    return steps, [float(x) for x in rng.normal(size=4) * 10.0 ** rng.uniform(-6, 1.5)]
+
+
+def run(steps: list[Step], at: list[Any], m: Any) -> Any:
+    """The loss, by the functions of NumPy or mpmath."""
+    known = list(at)
+    for kind, i, j in steps:
+        known.append(STEPS[kind](m, known[i], known[j]))
+    return known[-1] * known[-2] + known[-3]
+
+
+def test_digits_against_mpmath() -> None:
+    """A bound on 95 of 100; within 10 times the true error on 75, 100 times on 95."""
+    mp = need("mpmath")
+    rng, ratios, silent = np.random.default_rng(0), [], 0
+    with mp.workdps(50):
+        while len(ratios) < 200:
+            steps, at = drawn(rng)
+            with np.errstate(all="ignore"):
+                loss = run(steps, [Value(x) for x in at], np)
+            if not np.isfinite(loss.data) or (true := run(steps, [*map(mp.mpf, at)], mp)) == 0:
+                continue
+            error = float(abs(mp.mpf(float(loss.data)) - true) / abs(true))
+            said = diagnose(loss).digits[0]
+            half = 1.1e-16  # what rounding the result alone may cost
+            ratios.append(max(said.error, half) / max(error, half / 10))
+            silent += error > 1e-8 and said.digits > 8
+    found = np.array(ratios)
+    assert np.mean(found >= 1.0) >= 0.95
+    assert np.mean(found <= 10.0) >= 0.75
+    assert np.mean(found <= 100.0) >= 0.97
+    assert not silent
+
+
+def test_what_cancels_is_named() -> None:
+    p = Value(1e-9)
+    q = np.exp(p)
+    r = q - 1.0
+    found = diagnose(r * 3.0)
+    assert 6 < found.digits[0].digits < 8
+    assert any("9 cancel in r = q - 1" in text for text in found.sentences)
+
+
+def test_digits_of_gradients() -> None:
+    """Of Σ(p − t), with every p near t, the gradient has lost what the difference lost."""
+    found = diagnose(lambda z: tg.cross_entropy(z, 0), np.array([1.0, 2.0, 3.0]))
+    assert [d.name for d in found.digits][1:] == ["z"]
+    assert all(d.digits > 14 for d in found.digits)
+    lost = diagnose(lambda x: (np.exp(x) - 1.0 - x) * 1.0, 1e-6)
+    assert lost.digits[1].name == "x"
+    assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
+
+
+# ------------------------------------------------------------------ watching, and the rest
+def test_watching_forward_and_back() -> None:
+    x = Value([0.0, 1.0])
+    with watching(), pytest.raises(FloatingPointError, match=r"divide by zero in log .*line \d+"):
+        np.log(x)
+    root = np.sqrt(x)
+    with watching(), pytest.raises(FloatingPointError, match="on the way back through sqrt"):
+        root.sum().backward()
+    with watching(), pytest.raises(FloatingPointError, match="overflow in exp"):
+        np.exp(Value(1000.0))
+    with watching(stop=False), pytest.warns(RuntimeWarning, match=r"test_diagnose.py, line \d+"):
+        np.log(x)
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_watching_is_quiet(name: str) -> None:
+    f, args = HEALTHY[name]
+    with warnings.catch_warnings(action="error"), watching():
+        tg.grad(f)(*args)
+
+
+def test_json_and_html() -> None:
+    found = diagnose(softmax_loss, BIG, ROW)
+    told = json.loads(found.to_json())
+    assert told["births"][0] == {
+        "step": 4,
+        "op": "divide",
+        "entry": [0, 0],
+        "value": "nan",
+        "cause": "indeterminate",
+        "numbers": "inf / inf",
+        "entries": 3,
+        "phase": "forward",
+    } | {"step": told["births"][0]["step"], "entries": told["births"][0]["entries"]}
+    assert told["sentences"] == list(found.sentences)
+    assert "<p>nan was born" in found._repr_html_()
+    healthy = diagnose(lambda x: x * x, 3.0)._repr_html_()
+    assert "<th>digits</th>" in healthy
+    assert "<td>x</td>" in healthy
+
+
+def test_what_is_no_value() -> None:
+    for wrong in (3.0, np.ones(2), None):
+        with pytest.raises(TypeError, match="wanted a Value"):
+            diagnose(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="wanted a Value"):
+        diagnose(lambda x: 3.0, 1.0)
+
+
+def test_nothing_is_changed() -> None:
+    x = Value([1.0, 2.0])
+    loss = np.sum(np.sqrt(x - 1.0))
+    diagnose(loss)
+    assert (x.grad, x.passes, x.name) == (None, 0, None)
+
+
+@pytest.mark.slow
+def test_100_000_nodes() -> None:
+    leaves = [Value(float(i)) for i in range(10)]
+    v = leaves[0]
+    for i in range(33_333):
+        v = v * 0.9999 + leaves[i % 10] * 0.001
+    start = time.process_time()
+    assert diagnose(v).healthy
+    once = time.process_time() - start
+    assert once < 20.0  # it takes under 2; this sees what grows with the square
