@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
-    from .checks.diagnose import Diagnosis as Diagnosis
-    from .checks.diagnose import diagnose as diagnose
-    from .checks.diagnose import watching as watching
+    from .checks.diagnosis import Diagnosis as Diagnosis
+    from .checks.diagnosis import diagnose as diagnose
+    from .checks.diagnosis import watching as watching
     from .checks.gradient_check import GradcheckError as GradcheckError
     from .checks.gradient_check import GradcheckReport as GradcheckReport
     from .checks.gradient_check import gradcheck as gradcheck
@@ -85,7 +85,7 @@ _FOUND_IN = {
     "losses.losses": "LogSoftmaxNLL binary_cross_entropy cross_entropy logistic_loss mse nll",
     "programs.compiled": "Program program",
     "programs.fusion": "fuse",
-    "checks.diagnose": "Diagnosis diagnose watching",
+    "checks.diagnosis": "Diagnosis diagnose watching",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
     "views.drawing": "draw scope",
     "views.picture": "Drawing",

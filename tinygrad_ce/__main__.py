@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .checks.diagnosis import diagnose
 from .checks.gradient_check import gradcheck, numeric_gradient
 from .engine.text import _
 from .engine.transforms import grad, value_and_grad
@@ -114,6 +115,7 @@ def compare(z: Any, t: Any) -> None:
         with np.errstate(all="ignore"):
             value, g = value_and_grad(loss)(z - z.max() + 1000.0)
         print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
+    print(f"\n{diagnose(partial(_textbook, t=t), z - z.max() + 1000.0)}")
 
 
 def walk(steps: Steps, by_key: bool = False) -> None:

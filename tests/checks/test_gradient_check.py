@@ -382,11 +382,11 @@ def test_a_random_function_is_called_that() -> None:
 @pytest.mark.parametrize(
     ("f", "x", "node"),
     [
-        (lambda x: np.where(x > 30, x, np.log1p(np.exp(x))), 1000.0, "exp"),
-        (lambda x: np.where(x > 0, np.log(0.0 * x), x), -1.0, "log"),
-        (lambda x: np.where(x == 0, 1.0, np.sin(x) / x) + x, 0.0, "divide to sin"),
-        (lambda x: np.where(x > 0, x**1.5, -x), np.array([2.0, -4.0]), "power to x"),
-        (lambda x: np.where(x > 0, np.sqrt(x), x), np.array([2.0, -4.0]), "sqrt"),
+        (lambda x: np.where(x > 30, x, np.log1p(np.exp(x))), 1000.0, "exp(x)"),
+        (lambda x: np.where(x > 0, np.log(0.0 * x), x), -1.0, "log(multiply)"),
+        (lambda x: np.where(x == 0, 1.0, np.sin(x) / x) + x, 0.0, "sin / x"),
+        (lambda x: np.where(x > 0, x**1.5, -x), np.array([2.0, -4.0]), "x ** 1.5"),
+        (lambda x: np.where(x > 0, np.sqrt(x), x), np.array([2.0, -4.0]), "sqrt(x)"),
     ],
 )
 def test_nan_from_a_branch_not_picked_is_laid_at_the_node_that_made_it(
@@ -396,9 +396,8 @@ def test_nan_from_a_branch_not_picked_is_laid_at_the_node_that_made_it(
     with np.errstate(all="ignore"):
         report = gradcheck(f, x)
     assert report.verdict == "fail"
-    assert report.blame.startswith(f"{node}: of a finite upstream gradient its rule makes nan"), (
-        report
-    )
+    assert f"nan was born on the way back through {node} (" in report.blame
+    assert "np.where" in report.blame
 
 
 def test_a_rule_that_is_not_linear_in_its_upstream_gradient_is_wrong() -> None:
@@ -446,6 +445,10 @@ def test_nan_is_never_a_pass() -> None:
     for x in (np.nan, np.inf, -np.inf):
         report = gradcheck(np.tanh, x, gradient=lambda x: 0.0)
         assert report.reason == "f is not finite around entry ()"
+    with np.errstate(all="ignore"):
+        report = gradcheck(lambda x: np.log(x) * 2.0, 0.0)
+    assert "log(x) (test_gradient_check.py, line" in report.diagnosis
+    assert report.diagnosis in str(report)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ..engine.names import names
 from ..engine.text import _
 from ..engine.transforms import flatten, grad, unflatten
 from ..engine.value import Value, detach
+from .diagnosis import diagnose
 from .numeric import ComplexArray, Estimate, central, complex_step
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
@@ -59,6 +60,7 @@ class GradcheckReport(NamedTuple):
     order: int
     inputs: list[InputCheck]
     blame: str = ""  # on a failure: the first node whose own rule is wrong
+    diagnosis: str = ""  # where f is not finite: where that began
 
     @property
     def verdict(self) -> str:
@@ -88,6 +90,7 @@ class GradcheckReport(NamedTuple):
         lines += ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in rows]
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
         lines += [_("first wrong node: {node}", node=self.blame)] if self.blame else []
+        lines += [self.diagnosis] if self.diagnosis else []
         return "\n".join(lines)
 
 
@@ -124,7 +127,7 @@ def gradcheck(
     -------
     GradcheckReport
         With ``verdict`` "pass", "fail" or "inconclusive", ``reason``, ``inputs`` (one `InputCheck`
-        each) and ``blame``, the first node of the graph whose own rule is wrong.
+        each), ``blame``, the first node of the graph whose own rule is wrong, and ``diagnosis``.
 
     Raises
     ------
@@ -147,6 +150,10 @@ def gradcheck(
         raise ValueError(_("gradcheck needs inputs: gradcheck(f, x)"))
     contraction = _Contraction(f, inputs, method, seed, number=gradient is not None)
     report = _report(contraction, gradient, order, seed)
+    if gradient is None and any(_is_lost(c) for c in report.inputs):
+        with np.errstate(all="ignore"):
+            out = f(*contraction.filled([*map(Value, contraction.leaves)]))
+        report = report._replace(diagnosis=_born(out))
     if raise_on_failure and not report:
         raise GradcheckError(report)
     return report
@@ -355,8 +362,7 @@ def _blame(f: _Contraction, failed: bool) -> str:
     looks: list[Callable[..., str]] = [_written]
     if failed and nodes:
         looks += [partial(_alone, f.method, "fail", g) for g in (1.0, -2.0)]  # they are linear
-        looks += [_not_finite, partial(_alone, f.method, "inconclusive", 1.0)]
-        out.backward(f.cotangent)
+        looks += [lambda *_each: _born(out), partial(_alone, f.method, "inconclusive", 1.0)]
     with np.errstate(all="ignore"):
         found = next(filter(None, (look(*each) for look in looks for each in shares)), "")
     if found or not failed:
@@ -365,6 +371,17 @@ def _blame(f: _Contraction, failed: bool) -> str:
         "none: every node's own rule is right, so part of f does not go through the graph "
         "(v.data, or a Value made inside f)"
     )
+
+
+def _is_lost(c: InputCheck) -> bool:
+    """Whether f is not finite around the worst entry of an input."""
+    return c.verdict == "inconclusive" and not math.isfinite(c.numeric) and math.prod(c.shape) > 0
+
+
+def _born(out: Any) -> str:
+    """Where nan or inf began, and what helps, if there are any."""
+    found = diagnose(out) if isinstance(out, Value) else None
+    return " ".join(found.sentences) if found and found.births else ""
 
 
 def _written(node: Value, k: int, called: str) -> str:
@@ -392,15 +409,3 @@ def _alone(method: str, verdict: str, g: float, node: Value, k: int, called: str
     wrong = "{node}, entry {c.where}: {c.analytic:.6g}, numeric {c.numeric:.6g}"
     doubt = "none is wrong for sure, but {node} could not be checked: {c.reason}"
     return _(wrong if verdict == "fail" else doubt, node=called, c=c)
-
-
-def _not_finite(node: Value, k: int, called: str) -> str:
-    """Say so if a VJP makes nan or inf of a finite upstream gradient."""
-    given = share(node, k, node.grad)
-    if not np.all(np.isfinite(node.grad)) or np.all(np.isfinite(given)):
-        return ""
-    wrong = (
-        "{node}: of a finite upstream gradient its rule makes {got}, as 0 times inf is nan. Give "
-        "it other data where np.where drops its result: f(np.where(c, x, 1.0))"
-    )
-    return _(wrong, node=called, got=np.ravel(given)[~np.isfinite(np.ravel(given))][0])

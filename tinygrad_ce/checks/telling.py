@@ -28,8 +28,8 @@ class Telling:
         """A node as an equation: ``p = e / s``."""
         if node.op is None:
             return self.called[node]
-        args = [self.name(x) for x in node.parents]
-        return f"{self.called[node]} = {spelled(node.op, args)}"
+        name, right = self.called[node], spelled(node.op, [self.name(x) for x in node.parents])
+        return right if name.startswith(node.op.name) else f"{name} = {right}"
 
     def name(self, x: Any) -> str:
         """A node's name; of a constant its number, or its shape."""

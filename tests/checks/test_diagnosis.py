@@ -241,10 +241,10 @@ def test_the_report_reads_as_one_would_say_it() -> None:
         s = e.sum(axis=1, keepdims=True)
         p = e / s
         loss = -(t * np.log(p)).sum()
-    first, *rest = str(diagnose(loss)).splitlines()
-    assert first.startswith("nan was born in step 4, p = e / s (test_diagnose.py, line ")
+    first, *rest = diagnose(loss).sentences
+    assert first.startswith("nan was born in step 4, p = e / s (test_diagnosis.py, line ")
     assert first.endswith("): inf / inf at [0, 0].")
-    assert rest[0].startswith("e = exp(z) (test_diagnose.py, line ")
+    assert rest[0].startswith("e = exp(z) (test_diagnosis.py, line ")
     assert rest[0].endswith("became inf 2 steps before: exp(1000).")
     assert rest[1] == "exp overflows above 709.78 in float64; z[0, 0] = 1000."
     assert rest[2] == "It went on through log, multiply, sum to loss."
@@ -499,7 +499,7 @@ def test_watching_forward_and_back() -> None:
         root.sum().backward()
     with watching(), pytest.raises(FloatingPointError, match="overflow in exp"):
         np.exp(Value(1000.0))
-    with watching(stop=False), pytest.warns(RuntimeWarning, match=r"test_diagnose.py, line \d+"):
+    with watching(stop=False), pytest.warns(RuntimeWarning, match=r"test_diagnosis.py, line \d+"):
         np.log(x)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from types import FrameType
 from typing import Any
 
@@ -29,6 +30,7 @@ from .digits import Digits, all_digits
 from .habits import notes_of, vanished, warnings_of
 from .telling import Telling
 
+WIDTH = 96  # columns of a printed report
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -62,7 +64,7 @@ class Diagnosis:
         table = [(_("number"), _("digits"), _("relative error")), *rows] if rows else []
         widths = [max(map(len, column)) for column in zip(*table)]
         lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in table]
-        return "\n".join([*self.sentences, *lines])
+        return "\n".join([*(fill(text, WIDTH) for text in self.sentences), *lines])
 
     __repr__ = __str__
 
