@@ -184,6 +184,10 @@ EINSUMS: list[tuple[str, tuple[tuple[int, ...], ...]]] = [
     ("...ii->...i", ((2, 3, 3),)),
     ("ij,jk->ik", ((2, 1), (3, 4))),  # size 1 is broadcast
     ("ij,ij->ij", ((1, 3), (2, 1))),
+    ("ij,i->", ((1, 2), (3,))),  # and beside it stands a letter of no other operand
+    ("ij,i->i", ((1, 2), (3,))),
+    ("ijk,j->ik", ((2, 1, 0), (3,))),
+    ("ijk,j->", ((0, 1, 2), (0,))),
     ("ij,jk->ik", ((0, 3), (3, 4))),
     ("ij,jk->ik", ((2, 0), (0, 4))),
     (" i j , j k -> i k ", ((2, 3), (3, 4))),

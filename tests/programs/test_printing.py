@@ -236,9 +236,10 @@ def test_what_linters_want(tmp_path: Path) -> None:
         return np.maximum(0.0, x)
 
     def k(A: float, b: float) -> Any:
-        return np.maximum(A, b) * np.abs(A)
+        return np.maximum(A, b) * np.abs(A) + np.maximum(b, b) * np.minimum(A, A * 1.0)
 
-    sources = [program(h, 1.0).source, program(k, 1.0, 2.0).source]
+    sources = [program(h, 1.0).source]
+    sources += [program(k, 1.0, 2.0, clean=clean).source for clean in (True, False)]
     sources += [program(f, np.ones(12), np.ones(12)).source, program(g, 1.0, 2.0, wrt=None).source]
     for i, source in enumerate(sources):
         (tmp_path / f"p{i}.py").write_text(source)

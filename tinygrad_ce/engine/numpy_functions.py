@@ -52,11 +52,15 @@ def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
 
 
 def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
-    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ."""
+    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ.
+
+    One that an axis of length 1 has is summed: the other operand may have stretched it.
+    """
     inputs, result = subscripts.split("->")
     letters = inputs.split(",")
     mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
-    known = "".join(c for c in mine if c in result or c in "".join(letters))
+    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, np.shape(xs[i])) if n == 1}
+    known = "".join(c for c in mine if c in there)
     back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
     return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
 
