@@ -272,14 +272,12 @@ def test_truth_of_a_number() -> None:
 
 
 def test_a_function_without_a_rule_says_how_to_add_one() -> None:
-    for f in (np.cos, np.linalg.det, np.cumsum):
+    for f in (np.i0, np.unwrap, np.fft.fft):
         with pytest.raises(NotImplementedError, match=f"{f.__name__}.*primitive"):
             f(Value(A))
     with pytest.raises(NotImplementedError, match=r"multiply\.outer"):
         np.multiply.outer(Value(B), B)
     for option in ({"where": B > 1}, {"dtype": np.float32}):
-        with pytest.raises(TypeError, match=next(iter(option))):
-            np.sum(Value(B), **option)
         with pytest.raises(TypeError, match=next(iter(option))):
             np.exp(Value(B), **option)
 
@@ -428,7 +426,7 @@ def test_a_decorated_operation_is_pickled_by_its_name() -> None:
 # ------------------------------------------------------------------ NumPy's functions
 def test_a_call_with_too_many_or_too_few_arguments() -> None:
     with pytest.raises(TypeError, match="max: too many positional arguments"):
-        np.max(Value(A), 0, None)
+        Value(A).max(0, None, True)
     with pytest.raises(TypeError, match="where: missing a required argument"):
         np.where(Value(A))
 

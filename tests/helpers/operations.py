@@ -150,6 +150,46 @@ def scattered(case: Case) -> Case:
     return [np.zeros(shape)[options["index"]].shape], {**options, "shape": shape}
 
 
+@st.composite
+def chosen(draw: Any, function: str) -> Case:
+    """Options of functions that move entries of an array, leave some out, or put zeros."""
+    most = {"diag": 2, "tril": 3, "triu": 3, "diagonal": 3, "rot90": 3}.get(function, 3)
+    least = {"fliplr": 2, "rot90": 2, "diagonal": 2, "flip": 0, "tile": 0, "diagflat": 0}
+    size = {"max_dims": most, "min_side": 0, "max_side": 3}
+    shape = draw(hnp.array_shapes(min_dims=least.get(function, 1), **size))
+    n, offsets = len(shape), st.integers(-2, 2)
+    axis = axis_of(shape) if shape else st.none()
+    pair = st.permutations(range(n)).map(lambda order: tuple(order[:2]))
+    widths = st.tuples(st.integers(0, 2), st.integers(0, 2))
+    options: dict[str, Any] = {
+        "roll": {"shift": offsets, "axis": st.one_of(st.none(), axis)},
+        "flip": {"axis": st.one_of(st.none(), axis, hnp.valid_tuple_axes(n))},
+        "rot90": {"k": st.integers(-1, 4), "axes": pair},
+        "repeat": {"repeats": st.integers(0, 3), "axis": st.one_of(st.none(), axis)},
+        "tile": {"reps": st.one_of(st.integers(0, 2), widths, st.just((2, 1, 2, 1)))},
+        "resize": {"new_shape": st.sampled_from([(2, 3), 5, (1, 2, 2)])},
+        "delete": {"obj": st.just([0, -1]), "axis": st.none()},
+        "diagonal": {"offset": offsets, "axis1": st.just(-1), "axis2": st.just(0)},
+        "diag": {"k": offsets},
+        "diagflat": {"k": offsets},
+        "tril": {"k": offsets},
+        "triu": {"k": offsets},
+        "pad": {
+            "pad_width": st.one_of(st.integers(0, 2), widths, st.just([(1, 0)] * n)),
+            "mode": st.sampled_from(["constant", "edge", "reflect", "symmetric", "wrap"]),
+        },
+    }.get(function, {})
+    found = {name: draw(x) for name, x in options.items()}
+    assume(function not in ("delete", "pad") or 0 not in shape)
+    if function == "pad" and found["mode"] == "constant":
+        found["constant_values"] = draw(st.sampled_from([0.0, 2.5]))
+    return [shape], found
+
+
+CHOSEN = ["roll", "flip", "fliplr", "flipud", "rot90", "repeat", "tile", "resize", "delete"]
+CHOSEN += ["diagonal", "diag", "diagflat", "tril", "triu", "pad"]
+UFUNCS = ["sin", "cos", "tan", "sinh", "cosh", "arcsin", "arccos", "arctan", "arcsinh", "arccosh"]
+UFUNCS += ["arctanh", "cbrt", "log2", "log10", "exp2", "root", "sinc", "reciprocal"]
 ONE = SHAPES.map(lambda shape: ([shape], {}))
 MATRICES = broadcast(2, np.matmul.signature)
 
@@ -161,6 +201,11 @@ LINES: dict[str, Any] = {
     "minimum": broadcast(2), "logaddexp": broadcast(2), "matmul": MATRICES,
     "positive": ONE, "negative": ONE, "exp": ONE, "log": ONE, "log1p": ONE, "expm1": ONE,
     "sqrt": ONE, "square": ONE, "abs": ONE, "tanh": ONE, "relu": ONE,
+    **dict.fromkeys(UFUNCS, ONE),
+    "arctan2": broadcast(2), "hypot": broadcast(2), "logaddexp2": broadcast(2),
+    "copysign": broadcast(2), "remainder": broadcast(2), "fmod": broadcast(2),
+    "prod": reduced(), **{name: chosen(name) for name in CHOSEN},
+    "astype": SHAPES.map(lambda shape: ([shape], {"dtype": np.float64})),
     "where": conditional(),
     "clip": broadcast(3),
     "sum": reduced(),

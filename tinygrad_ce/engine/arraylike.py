@@ -92,8 +92,9 @@ class ArrayLike:
     __array__ = _refusal(
         np.asarray,
         "An array made from a Value",
-        "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For pandas: "
-        "df.to_numpy(). For SciPy: @primitive. Its data is v.data.",
+        "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For "
+        "np.full(shape, v): np.broadcast_to(v, shape). For np.pad(x, n, constant_values=v): "
+        "np.concatenate. For pandas: df.to_numpy(). For SciPy: @primitive. Its data is v.data.",
     )
     __setitem__ = __delitem__ = _refusal(
         operator.setitem,

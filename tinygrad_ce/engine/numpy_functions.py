@@ -14,9 +14,14 @@ import numpy as np
 
 from .operation import POSITIVE, REAL, TABLE, Each, define
 from .ops import GETITEM, IDENTITY, SCATTER
-from .rules import pick, spread
+from .reductions import cast, mean, others, reduction
+from .rules import astype, over, pick, root, spread
 from .text import _
 
+LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
+# sinc' = Σ C·x^K, to the last bit for |x| < 1/2
+ODD = np.arange(1, 23, 2)
+SINC = [(-1) ** (k // 2 + 1) * (k + 1) * math.pi ** (k + 1) / math.factorial(k + 2) for k in ODD]
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # importing string takes 1 ms
 
 
@@ -65,16 +70,32 @@ def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any
     return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
 
 
-def concatenate(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
+def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
+    """np.reshape, whose name for shape NumPy 2.0 has otherwise."""
+    if order not in ("C", "F"):
+        text = "reshape, ravel: got order={order!r}, wanted 'C' or 'F': of Values no other is known"
+        raise ValueError(_(text, order=order))
+    return np.reshape(x, shape) if order == "C" else np.reshape(x, shape, order=order)
+
+
+def pad(x: Any, pad_width: Any, mode: Any = "constant", **values: Any) -> Any:
+    """np.pad by a constant, or by entries of the array."""
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        text = "pad: got mode={mode!r}, wanted constant, edge, reflect, symmetric or wrap"
+        raise ValueError(_(text, mode=mode))
+    return np.pad(x, pad_width, mode, **values)
+
+
+def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Any:
     """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
     if axis is None:
-        return CONCATENATE(*(np.reshape(a, -1) for a in arrays), axis=0)
-    return CONCATENATE(*arrays, axis=axis)
+        arrays, axis = [np.reshape(a, -1) for a in arrays], 0
+    return cast(CONCATENATE(*arrays, axis=axis), dtype)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None) -> Any:
     """Join along a new axis."""
-    return CONCATENATE(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+    return concatenate([np.expand_dims(a, axis) for a in arrays], axis, dtype=dtype)
 
 
 def dot(a: Any, b: Any) -> Any:
@@ -150,6 +171,32 @@ def softplus_of_two(x: Any, y: Any) -> Any:
     return np.maximum(x, y) + np.log1p(np.exp(-apart))
 
 
+def sinc_slope(x: Any) -> Any:
+    """(cos πx − sinc x) / x; near 0, where that cancels, its series."""
+    near = np.less(abs(x), 0.5)
+    series = np.matmul(np.expand_dims(np.where(near, x, 0.0), -1) ** ODD, SINC)
+    far = np.where(near, 1.0, x)
+    return np.where(near, series, (np.cos(math.pi * far) - np.sinc(far)) / far)
+
+
+def inverted(x: Any, y: Any) -> Any:
+    """X / (x² + y²), whose squares do not overflow."""
+    radius = np.hypot(x, y)
+    return x / radius / radius
+
+
+def selection(function: Any) -> Any:
+    """The rule of a function that moves entries and puts zeros, as it does with 1, 2, 3, …."""
+
+    def rule(g: Any, out: Any, x: Any, **options: Any) -> Any:
+        size = math.prod(np.shape(x))
+        places = function(np.arange(1, size + 1).reshape(np.shape(x)), **options)
+        entries = SCATTER(g, index=places, shape=(size + 1,))[1:]
+        return np.reshape(entries, np.shape(x))
+
+    return rule
+
+
 def attained(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Which entries are the largest; of -x, the smallest."""
     return x == np.max(x, axis=axis, keepdims=True)
@@ -181,6 +228,65 @@ define(np.square, "<x>^2",
     number="{0} * {0}")
 define(np.tanh, r"\tanh <x>",
     (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"), scalar=math.tanh)
+for _ufunc, _reads, _rule, _rule_reads, _fields in (
+    (np.sin, r"\sin <x>", lambda g, out, x: g * np.cos(x), r"<g> \cos <x>", {}),
+    (np.cos, r"\cos <x>", lambda g, out, x: -g * np.sin(x), r"-<g> \sin <x>", {"even": True}),
+    (np.tan, r"\tan <x>", lambda g, out, x: g * (1.0 + out * out), r"<g> (1 + \tan^2 <x>)",
+     {"domain": BALL}),
+    (np.sinh, r"\sinh <x>", lambda g, out, x: g * np.cosh(x), r"<g> \cosh <x>", {}),
+    (np.cosh, r"\cosh <x>", lambda g, out, x: g * np.sinh(x), r"<g> \sinh <x>", {"even": True}),
+    (np.arcsin, r"\arcsin <x>", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)) ** 0.5,
+     r"<g> / \sqrt{1 - <x>^2}", {"domain": BALL}),
+    (np.arccos, r"\arccos <x>", lambda g, out, x: -g / ((1.0 - x) * (1.0 + x)) ** 0.5,
+     r"-<g> / \sqrt{1 - <x>^2}", {"domain": BALL}),
+    (np.arctan, r"\arctan <x>", lambda g, out, x: g / (1.0 + x * x), "<g> / (1 + <x>^2)", {}),
+    (np.arcsinh, r"\operatorname{arsinh} <x>", lambda g, out, x: g / np.hypot(1.0, x),
+     r"<g> / \sqrt{1 + <x>^2}", {}),
+    (np.arccosh, r"\operatorname{arcosh} <x>",
+     lambda g, out, x: g / ((x - 1.0) ** 0.5 * (x + 1.0) ** 0.5), r"<g> / \sqrt{<x>^2 - 1}",
+     {"domain": ((1.0, math.inf),)}),
+    (np.arctanh, r"\operatorname{artanh} <x>", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)),
+     "<g> / (1 - <x>^2)", {"domain": BALL}),
+    (np.cbrt, r"\sqrt[3]{<x>}", lambda g, out, x: g / (3.0 * out * out),
+     r"<g> / (3 \sqrt[3]{<x>}^2)", {"domain": (POSITIVE,)}),
+    (np.log2, r"\log_2 <x>", lambda g, out, x: g / (LN2 * x), r"<g> / (<x> \log 2)",
+     {"domain": (POSITIVE,)}),
+    (np.log10, r"\log_{10} <x>", lambda g, out, x: g / (LN10 * x), r"<g> / (<x> \log 10)",
+     {"domain": (POSITIVE,)}),
+    (np.exp2, "2^{<x>}", lambda g, out, x: g * (LN2 * out), r"<g> \cdot 2^{<x>} \log 2",
+     {"positive": True}),
+):
+    _scalar = getattr(math, _ufunc.__name__.replace("arc", "a"))
+    define(_ufunc, _reads, (_rule, _rule_reads), scalar=_scalar, **_fields)
+define(root, r"\sqrt{<x>}", (lambda g, out, x: over(g, 2.0 * out), r"<g> / (2 \sqrt{<x>})"),
+    domain=(POSITIVE,))
+define(np.sinc, r"\operatorname{sinc} <x>", (lambda g, out, x: g * sinc_slope(x),
+    r"<g> \cdot (\cos \pi <x> - \operatorname{sinc} <x>) / <x>"), entrywise=True)
+define(np.copysign, r"\operatorname{copysign}(<x>, <y>)",
+    (lambda g, out, x, y: g * (np.sign(x) * np.copysign(1.0, y)),
+     r"<g> \cdot \operatorname{sign} <x> \cdot \operatorname{sign} <y>"), None,
+    piece=lambda x, y: np.signbit(x), scalar=math.copysign, roles=("size", "sign"))
+define(np.reciprocal, r"\frac{1}{<x>}", (lambda g, out, x: -g * out * out, "-<g> / <x>^2"),
+    domain=(POSITIVE,), powers=(-1,), scalar=lambda x: 1.0 / x, number="1.0 / {0}")
+define(np.arctan2, r"\operatorname{arctan2}(<x>, <y>)",
+    (lambda g, out, x, y: g * inverted(y, x), r"<g> \cdot <y> / (<x>^2 + <y>^2)"),
+    (lambda g, out, x, y: -g * inverted(x, y), r"-<g> \cdot <x> / (<x>^2 + <y>^2)"),
+    domain=(REAL, POSITIVE), roles=("y", "x"))
+define(np.hypot, r"\sqrt{<x>^2 + <y>^2}",  # at (0, 0) its slopes are 0, as that of abs
+    (lambda g, out, x, y: g * over(x, out), r"<g> \cdot <x> / \sqrt{<x>^2 + <y>^2}"),
+    (lambda g, out, x, y: g * over(y, out), r"<g> \cdot <y> / \sqrt{<x>^2 + <y>^2}"),
+    scalar=math.hypot)
+define(np.logaddexp2, r"\log_2(2^{<x>} + 2^{<y>})",
+    (lambda g, out, x, y: g * _logistic(LN2 * (y - x)), r"<g> \cdot 2^{<x> - <out>}"),
+    (lambda g, out, x, y: g * _logistic(LN2 * (x - y)), r"<g> \cdot 2^{<y> - <out>}"))
+define(np.remainder, r"<x> \bmod <y>", (lambda g, out, x, y: g, "<g>"),
+    (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-<g> \lfloor <x> / <y> \rfloor"),
+    domain=(REAL, POSITIVE), piece=np.floor_divide, scalar=operator.mod, symbol="%",
+    number="float(np.remainder({}, {}))", roles=("dividend", "divisor"))
+define(np.fmod, r"\operatorname{fmod}(<x>, <y>)", (lambda g, out, x, y: g, "<g>"),
+    (lambda g, out, x, y: -g * np.trunc(x / y), r"-<g> \operatorname{trunc}(<x> / <y>)"),
+    domain=(REAL, POSITIVE), piece=lambda x, y: np.trunc(x / y), scalar=math.fmod,
+    roles=("dividend", "divisor"))
 CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
@@ -188,14 +294,27 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
     spelling=clip, entrywise=True)
-MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,))
-MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), piece=attained)
+MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,), spelling=mean)
+MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), piece=attained,
+    spelling=reduction(np.max, np.maximum))
 MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"),
-    piece=lambda x, **options: attained(-x, **options))
+    piece=lambda x, **options: attained(-x, **options), spelling=reduction(np.min, np.minimum))
+define(np.prod, r"\prod <x>",
+    (lambda g, out, x, axis=None, *, keepdims=False: (
+        spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} <x>_j"),
+    spelling=reduction(np.prod, np.multiply, 1.0))
+define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
+for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,
+                  np.delete, np.diagonal, np.diag, np.diagflat, np.tril, np.triu):
+    define(_function, rf"\operatorname{{{_function.__name__}}} <x>",
+        (selection(_function), r"<g> \to [\dots]"), linear=(0,),
+        moves=_function not in (np.diag, np.diagflat, np.tril, np.triu))
 define(np.reshape, r"\operatorname{reshape} <x>",
-    (lambda g, out, x, shape=(): np.reshape(g, np.shape(x)), r"\operatorname{reshape} <g>"),
-    fn=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 has another name for shape
-    linear=(0,), moves=True)
+    (lambda g, out, x, shape=(), order="C": reshape(g, np.shape(x), order),
+     r"\operatorname{reshape} <g>"), fn=reshape, linear=(0,), moves=True)
+define(np.pad, r"\operatorname{pad} <x>",
+    (lambda g, out, x, pad_width=0, mode="constant", constant_values=0.0: selection(pad)(
+        g, out, x, pad_width=pad_width, mode=mode), r"<g> \to [\dots]"), fn=pad)
 define(np.expand_dims, r"\operatorname{expand} <x>",
     (lambda g, out, x, axis=0: np.reshape(g, np.shape(x)), r"\operatorname{squeeze} <g>"),
     linear=(0,), moves=True)
@@ -226,6 +345,7 @@ define(np.stack, "", spelling=stack)
 define(np.dot, "", spelling=dot)
 define(np.copy, "", spelling=lambda a, order="K", subok=False: IDENTITY(a))
 define(np.add.reduce, "", spelling=lambda a, axis=0, **options: np.sum(a, axis, **options))
+define(np.multiply.reduce, "", spelling=lambda a, axis=0, **options: np.prod(a, axis, **options))
 define(np.maximum.reduce, "", spelling=lambda a, axis=0, **options: np.max(a, axis, **options))
 define(np.minimum.reduce, "", spelling=lambda a, axis=0, **options: np.min(a, axis, **options))
 
@@ -238,7 +358,7 @@ _SYMBOLS: dict[Any, str] = {
 }
 _FOLLOWS: dict[str, set[Any]] = {
     "shapes": {np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like,
-               np.full_like, np.empty_like, np.iscomplexobj, np.isrealobj, np.common_type,
+               np.empty_like, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
                np.diag_indices_from, np.tril_indices_from, np.triu_indices_from},
     "count": {np.nonzero, np.flatnonzero, np.argwhere},
     "data": {np.isnan, np.isinf, np.isfinite, np.signbit, np.argmax, np.argmin, np.argsort,
@@ -248,7 +368,8 @@ _FOLLOWS: dict[str, set[Any]] = {
              np.searchsorted, np.digitize, np.argpartition, np.lexsort, np.nanargmax,
              np.nanargmin, np.array_equiv, np.isneginf, np.isposinf, np.array_repr,
              np.array_str, np.array2string, np.iscomplex, np.shares_memory,
-             np.may_share_memory, np.linalg.matrix_rank},
+             np.may_share_memory, np.linalg.matrix_rank, np.heaviside, np.nextafter, np.spacing,
+             np.min_scalar_type},
 }
 # fmt: on
 define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")

@@ -77,13 +77,13 @@ class Primitive:
         """How it is called: its arguments, then its options, as the rules take them."""
         rule = next(vjp for vjp in self.vjps if vjp)
         taken = list(inspect.signature(rule).parameters.values())[2:]
-        if any(p.kind is p.VAR_KEYWORD for p in taken):  # the function's own, then
+        if every := any(p.kind is p.VAR_KEYWORD for p in taken):  # the function's own, then
             taken = list(inspect.signature(self.fn).parameters.values())
         plain = [p.replace(annotation=p.empty) for p in taken if p.name != "saved"]
         n = len(plain) if self.arity is None else self.arity
+        needed = (inspect.Parameter.empty, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return inspect.Signature(
-            plain[:n]
-            + [p for p in plain[n:] if (p.default, p.kind) != (p.empty, p.POSITIONAL_OR_KEYWORD)]
+            plain[:n] + [p for p in plain[n:] if every or (p.default, p.kind) != needed]
         )
 
     @cached_property

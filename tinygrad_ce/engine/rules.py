@@ -18,6 +18,22 @@ def pick(c: Any, x: Any, y: Any) -> Any:
     return (x if c else y) if c.__class__ in (bool, np.bool_) else np.where(c, x, y)
 
 
+def over(x: Any, y: Any) -> Any:
+    """X / y, and 0 where y is 0."""
+    zero = np.equal(y, 0.0)
+    return pick(zero, 0.0, x) / pick(zero, 1.0, y)
+
+
+def root(x: Any) -> Any:
+    """np.sqrt, whose slope at 0 is 0: of a norm or a deviation, which is smallest there."""
+    return np.sqrt(x)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """``x.astype(dtype)``, as a function."""
+    return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
+
+
 def relu(x: Any) -> Any:
     """The positive part of x; NaN stays NaN."""
     return np.maximum(x, 0.0) if np.ndim(x) else np.where(x <= 0.0, 0.0, x)

@@ -126,9 +126,9 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
     if len(args) > 1:
         beside = next((a for a in args if a.__class__ is Value), None)
         args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
-    for i in op.constants:
-        if args[i].__class__ is Value:
-            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
+    for name, x in [*((f"argument {i}", args[i]) for i in op.constants), *options.items()]:
+        if x.__class__ is Value:
+            lost(f"{op.name}: {name} has no derivative; a Value there", "Use v.data there.")
     # Of options that others may write into there are copies.
     options = {n: x.copy() if x.__class__ in (list, np.ndarray) else x for n, x in options.items()}
     if op.keeps:
@@ -323,6 +323,8 @@ class Value(ArrayLike):
     def __le__(self, other: Any) -> Any: return _truth(self._array <= detach(other))
     def __gt__(self, other: Any) -> Any: return _truth(self._array > detach(other))
     def __ge__(self, other: Any) -> Any: return _truth(self._array >= detach(other))
+    def __mod__(self, other: Any) -> Any: return np.remainder(self, other)
+    def __rmod__(self, other: Any) -> Any: return np.remainder(other, self)
     def __floordiv__(self, other: Any) -> Any: return np.floor_divide(self._array, detach(other))
     def __rfloordiv__(self, other: Any) -> Any: return np.floor_divide(other, self._array)
     # fmt: on

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..engine.backward import topological
 from ..engine.operation import TABLE, Primitive
+from ..engine.rules import astype as astype
 from ..engine.text import _
 from ..engine.value import Value
 
@@ -85,11 +86,6 @@ class Size:
 def constant(x: Any) -> Any:
     """X itself."""
     return x
-
-
-def astype(x: Any, dtype: Any) -> Any:
-    """``x.astype(dtype)``, as a function."""
-    return np.asarray(x).astype(dtype)
 
 
 def within(index: Any, low: int, high: int, besides: int | None = None) -> Any:

@@ -187,7 +187,7 @@ class _Printer(Expressions):
                 return self.text(x)
             base, shown = x, False
             while moves_first(base.function) and base.args[0].__class__ is Line:
-                shown = shown or base.function is np.broadcast_to
+                shown = shown or base.function in (np.broadcast_to, np.diagonal)
                 base = base.args[0]
             new = base.function.__class__ is np.ufunc or base.function in NEW
             new = new or (base.function is np.diag and base.ndim == 2)  # of a vector

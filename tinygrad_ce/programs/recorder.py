@@ -135,8 +135,9 @@ class Tape:
             raise
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
             self.refuse(*into)
-        known = numbers or function in TABLE or function.__class__ is np.ufunc
-        if not known and _shape_varies(function, args, options, example):
+        if not (numbers or self._keeps_shapes(function, args, options)) and _shape_varies(
+            function, args, options, example
+        ):
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
@@ -146,6 +147,13 @@ class Tape:
         if not isinstance(example, np.ndarray | np.generic | float | int):
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
+
+    def _keeps_shapes(self, function: Any, args: Any, options: Any) -> bool:
+        """Whether data have no say in the shape of the result, as the function's record tells."""
+        op = TABLE.get(function)
+        if op is None or not (op.vjps or op.plain):
+            return function.__class__ is np.ufunc
+        return op.arity != 1 or not [*walk((args[1:], options), RecordedArray)]  # of np.repeat
 
     def refuse(self, what: str, instead: str) -> NoReturn:
         """Say which line would make a program that is wrong for other data."""

@@ -1,0 +1,102 @@
+"""Sums, means, products and extrema along axes, with all that NumPy's take.
+
+Their records have ``axis`` and ``keepdims``; the other options are spelled here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .operation import TABLE, Rule
+from .rules import astype
+from .text import _
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """``x.astype(dtype)`` of a float type; of None, or of its own, x itself."""
+    if dtype is None or np.dtype(dtype) == x.dtype:
+        return x
+    if np.dtype(dtype).kind != "f":
+        text = "got dtype={dtype}, wanted a float type: there is no gradient of others"
+        raise TypeError(_(text, dtype=np.dtype(dtype)))
+    return TABLE[astype](x, dtype=np.dtype(dtype))
+
+
+def only(x: Any, where: Any, fill: Any) -> Any:
+    """The entries that count; ``fill`` in the place of the others."""
+    return x if where is True else np.where(np.broadcast_to(where, np.shape(x)), x, fill)
+
+
+def count(x: Any, axis: Any, where: Any, **options: Any) -> Any:
+    """How many entries count along axes."""
+    if where is True:
+        axes = range(np.ndim(x)) if axis is None else np.atleast_1d(axis).tolist()
+        return float(math.prod(np.shape(x)[k] for k in axes))
+    return astype(np.sum(np.broadcast_to(where, np.shape(x)), axis, **options), x.dtype)
+
+
+def reduction(function: Any, combine: Any, neutral: float | None = None) -> Rule:
+    """Spell the options of a reduction, by what combines two entries and what changes none."""
+
+    def spelling(
+        a: Any, axis: Any = None, dtype: Any = None, *, where: Any = True, **options: Any
+    ) -> Any:
+        initial = options.pop("initial", None)
+        fill = initial if neutral is None else neutral
+        if fill is None and where is not True:
+            text = "{name}: where= needs initial=, for where it leaves no entry"
+            raise ValueError(_(text, name=function.__name__))
+        out = TABLE[function](only(cast(a, dtype), where, fill), axis=axis, **options)
+        return out if initial is None else combine(out, initial)
+
+    return spelling
+
+
+def mean(a: Any, axis: Any = None, dtype: Any = None, *, where: Any = True, **options: Any) -> Any:
+    """The sum over the number of entries, where not all of them count."""
+    a = cast(a, dtype)
+    if where is True:
+        return TABLE[np.mean](a, axis=axis, **options)
+    return np.sum(a, axis, where=where, **options) / count(a, axis, where, **options)
+
+
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    where: Any = True,
+    mean: Any = None,
+    **options: Any,
+) -> Any:
+    """The mean of the squared distances from the mean."""
+    a = only(cast(a, dtype), where, 0.0)  # nan there would be nan in the gradient, too
+    centre = np.mean(a, axis, keepdims=True, where=where) if mean is None else mean
+    found = np.mean(np.square(a - centre), axis, where=where, **options)
+    n = count(a, axis, where, **options) if ddof else 1.0
+    return found * (n / np.maximum(n - ddof, 0.0)) if ddof else found
+
+
+def others(x: Any, axis: Any) -> Any:
+    """The product of all other entries along axes, at each."""
+    axes = [*range(np.ndim(x))] if axis is None else np.atleast_1d(axis).tolist()
+    if not axes:
+        return np.ones_like(x)
+    found = np.swapaxes(_others(np.swapaxes(x, axes[0], -1)), axes[0], -1)
+    return found * others(np.prod(x, axes[0], keepdims=True), axes[1:])
+
+
+def _others(x: Any) -> Any:
+    """The same along the last axis: by halves, so that nothing is divided by an entry that is 0."""
+    n, half = np.shape(x)[-1], (np.shape(x)[-1] + 1) // 2
+    if n < 2:
+        return np.ones_like(x)
+    if n % 2:
+        x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
+    left, right = x[..., :half], x[..., half:]
+    both = _others(left * right)
+    return np.concatenate([both * right, both * left], -1)[..., :n]
