@@ -126,9 +126,11 @@ def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[
     if len(args) > 1:
         beside = next((a for a in args if a.__class__ is Value), None)
         args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
-    for name, x in [*((f"argument {i}", args[i]) for i in op.constants), *options.items()]:
-        if x.__class__ is Value:
-            lost(f"{op.name}: {name} has no derivative; a Value there", "Use v.data there.")
+    elif op.arity == 1 and args[0].__class__ is not Value:  # np.tile(x, v)
+        lost(f"{op.name}: a Value among its options", "Use v.data there.")
+    for i in op.constants:
+        if args[i].__class__ is Value:
+            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
     # Of options that others may write into there are copies.
     options = {n: x.copy() if x.__class__ in (list, np.ndarray) else x for n, x in options.items()}
     if op.keeps:
