@@ -61,13 +61,21 @@ class ArrayLike:
     def dtype(self) -> Any: return getattr(self._array, "dtype", np.dtype(float))
     @property
     def T(self) -> Any: return np.transpose(self)
-    def reshape(self, *shape: Any) -> Any: return np.reshape(self, _unpack(shape))
+    @property
+    def mT(self) -> Any: return np.matrix_transpose(self)
+    @property
+    def real(self) -> Any: return np.real(self)
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+        return np.reshape(self, _unpack(shape), order=order)
     def transpose(self, *axes: Any) -> Any: return np.transpose(self, _unpack(axes) or None)
-    def flatten(self) -> Any: return self.reshape(-1)
-    ravel = flatten
+    def ravel(self, order: Any = "C") -> Any: return np.reshape(self, -1, order=order)
+    flatten = ravel
     def clip(self, min: Any = None, max: Any = None) -> Any: return np.clip(self, min, max)
     # fmt: on
     sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
+    prod, var, std, conj = map(_method, (np.prod, np.var, np.std, np.conj))
+    trace, diagonal, repeat, nonzero = map(_method, (np.trace, np.diagonal, np.repeat, np.nonzero))
+    astype = _method(np.astype)
     squeeze, swapaxes, dot, copy = map(_method, (np.squeeze, np.swapaxes, np.dot, np.copy))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
     any, all, argmax, argmin = map(_method, (np.any, np.all, np.argmax, np.argmin))
@@ -75,7 +83,6 @@ class ArrayLike:
     item = _absent("item()", "float(v.data) is its number")
     detach = _absent("detach()", "v.data is its data, without the graph")
     numpy = cpu = _absent("numpy() or cpu()", "v.data is its array")
-    astype = _absent("astype()", "change its data, v.data, and make a new one with Value(...)")
     zero_grad = _absent("zero_grad()", "v.grad = None does it, or an optimiser's zero_grad()")
     __pandas_priority__ = 5000  # above DataFrame's, so that in df * v the Value is asked
 

@@ -327,6 +327,7 @@ class Value(ArrayLike):
     def __ge__(self, other: Any) -> Any: return _truth(self._array >= detach(other))
     def __mod__(self, other: Any) -> Any: return np.remainder(self, other)
     def __rmod__(self, other: Any) -> Any: return np.remainder(other, self)
+    def __divmod__(self, other: Any) -> Any: return np.divmod(self, other)
     def __floordiv__(self, other: Any) -> Any: return np.floor_divide(self._array, detach(other))
     def __rfloordiv__(self, other: Any) -> Any: return np.floor_divide(other, self._array)
     # fmt: on
@@ -364,6 +365,9 @@ class Value(ArrayLike):
         if options.get("out") is not None:
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
+        if method == "outer" and not options:
+            x, y = inputs
+            return ufunc(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         return self.__array_function__(function, (), inputs, options)
 
