@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from .training.optimizers import Adam as Adam
     from .training.plots import plot_loss_curve as plot_loss_curve
     from .training.plots import plot_weights as plot_weights
+    from .views.derivation import Derivation as Derivation
+    from .views.derivation import DerivationStep as DerivationStep
+    from .views.derivation import derive as derive
     from .views.drawing import draw as draw
     from .views.drawing import scope as scope
     from .views.picture import Drawing as Drawing
@@ -87,6 +90,7 @@ _FOUND_IN = {
     "programs.fusion": "fuse",
     "checks.diagnosis": "Diagnosis diagnose watching",
     "checks.gradient_check": "GradcheckError GradcheckReport gradcheck numeric_gradient",
+    "views.derivation": "Derivation DerivationStep derive",
     "views.drawing": "draw scope",
     "views.picture": "Drawing",
     "views.steps": "Step Steps",

@@ -331,9 +331,9 @@ def of_sigmoid(z: Any, y: Any) -> Any:
 PAPER: list[tuple[Any, list[Any], Any, str]] = [
     (of_scores, [X[:, :3], T], 0, "grad_z = 1 / n * (t.dot(ONES_3) * p - t)"),
     (lambda W, b, X, t: of_scores(X @ W + b, t), [W, B, X, T], (0, 1),
-        """multiply_1 = 1 / n * (t.dot(ONES_3) * p - t)
-        grad_b = ones_1.dot(multiply_1)
-        grad_W = X.T.dot(multiply_1)"""),
+        """grad_z = 1 / n * (t.dot(ONES_3) * p - t)
+        grad_b = ones_1.dot(grad_z)
+        grad_W = X.T.dot(grad_z)"""),
     (lambda z: np.log(np.exp(z).sum()), [R], 0, "p = exp_1 / sum_1"),
     (of_sigmoid, [R, T.ravel()[:6]], 0, "grad_z = s - y"),
     (lambda z, y: of_sigmoid(z, y) / len(z), [R, T.ravel()[:6]], 0, "grad_z = 1 / n * (s - y)"),

@@ -14,6 +14,7 @@
   expressions.py  a line as an expression
   printing.py     a program as source
   compiled.py     a function and its gradient as NumPy source, compiled
+  derivation.py   the chain rule, then what the simplifier does, by steps that are checked
 
 Each imports only those before it.
 """

@@ -74,7 +74,8 @@ def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
         seed = tape.constant(as_upstream(None, example(value), "f's result"))
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
-        for v, g in found.items():
+        last = [*reversed(found.items())]  # of several with one gradient the last that has a name
+        for v, g in sorted(last, key=lambda pair: not getattr(pair[0].data, "name", None)):
             if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
                 g.line.of = g.line.of or v.data.line
     return [_like(found.get(v), v.data) for v in wanted]

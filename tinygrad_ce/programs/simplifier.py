@@ -17,6 +17,7 @@ x·(y + z) overflows where y + z does. e / Σ e is called p, so a gradient reads
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -164,8 +165,10 @@ def _is_softmax(line: Line) -> bool:
 class Simplifier:
     """One pass over a program."""
 
-    def __init__(self, lines: Sequence[Line], outputs: Any) -> None:
+    def __init__(self, lines: Sequence[Line], outputs: Any, limit: float = math.inf) -> None:
         self.old, self.outputs, self.uses = lines, outputs, Counter(walk(outputs))
+        self.limit, self.calls = limit, 0  # of calls: those after the limit stay as they are
+        self.log: list[tuple[int, int, Line, Any]] = []  # a call, the last in it; what became what
         self.uses.update(x for line in lines for x in reads(line))
         self.lines: list[Line] = []
         self.new: dict[Line, Any] = {}
@@ -218,22 +221,15 @@ class Simplifier:
             options = _normal_axis(args[0], options, like) if f in REDUCTIONS else options
         elif elementwise(f) and not like.is_number:
             args = _narrow(args, like.shape)
-        if (terms := fact(f, "terms")) and not options:
-            return self.total(f, terms, args, like)
-        if (powers := fact(f, "powers")) and not options:
-            return self.product(f, powers, args, like)
-        c, u = coefficient(args[0]) if args else (1.0, None)
-        if c != 1.0 and alike(u, args[0]):
-            if c == -1.0 and fact(f, "even"):
-                return self.call(f, (u, *args[1:]), options, like)
-            out = f is np.sum and is_moderate(c) and self.needs[args[0]] <= 1
-            out = like.size <= args[0].size if c == -1.0 else out
-            if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
-                return self.scale(c, self.call(f, (u, *args[1:]), options, like), like)
-        found = _unmoved(f, args, options, like) if moves_first(f) else None
-        if found is None and f in RULES:
-            found = RULES[f](self, args, options, like)
-        return self.make(f, args, options, like) if found is None else found
+        place = self.calls = self.calls + 1
+        found = _simpler(self, f, args, options, like) if place <= self.limit else None
+        if found is None:
+            return self.make(f, args, options, like)
+        same = found.__class__ is Line and found.function is f
+        if not same or not all(map(operator.is_, found.args, args)):
+            before = Line(f, args, options, like.shape, like.kind)
+            self.log.append((place, self.calls, before, found))
+        return found
 
     def make(self, f: Any, args: Args, options: dict[str, Any], like: Line) -> Line:
         """The line that calls f so; the same one where there is one."""
@@ -308,6 +304,26 @@ class Simplifier:
         if is_call(x, np.subtract) and self.needs[x] == 1:
             return self.make(np.subtract, x.args[::-1], {}, like)
         return self.make(np.negative, (x,), {}, like)
+
+
+def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: Line) -> Any:
+    """The same in another form, by the rules; None where there is none."""
+    if (terms := fact(f, "terms")) and not options:
+        return s.total(f, terms, args, like)
+    if (powers := fact(f, "powers")) and not options:
+        return s.product(f, powers, args, like)
+    c, u = coefficient(args[0]) if args else (1.0, None)
+    if c != 1.0 and alike(u, args[0]):
+        if c == -1.0 and fact(f, "even"):
+            return s.call(f, (u, *args[1:]), options, like)
+        out = f is np.sum and is_moderate(c) and s.needs[args[0]] <= 1
+        out = like.size <= args[0].size if c == -1.0 else out
+        if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
+            return s.scale(c, s.call(f, (u, *args[1:]), options, like), like)
+    found = _unmoved(f, args, options, like) if moves_first(f) else None
+    if found is None and f in RULES:
+        found = RULES[f](s, args, options, like)
+    return found
 
 
 # ------------------------------------------------------------------ what cancels

@@ -28,13 +28,13 @@ ENOUGH = 100  # rows
 
 
 def write_sizes(
-    found: Recording,
-    record: Callable[[Any], Recording],
-    load: Callable[[Recording], Any],
+    found: Any,
+    record: Callable[[Any], Any],
+    load: Callable[[Any], Any],
     args: Sequence[Any],
     wrt: Sequence[int],
 ) -> None:
-    """Put sizes in the place of the constants of a recording that are some.
+    """Put sizes in the place of the constants of a recording, or its like, that are some.
 
     ``record`` makes one for other arguments, ``load`` a function of one. The size is a number of
     rows, of data rather than of what is differentiated. There is none if f fails with more, or does

@@ -6,6 +6,8 @@
   drawing.py   from a graph, and the scopes its nodes were made in, to a picture of it
   steps.py     steps as data, and what they become: a table, LaTeX, one HTML page (page.html)
   walk.py      the two passes over a graph, step by step: `step_through`
+  line_formulas.py  the lines of a program as formulas
+  derivation.py     a gradient line by line, down to p − t: `derive`
 
 Each imports only those before it.
 """

@@ -28,6 +28,7 @@ FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
+    "lt": "<", "gt": ">", "ge": "≥", "ne": "≠",
     "partial": "∂", "times": "×", "odot": "⊙", "mathrel": "", ",": "",
 }  # fmt: skip
 # What \text{} cannot hold: not even escaped, for a converter to MathML that takes it literally.

@@ -1,0 +1,260 @@
+"""`derive`: every line of it holds, and the last one is the textbook's."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.formulas import Reader
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_ce as tg
+from tinygrad_ce import Derivation, Value, derive
+from tinygrad_ce.programs import simplifier
+
+RNG = np.random.default_rng(5)
+N, K = 4, 3
+X, W, B = RNG.normal(size=(N, 2)), RNG.normal(size=(2, K)), RNG.normal(size=K)
+Z, T, Y = RNG.normal(size=(N, K)), np.eye(K)[[0, 2, 1, 2]], np.array([0, 2, 1, 2])
+SOFT = RNG.dirichlet(np.ones(K), N)
+
+
+def cross_entropy(z: Any, t: Any) -> Any:
+    e = np.exp(z)
+    s = e.sum(axis=-1, keepdims=True)
+    p = e / s
+    return -(t * np.log(p)).sum()
+
+
+def textbook(z: Any, t: Any) -> Any:
+    e = np.exp(z)
+    s = e.sum()
+    p = e / s
+    return -(t * np.log(p)).sum()
+
+
+def linear(W: Any, b: Any, X: Any, t: Any) -> Any:
+    z = X @ W + b
+    return cross_entropy(z, t) / len(X)
+
+
+def tempered(z: Any, t: Any, T: Any) -> Any:
+    u = z / T
+    return cross_entropy(u, t)
+
+
+def binary(z: Any, y: Any) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return -(y * np.log(s) + (1 - y) * np.log(1 - s)).sum()
+
+
+def squared(w: Any, X: Any, y: Any) -> Any:
+    r = X @ w - y
+    return (r**2).mean()
+
+
+def layer(W: Any, X: Any, y: Any) -> Any:
+    h = np.tanh(X @ W)
+    d = h - y
+    return 0.5 * (d**2).sum()
+
+
+def scalars(a: Any, b: Any, c: Any) -> Any:
+    d = a * b
+    e = d + c
+    f = np.tanh(e)
+    return f * f + a
+
+
+def normed(x: Any, t: Any) -> Any:
+    m = x.mean()
+    v = ((x - m) ** 2).mean()
+    y = (x - m) / np.sqrt(v + 1e-5)
+    return (t * y).sum()
+
+
+ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last lines
+    "softmax": (textbook, (Z[0], T[0]), {}, ["∂L/∂z = Σt · p − t"]),
+    "softmax, sums to one": (textbook, (Z[0], SOFT[0]), {"sums_to_one": "t"}, ["∂L/∂z = p − t"]),
+    "rows": (cross_entropy, (Z, T), {}, ["∂L/∂z = Σⱼt · p − t"]),
+    "rows, sum to one": (cross_entropy, (Z, SOFT), {"sums_to_one": "t"}, ["∂L/∂z = p − t"]),
+    "mean": (
+        lambda z, t: cross_entropy(z, t) / len(z),
+        (Z, T),
+        {"sums_to_one": "t"},
+        ["∂L/∂z = (p − t) / n"],
+    ),
+    "logsumexp": (lambda z: np.log(np.exp(z).sum()), (Z[0],), {}, ["∂L/∂z = p"]),
+    "temperature": (tempered, (Z[0], T[0], 2.0), {"sums_to_one": "t"}, ["∂L/∂z = (p − t) / T"]),
+    "linear": (
+        linear,
+        (W, B, X, T),
+        {"wrt": (0, 1), "sums_to_one": "t"},
+        ["∂L/∂W = Xᵀ ((p − t) / n)", "∂L/∂b = Σᵢ((p − t) / n)"],
+    ),
+    "sigmoid": (binary, (Z[0], T[0]), {}, ["∂L/∂z = s − y"]),
+    "squared": (squared, (W[:, 0], X, B[[0, 1, 2, 0]]), {}, ["∂L/∂w = Xᵀ (2 / n · r)"]),
+    "L2": (lambda W: 0.05 * (W**2).sum(), (W,), {}, ["∂L/∂W = 0.1 · W"]),
+    "L1": (lambda W: 0.1 * np.abs(W).sum(), (W,), {}, ["∂L/∂W = 0.1 · sign(W)"]),
+    "tanh layer": (layer, (W, X, T), {}, ["∂L/∂W = Xᵀ (d · (1 − h · h))"]),
+    "logistic": (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), (Z[0], 2 * T[0] - 1), {}, []),
+    "scalars": (scalars, (1.0, 2.0, 3.0), {"wrt": (0, 1, 2)}, []),
+    "norm": (normed, (Z[0], T[0]), {}, []),
+    "package": (lambda z, t: tg.cross_entropy(z, t), (Z[0], T[0]), {}, ["∂L/∂z = p · Σt − t"]),
+}
+
+
+def known(f: Any, args: Any, made: Derivation) -> dict[str, Any]:
+    """The arguments, sizes and variables of f, computed as the derivation says."""
+    found = dict(zip(inspect.signature(f).parameters, args))
+    rows = [len(a) for a in args if np.ndim(a)]
+    found |= {"n": rows[-1], "rows": np.arange(rows[-1])} if rows else {}
+    for step in made.steps:
+        if step.part == "function":
+            found[step.left] = Reader(step.right, found).compute()
+    return found
+
+
+def holds(f: Any, args: Any, made: Derivation, wrt: Any = 0, **how: Any) -> None:
+    """Each line, read and computed without the package, is the gradient of its variable."""
+    found = known(f, args, made)
+    out = f(Value(args[0]), *args[1:])
+    loss = [step.left for step in made.steps if step.part == "function"][-1]
+    np.testing.assert_allclose(found[loss], out.data, rtol=1e-5)
+    for step in made.steps:
+        if step.part == "chain rule":
+            found[step.left] = Reader(step.right, found).compute()
+    for step in made.steps:
+        if step.part != "function":
+            got = np.broadcast_to(Reader(step.right, found).compute(), np.shape(found[step.left]))
+            np.testing.assert_allclose(got, found[step.left], 1e-4, 1e-7, err_msg=step.formula)
+    names, numbers = [*inspect.signature(f).parameters], (wrt,) if isinstance(wrt, int) else wrt
+    for i, right in zip(numbers, tg.grad(f, numbers)(*args)):
+        got = np.broadcast_to(np.squeeze(found[f"∂{loss}/∂{names[i]}"]), np.squeeze(right).shape)
+        np.testing.assert_allclose(got, np.squeeze(right), 1e-4, 1e-7)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_line_of_the_textbooks_losses_holds_and_the_last_is_the_textbooks(row: str) -> None:
+    f, args, how, last = ROWS[row]
+    made = derive(f, *args, **how)
+    holds(f, args, made, **how)
+    formulas = [step.formula for step in made.steps]
+    assert formulas[len(formulas) - len(last) :] == last
+    assert all(step.checked == 4 for step in made.steps)
+    assert max(map(len, str(made).splitlines())) <= 100
+
+
+def test_the_chain_rule_has_the_learners_names_and_each_step_its_reason() -> None:
+    made = derive(textbook, Z[0], T[0])
+    lines = [(step.part, step.formula, step.reason) for step in made.steps]
+    assert lines == [
+        ("function", "e = exp(z)", ""),
+        ("function", "s = Σe", ""),
+        ("function", "p = e / s", ""),
+        ("function", "L = −Σ(t · log(p))", ""),
+        ("chain rule", "∂L/∂p = −t / p", ""),
+        ("chain rule", "∂L/∂s = −Σ(∂L/∂p · p) / s", ""),
+        ("chain rule", "∂L/∂e = ∂L/∂p / s + ∂L/∂s", ""),
+        ("chain rule", "∂L/∂z = ∂L/∂e · e", ""),
+        ("simplified", "∂L/∂s = −Σ(−t / p · p) / s", ""),
+        ("simplified", "∂L/∂s = −Σ(−t) / s", "−t / p · p = −t"),
+        ("simplified", "∂L/∂s = Σt / s", "Σ(−t) = −Σt"),
+        ("simplified", "∂L/∂e = −t / p / s + Σt / s", ""),
+        ("simplified", "∂L/∂e = Σt / s − t / e", "−t / p / s = −t / e"),
+        ("simplified", "∂L/∂z = (Σt / s − t / e) · e", ""),
+        ("simplified", "∂L/∂z = Σt / s · e − t / e · e", "multiplied out"),
+        ("simplified", "∂L/∂z = Σt · p − t / e · e", "Σt / s · e = Σt · p"),
+        ("simplified", "∂L/∂z = Σt · p − t", "t / e · e = t"),
+    ]
+
+
+# ------------------------------------------------------------------ drawn functions
+EACH: list[Callable[[Any], Any]] = [
+    np.exp,
+    np.tanh,
+    lambda x: x**2,
+    lambda x: -x,
+    lambda x: 0.5 * x,
+    lambda x: 1.0 / (1.0 + np.exp(-x)),
+    lambda x: x / (1.0 + np.exp(x)),
+    lambda x: np.exp(x) / np.exp(x).sum(),
+    lambda x: np.log(1.0 + x * x),
+    lambda x: x - x.mean(),
+    np.abs,
+    lambda x: np.where(x > 0.2, x, 0.1 * x),
+    lambda x: np.sqrt(1.0 + x * x),
+]
+PAIRS: list[Callable[[Any, Any], Any]] = [np.add, np.subtract, np.multiply, lambda x, y: x * y * x]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 16), st.integers(0, 5), st.integers(0, 5)), max_size=5),
+    st.integers(0, 99),
+)
+@settings(max_examples=15, deadline=None)
+def test_every_line_of_a_drawn_function_holds(steps: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def f(x: Any, y: Any) -> Any:
+        pool = [x, y]
+        for kind, i, j in steps:
+            a, b = pool[i % len(pool)], pool[j % len(pool)]
+            pool.append(EACH[kind](a) if kind < len(EACH) else PAIRS[kind - len(EACH)](a, b))
+        return (pool[-1] * x).sum() + 0.5 * (pool[-1] * y).sum()
+
+    args = rng.normal(size=3), rng.normal(size=3)
+    holds(f, args, derive(f, *args, wrt=(0, 1)), wrt=(0, 1))
+
+
+# ------------------------------------------------------------------ what is claimed, and checked
+def test_a_line_that_holds_under_a_condition_says_so() -> None:
+    made = derive(cross_entropy, Z, SOFT, sums_to_one="t")
+    [step] = [step for step in made.steps if step.condition]
+    assert (step.condition, step.reason) == ("Σⱼt = 1", "Σⱼt = 1, as you said")
+    assert not any(step.condition for step in derive(cross_entropy, Z, SOFT).steps)
+
+
+def test_a_false_claim_is_refused() -> None:
+    with pytest.raises(ValueError, match="along its last axis t sums to"):
+        derive(cross_entropy, Z, 2.0 * SOFT, sums_to_one="t")
+    with pytest.raises(ValueError, match="wanted one number that depends on wrt"):
+        derive(np.exp, Z)
+
+
+def test_a_step_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = simplifier._cancelled
+
+    def wrong(s: Any, powers: Any, args: Any, like: Any) -> Any:
+        found = right(s, powers, args, like)
+        return found if found is None else s.emit(np.multiply, 2.0, found)
+
+    whole = derive(textbook, Z[0], T[0])
+    monkeypatch.setattr(simplifier, "_cancelled", wrong)
+    made = derive(textbook, Z[0], T[0])
+    assert made.note.endswith("The next one did not.")
+    assert not whole.note.endswith("The next one did not.")
+    holds(textbook, (Z[0], T[0]), made)
+    assert len(made.steps) < len(whole.steps)
+
+
+def test_latex_and_html() -> None:
+    made = derive(textbook, Z[0], T[0])
+    assert r"\frac{\partial L}{\partial z} &= \left(\sum t\right) \cdot p - t" in made.latex
+    assert made._repr_latex_() == f"$${made.latex}$$"
+    page = made._repr_html_()
+    assert page is not None
+    assert page.count("<tr>") == len(made.steps) + 3
+    assert "<math" in page
+
+
+def test_it_takes_less_than_a_blink() -> None:
+    derive(textbook, Z[0], T[0])
+    start = time.process_time()
+    derive(textbook, Z[0], T[0])
+    assert time.process_time() - start < 0.3
