@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import need
 
 import tinygrad_ce as tg
 from tinygrad_ce import Value, diagnose, watching
@@ -413,80 +412,6 @@ def test_after_the_optimizers_step() -> None:
     loss = tg.cross_entropy(X @ w, Y)
     w.data = w.data * 2.0
     assert "w was assigned since, and no backward pass has reached it" in diagnose(loss).warnings
-
-
-# ------------------------------------------------------------------ digits
-Step = tuple[str, int, int]
-STEPS: dict[str, Callable[..., Any]] = {
-    "add": lambda m, x, y: x + y,
-    "sub": lambda m, x, y: x - y,
-    "mul": lambda m, x, y: x * y,
-    "div": lambda m, x, y: x / (1.0 + y * y),
-    "exp": lambda m, x, y: m.exp(m.tanh(x)),
-    "log": lambda m, x, y: m.log(1.0 + x * x),
-    "tanh": lambda m, x, y: m.tanh(x),
-    "root": lambda m, x, y: m.sqrt(x * x + 0.5),
-    "less": lambda m, x, y: 1.0 - m.exp(-(x * x)),
-}
-
-
-def drawn(rng: Any) -> tuple[list[Step], list[float]]:
-    """A loss of scalars, as steps on what is there, and where it is taken."""
-    steps, n = [], 4
-    for _step in range(int(rng.integers(4, 40))):
-        steps.append((str(rng.choice([*STEPS])), int(rng.integers(n)), int(rng.integers(n))))
-        n += 1
-    return steps, [float(x) for x in rng.normal(size=4) * 10.0 ** rng.uniform(-6, 1.5)]
-
-
-def run(steps: list[Step], at: list[Any], m: Any) -> Any:
-    """The loss, by the functions of NumPy or mpmath."""
-    known = list(at)
-    for kind, i, j in steps:
-        known.append(STEPS[kind](m, known[i], known[j]))
-    return known[-1] * known[-2] + known[-3]
-
-
-def test_digits_against_mpmath() -> None:
-    """A bound on 95 of 100; within 10 times the true error on 75, 100 times on 95."""
-    mp = need("mpmath")
-    rng, ratios, silent = np.random.default_rng(0), [], 0
-    with mp.workdps(50):
-        while len(ratios) < 200:
-            steps, at = drawn(rng)
-            with np.errstate(all="ignore"):
-                loss = run(steps, [Value(x) for x in at], np)
-            if not np.isfinite(loss.data) or (true := run(steps, [*map(mp.mpf, at)], mp)) == 0:
-                continue
-            error = float(abs(mp.mpf(float(loss.data)) - true) / abs(true))
-            said = diagnose(loss).digits[0]
-            half = 1.1e-16  # what rounding the result alone may cost
-            ratios.append(max(said.error, half) / max(error, half / 10))
-            silent += error > 1e-8 and said.digits > 8
-    found = np.array(ratios)
-    assert np.mean(found >= 1.0) >= 0.95
-    assert np.mean(found <= 10.0) >= 0.75
-    assert np.mean(found <= 100.0) >= 0.97
-    assert not silent
-
-
-def test_what_cancels_is_named() -> None:
-    p = Value(1e-9)
-    q = np.exp(p)
-    r = q - 1.0
-    found = diagnose(r * 3.0)
-    assert 6 < found.digits[0].digits < 8
-    assert any("9 cancel in r = q - 1" in text for text in found.sentences)
-
-
-def test_digits_of_gradients() -> None:
-    """Of Σ(p − t), with every p near t, the gradient has lost what the difference lost."""
-    found = diagnose(lambda z: tg.cross_entropy(z, 0), np.array([1.0, 2.0, 3.0]))
-    assert [d.name for d in found.digits][1:] == ["z"]
-    assert all(d.digits > 14 for d in found.digits)
-    lost = diagnose(lambda x: (np.exp(x) - 1.0 - x) * 1.0, 1e-6)
-    assert lost.digits[1].name == "x"
-    assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
 
 
 # ------------------------------------------------------------------ watching, and the rest

@@ -1,14 +1,16 @@
 """How many digits of a loss and of its gradients are right, to first order.
 
-Every operation rounds. A relative error δ of a node changes the loss by δ · v · ∂L/∂v, so the
-backward pass weighs all roundings at once (S. Linnainmaa, "Taylor expansion of the accumulated
-rounding error", BIT 16, 1976, which reverse mode comes from). They are taken as independent: that
-is a bound in all but about one case in a hundred, not one for certain.
+Every operation rounds. An error δ of a node changes the loss by δ · ∂L/∂v, so the backward pass
+weighs all roundings at once (S. Linnainmaa, "Taylor expansion of the accumulated rounding error",
+BIT 16, 1976, which reverse mode comes from). Each δ is what the operation differs by from itself in
+wider numbers. Those of an array's gradient are taken as independent.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,10 +21,11 @@ from ..engine.transforms import grad_of
 from ..engine.value import Value, detach
 from .births import backward_births, ordered
 
-SIGMAS = 2.0  # of a normal distribution
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
+WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
 EPS = float(np.finfo(float).eps)
-EXACT = (np.add, np.subtract, np.multiply, np.divide, np.sqrt)  # but for rounding, by IEEE 754
+SAFE, REST, SIGMAS = 1.25, 0.05, 2.0  # on a sum of errors, where it is 0 by chance; on their norm
+_HAS_WIDE = float(np.finfo(np.longdouble).eps) < EPS
 
 
 class Digits(NamedTuple):
@@ -33,71 +36,98 @@ class Digits(NamedTuple):
     name : of the loss, or the leaf whose gradient it is
     digits : decimal digits that are right, to first order; of an array those of its norm
     error : the bound that they come from, relative
-    costly : the nodes whose rounding costs most, and their parts of the error
-    cancelled : nodes in which digits cancel, and how many
+    costly : the nodes whose rounding costs most
+    cancelled : where more than half are gone, the nodes in which they cancel, and how many there
     """
 
     name: str
     digits: float
     error: float
-    costly: tuple[tuple[Value, float], ...] = ()
+    costly: tuple[Value, ...] = ()
     cancelled: tuple[tuple[Value, float], ...] = ()
 
 
 def digits_of(root: Value, name: str, gradients: dict[Value, Any]) -> Digits | None:
-    """The digits of a node, or of its entries times their gradients; None of 0."""
-    size = float(np.sqrt(np.sum(np.square(np.asarray(detach(root), float)))))
-    if not size or not np.isfinite(size):
-        return None
-    worst, squares, sums = dict[Value, float](), 0.0, 0.0
+    """The digits of a node, or of its entries times their gradients; None of an exact 0."""
+    squares, total = dict[Value, float](), 0.0
     for node, g in gradients.items():
-        if node.op is not None:
-            rounded = abs(_rounding(node) * g)
-            one = rounded.__class__ is float
-            worst[node] = rounded if one else float(np.sqrt(np.sum(rounded**2)))
-            squares += worst[node] ** 2
-            sums += rounded if one else float(np.sum(rounded))
-    error = min(sums, SIGMAS / 3**0.5 * squares**0.5)
-    costly = sorted(worst.items(), key=lambda pair: -pair[1])[:3]
-    parts = tuple((node, x**2 / squares) for node, x in costly if x)
-    lost = [(n, k) for n in worst if (k := _cancelled(n, gradients[n], 0.1 * error)) >= 3]
-    lost = sorted(lost, key=lambda pair: -pair[1])[:3]
-    last = 0.5 * float(np.finfo(root.dtype).eps)  # the result itself is a rounded number
-    digits = max(-float(np.log10(max(error / size, last))), 0.0)
-    return Digits(name, digits, error / size, parts, tuple(lost))
+        if node.op is not None and (off := rounding(node)).__class__ is not int:
+            part = off * g
+            one = part.__class__ is float
+            total += part if one else float(np.sum(part))
+            squares[node] = part * part if one else float(np.sum(np.square(part)))
+    norm, v = math.fsum(squares.values()) ** 0.5, np.asarray(root.data, float)
+    if v.size == 1:
+        size, error = abs(float(v.sum()) - total), SAFE * abs(total) + REST * norm
+    else:
+        size, error = float(np.linalg.norm(v)), SIGMAS * norm
+    if not (size or error) or not math.isfinite(size):
+        return None
+    eps = float(np.finfo(root.dtype).eps)
+    relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
+    lost = _cancelled(gradients, 0.1 * error) if relative > eps**0.5 else ()
+    costly = sorted((node for node in squares if squares[node]), key=lambda n: -squares[n])[:3]
+    return Digits(name, max(-math.log10(relative), 0.0), relative, tuple(costly), lost)
 
 
 @lru_cache(maxsize=1024)
-def _parts(op: Primitive) -> float | None:
-    """Of the spacing of floats, how much an operation rounds by; None of sums of many terms."""
-    if (op.moves and op.linear) or len(op.terms) == 1 or op.piece:
-        return 0.0  # entries of its arguments, or their negatives
-    return 0.5 if op.function in EXACT else None if op.linear else 0.6
+def _is_exact(op: Primitive) -> bool:
+    """Whether an operation's entries are entries of its arguments, or their negatives."""
+    return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piece)
 
 
-def _rounding(node: Value) -> Any:
-    """How much the entries of a node may be off because it rounds them."""
+def rounding(node: Value) -> Any:
+    """How much the entries of a node are off because it rounds them; the integer 0 of a copy."""
     op, v = node.op, node.data
-    part, eps = _parts(op), EPS if v.__class__ is float else float(np.finfo(node.dtype).eps)
-    if part is not None:
-        return part * eps * v
-    data = [np.asarray(detach(x), float) for x in node.parents]
+    if _is_exact(op):
+        return 0
+    data = [detach(x) for x in node.parents]
+    wide = np.longdouble if v.__class__ is float or v.dtype == np.float64 else np.float64
+    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and _work(data) < WORK:
+        with suppress(Exception):  # a user's own need not take wider numbers
+            exact = op.fn(*[_as(wide, x) for x in data], **node.options)
+            if exact.dtype == wide:
+                off = v - exact
+                return _finite(float(off) if v.__class__ is float else off.astype(float))
+    eps = float(np.finfo(node.dtype).eps)
+    if not op.linear:
+        return _finite(eps * np.asarray(v, float))
     count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
-    return 0.5 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(np.maximum(count, 1))
+    return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
 
 
-def _cancelled(node: Value, g: Any, much: float) -> float:
-    """How many digits of its arguments a sum loses, where that is much of the whole error."""
-    if len(node.op.terms) != 2:
-        return 0.0
-    given = [x.data for x in node.parents if isinstance(x, Value) and x.op is not None]  # inexact
-    tops = [abs(x) if x.__class__ is float else np.max(np.abs(x), initial=0.0) for x in given]
-    largest, eps = float(max(tops, default=0.0)), float(np.finfo(node.dtype).eps)
-    if largest * float(np.max(np.abs(g), initial=0.0)) * eps < much or not largest:
-        return 0.0
-    v = np.abs(np.asarray(node.data, float))
-    small = float(np.min(np.where(np.asarray(g) != 0.0, v, np.inf), initial=np.inf))
-    return float(np.log10(largest / small)) if 0.0 < small < largest else 0.0
+def _work(data: Sequence[Any]) -> float:
+    return 1.0 if data[0].__class__ is float else math.prod(float(np.size(x)) for x in data)
+
+
+def _as(wide: Any, x: Any) -> Any:
+    """Real numbers as wider ones."""
+    if x.__class__ is float:
+        return wide(x)
+    return x.astype(wide) if getattr(x, "dtype", np.dtype(int)).kind == "f" else x
+
+
+def _finite(x: Any) -> Any:
+    """What is masked by an infinite number is not off."""
+    if x.__class__ is float:
+        return x if math.isfinite(x) else 0.0
+    return np.where(np.isfinite(x), x, 0.0)
+
+
+def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, float], ...]:
+    """The sums in which digits of their arguments cancel, where that is much of the whole error."""
+    found = []
+    for node, g in gradients.items():
+        terms = node.parents if node.op is not None and len(node.op.terms) == 2 else ()
+        inexact = [x.data for x in terms if isinstance(x, Value) and x.op is not None]
+        largest = max((float(np.max(np.abs(x), initial=0.0)) for x in inexact), default=0.0)
+        much_of = largest * float(np.max(np.abs(g), initial=0.0)) * np.finfo(node.dtype).eps
+        if largest and much_of >= much:
+            counts = (np.asarray(g) != 0.0) & (np.asarray(node.data) != 0.0)
+            small = float(np.min(np.abs(node.data), where=counts, initial=np.inf))
+            if 1e3 * small <= largest:
+                found.append((node, math.log10(largest / small)))
+    return tuple(sorted(found, key=lambda pair: -pair[1])[:3])
 
 
 def all_digits(

@@ -141,7 +141,7 @@ class Telling:
                 yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
             elif d.digits < WEAK * all_of:
                 text = "Of {name}, {digits:.0f} of {all:.0f} digits are right"
-                where = [(node, part) for node, part in d.costly if node in self.called][:1]
+                where = [(node, 0.0) for node in d.costly if node in self.called][:1]
                 lost = [(node, n) for node, n in d.cancelled if node in self.called][:1]
                 if lost:
                     text += ": {n:.0f} cancel in {formula}{place}."

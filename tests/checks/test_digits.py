@@ -1,0 +1,214 @@
+"""How many digits are right: held against mpmath at 50 digits, on drawn losses and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+
+import tinygrad_ce as tg
+from tinygrad_ce import Value, diagnose, primitive
+
+HALF = {np.float64: 1.1e-16, np.float32: 6e-8}  # what rounding the result alone may cost
+
+
+def judge(pairs: list[tuple[float, float]], kind: Any) -> None:
+    """What was said and the true error: a bound on 95 of 100, within 10 on 75, 100 on 98."""
+    said, true = np.array(pairs).T
+    ratios = np.maximum(said, HALF[kind]) / np.maximum(true, HALF[kind] / 10)
+    assert np.mean(ratios >= 1.0) >= 0.95
+    assert np.mean(ratios <= 10.0) >= 0.75
+    assert np.mean(ratios <= 100.0) >= 0.98
+    assert not np.any((true > HALF[kind] ** 0.5) & (said < HALF[kind] ** 0.5))  # never silent
+
+
+# ------------------------------------------------------------------ of numbers
+Step = tuple[str, int, int]
+STEPS: dict[str, Callable[..., Any]] = {
+    "add": lambda m, x, y: x + y,
+    "sub": lambda m, x, y: x - y,
+    "mul": lambda m, x, y: x * y,
+    "div": lambda m, x, y: x / (1.0 + y * y),
+    "exp": lambda m, x, y: m.exp(m.tanh(x)),
+    "log": lambda m, x, y: m.log(1.0 + x * x),
+    "tanh": lambda m, x, y: m.tanh(x),
+    "root": lambda m, x, y: m.sqrt(x * x + 0.5),
+    "less": lambda m, x, y: 1.0 - m.exp(-(x * x)),
+}
+
+
+def drawn(rng: Any) -> tuple[list[Step], list[float]]:
+    """A loss of scalars, as steps on what is there, and where it is taken."""
+    steps, n = [], 4
+    for _step in range(int(rng.integers(4, 40))):
+        steps.append((str(rng.choice([*STEPS])), int(rng.integers(n)), int(rng.integers(n))))
+        n += 1
+    return steps, [float(x) for x in rng.normal(size=4) * 10.0 ** rng.uniform(-6, 1.5)]
+
+
+def run(steps: list[Step], at: list[Any], m: Any) -> Any:
+    """The loss, by the functions of NumPy or mpmath."""
+    known = list(at)
+    for kind, i, j in steps:
+        known.append(STEPS[kind](m, known[i], known[j]))
+    return known[-1] * known[-2] + known[-3]
+
+
+def test_of_numbers() -> None:
+    mp = need("mpmath")
+    rng, pairs = np.random.default_rng(0), list[tuple[float, float]]()
+    with mp.workdps(50):
+        while len(pairs) < 100:
+            steps, at = drawn(rng)
+            with np.errstate(all="ignore"):
+                loss = run(steps, [Value(x) for x in at], np)
+            if not np.isfinite(loss.data) or (true := run(steps, [*map(mp.mpf, at)], mp)) == 0:
+                continue
+            error = float(abs(mp.mpf(float(loss.data)) - true) / abs(true))
+            pairs.append((diagnose(loss).digits[0].error, error))
+    judge(pairs, np.float64)
+
+
+# ------------------------------------------------------------------ of arrays
+def cross_entropy(m: Any, z: Any, t: Any) -> Any:
+    e = m.exp(z)
+    return -(t * m.log(e / e.sum(axis=1, keepdims=True))).sum()
+
+
+def network(m: Any, X: Any, W: Any, v: Any) -> Any:
+    r = m.tanh(X @ W) @ v - 0.5
+    return (r * r).mean()
+
+
+def binary(m: Any, z: Any, y: Any) -> Any:
+    s = 1.0 / (1.0 + m.exp(-z))
+    return -(y * m.log(s) + (1.0 - y) * m.log(1.0 - s)).mean()
+
+
+def variance(m: Any, x: Any) -> Any:
+    return (x * x).mean() - x.mean() ** 2
+
+
+def normed(m: Any, x: Any, gain: Any) -> Any:
+    c = x - x.mean(axis=1, keepdims=True)
+    return (gain * c / m.sqrt((c * c).mean(axis=1, keepdims=True) + 1e-5)).sum()
+
+
+def deep(m: Any, x: Any, A: Any) -> Any:
+    for _layer in range(8):
+        x = m.tanh(x @ A)
+    return x.sum()
+
+
+def array_loss(rng: Any) -> tuple[Callable[..., Any], list[Any], list[Any]]:
+    """A loss, its variables and its constants."""
+    (n, k), s = rng.integers(2, 8, 2), 10.0 ** rng.uniform(-4, 1.0)
+    draw, one_hot = rng.normal, np.eye(k)[rng.integers(0, k, n)]
+    kinds: list[tuple[Callable[..., Any], list[Any], list[Any]]] = [
+        (cross_entropy, [s * draw(size=(n, k))], [one_hot]),
+        (network, [draw(size=(n, 3)), s * draw(size=(3, 4)), draw(size=4)], []),
+        (binary, [min(s, 6.0) * draw(size=n)], [one_hot[:, 0]]),
+        (variance, [s * draw(size=n) + 1.0 / s], []),
+        (normed, [s * draw(size=(n, k)), draw(size=k)], []),
+        (deep, [s * draw(size=(n, 3)), 0.5 * draw(size=(3, 3))], []),
+        (lambda m, x: (m.exp(x) - 1.0).sum(), [s * draw(size=1000)], []),
+        (lambda m, x: m.log(m.exp(-x * x).sum()) ** 2, [draw(size=1000)], []),
+    ]
+    return kinds[int(rng.integers(len(kinds)))]
+
+
+class Exact:
+    """NumPy's functions on arrays of mpmath's numbers."""
+
+    def __init__(self, mp: Any) -> None:
+        for name in ("exp", "log", "sqrt", "tanh"):
+            setattr(self, name, np.frompyfunc(getattr(mp, name), 1, 1))
+        self.array = np.frompyfunc(lambda x: mp.mpf(float(x)), 1, 1)
+
+
+def slopes(f: Callable[..., Any], m: Exact, at: list[Any], k: int, h: Any) -> Any:
+    """The gradient of variable k, by central differences of 50 digits."""
+    found = np.empty(at[k].shape, object)
+    for entry in np.ndindex(found.shape):
+        up, down = at[k].copy(), at[k].copy()
+        up[entry], down[entry] = up[entry] + h, down[entry] - h
+        sides = [f(m, *at[:k], x, *at[k + 1 :]) for x in (up, down)]
+        found[entry] = (sides[0] - sides[1]) / (2 * h)
+    return found
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", HALF)
+def test_of_arrays_and_their_gradients(kind: Any, count: int) -> None:
+    mp = need("mpmath")
+    rng, m = np.random.default_rng(1), Exact(mp)
+    losses, gradients = list[tuple[float, float]](), list[tuple[float, float]]()
+    with mp.workdps(50):
+        while len(losses) < count:
+            f, variables, constants = array_loss(rng)
+            at = [x.astype(kind) for x in variables + constants]
+            leaves = [Value(x) for x in at[: len(variables)]]
+            with np.errstate(all="ignore"):
+                loss = f(np, *leaves, *at[len(leaves) :])
+            found = diagnose(loss)
+            if found.births:
+                continue
+            exact = [m.array(x.astype(object)) for x in at]
+            true = f(m, *exact)
+            error = abs(mp.mpf(float(loss.data)) - true) / abs(true)
+            losses.append((found.digits[0].error, float(error)))
+            loss.backward()
+            for k, leaf in enumerate(leaves):
+                if leaf.size < 30 and len(found.digits) == 1 + len(leaves):
+                    right = slopes(f, m, exact, k, mp.mpf(10) ** -18)
+                    off = mp.norm(list((m.array(leaf.grad.astype(object)) - right).flat))
+                    size = mp.norm(list(right.flat))
+                    gradients.append((found.digits[1 + k].error, float(off / size)))
+    judge(losses, kind)
+    judge(gradients, kind)
+
+
+def test_an_operation_that_takes_no_wider_numbers_is_not_taken_as_exact() -> None:
+    @primitive(lambda g, out, x: g * out)
+    def narrow(x: Any) -> Any:
+        return np.exp(np.asarray(x, np.float64))
+
+    (of_loss, _of_x) = diagnose(lambda x: narrow(x) - 1.0, np.array([1e-9])).digits
+    assert 5 < of_loss.digits < 8
+
+
+def test_what_a_mask_hides_costs_nothing() -> None:
+    scores = np.where(
+        np.tril(np.ones((4, 4), bool)), np.outer(np.arange(4.0), [1, 2, 3, 4]), -np.inf
+    )
+    found = diagnose(lambda x: (tg.softmax(x + scores) ** 2).sum(), np.ones((4, 4)) / 3)
+    assert all(d.digits > 14 for d in found.digits)
+
+
+def test_a_loss_that_is_rounding_alone_has_no_digits() -> None:
+    x = np.full(8, 1e4, np.float32) + np.arange(8, dtype=np.float32) / 1e3
+    found = diagnose(variance, np, x)
+    assert found.digits[0].digits == 0.0
+
+
+# ------------------------------------------------------------------ which steps
+def test_what_cancels_is_named() -> None:
+    p = Value(1e-9)
+    q = np.exp(p)
+    r = q - 1.0
+    found = diagnose(r * 3.0)
+    assert 6 < found.digits[0].digits < 8
+    assert any("9 cancel in r = q - 1" in text for text in found.sentences)
+
+
+def test_digits_of_gradients() -> None:
+    """Of Σ(p − t), with every p near t, the gradient has lost what the difference lost."""
+    found = diagnose(lambda z: tg.cross_entropy(z, 0), np.array([1.0, 2.0, 3.0]))
+    assert [d.name for d in found.digits][1:] == ["z"]
+    assert all(d.digits > 14 for d in found.digits)
+    lost = diagnose(lambda x: (np.exp(x) - 1.0 - x) * 1.0, 1e-6)
+    assert lost.digits[1].name == "x"
+    assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
