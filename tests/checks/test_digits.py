@@ -19,9 +19,10 @@ def judge(pairs: list[tuple[float, float]], kind: Any) -> None:
     """What was said and the true error: a bound on 95 of 100, within 10 on 75, 100 on 98."""
     said, true = np.array(pairs).T
     ratios = np.maximum(said, HALF[kind]) / np.maximum(true, HALF[kind] / 10)
-    assert np.mean(ratios >= 1.0) >= 0.95
-    assert np.mean(ratios <= 10.0) >= 0.75
-    assert np.mean(ratios <= 100.0) >= 0.98
+    few = 1 / len(ratios)  # of a small sample one may be an exception
+    assert np.mean(ratios < 1.0) <= max(0.05, few)
+    assert np.mean(ratios > 10.0) <= max(0.25, few)
+    assert np.mean(ratios > 100.0) <= max(0.02, few)
     assert not np.any((true > HALF[kind] ** 0.5) & (said < HALF[kind] ** 0.5))  # never silent
 
 
@@ -190,7 +191,7 @@ def test_what_a_mask_hides_costs_nothing() -> None:
 
 def test_a_loss_that_is_rounding_alone_has_no_digits() -> None:
     x = np.full(8, 1e4, np.float32) + np.arange(8, dtype=np.float32) / 1e3
-    found = diagnose(variance, np, x)
+    found = diagnose(lambda x: variance(np, x), x)
     assert found.digits[0].digits == 0.0
 
 

@@ -24,7 +24,7 @@ from .births import backward_births, ordered
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
 EPS = float(np.finfo(float).eps)
-SAFE, REST, SIGMAS = 1.25, 0.05, 2.0  # on a sum of errors, where it is 0 by chance; on their norm
+SAFE, REST, SIGMAS = 1.25, 0.05, 2.5  # on a sum of errors, where it is 0 by chance; on their norm
 _HAS_WIDE = float(np.finfo(np.longdouble).eps) < EPS
 
 
