@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .data import PLAIN, StaleGraphError, as_upstream, snapshot, unbroadcast
+from .data import NONE, Call, StaleGraphError, as_upstream, snapshot, unbroadcast
 from .text import _
 
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
@@ -38,23 +38,24 @@ def _newest_first(root: Node) -> tuple[list[Node], list[Node], dict[Node, Any]]:
     watching: list[Node] = []
     stack, kind = [root], root.__class__
     gradients: dict[Node, Any] = {root: NOTHING}
-    while stack:  # x and y are written out, as most nodes have no other arguments
+    while stack:
         nodes.append(node := stack.pop())
+        if (call := node.call) is None:  # of floats, most of a large graph: written out
+            if (p := node.x).__class__ is kind and p not in gradients:
+                gradients[p] = NOTHING
+                stack.append(p)
+            if (p := node.y).__class__ is kind and p not in gradients:
+                gradients[p] = NOTHING
+                stack.append(p)
+            continue
         if node.op is None:
             leaves.append(node)
-            continue
-        if (p := node.x).__class__ is kind and p not in gradients:
-            gradients[p] = NOTHING
-            stack.append(p)
-        if (p := node.y).__class__ is kind and p not in gradients:
-            gradients[p] = NOTHING
-            stack.append(p)
-        if node.more is not PLAIN:
+        for p in call[0]:
+            if p.__class__ is kind and p not in gradients:
+                gradients[p] = NOTHING
+                stack.append(p)
+        if call[3]:
             watching.append(node)
-            for p in node.more[0]:
-                if p.__class__ is kind and p not in gradients:
-                    gradients[p] = NOTHING
-                    stack.append(p)
     nodes.sort(key=_number, reverse=True)  # nearly done: y before x, depth first
     _check_fresh(nodes, max(map(_number, leaves), default=-1), watching)
     return nodes, leaves, gradients
@@ -69,7 +70,7 @@ def _check_fresh(nodes: list[Node], newest_leaf: int, watching: list[Node]) -> N
             if p.__class__ is node.__class__ and p.number > node.number:
                 _refuse(p, node)
     for node in watching:
-        for x, before in node.more[2]:
+        for x, before in node.call[3]:
             if snapshot(getattr(x, "_array", x)) != before:
                 _refuse(x, node)
 
@@ -88,44 +89,40 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 
     Broadcasting is not undone yet. With ``graph`` it is a `Value`.
     """
-    rule, x, y, kind = node.op.vjps[k], node.x, node.y, node.__class__
-    rest, keywords, _watched = node.more
+    args, data, options, _shared = node.call or _of_sum(node)
+    rule, out = node.op.vjps[k], node._array
+    if graph:
+        out, data = node, args
     try:
-        if graph or rest or (keywords and y is not None):
-            return rule(g, *_given(node, graph), **keywords)
-        a = x._array if x.__class__ is kind else x  # most operations: in half the time
-        if y is None:
-            return rule(g, node._array, a, **keywords) if keywords else rule(g, node._array, a)
-        return rule(g, node._array, a, y._array if y.__class__ is kind else y)
+        return rule(g, out, *data, **options) if options else rule(g, out, *data)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
-        wide = [np.float64(a) if a.__class__ is float else a for a in (g, *_given(node, graph))]
-        return rule(*wide, **keywords)
+        wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *data)]
+        return rule(*wide, **options)
     except TypeError as error:
         raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
 
 
-def _given(node: Node, graph: bool) -> tuple[Any, ...]:
-    """What rules are given besides ``g``: result and arguments; of each its data, or itself."""
-    given = (node, *node.parents)
-    return given if graph else tuple([getattr(p, "_array", p) for p in given])
+def _of_sum(node: Node) -> Call:
+    """How a sum or product of floats was computed, which keeps its slopes instead."""
+    args = [*node.parents]
+    return args, [getattr(p, "_array", p) for p in args], NONE, ()
 
 
 def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
     """Newest first, every node hands its parents their share of its gradient; shares add up."""
     kind = nodes[0].__class__
     for node in nodes:
-        g, op, dx, dy = gradients[node], node.op, node.dx, node.dy
-        if op is not None and (dx is None is dy or graph):
-            for k, parent in enumerate(node.parents):
-                if parent.__class__ is kind:
-                    d, before = share(node, k, g, graph), gradients[parent]
-                    d = unbroadcast(d, parent._array, op)
-                    gradients[parent] = d if before is NOTHING else _add(before, d)
+        g, call = gradients[node], node.call
+        if call is None and not graph:  # of floats: with the slopes stored when it was made
+            if (d := node.dx) is not None:
+                gradients[node.x] += g * d
+            if (d := node.dy) is not None:
+                gradients[node.y] += g * d
             continue
-        if dx is not None:  # of floats: the local derivatives, stored when the node was made
-            gradients[node.x] += g * dx
-        if dy is not None:
-            gradients[node.y] += g * dy
+        for k, p in enumerate(node.parents if call is None else call[0]):
+            if p.__class__ is kind:
+                d, before = unbroadcast(share(node, k, g, graph), p._array, node.op), gradients[p]
+                gradients[p] = d if before is NOTHING else _add(before, d)
 
 
 def gradients(root: Node, seed: Any, wrt: Sequence[Node], graph: bool = False) -> list[Any]:
@@ -183,7 +180,7 @@ def backward(self: Node, gradient: Any = None) -> None:
 def _accumulated(leaf: Node, g: Any) -> tuple[Any, int]:
     """A leaf's gradient with what it holds, and of how many passes; 0 by hand starts anew."""
     before = leaf.grad
-    if before if before.__class__ is float else before is not None and np.any(before):
+    if before.any() if hasattr(before, "any") else before:
         return _add(before, g), leaf.passes + 1
     return g, 1
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy import ndarray
 
 from .operation import Primitive
+from .rules import total
 from .text import _
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
+BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
 _OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what to use
     "MaskedArray": "m.filled(0.0), or np.where(m.mask, ..., m.data)",
     "matrix": "np.asarray(m)",
@@ -19,10 +23,11 @@ _OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what t
 SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a leaf is seen
 
 
-# What few nodes have: arguments after the second; what rules get by name, the options and what the
-# operation has saved; arguments that others may write to, with snapshots. The others are plain.
-More = tuple[tuple[Any, ...], dict[str, Any], tuple[tuple[Any, bytes], ...]]
-PLAIN: More = ((), {}, ())
+# How a result was computed: its arguments, and their data; what rules get by name, the options and
+# what the operation has saved; and arguments that others may write to, with snapshots.
+Call = tuple[Sequence[Any], Sequence[Any], dict[str, Any], tuple[tuple[Any, bytes], ...]]
+NONE: dict[str, Any] = {}  # options
+LEAF: Call = ((), (), NONE, ())
 
 
 class StaleGraphError(RuntimeError):
@@ -36,13 +41,13 @@ def lost(what: str, instead: str) -> NoReturn:
 
 def real(x: Any, where: Any) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
-    if x.__class__ in SCALARS or (x.__class__ is np.ndarray and x.dtype.kind in "fiub"):
+    if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype.kind in "fiub"):
         return x
     where = getattr(where, "name", where)  # an operation
-    if isinstance(x, bool | np.bool_):
+    if isinstance(x, BOOLS):
         return bool(x)
     try:
-        if isinstance(x, float | int | np.integer) and not isinstance(x, np.timedelta64):
+        if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
             return float(x)
         data = array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
     except (ValueError, OverflowError) as error:
@@ -70,12 +75,14 @@ def constant(x: Any, where: Any, beside: Any) -> Any:
 
     It is copied at any size beside data that record.
     """
-    if x.__class__ is not np.ndarray or x.dtype.kind not in "fiub":
-        x = real(x, where)
-    if x.__class__ is not np.ndarray:
+    x = real(x, where)
+    if x.__class__ is not ndarray:
         return x
-    records = hasattr(getattr(beside, "_array", None), "apply_primitive")
-    return x.copy() if x.nbytes <= SMALL or records else x
+    return x.copy() if x.nbytes <= SMALL or any(map(_records, beside)) else x
+
+
+def _records(x: Any) -> bool:
+    return hasattr(getattr(x, "_array", None), "apply_primitive")
 
 
 def snapshot(x: Any) -> bytes:
@@ -98,7 +105,7 @@ def _places(size: int) -> Any:
 
 def as_data(x: Any, where: str = "Value()") -> Any:
     """Data as a `Value` holds it: a float, or an array of floats."""
-    if x.__class__ is float or (x.__class__ is np.ndarray and x.dtype.kind == "f"):
+    if x.__class__ is float or (x.__class__ is ndarray and x.dtype.kind == "f"):
         return x
     data = real(x, where)
     if data.__class__ in SCALARS:
@@ -145,7 +152,7 @@ def _stretched(got: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     """Bring what a VJP returned to the shape and dtype of its argument: sum where it was spread."""
-    if d.__class__ is np.ndarray is data.__class__:
+    if d.__class__ is ndarray is data.__class__:
         if d.shape == data.shape and d.dtype is data.dtype:  # as most are
             return d
     elif d.__class__ is float is data.__class__:
@@ -158,14 +165,17 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if got != shape:
         try:
             if axes := _stretched(got, shape):
-                d = d.sum(axis=axes, keepdims=len(got) == len(shape))
-            d = d if d.shape == shape else d.reshape(shape) if axes else np.broadcast_to(d, shape)
+                d = total(d, axes, len(got) == len(shape))
+            if d.shape != shape:
+                d = d.reshape(shape) if axes else np.broadcast_to(d, shape)
         except ValueError:
             text = "a VJP of {op} returned shape {got}, wanted {wanted}"
             raise ValueError(_(text, op=op.name, got=got, wanted=shape)) from None
+    dtype = getattr(data, "dtype", None)  # None of a float
+    if d.dtype is dtype and d.__class__ is ndarray:
+        return d
     if hasattr(d, "apply_primitive") or d.dtype.kind == "c":
         return d  # a graph of its own, an array that records, or the complex step's numbers
-    if data.__class__ is float:
+    if dtype is None:
         return float(d)
-    fits = d.dtype == data.dtype and not isinstance(d, np.generic)  # a 0-d array's scalar
-    return d if fits else np.asarray(d).astype(data.dtype)
+    return d if d.dtype == dtype and d.shape else np.asarray(d).astype(dtype)

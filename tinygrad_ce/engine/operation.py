@@ -68,9 +68,9 @@ class Primitive:
         return tuple(i for i in range(self.arity or 0) if not self.vjps[i])
 
     @cached_property
-    def is_plain(self) -> bool:
-        """Whether it is no more than one or two arguments, each with a rule."""
-        return self.arity in (1, 2) and not (self.constants or self.keeps)
+    def simple(self) -> int:
+        """The number of arguments, if it is no more than so many, each with a rule; else -1."""
+        return len(self.vjps) if self.arity and not self.constants and not self.keeps else -1
 
     @cached_property
     def signature(self) -> inspect.Signature:

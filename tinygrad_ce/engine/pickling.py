@@ -8,12 +8,15 @@ from importlib import import_module
 from pickle import PicklingError
 from typing import Any
 
+import numpy as np
+
 from .backward import topological
+from .data import NONE, snapshot
 from .operation import TABLE, Primitive
 from .text import _
-from .value import Value, make_node, watched
+from .value import Value, detach, make_node
 
-STATE = ("dx", "dy", "name", "grad")  # beside data, operation, arguments
+STATE = ("name", "grad")  # beside data, operation, arguments
 
 
 def _reduce_value(v: Value) -> tuple[Any, ...]:
@@ -30,7 +33,8 @@ def _reduce_value(v: Value) -> tuple[Any, ...]:
     for n in nodes:
         args = [place[p] if p.__class__ is Value else p for p in n.parents]
         state = {name: getattr(n, name) for name in STATE} | {"_passes": n.passes}
-        rows.append(n if n.op is None else (n._array, n.op, args, n.more[1], state))
+        options = NONE if n.call is None else n.call[2]
+        rows.append(n if n.op is None else (n._array, n.op, args, options, state))
     return _rebuild, (rows,)
 
 
@@ -40,10 +44,12 @@ def _rebuild(rows: list[Any]) -> Value:
     for row in rows:
         node = row
         if row.__class__ is tuple:
-            data, op, args, keywords, state = row
+            data, op, args, options, state = row
             args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
-            node = make_node(data, op, *args[:2])
-            node.more, node.origin = (tuple(args[2:]), keywords, watched(args)), None
+            given = [*map(detach, args)]
+            leaves = [(x, a) for x, a in zip(args, given) if x.__class__ is Value and x.op is None]
+            shared = tuple((x, snapshot(a)) for x, a in leaves if a.__class__ is np.ndarray)
+            node = make_node(data, op, (args, given, options, shared))
             for name, held in state.items():
                 setattr(node, name, held)
         nodes.append(node)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .backward import apart, gradients, topological
-from .data import as_data, as_upstream
+from .data import NONE, as_data, as_upstream
 from .ops import IDENTITY
 from .text import _
 from .value import Value, detach
@@ -110,7 +110,7 @@ class _Call:
                 topological(out)  # f assigned a variable's data: refused, if it had used them
         for v in self.variables:
             if v.op is None:  # a constant from now on: other leaves are variables further out
-                v.op, v.x = IDENTITY, v.data
+                v.op, v.call = IDENTITY, ([v.data], [v.data], NONE, ())
 
     def restore(self, leaves: Iterable[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""

@@ -5,23 +5,34 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from copy import deepcopy
 from itertools import count, zip_longest
-from math import inf
 from typing import Any, NoReturn, final
 
 import numpy as np
+from numpy import ndarray  # with np. in front it takes longer than what is asked of it
 
 from . import backward as chain_rule
 from . import ops
 from .arraylike import ArrayLike
-from .data import PLAIN, SCALARS, SMALL, More, StaleGraphError, as_data, constant, lost, snapshot
+from .data import (
+    LEAF,
+    NONE,
+    SCALARS,
+    SMALL,
+    Call,
+    StaleGraphError,
+    as_data,
+    constant,
+    lost,
+    snapshot,
+)
 from .operation import TABLE, Primitive
 from .origin import Origin, here, line, written
 from .text import _
 
-TINY = sys.float_info.min  # below it floats have fewer digits
+ERRORS = (ValueError, IndexError, TypeError)  # which get the learner's line
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -44,14 +55,13 @@ def _plain(x: Any) -> Any:
 
 
 def make_node(
-    data: Any, op: Any, x: Any = None, y: Any = None, dx: Any = None, dy: Any = None
+    data: Any, op: Any, call: Any, x: Any = None, y: Any = None, dx: Any = None, dy: Any = None
 ) -> Value:
-    """Make a node of a result that is already computed and checked, with its arguments."""
+    """Make a node of a result that is already computed and checked."""
     node = _new(Value)
-    node._array, node.op = data, op
+    node._array, node.op, node.call = data, op, call
     node.x, node.y = x, y
     node.dx, node.dy = dx, dy
-    node.more = PLAIN
     node.number = next(numbers)
     node.grad = 0.0 if data.__class__ is float else None
     node.name = None
@@ -59,97 +69,65 @@ def make_node(
     return node
 
 
-def watched(args: Iterable[Any]) -> tuple[tuple[Any, bytes], ...]:
-    """What tells later whether others wrote to the arrays of leaves, or to large constants."""
-    found: tuple[Any, ...] = ()
+def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) -> Value:
+    """Compute an operation and make its node; an error gets its name and the shapes."""
+    if options or op.simple != len(args):
+        args, options = _settled(op, args, options)
+    shared: tuple[tuple[Any, bytes], ...] = ()
+    parents, data = [], []
     for x in args:
-        if x.op is None if x.__class__ is Value else getattr(x, "nbytes", 0) > SMALL:
-            a = detach(x)
-            found += ((x, snapshot(a)),) if a.__class__ is np.ndarray else ()
-    return found
-
-
-def _node_of_arrays(
-    out: Any, op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[1]
-) -> Value:
-    """Make a node with the learner's line, and what tells whether arguments were written to."""
-    node = make_node(out if out.__class__ is np.ndarray else as_data(out), op, *args[:2])
-    node.origin = here(4)
-    shared = watched(args)
-    if shared or options or len(args) > 2:
-        node.more = (args[2:], options, shared)
+        if x.__class__ is Value:
+            a = x._array
+            others = x.op is None
+        else:
+            x = a = constant(x, op, args)
+            others = a.__class__ is ndarray and a.nbytes > SMALL
+        parents.append(x)
+        data.append(a)
+        if others and a.__class__ is ndarray:
+            shared += ((x, snapshot(a)),)
+    numbers = a.__class__ is not ndarray and SCALARS.issuperset(map(type, data)) and op.scalar
+    try:
+        if numbers:
+            out = _of_numbers(op, data)
+        else:
+            out = op.fn(*data, **options) if options else op.fn(*data)
+    except ERRORS as error:
+        _refuse(op, parents, error)
+    if out.__class__ is not ndarray or out.dtype.kind != "f":
+        out = as_data(out, op.name)
+    node = make_node(out, op, (parents, data, options, shared))
+    if not numbers or any(getattr(x, "origin", None) for x in parents):
+        node.origin = here(3)  # numbers made of numbers alone have none
     return node
 
 
-def _unary(op: Primitive, x: Value) -> Value:
-    """Record an operation of one `Value`; of a float with its slope."""
-    a = x._array
-    try:
-        if a.__class__ is not float or op.scalar is None:
-            return _node_of_arrays(op.fn(a), op, (x,))
-        out = op.scalar(a)
-        dx = float(op.vjps[0](1.0, out, a))
-        node = make_node(out, op, x, None, dx if TINY <= abs(dx) < inf else None)
-        node.origin = here(3) if x.origin else None  # numbers made of numbers alone have none
-        return node
-    except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
-        return apply(op, (x,))
-
-
-def _binary(op: Primitive, x: Any, y: Any) -> Value:
-    """Record an operation of two arguments, one of which is a `Value`; of floats with its slopes.
-
-    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
-    so small that it has lost digits, too.
-    """
-    a = x._array if x.__class__ is Value else (x := constant(x, op, y))
-    b = y._array if y.__class__ is Value else (y := constant(y, op, x))
-    try:
-        if not a.__class__ is float is b.__class__ or op.scalar is None:
-            return _node_of_arrays(op.fn(a, b), op, (x, y))
-        out = op.scalar(a, b)
-        dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
-        dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
-        usual = all(d is None or TINY <= abs(d) < inf for d in (dx, dy))
-        node = make_node(out, op, x, y, dx, dy) if usual else make_node(out, op, x, y)
-        known = getattr(x, "origin", None) or getattr(y, "origin", None)
-        node.origin = here(3) if known else None
-        return node
-    except (ArithmeticError, ValueError, TypeError):  # apply() has inf, nan, or a better message
-        return apply(op, (x, y))
-
-
-def apply(op: Primitive, args: tuple[Any, ...], options: dict[str, Any] = PLAIN[1]) -> Value:
-    """Compute an operation and make its node; an error gets its name and the shapes."""
-    if len(args) != op.arity or (options and not options.keys() <= op.options.keys()):
+def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
+    """Arguments and options as the operation's rules take them, those that they do not refused."""
+    if len(args) != op.arity or not options.keys() <= op.options.keys():
         args, options = op.bind(args, options)
-    if len(args) > 1:
-        beside = next((a for a in args if a.__class__ is Value), None)
-        args = tuple([a if a.__class__ is Value else constant(a, op, beside) for a in args])
-    elif op.arity == 1 and args[0].__class__ is not Value:  # np.tile(x, v)
+    if not any(a.__class__ is Value for a in args):  # np.tile(x, v)
         lost(f"{op.name}: a Value among its options", "Use v.data there.")
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
     # Of options that others may write into there are copies.
-    options = {n: x.copy() if x.__class__ in (list, np.ndarray) else x for n, x in options.items()}
+    options = {n: x.copy() if x.__class__ in (list, ndarray) else x for n, x in options.items()}
     if op.keeps:
         wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
-        options = {**options, "saved": {"wanted": wanted}}
-    data = [*map(detach, args)]
+        options["saved"] = {"wanted": wanted}
+    return args, options
+
+
+def _of_numbers(op: Primitive, data: list[Any]) -> Any:
+    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
     try:
-        if op.scalar is not None and SCALARS.issuperset(map(type, data)):
-            out = _of_numbers(op, data)
-        else:
-            out = op.fn(*data, **options)
-    except (ValueError, IndexError, TypeError) as error:
-        kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
-        better = kind(_said(op, args, error))
-        raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
-    return _node_of_arrays(as_data(out, op.name), op, args, options)
+        return op.scalar(*data)  # type: ignore[misc]
+    except (ArithmeticError, ValueError, TypeError):
+        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
 
 
-def _said(op: Primitive, args: tuple[Any, ...], error: Exception) -> str:
+def _refuse(op: Primitive, args: Sequence[Any], error: Exception) -> NoReturn:
     """An error with the learner's line, the operation, and its arguments' names and shapes."""
     where, words, origin = "", tuple[str, ...](), here(3)
     if origin:
@@ -159,15 +137,10 @@ def _said(op: Primitive, args: tuple[Any, ...], error: Exception) -> str:
         words = found.names(len(args)) if op.arity and found.function in ("", op.name) else ()
     names = [getattr(a, "name", None) or word for a, word in zip_longest(args, words)]
     given = ", ".join(f"{name or ''} {np.shape(a)}".strip() for a, name in zip(args, names))
-    return _("{where}{op} of {given}: {error}", where=where, op=op.name, given=given, error=error)
-
-
-def _of_numbers(op: Primitive, data: list[Any]) -> Any:
-    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
-    try:
-        return op.scalar(*data)  # type: ignore[misc]
-    except (ArithmeticError, ValueError, TypeError):
-        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
+    text = "{where}{op} of {given}: {error}"
+    kind = next(k for k in ERRORS if isinstance(error, k))
+    better = kind(_(text, where=where, op=op.name, given=given, error=error))
+    raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
 
 
 @final
@@ -211,12 +184,12 @@ class Value(ArrayLike):
     name: str | None
     number: int  # the order of creation
     op: Any
-    x: Any  # the arguments ...
+    call: Call | None  # None of a sum or product of floats: that has its ...
+    x: Any  # ... arguments
     y: Any
-    dx: float | None  # ... and the local derivatives by x and y, where all are floats
+    dx: float | None  # and the local derivatives by them
     dy: float | None
-    more: More
-    origin: Origin | None  # the learner's instruction that made it; see `_binary`
+    origin: Origin | None  # the learner's instruction that made it; see `apply`
     _passes: int  # not there before the first
     __slots__ = (*__annotations__,)
 
@@ -228,17 +201,17 @@ class Value(ArrayLike):
         """Make a leaf."""
         if data.__class__ is Value:
             lost("Value(value)", "Use the value itself; for a new leaf, Value(value.data).")
-        leaf = make_node(as_data(data), None)
+        leaf = make_node(as_data(data), None, LEAF)
         leaf.name = name
         return leaf
 
     @property
     def data(self) -> Any:
         """The number or array itself; of a result a view that cannot be written to."""
-        if self.op is None or self._array.__class__ is not np.ndarray:
+        if self.op is None or self._array.__class__ is not ndarray:
             return self._array
         view = self._array.view()  # its rule will read what is there now
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     @data.setter
@@ -261,14 +234,13 @@ class Value(ArrayLike):
     @property
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
-        if self.y is None:
-            return () if self.op is None else (self.x,)
-        return (self.x, self.y, *self.more[0])
+        return (self.x, self.y) if self.call is None else tuple(self.call[0])
 
     @property
     def options(self) -> dict[str, Any]:
         """The keyword options of the operation (``axis``)."""
-        return {name: x for name, x in self.more[1].items() if name != "saved"}
+        options = {} if self.call is None else self.call[2]
+        return {name: x for name, x in options.items() if name != "saved"}
 
     @property
     def passes(self) -> int:
@@ -279,7 +251,7 @@ class Value(ArrayLike):
 
     def relu(self) -> Value:
         """The positive part; its derivative at 0 is 0, as in PyTorch. NaN stays NaN."""
-        return _unary(ops.RELU, self)
+        return apply(ops.RELU, (self,))
 
     def sigmoid(self) -> Any:
         """1 / (1 + exp(-v)), without overflow and accurate in both tails."""
@@ -293,34 +265,34 @@ class Value(ArrayLike):
         a = self._array
         if other.__class__ is Value:
             if a.__class__ is float is (b := other._array).__class__:
-                return make_node(a + b, ops.ADD, self, other, 1.0, 1.0)
+                return make_node(a + b, ops.ADD, None, self, other, 1.0, 1.0)
         elif a.__class__ is float is other.__class__:
-            return make_node(a + other, ops.ADD, self, other, 1.0)
-        return _binary(ops.ADD, self, other)
+            return make_node(a + other, ops.ADD, None, self, other, 1.0)
+        return apply(ops.ADD, (self, other))
 
     def __mul__(self, other: Any) -> Value:
         a = self._array
         if other.__class__ is Value:
             if a.__class__ is float is (b := other._array).__class__:
-                return make_node(a * b, ops.MULTIPLY, self, other, b, a)
+                return make_node(a * b, ops.MULTIPLY, None, self, other, b, a)
         elif a.__class__ is float is other.__class__:
-            return make_node(a * other, ops.MULTIPLY, self, other, other)
-        return _binary(ops.MULTIPLY, self, other)
+            return make_node(a * other, ops.MULTIPLY, None, self, other, other)
+        return apply(ops.MULTIPLY, (self, other))
 
     # fmt: off
-    def __radd__(self, other: Any) -> Value: return _binary(ops.ADD, other, self)
-    def __rmul__(self, other: Any) -> Value: return _binary(ops.MULTIPLY, other, self)
-    def __sub__(self, other: Any) -> Value: return _binary(ops.SUBTRACT, self, other)
-    def __rsub__(self, other: Any) -> Value: return _binary(ops.SUBTRACT, other, self)
-    def __truediv__(self, other: Any) -> Value: return _binary(ops.DIVIDE, self, other)
-    def __rtruediv__(self, other: Any) -> Value: return _binary(ops.DIVIDE, other, self)
-    def __pow__(self, other: Any) -> Value: return _binary(ops.POWER, self, other)
-    def __rpow__(self, other: Any) -> Value: return _binary(ops.POWER, other, self)
-    def __matmul__(self, other: Any) -> Value: return _binary(ops.MATMUL, self, other)
-    def __rmatmul__(self, other: Any) -> Value: return _binary(ops.MATMUL, other, self)
-    def __neg__(self) -> Value: return _unary(ops.NEGATIVE, self)
-    def __pos__(self) -> Value: return _unary(ops.IDENTITY, self)
-    def __abs__(self) -> Value: return _unary(ops.ABS, self)
+    def __radd__(self, other: Any) -> Value: return apply(ops.ADD, (other, self))
+    def __rmul__(self, other: Any) -> Value: return apply(ops.MULTIPLY, (other, self))
+    def __sub__(self, other: Any) -> Value: return apply(ops.SUBTRACT, (self, other))
+    def __rsub__(self, other: Any) -> Value: return apply(ops.SUBTRACT, (other, self))
+    def __truediv__(self, other: Any) -> Value: return apply(ops.DIVIDE, (self, other))
+    def __rtruediv__(self, other: Any) -> Value: return apply(ops.DIVIDE, (other, self))
+    def __pow__(self, other: Any) -> Value: return apply(ops.POWER, (self, other))
+    def __rpow__(self, other: Any) -> Value: return apply(ops.POWER, (other, self))
+    def __matmul__(self, other: Any) -> Value: return apply(ops.MATMUL, (self, other))
+    def __rmatmul__(self, other: Any) -> Value: return apply(ops.MATMUL, (other, self))
+    def __neg__(self) -> Value: return apply(ops.NEGATIVE, (self,))
+    def __pos__(self) -> Value: return apply(ops.IDENTITY, (self,))
+    def __abs__(self) -> Value: return apply(ops.ABS, (self,))
     def __lt__(self, other: Any) -> Any: return _truth(self._array < detach(other))
     def __le__(self, other: Any) -> Any: return _truth(self._array <= detach(other))
     def __gt__(self, other: Any) -> Any: return _truth(self._array > detach(other))
@@ -359,9 +331,8 @@ class Value(ArrayLike):
     apply_primitive = staticmethod(apply)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        op = TABLE.get(ufunc) if method == "__call__" and not options else None
-        if op is not None and op.is_plain and op.arity == len(inputs):
-            return _unary(op, *inputs) if len(inputs) == 1 else _binary(op, *inputs)
+        if method == "__call__" and not options:
+            return self.__array_function__(ufunc, (), inputs, options)
         if options.get("out") is not None:
             what = f"out= (or in-place {ufunc.__name__})"
             lost(what, "Use a = a + v, which makes a new Value.")
