@@ -11,7 +11,6 @@ import numpy as np
 from numpy import ndarray
 
 from .operation import Primitive
-from .rules import total
 from .text import _
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
@@ -165,7 +164,7 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if got != shape:
         try:
             if axes := _stretched(got, shape):
-                d = total(d, axes, len(got) == len(shape))
+                d = d.sum(axis=axes, keepdims=len(got) == len(shape))
             if d.shape != shape:
                 d = d.reshape(shape) if axes else np.broadcast_to(d, shape)
         except ValueError:
