@@ -26,6 +26,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import detach
 from .batching import batch
 from .files import AnyPath, replace_file
+from .lines import Line
 from .literals import tolerance
 from .printing import emit
 from .recorder import RecordedArray
@@ -106,6 +107,11 @@ def program(
     if optimize is not None:
         raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
     return Program(f, examples, wrt, clean, retrace, fuse, sums_to_one)
+
+
+def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
+    """The same outputs in fewer operations."""
+    return simplify(*batch(lines, outputs))
 
 
 # ------------------------------------------------------------------ arguments
@@ -311,7 +317,7 @@ class Program:
     def _record(self, args: Sequence[Any]) -> Recording:
         found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
         if self._clean:
-            found.lines, found.outputs = simplify(*batch(found.lines, found.outputs))
+            found.lines, found.outputs = cleaned(found.lines, found.outputs)
         return found
 
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:

@@ -8,15 +8,15 @@ the one before it gives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine.text import _
 from ..engine.transforms import flatten
-from .compiled import Program
-from .lines import CHECKED, Line, distributions, evaluate, live, reads, replace, walk
+from .compiled import Program, cleaned
+from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
 from .recording import Recording
 from .simplifier import PASSES, Simplifier, alike, coefficient, is_call
 from .sizes import write_sizes
@@ -60,10 +60,11 @@ class Derived:
         self.parameters, self.calls, self.rows = recording.parameters, recording.calls, None
         self.draws = _draws(inputs, recording, args, lines)
         self.lines, self.rules = self._chain(lines, named, leaves)
-        ways = [_joined(self.lines, self.rules, leaves), (lines, named)]
-        start, own = min(ways, key=lambda way: _length(way[0], way[1], ["", *wrt]))
         self.stages, self.claimed, self.is_whole = list[Stage](), set[int](), True
-        self._simplify(_stages(start, own, ["", *wrt]), _values(lines, named, self.draws))
+        wanted = _values(lines, named, self.draws)
+        self._simplify(_stages(*_joined(self.lines, self.rules, leaves), wrt), wanted)
+        if self.is_whole:
+            self._simplify(self._collected(lines, outputs[0], wrt), wanted)
 
     def _chain(self, lines: list[Line], named: Named, leaves: Named) -> tuple[list[Line], Named]:
         """The chain rule, each gradient as short as it is by those before it."""
@@ -84,7 +85,14 @@ class Derived:
                 self.claimed.add(len(self.stages))
             wanted = values
             self.stages.append(stage)
-            self.lines += lines
+            self.lines = [*dict.fromkeys([*self.lines, *lines])]
+
+    def _collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
+        """The gradients as a program has them, if that is shorter than the last stage."""
+        found, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
+        last = self.stages[-1].gradients
+        if _length(slopes) < _length([last[name] for name in wrt]):
+            yield [*self.lines, *found], Stage(last | dict(zip(wrt, slopes)))
 
     @property
     def outputs(self) -> Any:
@@ -197,21 +205,21 @@ def _joined(
     return program, replace(rules, read)
 
 
-def _length(lines: Sequence[Line], named: Named, results: Sequence[str]) -> int:
-    """How many operations the results are, once simplified and written out."""
-    found, outputs = Simplifier(lines, [named[name] for name in results]).run()
-    length = dict[Line, int]()
-    for x in found:
-        length[x] = 0 if x.name or not x.function else 1 + sum(map(length.__getitem__, reads(x)))
-    return sum(map(length.__getitem__, walk(outputs)))
+def _length(results: Iterable[Any]) -> int:
+    """How many operations results are, written out."""
+    todo, length = [*walk([*results])], 0
+    while todo and length < 10 * MOST:
+        x = todo.pop()
+        if x.function and not x.name:
+            todo += reads(x)
+            length += not fact(x.function, "moves")
+    return length
 
 
-def _stages(
-    lines: list[Line], named: Named, results: Sequence[str]
-) -> Iterator[tuple[list[Line], Stage]]:
+def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[Line], Stage]]:
     """What becomes of the gradients, with the lines that they are computed by."""
     yield lines, Stage(named)
-    outputs: Any = [named[name] for name in results]
+    outputs: Any = [named[name] for name in ("", *wrt)]
     for _pass in range(PASSES if all(line.is_number for line in lines) else 1):
         whole = Simplifier(lines, outputs)
         shorter, simple = whole.run()

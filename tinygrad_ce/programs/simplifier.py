@@ -294,6 +294,8 @@ class Simplifier:
 
     def scale(self, c: float, x: Any, like: Line) -> Any:
         """C · x, for a number in front of x already; of a difference not needed -x is another."""
+        if x.__class__ is not Line:
+            return self.call(np.multiply, (c, x), {}, like)
         d, u = coefficient(x)
         if alike(u, like) and is_moderate(c * d):
             c, x = c * d, u
@@ -303,6 +305,8 @@ class Simplifier:
             return x
         if is_call(x, np.subtract) and self.needs[x] == 1:
             return self.make(np.subtract, x.args[::-1], {}, like)
+        if is_call(x, np.divide) and isinstance(x.args[0], FLOATS) and x.args[0] < 0:
+            return self.make(np.divide, (-x.args[0], x.args[1]), {}, like)
         return self.make(np.negative, (x,), {}, like)
 
 

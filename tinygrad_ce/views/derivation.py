@@ -24,6 +24,13 @@ WIDTH = 96
 REASONS = 48  # the column of reasons
 LONG = 60  # letters of a gradient that stands in others written out, not by its name
 SHORT = 44  # letters of an equation that is told as a reason
+STYLE = """<style>
+.derivation { overflow-x: auto }
+.derivation table :is(th, td) { text-align: left; padding: 0.2em 0.6em 0.2em 0; background: none }
+.derivation th { padding-top: 0.8em }
+.derivation td:first-child { width: 1%; text-align: right }
+.derivation td:last-child { padding-left: 2em; opacity: 0.75 }
+</style>"""
 TITLES = {
     "function": "The function",
     "chain rule": "The chain rule, newest first",
@@ -95,15 +102,17 @@ class Derivation:
     def _repr_html_(self) -> str | None:
         if find_spec("latex2mathml") is None:
             return None
-        rows, part = list[str](), ""
+        rows, before = list[str](), ("", "")
         for step in self.steps:
-            if step.part != part:
-                part = step.part
-                rows.append(f'<tr><th colspan="2">{escape(_(TITLES[part]))}</th></tr>')
+            if step.part != before[0]:
+                rows.append(f'<tr><th colspan="3">{escape(_(TITLES[step.part]))}</th></tr>')
             left, right = step.latex.split(" &= ")
-            cells = mathml(f"{left} = {right}"), mathml(step.reason_latex)
+            left = left if (step.part, step.left) != before else ""
+            cells = [mathml(x) if x else "" for x in (left, f"= {right}", step.reason_latex)]
             rows.append(f"<tr>{''.join(f'<td>{x}</td>' for x in cells)}</tr>")
-        return f"<table>{''.join(rows)}</table><p>{escape(self.note)}</p>"
+            before = step.part, step.left
+        table = "".join(rows).replace("<math", '<math displaystyle="true"')
+        return f"{STYLE}<div class='derivation'><table>{table}</table>{escape(self.note)}</div>"
 
 
 def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Derivation:
@@ -146,7 +155,8 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     '∂L/∂z = p'
     """
     made = derivation(f, examples, wrt, sums_to_one)
-    text, latex = _Writer(made, TEXT), _Writer(made, LATEX)
+    text = _Writer(made, TEXT)
+    latex = _Writer(made, LATEX, text.long)
     note = "Each line was computed for the example and {n} inputs like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
     return Derivation(tuple(_steps(text, latex)), _(note, n=DRAWS))
@@ -161,8 +171,9 @@ class _Writer:
     forms : of each gradient what it is in each stage, with the last form of those before it
     """
 
-    def __init__(self, made: Derived, notation: Notation) -> None:
+    def __init__(self, made: Derived, notation: Notation, long: set[str] | None = None) -> None:
         self.made, self.notation, value = made, notation, made.rules[""]
+        self.long = set[str]() if long is None else long  # gradients that stand in others by name
         named = value.__class__ is Line and value.function and value.name not in (None, "loss")
         self.loss = notation.name(str(value.name) if named else "L")
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
@@ -190,9 +201,10 @@ class _Writer:
             if name:
                 own = formulas.of(x)
                 found[name] = own[0]
-                self.last.setdefault(
-                    name, own if len(own[0]) <= LONG else (self.slope(name), TIGHT)
-                )
+                if self.notation is TEXT and name not in self.last and len(own[0]) > LONG:
+                    self.long.add(name)
+                by_name = self.slope(name), TIGHT
+                self.last.setdefault(name, by_name if name in self.long else own)
                 if x.__class__ is Line and not x.name:
                     formulas.found[x] = self.last[name]
         return found
@@ -234,7 +246,8 @@ def _reason(k: int, text: _Writer, latex: _Writer) -> tuple[str, str, str]:
     """Why stage k equals the one before, in both notations; and where alone it does."""
     _gradients, before, after = text.made.stages[k]
     if before.__class__ is not Line:
-        return "", "", ""
+        words = _("like terms collected") if k else ""
+        return words, rf"\text{{{words}}}" if k else "", ""
     reason, claim = text.equation(k)
     one, *others = [is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)]
     words = _("multiplied out") if others[0] and any(others[1:]) and not one else ""

@@ -74,26 +74,35 @@ class Formulas:
             parts = [self.item(x) for x in (*args, *line.options.values())]
             name = self.notation.write(rf"\operatorname{{{f.__name__}}}")
             return f"{name}({', '.join(parts)})", ATOM
-        level, text = _level(latex), latex
+        level = _level(latex)
+        given = {k: x for k, x in zip("xyz", args) if f"<{k}>" in latex}
+        formulas = {k: (self.part if elementwise(f) else self.whole)(x) for k, x in given.items()}
+        if level not in (SIGNED, FACTORS):
+            return self.filled(latex, level, formulas), level
+        first, minus = latex[latex.index("<") + 1], latex[0] == "-"
+        if formulas[first][1] == SIGNED:  # its sign comes to the front
+            formulas[first], minus = (formulas[first][0][1:], FACTORS), not minus
+        text = self.filled(latex.lstrip("-"), level, formulas)
+        return (self.notation.write("-") + text, SIGNED) if minus else (text, FACTORS)
+
+    def filled(self, latex: str, level: int, formulas: dict[str, Formula]) -> str:
+        """The LaTeX of an operation, in this notation, with its arguments, in brackets or not."""
+        text, brackets = latex, (r"\left(", r"\right)")
         if self.notation is TEXT:
             text = re.sub(r"_\{([i-n]+)\}", lambda m: m[1].translate(AXES), latex)
             text = re.sub(r"(Σ[ᵢⱼₖₗₘₙ]*) ", r"\1", self.notation.write(text))
-
-        brackets = ("(", ")") if self.notation is TEXT else (r"\left(", r"\right)")
+            brackets = "(", ")"
 
         def put(match: re.Match[str]) -> str:
-            i = "xyz".index(match[2])
-            inner, binds = self.part(args[i]) if elementwise(f) else self.whole(args[i])
+            inner, binds = formulas[match[2]]
             closed = match[1] and match[1][0] in "({[|," and match[3] in tuple(")}]|,")
-            first = not text[: match.start()].strip("-−")
-            need = MATRICES if match[1] == "/ " else NEEDS[level][not first]
-            need = ATOM if level == FACTORS and inner.startswith((r"\sum", r"-\sum")) else need
+            need = MATRICES if match[1] == "/ " else NEEDS[level][match.start() > 0]
+            need = ATOM if level == FACTORS and inner.startswith(r"\sum") else need
             return match[1] + (inner if closed or binds >= need else inner.join(brackets))
 
         text = re.sub(r"([({\[|]|, ?|/ |)<([xyz])>(?=(.?))", put, text)
         minus = self.notation.write("-")
-        level = SIGNED if level == FACTORS and text.startswith(minus) else level
-        return text.replace(f"+ {minus}", f"{minus} ").replace(f"{minus} {minus}", "+ "), level
+        return text.replace(f"+ {minus}", f"{minus} ").replace(f"{minus} {minus}", "+ ")
 
     def template(self, line: Line) -> str:
         """The LaTeX of its operation, with <x>, <y> and <z> for the arguments; "" for a call."""
@@ -139,7 +148,7 @@ class Formulas:
         if isinstance(x, bool | np.bool_) or not isinstance(x, float | int | np.number):
             return self.notation.name(str(x)), ATOM
         text, level = _decimal(float(x))
-        return text.replace("-", self.notation.write("-")), level
+        return self.number(text), level
 
     def whole(self, x: Any) -> Formula:
         """An argument of what does not broadcast it: that it is one number, repeated, is said."""
@@ -158,8 +167,12 @@ class Formulas:
         text = (full[1] or full[2]) if full else x.text
         text = re.sub(r"\d+\.\d{6,}", lambda m: f"{float(m[0]):.6g}", text)
         level = ATOM if text.isidentifier() else FACTORS if np.all(x.example > 0) else SIGNED
-        text = text.replace("-", self.notation.write("-"))
-        return text.replace("*", self.notation.write(r"\cdot")), level
+        return self.number(text), level
+
+    def number(self, text: str) -> str:
+        """A number, or one by a size, in the notation."""
+        latex = re.sub(r"(-?)(.+) / (.+)", r"\1\\frac{\2}{\3}", text).replace("*", r"\cdot")
+        return self.notation.write(latex)
 
     def item(self, x: Any) -> str:
         """An argument of a call, or what stands in a list."""
