@@ -105,7 +105,12 @@ ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last line
     "logistic": (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), (Z[0], 2 * T[0] - 1), {}, []),
     "scalars": (scalars, (1.0, 2.0, 3.0), {"wrt": (0, 1, 2)}, []),
     "norm": (normed, (Z[0], T[0]), {}, []),
-    "package": (lambda z, t: tg.cross_entropy(z, t), (Z[0], T[0]), {}, ["∂L/∂z = p · Σt − t"]),
+    "package": (
+        lambda z, t: tg.cross_entropy(z, t),
+        (Z[0], SOFT[0]),
+        {"sums_to_one": "t"},
+        ["∂L/∂z = p − t"],
+    ),
 }
 
 

@@ -9,6 +9,7 @@ Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -21,6 +22,8 @@ from ..engine.value import detach
 from .activations import as_input, log_softmax, softmax
 from .kernel import sample_losses
 from .targets import Target, check_reduction, factor, plain, read_target, refuse
+
+COMPOSED = ContextVar("COMPOSED", default=False)  # whether no loss is fused: `derive` opens it
 
 
 def compose(log_p: Any, t: Target) -> Any:
@@ -150,7 +153,7 @@ def cross_entropy(
     """
     z, target = as_input(logits, "logits"), plain(target, "target")
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
-    if not fused:
+    if not fused or COMPOSED.get():
         t = read_target(z, target, *options)
         return compose(log_softmax(z, axis), t)
     return LogSoftmaxNLL(z, target, **dict(zip(LogSoftmaxNLL.options, options)))

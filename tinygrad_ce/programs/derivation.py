@@ -8,13 +8,15 @@ the one before it gives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine.text import _
 from ..engine.transforms import flatten
+from ..losses.losses import COMPOSED
 from .compiled import Program, cleaned
 from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
 from .recording import Recording
@@ -91,7 +93,7 @@ class Derived:
         """The gradients as a program has them, if that is shorter than the last stage."""
         found, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
         last = self.stages[-1].gradients
-        if _length(slopes) < _length([last[name] for name in wrt]):
+        if length(slopes) < length([last[name] for name in wrt]):
             yield [*self.lines, *found], Stage(last | dict(zip(wrt, slopes)))
 
     @property
@@ -106,8 +108,17 @@ class Derived:
 
 
 def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
-    """The derivation of f's gradient."""
-    found = Program(f, examples, wrt, False, True, False, sums_to_one)
+    """The derivation of f's gradient; what a fused loss does is derived, too."""
+
+    @wraps(f)
+    def composed(*args: Any) -> Any:
+        before = COMPOSED.set(True)
+        try:
+            return f(*args)
+        finally:
+            COMPOSED.reset(before)
+
+    found = Program(composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one)
     recording, args = found._example  # recorded once; its source is not asked for
     if not recording.differentiated:
         text = "derive: f gives {got}, wanted one number that depends on wrt, a loss"
@@ -125,10 +136,10 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 def _name(inputs: Any, lines: Sequence[Line], value: Any) -> None:
     """Names that stand for one line each (a second h is h_2), also for what is long without."""
     often = Counter(x.name for x in inputs)
-    length, of = dict[Line, int](), {*live(lines, value)} - {value}
+    size, of = dict[Line, int](), {*live(lines, value)} - {value}
     for line in lines:
-        length[line] = 1 + sum(0 if x.name else length[x] for x in reads(line))
-        if line.function and length[line] > LONG and not line.name and line in of:
+        size[line] = 1 + sum(0 if x.name else size[x] for x in reads(line))
+        if line.function and size[line] > LONG and not line.name and line in of:
             line.name = line.function.__name__
         if line.function and line.name and line.function not in CHECKED:
             often[line.name] += 1
@@ -205,15 +216,15 @@ def _joined(
     return program, replace(rules, read)
 
 
-def _length(results: Iterable[Any]) -> int:
-    """How many operations results are, written out."""
-    todo, length = [*walk([*results])], 0
-    while todo and length < 10 * MOST:
+def length(results: Sequence[Any]) -> int:
+    """How many operations results are, written out down to what has a name."""
+    todo, found = [*walk([*results])], 0
+    while todo and found < 10 * MOST:
         x = todo.pop()
         if x.function and not x.name:
             todo += reads(x)
-            length += not fact(x.function, "moves")
-    return length
+            found += not fact(x.function, "moves")
+    return found
 
 
 def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[Line], Stage]]:

@@ -486,8 +486,11 @@ def _power(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """X if c else x is x; -x if c else 0 is -(x if c else 0)."""
+    """X if c else x is x; -x if c else 0 is -(x if c else 0); 0 if x == 0 else x is x."""
     c, x, y = args
+    zeros = is_call(c, np.equal) and number_of(c.args[1]) == 0.0 == number_of(x) and alike(y, like)
+    if zeros and coefficient(y)[1] is coefficient(c.args[0])[1]:
+        return y
     same = alike(x, like) or (x.__class__ is float and like.is_number)
     if same and key_of(x) == key_of(y):
         return x

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.text import _
-from ..programs.derivation import DRAWS, Derived, derivation
+from ..programs.derivation import DRAWS, Derived, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill
@@ -22,7 +22,7 @@ from .steps import columns, mathml
 
 WIDTH = 96
 REASONS = 48  # the column of reasons
-LONG = 60  # letters of a gradient that stands in others written out, not by its name
+LONG = 12  # operations of a gradient that stands in others written out, not by its name
 SHORT = 44  # letters of an equation that is told as a reason
 STYLE = """<style>
 .derivation { overflow-x: auto }
@@ -155,8 +155,7 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     '∂L/∂z = p'
     """
     made = derivation(f, examples, wrt, sums_to_one)
-    text = _Writer(made, TEXT)
-    latex = _Writer(made, LATEX, text.long)
+    text, latex = _Writer(made, TEXT), _Writer(made, LATEX)
     note = "Each line was computed for the example and {n} inputs like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
     return Derivation(tuple(_steps(text, latex)), _(note, n=DRAWS))
@@ -171,9 +170,8 @@ class _Writer:
     forms : of each gradient what it is in each stage, with the last form of those before it
     """
 
-    def __init__(self, made: Derived, notation: Notation, long: set[str] | None = None) -> None:
+    def __init__(self, made: Derived, notation: Notation) -> None:
         self.made, self.notation, value = made, notation, made.rules[""]
-        self.long = set[str]() if long is None else long  # gradients that stand in others by name
         named = value.__class__ is Line and value.function and value.name not in (None, "loss")
         self.loss = notation.name(str(value.name) if named else "L")
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
@@ -201,10 +199,8 @@ class _Writer:
             if name:
                 own = formulas.of(x)
                 found[name] = own[0]
-                if self.notation is TEXT and name not in self.last and len(own[0]) > LONG:
-                    self.long.add(name)
                 by_name = self.slope(name), TIGHT
-                self.last.setdefault(name, by_name if name in self.long else own)
+                self.last.setdefault(name, own if length([x]) <= LONG else by_name)
                 if x.__class__ is Line and not x.name:
                     formulas.found[x] = self.last[name]
         return found
