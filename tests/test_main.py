@@ -42,12 +42,13 @@ def numbers(line: str) -> list[float]:
 @pytest.mark.usefixtures("no_iris")
 def test_the_walk_ends_where_p_minus_t_stands(capsys: Any) -> None:
     out = printed(capsys)
-    walk = out.partition("\nloss L")[0]
+    walk, _, derivation = out.partition("\nloss L")[0].partition("\n\nThe same in letters")
     p = np.exp([3.2, 1.3, 0.5]) / np.exp([3.2, 1.3, 0.5]).sum()
     np.testing.assert_allclose(numbers(walk.splitlines()[-1]), p - [1, 0, 0], atol=5e-5)
     assert "∂L/∂e += ∂L/∂s = " in walk  # the second of two paths into e
     assert "= ∂L/∂e · e^z\n" in walk
-    assert max(map(len, walk.splitlines())) <= 80
+    assert re.search(r"^        = p − t  +t / e · e = t\n\nEach line was", derivation, re.MULTILINE)
+    assert max(map(len, (walk + derivation).splitlines())) <= 80
 
 
 @pytest.mark.usefixtures("no_iris")

@@ -26,6 +26,7 @@ from .engine.value import Value
 from .losses.activations import softmax
 from .losses.losses import cross_entropy
 from .programs.compiled import program
+from .views.derivation import derive
 from .views.drawing import draw
 from .views.steps import Steps
 from .views.walk import step_through
@@ -218,6 +219,9 @@ def main(argv: list[str] | None = None) -> int:
     if not given.quiet:
         print(f"logits z = {_show(z)}, target t = {_show(t)}")
         walk(steps, by_key=given.step)
+    if not given.quiet and not given.step:
+        _title(_("The same in letters: the chain rule, then what it simplifies to"))
+        print(derive(_textbook, z, t, sums_to_one="t"))
     if not given.step:
         compare(z, t)
         train()
@@ -229,7 +233,9 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     spelled = {pair[0]: pair[1:] for pair in ASCII.split(",")}
     text = error.object[error.start : error.end]
-    return "".join(spelled.get(letter, "?") for letter in text), error.end
+    found = "".join(spelled.get(letter, "?") for letter in text)
+    apart = text[-1] == "Σ" and error.object[error.end : error.end + 1].isalnum()  # "sum e"
+    return found + " " * apart, error.end
 
 
 def run() -> None:

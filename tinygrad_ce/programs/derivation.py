@@ -47,6 +47,7 @@ class Derived:
     stages : the same gradients, written out, as they become simple
     leaves : the gradients that are leaves in the chain rule, and their names
     claimed : the numbers of the stages that hold only where a table sums to 1
+    checked : for how many inputs the lines were computed: those of which the gradients are finite
     is_whole : whether the last stage is the simplifier's own result: no check has failed
     """
 
@@ -60,7 +61,12 @@ class Derived:
         self.leaves = {leaf: name for name, leaf in leaves.items()}
         self.arguments = inputs | {f"∂{name}": leaf for name, leaf in leaves.items()}
         self.parameters, self.calls, self.rows = recording.parameters, recording.calls, None
-        self.draws = _draws(inputs, recording, args, lines)
+        claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
+        draws = [*_draws(inputs, recording, args, claimed)]
+        draws = [data for data in draws if _is_finite(*_values(lines, named, [data]))]
+        self.checked = len(draws)
+        free = [data | {x: 1.7 * data[x] for x in claimed} for data in draws if claimed]
+        self.draws = draws + free  # in these no table sums to 1
         self.lines, self.rules = self._chain(lines, named, leaves)
         self.stages, self.claimed, self.is_whole = list[Stage](), set[int](), True
         wanted = _values(lines, named, self.draws)
@@ -80,7 +86,7 @@ class Derived:
         """Keep the stages that are right, up to the first that is not."""
         for lines, stage in stages:
             values = _values(lines, stage.gradients, self.draws)
-            self.is_whole = _equal(wanted[: DRAWS + 1], values[: DRAWS + 1])
+            self.is_whole = _equal(wanted[: self.checked], values[: self.checked])
             if not self.is_whole:
                 break
             if not _equal(wanted, values):
@@ -272,40 +278,33 @@ def is_claim(x: Line) -> bool:
 
 
 # ------------------------------------------------------------------ the check
-def _draws(inputs: Named, recording: Recording, args: Sequence[Any], lines: Any) -> list[Any]:
-    """The example, and others like it; then such where no table sums to 1."""
-    leaves = {
-        at: x for name, arg in zip(recording.parameters, args) for at, x in flatten(arg, name)
-    }
-    rng = np.random.default_rng(0)
-    claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
-    found = [{x: leaves[at] for at, x in inputs.items()}]
-    for _draw in range(DRAWS):
-        found.append({x: _drawn(leaves[at], rng) for at, x in inputs.items()})
-    for data in found:
-        data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
-    free = [{x: 1.7 * y if x in claimed else y for x, y in data.items()} for data in found]
-    return found + free if claimed else found
+def _draws(
+    inputs: Named, recording: Recording, args: Sequence[Any], claimed: set[Line]
+) -> Iterator[dict[Line, Any]]:
+    """The example, and data like it."""
+    rng, pairs = np.random.default_rng(0), zip(recording.parameters, args)
+    leaves = {at: x for name, arg in pairs for at, x in flatten(arg, name)}
+    for i in range(1 + DRAWS):
+        data = {x: _drawn(leaves[at], rng) if i else leaves[at] for at, x in inputs.items()}
+        yield data | {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
 
 
 def _drawn(x: Any, rng: np.random.Generator) -> Any:
-    """Data of the same shape, kind and range: whole numbers stay, shares sum to 1, zeros stay."""
+    """Data of the same shape, kind and range, not far from 0; whole numbers as they are."""
     a = np.asarray(x)
     if a.dtype.kind != "f" or not a.size:
         return x
     if len(np.unique(a)) <= 2 < a.size and a.any():  # a table of 0 and 1, signs
         new = rng.permuted(a, axis=-1)
-    elif np.all(a >= 0) and np.any(a):
-        new = (
-            a ** rng.uniform(0.5, 1.5, a.shape)
-            if np.all(a <= 1)
-            else a * rng.uniform(0.5, 1.5, a.shape)
-        )
-        if a.ndim and np.allclose(a.sum(axis=-1), 1.0):
-            new = new / new.sum(axis=-1, keepdims=True)
+    elif np.all(a >= 0) and np.any(a):  # what is 0, or at most 1, stays so
+        new = a ** rng.uniform(0.5, 1.5, a.shape)
     else:
-        new = a + rng.normal(size=a.shape) * (np.std(a) or 1.0)
+        new = (a * min(1.0, 3.0 / np.max(np.abs(a), initial=1.0))) + rng.normal(size=a.shape)
     return float(new) if x.__class__ is float else new.astype(a.dtype)
+
+
+def _is_finite(named: Named) -> bool:
+    return all(np.all(np.isfinite(x)) for x in named.values())
 
 
 def _values(lines: Sequence[Line], named: Named, draws: Sequence[Any]) -> list[Named]:
@@ -316,14 +315,13 @@ def _values(lines: Sequence[Line], named: Named, draws: Sequence[Any]) -> list[N
 
 
 def _equal(before: Sequence[Named], after: Sequence[Named]) -> bool:
-    """Whether gradients are equal to rounding, wherever the ones before are finite."""
+    """Whether gradients are equal to rounding."""
     for one, other in zip(before, after):
         pairs = [(np.asarray(one[name]), np.asarray(x)) for name, x in other.items()]
-        finite = [np.where(np.isfinite(x), x, 0.0) for x, _y in pairs]
-        tops = [np.max(np.abs(x), initial=0.0) for x in finite]
+        tops = [np.max(np.abs(x), initial=0.0) for x, _y in pairs]
         for (x, y), top in zip(pairs, tops):
             near = 1e-8 if x.dtype.itemsize == 8 else 1e-3
             bound = near * (top + 1e-6 * max(tops))  # the second, where terms cancel
-            if x.shape != y.shape or not np.all((np.abs(x - y) <= bound)[np.isfinite(x)]):
+            if x.shape != y.shape or not np.all(np.abs(x - y) <= bound):
                 return False
     return True

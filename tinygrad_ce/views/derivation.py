@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..engine.text import _
-from ..programs.derivation import DRAWS, Derived, derivation, length
+from ..programs.derivation import Derived, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill
 from .line_formulas import TIGHT, Formula, Formulas
 from .steps import columns, mathml
 
-WIDTH = 96
-REASONS = 48  # the column of reasons
+WIDTH = 80
+REASONS = 44  # the column of reasons
 LONG = 12  # operations of a gradient that stands in others written out, not by its name
 SHORT = 44  # letters of an equation that is told as a reason
 STYLE = """<style>
@@ -58,7 +58,7 @@ class DerivationStep:
     reason: str = ""
     reason_latex: str = ""
     condition: str = ""
-    checked: int = DRAWS + 1
+    checked: int = 0
 
     @property
     def formula(self) -> str:
@@ -156,9 +156,10 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     """
     made = derivation(f, examples, wrt, sums_to_one)
     text, latex = _Writer(made, TEXT), _Writer(made, LATEX)
-    note = "Each line was computed for the example and {n} inputs like it, and gave what the one "
+    note = "Each line was computed for {n} inputs, the example or like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
-    return Derivation(tuple(_steps(text, latex)), _(note, n=DRAWS))
+    note = note if made.checked else "No line was checked: the gradient is inf or nan."
+    return Derivation(tuple(_steps(text, latex)), _(note, n=made.checked))
 
 
 class _Writer:
@@ -258,14 +259,15 @@ def _steps(text: _Writer, latex: _Writer) -> Iterator[DerivationStep]:
     """All lines."""
     both = zip(text.definitions().items(), latex.definitions().items())
     for (name, formula), (letter, typeset) in both:
-        yield DerivationStep("function", name, formula, f"{letter} &= {typeset}")
+        line = f"{letter} &= {typeset}"
+        yield DerivationStep("function", name, formula, line, checked=text.made.checked)
     for name in text.forms:
         yield _gradient("chain rule", name, text, latex, text.chain[name], latex.chain[name], 0)
     for name in text.forms:
         lines = [*_lines(name, text, latex)]
         if len(lines) > 1 or lines[0][0] != text.chain[name]:
-            for line in lines:
-                yield _gradient("simplified", name, text, latex, *line)
+            for form in lines:
+                yield _gradient("simplified", name, text, latex, *form)
 
 
 def _lines(name: str, text: _Writer, latex: _Writer) -> list[tuple[str, str, int]]:
@@ -294,7 +296,8 @@ def _gradient(
 ) -> DerivationStep:
     """A line about a gradient, and the reason of stage k."""
     line = f"{latex.slope(name)} &= {typeset}"
-    return DerivationStep(part, text.slope(name), right, line, *_reason(k, text, latex))
+    why, checked = _reason(k, text, latex), text.made.checked
+    return DerivationStep(part, text.slope(name), right, line, *why, checked=checked)
 
 
 # ------------------------------------------------------------------ in a terminal

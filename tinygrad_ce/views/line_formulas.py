@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -67,7 +67,7 @@ class Formulas:
             product = Line(np.multiply, args, {}, np.shape(args[0]), line.kind)
             self.found[product] = self.write(product)
             return self.write(Line(np.sum, (product,)))
-        latex = self.template(line)
+        latex = _template(line, self.index)
         if latex == "<x>":
             return self.part(args[0])
         if not latex:
@@ -103,37 +103,6 @@ class Formulas:
         text = re.sub(r"([({\[|]|, ?|/ |)<([xyz])>(?=(.?))", put, text)
         minus = self.notation.write("-")
         return text.replace(f"+ {minus}", f"{minus} ").replace(f"{minus} {minus}", "+ ")
-
-    def template(self, line: Line) -> str:
-        """The LaTeX of its operation, with <x>, <y> and <z> for the arguments; "" for a call."""
-        f, args = line.function, line.args
-        if f in SAME or (f is np.reshape and _sizes(line) == _sizes(args[0])):
-            return "<x>"
-        if f is np.multiply and (share := _share(args[0])):
-            return rf"{share[0]}\frac{{<y>}}{{{share[1]}}}"
-        if f in (operator.getitem, scatter):
-            at = self.index(args[1])
-            return rf"(<x> \to [{at}])" if f is scatter else f"<x>[{at}]" if at else "<x>"
-        if f is np.expand_dims:
-            added = np.atleast_1d(option(line, "axis", 1)) % line.ndim
-            at = self.index(tuple([None if a in added else slice(None) for a in range(line.ndim)]))
-            return f"<x>[{at}]" if at else "<x>"
-        if f is np.power and isinstance(args[1], float) and args[1].is_integer():
-            return f"<x>^{args[1]:.0f}" if 0 <= args[1] < 10 else f"<x>^{{{args[1]:.0f}}}"
-        if sign := SIGNS.get(fact(f, "symbol")):
-            return f"<x> {sign} <y>"
-        latex = OTHERS.get(f) or fact(f, "latex")[:1] or ""
-        latex = latex[0] if latex.__class__ is tuple else latex
-        if f in REDUCTIONS:
-            latex = latex.replace(" <x>", f"{_axes(line)} <x>")
-        elif (
-            line.options
-            or not re.search("<[xyz]>", latex)
-            or {*map(type, args)} & {list, tuple, str}
-        ):
-            return ""
-        latex = re.sub(r"e\^\{(<\w>)\}", r"\\exp(\1)", latex)
-        return re.sub(r"^(\\(?!sum|sqrt)\w+(?:\{\w+\}|_\{\w+\})*) <x>$", r"\1(<x>)", latex)
 
     def part(self, x: Any) -> Formula:
         """An argument."""
@@ -193,6 +162,34 @@ class Formulas:
         if x.__class__ is np.ndarray and np.array_equal(x.ravel(), np.arange(x.size)):
             return r"\text{rows}"
         return "\\dots" if x is ... else str(x) if isinstance(x, int | np.integer) else self.item(x)
+
+
+def _template(line: Line, text_of: Callable[[Any], str]) -> str:
+    """The LaTeX of its operation, with <x>, <y> and <z> for the arguments; "" for a call."""
+    f, args = line.function, line.args
+    if f in SAME or (f is np.reshape and _sizes(line) == _sizes(args[0])):
+        return "<x>"
+    if f is np.multiply and (share := _share(args[0])):
+        return rf"{share[0]}\frac{{<y>}}{{{share[1]}}}"
+    if f in (operator.getitem, scatter):
+        at = text_of(args[1])
+        return rf"(<x> \to [{at}])" if f is scatter else f"<x>[{at}]" if at else "<x>"
+    if f is np.expand_dims:
+        added = np.atleast_1d(option(line, "axis", 1)) % line.ndim
+        at = text_of(tuple([None if a in added else slice(None) for a in range(line.ndim)]))
+        return f"<x>[{at}]" if at else "<x>"
+    if f is np.power and isinstance(args[1], float) and args[1].is_integer():
+        return f"<x>^{args[1]:.0f}" if 0 <= args[1] < 10 else f"<x>^{{{args[1]:.0f}}}"
+    if sign := SIGNS.get(fact(f, "symbol")):
+        return f"<x> {sign} <y>"
+    latex = OTHERS.get(f) or fact(f, "latex")[:1] or ""
+    latex = latex[0] if latex.__class__ is tuple else latex
+    if f in REDUCTIONS:
+        latex = latex.replace(" <x>", f"{_axes(line)} <x>")
+    elif line.options or not re.search("<[xyz]>", latex) or {*map(type, args)} & {list, tuple, str}:
+        return ""
+    latex = re.sub(r"e\^\{(<\w>)\}", r"\\exp(\1)", latex)
+    return re.sub(r"^(\\(?!sum|sqrt)\w+(?:\{\w+\}|_\{\w+\})*) <x>$", r"\1(<x>)", latex)
 
 
 def _level(latex: str) -> int:
