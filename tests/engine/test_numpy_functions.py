@@ -261,3 +261,12 @@ def test_a_copy_is_a_node_of_its_own() -> None:
         np.testing.assert_array_equal(grad(square)(x.data), [2.0, 4.0])
         run = program(lambda v, square=square: square(v), x.data)
         np.testing.assert_array_equal(run(x.data)[1], [2.0, 4.0])
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("x", [3.0, np.array(3.0)])
+def test_a_number_is_reduced_along_axis_0_as_in_numpy(x: Any, axis: int) -> None:
+    for f in (np.sum, np.max, np.min, lambda v, axis: v.sum(axis) * v):
+        assert f(Value(x), axis=axis).data == f(x if np.ndim(x) else np.asarray(x), axis=axis)
+        slope = 1.0 if f in (np.sum, np.max, np.min) else 6.0
+        assert grad(lambda v, f=f: f(v, axis=axis))(x) == slope

@@ -264,3 +264,10 @@ def test_two_classes_are_a_sigmoid(a: float, b: float) -> None:
 def test_a_temperature_is_above_zero(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature"):
         softmax(np.zeros(3), temperature=temperature)
+
+
+@pytest.mark.parametrize("x", [3.0, np.array(3.0)])
+def test_one_number_is_one_class(x: Any) -> None:
+    for f, value, slope in ((softmax, 1.0, 0.0), (log_softmax, 0.0, 0.0), (logsumexp, 3.0, 1.0)):
+        assert f(Value(x), axis=0).data == f(x, axis=0) == value
+        assert grad(lambda v, f=f: f(v, axis=0))(x) == slope

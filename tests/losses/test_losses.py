@@ -596,12 +596,16 @@ def test_an_upstream_gradient_of_one_costs_no_copy(dtype: Any) -> None:
     assert peak < z.data.nbytes / 2
 
 
-ALL_IGNORED: dict[str, Callable[[Any, Any], Any]] = {
-    "fused": lambda z, y: cross_entropy(z, y, ignore_index=9),
-    "composed": lambda z, y: cross_entropy(z, y, ignore_index=9, fused=False),
-    "nll": lambda z, y: nll(log_softmax(z), y, ignore_index=9),
-    "smoothed": lambda z, y: cross_entropy(z, y, ignore_index=9, label_smoothing=0.1),
-    "linear": lambda z, y: linear_cross_entropy(z, np.eye(4), None, y, ignore_index=9),
+ALL_IGNORED: dict[str, Callable[..., Any]] = {
+    "fused": lambda z, y, **more: cross_entropy(z, y, ignore_index=9, **more),
+    "composed": lambda z, y, **more: cross_entropy(z, y, ignore_index=9, **more, fused=False),
+    "nll": lambda z, y, **more: nll(log_softmax(z), y, ignore_index=9, **more),
+    "smoothed": lambda z, y, **more: cross_entropy(
+        z, y, ignore_index=9, **more, label_smoothing=0.1
+    ),
+    "linear": lambda z, y, **more: linear_cross_entropy(
+        z, np.eye(4), None, y, ignore_index=9, **more
+    ),
 }
 
 
@@ -620,6 +624,27 @@ def test_a_batch_that_is_ignored_altogether_has_gradient_0(loss: Any, printed: b
     assert value == pytest.approx(wanted, rel=1e-14)
     np.testing.assert_allclose(gradient[[0, 2]], slopes, rtol=1e-13)
     np.testing.assert_array_equal(gradient[1], 0.0)
+
+
+@pytest.mark.parametrize("loss", ALL_IGNORED.values(), ids=ALL_IGNORED)
+@pytest.mark.parametrize("printed", [False, True])
+def test_what_is_ignored_has_gradient_0_beside_samples_of_no_weight(
+    loss: Any, printed: bool
+) -> None:
+    """Their mean is nan, and their gradient, as in PyTorch; not that of others."""
+    z, weight = np.random.default_rng(0).standard_normal((3, 4)), np.array([1.0, 0.0, 2.0, 1.0])
+    weighted = lambda z, y: loss(z, y, weight=weight)
+    y = np.array([9, 1, 1])
+    printed = printed and loss is not ALL_IGNORED["linear"]
+    run = program(weighted, z, np.array([1, 9, 2])) if printed else value_and_grad(weighted)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a program divides by what they weigh
+        value, gradient = run(z, y)
+    assert np.isnan(value)
+    np.testing.assert_array_equal(gradient, np.array([[0.0], [np.nan], [np.nan]]) + 0 * z)
+    y = np.array([0, 9, 2])
+    wanted = (nll(log_softmax(z), y, ignore_index=9, weight=weight, reduction="sum")) / 3.0
+    if loss is not ALL_IGNORED["smoothed"]:
+        assert run(z, y)[0] == pytest.approx(wanted, rel=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
 
 def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """∂(Σx)/∂x = 1 at each of the entries that are summed."""
-    if axis is not None and not keepdims:
+    if axis is not None and not keepdims and np.ndim(x):  # a number has axis 0, but no axes
         g = np.expand_dims(g, axis)
     if g.__class__ in (float, np.ndarray) and x.__class__ is ndarray and x.size < 2**12:
         full = np.empty(x.shape, getattr(g, "dtype", float))

@@ -100,7 +100,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     """
     x = as_input(x, "log_softmax")
     top: Any = _shift(x, axis)
-    if x.__class__ is Value and x.data.__class__ is np.ndarray:
+    if x.__class__ is Value and x.data.__class__ is np.ndarray and x.shape:
         # What flows back to it is 0 but for rounding, and mends that of p - 1 where p is nearly 1.
         top = np.take_along_axis(x, np.argmax(x, axis=axis, keepdims=True), axis)
         top.name = "max"

@@ -137,7 +137,9 @@ def read_target(
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
         start, total = _of_something(t, total, dtype)
-        row = row / total
+        # Of no weight at all the total is nan; what is ignored is 0 all the same.
+        plainly = weight is None or row.__class__ is float
+        row = row / total if plainly else np.where(row, 1.0 / total, 0.0)
     number = float if dtype == np.float64 else dtype.type  # Python's are printed best
     t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype), start=start)
     return t if axis == len(shape) - 1 else t.each(t.classes_last)
