@@ -404,6 +404,60 @@ def test_a_graph_survives_pickling_with_its_options_and_what_it_keeps() -> None:
         again.backward()
 
 
+TWICE = {"copied": copy.deepcopy, "pickled": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+@pytest.mark.parametrize("twice", TWICE.values(), ids=TWICE)
+def test_results_that_are_pickled_together_stay_one_graph(twice: Any) -> None:
+    x = Value(A)
+    y = np.exp(x)
+    z = (y * x).sum()
+    for order in ((0, 1, 2), (2, 1, 0)):
+        found = twice([(x, y, z)[i] for i in order])
+        leaf, inner, loss = (found[order.index(i)] for i in range(3))
+        loss.backward()
+        np.testing.assert_allclose(inner.grad, A)
+        np.testing.assert_allclose(leaf.grad, np.exp(A) * (1.0 + A))
+        assert inner.parents[0] is leaf
+    assert x.grad is y.grad is None
+    chain = [x]
+    for _ in range(200):
+        chain.append(chain[-1] + 1.0)
+    assert len(pickle.dumps(chain)) < 10 * len(pickle.dumps(chain[-1]))
+
+
+def test_a_shallow_copy_of_a_result_rests_on_the_same_leaves() -> None:
+    x = Value(A)
+    y = np.exp(x)
+    again = copy.copy(y)
+    assert again is not y
+    again.sum().backward()
+    np.testing.assert_allclose(x.grad, np.exp(A))
+
+
+@pytest.mark.parametrize("twice", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_variable_keeps_its_gradient(twice: Any) -> None:
+    """In a transform and in a program; of a leaf by itself it is another leaf, as in PyTorch."""
+
+    def f(x: Any) -> Any:
+        return np.sum(twice(x) ** 3 + twice(x * 2.0) ** 2)
+
+    def of_parts(p: Any) -> Any:
+        return np.sum(twice(p)["w"] ** 2)
+
+    slope = 3 * A**2 + 8 * A
+    np.testing.assert_allclose(tg.grad(f)(A), slope)
+    np.testing.assert_allclose(tg.program(f, A)(A)[1], slope)
+    np.testing.assert_allclose(tg.grad(of_parts)({"w": A})["w"], 2 * A)
+    assert tg.grad(tg.grad(f))(2.0) == 6 * 2.0 + 8.0
+    np.testing.assert_allclose(tg.jacobian(lambda x: twice(x) * x)(B), np.diag(2 * B))
+    with pytest.raises(pickle.PicklingError, match="variable of a transform"):
+        tg.grad(lambda x: pickle.loads(pickle.dumps(x)) * x)(1.0)
+    w = Value(B)
+    twice(w).data = A[0]
+    np.testing.assert_array_equal(w.data, B)
+
+
 def test_a_leaf_survives_pickling() -> None:
     v = pickle.loads(pickle.dumps(Value(B, name="b")))
     np.testing.assert_array_equal(v.data, B)

@@ -77,11 +77,14 @@ def _check_fresh(nodes: list[Node], newest_leaf: int, watching: list[Node]) -> N
 
 def _refuse(x: Any, user: Node) -> NoReturn:
     text = (
-        "{name} of shape {shape} was assigned or written to after {user} had used it: compute the "
-        "loss again, or give a copy of the array"
+        "{where}{name} of shape {shape} was assigned or written to after {user} had used it: "
+        "compute the loss again, or give a copy of the array"
     )
-    name = getattr(x, "name", "a constant") or "a leaf"
-    raise StaleGraphError(_(text, name=name, shape=np.shape(x), user=user.name or user.op.name))
+    where, names = user.place()
+    name = next((name for p, name in zip(user.parents, names) if p is x and name), "")
+    name = name or ("a leaf" if x.__class__ is user.__class__ else "a constant")
+    user = user.name or user.op.name
+    raise StaleGraphError(_(text, where=where, name=name, shape=np.shape(x), user=user))
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:

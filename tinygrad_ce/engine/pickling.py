@@ -1,4 +1,4 @@
-"""Pickled graphs: a result with all that it was computed from."""
+"""Pickled and copied graphs: a result with all that it was computed from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pickle import PicklingError
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -14,46 +15,72 @@ from .backward import topological
 from .data import NONE, snapshot
 from .operation import TABLE, Primitive
 from .text import _
+from .transforms import is_under_way
 from .value import Value, detach, make_node
 
 STATE = ("name", "grad")  # beside data, operation, arguments
 
 
-def _reduce_value(v: Value) -> tuple[Any, ...]:
-    """A leaf by itself; a result with its graph in a list, as a deep one is deeper than a stack.
+class _Row:
+    """What stands for a result: one in a pickle, so that the result is one where it is loaded."""
 
-    Nodes get new numbers where they are loaded. Leaves stay the same objects as elsewhere in what
-    is pickled. An argument that is a node stands as its place, in a tuple of one.
-    """
-    if v.op is None:
-        return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v.passes})
-    nodes = topological(v)
-    place = {node: (i,) for i, node in enumerate(nodes)}
-    rows: list[Any] = []
-    for n in nodes:
-        args = [place[p] if p.__class__ is Value else p for p in n.parents]
+    __slots__ = ("__weakref__", "node")
+
+    def __init__(self, node: Value) -> None:
+        self.node = node
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        n = self.node
         state = {name: getattr(n, name) for name in STATE} | {"_passes": n.passes}
         options = NONE if n.call is None else n.call[2]
-        rows.append(n if n.op is None else (n._array, n.op, args, options, state))
-    return _rebuild, (rows,)
+        return _node, (n._array, n.op, [*map(_row, n.parents)], options, state)
 
 
-def _rebuild(rows: list[Any]) -> Value:
-    """The graph of a pickled result."""
-    nodes: list[Value] = []
-    for row in rows:
-        node = row
-        if row.__class__ is tuple:
-            data, op, args, options, state = row
-            args = [nodes[a[0]] if a.__class__ is tuple else a for a in args]
-            given = [*map(detach, args)]
-            leaves = [(x, a) for x, a in zip(args, given) if x.__class__ is Value and x.op is None]
-            shared = tuple((x, snapshot(a)) for x, a in leaves if a.__class__ is np.ndarray)
-            node = make_node(data, op, (args, given, options, shared))
-            for name, held in state.items():
-                setattr(node, name, held)
-        nodes.append(node)
-    return nodes[-1]
+_rows = WeakValueDictionary[int, _Row]()  # by id: a row holds its node
+
+
+def _row(x: Any) -> Any:
+    """An argument as it is pickled."""
+    if x.__class__ is not Value or x.op is None or is_under_way(x):
+        return x
+    found = _rows.get(id(x))
+    if found is None:
+        found = _rows[id(x)] = _Row(x)
+    return found
+
+
+def _reduce_value(v: Value) -> Any:
+    """A leaf by itself; a result with its graph in a list, as a deep one is deeper than a stack.
+
+    Nodes get new numbers where they are loaded, and stay the same objects as elsewhere in what is
+    pickled. A variable of a transform that is under way is copied as itself: its copy would be a
+    constant.
+    """
+    if is_under_way(v):
+        return _("the variable of a transform that is under way")
+    if v.op is None:
+        return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v.passes})
+    return _last, ([*map(_row, topological(v))],)
+
+
+def _last(nodes: list[Any]) -> Any:
+    """The result itself; of a shallow copy, where its row is no node yet, another one."""
+    if nodes[-1].__class__ is Value:
+        return nodes[-1]
+    make, args = nodes[-1].__reduce__()
+    return make(*args)
+
+
+def _node(data: Any, op: Primitive, args: list[Any], options: Any, state: Any) -> Value:
+    """The node of a row."""
+    args = [x.node if x.__class__ is _Row else x for x in args]
+    given = [*map(detach, args)]
+    leaves = [(x, a) for x, a in zip(args, given) if x.__class__ is Value and x.op is None]
+    shared = tuple((x, snapshot(a)) for x, a in leaves if a.__class__ is np.ndarray)
+    node = make_node(data, op, (args, given, options, shared))
+    for name, held in state.items():
+        setattr(node, name, held)
+    return node
 
 
 def _reduce_primitive(op: Primitive) -> tuple[Any, ...]:

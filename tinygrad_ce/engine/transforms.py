@@ -58,12 +58,26 @@ def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
     return next(supply)
 
 
-def variable(x: Any, what: str = "argument") -> Value:
+UNDER_WAY: dict[str, Any] = {}  # the options of a variable while f is called
+
+
+def is_under_way(v: Value) -> bool:
+    """Whether a node is the variable of a transform that is calling f: its copy is itself."""
+    return v.call is not None and v.call[2] is UNDER_WAY
+
+
+def variable(x: Any, what: str = "argument", name: str | None = None) -> Value:
     """A node of our own for an argument: a leaf, or an identity on top of an outer `Value`.
 
     The identity keeps an inner derivative from seeing what else depends on the outer variable.
     """
-    return +x if isinstance(x, Value) else Value(as_data(x, what))
+    found = +x if isinstance(x, Value) else Value(as_data(x, what), name)
+    _set_options(found, UNDER_WAY)
+    return found
+
+
+def _set_options(v: Any, options: dict[str, Any]) -> None:
+    v.call = (*v.call[:2], options, v.call[3])
 
 
 def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
@@ -109,6 +123,7 @@ class _Call:
             if isinstance(out, Value) and numbered != [v.number for v in self.variables]:
                 topological(out)  # f assigned a variable's data: refused, if it had used them
         for v in self.variables:
+            _set_options(v, NONE)
             if v.op is None:  # a constant from now on: other leaves are variables further out
                 v.op, v.call = IDENTITY, ([v.data], [v.data], NONE, ())
 

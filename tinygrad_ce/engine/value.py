@@ -129,18 +129,23 @@ def _of_numbers(op: Primitive, data: list[Any]) -> Any:
 
 def _refuse(op: Primitive, args: Sequence[Any], error: Exception) -> NoReturn:
     """An error with the learner's line, the operation, and its arguments' names and shapes."""
-    where, words, origin = "", tuple[str, ...](), here(3)
+    where, names = _place(op, args, here(3))
+    given = ", ".join(f"{name} {np.shape(a)}".strip() for a, name in zip(args, names))
+    text = "{where}{op} of {given}: {error}"
+    kind = next(k for k in ERRORS if isinstance(error, k))
+    better = kind(_(text, where=where, op=op.name, given=given, error=error))
+    raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
+
+
+def _place(op: Primitive, args: Any, origin: Origin | None) -> tuple[str, list[str]]:
+    """The learner's file and line, and what the arguments are called there; "" if not known."""
+    where, words = "", tuple[str, ...]()
     if origin:
         file, number, _text = line(origin)
         where = f"{os.path.basename(file)}, line {number}: "
         found = written(origin)
         words = found.names(len(args)) if op.arity and found.function in ("", op.name) else ()
-    names = [getattr(a, "name", None) or word for a, word in zip_longest(args, words)]
-    given = ", ".join(f"{name or ''} {np.shape(a)}".strip() for a, name in zip(args, names))
-    text = "{where}{op} of {given}: {error}"
-    kind = next(k for k in ERRORS if isinstance(error, k))
-    better = kind(_(text, where=where, op=op.name, given=given, error=error))
-    raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
+    return where, [getattr(a, "name", None) or word or "" for a, word in zip_longest(args, words)]
 
 
 @final
@@ -246,6 +251,10 @@ class Value(ArrayLike):
     def passes(self) -> int:
         """How many backward passes ``.grad`` adds up: more than one only on a leaf."""
         return 0 if self.grad is None else getattr(self, "_passes", 0)
+
+    def place(self) -> tuple[str, list[str]]:
+        """The learner's file and line that made it, and what the arguments are called there."""
+        return _place(self.op, self.parents, self.origin)
 
     backward = chain_rule.backward
 

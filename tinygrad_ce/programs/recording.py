@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine.backward import gradients, topological
 from ..engine.data import as_data, as_upstream, example
-from ..engine.transforms import flatten, unflatten
+from ..engine.transforms import flatten, unflatten, variable
 from ..engine.value import Value, detach
 from .fusion import fused
 from .lines import distributions, replace
@@ -41,7 +41,7 @@ class Recording:
         supply, trees = iter(known.values()), dict[int, Any]()
         given = [unflatten(arg, supply) for arg in args]
         for i in numbers:
-            variables = [Value(x, name=x.name) for _, x in flatten(given[i])]
+            variables = [variable(x, name=x.name) for _, x in flatten(given[i])]
             given[i] = trees[i] = unflatten(given[i], variables)
         with np.errstate(all="ignore"):
             out = f(*given)
