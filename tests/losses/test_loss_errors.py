@@ -202,3 +202,33 @@ def test_the_way_out_that_a_message_names_works() -> None:
     composed = cross_entropy(Z, loose, allow_unnormalized=True, fused=False)
     assert cross_entropy(Z, loose, allow_unnormalized=True) == pytest.approx(composed)
     assert nll(log_softmax(Z), loose, allow_unnormalized=True) == pytest.approx(composed)
+
+
+class Sparse:
+    """SciPy's, as NumPy sees it: one object."""
+
+    def toarray(self) -> Any:
+        return np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (Sparse(), r"S\.toarray\(\)$"),
+        (np.ma.masked_array([0, 1, 2]), r"m\.data\)$"),
+        (None, r"bool\)$"),
+        (np.array([1j, 0, 0]), r"bool\)$"),
+        (np.array(["a", "b", None], object), "labels that are text"),
+    ],
+)
+def test_a_target_that_is_no_text_is_not_taken_for_one(target: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        cross_entropy(Value(np.eye(3)), target)
+
+
+def test_a_sparse_matrix_and_a_masked_array_beside_a_value_are_named() -> None:
+    v = Value(np.eye(3))
+    with pytest.raises(TypeError, match=r"S\.toarray\(\)"):
+        v @ Sparse()
+    with pytest.raises(TypeError, match=r"m\.filled"):
+        np.ma.masked_array(np.eye(3)) + v

@@ -325,6 +325,14 @@ def test_a_text_of_data_is_refused() -> None:
         program(f, Z, 1.0)
 
 
+@pytest.mark.parametrize("name", ["imag", "data", "flat", "nbytes", "strides", "base"])
+def test_an_attribute_of_an_ndarray_that_no_program_has(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"a recorded array has no '{name}'"):
+        program(lambda z, y: z.sum() * np.sum(getattr(y, name)), Z, Z)
+    made = program(lambda z, y: np.sum(z.real * y.real), Z, Z)
+    np.testing.assert_array_equal(made(Z, 2 * Z)[1], 2 * Z)
+
+
 @pytest.mark.parametrize("wrt", [0, None])
 def test_a_program_in_a_function_that_is_recorded_is_refused(wrt: Any) -> None:
     made = program(lambda x: np.sum(x * x), np.ones(2))

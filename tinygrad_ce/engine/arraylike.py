@@ -101,7 +101,8 @@ class ArrayLike:
         "An array made from a Value",
         "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For "
         "np.full(shape, v): np.broadcast_to(v, shape). For np.pad(x, n, constant_values=v): "
-        "np.concatenate. For pandas: df.to_numpy(). For SciPy: @primitive. Its data is v.data.",
+        "np.concatenate. Beside what pandas, SciPy and np.ma have: df.to_numpy(), S.toarray(), "
+        "m.filled(0.0). For SciPy's functions: @primitive. Its data is v.data.",
     )
     __setitem__ = __delitem__ = _refusal(
         operator.setitem,

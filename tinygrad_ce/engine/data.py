@@ -55,6 +55,8 @@ def real(x: Any, where: Any) -> Any:
         text = "{where}: got {got} data, wanted real numbers (float, int or bool)"
         if hasattr(x, "to_numpy"):
             text += "; of a DataFrame's columns of numbers, df[[...]].to_numpy(float)"
+        if hasattr(x, "toarray"):
+            text += "; of a sparse matrix, S.toarray()"
         raise TypeError(_(text, where=where, got=data.dtype))
     return data
 

@@ -253,7 +253,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     name = property(operator.attrgetter("line.name"), _rename)
     shape, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("shape", "dtype"))
     ndim, size = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "size"))
-    T = property(np.transpose)
+    T, real = property(np.transpose), property(np.real)
 
     # ------------------------------------------------------------------ NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -352,7 +352,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
-        known = hasattr(np.ndarray, name) or hasattr(Value, name)
+        known = callable(getattr(np.ndarray, name, None)) or callable(getattr(Value, name, None))
         if name.startswith("_") or not callable(function) or not known:
             raise AttributeError(_("a recorded array has no {name!r}", name=name))
 
