@@ -107,7 +107,8 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
     if len(args) != op.arity or not options.keys() <= op.options.keys():
         args, options = op.bind(args, options)
     if not any(a.__class__ is Value for a in args):  # np.tile(x, v)
-        lost(f"{op.name}: a Value among its options", "Use v.data there.")
+        which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
+        lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")

@@ -23,8 +23,7 @@ def plain(x: Any, what: str) -> Any:
     try:
         return real(x, what)
     except TypeError as error:
-        labels = np.asarray(x)
-        if what != "target" or labels.dtype.kind not in "OSU" or not labels.ndim:
+        if what != "target" or not np.ndim(x) or np.asarray(x).dtype.kind not in "OSU":
             raise
         way = "; labels that are text become indices by np.unique(labels, return_inverse=True)[1]"
         raise TypeError(str(error).partition(";")[0] + _(way)) from None
