@@ -26,6 +26,7 @@ SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a le
 # what the operation has saved; and arguments that others may write to, with snapshots.
 Call = tuple[Sequence[Any], Sequence[Any], dict[str, Any], tuple[tuple[Any, bytes], ...]]
 NONE: dict[str, Any] = {}  # options
+UNDER_WAY: dict[str, Any] = {}  # of the variable of a transform that is calling f
 LEAF: Call = ((), (), NONE, ())
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .backward import apart, gradients, topological
-from .data import NONE, as_data, as_upstream
+from .data import NONE, UNDER_WAY, as_data, as_upstream
 from .ops import IDENTITY
 from .text import _
 from .value import Value, detach
@@ -56,14 +56,6 @@ def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
         filled = [unflatten(value, supply) for value in tree]
         return tree._make(filled) if hasattr(tree, "_make") else type(tree)(filled)
     return next(supply)
-
-
-UNDER_WAY: dict[str, Any] = {}  # the options of a variable while f is called
-
-
-def is_under_way(v: Value) -> bool:
-    """Whether a node is the variable of a transform that is calling f: its copy is itself."""
-    return v.call is not None and v.call[2] is UNDER_WAY
 
 
 def variable(x: Any, what: str = "argument", name: str | None = None) -> Value:

@@ -106,7 +106,7 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
     """Arguments and options as the operation's rules take them, those that they do not refused."""
     if len(args) != op.arity or not options.keys() <= op.options.keys():
         args, options = op.bind(args, options)
-    if not any(a.__class__ is Value for a in args):  # np.tile(x, v)
+    if not op.keeps and not any(a.__class__ is Value for a in args):  # np.tile(x, v)
         which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
         lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
     for i in op.constants:
