@@ -176,8 +176,10 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     dtype = getattr(data, "dtype", None)  # None of a float
     if d.dtype is dtype and d.__class__ is ndarray:
         return d
-    if hasattr(d, "apply_primitive") or d.dtype.kind == "c":
-        return d  # a graph of its own, an array that records, or the complex step's numbers
+    if hasattr(d, "apply_primitive"):  # an array that records; or a graph of its own
+        return d.astype(dtype) if d.__class__ is data.__class__ else d
+    if d.dtype.kind == "c":
+        return d  # the complex step's numbers
     if dtype is None:
         return float(d)
     return d if d.dtype == dtype and d.shape else np.asarray(d).astype(dtype)
