@@ -344,6 +344,20 @@ def test_float32_stays_to_second_order() -> None:
     np.testing.assert_allclose(slope, 2 * np.exp(X) * (1 + X), rtol=1e-5)
 
 
+def test_the_jacobian_of_what_is_not_computed_has_its_dtype() -> None:
+    x = np.ones(2, np.float32)
+    for f in (lambda x: x, lambda x: {"a": x, "b": x * x}["a"]):
+        assert jacobian(f)(x).dtype == np.float32
+        np.testing.assert_array_equal(jacobian(f)(x), np.eye(2))
+
+
+def test_an_array_of_no_dimensions_can_get_some() -> None:
+    """Its gradient is an array too, which a rule may index."""
+    for f in (lambda x: np.sum(x[None] ** 3), lambda x: x[..., None][0] ** 3):
+        assert hessian(f)(np.array(2.0)) == 12.0
+        assert jacobian(f)(np.array(2.0)) == 12.0
+
+
 def test_numbers_stay_floats() -> None:
     for result in (
         grad(lambda x: x**3)(2),

@@ -292,6 +292,9 @@ KINDS: dict[str, tuple[Function, Any]] = {
     "one entry": (lambda x: np.sum(x**4) + tg.logsumexp(x), X1),
     "none": (lambda x: np.sum(x**2), np.zeros(0)),
     "none within": (lambda x: np.sum(x**2) + np.sum(x[:0] ** 3), X3),
+    "rows of none": (lambda x: np.sum((x @ np.swapaxes(x, -1, -2)) ** 2), np.zeros((2, 2, 0))),
+    "products of none": (lambda x: np.sum(x @ A[:, :0] @ A[:0]) ** 2 + np.sum(x**3), X3),
+    "none, turned": (lambda x: np.sum((x[:, :0] @ x[:, :0].T) * x @ x), A),
     "a number": (lambda x: x**3 * np.exp(x), 1.3),
     "float32": (lambda z: tg.logsumexp(z) * np.sum(z**2), X3.astype(np.float32)),
     "whole numbers": (lambda x: np.sum(np.arange(3) * x**3 * np.array([2, 3, 4], np.int8)), X3),
@@ -324,6 +327,15 @@ def test_dtypes_mixed() -> None:
     x = X3.astype(np.float32)
     f = hessian(lambda x: np.sum(np.exp(x * wide)) * 1e9 - 1e9 * np.sum(np.exp(x)))
     near(program(f, x)(x), program(f, x, clean=False)(x))
+
+
+def test_a_derivative_has_the_dtype_of_its_argument_where_f_is_wider() -> None:
+    x, wide = X3.astype(np.float32), np.array([2, -1, 3], np.int32)
+    for f in (jacobian(lambda x: x * (x - wide)), hessian(lambda x: np.sum(x * (x - wide)))):
+        for how in ({}, {"clean": False}):
+            made = program(f, x, wrt=None, **how)
+            near(made(x + x), f(x + x))
+            assert made(x).dtype == np.float32
 
 
 def test_small_whole_numbers_overflow_as_in_the_graph() -> None:

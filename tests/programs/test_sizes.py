@@ -118,6 +118,20 @@ def test_a_program_refuses_fewer_rows_than_it_holds_for(name: str) -> None:
     assert "or more" not in program(softmax_regression, W, *rows(8)).source
 
 
+def test_a_constant_of_a_size_keeps_its_dtype() -> None:
+    """Also one of no entries, which is as like whole numbers in order as like ones."""
+    f = lambda x: np.sum(x * np.arange(len(x), dtype=np.float32))
+    x = np.ones(3, np.float32)
+    made = program(f, x)
+    assert "np.arange(n" in made.source
+    value, slope = run_source(made)(np.ones(5, np.float32))
+    assert (value, value.dtype, slope.dtype) == (10.0, np.float32, np.float32)
+    made = program(tg.jacobian(lambda x: np.sum(x * x)), np.ones((3, 0)))
+    assert "(n, 0)" in made.source
+    found = run_source(made)(np.ones((5, 0)))
+    assert (found.shape, found.dtype) == ((5, 0), np.float64)
+
+
 FEW = np.ones(8)
 FIXED: dict[str, Any] = {
     "a logarithm": lambda w, X: np.sum(X @ w) / math.log(len(X)),

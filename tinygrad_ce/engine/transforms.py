@@ -284,12 +284,12 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     size, variables = math.prod(shape), call.variables
     found: list[Any]
     if not shape:
-        found = apart(call.pull(out, 1.0))
+        found = apart(call.pull(out, as_upstream(None, like, "f's result")))
     elif not size:
         found = [np.zeros(shape + v.shape) for v in variables]
     else:
-        like = like if hasattr(like, "apply_primitive") else None  # a program records it
-        seeds = np.eye(size, dtype=getattr(like, "dtype", float), like=like)
+        records = like if hasattr(like, "apply_primitive") else None  # of a program
+        seeds = np.eye(size, dtype=like.dtype, like=records)
         columns = zip(*[call.pull(out, seed) for seed in seeds.reshape((size, *shape))])
         found = [np.reshape(np.stack(c), shape + v.shape) for c, v in zip(columns, variables)]
     for block in found:

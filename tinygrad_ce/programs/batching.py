@@ -60,6 +60,8 @@ class _Batcher(Simplifier):
         floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
         if len(floats) > 1:
             return None  # in another order, the narrow one's rounding would spread
+        if any(0 in line.shape for line in lines):
+            return None  # where no entry is, none shows to which axis it moves
         for eye in dict.fromkeys(line.args[0] for line in first if _unit_row(line) == 0):
             seeded = _seeded(lines, rows, eye) if eye.shape[0] == len(rows) else set[Line]()
             read = partial(_AllRows, self, eye, stack, seeded)

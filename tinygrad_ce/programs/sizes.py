@@ -20,7 +20,7 @@ import numpy as np
 from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten
 from .lines import Line, Size, live, within
-from .literals import fresh_text
+from .literals import dtype_text, fresh_text
 from .recording import Recording
 from .simplifier import key_of, uniform
 
@@ -142,12 +142,15 @@ class _Pair:
         shape = self.both(x.shape, y.shape)
         if x.dtype != y.dtype:
             raise NotASizeError
+        if x.size == y.size == 0:
+            return Size(fresh_text(x, shape), x)
         if _are_uniform(x, y):
             value = self.both(x.flat[0].item(), y.flat[0].item())
             return Size(fresh_text(x, shape, value), x)
         if not all(np.array_equal(z.reshape(-1), np.arange(z.size)) for z in (x, y)):
             raise NotASizeError
-        text = f"np.arange({self.both(x.size, y.size)})"
+        kind = "" if x.dtype == np.dtype(int) else f", dtype={dtype_text(x.dtype)}"
+        text = f"np.arange({self.both(x.size, y.size)}{kind})"
         return Size(text if x.ndim == 1 else f"{text}.reshape({shape})", x)
 
     def whole(self, x: int, y: int) -> str:
