@@ -32,7 +32,7 @@ from .operation import TABLE, Primitive
 from .origin import Origin, here, line, written
 from .text import _
 
-ERRORS = (ValueError, IndexError, TypeError)  # which get the learner's line
+ERRORS = (np.linalg.LinAlgError, ValueError, IndexError, TypeError)  # which get the learner's line
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 

@@ -1,0 +1,361 @@
+"""numpy.linalg: values as NumPy's, gradients as differences and PyTorch have them, and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+from helpers.operations import slope
+from helpers.programs import fresh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_ce import Value, grad, grad_of, hessian, program
+
+Function = Callable[..., Any]
+LA = np.linalg
+
+
+# ------------------------------------------------------------------ matrices, drawn
+def tall(rng: Any, batch: tuple[int, ...], m: int, n: int) -> Any:
+    """Matrices whose singular values are well apart, from 1 to 2."""
+    u, _, vt = LA.svd(rng.normal(size=(*batch, m, n)), full_matrices=False)
+    return (u * np.linspace(2.0, 1.0, min(m, n))) @ vt
+
+
+def square(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, batch, n, n)]
+
+
+def symmetric(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    """Of eigenvalues from 1 to 2."""
+    v, _ = LA.qr(rng.normal(size=(*batch, n, n)))
+    return [(v * np.linspace(1.0, 2.0, n)) @ np.swapaxes(v, -1, -2)]
+
+
+def any_shape(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, batch, m, n)]
+
+
+def some(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, batch, max(m, 1), max(n, 1))]
+
+
+def system(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, batch, n, n), rng.normal(size=(n, m))]
+
+
+def stack_of_systems(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, (), n, n), rng.normal(size=(*batch, n, m))]
+
+
+def with_vector(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, batch, n, n), rng.normal(size=n)]
+
+
+def observations(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [tall(rng, (), m + n + 1, n), rng.normal(size=(m + n + 1, *batch[:1]))]
+
+
+def chain(rng: Any, batch: tuple[int, ...], m: int, n: int) -> list[Any]:
+    return [rng.normal(size=s) for s in ((m, n), (n, 2), (2,))]
+
+
+CASES: dict[str, tuple[Function, Function]] = {
+    "inv": (LA.inv, square),
+    "solve": (LA.solve, system),
+    "solve, stack": (LA.solve, stack_of_systems),
+    "solve, vector": (LA.solve, with_vector),
+    "det": (LA.det, square),
+    "slogdet": (lambda a: LA.slogdet(a).logabsdet * LA.slogdet(a)[0], square),
+    "pinv": (LA.pinv, any_shape),
+    "pinv, options": (lambda a: LA.pinv(a, rcond=1e-6) + LA.pinv(a, rtol=1e-6), any_shape),
+    "cholesky": (LA.cholesky, symmetric),
+    "cholesky, upper": (lambda a: LA.cholesky(a, upper=True), symmetric),
+    "eigvalsh": (LA.eigvalsh, symmetric),
+    "eigvalsh, upper": (lambda a: LA.eigvalsh(a, UPLO="U"), symmetric),
+    "eigh, values": (lambda a: LA.eigh(a).eigenvalues, symmetric),
+    "eigh, vectors": (lambda a: LA.eigh(a)[1], symmetric),
+    "eigh, upper": (lambda a: LA.eigh(a, "u").eigenvectors, symmetric),
+    "svd, U": (lambda a: LA.svd(a, full_matrices=False).U, any_shape),
+    "svd, s": (lambda a: LA.svd(a, full_matrices=False)[1], any_shape),
+    "svd, Vh": (lambda a: LA.svd(a, full_matrices=False)[2], any_shape),
+    "svd, square": (lambda a: LA.svd(a)[0] @ LA.svd(a).Vh, square),
+    "svd, values": (lambda a: LA.svd(a, compute_uv=False), any_shape),
+    "svdvals": (LA.svdvals, any_shape),
+    "qr, Q": (lambda a: LA.qr(a)[0], some),
+    "qr, R": (lambda a: LA.qr(a).R, some),
+    "qr, mode": (lambda a: LA.qr(a, mode="r"), some),
+    "lstsq": (lambda a, b: LA.lstsq(a, b)[0], observations),
+    "lstsq, rest": (lambda a, b: LA.lstsq(a, b)[1], observations),
+    "lstsq, s": (lambda a, b: LA.lstsq(a, b, rcond=1e-6)[3], observations),
+    "multi_dot": (lambda *xs: LA.multi_dot(xs), chain),
+    "matrix_power, 0": (lambda a: a + LA.matrix_power(a, 0), square),
+    **{f"matrix_power, {n}": (lambda a, n=n: LA.matrix_power(a, n), square) for n in (-2, 1, 2, 7)},
+    **{
+        f"norm of vectors, {p}": (lambda a, p=p: LA.norm(a, p, axis=-1), some)
+        for p in (None, 1, 2, 3, 1.5, -1, 0.5, np.inf, -np.inf)
+    },
+    **{
+        f"norm of a matrix, {p}": (lambda a, p=p: LA.norm(a, p, (-1, -2), keepdims=True), some)
+        for p in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+    },
+    **{
+        f"matrix_norm, {p}": (lambda a, p=p: LA.matrix_norm(a, ord=p, keepdims=True), some)
+        for p in ("fro", "nuc", 1, -2, np.inf)
+    },
+    "norm": (LA.norm, any_shape),
+    "norm, keepdims": (lambda a: LA.norm(a, keepdims=True), any_shape),
+    "vector_norm": (LA.vector_norm, any_shape),
+    "vector_norm, axes": (lambda a: LA.vector_norm(a, axis=(0, -1), ord=3), some),
+}
+
+
+@st.composite
+def cases(draw: Any, make: Function) -> list[Any]:
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    batch = draw(st.sampled_from([(), (2,), (2, 1), (0,)]))
+    return make(rng, batch, draw(st.integers(0, 4)), draw(st.integers(0, 4)))
+
+
+def loss_of(f: Function, args: list[Any]) -> Function:
+    """A number in which every entry of f's result counts, with another weight."""
+    g = np.random.default_rng(1).normal(size=np.shape(f(*args)))
+    return lambda *xs: np.sum(g * f(*xs))
+
+
+def scale(x: Any) -> float:
+    return 1.0 + float(np.max(np.abs(x), initial=0.0))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(name: str) -> None:
+    f, make = CASES[name]
+
+    @given(cases(make), st.sampled_from([np.float64, np.float32]))
+    def run(wide: list[Any], dtype: Any) -> None:
+        try:
+            wanted = f(*wide)
+        except ValueError:  # of no entries NumPy itself has none
+            return
+        args = [a.astype(dtype) for a in wide]
+        given = [Value(a) for a in args]
+        out = f(*given)
+        assert out.shape == wanted.shape
+        assert out.dtype == np.asarray(f(*args)).dtype == dtype
+        near = 1e-13 if dtype == np.float64 else 1e-5
+        np.testing.assert_allclose(out.data, f(*args), near, 30 * near)
+        loss = loss_of(f, wide)
+        loss(*given).backward()
+        for i, v in enumerate(given):
+            slopes = slope(lambda x, i=i: loss(*wide[:i], x, *wide[i + 1 :]), wide[i], False)
+            if v.grad is None:
+                assert not slopes.any()
+                continue
+            assert v.grad.dtype == dtype
+            tol = (1e-7 if dtype == np.float64 else 1e-3) * scale(slopes)
+            np.testing.assert_allclose(v.grad, slopes, tol, tol)
+
+    run()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_second_derivatives(name: str) -> None:
+    f, make = CASES[name]
+
+    @given(cases(make))
+    @settings(max_examples=max(3, settings.default.max_examples // 10))
+    def run(args: list[Any]) -> None:
+        rng, every = np.random.default_rng(2), range(len(args))
+        try:
+            loss = loss_of(f, args)
+        except ValueError:
+            return
+        u, w = ([rng.normal(size=x.shape) for x in args] for _ in range(2))
+
+        def along(*xs: Any) -> Any:
+            return sum(np.sum(p * q) for p, q in zip(w, grad(lambda *y: loss(*y) ** 2, every)(*xs)))
+
+        got = sum(np.sum(p * q) for p, q in zip(u, grad(along, every)(*args)))
+        ahead, behind = ([x + h * d for x, d in zip(args, u)] for h in (1e-6, -1e-6))
+        wanted = (along(*ahead) - along(*behind)) / 2e-6
+        assert abs(got - wanted) < 1e-5 * scale([wanted, along(*args)])
+
+    run()
+
+
+def test_programs_where_there_is_nothing_but_numpy(tmp_path: Path) -> None:
+    sources, given, wanted = [], [], []
+    for f, make in CASES.values():
+        args = make(np.random.default_rng(3), (2,) * (make is not observations), 4, 3)
+        every = tuple(range(len(args)))
+        loss = loss_of(f, args)
+        made = program(lambda *xs, loss=loss: loss(*xs), *args, wrt=every)
+        sources.append(made.source)
+        given.append(args)
+        wanted.append((loss(*args), grad(loss, every)(*args)))
+    assert "np.linalg.inv(x_0)" in sources[0]
+    for found, (value, slopes) in zip(fresh(tmp_path, sources, given), wanted):
+        np.testing.assert_allclose(found[0], value, 1e-11, 1e-11)
+        for g, slope_ in zip(found[1], slopes):
+            np.testing.assert_allclose(g, slope_, 1e-10, 1e-11)
+
+
+def test_a_program_decomposes_once() -> None:
+    def loss(a: Any) -> Any:
+        w, v = LA.eigh(a)
+        return (w * v).sum()
+
+    (a,) = symmetric(np.random.default_rng(0), (), 0, 3)
+    assert program(loss, a).source.count("np.linalg.eigh(") == 1
+    assert program(lambda a: LA.svd(a)[0].sum(), a).source.count("np.linalg.svd(") == 1
+    assert program(lambda a: (LA.qr(a)[0] * LA.qr(a)[1]).sum(), a).source.count("qr(a)") == 1
+
+
+TORCH: dict[str, tuple[Function, Function, Function]] = {
+    "inv": (LA.inv, lambda torch: torch.linalg.inv, square),
+    "det": (LA.det, lambda torch: torch.linalg.det, square),
+    "slogdet": (lambda a: LA.slogdet(a)[1], lambda t: lambda a: t.linalg.slogdet(a)[1], square),
+    "pinv": (LA.pinv, lambda torch: torch.linalg.pinv, any_shape),
+    "solve": (LA.solve, lambda torch: torch.linalg.solve, system),
+    "svd": (
+        lambda a: LA.svd(a, full_matrices=False).Vh ** 2,
+        lambda t: lambda a: t.linalg.svd(a, full_matrices=False).Vh ** 2,
+        any_shape,
+    ),
+    "qr": (lambda a: LA.qr(a)[1] ** 2, lambda t: lambda a: t.linalg.qr(a)[1] ** 2, some),
+    "norm": (lambda a: LA.norm(a, 3, 0), lambda t: lambda a: t.linalg.norm(a, 3, 0), some),
+    "nuclear": (
+        lambda a: LA.matrix_norm(a, ord="nuc"),
+        lambda t: lambda a: t.linalg.matrix_norm(a, ord="nuc"),
+        some,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_gradients_are_those_of_pytorch(name: str) -> None:
+    torch = need("torch")
+    f, twin, make = TORCH[name]
+    for batch in ((), (2, 3)):
+        args = make(np.random.default_rng(5), batch, 4, 3)
+        given, theirs = [Value(a) for a in args], [torch.tensor(a) for a in args]
+        for t in theirs:
+            t.requires_grad_()
+        f(*given).sum().backward()
+        twin(torch)(*theirs).sum().backward()
+        for v, t in zip(given, theirs):
+            np.testing.assert_allclose(v.grad, t.grad.numpy(), 1e-10, 1e-11)
+
+
+@pytest.mark.parametrize("name", ["eigvalsh", "cholesky"])
+def test_symmetric_matrices_as_pytorch_has_them(name: str) -> None:
+    """PyTorch's gradient is symmetric, ours is by the triangle that is read: the sums agree."""
+    torch = need("torch")
+    (a,) = symmetric(np.random.default_rng(5), (2,), 0, 3)
+    v, t = Value(a), torch.tensor(a, requires_grad=True)
+    (getattr(LA, name)(v) ** 3).sum().backward()
+    (getattr(torch.linalg, name)(t) ** 3).sum().backward()
+    assert not np.triu(v.grad, 1).any()
+    both = (v.grad + np.swapaxes(v.grad, -1, -2)) / 2
+    np.testing.assert_allclose(both, t.grad.numpy(), 1e-10, 1e-12)
+
+
+# ------------------------------------------------------------------ where it is not smooth
+def minors(a: Any) -> Any:
+    """The cofactors of a matrix, each by its definition."""
+    n = len(a)
+    found = np.zeros((n, n))
+    for i, j in np.ndindex(n, n):
+        rest = np.delete(np.delete(a, i, 0), j, 1)
+        found[i, j] = (-1.0) ** (i + j) * LA.det(rest)
+    return found
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
+def test_det_of_singular_matrices_has_the_cofactors_as_gradient(rank: int) -> None:
+    rng = np.random.default_rng(rank)
+    a = rng.normal(size=(4, rank)) @ rng.normal(size=(rank, 4))
+    np.testing.assert_allclose(grad(LA.det)(a), minors(a), 1e-12, 1e-13)
+    ones = np.ones((3, 3))
+    np.testing.assert_allclose(grad(LA.det)(np.ones((2, 2))), [[1, -1], [-1, 1]], 1e-14)
+    np.testing.assert_allclose(
+        grad(lambda a: LA.det(a).sum())(np.stack([ones, ones])), 0.0, 0, 1e-15
+    )
+
+
+def test_without_an_inverse_there_is_an_error() -> None:
+    ones = np.ones((2, 2))
+    for f in (LA.inv, LA.det, lambda a: LA.slogdet(a)[1], lambda a: LA.solve(a, ones)):
+        with pytest.raises(LA.LinAlgError, match="Singular matrix"):
+            hessian(lambda a, f=f: np.sum(f(a)))(ones)
+    with pytest.raises(LA.LinAlgError, match="Singular matrix"):
+        program(LA.det, np.eye(2))(ones)
+    with pytest.raises(LA.LinAlgError, match="Singular matrix"):
+        grad(lambda a: LA.qr(a)[0].sum())(np.zeros((2, 2)))
+    with pytest.raises(LA.LinAlgError, match=r"cholesky of \(2, 2\): Matrix is not positive"):
+        LA.cholesky(Value(-np.eye(2)))
+
+
+def test_equal_eigenvalues() -> None:
+    eye = Value(np.eye(3))
+    w, v = LA.eigh(eye)
+    np.testing.assert_allclose(grad_of(w.sum(), eye).data, np.eye(3))
+    with pytest.warns(RuntimeWarning):
+        assert np.isnan(grad_of((v**3).sum(), eye).data).any()
+    u, s, _ = LA.svd(eye)
+    np.testing.assert_allclose(grad_of(s.sum(), eye).data, np.eye(3))
+    with pytest.warns(RuntimeWarning):
+        assert np.isnan(grad_of((u**3).sum(), eye).data).any()
+
+
+@pytest.mark.parametrize("ord", [1, 1.5, 2, 3, np.inf])
+def test_norm_at_0_has_slope_0_as_pytorch_has(ord: float) -> None:
+    torch = need("torch")
+    x, t = Value(np.zeros((2, 3))), torch.zeros((2, 3), dtype=torch.float64, requires_grad=True)
+    LA.norm(x, ord, axis=1).sum().backward()
+    torch.linalg.norm(t, ord, dim=1).sum().backward()
+    np.testing.assert_array_equal(x.grad, t.grad.numpy())
+
+
+def test_norm_counts_what_is_not_0_without_a_gradient() -> None:
+    x = Value([[3.0, 0.0], [1.0, 2.0]])
+    out = LA.norm(x, 0, axis=1)
+    np.testing.assert_array_equal(getattr(out, "data", out), [1.0, 2.0])
+    np.testing.assert_array_equal(grad(lambda x: (x * LA.norm(x, 0)).sum())(np.ones(3)), 3.0)
+
+
+# ------------------------------------------------------------------ results and refusals
+def test_results_have_numpys_names_and_constants() -> None:
+    a = Value(np.array([[0.0, 2.0], [1.0, 0.0]]))
+    found = LA.slogdet(a)
+    assert type(found) is type(LA.slogdet(np.eye(2)))
+    assert (found.sign, float(found.logabsdet.data)) == (-1.0, np.log(2.0))
+    x, rest, rank, s = LA.lstsq(np.array([[1.0], [2.0], [2.0]]), Value([3.0, 0.0, 0.0]))
+    assert (rank, s.shape) == (1, (1,))
+    np.testing.assert_allclose([x.data, rest.data, s], [[1 / 3], [8.0], [3.0]], 1e-14)
+    _, rest, rank, _ = LA.lstsq(Value(np.ones((3, 2))), np.ones(3))
+    assert (rest.shape, rank) == ((0,), 1)
+    np.testing.assert_array_equal(LA.matrix_power(a, 0), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "message"),
+    [
+        (lambda a: LA.svd(a), ValueError, r"Use full_matrices=False"),
+        (lambda a: LA.svd(a, hermitian=True), TypeError, "hermitian"),
+        (lambda a: LA.pinv(a, hermitian=True), TypeError, "hermitian"),
+        (lambda a: LA.qr(a, mode="complete"), ValueError, "wanted 'reduced' or 'r'"),
+        (lambda a: LA.norm(a, "max"), ValueError, "got ord='max'"),
+        (lambda a: LA.norm(a, 3), ValueError, "got ord=3"),
+        (lambda a: LA.inv(a), LA.LinAlgError, r"inv of \(2, 3\): Last 2 dimensions"),
+        (lambda a: LA.solve(np.eye(2), a[0]), ValueError, r"solve of \(2, 2\), \(3,\)"),
+    ],
+)
+def test_what_is_refused(f: Function, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        f(Value(np.ones((2, 3))))

@@ -1,0 +1,240 @@
+r"""Linear algebra: the rules of ``numpy.linalg``, each for stacks of matrices, and what is spelled.
+
+Rules are those of Giles, "Collected matrix derivative results" (2008), where no other source is
+given. A decomposition is an operation a factor, which a program computes once. Of a symmetric
+matrix NumPy reads one triangle: slopes by entries of the other are 0. Vectors to equal eigenvalues,
+or equal singular values, have no derivative: it is nan, with NumPy's warning; that of the values is
+a subgradient. Where a rule needs an inverse that is not there, NumPy's error says so.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from .data import example
+from .operation import Primitive, define, spell
+from .text import _
+from .value import detach
+
+
+def turn(x: Any) -> Any:
+    """Xᵀ, of each in a stack."""
+    return np.transpose(x) if x.ndim == 2 else np.swapaxes(x, -1, -2)
+
+
+def cofactors(g: Any, out: Any, a: Any) -> Any:
+    """∂det A/∂A = det A · A⁻ᵀ; of an array that is singular, too, by its SVD (Stewart 1998)."""
+    g = np.expand_dims(g, (-2, -1))
+    if hasattr(a, "apply_primitive"):
+        return g * np.expand_dims(out, (-2, -1)) * turn(np.linalg.inv(a))
+    u, s, vt = np.linalg.svd(a)
+    others = np.where(np.eye(s.shape[-1], dtype=bool), 1.0, s[..., None, :])
+    sign = np.expand_dims(np.linalg.det(u) * np.linalg.det(vt), (-2, -1))
+    return g * sign * ((u * np.prod(others, axis=-1)[..., None, :]) @ vt)
+
+
+def pinv_back(g: Any, out: Any, a: Any, rcond: Any = None, *, rtol: Any = None) -> Any:
+    """∂L/∂A for P = A⁺, of matrices of one rank (Golub and Pereyra 1973, equation 4.12)."""
+    left, right = turn(g) @ (out @ turn(out)), (turn(out) @ out) @ turn(g)
+    return left - a @ (out @ left) + right - (right @ out) @ a - turn(out) @ g @ turn(out)
+
+
+def half(x: Any, upper: Any = False) -> Any:
+    """One triangle of X, with half the diagonal."""
+    lower = np.tri(x.shape[-1], dtype=x.dtype) - np.eye(x.shape[-1], dtype=x.dtype) / 2
+    return x * (lower.T if upper else lower)
+
+
+def gaps(x: Any) -> Any:
+    """1 / (x_j − x_i), and 0 for i = j."""
+    eye = np.eye(x.shape[-1], dtype=x.dtype)
+    return (1.0 - eye) / (x[..., None, :] - x[..., None] + eye)
+
+
+def eigenvalues_back(g: Any, out: Any, a: Any, *, UPLO: str = "L") -> Any:
+    """∂λ_i/∂A = v_i v_iᵀ; the triangle that is read stands for both."""
+    v = EIGENVECTORS(a, UPLO=UPLO)
+    return half(2.0 * (v * g[..., None, :]) @ turn(v), UPLO in "uU")
+
+
+def eigenvectors_back(g: Any, out: Any, a: Any, *, UPLO: str = "L") -> Any:
+    """∂L/∂A = V (F ∘ VᵀG) Vᵀ, F_ij = 1 / (λ_j − λ_i)."""
+    d = out @ (gaps(EIGENVALUES(a, UPLO=UPLO)) * (turn(out) @ g)) @ turn(out)
+    return half(d + turn(d), UPLO in "uU")
+
+
+def cholesky_back(g: Any, out: Any, a: Any, *, upper: bool = False) -> Any:
+    """∂L/∂A = L⁻ᵀ Φ(LᵀG) L⁻¹, where Φ takes the lower triangle and halves the diagonal."""
+    up, g = (out, turn(g)) if upper else (turn(out), g)
+    d = np.linalg.solve(up, turn(np.linalg.solve(up, half(up @ g))))
+    return half(d + turn(d), upper)
+
+
+def qr_back(rest: Any, m: Any, q: Any, r: Any) -> Any:
+    """∂L/∂A = (rest + Q S) R⁻ᵀ, S symmetric with the lower triangle of M (Liao et al. 2019)."""
+    return turn(np.linalg.solve(r, turn(rest + q @ (half(m) + turn(half(m))))))
+
+
+def vectors_back(g: Any, u: Any, s: Any, v: Any) -> Any:
+    """∂L/∂A = (U (F ∘ (UᵀG − GᵀU)) S + (I − UUᵀ) G S⁻¹) Vᵀ, F_ij = 1 / (s_j² − s_i²).
+
+    See Townsend, "Differentiating the singular value decomposition" (2016).
+    """
+    inner, s_row = turn(u) @ g, s[..., None, :]
+    d = u @ (gaps(s * s) * (inner - turn(inner)) * s_row)
+    return (d + (g - u @ inner) / s_row if u.shape[-2] > u.shape[-1] else d) @ turn(v)
+
+
+def norm_back(
+    g: Any, out: Any, x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2
+) -> Any:
+    """∂‖x‖/∂x = sign(x) (|x| / ‖x‖)ᵖ⁻¹, and 0 at x = 0."""
+    if axis is not None and not keepdims:
+        g, out = np.expand_dims(g, axis), np.expand_dims(out, axis)
+    share = x / np.where(np.equal(out, 0.0), 1.0, out)
+    return g * (share if ord == 2 else np.sign(x) * np.abs(share) ** (ord - 1.0))
+
+
+def factor(name: str, function: Any, k: int, latex: str, rule: Any, **options: Any) -> Primitive:
+    """The operation that gives one result of a decomposition."""
+
+    def part(a: Any, **how: Any) -> Any:
+        return function(a, **options, **how)[k]
+
+    part.__name__ = name  # by which a pickled graph finds it
+    return define(part, latex, rule, name=name.lower())
+
+
+# fmt: off
+define(np.linalg.inv, "<x>^{-1}",
+    (lambda g, out, a: -turn(out) @ g @ turn(out), r"-<out>^\top <g> \, <out>^\top"))
+SOLVE: Primitive = define(np.linalg.solve, r"<x>^{-1} <y>",
+    (lambda g, out, a, b: -np.outer(np.linalg.solve(turn(a), g), out) if b.ndim == 1 else
+        -np.linalg.solve(turn(a), g) @ turn(out), r"-<x>^{-\top} <g> \, <out>^\top"),
+    (lambda g, out, a, b: np.linalg.solve(turn(a), g), r"<x>^{-\top} <g>"),
+    linear=(1,), roles=("matrix", "right side"), spelling=lambda a, b: SOLVE(a, b) if
+        np.ndim(a) == 2 or np.ndim(b) > 1 else SOLVE(a, np.expand_dims(b, -1))[..., 0])
+define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
+define(np.linalg.pinv, "<x>^+", pinv_back)
+define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", cholesky_back)
+NORM = define(np.linalg.vector_norm, r"\lVert <x> \rVert", (norm_back, r"<g> \cdot <x> / <out>"),
+    spelling=lambda x, *, axis=None, keepdims=False, ord=2: vector_norm(x, axis, keepdims, ord))
+LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
+    (lambda g, out, a: np.expand_dims(g, (-2, -1)) * turn(np.linalg.inv(a)),
+     r"<g> \cdot <x>^{-\top}"))
+EIGENVALUES = factor("EIGENVALUES", np.linalg.eigh, 0, r"\lambda(<x>)", eigenvalues_back)
+EIGENVECTORS = factor("EIGENVECTORS", np.linalg.eigh, 1, "V(<x>)", eigenvectors_back)
+SINGULAR = factor("SINGULAR", np.linalg.svd, 1, r"\sigma(<x>)",
+    (lambda g, out, a: (LEFT(a) * g[..., None, :]) @ RIGHT(a),
+     r"U \operatorname{diag}(<g>) V^\top"),
+    full_matrices=False)
+LEFT: Primitive = factor("LEFT", np.linalg.svd, 0, "U(<x>)",
+    lambda g, out, a: vectors_back(g, out, SINGULAR(a), turn(RIGHT(a))), full_matrices=False)
+RIGHT: Primitive = factor("RIGHT", np.linalg.svd, 2, r"V(<x>)^\top",
+    lambda g, out, a: turn(vectors_back(turn(g), turn(out), SINGULAR(a), LEFT(a))),
+    full_matrices=False)
+Q = factor("Q", np.linalg.qr, 0, "Q(<x>)", lambda g, out, a: qr_back(g, -turn(g) @ out, out, R(a)))
+R: Primitive = factor("R", np.linalg.qr, 1, "R(<x>)",
+    lambda g, out, a: qr_back(0.0, out @ turn(g), Q(a), out))
+# fmt: on
+
+
+# ------------------------------------------------------------------ what is spelled
+def like(function: Any, *results: Any) -> Any:
+    """Results in the named tuple that a function of NumPy gives."""
+    return function(np.eye(1)).__class__(*results)
+
+
+def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """Σ |x|ᵖ to the power 1/p; of p = ±∞ an extremum, of 0 the number of what is not 0."""
+    if ord in (math.inf, -math.inf):
+        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
+    return NORM(x if ord else detach(x), axis=axis, keepdims=keepdims, ord=ord)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Of one axis, or of all where no ``ord`` is given, that of vectors; of two, of matrices."""
+    if ord is None:
+        return vector_norm(x, axis, keepdims)
+    axes = np.atleast_1d(range(np.ndim(x)) if axis is None else axis).tolist()
+    if len(axes) == 1:
+        return vector_norm(x, axes[0], keepdims, ord)
+    found = matrix_norm(np.moveaxis(x, axes, (-2, -1)), ord=ord)
+    return np.expand_dims(found, tuple(axes)) if keepdims else found
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Of the last two axes: by entries, by sums of rows or columns, or by singular values."""
+    extremum = np.min if str(ord).startswith("-") else np.max
+    if ord in (None, "fro"):
+        found = vector_norm(x, (-2, -1))
+    elif ord in ("nuc", 2, -2):
+        found = (np.sum if ord == "nuc" else extremum)(SINGULAR(x), axis=-1)
+    elif ord in (1, -1, math.inf, -math.inf):
+        found = extremum(np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1), axis=-1)
+    else:
+        text = (
+            "norm of matrices: got ord={ord!r}, wanted 'fro', 'nuc', 1, 2 or inf, or -1, -2, -inf"
+        )
+        raise ValueError(_(text, ord=ord))
+    return np.expand_dims(found, (-2, -1)) if keepdims else found
+
+
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """U, s and Vᵀ, as far as they have a derivative."""
+    if full_matrices and compute_uv and a.shape[-2] != a.shape[-1]:
+        text = "svd of shape {shape}: its other vectors have no derivative. Use full_matrices=False"
+        raise ValueError(_(text, shape=a.shape))
+    return like(np.linalg.svd, LEFT(a), SINGULAR(a), RIGHT(a)) if compute_uv else SINGULAR(a)
+
+
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """Q and R; of a wide matrix, of its first columns."""
+    if mode not in ("reduced", "r"):
+        raise ValueError(_("qr: got mode={mode!r}, wanted 'reduced' or 'r'", mode=mode))
+    m, n = a.shape[-2:]
+    first = a if n <= m else a[..., :m]
+    q, r = Q(first), R(first)
+    r = r if n <= m else np.concatenate([r, turn(q) @ a[..., m:]], axis=-1)
+    return r if mode == "r" else like(np.linalg.qr, q, r)
+
+
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """A⁺B, the sums of squares of what is left, the rank, and the singular values."""
+    (m, n), s = a.shape, SINGULAR(a)
+    rcond = float(np.finfo(a.dtype).eps) * max(m, n) if rcond is None else rcond
+    x, rank = np.linalg.pinv(a, rcond) @ b, np.sum(detach(s) > rcond * detach(s)[:1])
+    left = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
+    return x, left if m > n == example(rank) else np.empty(0), rank, s
+
+
+def matrix_power(a: Any, n: int) -> Any:
+    """A·A⋯A, in few products; of n < 0 by the inverse."""
+    if n < 0:
+        return matrix_power(np.linalg.inv(a), -n)
+    if n < 2:
+        return np.positive(a) if n else np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape)
+    even = matrix_power(a @ a, n // 2)
+    return even @ a if n % 2 else even
+
+
+spell(
+    np.linalg,
+    norm=norm,
+    matrix_norm=matrix_norm,
+    svd=svd,
+    svdvals=SINGULAR,
+    qr=qr,
+    lstsq=lstsq,
+    matrix_power=matrix_power,
+    multi_dot=lambda arrays: reduce(np.matmul, arrays),
+    slogdet=lambda a: like(np.linalg.slogdet, np.linalg.slogdet(detach(a))[0], LOGABSDET(a)),
+    eigvalsh=lambda a, UPLO="L": EIGENVALUES(a, UPLO=UPLO),
+    eigh=lambda a, UPLO="L": like(
+        np.linalg.eigh, EIGENVALUES(a, UPLO=UPLO), EIGENVECTORS(a, UPLO=UPLO)
+    ),
+)
