@@ -18,23 +18,28 @@ import numpy as np
 from ..engine.data import example
 from ..engine.operation import REAL, primitive
 from ..engine.text import _
-from ..engine.value import detach
+from ..engine.value import Value, detach
 from .activations import as_input, log_softmax, softmax
 from .kernel import sample_losses
-from .targets import Target, check_reduction, factor, plain, read_target, refuse
+from .targets import Target, check_reduction, factor, read_target, refuse, soft
 
 COMPOSED = ContextVar("COMPOSED", default=False)  # whether no loss is fused: `derive` opens it
 
 
 def compose(log_p: Any, t: Target) -> Any:
-    """Σ_c T_c (−log p_c) in primitives; a class of no weight counts 0 though its log p be -inf."""
+    """Σ_c T_c (−log p_c) in primitives; a class of no weight counts 0 though its log p be -inf.
+
+    Not so where a gradient flows to T, whose slope is −log p_c there as well.
+    """
     log_p = t.classes_last(log_p)
     if t.one_hot and isinstance(detach(log_p), np.ndarray):  # others know no take_along_axis
         picked = np.take_along_axis(log_p, t.index, -1)
         loss = -t.peak * (np.where(t.peak == 0, 0.0, picked) if np.ndim(t.peak) else picked)
     else:
         table = t.dense(log_p.shape[-1])
-        loss = -np.sum(table * np.where(table == 0, 0.0, log_p), axis=-1, keepdims=True)
+        if table.__class__ is not Value:
+            log_p = np.where(table == 0, 0.0, log_p)
+        loss = -np.sum(table * log_p, axis=-1, keepdims=True)
     return reduced(loss, t)
 
 
@@ -57,14 +62,14 @@ def _fused(logits: Any, target: Any, *options: Any, saved: Any = None, **named: 
     if z.__class__ is not np.ndarray:
         return compose(log_softmax(z, t.axis), t)
     z = t.classes_last(z)
-    if "wanted" in saved:
+    if 0 in saved.get("wanted", ()):
         saved["gradient"] = np.empty(z.shape, z.dtype)
     return reduced(sample_losses(z, t, saved.get("gradient")), t)
 
 
 def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **options: Any) -> Any:
     """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
-    t = saved["target"]
+    t = saved["target"].of(target)
     z = t.classes_last(logits)
     if t.reduction == "none":
         g = t.classes_last(np.expand_dims(g, t.axis))
@@ -82,9 +87,18 @@ def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **optio
     return t.classes_last(gradient)
 
 
+def target_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **options: Any) -> Any:
+    """∂L/∂t = −log softmax(z), times the weights of samples and classes."""
+    t = saved["target"]
+    if t.reduction == "none":
+        g = t.classes_last(np.expand_dims(g, t.axis))
+    weight = t.sharp * t.row if t.weight is None else t.sharp * t.row * t.weight
+    return t.classes_last(-g * t.classes_last(log_softmax(logits, t.axis)) * weight)
+
+
 LogSoftmaxNLL = primitive(
     (fused_vjp, r"<g> \cdot (\operatorname{softmax}(<x>) - <y>)"),
-    None,
+    (target_vjp, r"-<g> \cdot \log \operatorname{softmax}(<x>)"),
     latex=r"-\sum <y> \log \operatorname{softmax}(<x>)",
     domain=(REAL, REAL),
     name="LogSoftmaxNLL",
@@ -111,8 +125,8 @@ def cross_entropy(
     Parameters
     ----------
     logits : `Value` or array, floating point, of shape (C,), (N, C) or more dimensions
-    target : integer array without the class axis (class indices), or an array of the logits'
-        shape (one-hot, or any probabilities)
+    target : integer array without the class axis (class indices), or an array or `Value` of the
+        logits' shape (one-hot, or any probabilities; their gradient is −log softmax(z))
     axis : the class axis. PyTorch's is 1; here it is the last.
     weight : (C,) array, optional
         A factor for each class. With class indices the mean is over the weights.
@@ -126,7 +140,7 @@ def cross_entropy(
 
     Returns
     -------
-    A `Value` if the logits are one, else a number (or an array, for "none").
+    A `Value` if the logits or the target are one, else a number (or an array, for "none").
 
     Raises
     ------
@@ -135,7 +149,7 @@ def cross_entropy(
         do not sum to 1 (of C within 5e-4·C, at least 0.002 and at most 0.005), an empty batch, or
         an unknown option.
     TypeError
-        For class indices that are not integers, or a target that is a `Value`.
+        For class indices that are not integers.
 
     Notes
     -----
@@ -151,7 +165,7 @@ def cross_entropy(
     >>> f"{loss:.4f}", z.grad.round(4)
     ('0.1962', array([-0.1782,  0.1229,  0.0552]))
     """
-    z, target = as_input(logits, "logits"), plain(target, "target")
+    z, target = as_input(logits, "logits"), soft(target)
     options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     if not fused or COMPOSED.get():
         t = read_target(z, target, *options)
@@ -178,7 +192,7 @@ def nll(
     >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 0]), reduction="sum"))
     2.0794415416798357
     """
-    log_p, target = as_input(log_probs, "log_probs"), plain(target, "target")
+    log_p, target = as_input(log_probs, "log_probs"), soft(target)
     options = (axis, weight, ignore_index, 0.0, reduction, allow_unnormalized)
     return compose(log_p, read_target(log_p, target, *options))
 
@@ -190,7 +204,7 @@ def _reduced(loss: Any, reduction: str) -> Any:
 
 def _same_shape(x: Any, target: Any, name: str, fits: Any = None, wanted: str = "") -> Any:
     """Two arrays of one shape and dtype, every entry of the target one that fits."""
-    x, y = as_input(x, name), plain(target, "target")
+    x, y = as_input(x, name), soft(target)
     if x.shape != y.shape:
         wrong = "target: got shape {got}, wanted {wanted}, that of the {name}"
         raise ValueError(_(wrong, got=y.shape, wanted=x.shape, name=name))
@@ -198,8 +212,9 @@ def _same_shape(x: Any, target: Any, name: str, fits: Any = None, wanted: str = 
         raise ValueError(_("{name} of shape {shape} hold no samples", name=name, shape=x.shape))
     if fits:
         wrong = "target: got {got} at {where}, wanted {wanted}"
-        refuse(~fits(example(y)), example(y), wrong, wanted=wanted)
-    return x, y.astype(x.dtype)
+        data = np.asarray(example(detach(y)))
+        refuse(~fits(data), data, wrong, wanted=wanted)
+    return x, y if y.__class__ is Value else y.astype(x.dtype)
 
 
 def binary_cross_entropy(

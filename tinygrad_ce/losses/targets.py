@@ -10,7 +10,12 @@ import numpy as np
 
 from ..engine.data import example, real
 from ..engine.text import _
-from ..engine.value import Value
+from ..engine.value import Value, detach
+
+
+def soft(target: Any) -> Any:
+    """A target of probabilities or numbers, to which a gradient flows, as it is; others `plain`."""
+    return target if target.__class__ is Value else plain(target, "target")
 
 
 def plain(x: Any, what: str) -> Any:
@@ -96,6 +101,12 @@ class Target(NamedTuple):
             t = self.table * sharp + even if self.even else self.table * sharp
         return t if self.weight is None else t * self.weight
 
+    def of(self, target: Any) -> Target:
+        """The same for a target that is a `Value`, of whose data the table was made."""
+        if target.__class__ is not Value:
+            return self
+        return self._replace(index=None, table=self.classes_last(target))
+
     def each(self, f: Callable[[Any], Any]) -> Target:
         """The same with f of every array that differs from sample to sample."""
         varying = [f(x) if getattr(x, "ndim", 0) else x for x in self[:3]]
@@ -130,7 +141,8 @@ def read_target(
         index, row = _read_classes(target, shape, axis, ignore_index)
     else:
         index, table = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
-        table = table if table is None else table.astype(dtype, copy=False)
+        if table is not None and table.__class__ is not Value:
+            table = table.astype(dtype, copy=False)
     even = float(label_smoothing) / classes
     t = Target(index, table, row, weight, 1.0 - float(label_smoothing), even, axis, reduction)
     if reduction == "mean":
@@ -208,7 +220,7 @@ def _read_probabilities(
         raise ValueError(_(wrong, got=target.shape, shape=shape, rows=rows))
     if ignore_index is not None:
         raise ValueError(_("ignore_index goes with class indices, not with probabilities"))
-    p = example(target)
+    p = example(detach(target))
     refuse(~(p >= 0), p, "target: got probability {got} at {where}, wanted 0 or more")
     if not allow_unnormalized:
         # Each may be rounded to three digits, or to the 8 bits of a bfloat16.
