@@ -222,12 +222,60 @@ def test_einsum_says_what_is_wrong(subscripts: str, shapes: Any, message: str) -
         np.einsum(subscripts, *map(Value, drawn(*shapes)))
 
 
-def test_einsum_refuses_its_other_forms() -> None:
+LISTS: list[tuple[Any, ...]] = [  # of each operand its shape and its axes; the result's axes
+    ((2, 3), [0, 1], (3, 4), [1, 2], [0, 2]),
+    ((2, 3), [0, 1], (3, 4), [1, 2]),  # implicit output
+    ((2, 3), [1, 0]),  # in the order of numbers, so a transpose
+    ((2, 3), [30, 2]),
+    ((3, 3), [0, 0]),
+    ((2, 2, 3), [..., 0, 1], (3, 4), [..., 1, 2], [..., 0, 2]),
+]
+
+
+@pytest.mark.parametrize("given", LISTS)
+def test_einsum_of_lists(given: tuple[Any, ...]) -> None:
+    axes, rest = given[1::2], given[len(given) // 2 * 2 :]
+
+    def f(*xs: Any) -> Any:
+        return np.einsum(*[part for pair in zip(xs, axes) for part in pair], *rest)
+
+    agrees(f, *drawn(*given[: len(given) // 2 * 2 : 2]))
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("ij,jk,kl,l->i", ((2, 3), (3, 4), (4, 2), (2,))),
+        ("ab,bc,ca->", ((2, 3), (3, 4), (4, 2))),
+        ("i,i,i->i", ((3,), (1,), (3,))),
+        ("...i,ij,...j", ((2, 3), (3, 3), (2, 3))),
+        ("ii,ij,j", ((3, 3), (3, 2), (2,))),
+        ("ij->ji", ((2, 3),)),
+        ("i,j,k->kji", ((2,), (3,), (1,))),
+    ],
+)
+@pytest.mark.parametrize("optimize", [True, False, "greedy", "optimal"])
+def test_einsum_optimized(subscripts: str, shapes: Any, optimize: Any) -> None:
+    agrees(lambda *xs: np.einsum(subscripts, *xs, optimize=optimize), *drawn(*shapes))
+
+
+def test_einsum_optimized_takes_few_operands_at_a_time() -> None:
+    args = drawn((2, 3), (3, 4), (4, 2), (2,))
+    path = ["einsum_path", (2, 3), (1, 2), (0, 1)]
+    source = program(
+        lambda *xs: np.einsum("ij,jk,kl,l->", *xs, optimize=path), *args, wrt=(0, 1, 2, 3)
+    ).source
+    assert '"kl,l->k"' in source
+    assert not any(word.count(",") > 1 for word in source.split('"') if "->" in word)
+
+
+def test_einsum_says_which_forms_there_are() -> None:
     x = Value(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="subscripts first, as text"):
-        np.einsum(x, [0, 1], [1, 0])
-    with pytest.raises(TypeError, match="optimize"):
-        np.einsum("ij->ji", x, optimize=True)
+    for wrong in ([0, 60], "ij", [0, "j"]):
+        with pytest.raises(ValueError, match="subscripts first, as text"):
+            np.einsum(x, wrong)
+    with pytest.raises(TypeError, match="dtype"):
+        np.einsum("ij->ji", x, dtype=np.float32)
 
 
 def test_einsum_takes_any_number_of_operands() -> None:

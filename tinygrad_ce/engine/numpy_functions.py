@@ -121,26 +121,57 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return TAKE_ALONG_AXIS(arr, indices, axis=axis)
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Spell out what einsum leaves implicit: the result, ``...``, and diagonals."""
+def einsum(*operands: Any, optimize: Any = False) -> Any:
+    """Spell out what einsum leaves implicit: the result, ``...``, and diagonals.
+
+    With ``optimize`` it is one of as few operands at a time as NumPy advises.
+    """
+    subscripts, xs = operands[0], operands[1:]
     if not isinstance(subscripts, str):
-        text = "einsum on Values takes the subscripts first, as text: 'ij,jk->ik'"
-        raise ValueError(_(text))
+        subscripts, xs = _subscripts(operands)
     inputs, arrow, result = subscripts.replace(" ", "").partition("->")
     letters = inputs.split(",")
-    if len(letters) != len(operands):
+    if len(letters) != len(xs):
         text = "einsum: {subscripts} names {n} operands, got {got}"
-        raise ValueError(_(text, subscripts=repr(subscripts), n=len(letters), got=len(operands)))
-    ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, operands)]
+        raise ValueError(_(text, subscripts=repr(subscripts), n=len(letters), got=len(xs)))
+    ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, xs)]
     unused = [c for c in LETTERS if c not in subscripts]
     dots = "".join(unused[: max(ranks)])
     letters = [s.replace("...", dots[len(dots) - r :]) for s, r in zip(letters, ranks)]
     if not arrow:
         named = "".join(letters)
         result = "..." + "".join(sorted(c for c in set(named) - set(dots) if named.count(c) == 1))
-    diagonals = [_diagonal(s, x) for s, x in zip(letters, operands)]
-    spelled = ",".join(s for s, _x in diagonals) + "->" + result.replace("...", dots)
-    return EINSUM(*(x for _s, x in diagonals), subscripts=spelled)
+    parts, result = [*map(_diagonal, letters, xs)], result.replace("...", dots)
+    path: Any = [range(len(parts))]
+    if optimize:
+        sizes = [np.broadcast_to(0.0, np.shape(x)) for _s, x in parts]
+        path = np.einsum_path(_joined(parts, result), *sizes, optimize=optimize)[0][1:]
+    for together in path:
+        some = [parts[i] for i in sorted(together)]
+        parts = [part for i, part in enumerate(parts) if i not in together]
+        needed = result + "".join(s for s, _x in parts)
+        kept = "".join(dict.fromkeys(c for s, _x in some for c in s if c in needed))
+        kept = kept if parts else result
+        parts.append((kept, EINSUM(*(x for _s, x in some), subscripts=_joined(some, kept))))
+    return parts[0][1]
+
+
+def _joined(parts: Any, result: str) -> str:
+    return ",".join(letters for letters, _x in parts) + "->" + result
+
+
+def _subscripts(operands: Any) -> tuple[str, Any]:
+    """The form with lists, ``x, [0, 1], y, [1, 2], [0, 2]``, as the form with text."""
+    n, order = len(operands) // 2 * 2, LETTERS[26:] + LETTERS[:26]
+    try:
+        lists = operands[1:n:2] + operands[n:]
+        words = ["".join("..." if k is ... else order[k] for k in x) for x in lists]
+    except (TypeError, IndexError):
+        text = (
+            "einsum takes the subscripts first, as text, 'ij,jk->ik', or lists of numbers up to 51"
+        )
+        raise ValueError(_(text)) from None
+    return "->".join([",".join(words[: n // 2]), *words[n // 2 :]]), operands[:n:2]
 
 
 def _diagonal(letters: str, x: Any) -> tuple[str, Any]:

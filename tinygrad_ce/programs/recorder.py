@@ -27,7 +27,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
-from ..engine.ops import RELU, SCATTER
+from ..engine.ops import GETITEM, RELU, SCATTER
 from ..engine.origin import Origin, here
 from ..engine.rules import scatter
 from ..engine.text import _
@@ -283,6 +283,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             return apply(op, args, options)
         if op is SCATTER:
             return self.tape.call(scatter, (*args, options["index"], options["shape"]), {})
+        if op is GETITEM:  # perhaps of a constant, which cannot be indexed by what records
+            return self.tape.call(operator.getitem, (*args, options["index"]), {})
         return op.fn(*args, **options)
 
     def __getitem__(self, index: Any) -> Any:

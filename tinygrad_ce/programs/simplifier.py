@@ -486,8 +486,10 @@ def _power(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """X if c else x is x; -x if c else 0 is -(x if c else 0); 0 if x == 0 else x is x."""
+    """X if c else x is x, as x if True else y is; of 0 if x == 0 else x too; signs are in front."""
     c, x, y = args
+    if isinstance(c, bool | np.bool_) and alike((y, x)[bool(c)], like):
+        return (y, x)[bool(c)]
     zeros = is_call(c, np.equal) and number_of(c.args[1]) == 0.0 == number_of(x) and alike(y, like)
     if zeros and coefficient(y)[1] is coefficient(c.args[0])[1]:
         return y
