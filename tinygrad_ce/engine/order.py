@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .data import example
-from .operation import define, spell
+from .operation import Primitive, define, spell
 from .ops import GETITEM, SCATTER
 from .text import _
 
@@ -46,12 +46,12 @@ def cumprod_back(g: Any, out: Any, x: Any, axis: int = 0) -> Any:
 
 
 # fmt: off
-CUMSUM = define(np.cumsum, r"\sum_{j \le i} <x>_j",
+CUMSUM: Primitive = define(np.cumsum, r"\sum_{j \le i} <x>_j",
     (lambda g, out, x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis),
      r"\sum_{i \ge j} <g>_i"), linear=(0,), spelling=lambda a, axis=None: along(CUMSUM, a, axis))
-CUMPROD = define(np.cumprod, r"\prod_{j \le i} <x>_j", cumprod_back,
+CUMPROD: Primitive = define(np.cumprod, r"\prod_{j \le i} <x>_j", cumprod_back,
     spelling=lambda a, axis=None: along(CUMPROD, a, axis))
-CONVOLVE = define(np.convolve, "<x> * <y>",
+CONVOLVE: Primitive = define(np.convolve, "<x> * <y>",
     (lambda g, out, a, v: np.convolve(g, np.flip(v), "valid"), r"<g> \star <y>"),
     (lambda g, out, a, v: np.convolve(g, np.flip(a), "valid"), r"<g> \star <x>"),
     linear=(0, 1), spelling=lambda a, v, mode="full": convolve(a, v, mode))
@@ -74,7 +74,7 @@ def convolve(a: Any, v: Any, mode: str) -> Any:
     return part(CONVOLVE(a, v), 0, starts[mode], starts[mode] + sizes[mode])
 
 
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     """A convolution with v turned round."""
     if np.size(a) < np.size(v):
         return np.flip(np.convolve(v, np.flip(a), mode))
@@ -98,11 +98,12 @@ def quantile(
     rest, q = [n for k, n in enumerate(np.shape(a)) if k not in axes], np.asarray(q)
     x = np.moveaxis(a, axes, range(-len(axes), 0))
     x = np.sort(np.reshape(x, (*rest, np.size(a) // (math.prod(rest) or 1))))
+    pick: Any = np.take_along_axis if method is None else np.take
     if method is None:
         known = np.sum(np.logical_not(np.isnan(x)), axis=-1, keepdims=True)
-        place, pick = (known - 1) * q.reshape(-1), np.take_along_axis
+        place = (known - 1) * q.reshape(-1)
     else:
-        place, pick = np.quantile(np.arange(np.shape(x)[-1]), q, method=method), np.take
+        place = np.quantile(np.arange(np.shape(x)[-1]), q, method=method)
     low, high = (f(place).astype(int) for f in (np.floor, np.ceil))
     if place.ndim == 0:
         low, high = int(low), int(high)
