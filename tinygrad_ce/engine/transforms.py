@@ -33,17 +33,17 @@ def flatten(tree: Any, path: str = "") -> list[tuple[str, Any]]:
     """The leaves of a dict, list or tuple, each with where it stands: ``[('["W"]', W), ...]``."""
     if isinstance(tree, dict):
         items = list(tree.items())
-    elif isinstance(tree, list | tuple) and not _is_array_like(tree):
+    elif isinstance(tree, list | tuple) and not is_array_like(tree):
         items = list(enumerate(tree))
     else:
         return [(path, tree)]
     return [leaf for key, value in items for leaf in flatten(value, f"{path}[{key!r}]")]
 
 
-def _is_array_like(tree: Any) -> bool:
+def is_array_like(tree: Any) -> bool:
     """Whether a list is one array: numbers, or lists of them that have one shape."""
     if isinstance(tree, list | tuple) and not hasattr(tree, "_make"):
-        return all(map(_is_array_like, tree)) and len({np.shape(value) for value in tree}) == 1
+        return all(map(is_array_like, tree)) and len({np.shape(value) for value in tree}) == 1
     return isinstance(tree, int | float | np.number)
 
 
@@ -52,7 +52,7 @@ def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
     supply = iter(leaves)
     if isinstance(tree, dict):
         return {key: unflatten(value, supply) for key, value in tree.items()}
-    if isinstance(tree, list | tuple) and not _is_array_like(tree):
+    if isinstance(tree, list | tuple) and not is_array_like(tree):
         filled = [unflatten(value, supply) for value in tree]
         return tree._make(filled) if hasattr(tree, "_make") else type(tree)(filled)
     return next(supply)

@@ -13,8 +13,9 @@ import inspect
 import math
 import pickle
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import cache, partial
-from itertools import repeat
+from itertools import product, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from ..engine.data import as_data, lost, real
 from ..engine.text import _
-from ..engine.transforms import flatten, unflatten
+from ..engine.transforms import flatten, is_array_like, unflatten
 from ..engine.value import detach
 from .batching import batch
 from .files import AnyPath, replace_file
@@ -34,6 +35,7 @@ from .recording import Recording, in_containers, parameters
 from .simplifier import simplify
 from .sizes import write_sizes
 
+WAYS = [*product((True, False), repeat=2)]  # whether lists are taken apart, and indices arguments
 KEPT = 16  # programs of one function, for as many shapes
 
 
@@ -54,7 +56,9 @@ def program(
     f : function of arrays, written in NumPy; it is called once, to record what it does, and again
         with other numbers of rows when its source is first asked for
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
-        dtypes count, their data do not; whole numbers, text and None are fixed.
+        dtypes count, their data do not. Text, None and whole numbers are fixed, but a whole number
+        that f reads as an index of arrays alone. A list of floats is a list of numbers where f
+        takes it so, else an array.
     wrt : the positional argument to differentiate, or several; None for no gradient
     clean : False prints the chain rule as it is applied, True the same in fewer operations
     retrace : whether a call with other shapes, dtypes or fixed arguments makes another program (the
@@ -144,8 +148,34 @@ def _tables(names: Any, leaves: dict[str, Any]) -> tuple[str, ...]:
     return found
 
 
-def _leaf(x: Any, is_variable: bool) -> Any:
-    """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text)."""
+class Numbers(list[Any]):
+    """A list of arguments, each by itself: no array to `flatten`."""
+
+    _make = classmethod(lambda cls, parts: cls(parts))
+
+
+def _apart(x: Any, is_variable: bool, indices: bool) -> Any:
+    """Lists of numbers as lists of arguments; whole numbers that may be indices as an array."""
+    if isinstance(x, dict):
+        return {name: _apart(part, is_variable, indices) for name, part in x.items()}
+    whole = is_array_like(x)
+    if x.__class__ is list and whole:
+        kind = np.asarray(x).dtype.kind
+        if kind in "iub" and indices and not is_variable:
+            return x
+        return Numbers(_apart(part, is_variable or kind == "f", indices) for part in x)
+    if x.__class__ in (list, tuple) and not whole:
+        return x.__class__(_apart(part, is_variable, indices) for part in x)
+    return float(x) if is_variable and x.__class__ is int else x
+
+
+def _leaf(x: Any, is_variable: bool, indices: bool) -> Any:
+    """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text).
+
+    A whole number that may be an index is an array.
+    """
+    if x.__class__ is int and indices and not is_variable:
+        return np.asarray(x)
     if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
         return x
     data = detach(x)
@@ -293,18 +323,36 @@ class Program:
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         self._numbers = _positions(wrt, len(examples))
         self._parameters, self._defaults = parameters(f, len(examples))
-        args = self._arguments(examples)
+        ways = {}
+        for self._way in WAYS:
+            args = self._arguments(examples)
+            ways[_key(args)] = self._way
         self._tables = _tables(sums_to_one, self._named(args))
-        self._signature, self._key = self._signature_of(args), _key(args)
-        self.__setstate__({})
-        self._make(args, self._key)
+        for self._way in ways.values():
+            args = self._arguments(examples)
+            named = self._named(self._trees(examples))
+            self._wholes = [at for at, x in named.items() if x.__class__ is int]
+            self._signature, self._key = self._signature_of(args), _key(args)
+            self.__setstate__({})
+            with suppress(*[] if self._way == WAYS[-1] else [Exception]):  # of f, any
+                self._make(args, self._key)
+                break
+
+    def _trees(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments as f is given them."""
+        lists, indices = self._way
+        return [_apart(x, i in self._numbers, indices) if lists else x for i, x in enumerate(args)]
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         if (n := len(args)) != (wanted := len(self._parameters)):
             text = "program: got {n} arguments, wanted {wanted}"
             raise TypeError(_(text, n=n, wanted=wanted))
-        leaves = [[_leaf(x, i in self._numbers) for _, x in flatten(a)] for i, a in enumerate(args)]
-        return [*map(unflatten, args, leaves)]
+        trees = self._trees(args)
+        leaves = [
+            [_leaf(x, i in self._numbers, self._way[1]) for _, x in flatten(tree)]
+            for i, tree in enumerate(trees)
+        ]
+        return [*map(unflatten, trees, leaves)]
 
     def _signature_of(self, args: Sequence[Any]) -> str:
         return ", ".join(_described(at, x) for at, x in self._named(args).items())
@@ -316,6 +364,8 @@ class Program:
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
         found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
+        if self._way[1] and not all(found.only_index(at) for at in self._wholes):
+            raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
             found.lines, found.outputs = cleaned(found.lines, found.outputs)
         return found

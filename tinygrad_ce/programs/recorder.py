@@ -301,7 +301,11 @@ class RecordedArray(NDArrayOperatorsMixin):
 
     # ------------------------------------------------------------------ what would drop the record
     __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
-    __bool__ = _refusal("A branch (if, while, and, or, assert)", "Use np.where(condition, x, y).")
+    __bool__ = _refusal(
+        "A branch (if, while, and, or, assert, max, min)",
+        "Use np.where(condition, x, y). For max(x, y): np.maximum(x, y). For max(xs): "
+        "np.max(np.stack(xs)).",
+    )
     __float__ = _refusal(
         "float(x), which r[i] = x and math.log(x) call,",
         "For r[i] = x: collect in a list, then np.stack. For math.log(x): np.log(x).",

@@ -7,6 +7,7 @@ caller's structure of dicts, lists and tuples.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from ..engine.backward import gradients, topological
 from ..engine.data import as_data, as_upstream, example
+from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten, variable
 from ..engine.value import Value, detach
 from .fusion import fused
-from .lines import distributions, replace
+from .lines import distributions, reads, replace
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 
 
@@ -62,6 +64,13 @@ class Recording:
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
         # A name for the number of rows, what has so many, and how many it has at least.
         self.rows: tuple[str, str, int] | None = None
+
+    def only_index(self, place: str) -> bool:
+        """Whether an argument is read as an index alone."""
+        x = self.arguments.get(place)
+        readers = [line for line in self.lines if any(y is x for y in reads(line))]
+        own = (operator.getitem, scatter)
+        return all(line.function in own and line.args[0] is not x for line in readers)
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
