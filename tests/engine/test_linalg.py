@@ -108,6 +108,13 @@ CASES: dict[str, tuple[Function, Function]] = {
         for p in ("fro", "nuc", 1, -2, np.inf)
     },
     "norm": (LA.norm, any_shape),
+    "trace": (LA.trace, some),
+    "diagonal": (lambda a: LA.diagonal(a, offset=1), some),
+    "matrix_transpose": (LA.matrix_transpose, any_shape),
+    "matmul": (LA.matmul, system),
+    "outer": (lambda a, b: LA.outer(a.reshape(-1), b), with_vector),
+    "vecdot": (LA.vecdot, with_vector),
+    "tensordot": (lambda a, b: LA.tensordot(a, b, axes=1), with_vector),
     "norm, keepdims": (lambda a: LA.norm(a, keepdims=True), any_shape),
     "vector_norm": (LA.vector_norm, any_shape),
     "vector_norm, axes": (lambda a: LA.vector_norm(a, axis=(0, -1), ord=3), some),
@@ -299,6 +306,8 @@ def test_results_have_numpys_names_and_constants() -> None:
 @pytest.mark.parametrize(
     ("f", "error", "message"),
     [
+        (lambda a: LA.eig(a), NotImplementedError, "complex numbers.*eigh"),
+        (lambda a: LA.eigvals(a), NotImplementedError, "complex numbers.*eigvalsh"),
         (lambda a: LA.svd(a), ValueError, r"Use full_matrices=False"),
         (lambda a: LA.svd(a, hermitian=True), TypeError, "hermitian"),
         (lambda a: LA.pinv(a, hermitian=True), TypeError, "hermitian"),

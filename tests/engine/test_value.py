@@ -790,8 +790,6 @@ def test_a_comparison_of_numbers_is_numpys(f: Any) -> None:
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x: np.compress([True, False, True], x),
-        lambda x: np.extract(np.array([True, False, True]), x),
         lambda x: np.bincount([0, 1, 1], weights=x),
         np.unique,
         np.trim_zeros,

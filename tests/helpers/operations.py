@@ -227,6 +227,10 @@ LINES: dict[str, Any] = {
 # fmt: on
 # Their kernels have options and an accuracy of their own: test_linear.py, test_losses.py.
 ELSEWHERE = {"LinearCrossEntropy", "LogSoftmaxNLL"}
+# Of matrices of full rank, or of one axis: test_linalg.py, test_order.py.
+ELSEWHERE |= {"inv", "solve", "det", "logabsdet", "pinv", "cholesky", "vector_norm", "q", "r"}
+ELSEWHERE |= {"eigenvalues", "eigenvectors", "singular_values", "left_vectors", "right_vectors"}
+ELSEWHERE |= {"cumsum", "cumprod", "convolve"}
 
 
 # ------------------------------------------------------------------ data, drawn

@@ -76,6 +76,7 @@ class ArrayLike:
     prod, var, std, conj = map(_method, (np.prod, np.var, np.std, np.conj))
     trace, diagonal, repeat, nonzero = map(_method, (np.trace, np.diagonal, np.repeat, np.nonzero))
     astype = _method(np.astype)
+    take, compress, cumsum, cumprod = map(_method, (np.take, np.compress, np.cumsum, np.cumprod))
     squeeze, swapaxes, dot, copy = map(_method, (np.squeeze, np.swapaxes, np.dot, np.copy))
     exp, log, tanh, sqrt = map(_method, (np.exp, np.log, np.tanh, np.sqrt))
     any, all, argmax, argmin = map(_method, (np.any, np.all, np.argmax, np.argmin))
@@ -109,6 +110,10 @@ class ArrayLike:
         "Writing into a Value",
         "Use np.where(mask, new, v), or collect in a list, then np.stack. A leaf's data can be "
         "written to, v.data[0] = 5, before it is used.",
+    )
+
+    sort = partition = _refusal(
+        lambda a, *args: a.sort(*args), "v.sort(), which writes into it,", "Use np.sort(v)."
     )
 
     def __bool__(self) -> bool:

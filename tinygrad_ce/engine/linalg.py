@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from .data import example
 from .operation import Primitive, define, spell
 from .text import _
 from .value import detach
+
+CHAIN = r"<g> \cdot \frac{\partial <out>}{\partial <x>}"  # how a rule of many products reads
 
 
 def turn(x: Any) -> Any:
@@ -119,27 +121,31 @@ SOLVE: Primitive = define(np.linalg.solve, r"<x>^{-1} <y>",
     linear=(1,), roles=("matrix", "right side"), spelling=lambda a, b: SOLVE(a, b) if
         np.ndim(a) == 2 or np.ndim(b) > 1 else SOLVE(a, np.expand_dims(b, -1))[..., 0])
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
-define(np.linalg.pinv, "<x>^+", pinv_back)
-define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", cholesky_back)
+define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
+define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
 NORM = define(np.linalg.vector_norm, r"\lVert <x> \rVert", (norm_back, r"<g> \cdot <x> / <out>"),
     spelling=lambda x, *, axis=None, keepdims=False, ord=2: vector_norm(x, axis, keepdims, ord))
 LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
     (lambda g, out, a: np.expand_dims(g, (-2, -1)) * turn(np.linalg.inv(a)),
      r"<g> \cdot <x>^{-\top}"))
-EIGENVALUES = factor("EIGENVALUES", np.linalg.eigh, 0, r"\lambda(<x>)", eigenvalues_back)
-EIGENVECTORS = factor("EIGENVECTORS", np.linalg.eigh, 1, "V(<x>)", eigenvectors_back)
-SINGULAR = factor("SINGULAR", np.linalg.svd, 1, r"\sigma(<x>)",
-    (lambda g, out, a: (LEFT(a) * g[..., None, :]) @ RIGHT(a),
-     r"U \operatorname{diag}(<g>) V^\top"),
+EIGENVALUES = factor("EIGENVALUES", np.linalg.eigh, 0, r"\lambda(<x>)",
+    (eigenvalues_back, r"V \operatorname{diag}(<g>) V^\top"))
+EIGENVECTORS = factor("EIGENVECTORS", np.linalg.eigh, 1, "V(<x>)",
+    (eigenvectors_back, r"V (F \circ V^\top <g>) V^\top"))
+SINGULAR_VALUES = factor("SINGULAR_VALUES", np.linalg.svd, 1, r"\sigma(<x>)",
+    (lambda g, out, a: (LEFT_VECTORS(a) * g[..., None, :]) @ RIGHT_VECTORS(a),
+     r"U \operatorname{diag}(<g>) V^\top"), full_matrices=False)
+LEFT_VECTORS: Primitive = factor("LEFT_VECTORS", np.linalg.svd, 0, "U(<x>)",
+    (lambda g, out, a: vectors_back(g, out, SINGULAR_VALUES(a), turn(RIGHT_VECTORS(a))), CHAIN),
     full_matrices=False)
-LEFT: Primitive = factor("LEFT", np.linalg.svd, 0, "U(<x>)",
-    lambda g, out, a: vectors_back(g, out, SINGULAR(a), turn(RIGHT(a))), full_matrices=False)
-RIGHT: Primitive = factor("RIGHT", np.linalg.svd, 2, r"V(<x>)^\top",
-    lambda g, out, a: turn(vectors_back(turn(g), turn(out), SINGULAR(a), LEFT(a))),
+RIGHT_VECTORS: Primitive = factor("RIGHT_VECTORS", np.linalg.svd, 2, r"V(<x>)^\top",
+    (lambda g, out, a: turn(
+        vectors_back(turn(g), turn(out), SINGULAR_VALUES(a), LEFT_VECTORS(a))), CHAIN),
     full_matrices=False)
-Q = factor("Q", np.linalg.qr, 0, "Q(<x>)", lambda g, out, a: qr_back(g, -turn(g) @ out, out, R(a)))
+Q = factor("Q", np.linalg.qr, 0, "Q(<x>)",
+    (lambda g, out, a: qr_back(g, -turn(g) @ out, out, R(a)), CHAIN))
 R: Primitive = factor("R", np.linalg.qr, 1, "R(<x>)",
-    lambda g, out, a: qr_back(0.0, out @ turn(g), Q(a), out))
+    (lambda g, out, a: qr_back(0.0, out @ turn(g), Q(a), out), CHAIN))
 # fmt: on
 
 
@@ -173,7 +179,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     if ord in (None, "fro"):
         found = vector_norm(x, (-2, -1))
     elif ord in ("nuc", 2, -2):
-        found = (np.sum if ord == "nuc" else extremum)(SINGULAR(x), axis=-1)
+        found = (np.sum if ord == "nuc" else extremum)(SINGULAR_VALUES(x), axis=-1)
     elif ord in (1, -1, math.inf, -math.inf):
         found = extremum(np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1), axis=-1)
     else:
@@ -184,12 +190,25 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return np.expand_dims(found, (-2, -1)) if keepdims else found
 
 
+def eig(a: Any) -> NoReturn:
+    """Refuse what may give complex numbers."""
+    text = (
+        "eig and eigvals give complex numbers, and Values are real. Use np.linalg.eigh or eigvalsh "
+        "of a symmetric matrix, and v.data where no gradient is needed"
+    )
+    raise NotImplementedError(_(text))
+
+
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """U, s and Vᵀ, as far as they have a derivative."""
     if full_matrices and compute_uv and a.shape[-2] != a.shape[-1]:
         text = "svd of shape {shape}: its other vectors have no derivative. Use full_matrices=False"
         raise ValueError(_(text, shape=a.shape))
-    return like(np.linalg.svd, LEFT(a), SINGULAR(a), RIGHT(a)) if compute_uv else SINGULAR(a)
+    return (
+        like(np.linalg.svd, LEFT_VECTORS(a), SINGULAR_VALUES(a), RIGHT_VECTORS(a))
+        if compute_uv
+        else SINGULAR_VALUES(a)
+    )
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
@@ -205,7 +224,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """A⁺B, the sums of squares of what is left, the rank, and the singular values."""
-    (m, n), s = a.shape, SINGULAR(a)
+    (m, n), s = a.shape, SINGULAR_VALUES(a)
     rcond = float(np.finfo(a.dtype).eps) * max(m, n) if rcond is None else rcond
     x, rank = np.linalg.pinv(a, rcond) @ b, np.sum(detach(s) > rcond * detach(s)[:1])
     left = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
@@ -222,17 +241,23 @@ def matrix_power(a: Any, n: int) -> Any:
     return even @ a if n % 2 else even
 
 
+ALSO = "matmul outer cross tensordot vecdot matrix_transpose"  # which NumPy has elsewhere, too
 spell(
     np.linalg,
     norm=norm,
     matrix_norm=matrix_norm,
     svd=svd,
-    svdvals=SINGULAR,
+    svdvals=SINGULAR_VALUES,
     qr=qr,
     lstsq=lstsq,
     matrix_power=matrix_power,
     multi_dot=lambda arrays: reduce(np.matmul, arrays),
     slogdet=lambda a: like(np.linalg.slogdet, np.linalg.slogdet(detach(a))[0], LOGABSDET(a)),
+    eig=eig,
+    eigvals=eig,
+    trace=lambda x, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype),
+    diagonal=lambda x, *, offset=0: np.diagonal(x, offset, -2, -1),
+    **{name: getattr(np, name) for name in ALSO.split()},
     eigvalsh=lambda a, UPLO="L": EIGENVALUES(a, UPLO=UPLO),
     eigh=lambda a, UPLO="L": like(
         np.linalg.eigh, EIGENVALUES(a, UPLO=UPLO), EIGENVECTORS(a, UPLO=UPLO)
