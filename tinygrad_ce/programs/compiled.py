@@ -169,6 +169,24 @@ def _apart(x: Any, is_variable: bool, indices: bool) -> Any:
     return float(x) if is_variable and x.__class__ is int else x
 
 
+def _trees(args: Sequence[Any], variables: Sequence[int], lists: bool, indices: bool) -> list[Any]:
+    """The arguments as f is given them."""
+    return [_apart(x, i in variables, indices) if lists else x for i, x in enumerate(args)]
+
+
+def _given(
+    args: Sequence[Any], names: Any, variables: Sequence[int], lists: bool, indices: bool
+) -> list[Any]:
+    """The arguments with leaves as a program takes them."""
+    if (n := len(args)) != (wanted := len(names)):
+        text = "program: got {n} arguments, wanted {wanted}"
+        raise TypeError(_(text, n=n, wanted=wanted))
+    trees = _trees(args, variables, lists, indices)
+    pairs = enumerate(map(flatten, trees))
+    leaves = [[_leaf(x, i in variables, indices) for _, x in tree] for i, tree in pairs]
+    return [*map(unflatten, trees, leaves)]
+
+
 def _leaf(x: Any, is_variable: bool, indices: bool) -> Any:
     """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text).
 
@@ -330,29 +348,16 @@ class Program:
         self._tables = _tables(sums_to_one, self._named(args))
         for self._way in ways.values():
             args = self._arguments(examples)
-            named = self._named(self._trees(examples))
-            self._wholes = [at for at, x in named.items() if x.__class__ is int]
+            trees = _trees(examples, self._numbers, *self._way)
+            self._wholes = [at for at, x in self._named(trees).items() if x.__class__ is int]
             self._signature, self._key = self._signature_of(args), _key(args)
             self.__setstate__({})
             with suppress(*[] if self._way == WAYS[-1] else [Exception]):  # of f, any
                 self._make(args, self._key)
                 break
 
-    def _trees(self, args: Sequence[Any]) -> list[Any]:
-        """The arguments as f is given them."""
-        lists, indices = self._way
-        return [_apart(x, i in self._numbers, indices) if lists else x for i, x in enumerate(args)]
-
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
-        if (n := len(args)) != (wanted := len(self._parameters)):
-            text = "program: got {n} arguments, wanted {wanted}"
-            raise TypeError(_(text, n=n, wanted=wanted))
-        trees = self._trees(args)
-        leaves = [
-            [_leaf(x, i in self._numbers, self._way[1]) for _, x in flatten(tree)]
-            for i, tree in enumerate(trees)
-        ]
-        return [*map(unflatten, trees, leaves)]
+        return _given(args, self._parameters, self._numbers, *self._way)
 
     def _signature_of(self, args: Sequence[Any]) -> str:
         return ", ".join(_described(at, x) for at, x in self._named(args).items())
