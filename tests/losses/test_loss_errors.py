@@ -112,7 +112,7 @@ CROSS_ENTROPY: dict[str, tuple[Any, dict[str, Any], type[Exception], list[str]]]
     "negative weight": (T, {"weight": [1, -1, 1]}, ValueError, ["weight", "-1", "from 0 up"]),
     "nan weight": (T, {"weight": [1, NAN, 1]}, ValueError, ["weight", "nan", "from 0 up"]),
     "text weight": (T, {"weight": ["a"] * 3}, TypeError, ["weight", "<U1"]),
-    "Value weight": (T, {"weight": v()}, TypeError, ["a Value", "data"]),
+    "Value weight": (T, {"weight": v()}, TypeError, ["weight is a Value", "data"]),
     "weight of Values": (T, {"weight": [s()] * 3}, TypeError, [LOST, "v.data"]),
     "ignore_index with probabilities": (P, {"ignore_index": 0}, ValueError, ["ignore_index", "class indices"]),
     "float ignore_index": (T, {"ignore_index": 0.5}, TypeError, ["ignore_index", "0.5", "integer"]),
