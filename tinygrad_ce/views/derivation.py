@@ -112,7 +112,12 @@ class Derivation:
             rows.append(f"<tr>{''.join(f'<td>{x}</td>' for x in cells)}</tr>")
             before = step.part, step.left
         table = "".join(rows).replace("<math", '<math displaystyle="true"')
-        return f"{STYLE}<div class='derivation'><table>{table}</table>{escape(self.note)}</div>"
+        # Jupyter takes the formulas out of a notebook that it does not trust, and leaves the text.
+        text = _("The derivation as text")
+        more = f"<details><summary>{text}</summary><pre>{escape(str(self))}</pre></details>"
+        return (
+            f'{STYLE}<div class="derivation"><table>{table}</table>{escape(self.note)}{more}</div>'
+        )
 
 
 def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Derivation:
