@@ -179,6 +179,15 @@ def test_the_chain_rule_has_the_learners_names_and_each_step_its_reason() -> Non
     ]
 
 
+def test_an_array_as_a_hessian_is_simplified() -> None:
+    made = derive(tg.hessian(textbook), Z[0], SOFT[0], sums_to_one="t")
+    last = made.steps[-1]
+    assert (last.formula, last.condition) == ("hessian = diag(p) − p pᵀ", "Σt = 1")
+    made = derive(tg.hessian(textbook), Z[0], T[0])
+    assert made.steps[-1].formula == "hessian = Σt · (diag(p) − p pᵀ)"
+    assert made.note.endswith("there is no gradient to derive.")
+
+
 # ------------------------------------------------------------------ drawn functions
 EACH: list[Callable[[Any], Any]] = [
     np.exp,
@@ -228,8 +237,8 @@ def test_a_line_that_holds_under_a_condition_says_so() -> None:
 def test_a_false_claim_is_refused() -> None:
     with pytest.raises(ValueError, match="along its last axis t sums to"):
         derive(cross_entropy, Z, 2.0 * SOFT, sums_to_one="t")
-    with pytest.raises(ValueError, match="wanted one number that depends on wrt"):
-        derive(np.exp, Z)
+    with pytest.raises(ValueError, match="wanted one number, or one array"):
+        derive(lambda z: (z, z), Z)
 
 
 def test_a_step_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

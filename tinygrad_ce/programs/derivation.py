@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +26,13 @@ from .sizes import write_sizes
 DRAWS = 3  # beside the example
 MOST = 150  # stages; of a longer simplification, each is several of the simplifier's steps
 LONG = 8  # operations that a variable without a name may be
-Named = dict[str, Any]  # of each variable its gradient: a line, or a constant
+Named = dict[str, Any]  # of each variable its gradient, a line or a constant; f itself as ""
+Stage = tuple[Named, Any, Any]  # the gradients, and of the last step what it rewrote, and to what
 
 
-class Stage(NamedTuple):
-    """The gradients after some steps of the simplifier, and the part that the last one rewrote."""
-
-    gradients: Named
-    before: Any = None
-    after: Any = None
+def called(x: Any, name: str) -> Any:
+    """X itself: no rule of the simplifier sees through it."""
+    return x
 
 
 class Derived:
@@ -42,50 +40,43 @@ class Derived:
 
     Attributes
     ----------
-    lines : all of them
-    rules : the chain rule: each gradient by those before it, newest first; what f returns as ""
-    stages : the same gradients, written out, as they become simple
-    leaves : the gradients that are leaves in the chain rule, and their names
-    claimed : the numbers of the stages that hold only where a table sums to 1
+    lines, outputs : all lines; the chain rule, newest first, where each gradient that others are
+        computed from is ``called`` by its name; and each `Stage`, where it is not
+    claimed : the numbers of the stages that equal the one before only where a table sums to 1
+    tables : those that have to sum to 1 for f, if it is an array, to be what ``outputs`` say
     checked : for how many inputs the lines were computed: those of which the gradients are finite
     is_whole : whether the last stage is the simplifier's own result: no check has failed
     """
 
     def __init__(self, recording: Recording, args: Sequence[Any]) -> None:
-        inputs = {at: x for at, x in recording.arguments.items() if x.__class__ is Line}
-        lines, outputs = Simplifier(recording.lines, recording.outputs, limit=0).run()
-        _name(inputs.values(), lines, outputs[0])
-        wrt = dict(zip(_places(recording), [x for _at, x in flatten(outputs[1])]))
-        named = _targets(lines, outputs[0]) | wrt | {"": outputs[0]}
-        leaves = _leaves(named, {*inputs.values(), *live(lines, outputs[0])})
-        self.leaves = {leaf: name for name, leaf in leaves.items()}
-        self.arguments = inputs | {f"∂{name}": leaf for name, leaf in leaves.items()}
         self.parameters, self.calls, self.rows = recording.parameters, recording.calls, None
-        claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
-        draws = [*_draws(inputs, recording, args, claimed)]
-        draws = [data for data in draws if _is_finite(*_values(lines, named, [data]))]
-        self.checked = len(draws)
-        free = [data | {x: 1.7 * data[x] for x in claimed} for data in draws if claimed]
-        self.draws = draws + free  # in these no table sums to 1
-        self.lines, self.rules = self._chain(lines, named, leaves)
-        self.stages, self.claimed, self.is_whole = list[Stage](), set[int](), True
-        wanted = _values(lines, named, self.draws)
-        self._simplify(_stages(*_joined(self.lines, self.rules, leaves), wrt), wanted)
-        if self.is_whole:
-            self._simplify(self._collected(lines, outputs[0], wrt), wanted)
+        self.arguments, self.stages, self.is_whole = recording.arguments, list[Stage](), True
+        self.claimed = set[int]()
+        lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
+        _name(self.arguments, lines, value)
+        wrt = dict(zip(_places(recording), [x for _at, x in flatten(slopes)]))
+        named = _targets(lines, value) | wrt | {"": value}
+        self.draws, self.checked = _draws(recording, args, lines, named)
+        wanted, marked = _values(lines, named, self.draws), _marked(lines, named)
+        if wrt:
+            short, rules = Simplifier(*marked).run()
+        else:  # an array, as a Hessian: there is nothing to derive
+            short, (array, _none) = cleaned(recording.lines, recording.outputs)
+            rules = {"": array}
+        values, n = _values(short, rules, self.draws), None if wrt else self.checked
+        right = _equal(wanted[:n], values[:n])
+        tables = [] if _equal(wanted, values) else [x for x in lines if x.function is distributions]
+        self.tables = [x.args[0].name for x in tables]
+        self.lines, rules = (short, rules) if right else marked
+        self.outputs: Any = rules, self.stages
+        self.keep(_stages(*_joined(self.lines, rules), wrt), wanted)
+        if self.is_whole and wrt:
+            self.keep(self.collected(lines, value, wrt), wanted)
 
-    def _chain(self, lines: list[Line], named: Named, leaves: Named) -> tuple[list[Line], Named]:
-        """The chain rule, each gradient as short as it is by those before it."""
-        cut = _cut(lines, named, {named[name]: leaf for name, leaf in leaves.items()})
-        wanted = _values(lines, named, self.draws)
-        given = [a | {leaves[name]: b[name] for name in leaves} for a, b in zip(self.draws, wanted)]
-        short = Simplifier(*cut).run()
-        return short if _equal(wanted, _values(*short, given)) else cut
-
-    def _simplify(self, stages: Iterator[tuple[list[Line], Stage]], wanted: list[Named]) -> None:
+    def keep(self, stages: Iterator[tuple[list[Line], Stage]], wanted: list[Named]) -> None:
         """Keep the stages that are right, up to the first that is not."""
         for lines, stage in stages:
-            values = _values(lines, stage.gradients, self.draws)
+            values = _values(lines, stage[0], self.draws)
             self.is_whole = _equal(wanted[: self.checked], values[: self.checked])
             if not self.is_whole:
                 break
@@ -95,22 +86,12 @@ class Derived:
             self.stages.append(stage)
             self.lines = [*dict.fromkeys([*self.lines, *lines])]
 
-    def _collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
+    def collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
         """The gradients as a program has them, if that is shorter than the last stage."""
         found, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
-        last = self.stages[-1].gradients
+        last = self.stages[-1][0]
         if length(slopes) < length([last[name] for name in wrt]):
-            yield [*self.lines, *found], Stage(last | dict(zip(wrt, slopes)))
-
-    @property
-    def outputs(self) -> Any:
-        """All that its lines are for, as `write_sizes` takes and gives it."""
-        return self.rules, [tuple(stage) for stage in self.stages]
-
-    @outputs.setter
-    def outputs(self, found: Any) -> None:
-        self.rules, stages = found
-        self.stages = [Stage(*stage) for stage in stages]
+            yield [*self.lines, *found], (last | dict(zip(wrt, slopes)), None, None)
 
 
 def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
@@ -126,8 +107,8 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 
     found = Program(composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one)
     recording, args = found._example  # recorded once; its source is not asked for
-    if not recording.differentiated:
-        text = "derive: f gives {got}, wanted one number that depends on wrt, a loss"
+    if not recording.differentiated and recording.outputs[0].__class__ is not Line:
+        text = "derive: f gives {got}, wanted one number, or one array to simplify"
         raise ValueError(_(text, got=recording.outputs[0]))
     made = Derived(recording, args)
 
@@ -139,14 +120,14 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 
 
 # ------------------------------------------------------------------ what has a name
-def _name(inputs: Any, lines: Sequence[Line], value: Any) -> None:
+def _name(arguments: Named, lines: Sequence[Line], value: Any) -> None:
     """Names that stand for one line each (a second h is h_2), also for what is long without."""
-    often = Counter(x.name for x in inputs)
+    often = Counter(x.name for x in arguments.values() if x.__class__ is Line)
     size, of = dict[Line, int](), {*live(lines, value)} - {value}
     for line in lines:
         size[line] = 1 + sum(0 if x.name else size[x] for x in reads(line))
         if line.function and size[line] > LONG and not line.name and line in of:
-            line.name = line.function.__name__
+            line.name = f"{line.function.__name__}_1"
         if line.function and line.name and line.function not in CHECKED:
             often[line.name] += 1
             line.name += f"_{often[line.name]}" if often[line.name] > 1 else ""
@@ -166,60 +147,48 @@ def _targets(lines: Sequence[Line], value: Any) -> Named:
     return {x.name: g for x, g in named.items() if x.name and x.function and x is not value}
 
 
-def _leaves(named: Named, forward: set[Line]) -> dict[str, Line]:
-    """A leaf in the place of each gradient that is computed backward, by the first of its names."""
-    found = dict[Line, str]()
-    for name, x in named.items():
-        if x.__class__ is Line and x not in forward:
-            found.setdefault(x, name)
-    return {name: Line(None, (), {}, x.shape, x.kind) for x, name in found.items()}
-
-
 # ------------------------------------------------------------------ the chain rule
-def _cut(lines: Sequence[Line], named: Named, leaves: dict[Line, Line]) -> tuple[list[Line], Named]:
-    """The lines with leaves in the place of gradients; of these, what they are computed by."""
-    new: dict[Line, Line] = {}
+def _copy(line: Line, read: Any) -> Line:
+    args, options = replace((line.args, line.options), read)
+    made = Line(line.function, args, options, line.shape, line.kind, line.name)
+    return made if line.function else line
 
-    def read(x: Line) -> Any:
-        return leaves.get(x) or new[x]
 
-    for line in lines:
-        args, options = replace((line.args, line.options), read)
-        made = Line(line.function, args, options, line.shape, line.kind, line.name)
-        new[line] = made if line.function else line
-    rules, seen = dict[str, Any](), set[Line]()
+def _marked(lines: Sequence[Line], named: Named) -> tuple[list[Line], Named]:
+    """The lines, where each gradient that is computed backward is called by its first name."""
+    names, forward = dict[Line, str](), {*live(lines, named[""])}
     for name, x in named.items():
-        first = x.__class__ is Line and x not in seen
-        rules[name] = new[x] if first else replace(x, read)
-        seen.update(walk(x))
-    return [*leaves.values(), *new.values()], rules
-
-
-def _joined(
-    lines: Sequence[Line], rules: Named, leaves: dict[str, Line]
-) -> tuple[list[Line], Named]:
-    """The chain rule as one program, each gradient in the place of its leaf."""
-    of = {leaf: rules[name] for name, leaf in leaves.items()}
-    new: dict[Line, Any] = {}
-    program: list[Line] = []
-
-    def read(x: Any) -> Any:
-        while x.__class__ is Line and x in of:
-            x = of[x]
-        return new[x] if x.__class__ is Line else x
-
+        if x.__class__ is Line and x.function and x not in forward:
+            names.setdefault(x, name)
+    new, own = dict[Line, Line](), dict[Line, Line]()
+    found: list[Line] = []
     for line in lines:
-        if line in of:
+        found.append(made := _copy(line, new.__getitem__))
+        new[line] = own[line] = made
+        if line in names:
+            new[line] = Line(called, (made, names[line]), {}, line.shape, line.kind)
+            found.append(new[line])
+    rules = dict[str, Any]()
+    for name, x in named.items():  # a second name of a gradient is called by the first
+        first = x.__class__ is Line and names.get(x) == name
+        rules[name] = replace(x, (own if first else new).__getitem__)
+    return found, rules
+
+
+def _joined(lines: Sequence[Line], rules: Named) -> tuple[list[Line], Named]:
+    """The chain rule as one program, each gradient in the place of its name."""
+    new, program = dict[Line, Any](), list[Line]()
+    for line in lines:
+        if line.function is called:
+            new[line] = replace(line.args[0], new.__getitem__)
             continue
-        args, options = replace((line.args, line.options), read)
-        made = Line(line.function, args, options, line.shape, line.kind, line.name)
-        new[line] = made = made if line.function else line
-        if line.function is np.vdot and alike(args[0], args[1]):
-            product = Line(np.multiply, args, {}, args[0].shape, line.kind)
+        new[line] = made = _copy(line, new.__getitem__)
+        if line.function is np.vdot and alike(*made.args):
+            product = Line(np.multiply, made.args, {}, made.args[0].shape, line.kind)
             made.function, made.args = np.sum, (product,)  # the product may be simpler
             program.append(product)
         program.append(made)
-    return program, replace(rules, read)
+    return program, replace(rules, new.__getitem__)
 
 
 def length(results: Sequence[Any]) -> int:
@@ -233,9 +202,10 @@ def length(results: Sequence[Any]) -> int:
     return found
 
 
+# ------------------------------------------------------------------ the steps
 def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[Line], Stage]]:
     """What becomes of the gradients, with the lines that they are computed by."""
-    yield lines, Stage(named)
+    yield lines, (named, None, None)
     outputs: Any = [named[name] for name in ("", *wrt)]
     for _pass in range(PASSES if all(line.is_number for line in lines) else 1):
         whole = Simplifier(lines, outputs)
@@ -244,11 +214,10 @@ def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[
         for place, limit in steps[:: 1 + len(steps) // MOST]:
             part = Simplifier(lines, outputs, limit)
             part.run()
-            found = replace(named, part.new.__getitem__)
             before, after = next(entry[2:] for entry in part.log if entry[0] == place)
-            yield [*part.lines, before], Stage(found, before, after)
+            yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
         named = replace(named, whole.new.__getitem__)
-        yield whole.lines, Stage(named)
+        yield whole.lines, (named, None, None)
         if len(shorter) >= len(lines):
             break
         lines, outputs = shorter, simple
@@ -279,14 +248,20 @@ def is_claim(x: Line) -> bool:
 
 # ------------------------------------------------------------------ the check
 def _draws(
-    inputs: Named, recording: Recording, args: Sequence[Any], claimed: set[Line]
-) -> Iterator[dict[Line, Any]]:
-    """The example, and data like it."""
+    recording: Recording, args: Sequence[Any], lines: Sequence[Line], named: Named
+) -> tuple[list[dict[Line, Any]], int]:
+    """The example and data like it, where all is finite, and how many; then some against claims."""
     rng, pairs = np.random.default_rng(0), zip(recording.parameters, args)
-    leaves = {at: x for name, arg in pairs for at, x in flatten(arg, name)}
+    leaves = [(recording.arguments[at], x) for name, arg in pairs for at, x in flatten(arg, name)]
+    claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
+    found = list[dict[Line, Any]]()
     for i in range(1 + DRAWS):
-        data = {x: _drawn(leaves[at], rng) if i else leaves[at] for at, x in inputs.items()}
-        yield data | {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
+        data = {x: _drawn(y, rng) if i else y for x, y in leaves if x.__class__ is Line}
+        data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
+        [values] = _values(lines, named, [data])
+        found += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []
+    free = [data | {x: 1.7 * data[x] for x in claimed} for data in found if claimed]
+    return found + free, len(found)
 
 
 def _drawn(x: Any, rng: np.random.Generator) -> Any:
@@ -301,10 +276,6 @@ def _drawn(x: Any, rng: np.random.Generator) -> Any:
     else:
         new = (a * min(1.0, 3.0 / np.max(np.abs(a), initial=1.0))) + rng.normal(size=a.shape)
     return float(new) if x.__class__ is float else new.astype(a.dtype)
-
-
-def _is_finite(named: Named) -> bool:
-    return all(np.all(np.isfinite(x)) for x in named.values())
 
 
 def _values(lines: Sequence[Line], named: Named, draws: Sequence[Any]) -> list[Named]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.text import _
-from ..programs.derivation import Derived, derivation, length
+from ..programs.derivation import Derived, called, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
 from .formulas import LATEX, SLOPE, TEXT, Notation, fill
@@ -125,7 +125,7 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
 
     Parameters
     ----------
-    f, examples, sums_to_one : as of `program`; f gives one number
+    f, examples, sums_to_one : as of `program`; f gives one number, or an array to simplify
     wrt : the positional argument to differentiate, or several
 
     Returns
@@ -136,7 +136,7 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     Raises
     ------
     TypeError, ValueError
-        As `program` does; and if f gives anything but one number that depends on ``wrt``.
+        As `program` does; and if f gives anything but one number or one array.
 
     Notes
     -----
@@ -164,6 +164,7 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     note = "Each line was computed for {n} inputs, the example or like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
     note = note if made.checked else "No line was checked: the gradient is inf or nan."
+    note += "" if text.forms else " f gives no single number: there is no gradient to derive."
     return Derivation(tuple(_steps(text, latex)), _(note, n=made.checked))
 
 
@@ -177,17 +178,18 @@ class _Writer:
     """
 
     def __init__(self, made: Derived, notation: Notation) -> None:
-        self.made, self.notation, value = made, notation, made.rules[""]
+        self.made, self.notation, (rules, stages) = made, notation, made.outputs
+        value = rules[""]
         named = value.__class__ is Line and value.function and value.name not in (None, "loss")
         self.loss = notation.name(str(value.name) if named else "L")
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
-        stages = [self.gradients(stage.gradients) for stage in made.stages[::-1]][::-1]
-        self.forms = {name: [stage.get(name, "") for stage in stages] for name in self.last}
-        leaves = made.leaves.items()
-        chain = Formulas(notation, {leaf: (self.slope(name), TIGHT) for leaf, name in leaves})
-        put_in = Formulas(notation, {leaf: self.last[name] for leaf, name in leaves})
-        self.chain = {name: chain.of(made.rules[name])[0] for name in self.last}
-        self.put_in = {name: put_in.of(made.rules[name])[0] for name in self.last}
+        forms = [self.gradients(named) for named, *_step in stages[::-1]][::-1]
+        self.forms = {name: [stage.get(name, "") for stage in forms] for name in self.last}
+        names = [(x, x.args[1]) for x in live(made.lines, rules) if x.function is called]
+        chain = Formulas(notation, {x: (self.slope(name), TIGHT) for x, name in names})
+        put_in = Formulas(notation, {x: self.last[name] for x, name in names})
+        self.chain = {name: chain.of(rules[name])[0] for name in self.last}
+        self.put_in = {name: put_in.of(rules[name])[0] for name in self.last}
 
     def slope(self, name: str) -> str:
         """∂L/∂name."""
@@ -196,7 +198,7 @@ class _Writer:
 
     def words(self, text: str) -> str:
         """Words within a formula."""
-        return text if self.notation is TEXT else rf"\text{{{text}}}"
+        return text if self.notation is TEXT or not text else rf"\text{{{text}}}"
 
     def gradients(self, named: dict[str, Any]) -> dict[str, str]:
         """Each gradient, with the last form of those before it, or their name if that is long."""
@@ -213,9 +215,9 @@ class _Writer:
 
     def definitions(self) -> dict[str, str]:
         """What each variable is, and what f returns."""
-        made, found = self.made, dict[str, str]()
-        value = made.rules[""]
-        for line in live(made.lines, (made.rules, made.stages[-1].gradients)):
+        rules, stages = self.made.outputs
+        value, found = rules[""], dict[str, str]()
+        for line in live(self.made.lines, (rules, stages[-1][0])):
             if line.function in (None, *CHECKED) or line.name in ("", getattr(value, "name", "")):
                 continue
             if line.name:
@@ -225,7 +227,7 @@ class _Writer:
 
     def equation(self, k: int) -> tuple[str, str]:
         """What the step to stage k rewrites, as an equation; and where alone that holds."""
-        _gradients, before, after = self.made.stages[k]
+        _gradients, before, after = self.made.outputs[1][k]
         formulas, t = Formulas(self.notation), _bare(before.args[0])
         left, right = formulas.definition(before), formulas.of(after)[0]
         known = after.__class__ is Line and after.name and after.function not in (None, *CHECKED)
@@ -246,17 +248,17 @@ def _bare(x: Any) -> Any:
 
 def _reason(k: int, text: _Writer, latex: _Writer) -> tuple[str, str, str]:
     """Why stage k equals the one before, in both notations; and where alone it does."""
-    _gradients, before, after = text.made.stages[k]
+    _gradients, before, after = text.made.outputs[1][k]
     if before.__class__ is not Line:
         words = _("like terms collected") if k else ""
-        return words, rf"\text{{{words}}}" if k else "", ""
+        return words, latex.words(words), ""
     reason, claim = text.equation(k)
     one, *others = [is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)]
     words = _("multiplied out") if others[0] and any(others[1:]) and not one else ""
     if not words and not claim and columns(reason) > SHORT:
         words = _("a common factor in front") if one and is_call(after, np.multiply) else " "
     if words:
-        return words.strip(), rf"\text{{{words}}}", ""
+        return words.strip(), latex.words(words.strip()), ""
     return reason, latex.equation(k)[0], claim
 
 
@@ -264,8 +266,10 @@ def _steps(text: _Writer, latex: _Writer) -> Iterator[DerivationStep]:
     """All lines."""
     both = zip(text.definitions().items(), latex.definitions().items())
     for (name, formula), (letter, typeset) in both:
-        line = f"{letter} &= {typeset}"
-        yield DerivationStep("function", name, formula, line, checked=text.made.checked)
+        claim = ", ".join(f"Σ{t} = 1" for t in text.made.tables if letter == latex.loss)
+        why = claim and claim + _(", as you said")
+        line, n = f"{letter} &= {typeset}", text.made.checked
+        yield DerivationStep("function", name, formula, line, why, latex.words(why), claim, n)
     for name in text.forms:
         yield _gradient("chain rule", name, text, latex, text.chain[name], latex.chain[name], 0)
     for name in text.forms:
@@ -280,7 +284,8 @@ def _lines(name: str, text: _Writer, latex: _Writer) -> list[tuple[str, str, int
     forms, typeset = text.forms[name], latex.forms[name]
     found = [(text.put_in[name], latex.put_in[name], 0)]
     for k in range(1, len(forms)):
-        if forms[k] in ("", forms[k - 1]):
+        collected = text.made.outputs[1][k][1] is None and len(forms[k]) >= len(found[-1][0])
+        if collected or forms[k] in ("", forms[k - 1]):
             continue
         if _letters(forms[k]) != _letters(found[-1][0]):
             found.append((forms[k], typeset[k], k))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
 from ..programs.simplifier import REDUCTIONS, is_call, uniform
@@ -182,8 +183,7 @@ def _template(line: Line, text_of: Callable[[Any], str]) -> str:
         return f"<x>^{args[1]:.0f}" if 0 <= args[1] < 10 else f"<x>^{{{args[1]:.0f}}}"
     if sign := SIGNS.get(fact(f, "symbol")):
         return f"<x> {sign} <y>"
-    latex = OTHERS.get(f) or fact(f, "latex")[:1] or ""
-    latex = latex[0] if latex.__class__ is tuple else latex
+    latex = OTHERS.get(f) or getattr(TABLE.get(f), "latex", ("",))[0]
     if f in REDUCTIONS:
         latex = latex.replace(" <x>", f"{_axes(line)} <x>")
     elif line.options or not re.search("<[xyz]>", latex) or {*map(type, args)} & {list, tuple, str}:
