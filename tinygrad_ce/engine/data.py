@@ -14,7 +14,7 @@ from .operation import Primitive
 from .text import _
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
-BOOLS, NUMBERS = (bool, np.bool_), (float, int, np.integer)
+BOOLS, WHOLE = (bool, np.bool_), (int, np.integer)
 _OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what to use
     "MaskedArray": "m.filled(0.0), or np.where(m.mask, ..., m.data)",
     "matrix": "np.asarray(m)",
@@ -43,11 +43,13 @@ def real(x: Any, where: Any) -> Any:
     """A constant as the graph holds it: a float, a bool, or an array of real numbers."""
     if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype.kind in "fiub"):
         return x
+    if isinstance(x, float):  # np.float64 is one
+        return float(x)
     where = getattr(where, "name", where)  # an operation
     if isinstance(x, BOOLS):
         return bool(x)
     try:
-        if isinstance(x, NUMBERS) and not isinstance(x, np.timedelta64):
+        if isinstance(x, WHOLE) and not isinstance(x, np.timedelta64):
             return float(x)
         data = array_of_a_kind(x, where) if hasattr(x, "__array_function__") else np.asarray(x)
     except (ValueError, OverflowError) as error:

@@ -92,6 +92,10 @@ class Primitive:
         named = [p for p in self.signature.parameters.values() if p.kind is not p.VAR_POSITIONAL]
         return {p.name: p.default for p in named[self.arity or 0 :]}
 
+    def takes(self, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        """Whether a call needs no spelling: one array, and options that its rule takes."""
+        return len(args) == 1 == self.simple and options.keys() <= self.options.keys()
+
     def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         """Tell arrays from options given by position, and refuse options that no rule takes."""
         bound = self._bound(self.signature, args, options)

@@ -113,11 +113,10 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
     # Of options that others may write into there are copies.
-    options = {n: x.copy() if x.__class__ in (list, ndarray) else x for n, x in options.items()}
+    own = {n: x.copy() if x.__class__ in (list, ndarray) else x for n, x in options.items()}
     if op.keeps:
-        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
-        options["saved"] = {"wanted": wanted}
-    return args, options
+        own["saved"] = {"wanted": tuple(k for k, a in enumerate(args) if a.__class__ is Value)}
+    return args, own
 
 
 def _of_numbers(op: Primitive, data: list[Any]) -> Any:
@@ -356,7 +355,7 @@ class Value(ArrayLike):
         op = TABLE.get(function)
         if op is None:
             _no_rule(function)
-        if op.spelling is not None:
+        if op.spelling is not None and not op.takes(args, options):
             return op.spell(args, options)
         if op.plain:
             return op.fn(*_plain(args), **_plain(options))
