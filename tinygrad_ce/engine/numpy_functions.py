@@ -325,15 +325,17 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
     spelling=clip, entrywise=True)
-MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,), spelling=mean)
+MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,),
+    direct=True, spelling=mean)
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), piece=attained,
-    spelling=reduction(np.max, np.maximum))
+    direct=True, spelling=reduction(np.max, np.maximum))
 MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"),
-    piece=lambda x, **options: attained(-x, **options), spelling=reduction(np.min, np.minimum))
+    piece=lambda x, **options: attained(-x, **options),
+    direct=True, spelling=reduction(np.min, np.minimum))
 define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
         spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} <x>_j"),
-    spelling=reduction(np.prod, np.multiply, 1.0))
+    direct=True, spelling=reduction(np.prod, np.multiply, 1.0))
 define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
 for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,
                   np.delete, np.diagonal, np.diag, np.diagflat, np.tril, np.triu):

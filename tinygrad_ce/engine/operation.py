@@ -43,6 +43,7 @@ class Primitive:
     roles: tuple[str, ...] = ()  # what arguments are, where exchanging them changes the result
     plain: bool = False  # its result carries no gradient: on `Value`s it reads the data
     spelling: Rule | None = None  # how NumPy's way to call it is written in operations
+    direct: bool = False  # and is not needed where all that is given is what its rules take
     keeps: bool = False  # whether fn fills a dict, ``saved=``, that its VJPs receive
     # What programs need to rewrite it:
     terms: tuple[float, ...] = ()  # it is the sum of its arguments times these
@@ -93,8 +94,8 @@ class Primitive:
         return {p.name: p.default for p in named[self.arity or 0 :]}
 
     def takes(self, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
-        """Whether a call needs no spelling: one array, and options that its rule takes."""
-        return len(args) == 1 == self.simple and options.keys() <= self.options.keys()
+        """Whether a call needs no spelling, as all in it means the same to the record."""
+        return self.direct and len(args) == self.arity and options.keys() <= self.options.keys()
 
     def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         """Tell arrays from options given by position, and refuse options that no rule takes."""
