@@ -18,9 +18,9 @@ NOT_HANDED_OVER = """arange array asanyarray asarray asarray_chkfinite ascontigu
     asfortranarray asmatrix empty eye from_dlpack frombuffer fromfunction fromiter full
     identity ones require zeros"""
 NOT_OF_ARRAYS = """bartlett base_repr binary_repr blackman broadcast_shapes datetime_data
-    diag_indices tri format_float_positional format_float_scientific fromfile fromregex
-    fromstring frompyfunc genfromtxt get_include get_printoptions getbufsize geterr geterrcall hamming hanning indices
-    info isdtype isfortran isscalar issubdtype iterable kaiser load loadtxt mask_indices mintypecode
+    diag_indices tri format_float_positional format_float_scientific fromfile fromregex fromstring
+    frompyfunc genfromtxt get_include get_printoptions getbufsize geterr geterrcall hamming
+    hanning indices info isdtype isfortran isscalar issubdtype iterable kaiser load loadtxt mask_indices mintypecode
     nested_iters printoptions promote_types set_printoptions setbufsize seterr seterrcall
     show_config show_runtime test tril_indices triu_indices typename"""
 WHOLE_NUMBERS_AND_DATES = """bitwise_count bitwise_left_shift bitwise_right_shift busday_count
