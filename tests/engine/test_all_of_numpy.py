@@ -20,8 +20,8 @@ NOT_HANDED_OVER = """arange array asanyarray asarray asarray_chkfinite ascontigu
 NOT_OF_ARRAYS = """bartlett base_repr binary_repr blackman broadcast_shapes datetime_data
     diag_indices tri format_float_positional format_float_scientific fromfile fromregex fromstring
     frompyfunc genfromtxt get_include get_printoptions getbufsize geterr geterrcall hamming
-    hanning indices info isdtype isfortran isscalar issubdtype iterable kaiser load loadtxt mask_indices mintypecode
-    nested_iters printoptions promote_types set_printoptions setbufsize seterr seterrcall
+    hanning indices info isdtype isfortran isscalar issubdtype iterable kaiser load loadtxt mask_indices
+    mintypecode nested_iters printoptions promote_types set_printoptions setbufsize seterr seterrcall
     show_config show_runtime test tril_indices triu_indices typename"""
 WHOLE_NUMBERS_AND_DATES = """bitwise_count bitwise_left_shift bitwise_right_shift busday_count
     busday_offset datetime_as_string gcd is_busday isnat lcm left_shift packbits ravel_multi_index
