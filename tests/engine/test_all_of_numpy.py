@@ -15,17 +15,18 @@ from tinygrad_ce.engine.operation import TABLE
 
 # Why there is no gradient, and of which functions. What a later NumPy brings belongs into one.
 NOT_HANDED_OVER = """arange array asanyarray asarray asarray_chkfinite ascontiguousarray
-    asfortranarray asmatrix empty eye from_dlpack frombuffer fromfunction fromiter full
-    identity ones require zeros"""
+    asfortranarray asmatrix empty eye from_dlpack frombuffer fromfunction fromiter full identity
+    ones require zeros"""
 NOT_OF_ARRAYS = """bartlett base_repr binary_repr blackman broadcast_shapes datetime_data
-    diag_indices tri format_float_positional format_float_scientific fromfile fromregex fromstring
-    frompyfunc genfromtxt get_include get_printoptions getbufsize geterr geterrcall hamming
-    hanning indices info isdtype isfortran isscalar issubdtype iterable kaiser load loadtxt mask_indices
-    mintypecode nested_iters printoptions promote_types set_printoptions setbufsize seterr seterrcall
-    show_config show_runtime test tril_indices triu_indices typename"""
+    diag_indices tri format_float_positional format_float_scientific fromfile fromregex
+    fromstring frompyfunc genfromtxt get_include get_printoptions getbufsize geterr geterrcall
+    hamming hanning indices info isdtype isfortran isscalar issubdtype iterable kaiser load
+    loadtxt mask_indices mintypecode nested_iters printoptions promote_types set_printoptions
+    setbufsize seterr seterrcall show_config show_runtime test tril_indices triu_indices
+    typename"""
 WHOLE_NUMBERS_AND_DATES = """bitwise_count bitwise_left_shift bitwise_right_shift busday_count
-    busday_offset datetime_as_string gcd is_busday isnat lcm left_shift packbits ravel_multi_index
-    right_shift unpackbits unravel_index ix_"""
+    busday_offset datetime_as_string gcd is_busday isnat lcm left_shift packbits
+    ravel_multi_index right_shift unpackbits unravel_index ix_"""
 SETS_AND_COUNTS = """bincount histogram histogram2d histogram_bin_edges histogramdd intersect1d
     setdiff1d setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse
     unique_values"""
@@ -37,14 +38,13 @@ FUNCTIONS = "apply_along_axis apply_over_axes"  # called on parts of the data
 BITS = "frexp ldexp"  # of a float, whose scaling is x * 2.0**n
 RARE = """corrcoef correlate cov einsum_path geomspace i0 insert logspace meshgrid poly polyadd
     polyder polydiv polyfit polyint polymul polysub polyval vander nanmedian nanpercentile
-    nanquantile cumulative_prod cumulative_sum nancumprod nancumsum ediff1d
-    cond tensorinv tensorsolve"""
+    nanquantile cumulative_prod cumulative_sum nancumprod nancumsum ediff1d cond tensorinv
+    tensorsolve"""
 # Refused so far.
-TO_COME = """choose compress convolve cumprod cumsum diff extract gradient interp median partition
-    percentile piecewise quantile select sort take trapezoid
-    cholesky cross det diagonal eigh eigvalsh inv lstsq matmul matrix_norm matrix_power
-    matrix_transpose multi_dot norm outer pinv qr slogdet solve svd svdvals tensordot trace vecdot
-    vector_norm"""
+TO_COME = """choose compress convolve cumprod cumsum diff extract gradient interp median
+    partition percentile piecewise quantile select sort take trapezoid cholesky cross det
+    diagonal eigh eigvalsh inv lstsq matmul matrix_norm matrix_power matrix_transpose multi_dot
+    norm outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm"""
 CALLED = [NOT_HANDED_OVER, WHOLE_NUMBERS_AND_DATES, SETS_AND_COUNTS, WRITES, COMPLEX, BITS, RARE]
 CALLED += [FUNCTIONS, TO_COME]
 REFUSED = {*" ".join([*CALLED, NOT_OF_ARRAYS, FILES, OLD_NAMES]).split()}
