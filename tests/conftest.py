@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tinygrad_ce.engine.operation import TABLE
+
+with suppress(ImportError):  # before the table is looked at; users need not
+    import tinygrad_ce.losses.special  # noqa: F401
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures, but no windows
 

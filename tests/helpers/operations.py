@@ -225,6 +225,10 @@ LINES: dict[str, Any] = {
     "scatter": indexed().map(scattered),
 }
 # fmt: on
+# SciPy's, where it is there: all of them are ufuncs.
+SPECIAL = [op for op in OPS.values() if hasattr(op.function, "nin") or op.name == "zeta"]
+SPECIAL = [op for op in SPECIAL if getattr(np, op.name, None) is not op.function]
+LINES |= {op.name: ONE if op.arity == 1 else broadcast(op.arity or 2) for op in SPECIAL}
 # Their kernels have options and an accuracy of their own: test_linear.py, test_losses.py.
 ELSEWHERE = {"LinearCrossEntropy", "LogSoftmaxNLL"}
 # Of matrices of full rank, or of one axis: test_linalg.py, test_order.py.

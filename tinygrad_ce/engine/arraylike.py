@@ -103,7 +103,8 @@ class ArrayLike:
         "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For "
         "np.full(shape, v): np.broadcast_to(v, shape). For np.pad(x, n, constant_values=v): "
         "np.concatenate. Beside what pandas, SciPy and np.ma have: df.to_numpy(), S.toarray(), "
-        "m.filled(0.0). For SciPy's functions: @primitive. Its data is v.data.",
+        "m.filled(0.0). For SciPy's softmax, log_softmax and logsumexp: those of tinygrad_ce. "
+        "For others: @primitive. Its data is v.data.",
     )
     __setitem__ = __delitem__ = _refusal(
         operator.setitem,

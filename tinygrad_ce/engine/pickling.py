@@ -13,7 +13,7 @@ import numpy as np
 
 from .backward import topological
 from .data import NONE, UNDER_WAY, snapshot
-from .operation import TABLE, Primitive
+from .operation import TABLE, Primitive, record_of
 from .text import _
 from .value import Value, detach, make_node
 
@@ -99,7 +99,7 @@ def _reduce_primitive(op: Primitive) -> tuple[Any, ...]:
 
 
 def _find(module: str | None, name: Any) -> Any:
-    return TABLE[name] if module is None else getattr(import_module(module), name)
+    return record_of(name) if module is None else getattr(import_module(module), name)
 
 
 copyreg.pickle(Value, _reduce_value)

@@ -28,7 +28,7 @@ from .data import (
     lost,
     snapshot,
 )
-from .operation import TABLE, Primitive
+from .operation import TABLE, Primitive, record_of
 from .origin import Origin, here, line, written
 from .text import _
 
@@ -352,7 +352,7 @@ class Value(ArrayLike):
         return self.__array_function__(function, (), inputs, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        op = TABLE.get(function)
+        op = TABLE.get(function) or record_of(function)
         if op is None:
             _no_rule(function)
         if op.spelling is not None and not op.takes(args, options):

@@ -6,6 +6,7 @@
   kernel.py       the fused loss and gradient of rows of logits, nothing cancelled
   losses.py       cross-entropy and its relatives; LogSoftmaxNLL, the fused node
   linear.py       the cross-entropy of a linear layer, without ever holding all its logits
+  special.py      SciPy's special functions, where SciPy is there
 
 Each imports only those before it.
 """

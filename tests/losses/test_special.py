@@ -1,0 +1,109 @@
+"""SciPy's ufuncs on Values: their slopes in the tails, in programs, where SciPy comes late."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import need
+
+from tinygrad_ce import Value, grad, hessian
+
+special = need("scipy.special")
+mpmath = need("mpmath")
+
+UFUNC = {name: getattr(f, "__wrapped__", f) for name, f in vars(special).items() if callable(f)}
+EXACT = {
+    "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "log_expit": lambda x: -mpmath.log1p(mpmath.exp(-x)),
+    "erf": mpmath.erf,
+    "erfc": mpmath.erfc,
+    "ndtr": mpmath.ncdf,
+    "log_ndtr": lambda x: mpmath.log(mpmath.ncdf(x)),
+    "i0": lambda x: mpmath.besseli(0, x),
+    "j1": lambda x: mpmath.besselj(1, x),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("x", [-30.0, -3.0, 0.0, 0.5, 8.0, 30.0])
+def test_slopes_in_the_tails(name: str, x: float) -> None:
+    tol = {"log_ndtr": 1e-9}.get(name, 2e-12)  # r·(−x − r), r = pdf / cdf, is small beside x
+    with mpmath.workdps(300):  # 1 - 1e-198 is not 1
+        for order, f in ((1, grad(UFUNC[name])), (2, grad(grad(UFUNC[name])))):
+            wanted = float(mpmath.diff(EXACT[name], mpmath.mpf(x), order))
+            assert f(x) == pytest.approx(wanted, rel=tol, abs=0.0 if x else 1e-17)
+
+
+def test_what_is_nothing_times_a_logarithm() -> None:
+    x, y = np.array([0.0, 0.0, 2.0]), np.array([0.0, 3.0, 3.0])
+    for name, wanted in (("xlogy", [0.0, 0.0, 2 / 3]), ("rel_entr", [0.0, 0.0, -2 / 3])):
+        np.testing.assert_allclose(grad(lambda y, n=name: np.sum(UFUNC[n](x, y)))(y), wanted)
+
+
+def test_a_kl_divergence_and_its_curvature() -> None:
+    p, q = np.array([0.2, 0.5, 0.3]), np.array([0.1, 0.4, 0.5])
+    loss = lambda q: np.sum(UFUNC["kl_div"](p, q))
+    np.testing.assert_allclose(grad(loss)(q), 1.0 - p / q, rtol=1e-14)
+    np.testing.assert_allclose(hessian(loss)(q), np.diag(p / q**2), rtol=1e-14)
+
+
+def test_log_gamma_to_the_third_derivative() -> None:
+    f = UFUNC["gammaln"]
+    for order in (1, 2, 3):
+        f = grad(f)
+        assert f(2.5) == pytest.approx(float(mpmath.diff(mpmath.loggamma, 2.5, order)), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_what_is_no_ufunc_names_ours(name: str) -> None:
+    code = f"""
+import numpy as np, scipy.special, tinygrad_ce as tg
+try:
+    scipy.special.{name}(tg.Value(np.ones(3)))
+except TypeError as error:
+    assert "{name}" in str(error) and "tinygrad_ce" in str(error), error
+else:
+    raise AssertionError
+"""
+    run(code)
+
+
+def run(code: str) -> None:
+    """In an interpreter of its own, as SciPy is by default."""
+    keep = {name: x for name, x in __import__("os").environ.items() if name != "SCIPY_ARRAY_API"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=keep, capture_output=True, text=True, check=False
+    )
+    assert not done.returncode, done.stderr[-2000:]
+
+
+def test_scipy_may_come_late_and_a_program_calls_it(tmp_path: Any) -> None:
+    kept = tmp_path / "graph.pickle"
+    out = np.sum(UFUNC["expit"](Value(np.array([0.5, -1.0]))))
+    kept.write_bytes(pickle.dumps(out))
+    code = f"""
+import pickle, sys
+import numpy as np
+import tinygrad_ce as tg
+x = tg.Value(np.array([0.5, -1.0]))
+np.sin(x)
+assert "scipy" not in sys.modules
+old = pickle.load(open({str(kept)!r}, "rb"))
+old.backward()
+from scipy.special import expit, erf, xlogy
+wanted = expit(x.data) * expit(-x.data)
+np.sum(expit(x)).backward()
+np.testing.assert_allclose(x.grad, wanted)
+made = tg.program(lambda x, y: np.sum(xlogy(x, y) * erf(y)), x.data, np.array([2.0, 3.0]), wrt=1)
+assert "scipy.special.xlogy(x, y)" in made.source, made.source
+right = tg.grad(lambda x, y: np.sum(xlogy(x, y) * erf(y)), 1)(x.data, np.array([1.5, 3.0]))
+np.testing.assert_allclose(made(x.data, np.array([1.5, 3.0]))[1], right, rtol=1e-12)
+one = tg.program(lambda x: erf(x) * expit(x), 0.5)
+np.testing.assert_allclose(one(0.7)[1], tg.grad(lambda x: erf(x) * expit(x))(0.7), rtol=1e-12)
+"""
+    run(code)

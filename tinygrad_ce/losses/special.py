@@ -1,0 +1,108 @@
+r"""SciPy's special functions, where SciPy is there: those that are ufuncs, with their slopes.
+
+The engine imports this when `scipy.special` first meets a `Value`. SciPy's ``softmax``,
+``log_softmax`` and ``logsumexp`` are no ufuncs: there are our own, in ``activations.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from ..engine.operation import POSITIVE, REAL, Primitive, define
+from ..engine.rules import pick
+
+# Where SCIPY_ARRAY_API is set SciPy wraps them.
+sp: Any = SimpleNamespace(
+    **{name: getattr(f, "__wrapped__", f) for name, f in vars(special).items()}
+)
+ROOT_PI, UNIT = math.sqrt(math.pi), (0.0, 1.0)
+
+
+def share(x: Any, y: Any) -> Any:
+    """X / y, and 0 where x is 0 also for y = 0."""
+    return x / pick(np.equal(x, 0.0), 1.0, y)
+
+
+def define_slopes(function: Any, *slopes: Any, **fields: Any) -> Primitive:
+    """Put a function into the table whose derivatives are these, of its result and arguments."""
+    reads = rf"\operatorname{{{function.__name__}}}({', '.join(['<x>', '<y>'][: len(slopes)])})"
+
+    def rule(k: int, slope: Any) -> Any:
+        part = rf"<g> \cdot \partial_{k + 1} {reads}"
+        return slope and (lambda g, out, *args: g * slope(out, *args), part)
+
+    return define(function, reads, *map(rule, range(2), slopes), **fields)
+
+
+# Of each the slope by every argument; None where there is none, or no formula.
+define_slopes(sp.expit, lambda out, x: out * sp.expit(-x))
+define_slopes(sp.logit, lambda out, x: 1.0 / (x * (1.0 - x)), domain=(UNIT,))
+define_slopes(sp.log_expit, lambda out, x: sp.expit(-x))
+define_slopes(sp.erf, lambda out, x: 2.0 / ROOT_PI * np.exp(-x * x))
+define_slopes(sp.erfc, lambda out, x: -2.0 / ROOT_PI * np.exp(-x * x))
+define_slopes(sp.erfinv, lambda out, x: 0.5 * ROOT_PI * np.exp(out * out), domain=((-1.0, 1.0),))
+define_slopes(sp.erfcinv, lambda out, x: -0.5 * ROOT_PI * np.exp(out * out), domain=((0.0, 2.0),))
+define_slopes(sp.ndtr, lambda out, x: np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi))
+define_slopes(sp.log_ndtr, lambda out, x: np.exp(-0.5 * x * x - out) / math.sqrt(2.0 * math.pi))
+define_slopes(sp.entr, lambda out, x: -1.0 - np.log(x), domain=(POSITIVE,))
+define_slopes(
+    sp.xlogy, lambda out, x, y: np.log(y), lambda out, x, y: share(x, y), domain=(REAL, POSITIVE)
+)
+define_slopes(
+    sp.xlog1py,
+    lambda out, x, y: np.log1p(y),
+    lambda out, x, y: share(x, 1.0 + y),
+    domain=(REAL, POSITIVE),
+)
+define_slopes(
+    sp.rel_entr,
+    lambda out, x, y: np.log(x / y) + 1.0,
+    lambda out, x, y: -share(x, y),
+    domain=(POSITIVE, POSITIVE),
+)
+define_slopes(
+    sp.kl_div,
+    lambda out, x, y: np.log(x / y),
+    lambda out, x, y: 1.0 - share(x, y),
+    domain=(POSITIVE, POSITIVE),
+)
+define_slopes(sp.gammaln, lambda out, x: sp.psi(x), domain=(POSITIVE,))
+define_slopes(sp.gamma, lambda out, x: out * sp.psi(x), domain=(POSITIVE,))
+define_slopes(sp.rgamma, lambda out, x: -out * sp.psi(x), domain=(POSITIVE,))
+define_slopes(sp.psi, lambda out, x: ZETA(2.0, x), domain=(POSITIVE,))
+ZETA: Primitive = define_slopes(
+    sp.zeta, None, lambda out, s, x: -s * ZETA(s + 1.0, x), domain=((1.0, 4.0), POSITIVE)
+)
+define_slopes(
+    sp.beta,
+    lambda out, x, y: out * (sp.psi(x) - sp.psi(x + y)),
+    lambda out, x, y: out * (sp.psi(y) - sp.psi(x + y)),
+    domain=(POSITIVE, POSITIVE),
+)
+define_slopes(
+    sp.betaln,
+    lambda out, x, y: sp.psi(x) - sp.psi(x + y),
+    lambda out, x, y: sp.psi(y) - sp.psi(x + y),
+    domain=(POSITIVE, POSITIVE),
+)
+define_slopes(sp.i0, lambda out, x: sp.i1(x))
+define_slopes(sp.i1, lambda out, x: 0.5 * (sp.i0(x) + sp.iv(2, x)))
+define_slopes(
+    sp.iv,
+    None,
+    lambda out, n, x: 0.5 * (sp.iv(n - 1, x) + sp.iv(n + 1, x)),
+    domain=(POSITIVE, POSITIVE),
+)
+define_slopes(sp.j0, lambda out, x: -sp.j1(x))
+define_slopes(sp.j1, lambda out, x: 0.5 * (sp.j0(x) - sp.jv(2, x)))
+define_slopes(
+    sp.jv,
+    None,
+    lambda out, n, x: 0.5 * (sp.jv(n - 1, x) - sp.jv(n + 1, x)),
+    domain=(POSITIVE, POSITIVE),
+)
