@@ -205,7 +205,7 @@ def softplus_of_two(x: Any, y: Any) -> Any:
 def sinc_slope(x: Any) -> Any:
     """(cos πx − sinc x) / x; near 0, where that cancels, its series."""
     near = np.less(abs(x), 0.5)
-    series = np.matmul(np.expand_dims(np.where(near, x, 0.0), -1) ** ODD, SINC)
+    series = np.matmul(np.expand_dims(np.where(near, x, 0.0), -1) ** ODD, np.array(SINC))
     far = np.where(near, 1.0, x)
     return np.where(near, series, (np.cos(math.pi * far) - np.sinc(far)) / far)
 
@@ -220,10 +220,12 @@ def selection(function: Any) -> Any:
     """The rule of a function that moves entries and puts zeros, as it does with 1, 2, 3, …."""
 
     def rule(g: Any, out: Any, x: Any, **options: Any) -> Any:
-        size = math.prod(np.shape(x))
-        places = function(np.arange(1, size + 1).reshape(np.shape(x)), **options)
-        entries = SCATTER(g, index=places, shape=(size + 1,))[1:]
-        return np.reshape(entries, np.shape(x))
+        n = math.prod(np.shape(x))
+        places = function(np.arange(1, n + 1).reshape(np.shape(x)), **options) - 1
+        entries = SCATTER(
+            g, index=places, shape=(n + int(np.any(places < 0)),)
+        )  # the last is of zeros
+        return np.reshape(entries[:n], np.shape(x))
 
     return rule
 
@@ -266,14 +268,14 @@ for _ufunc, _reads, _rule, _rule_reads, _fields in (
     (np.sinh, r"\sinh <x>", lambda g, out, x: g * np.cosh(x), r"<g> \cosh <x>", {}),
     (np.cosh, r"\cosh <x>", lambda g, out, x: g * np.sinh(x), r"<g> \sinh <x>", {"even": True}),
     (np.arcsin, r"\arcsin <x>", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)) ** 0.5,
-     r"<g> / \sqrt{1 - <x>^2}", {"domain": BALL}),
+     r"<g> \cdot (1 - <x>^2)^{-1/2}", {"domain": BALL}),
     (np.arccos, r"\arccos <x>", lambda g, out, x: -g / ((1.0 - x) * (1.0 + x)) ** 0.5,
-     r"-<g> / \sqrt{1 - <x>^2}", {"domain": BALL}),
+     r"-<g> \cdot (1 - <x>^2)^{-1/2}", {"domain": BALL}),
     (np.arctan, r"\arctan <x>", lambda g, out, x: g / (1.0 + x * x), "<g> / (1 + <x>^2)", {}),
     (np.arcsinh, r"\operatorname{arsinh} <x>", lambda g, out, x: g / np.hypot(1.0, x),
-     r"<g> / \sqrt{1 + <x>^2}", {}),
+     r"<g> \cdot (1 + <x>^2)^{-1/2}", {}),
     (np.arccosh, r"\operatorname{arcosh} <x>",
-     lambda g, out, x: g / ((x - 1.0) ** 0.5 * (x + 1.0) ** 0.5), r"<g> / \sqrt{<x>^2 - 1}",
+     lambda g, out, x: g / ((x - 1.0) ** 0.5 * (x + 1.0) ** 0.5), r"<g> \cdot (<x>^2 - 1)^{-1/2}",
      {"domain": ((1.0, math.inf),)}),
     (np.arctanh, r"\operatorname{artanh} <x>", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)),
      "<g> / (1 - <x>^2)", {"domain": BALL}),
@@ -291,7 +293,8 @@ for _ufunc, _reads, _rule, _rule_reads, _fields in (
 define(root, r"\sqrt{<x>}", (lambda g, out, x: over(g, 2.0 * out), r"<g> / (2 \sqrt{<x>})"),
     domain=(POSITIVE,))
 define(np.sinc, r"\operatorname{sinc} <x>", (lambda g, out, x: g * sinc_slope(x),
-    r"<g> \cdot (\cos \pi <x> - \operatorname{sinc} <x>) / <x>"), entrywise=True)
+    r"<g> \cdot (\cos \pi <x> - \operatorname{sinc} <x>) / <x>"),
+    entrywise=True, number="float(np.sinc({}))")
 define(np.copysign, r"\operatorname{copysign}(<x>, <y>)",
     (lambda g, out, x, y: g * (np.sign(x) * np.copysign(1.0, y)),
      r"<g> \cdot \operatorname{sign} <x> \cdot \operatorname{sign} <y>"), None,
@@ -302,9 +305,9 @@ define(np.arctan2, r"\operatorname{arctan2}(<x>, <y>)",
     (lambda g, out, x, y: g * inverted(y, x), r"<g> \cdot <y> / (<x>^2 + <y>^2)"),
     (lambda g, out, x, y: -g * inverted(x, y), r"-<g> \cdot <x> / (<x>^2 + <y>^2)"),
     domain=(REAL, POSITIVE), roles=("y", "x"))
-define(np.hypot, r"\sqrt{<x>^2 + <y>^2}",  # at (0, 0) its slopes are 0, as that of abs
-    (lambda g, out, x, y: g * over(x, out), r"<g> \cdot <x> / \sqrt{<x>^2 + <y>^2}"),
-    (lambda g, out, x, y: g * over(y, out), r"<g> \cdot <y> / \sqrt{<x>^2 + <y>^2}"),
+define(np.hypot, r"\operatorname{hypot}(<x>, <y>)",  # at (0, 0) its slopes are 0, as that of abs
+    (lambda g, out, x, y: g * over(x, out), r"<g> \cdot <x> / <out>"),
+    (lambda g, out, x, y: g * over(y, out), r"<g> \cdot <y> / <out>"),
     scalar=math.hypot)
 define(np.logaddexp2, r"\log_2(2^{<x>} + 2^{<y>})",
     (lambda g, out, x, y: g * _logistic(LN2 * (y - x)), r"<g> \cdot 2^{<x> - <out>}"),

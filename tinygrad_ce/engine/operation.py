@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib import import_module
 from typing import Any
 
 from .text import _
@@ -147,13 +145,6 @@ def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: An
     fields = {"fn": function, "domain": (REAL,) * len(rules) or None, **fields}
     made = TABLE[function] = Primitive(function, name, vjps=table, latex=tuple(reads), **fields)
     return made
-
-
-def record_of(function: Any) -> Primitive | None:
-    """The record of a function; SciPy's ufuncs have theirs once one of them is asked for."""
-    if function not in TABLE and "scipy.special" in sys.modules:
-        import_module("..losses.special", __package__)
-    return TABLE.get(function)
 
 
 def spell(owner: Any, **spellings: Rule) -> None:

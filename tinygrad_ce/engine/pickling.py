@@ -13,9 +13,9 @@ import numpy as np
 
 from .backward import topological
 from .data import NONE, UNDER_WAY, snapshot
-from .operation import TABLE, Primitive, record_of
+from .operation import TABLE, Primitive
 from .text import _
-from .value import Value, detach, make_node
+from .value import Value, detach, make_node, record_of
 
 STATE = ("name", "grad")  # beside data, operation, arguments
 

@@ -21,8 +21,7 @@ def pick(c: Any, x: Any, y: Any) -> Any:
 
 def over(x: Any, y: Any) -> Any:
     """X / y, and 0 where y is 0."""
-    zero = np.equal(y, 0.0)
-    return pick(zero, 0.0, x) / pick(zero, 1.0, y)
+    return x / pick(np.equal(y, 0.0), math.inf, y)
 
 
 def root(x: Any) -> Any:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
+from importlib import import_module
 from itertools import count, zip_longest
 from typing import Any, NoReturn, final
 
@@ -28,7 +29,7 @@ from .data import (
     lost,
     snapshot,
 )
-from .operation import TABLE, Primitive, record_of
+from .operation import TABLE, Primitive
 from .origin import Origin, here, line, written
 from .text import _
 
@@ -360,6 +361,13 @@ class Value(ArrayLike):
         if op.plain:
             return op.fn(*_plain(args), **_plain(options))
         return apply(op, args, options)
+
+
+def record_of(function: Any) -> Primitive | None:
+    """The record of a function; SciPy's ufuncs have theirs once one of them is asked for."""
+    if function not in TABLE and "scipy.special" in sys.modules:
+        import_module("..losses.special", __package__)
+    return TABLE.get(function)
 
 
 def _no_rule(function: Any) -> NoReturn:
