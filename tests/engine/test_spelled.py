@@ -148,7 +148,7 @@ LINES: dict[str, Any] = {
     **dict.fromkeys(["atleast_1d", "atleast_2d", "atleast_3d"], ONE),
     **dict.fromkeys(["fmax", "fmin", "divmod"], broadcast(2)),
     "float_power": broadcast(2),
-    "astype": ONE,
+    "astype": OPEN.map(lambda shape: ([shape], {})),  # NumPy 2.0 wants arrays
     "full_like": filled(),
     "linspace": st.tuples(SMALL, st.integers(0, 4)).map(lambda s: ([s[0], s[0]], {"num": s[1]})),
     "var": counted(ddof=st.integers(0, 1)),
