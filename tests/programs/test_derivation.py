@@ -241,6 +241,32 @@ def test_a_false_claim_is_refused() -> None:
         derive(lambda z: (z, z), Z)
 
 
+def test_where_the_example_overflows_other_data_are_drawn() -> None:
+    made = derive(textbook, np.array([1000.0, 0.0, -1000.0]), T[0])
+    assert made.steps[-1].formula == "∂L/∂z = Σt · p − t"
+    assert {step.checked for step in made.steps} == {3}
+    assert made.note.startswith("Each line was computed for 3 inputs")
+    made = derive(lambda z: np.log(z - z).sum(), Z[0])
+    assert made.note == "No line was checked: the gradient is inf or nan."
+
+
+def test_names_of_parts_of_arguments_and_of_what_is_called_like_others() -> None:
+    def f(p: Any, X: Any) -> Any:
+        n = X @ p["W"]
+        for _ in range(2):
+            n = np.tanh(n)
+        return (n**2).mean()
+
+    made = derive(f, {"W": W}, X)
+    assert [step.formula for step in made.steps if step.part == "function"] == [
+        "n_2 = X p_W",
+        "n_3 = tanh(n_2)",
+        "n_4 = tanh(n_3)",
+        "L = Σ(n_4²) / (3 · n)",
+    ]
+    assert made.steps[-1].left == "∂L/∂p_W"
+
+
 def test_a_step_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     right = simplifier._cancelled
 

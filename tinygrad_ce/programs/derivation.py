@@ -54,7 +54,7 @@ class Derived:
         self.claimed = set[int]()
         lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
         _name(self.arguments, lines, value)
-        wrt = dict(zip(_places(recording), [x for _at, x in flatten(slopes)]))
+        wrt = dict(zip(_variables(recording), [x for _at, x in flatten(slopes)]))
         named = _targets(lines, value) | wrt | {"": value}
         self.draws, self.checked = _draws(recording, args, lines, named)
         wanted, marked = _values(lines, named, self.draws), _marked(lines, named)
@@ -123,6 +123,7 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 def _name(arguments: Named, lines: Sequence[Line], value: Any) -> None:
     """Names that stand for one line each (a second h is h_2), also for what is long without."""
     often = Counter(x.name for x in arguments.values() if x.__class__ is Line)
+    often["n"] += any(line.shape for line in lines)  # the number of rows
     size, of = dict[Line, int](), {*live(lines, value)} - {value}
     for line in lines:
         size[line] = 1 + sum(0 if x.name else size[x] for x in reads(line))
@@ -133,11 +134,12 @@ def _name(arguments: Named, lines: Sequence[Line], value: Any) -> None:
             line.name += f"_{often[line.name]}" if often[line.name] > 1 else ""
 
 
-def _places(recording: Recording) -> list[str]:
-    """Where in the arguments the variables stand, in the order of their gradients."""
+def _variables(recording: Recording) -> list[str]:
+    """What the variables are called, in the order of their gradients."""
     wrt = recording.differentiated.split(", ")
     places = [at for at in recording.arguments if at.partition("[")[0] in wrt]
-    return sorted(places, key=lambda at: wrt.index(at.partition("[")[0]))
+    places.sort(key=lambda at: wrt.index(at.partition("[")[0]))
+    return [recording.arguments[at].name for at in places]
 
 
 def _targets(lines: Sequence[Line], value: Any) -> Named:
