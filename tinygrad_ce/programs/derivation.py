@@ -42,8 +42,9 @@ class Derived:
     ----------
     lines, outputs : all lines; the chain rule, newest first, where each gradient that others are
         computed from is ``called`` by its name; and each `Stage`, where it is not
-    claimed : the numbers of the stages that equal the one before only where a table sums to 1
-    tables : those that have to sum to 1 for f, if it is an array, to be what ``outputs`` say
+    tables : those of which the caller says that they sum to 1
+    claimed : the numbers of the stages that equal the one before only where they do; -1 is f, where
+        that is an array
     checked : for how many inputs the lines were computed: those of which the gradients are finite
     is_whole : whether the last stage is the simplifier's own result: no check has failed
     """
@@ -65,8 +66,8 @@ class Derived:
             rules = {"": array}
         values, n = _values(short, rules, self.draws), None if wrt else self.checked
         right = _equal(wanted[:n], values[:n])
-        tables = [] if _equal(wanted, values) else [x for x in lines if x.function is distributions]
-        self.tables = [x.args[0].name for x in tables]
+        self.claimed |= set() if wrt or _equal(wanted, values) else {-1}
+        self.tables = [x.args[0].name for x in lines if x.function is distributions]
         self.lines, rules = (short, rules) if right else marked
         self.outputs: Any = rules, self.stages
         self.keep(_stages(*_joined(self.lines, rules), wrt), wanted)

@@ -225,6 +225,10 @@ class _Writer:
                 found[name] = found.get(name) or Formulas(self.notation).definition(line)
         return found | {self.loss: Formulas(self.notation).definition(value)}
 
+    def claims(self, k: int) -> str:
+        """What the caller says, if stage k rests on it."""
+        return ", ".join(f"Σ{t} = 1" for t in self.made.tables if k in self.made.claimed)
+
     def equation(self, k: int) -> tuple[str, str]:
         """What the step to stage k rewrites, as an equation; and where alone that holds."""
         _gradients, before, after = self.made.outputs[1][k]
@@ -250,8 +254,9 @@ def _reason(k: int, text: _Writer, latex: _Writer) -> tuple[str, str, str]:
     """Why stage k equals the one before, in both notations; and where alone it does."""
     _gradients, before, after = text.made.outputs[1][k]
     if before.__class__ is not Line:
-        words = _("like terms collected") if k else ""
-        return words, latex.words(words), ""
+        words, claim = _("like terms collected") if k else "", text.claims(k)
+        words += claim and _("; {claim}, as you said", claim=claim)
+        return words, latex.words(words), claim
     reason, claim = text.equation(k)
     one, *others = [is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)]
     words = _("multiplied out") if others[0] and any(others[1:]) and not one else ""
@@ -266,7 +271,7 @@ def _steps(text: _Writer, latex: _Writer) -> Iterator[DerivationStep]:
     """All lines."""
     both = zip(text.definitions().items(), latex.definitions().items())
     for (name, formula), (letter, typeset) in both:
-        claim = ", ".join(f"Σ{t} = 1" for t in text.made.tables if letter == latex.loss)
+        claim = text.claims(-1) if letter == latex.loss else ""
         why = claim and claim + _(", as you said")
         line, n = f"{letter} &= {typeset}", text.made.checked
         yield DerivationStep("function", name, formula, line, why, latex.words(why), claim, n)
