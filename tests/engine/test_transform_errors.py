@@ -11,6 +11,7 @@ from helpers.errors import LOST, REAL, Case, X, check, s, square, table
 
 from tinygrad_ce import (
     grad,
+    grad_of,
     gradcheck,
     hessian,
     hvp,
@@ -55,6 +56,9 @@ CASES: list[Case] = [
     ("grad of an array", lambda: grad(lambda x: x * 2)(X), ValueError, ["(3,)", ".sum()", "jacobian"]),
     ("hessian of an array", lambda: hessian(lambda x: x * 2)(X), ValueError, ["(3,)", ".sum()", "jacobian"]),
     ("vjp of no function", lambda: vjp(3, X), TypeError, ["int", "wanted a function"]),
+    ("gradcheck of a result", lambda: gradcheck(s(), X), TypeError, ["Value", "wanted a function"]),
+    ("numeric_gradient of a result", lambda: numeric_gradient(s(), X), TypeError, ["Value", "wanted a function"]),
+    ("grad_of by a number", lambda: grad_of(s() * s(), 3), TypeError, ["int", "wanted Values"]),
     ("vjp, text", lambda: vjp(square, "a"), TypeError, ["argument 0", "<U1"]),
     *(
         (f"{f.__name__} of a tuple", lambda f=f: f(lambda x: (x, x))(X), TypeError, ["tuple", "wanted one number or array"])

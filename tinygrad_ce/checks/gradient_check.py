@@ -204,6 +204,9 @@ class _Contraction:
         if method not in ("central", "complex"):
             wrong = "method: got {got!r}, wanted 'central' or 'complex'"
             raise ValueError(_(wrong, got=method))
+        if not callable(f):
+            wrong = "got {got}, wanted a function to differentiate"
+            raise TypeError(_(wrong, got=type(f).__name__))
         self.f, self.method, self.trees = f, method, dict(enumerate(inputs))
         named = [leaf for i, tree in enumerate(inputs) for leaf in flatten(tree, f"input {i}")]
         self.names = [name for name, leaf in named]

@@ -195,7 +195,7 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     >>> dz.data, grad_of(dz, z).data
     (27.0, 18.0)
     """
-    nodes = [wrt] if isinstance(wrt, Value) else list(wrt)
+    nodes = [wrt] if isinstance(wrt, Value) or not np.iterable(wrt) else list(wrt)
     for node in (output, *nodes):
         if not isinstance(node, Value):
             raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
