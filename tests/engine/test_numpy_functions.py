@@ -314,7 +314,8 @@ def test_a_copy_is_a_node_of_its_own() -> None:
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("x", [3.0, np.array(3.0)])
 def test_a_number_is_reduced_along_axis_0_as_in_numpy(x: Any, axis: int) -> None:
-    for f in (np.sum, np.max, np.min, lambda v, axis: v.sum(axis) * v):
+    plain = (np.sum, np.max, np.min, np.prod)
+    for f in (*plain, lambda v, axis: v.sum(axis) * v):
         assert f(Value(x), axis=axis).data == f(x if np.ndim(x) else np.asarray(x), axis=axis)
-        slope = 1.0 if f in (np.sum, np.max, np.min) else 6.0
+        slope = 1.0 if f in plain else 6.0
         assert grad(lambda v, f=f: f(v, axis=axis))(x) == slope

@@ -511,6 +511,18 @@ def test_grad_of_gives_the_gradient_as_a_graph_and_leaves_grad_alone() -> None:
     np.testing.assert_allclose(second.data, again.numpy(), rtol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("f", [np.max, np.min, np.sinc, lambda x: x * np.float64([2.0, 1.0])])
+def test_grad_of_has_the_dtype_of_what_it_is_by(f: Any, dtype: Any) -> None:
+    """Though a rule computes with float64, as with numbers of entries."""
+    x = Value(np.array([0.25, 0.5], dtype))
+    slope = grad_of(np.sum(f(x)), x)
+    assert slope.dtype == x.dtype
+    assert grad_of(slope.sum(), x).dtype == x.dtype
+    wide = Value(x.data.astype(float))
+    np.testing.assert_allclose(slope.data, grad_of(np.sum(f(wide)), wide).data, rtol=2e-3)
+
+
 def test_grad_of_interior_nodes_unreached_ones_and_seeds() -> None:
     x, other = Value(2.0), Value([1.0, 2.0])
     square = x * x

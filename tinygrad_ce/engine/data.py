@@ -179,7 +179,7 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if d.dtype is dtype and d.__class__ is ndarray:
         return d
     if hasattr(d, "apply_primitive"):  # an array that records; or a graph of its own
-        return d.astype(dtype) if d.__class__ is data.__class__ else d
+        return d if d.dtype == (dtype or float) else d.astype(dtype or float)
     if d.dtype.kind == "c":
         return d  # the complex step's numbers
     if dtype is None:

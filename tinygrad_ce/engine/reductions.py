@@ -83,7 +83,8 @@ def var(
 
 def others(x: Any, axis: Any) -> Any:
     """The product of all other entries along axes, at each."""
-    axes = [*range(np.ndim(x))] if axis is None else np.atleast_1d(axis).tolist()
+    every = axis is None or not np.ndim(x)  # of a number axis 0 is none
+    axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
     if not axes:
         return np.ones_like(x)
     found = np.swapaxes(_others(np.swapaxes(x, axes[0], -1)), axes[0], -1)
