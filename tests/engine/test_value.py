@@ -64,10 +64,26 @@ OTHERS = [2.0, 3, True, np.float64(2.0), np.float64(3.0), np.int64(3), B, A.asty
 )
 @pytest.mark.parametrize("data", [A, B[:1], 1.5], ids=["matrix", "one entry", "float"])
 def test_binary_with_anything_on_either_side(f: Any, other: Any, data: Any) -> None:
-    same(f(Value(data), other), f(data, np.asarray(other) if isinstance(other, list) else other))
-    same(f(other, Value(data)), f(np.asarray(other) if isinstance(other, list) else other, data))
+    given = Value(data)
+    if isinstance(other, np.float32) and not np.ndim(data):
+        data = np.float64(data)  # as a number that is a sum
+    same(f(given, other), f(data, np.asarray(other) if isinstance(other, list) else other))
+    same(f(other, given), f(np.asarray(other) if isinstance(other, list) else other, data))
     if not isinstance(other, list | bool | int | np.int64):
-        same(f(Value(data), Value(other)), f(data, other))
+        same(f(given, Value(other)), f(data, other))
+
+
+@pytest.mark.parametrize("factor", [np.float32(0.1), np.array(0.1, np.float32), np.float16(0.1)])
+def test_a_sum_of_float64_beside_a_number_of_less_precision(factor: Any) -> None:
+    """As in NumPy; its gradient, too."""
+    for f in (lambda x: (x * x).sum() * factor, lambda x: factor * (x * x).sum() - factor):
+        x = Value(A)
+        f(x).backward()
+        assert f(x).dtype == np.float64
+        assert f(x).data == pytest.approx(f(A), rel=1e-15)
+        np.testing.assert_allclose(x.grad, 2 * A * float(factor), rtol=1e-15)
+    small = Value(A.astype(np.float32))
+    assert (small.sum() * 0.1).dtype == (small.sum() * factor).dtype == np.float32
 
 
 @pytest.mark.parametrize("f", [operator.neg, operator.pos, operator.abs], ids=lambda f: f.__name__)

@@ -96,11 +96,19 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     except ERRORS as error:
         _refuse(op, parents, error)
     if out.__class__ is not ndarray or out.dtype.kind != "f":
+        if isinstance(out, np.floating) and _has_float(parents) and not any(map(np.ndim, data)):
+            data = [float(a) for a in data]  # beside a number of float64, not of NumPy's float32
+            out = op.fn(*data, **options)
         out = as_data(out, op.name)
     node = make_node(out, op, (parents, data, options, shared))
     if not numbers or any(getattr(x, "origin", None) for x in parents):
         node.origin = here(3)  # numbers made of numbers alone have none
     return node
+
+
+def _has_float(args: Sequence[Any]) -> bool:
+    """Whether one is a `Value` of a Python number."""
+    return any(x.__class__ is Value and x._array.__class__ is float for x in args)
 
 
 def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
