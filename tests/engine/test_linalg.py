@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from helpers.calls import agree_as_programs, agrees, agrees_twice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce import Value, grad, grad_of, hessian, program
+from tinygrad_ce import Value, grad, grad_of, hessian, program, topological
 
 Function = Callable[..., Any]
 LA = np.linalg
@@ -321,3 +322,15 @@ def test_results_have_numpys_names_and_constants() -> None:
 def test_what_is_refused(f: Function, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         f(Value(np.ones((2, 3))))
+
+
+def test_a_pickled_decomposition_finds_its_rules() -> None:
+    a = Value(np.array([[2.0, 0.5], [0.5, 1.0]]))
+    u, s, vt = LA.svd(a)
+    parts = [LA.eigh(a)[1], LA.eigh(a)[0], u, s, vt, *LA.qr(a), LA.slogdet(a)[1]]
+    out = sum((part**3).sum() for part in parts)
+    loaded = pickle.loads(pickle.dumps(out))
+    (leaf,) = [node for node in topological(loaded) if node.op is None]
+    out.backward()
+    loaded.backward()
+    np.testing.assert_array_equal(leaf.grad, a.grad)

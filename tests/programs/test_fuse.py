@@ -43,7 +43,9 @@ from tinygrad_ce import (
     grad,
     gradcheck,
     hessian,
+    log_softmax,
     primitive,
+    program,
     softmax,
     value_and_grad,
 )
@@ -143,6 +145,40 @@ def test_distillation_has_two_temperatures() -> None:
     assert ops(new).count("LogSoftmaxNLL") == 2
     for ours, theirs in zip(run(new, z), run(loss, z)):
         same(ours, theirs)
+
+
+DIVERGENCES: list[Any] = [
+    lambda z, t: (t * (np.log(t) - np.log(p(z)))).sum(),
+    lambda z, t: np.mean(np.sum(t * np.log(t / p(z)), axis=1)),
+    lambda z, t: (t * (np.log(t) - log_softmax(z))).sum() / N,
+]
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_a_divergence_from_plain_targets(divergence: Any) -> None:
+    z = Value(Z)
+    loss = divergence(z, SOFT)
+    new = fuse(loss)
+    assert ops(new).count("LogSoftmaxNLL") == 1
+    for ours, theirs in zip(run(new, z), run(loss, z)):
+        same(ours, theirs)
+    far, made = 1000.0 * Z, program(divergence, Z, SOFT, fuse=True)
+    with np.errstate(all="ignore"):
+        new = fuse(divergence(Value(far), SOFT))
+    stable = DIVERGENCES[2](far, SOFT) * (N if divergence is DIVERGENCES[0] else 1.0)
+    others = RNG.dirichlet(np.ones(C), N)
+    for got in (new.data, made(far, SOFT)[0]):
+        np.testing.assert_allclose(got, stable, 1e-13)
+    np.testing.assert_allclose(made(Z, others)[0], divergence(Z, others), 1e-12)
+
+
+def test_other_constants_are_no_part_of_a_loss() -> None:
+    z = Value(Z)
+    for wrong in (
+        (SOFT * (np.log(SOFT) + 0.1 - np.log(p(z)))).sum(),
+        (SOFT * (np.log(SOFT[::-1]) - np.log(p(z)))).sum(),
+    ):
+        assert fuse(wrong) is wrong
 
 
 def test_the_logits_may_be_a_network() -> None:

@@ -131,7 +131,7 @@ LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
 EIGENVALUES = factor("EIGENVALUES", np.linalg.eigh, 0, r"\lambda(<x>)",
     (eigenvalues_back, r"V \operatorname{diag}(<g>) V^\top"))
 EIGENVECTORS = factor("EIGENVECTORS", np.linalg.eigh, 1, "V(<x>)",
-    (eigenvectors_back, r"V (F \circ V^\top <g>) V^\top"))
+    (eigenvectors_back, r"V (F \odot V^\top <g>) V^\top"))
 SINGULAR_VALUES = factor("SINGULAR_VALUES", np.linalg.svd, 1, r"\sigma(<x>)",
     (lambda g, out, a: (LEFT_VECTORS(a) * g[..., None, :]) @ RIGHT_VECTORS(a),
      r"U \operatorname{diag}(<g>) V^\top"), full_matrices=False)

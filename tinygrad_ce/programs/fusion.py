@@ -28,7 +28,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from ..losses.losses import binary_cross_entropy, cross_entropy
 from .lines import Line, evaluate, live, lower, reads, replace
-from .log_sums import Forms, NoLoss, Term
+from .log_sums import Forms, NoLoss, Term, numbers_of
 from .recorder import RecordedArray, Tape
 from .simplifier import key_of
 
@@ -36,6 +36,13 @@ PATIENCE = 20  # searches over the whole graph that may come to nothing, before 
 EPS = float(np.finfo(np.float64).eps)
 TIGHT = 64  # eps: how far coefficients that are equal in exact arithmetic may differ
 Nodes = dict[Line, Value]
+SCALED = (
+    ops.ADD,
+    ops.SUBTRACT,
+    ops.NEGATIVE,
+    ops.MULTIPLY,
+    ops.DIVIDE,
+)  # lines that are no sums: the loss is in them
 
 
 # ------------------------------------------------------------------ is it the loss?
@@ -57,6 +64,11 @@ class Candidate:
         self.tiny = TIGHT * float(np.finfo(self.z.dtype).eps)
         bound = TIGHT * EPS * np.sum(np.abs(mass))
         losses = np.sum(losses) if line.size == 1 else np.reshape(losses, line.shape)
+        self.added = {}  # the constants in it
+        if line.size == 1 and self.axis is not None and line.function not in SCALED:
+            left = [t for t, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
+            self.added = {t: weights.pop(t) for t in left if t[0] == "const"}
+            losses = losses + sum(np.sum(d * x) for d, x in self.added.values())
         if not np.all(np.abs(example(self.form.data) - losses) <= bound):
             left = [term for term, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
             kind, x, *_axes = left[0] if left else ("", line)
@@ -75,6 +87,17 @@ class Candidate:
             raise NoLoss("{line}: its targets have both signs", line=line)
         self.target = np.where(target <= bound / mass.size, 0.0, target)
         self.how, self.unit = self.reduction()
+        self.rest = self.constants()
+
+    def constants(self) -> float:
+        """The sum of the constants: that of a divergence, Σ t log t."""
+        rest = float(sum(np.sum(d * numbers_of(term)) for term, (d, _x) in self.added.items()))
+        share = self.target / np.where(self.mass == 0.0, 1.0, self.mass)
+        wanted = np.sum(self.target * np.log(np.where(share == 0.0, 1.0, share)))
+        if self.added and not abs(self.sign * rest - wanted) <= 1e-6 * abs(wanted):
+            why = "{what} is left over: what is subtracted does not cancel"
+            raise NoLoss(why, what=_("a constant"))
+        return rest
 
     def table(self, weights: dict[Term, Any]) -> tuple[Any, Any, Any]:
         """T and B, and the losses by what the leaves of the form hold: any numbers."""
@@ -118,22 +141,24 @@ class Candidate:
             loss = cross_entropy(z, target, reduction=how, **options)
         times = self.sign * (1.0 if how == "mean" else self.unit)
         loss = loss if times == 1.0 else -loss if times == -1.0 else loss * times
+        loss = loss + self.rest if self.added else loss
         return loss if loss.shape == self.line.shape else np.reshape(loss, self.line.shape)
 
     def logarithms(self, shifted: bool, nodes: Nodes) -> Any:
         """In a program, the sum itself of stable logarithms; of ``shifted`` logits or not."""
         z, linear, log_sum = nodes[self.z], ("lin", self.z), ("log", self.z, self.axis, 1)
+        known = {term: Value(self.forms.constants[term]) for term in self.added}
         if self.axis is None:
             terms = {linear: z, log_sum: np.logaddexp(0.0, z)}
             terms["log", self.z, None, -1] = np.logaddexp(0.0, -z)
-            return self.forms.substitute(self.form, terms)
+            return self.forms.substitute(self.form, terms | known)
         how = {"axis": self.axis, "keepdims": True} if z.ndim > 1 else {}
         top = np.max(z.data, **how)
         less = z - top
         log = np.log(np.sum(np.exp(less), **how))
         less.name, log.name = "shifted", "log_sum_exp"
         terms = {linear: less, log_sum: log} if shifted else {linear: z, log_sum: log + top}
-        return self.forms.substitute(self.form, terms)
+        return self.forms.substitute(self.form, terms | known)
 
 
 # ------------------------------------------------------------------ other data

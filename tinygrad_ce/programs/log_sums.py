@@ -34,6 +34,11 @@ Term = tuple[Any, ...]
 Log = tuple[int, Term, list[tuple[int, Any]]]  # ± what a leaf stands for, and each ± m besides
 
 
+def numbers_of(term: Term) -> Any:
+    """The numbers of a constant."""
+    return np.frombuffer(term[1])
+
+
 class NoLoss(Exception):
     """Why a line stays as it is; of several reasons the one of the lowest rank is printed."""
 
@@ -154,6 +159,7 @@ class Forms:
         self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
         self.atoms: dict[Term, Value] = {}
         self.forms: dict[tuple[bool, Line], Any] = {}  # graphs of leaves, or constants
+        self.constants: dict[Term, Any] = {}  # what they stand for
         self.groups: dict[Line, set[Any]] = {}  # logits and axis (None: sigmoid) of softmaxes in it
         self.reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
         self.work = 0  # nodes that searches for coefficients went over
@@ -223,7 +229,9 @@ class Forms:
             numbers = np.asarray(example(x), np.float64)
             if not numbers.any():
                 return x
-            atom = self._atom(("const", numbers.tobytes()), (numbers.size,), numbers.dtype)
+            term = "const", numbers.tobytes()
+            self.constants[term] = np.reshape(x, -1) if np.ndim(x) else numbers.reshape(-1)
+            atom = self._atom(term, (numbers.size,), numbers.dtype)
             return np.reshape(atom, numbers.shape)  # of shape (n, 1) or (n,), they cancel
         if (log, x) not in self.forms:
             raise NoLoss("{line} is not a part of such a loss", 2, line=x)
