@@ -207,8 +207,9 @@ class _Writer:
             if name:
                 own = formulas.of(x)
                 found[name] = own[0]
-                by_name = self.slope(name), TIGHT
-                self.last.setdefault(name, own if length([x]) <= LONG else by_name)
+                if name not in self.last:
+                    short = length([x]) <= LONG
+                    self.last[name] = own if short else (self.slope(name), TIGHT)
                 if x.__class__ is Line and not x.name:
                     formulas.found[x] = self.last[name]
         return found

@@ -174,7 +174,7 @@ def _template(line: Line, text_of: Callable[[Any], str]) -> str:
         return rf"{share[0]}\frac{{<y>}}{{{share[1]}}}"
     if f in (operator.getitem, scatter):
         at = text_of(args[1])
-        return rf"(<x> \to [{at}])" if f is scatter else f"<x>[{at}]" if at else "<x>"
+        return rf"(<x> \text{{ at }} [{at}])" if f is scatter else f"<x>[{at}]" if at else "<x>"
     if f is np.expand_dims:
         added = np.atleast_1d(option(line, "axis", 1)) % line.ndim
         at = text_of(tuple([None if a in added else slice(None) for a in range(line.ndim)]))
