@@ -68,7 +68,7 @@ FORMS: dict[str, tuple[Function, str]] = {  # of the loss, and what the Hessian 
     "logsumexp": (lambda z, t: tg.logsumexp(z) - t @ z, "np.diag(p) - np.outer(p, p)"),
     "mean": (
         lambda z, t: -np.mean(t * tg.log_softmax(z)),
-        "1 / n * t.sum() * (np.diag(p) - np.outer(p, p))",
+        "t.sum() / n * (np.diag(p) - np.outer(p, p))",
     ),
     "index": (lambda z, t: tg.cross_entropy(z, 1), "np.diag(p) - np.outer(p, p)"),
     "index, picked": (lambda z, t: -tg.log_softmax(z)[1], "np.diag(p) - np.outer(p, p)"),

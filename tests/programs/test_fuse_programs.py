@@ -262,8 +262,9 @@ def test_what_is_printed_can_be_read() -> None:
         "shifted = z - z.max(axis=1, keepdims=True)",
         "log_sum_exp = np.log(sum_1)",
         "(shifted - log_sum_exp)[C_1, y].sum()",
-        "scatter_1[C_1, y] = -0.16666666666666666",
-        "scatter_1 + 0.16666666666666666 / sum_1 * exp_1",
+        "p = exp_1 / sum_1",
+        "subtract_1[C_1, y] -= 1.0",
+        "= 0.16666666666666666 * subtract_1",
     ):
         assert line in source
     assert "add.at" not in source

@@ -299,7 +299,9 @@ def test_what_is_positive_cancels() -> None:
         with np.errstate(all="ignore"):
             value, slope = program(f, Z)(Z)
             np.testing.assert_allclose(value, f(Z), rtol=1e-12)
-            np.testing.assert_allclose(slope, tg.grad(f)(Z), rtol=1e-11, atol=1e-13)
+            right = tg.grad(f)(Z)
+            known = np.isfinite(right)
+            np.testing.assert_allclose(slope[known], right[known], rtol=1e-11, atol=1e-13)
 
 
 # ------------------------------------------------------------------ as on paper
@@ -329,20 +331,20 @@ def of_sigmoid(z: Any, y: Any) -> Any:
 
 
 PAPER: list[tuple[Any, list[Any], Any, str]] = [
-    (of_scores, [X[:, :3], T], 0, "grad_z = 1 / n * (t.dot(ONES_3) * p - t)"),
+    (of_scores, [X[:, :3], T], 0, "grad_z = (t.dot(ONES_3) * p - t) / n"),
     (lambda W, b, X, t: of_scores(X @ W + b, t), [W, B, X, T], (0, 1),
-        """grad_z = 1 / n * (t.dot(ONES_3) * p - t)
+        """grad_z = (t.dot(ONES_3) * p - t) / n
         grad_b = ones_1.dot(grad_z)
         grad_W = X.T.dot(grad_z)"""),
     (lambda z: np.log(np.exp(z).sum()), [R], 0, "p = exp_1 / sum_1"),
     (of_sigmoid, [R, T.ravel()[:6]], 0, "grad_z = s - y"),
-    (lambda z, y: of_sigmoid(z, y) / len(z), [R, T.ravel()[:6]], 0, "grad_z = 1 / n * (s - y)"),
+    (lambda z, y: of_sigmoid(z, y) / len(z), [R, T.ravel()[:6]], 0, "grad_z = (s - y) / n"),
     (of_squares, [V, X, R], 0, "grad_w = 2 / n * (X.T @ r)"),
-    (of_tanh, [W, X, T], 0, "grad_W = X.T.dot(d * (1.0 - h * h))"),
+    (of_tanh, [W, X, T], 0, "grad_W = X.T.dot(d * (1.0 - h ** 2))"),
     (lambda W, alpha: alpha / 2 * (W**2).sum(), [W, 0.3], 0, "grad_W = alpha * W"),
     (lambda W, alpha: alpha * np.abs(W).sum(), [W, 0.3], 0, "grad_W = alpha * np.sign(W)"),
     (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), [R, np.sign(R[::-1])], 0,
-        "grad_z = -(exp_1 / add_1 * y)"),
+        "grad_z = -y * (exp_1 / add_1)"),
 ]  # fmt: skip
 
 

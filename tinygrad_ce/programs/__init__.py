@@ -9,6 +9,7 @@
   recording.py    a function and its backward pass, written down once
   index_notation.py  sums of products, δ_ij p_j − p_i p_j, and such sums in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
+  collecting.py   gradients as sums of products over indices, down to p - t
   literals.py     constants and long statements as source text
   sizes.py        constants that depend on the number of rows
   expressions.py  a line as an expression

@@ -64,15 +64,17 @@ class _Batcher(Simplifier):
             return None  # where no entry is, none shows to which axis it moves
         for eye in dict.fromkeys(line.args[0] for line in first if _unit_row(line) == 0):
             seeded = _seeded(lines, rows, eye) if eye.shape[0] == len(rows) else set[Line]()
-            read = partial(_AllRows, self, eye, stack, seeded)
+            read = partial(Reader, self, eye, stack.dtype, seeded)
             for ways in ([(True, MOST)], [(False, FEW), (False, 1)]) if seeded else ():
-                blocks = [x for way in ways if (x := read(*way).block(first)) is not None]
+                blocks = [
+                    x for way in ways if (x := read(*way).block(first, stack.shape)) is not None
+                ]
                 if blocks:
-                    return min(blocks, key=lambda block: _cost(live(self.lines, block)))
+                    return min(blocks, key=lambda block: cost(live(self.lines, block)))
         return None
 
 
-def _cost(lines: Sequence[Line]) -> int:
+def cost(lines: Sequence[Line]) -> int:
     """How many of the lines compute something, where others place what is there."""
     return sum(line.function is not np.eye and not fact(line.function, "moves") for line in lines)
 
@@ -104,7 +106,7 @@ def _seeded(lines: list[Line], rows: Sequence[Line], eye: Line) -> set[Line]:
 
 
 # ------------------------------------------------------------------ all rows
-class _AllRows(Writer):
+class Reader(Writer):
     """The first row's lines in index notation, of all rows at once.
 
     Those that are ``seeded``, linear in a unit vector, have to be sums of products, and of at most
@@ -112,15 +114,22 @@ class _AllRows(Writer):
     """
 
     def __init__(
-        self, batcher: _Batcher, eye: Line, stack: Line, seeded: set[Line], expand: bool, most: int
+        self,
+        simplifier: Simplifier,
+        eye: Any,
+        dtype: Any,
+        seeded: set[Line],
+        expand: bool,
+        most: int,
     ) -> None:
-        super().__init__(batcher, stack.dtype)
+        super().__init__(simplifier, dtype)
         self.seeded, self.expand, self.most = seeded, expand, most
-        self.forms, self.eye, self.stack = dict[Line, Form](), eye, stack
-        self.rows = self.labels(eye.shape[1:])
+        self.forms, self.eye = dict[Line, Form](), eye
+        self.nonzero = set[int]()
+        self.rows = self.labels(eye.shape[1:] if eye else ())
         self.lead = tuple([self.size[x] for x in proper(self.rows)])
 
-    def block(self, lines: Sequence[Line]) -> Any:
+    def block(self, lines: Sequence[Line], shape: Sequence[int]) -> Any:
         """All rows of the last line.
 
         None if an operation cannot have axes in front, or terms may cancel that did not before:
@@ -133,9 +142,13 @@ class _AllRows(Writer):
             patterns = [tuple(pairs_of(f for f, _ in product)) for product in terms]
             if self.expand and len({*patterns}) < len(patterns):
                 return None
-            return self.write(Form(self.rows + axes, terms), self.stack.shape)
+            return self.write(Form(self.rows + axes, terms), shape)
         except NotASumError:
             return None
+
+    def opens(self, line: Line) -> bool:
+        """Whether a sum is multiplied out."""
+        return self.expand or line in self.seeded
 
     def form(self, line: Line) -> Form:
         """A line in index notation, its arguments being so already; an array if it is no sum."""
@@ -164,6 +177,8 @@ class _AllRows(Writer):
         if np.any(x != first):
             return self.atom(x, x.shape)
         return Form(self.labels(np.shape(x)), self.deltas().scaled(float(first)))
+
+    operand = of
 
     def atom(self, x: Any, shape: Sequence[int], rows: Axes = ()) -> Form:
         """An array, behind the axes that number the rows, as a factor."""
@@ -213,20 +228,21 @@ class _AllRows(Writer):
 
 
 # ------------------------------------------------------------------ lines as sums of products
-def _read(rows: _AllRows, line: Line) -> Form:
+def _read(rows: Reader, line: Line) -> Form:
     """A line as its record says: a sum or product of its arguments, or a move of their entries."""
     f, args = line.function, line.args
     if f.__class__ is np.ufunc and line.options:
         raise NotASumError
     if contraction := _contraction(line):
-        return _contracted(rows, *contraction)
+        axes, terms = _contracted(rows, *contraction)
+        return Form(axes, terms.scaled(line.size / np.size(args[0])) if f is np.mean else terms)
     if f is scatter:
         return _scattered(rows, line)
     if f is np.power:
         return _multiplied(rows, line, args[:1], [number_of(args[1])])
     if powers := fact(f, "powers"):
         return _multiplied(rows, line, args, powers)
-    if (signs := fact(f, "terms")) and (rows.expand or line in rows.seeded or len(signs) == 1):
+    if (signs := fact(f, "terms")) and (rows.opens(line) or len(signs) == 1):
         axes = rows.labels(line.shape)
         parts = [rows.of(x).onto(axes).scaled(sign) for x, sign in zip(args, signs)]
         return Form(axes, Sum.of(pair for part in parts for pair in part.items()))
@@ -235,7 +251,7 @@ def _read(rows: _AllRows, line: Line) -> Form:
     raise NotASumError
 
 
-def _multiplied(rows: _AllRows, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
+def _multiplied(rows: Reader, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
     """The product of arguments to whole powers; of sums to the first alone."""
     axes = rows.labels(line.shape)
     found = rows.deltas()
@@ -248,7 +264,7 @@ def _multiplied(rows: _AllRows, line: Line, args: Sequence[Any], powers: Sequenc
     return Form(axes, found)
 
 
-def _inverse(rows: _AllRows, x: Any, axes: Axes) -> Sum:
+def _inverse(rows: Reader, x: Any, axes: Axes) -> Sum:
     """1 / x of a product, or of an array; where it may be 0, that is an array of its own."""
     form = rows.of(x)
     if len(form.terms) != 1 or any(pairs_of(f for f, _ in product) for product in form.terms):
@@ -259,12 +275,16 @@ def _inverse(rows: _AllRows, x: Any, axes: Axes) -> Sum:
     below = []
     for f, n in product:
         x = rows.arrays[f.array]
-        inverse = f if is_positive(x) else rows.factor(rows.emit(np.divide, 1.0, x), f.labels)
+        inverse = (
+            f
+            if f.array in rows.nonzero or is_positive(x)
+            else rows.factor(rows.emit(np.divide, 1.0, x), f.labels)
+        )
         below.append((inverse, -n if inverse is f else n))
     return Sum.of([(term(below), 1.0 / c)])
 
 
-def _moved(rows: _AllRows, line: Line) -> Form:
+def _moved(rows: Reader, line: Line) -> Form:
     """Entries of the first argument, at other places."""
     x, *rest = line.args
     form = rows.of(x)
@@ -273,7 +293,7 @@ def _moved(rows: _AllRows, line: Line) -> Form:
     return Form(axes, form.terms.relabelled(dict(entries)))
 
 
-def _scattered(rows: _AllRows, line: Line) -> Form:
+def _scattered(rows: Reader, line: Line) -> Form:
     """Zeros with g at an index: g times a δ for each entry that the index names."""
     g, index, shape = line.args
     whole, own = rows.labels(shape), rows.labels(np.shape(g))
@@ -306,16 +326,16 @@ def _moved_axes(
 
 
 def _contracted(
-    rows: _AllRows, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
+    rows: Reader, operands: Sequence[Any], names: Sequence[Any], result: Sequence[Any]
 ) -> Form:
     """Σ of products over the axes that the result lacks; one of length 1 there is None."""
     sizes: dict[Any, int] = {}
     for own, x in zip(names, operands):
         sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
     labels = dict(zip(sizes, rows.labels([*sizes.values()])))
-    found = rows.deltas()
+    found, read = rows.deltas(), rows.operand if len(operands) > 1 else rows.of
     for own, x in zip(names, operands):
-        found = found * rows.of(x).onto([labels[a] for a in own])
+        found = found * read(x).onto([labels[a] for a in own])
     over = proper([label for a, label in labels.items() if a not in result])
     return Form(tuple([labels.get(a) for a in result]), rows.summed(found, over))
 
@@ -332,7 +352,7 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
         lead = range(line.ndim - (x > 1) - (y > 1))
         names = [*lead, "i", "k"][-x:], [*lead, "k", "j"][-y:] if y > 1 else ["k"]
         return args, names, [*lead, *"i" * (x > 1), *"j" * (y > 1)]
-    if f is not np.sum or not np.size(args[0]) or not is_plain_sum(args, line.options):
+    if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
         return None
     axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
     over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]

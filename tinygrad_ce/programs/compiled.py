@@ -26,6 +26,7 @@ from ..engine.text import _
 from ..engine.transforms import flatten, is_array_like, unflatten
 from ..engine.value import detach
 from .batching import batch
+from .collecting import collect
 from .files import AnyPath, replace_file
 from .lines import Line
 from .literals import tolerance
@@ -115,7 +116,7 @@ def program(
 
 def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     """The same outputs in fewer operations."""
-    return simplify(*batch(lines, outputs))
+    return simplify(*collect(*batch(lines, outputs)))
 
 
 # ------------------------------------------------------------------ arguments

@@ -15,9 +15,10 @@ import numpy as np
 from ..engine.data import example
 from .lines import Line, Size, astype, constant, entry, fact, name_of, option
 from .literals import array_text, dtype_text, fresh_text, number_text, quoted, structure_text
-from .simplifier import REDUCTIONS, is_plain_sum, key_of, number_of
+from .simplifier import REDUCTIONS, is_call, is_plain_sum, key_of, number_of
 
 OPERATIONS = ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.IfExp
+LONG = 9  # letters of a number that its inverse, a whole one, is shorter than
 ATOM = "{}.x"  # a place where every operation needs brackets
 
 
@@ -40,6 +41,21 @@ def is_bare(template: str, place: int, inner: str) -> bool:
     except SyntaxError:  # x == not y
         return False
     return ast.dump(bare) == ast.dump(inside)
+
+
+def symbols(line: Line, symbol: str, inline: dict[Line, Any]) -> tuple[str, Sequence[Any]]:
+    """``x + y``; also ``x / n`` for 1 / n * x, ``-x * y`` for -(x * y), and ``z * (x / y)``."""
+    f, args, first = line.function, line.args, line.args[0]
+    inner = is_call(first, np.multiply, np.divide) and first in inline
+    share = first.text if first.__class__ is Size and f is np.multiply else ""
+    if isinstance(first, float) and f is np.multiply and len(repr(first)) > LONG and first > 0:
+        share = f"1 / {1 / first!r}" if (1 / first).is_integer() else ""
+    if share.startswith("1 / "):
+        return f"{{}}{share[1:]}", args[1:]
+    if f is np.negative and inner:
+        return f"-{inline[first][0]}", ()
+    args = args[::-1] if f is np.multiply and inner and first.function is np.divide else args
+    return f"{{}} {symbol} {{}}" if len(args) == 2 else symbol + "{}", args
 
 
 class Expressions:
@@ -151,7 +167,7 @@ class Expressions:
             self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
             return template, args
         if symbol:
-            return f"{{}} {symbol} {{}}" if len(args) == 2 else symbol + "{}", args
+            return symbols(line, symbol, self.inline)
         return self.call(line), [*args, *line.options.values()]
 
     def call(self, line: Line) -> str:

@@ -7,15 +7,17 @@ be equal. Like terms merge: two products are one where their factors are. Writte
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .lines import Line, astype
-from .simplifier import Simplifier, is_moderate, key_of, number_of
+from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 
@@ -45,6 +47,7 @@ class Factor(NamedTuple):
 Axes = tuple[int | None, ...]  # a label an axis; None for one of length 1
 Powers = dict[Factor, int]  # how often each factor stands in a product
 Term = frozenset[tuple[Factor, int]]  # the same, as a key
+Product = Iterable[tuple[Factor, int]]
 ONE: Term = frozenset()
 
 
@@ -81,13 +84,14 @@ class Sum(dict[Term, float]):
     @staticmethod
     def of(parts: Iterable[tuple[Term | None, float]]) -> Sum:
         """Like terms as one; what cancels is gone."""
-        found = Sum()
+        found, parts = Sum(), [*parts]
         for product, c in parts:
             if product is not None:
                 found[product] = found.get(product, 0.0) + c
         if len(found) > MOST:
             raise NotASumError
-        return Sum({product: c for product, c in found.items() if c})
+        least = 1e-14 * max(map(abs, [c for _, c in parts]), default=0.0)
+        return Sum({product: c for product, c in found.items() if abs(c) > least})
 
     def __mul__(self, other: Sum) -> Sum:
         """Multiply out."""
@@ -117,7 +121,7 @@ class Form(NamedTuple):
         return self.terms.relabelled({x: y for x, y in pairs if None not in (x, y)})
 
 
-def connected(product: Term, bound: set[int]) -> list[tuple[set[int], Powers]]:
+def connected(product: Product, bound: set[int]) -> list[tuple[set[int], Powers]]:
     """The factors in groups that no label of a sum joins, with those labels of each."""
     groups: list[tuple[set[int], Powers]] = []
     for factor, n in product:
@@ -166,8 +170,11 @@ class Products:
         return Sum.of([(term(factors), 1.0)])
 
     # ------------------------------------------------------------------ products
-    def product(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
-        """A number times arrays: what stands above the line, then what divides, then each δ."""
+    def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
+        """A number times arrays: what stands above the line, then what divides, then each δ.
+
+        An exponential may be large, so it is divided first.
+        """
         above, below, deltas = list[Any](), list[Any](), list[Any]()
         for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
             x = self.arrays[f.array] if f.array >= 0 else None
@@ -179,8 +186,12 @@ class Products:
             else:
                 x = x if n == 1 else self.emit(np.power, x, float(n))
                 (above if f.array >= 0 else deltas).append(x)
+        large = [x for x in above if is_call(x, np.exp)][: len(below)]
+        above = [x for x in above if not any(x is e for e in large)]
+        above += [*others, *map(partial(self.emit, np.divide), large, below)]
         found: Any = c
-        for op, xs in ((np.multiply, above), (np.divide, below), (np.multiply, deltas)):
+        rest = below[len(large) :]
+        for op, xs in ((np.multiply, above), (np.divide, rest), (np.multiply, deltas)):
             for x in xs:
                 found = self.emit(op, found, x)
         return found
@@ -197,9 +208,11 @@ class Products:
 
     def place(self, x: Any, axes: Sequence[int], out: Sequence[int]) -> Any:
         """Put the axes where ``out`` has them, but for those in front, which broadcasting adds."""
+        if not axes:
+            return x
         turn = tuple([axes.index(a) for a in out if a in axes])
         steps = [slice(None) if a in axes else None for a in out]
-        steps = steps[steps.index(slice(None)) :] if axes else []
+        steps = steps[steps.index(slice(None)) :]
         x = self.emit(np.transpose, x, *([] if turn == (1, 0) else [turn]))
         return self.emit(operator.getitem, x, tuple(steps))
 
@@ -236,23 +249,36 @@ class Writer(Products):
                 else:
                     c *= self.size[k]
             outside: list[tuple[Factor, int]] = []
-            for over, group in connected(product, bound):
-                outside += [(self.total(group, over), 1)] if over else group.items()
+            for over, group in connected(self.restored(product, bound), bound):
+                number = self.known(group, over) if over else None
+                c *= 1.0 if number is None else number
+                if number is None:
+                    outside += [(self.total(group, over), 1)] if over else group.items()
             parts.append((term(outside), c))
         return Sum.of(parts)
+
+    def restored(self, product: Product, bound: set[int] | None = None) -> Product:
+        """The same with a in the place of (a / b)·b; nobody has read it so here."""
+        return product
+
+    def known(self, group: Powers, bound: set[int]) -> float | None:
+        """Σ of a product, where that is a number; nobody knows it here."""
+        return None
 
     def total(self, group: Powers, bound: set[int]) -> Factor:
         """Σ of a product, as an array of its own."""
         ordered = dict(sorted(group.items(), key=lambda f: (f[0].array, f[1], f[0].labels)))
         powers = self.shares(ordered)
-        labels = [*dict.fromkeys(x for f in powers for x in f.free())]
+        widest = sorted(powers, key=lambda f: -len(f.labels))
+        labels = [*dict.fromkeys(x for f in widest for x in f.free())]
         own = [x for x in labels if x not in bound]
         one = len(powers) > 1 and len(bound) == 1
         if one and own and (found := self.matmul(powers, sorted(own), *bound)):
             return found
         axis = tuple([i for i, x in enumerate(labels) if x in bound])
-        x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis)
-        found = self.factor(x, own)
+        keep = {"keepdims": True} if own and labels[-1] in bound else {}  # it broadcasts so
+        x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis, **keep)
+        found = self.factor(self.emit(np.reshape, x, tuple([self.size[x] for x in own])), own)
         [part, *others] = powers
         if powers[part] == 1 and part.labels == part.free() and not others:
             self.totals[found.array] = part.array, tuple([part.labels.index(q) for q in own])
@@ -265,13 +291,19 @@ class Writer(Products):
             right = {f: n for f, n in powers.items() if column in f.labels} or vectors
             left = {f: n for f, n in powers.items() if f not in right}
             rows = [x for x in own if not any(x in f.labels for f in right)]
-            if left and right and rows:
+            one = column is not None or (len(left) == 1 and not self.has(left | right))
+            if left and right and rows and one:
                 ends = [rows[-1], column] if column is not None else []
                 outer = [x for x in own if x not in ends]
                 x = self.product(1.0, left, [*outer, *ends[:1], k])
                 y = self.product(1.0, right, [*outer, k, *ends[1:]])
                 return self.factor(self.emit(np.matmul, x, y), [*outer, *ends])
         return None
+
+    def has(self, powers: Powers) -> bool:
+        """Whether the product of two arrays is there."""
+        pair = frozenset(key_of(self.arrays[f.array]) for f in powers)
+        return len(powers) == 2 and (np.multiply, pair) in self.simplifier.seen
 
     # ------------------------------------------------------------------ sums
     def write(self, form: Form, shape: Sequence[int]) -> Any:
@@ -289,16 +321,34 @@ class Writer(Products):
         """Terms, with numbers and δ that they share in front; it broadcasts to ``out``."""
         if len(terms) == 1:
             return self.term(*terms[0], out)
-        c = abs(terms[0][0]) if len({abs(c) for c, _ in terms}) == 1 else 1.0
-        first, *others = [powers for _, powers in terms]
-        shared = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
-        shared = {f: n for f, n in shared.items() if f.array < 0 or not f.free()}
-        found: Any = 0.0
+        if shared := self.shared([powers for _, powers in terms]):
+            least = [abs(c) for c, _ in terms]
+            d = least[0] if np.allclose(least, least[0], 1e-14, 0.0) else 1.0
+            rest = [(c / d, {f: n for f, n in p.items() if f not in shared}) for c, p in terms]
+            return self.product(d, shared, out, self.sum(rest, out))
+        groups: dict[float, list[tuple[float, Powers]]] = {}  # by the number in front
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
-            rest = {f: n for f, n in powers.items() if f not in shared}
-            f = np.add if d > 0 else np.subtract
-            found = self.emit(f, found, self.term(abs(d) / c, rest, out))
-        return self.emit(np.multiply, self.product(c, shared, out), found)
+            c = next((c for c in groups if math.isclose(c, abs(d), rel_tol=1e-14)), abs(d))
+            groups.setdefault(c, []).append((d, powers))
+        found: Any = 0.0
+        [c, *others] = groups
+        for parts in groups.values() if others else [[term] for term in terms]:
+            f, sign = (np.subtract, -1) if parts[0][0] < 0 else (np.add, 1)
+            parts = [(sign * d / (1.0 if others else c), powers) for d, powers in parts]
+            found = self.emit(f, found, self.sum(parts, out))
+        return found if others else self.emit(np.multiply, c, found)
+
+    def shared(self, terms: Sequence[Powers]) -> Powers:
+        """The factors of all products; beside δ, numbers alone."""
+        first, *others = terms
+        found = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
+        factors = [(f, n) for powers in terms for f, n in powers.items()]
+        plain = all(f.array >= 0 for f, _ in factors)
+        large = any(
+            n > 0 and f.array >= 0 and is_call(self.arrays[f.array], np.exp) for f, n in factors
+        )
+        found = {f: n for f, n in found.items() if n > 0 or not large}
+        return {f: n for f, n in found.items() if plain or f.array < 0 or not f.free()}
 
     def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """One product."""

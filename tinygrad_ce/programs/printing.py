@@ -12,10 +12,10 @@ from ..engine.rules import scatter
 from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
-from .lines import CHECKED, Line, Size, astype, constant, entry, live, reads, walk
+from .lines import CHECKED, Line, Size, astype, constant, entry, fact, live, reads, walk
 from .recorder import RESERVED
 from .recording import Recording
-from .simplifier import moves_first, uniform
+from .simplifier import alike, is_call, moves_first, uniform
 
 INLINE = 36  # letters of an expression that may stand inside another
 # Functions that give no part of what they got, as no ufunc does; a result of others is copied.
@@ -75,6 +75,9 @@ class _Printer(Expressions):
             often = 2 if template and template.count("{0}") > 1 else 1
             for x in reads(line):
                 self.uses[x] = self.uses.get(x, 0) + often
+        self.into = {
+            line: line.args[1] for line in self.lines if clean and _takes_entries(line, self.uses)
+        }
 
     # ------------------------------------------------------------------ statements
     def head(self) -> list[str]:
@@ -100,19 +103,25 @@ class _Printer(Expressions):
                 self.found += literals.check_fixed(literals.path_text(place), x)
             elif x in needed and self.names[x] != place:
                 self.found.append(f"{self.names[x]} = {literals.path_text(place)}")
-        forward = set(live(self.needed, self.outputs[0]))
+        forward, inside = set(live(self.needed, self.outputs[0])), {*self.into.values()}
         last = max([i for i, line in enumerate(self.lines) if line in forward], default=-1)
         for i, line in enumerate(self.lines):
             if i == last + 1 and self.recording.differentiated:
                 self.found.append("# backward, newest first")
-            if not self.inlined(line):
+            if line not in inside and not self.inlined(line):
                 self.place(line)
         return self.found
 
     def inlined(self, line: Line) -> bool:
         """Whether the one line that reads it can have it as an expression; then that is noted."""
         of = line.of is not None and (line.of.name or line.of.function is None)
-        kept = line.name or of or line.function is scatter or line.function in CHECKED
+        kept = (
+            line.name
+            or of
+            or line.function is scatter
+            or line.function in CHECKED
+            or line in self.into
+        )
         several = isinstance(line.kind, type) and not line.is_number  # a tuple, as of np.split
         once = self.clean and not kept and not several and self.uses[line] == 1
         if not once and not (is_turned(line) and line not in self.results):
@@ -132,8 +141,8 @@ class _Printer(Expressions):
             name = self.names[x]
             check = literals.check_range if bounds else literals.check_sums
             self.found += check(name, *(bounds or [x.dtype]))
-        elif line.function is scatter:
-            self.scattered(line)
+        elif line.function is scatter or line in self.into:
+            _scattered(self, line)
         else:
             text = self.expression(line)[0]
             parts = [x for x in reads(line) if x not in self.names]
@@ -142,18 +151,6 @@ class _Printer(Expressions):
                 self.place(line)
             else:
                 self.assign(line, text)
-
-    def scattered(self, line: Line) -> None:
-        """Zeros, and what is written or added there."""
-        g, index, shape = line.args
-        alike = g.__class__ is np.ndarray and uniform(g)
-        what = self.literal(g.flat[0].item()) if alike else self.text(g)
-        kind = "" if line.dtype == np.float64 else f", {literals.dtype_text(line.dtype)}"
-        name = self.assign(line, f"np.zeros({shape}{kind})")
-        written = f"{name}[{self.index(index)}] = {what}"
-        at = f"np.s_[{self.index(index)}]" if index.__class__ is tuple else self.text(index)
-        added = f"np.add.at({name}, {at}, {what})"
-        self.found.append(literals.folded(written if _reads_each_once(index) else added))
 
     def assign(self, line: Line, text: str) -> str:
         """A statement that gives a line a name, and says its shape.
@@ -199,6 +196,27 @@ class _Printer(Expressions):
         return literals.folded(
             f"return {', '.join(literals.structure_text(x, leaf) for x in parts)}"
         )
+
+
+def _scattered(printer: _Printer, line: Line) -> None:
+    """Zeros, or an array, and what is written or added there."""
+    base, entries = (None, line) if line.function is scatter else line.args
+    g, index, shape = entries.args
+    alike = g.__class__ is np.ndarray and uniform(g)
+    what = printer.literal(g.flat[0].item()) if alike else printer.text(g)
+    kind = "" if line.dtype == np.float64 else f", {literals.dtype_text(line.dtype)}"
+    start = f"{printer.text(base, ATOM)}.copy()" if base else f"np.zeros({shape}{kind})"
+    name, symbol = printer.assign(line, start), fact(line.function, "symbol")
+    written = f"{name}[{printer.index(index)}] {symbol}= {what}"
+    at = f"np.s_[{printer.index(index)}]" if index.__class__ is tuple else printer.text(index)
+    added = f"np.{'subtract' if symbol == '-' else 'add'}.at({name}, {at}, {what})"
+    printer.found.append(literals.folded(written if _reads_each_once(index) else added))
+
+
+def _takes_entries(line: Line, uses: dict[Line, int]) -> bool:
+    """Whether entries that nothing else reads can be written into a sum, ``p[rows, y] -= 1``."""
+    both = line.args if line.function in (np.add, np.subtract) else ()
+    return bool(both) and is_call(both[1], scatter) and uses[both[1]] == 1 and alike(both[0], line)
 
 
 def _operation(line: Line) -> str:

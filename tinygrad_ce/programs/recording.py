@@ -79,7 +79,7 @@ def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
     if out.__class__ is Value:
         if value.__class__ is RecordedArray and not value.name:
             value.name = "loss"
-        start, nodes = len(tape.lines), [*dict.fromkeys([*topological(out), *wanted])]
+        start, nodes = len(tape.lines), [*dict.fromkeys([*wanted, *topological(out)])]
         seed = tape.constant(as_upstream(None, example(value), "f's result"))
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])

@@ -147,7 +147,7 @@ def is_positive(x: Any, depth: int = 4) -> bool:
         ones = number_of(q.args[0]), *map(number_of, q.args[1].args)
         return ones.count(1.0) == 2 and is_positive(q.args[1], depth - 1)
     f, plain = x.function, x.function is np.sum and is_plain_sum(x.args, x.options)
-    places = fact(f, "linear") if plain or fact(f, "moves") else ()
+    places = fact(f, "linear") if plain or f is np.matmul or fact(f, "moves") else ()
     places = range(2) if f in (np.add, np.multiply, np.divide) else places
     some = bool(fact(f, "positive") or places)
     return some and all(is_positive(x.args[i], depth - 1) for i in places)
@@ -320,7 +320,8 @@ def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: L
     if c != 1.0 and alike(u, args[0]):
         if c == -1.0 and fact(f, "even"):
             return s.call(f, (u, *args[1:]), options, like)
-        out = f is np.sum and is_moderate(c) and s.needs[args[0]] <= 1
+        out = f is np.sum or moves_first(f)
+        out = out and is_moderate(c) and s.needs[args[0]] <= 1
         out = like.size <= args[0].size if c == -1.0 else out
         if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
             return s.scale(c, s.call(f, (u, *args[1:]), options, like), like)
@@ -507,6 +508,10 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     Of a matrix with one entry a row it is that entry.
     """
     x, keep = args[0], options.get("keepdims")
+    other = {name: n for name, n in {**options, "keepdims": not keep}.items() if n}
+    twin = s.seen.get((np.sum, key_of(x), *([key_of(other)] if other else [])))
+    if twin and len(args) == 1:
+        return s.emit(np.reshape, twin, like.shape)
     c, t = coefficient(x)
     if is_call(t, distributions) and t.shape == x.shape:
         return _sum_of_shares(c, args, options, like)

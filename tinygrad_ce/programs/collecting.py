@@ -1,0 +1,246 @@
+"""Each gradient as a sum of products over indices: what cancels is gone, like terms are one.
+
+The backward pass is multiplied out down to what the forward pass computed, and written anew, if
+that takes no more operations. A quotient q = a / b of the forward pass is a name: a is read q·b, so
+p stands where e was, and Σ e cancels. Sums over an index are known where the lines that they are of
+say so: Σ p = 1, Σ (x - mean x) = 0. What a table of class indices picks is a product with one:
+p[i, y_i] is Σ_j δ(y_i, j) p_ij.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine.rules import scatter
+from .batching import Reader, cost
+from .index_notation import (
+    MOST,
+    ONE,
+    Factor,
+    Form,
+    NotASumError,
+    Powers,
+    Product,
+    Sum,
+    Term,
+    connected,
+    proper,
+    term,
+)
+from .lines import Line, fact, live, reads, walk
+from .simplifier import Simplifier, is_call, is_plain_sum, number_of
+
+LONG = 1000  # lines from which nobody reads a gradient
+
+
+def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
+    """The same outputs, their gradients as sums of products."""
+    lines = live(lines, outputs)
+    floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
+    if len(floats) > 1 or len(lines) >= LONG or not any(walk(outputs[1])):
+        return lines, outputs  # of two dtypes, the narrow one's rounding would spread
+    return Collector(lines, outputs, *floats).run() if floats else (lines, outputs)
+
+
+class Collector(Simplifier):
+    """A pass that writes gradients anew, and what of them no sum of products goes through."""
+
+    def __init__(self, lines: Sequence[Line], outputs: Any, dtype: Any) -> None:
+        super().__init__(lines, outputs)
+        self.dtype = dtype
+        self.values, self.results = ({*walk(x)} for x in outputs)
+        self.forward = {*live(lines, outputs[0])}
+        self.moving = {line.of for line in self.results}  # what depends on variables
+        self.ends, self.shared = {*self.results}, list[Any]()
+        for line in lines:
+            if line not in self.forward and not _is_open(line):
+                self.ends.update(x for x in reads(line) if x.dtype == dtype)
+            if line in self.forward and not self.moving.isdisjoint(reads(line)):
+                self.moving.add(line)
+        self.ends -= self.forward
+        self.reader: Any = None
+
+    def rewrite(self, line: Line) -> Any:
+        """What is simpler, or a sum of products; what several lines read is counted once."""
+        found = self.new[line] = super().rewrite(line)
+        if line in self.ends and found.__class__ is Line and line.shape:
+            self.reader = self.reader or _Gradients(self, self.dtype)
+            other = self.reader.written(line)
+            both = [cost(live(self.lines, [*self.shared, x])) for x in (other, found)]
+            found = other if both[0] <= both[1] else found
+            if found.__class__ is Line:
+                of = self.new.get(line.of) if line.of else None
+                found.name = found.name or line.name
+                found.of = of if of.__class__ is Line else found.of
+        if line in self.values or (line in self.ends and self.uses[line] > 1):
+            self.shared.append(found)
+        return found
+
+
+def _is_open(line: Line) -> bool:
+    """Whether a line is a sum of products whatever its arguments are."""
+    f = line.function
+    moved = fact(f, "moves") and f is not np.where
+    plain = f is np.sum and is_plain_sum(line.args, line.options)
+    return bool(fact(f, "terms") or fact(f, "powers") or moved or plain)
+
+
+def _one(factor: Factor) -> Sum:
+    return Sum({frozenset([(factor, 1)]): 1.0})
+
+
+class _Gradients(Reader):
+    """Lines in index notation: of the backward pass down to arrays of the forward pass.
+
+    Those that are ``deep`` are multiplied out down to the arguments.
+    """
+
+    def __init__(self, collector: Collector, dtype: Any, deep: bool = False) -> None:
+        super().__init__(collector, None, dtype, set(), True, MOST)
+        self.collector, self.deep = collector, deep
+        self.quotients: dict[Any, Line] = {}  # by what is divided
+        self.lines: dict[int, Line] = {}  # of arrays
+        self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
+        self.wholes: dict[int, tuple[int, int, list[int]]] = {}  # a and b by a / b
+        self.sums: Any = None  # the deep ones
+        for line in () if deep else collector.forward:
+            if line.function is np.divide and line.shape:
+                a, b = line.args
+                if a.__class__ is b.__class__ is Line and a.shape == line.shape:
+                    self.quotients.setdefault(collector.new[a], line)
+
+    def read(self, line: Line) -> Form:
+        """A line in index notation, once those before it are."""
+        for x in self.collector.old if line not in self.forms else ():
+            if x not in self.forms and x in self.collector.new:
+                self.forms[x] = self.form(x)
+        return self.forms[line]
+
+    def written(self, line: Line) -> Any:
+        """A line as a sum of products, or as it is."""
+        try:
+            return self.write(self.read(line), line.shape)
+        except NotASumError:
+            return self.collector.new[line]
+
+    def opens(self, line: Line) -> bool:
+        """Whether a sum is multiplied out: one that variables move has a name."""
+        return self.deep or line not in self.collector.moving
+
+    def form(self, line: Line) -> Form:
+        """A line in index notation, its arguments being so already."""
+        x, forward = self.collector.new[line], line in self.collector.forward
+        if forward and line.function in (np.divide, np.log) and line.args[-1].__class__ is Line:
+            below = self.forms[line.args[-1]].terms  # it is 0 where the loss is no number
+            self.nonzero |= {factor.array for product in below for factor, _ in product}
+        if q := self.quotients.get(x) if x.__class__ is Line else None:
+            return self.times_divisor(q, line.shape)
+        found = self.picked(line) or self.logistic(x) or super().form(line)
+        for factor in [f for product in found.terms for f, _ in product if f.array >= 0]:
+            if forward and self.arrays[factor.array] is x:
+                self.lines[factor.array] = line
+        terms = [(self.with_picks(product), c) for product, c in found.terms.items()]
+        return Form(found.axes, Sum.of(terms) if self.picks else found.terms)
+
+    def times_divisor(self, q: Line, shape: Sequence[int]) -> Form:
+        """Of q = a / b the numerator."""
+        axes, (x, b) = self.labels(shape), map(self.collector.new.__getitem__, (q, q.args[1]))
+        factor, below = self.factor(x, axes), self.atom(b, b.shape).onto(axes)
+        [[(divisor, _)]] = below
+        kept = [factor.labels.index(label) for label in divisor.labels]
+        whole = self.factor(self.collector.new[q.args[0]], axes)
+        self.lines[factor.array], self.wholes[factor.array] = q, (whole.array, divisor.array, kept)
+        return Form(axes, _one(factor) * below)
+
+    def restored(self, product: Product, bound: set[int] | None = None) -> Product:
+        """The same with a for (a / b)·b, which may be 0·inf, unless its sum is known."""
+        found, groups = dict(product), connected(product, bound or set())
+        if any(over and self.known(group, over) is not None for over, group in groups):
+            return product
+        for f in [f for f in found if f.array in self.wholes]:
+            a, b, kept = self.wholes[f.array]
+            whole, divisor = Factor(a, f.labels), Factor(b, tuple([f.labels[i] for i in kept]))
+            n = min(found[f], found.get(divisor, 0))
+            if n > 0 and (bound is None or not bound.isdisjoint(f.labels)):
+                found |= {f: found[f] - n, divisor: found[divisor] - n}
+                found[whole] = found.get(whole, 0) + n
+        return [(f, n) for f, n in found.items() if n]
+
+    def shares(self, powers: Powers) -> Powers:
+        """The same with quotients as they are called, and numerators where they are whole."""
+        return super().shares(dict(self.restored(powers.items())))
+
+    def logistic(self, x: Any) -> Form | None:
+        """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
+        z, zero = x, None
+        for f in (np.exp, np.negative, np.logaddexp):
+            if not is_call(z, f):
+                return None
+            zero, z = z.args[0], z.args[-1]
+        if number_of(zero) != 0.0 or is_call(z, np.negative):
+            return None
+        for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
+            z = self.emit(f, *args, z)
+        axes, terms = self.atom(z, x.shape)
+        return Form(axes, Sum.of([(ONE, 1.0), *terms.scaled(-1.0).items()]))
+
+    # ------------------------------------------------------------------ one entry of each row
+    def picked(self, line: Line) -> Form | None:
+        """X[rows, y], or zeros with x there: with δ(y_i, j) as a table."""
+        if line.function not in (operator.getitem, scatter) or line.args[1].__class__ is not tuple:
+            return None
+        x, (rows, *others), *rest = line.args
+        shape = rest[0] if rest else x.shape
+        y = others[0] if len(others) == 1 == len(shape) - 1 else None
+        if y.__class__ is not Line or np.shape(rows) != y.shape or y.size != shape[0]:
+            return None
+        if not np.array_equal(np.reshape(rows, -1), range(y.size)):
+            return None
+        index, axes = (rows, self.collector.new[y]), self.labels(shape)
+        table = self.factor(self.emit(scatter, np.ones(y.shape, self.dtype), index, shape), axes)
+        if rest:
+            return Form(axes, self.of(x).onto((axes[0], None)[: y.ndim]) * _one(table))
+        found = self.atom(self.collector.new[line], line.shape)
+        [[(entry, _)]] = found.terms
+        for product in self.of(x).terms:
+            if [n for _, n in product] == [1]:
+                self.picks |= {(table.array, factor.array): entry.array for factor, _ in product}
+        return found
+
+    def with_picks(self, product: Term) -> Term | None:
+        """What a table of picks multiplies, as the entries picked alone."""
+        pairs = {
+            (f.labels, self.picks.get((g.array, f.array))): f
+            for f, _ in product
+            for g, _ in product
+            if f.labels == g.labels
+        }
+        to = {
+            f: Factor(entry, f.labels[:1]) for (_, entry), f in pairs.items() if entry is not None
+        }
+        return term([(to.get(f, f), n) for f, n in product])
+
+    # ------------------------------------------------------------------ sums over indices
+    def operand(self, x: Any) -> Form:
+        """A factor of a product of matrices: one array, its number in front."""
+        axes, terms = self.of(x)
+        if len(terms) < 2:
+            return Form(axes, terms)
+        c = min(map(abs, terms.values()))
+        axes, one = self.atom(self.write(Form(axes, terms.scaled(1.0 / c)), x.shape), x.shape)
+        return Form(axes, one.scaled(c))
+
+    def known(self, powers: Powers, bound: set[int]) -> float | None:
+        """Σ of an array of the forward pass, where that is a number for all data."""
+        [(factor, n), *others] = powers.items()
+        if self.deep or others or n != 1 or factor.array not in self.lines:
+            return None
+        self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)
+        axes, terms = self.sums.read(self.lines[factor.array])
+        over = [x for x, label in zip(proper(axes), factor.labels) if label in bound]
+        found = self.sums.summed(terms, over)
+        return found.get(ONE, 0.0) if {*found} <= {ONE} else None
