@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,14 @@ def _is_open(line: Line) -> bool:
     moved = fact(f, "moves") and f is not np.where
     plain = f is np.sum and is_plain_sum(line.args, line.options)
     return bool(fact(f, "terms") or fact(f, "powers") or moved or plain)
+
+
+def _picks_one(index: Any, shape: Sequence[int]) -> bool:
+    """Whether an index reads an entry of each row of a matrix, ``[np.arange(n), y]``."""
+    rows, y = index if index.__class__ is tuple and len(index) == 2 else (None, None)
+    fits = len(shape) == 2 and shape[1] > 1 and y.__class__ is Line is not rows.__class__
+    fits = fits and np.shape(rows) == y.shape and y.size == shape[0]
+    return fits and np.array_equal(np.reshape(rows, -1), range(y.size))
 
 
 def _one(factor: Factor) -> Sum:
@@ -191,15 +200,13 @@ class _Gradients(Reader):
     # ------------------------------------------------------------------ one entry of each row
     def picked(self, line: Line) -> Form | None:
         """X[rows, y], or zeros with x there: with δ(y_i, j) as a table."""
-        if line.function not in (operator.getitem, scatter) or line.args[1].__class__ is not tuple:
+        if line.function not in (operator.getitem, scatter):
             return None
-        x, (rows, *others), *rest = line.args
+        x, index, *rest = line.args
         shape = rest[0] if rest else x.shape
-        y = others[0] if len(others) == 1 == len(shape) - 1 else None
-        if y.__class__ is not Line or np.shape(rows) != y.shape or y.size != shape[0]:
+        if not _picks_one(index, shape):
             return None
-        if not np.array_equal(np.reshape(rows, -1), range(y.size)):
-            return None
+        rows, y = index
         index, axes = (rows, self.collector.new[y]), self.labels(shape)
         table = self.factor(self.emit(scatter, np.ones(y.shape, self.dtype), index, shape), axes)
         if rest:
@@ -213,15 +220,11 @@ class _Gradients(Reader):
 
     def with_picks(self, product: Term) -> Term | None:
         """What a table of picks multiplies, as the entries picked alone."""
-        pairs = {
-            (f.labels, self.picks.get((g.array, f.array))): f
-            for f, _ in product
-            for g, _ in product
-            if f.labels == g.labels
-        }
-        to = {
-            f: Factor(entry, f.labels[:1]) for (_, entry), f in pairs.items() if entry is not None
-        }
+        to = dict[Factor, Factor]()
+        for (f, _), (g, _) in permutations(product, 2):
+            entry = self.picks.get((g.array, f.array))
+            if entry is not None and f.labels == g.labels:
+                to[f] = Factor(entry, f.labels[:-1])
         return term([(to.get(f, f), n) for f, n in product])
 
     # ------------------------------------------------------------------ sums over indices
