@@ -264,7 +264,7 @@ def test_what_is_printed_can_be_read() -> None:
         "(shifted - log_sum_exp)[C_1, y].sum()",
         "p = exp_1 / sum_1",
         "subtract_1[C_1, y] -= 1.0",
-        "= 0.16666666666666666 * subtract_1",
+        "= subtract_1 / 6.0",
     ):
         assert line in source
     assert "add.at" not in source

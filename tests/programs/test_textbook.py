@@ -262,7 +262,7 @@ TABLE: dict[str, Row] = {
     "scores, both": (
         lambda W, b, X, t: cross_entropy(X @ W + b, t) / len(X), [W, B, X, T],
         SAID | {"wrt": (0, 1)},
-        "multiply_1 = (p - t) / n\ngrad_b = ones_1.dot(multiply_1)\ngrad_W = X.T.dot(multiply_1)"),
+        "grad_z = (p - t) / n\ngrad_b = ones_1.dot(grad_z)\ngrad_W = X.T.dot(grad_z)"),
     "scores, of any table": (
         lambda W, b, X, t: cross_entropy(X @ W + b, t) / len(X), [W, B, X, T], {},
         "grad_W = X.T.dot(t.dot(ONES_3) * p - t) / n"),

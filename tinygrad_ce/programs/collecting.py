@@ -92,7 +92,8 @@ def _is_open(line: Line) -> bool:
 
 def _picks_one(index: Any, shape: Sequence[int]) -> bool:
     """Whether an index reads an entry of each row of a matrix, ``[np.arange(n), y]``."""
-    rows, y = index if index.__class__ is tuple and len(index) == 2 else (None, None)
+    pair: Any = index if index.__class__ is tuple and len(index) == 2 else (None, None)
+    rows, y = pair
     fits = len(shape) == 2 and shape[1] > 1 and y.__class__ is Line is not rows.__class__
     fits = fits and np.shape(rows) == y.shape and y.size == shape[0]
     return fits and np.array_equal(np.reshape(rows, -1), range(y.size))

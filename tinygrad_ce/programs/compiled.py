@@ -374,6 +374,9 @@ class Program:
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
             found.lines, found.outputs = cleaned(found.lines, found.outputs)
+            for x, (_at, g) in zip(found.variables, flatten(found.outputs[1])):
+                if getattr(g, "of", None) and g.of not in found.variables:
+                    g.of = x  # what is also the gradient of another is called after x
         return found
 
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:

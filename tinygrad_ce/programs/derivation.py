@@ -89,7 +89,9 @@ class Derived:
 
     def collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
         """The gradients as a program has them, if that is shorter than the last stage."""
-        found, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
+        found, (value, slopes) = cleaned(lines, (value, [*wrt.values()]))
+        if value.__class__ is Line and value.name == "loss":
+            value.name = "L"  # as in the rest
         last = self.stages[-1][0]
         if length(slopes) < length([last[name] for name in wrt]):
             yield [*self.lines, *found], (last | dict(zip(wrt, slopes)), None, None)

@@ -59,6 +59,7 @@ class Recording:
         self.parameters, self.lines, self.calls = names, tape.lines, len(tape.lines)
         self.arguments = replace(leaves, line_of, RecordedArray)  # each by its place, ``p["w"]``
         self.results = value, gradient  # in the caller's own tuples
+        self.variables = [v.data.line for _, v in flatten(trees)]
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
@@ -79,7 +80,7 @@ def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
     if out.__class__ is Value:
         if value.__class__ is RecordedArray and not value.name:
             value.name = "loss"
-        start, nodes = len(tape.lines), [*dict.fromkeys([*wanted, *topological(out)])]
+        start, nodes = len(tape.lines), [*dict.fromkeys([*topological(out), *wanted])]
         seed = tape.constant(as_upstream(None, example(value), "f's result"))
         found = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
