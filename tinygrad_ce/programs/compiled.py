@@ -119,6 +119,13 @@ def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     return simplify(*collect(*batch(lines, outputs)))
 
 
+def _call_after(variables: Sequence[Any], gradients: Any) -> None:
+    """A gradient that is also one of another line is called after its variable."""
+    for x, (_at, g) in zip(variables, flatten(gradients)):
+        if getattr(g, "of", None) and g.of not in variables:
+            g.of = x
+
+
 # ------------------------------------------------------------------ arguments
 def _positions(wrt: Any, n: int) -> tuple[int, ...]:
     """The arguments to differentiate, of n."""
@@ -374,9 +381,7 @@ class Program:
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
             found.lines, found.outputs = cleaned(found.lines, found.outputs)
-            for x, (_at, g) in zip(found.variables, flatten(found.outputs[1])):
-                if getattr(g, "of", None) and g.of not in found.variables:
-                    g.of = x  # what is also the gradient of another is called after x
+            _call_after(found.variables, found.outputs[1])
         return found
 
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
