@@ -60,8 +60,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if alone else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The examples of a module that wants an optional library: the same rule as in `need`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is slow is not traced, which takes up to three times as long.
+
+    The examples of a module that wants an optional library: the same rule as in `need`.
+    """
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker("no_cover")
     if find_spec("matplotlib") or os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
         return
     for item in items:
