@@ -145,7 +145,7 @@ SHAPED: list[Callable[[Any], Any]] = [  # of matrices
     lambda x: x @ x.T,
     lambda x: np.reshape(x, -1),
     lambda x: x[::-1, 1:],
-    lambda x: x[np.array([0, 0, 1])],
+    lambda x: x[np.array([0, 0, -1])],
     lambda x: x[:, None, :] + x[:, :, None] if x.shape[0] else x,
     lambda x: np.swapaxes(x, 0, 1),
     lambda x: np.concatenate([x, x * x]),
@@ -193,9 +193,9 @@ def graph(steps: list[Step], seed: int) -> Callable[..., Any]:
 def cases(draw: Any) -> Case:
     seed = draw(st.integers(0, 99))
     rng = np.random.default_rng(seed)
-    shapes = draw(
-        st.sampled_from([[(2, 3), (2, 3)], [(3, 2), (2,)], [(), ()], [(3,), (1,)], [(4, 3)]])
-    )
+    some = [[(), ()], [(2, 3), (2, 3)], [(3, 2), (2,)], [(), ()], [(3,), (1,)], [(4, 3)]]
+    some += [[(1, 3), (2, 1)], [(2, 1, 3), (3,)]]
+    shapes = draw(st.sampled_from(some))
     floats = shapes == [(), ()] and draw(st.booleans())
     args: list[Any] = [rng.normal(size=s) for s in shapes]
     args = [float(a) for a in args] if floats else [np.asarray(a) for a in args]
