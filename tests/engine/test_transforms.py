@@ -546,3 +546,8 @@ def test_gradients_of_several_arguments_can_be_written_into_one_by_one() -> None
     (pulled,) = vjp(lambda x: x, x)[1](seed := np.arange(3.0))
     pulled += 1.0
     assert seed.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_result_that_is_a_plain_number_or_truth_has_no_gradient() -> None:
+    for f in (lambda x: 5, lambda x: np.allclose(x, x), lambda x: np.imag(x).sum()):
+        np.testing.assert_array_equal(grad(f)(np.ones(2)), [0.0, 0.0])

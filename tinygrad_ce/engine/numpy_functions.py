@@ -404,7 +404,7 @@ _FOLLOWS: dict[str, set[Any]] = {
              np.nanargmin, np.array_equiv, np.isneginf, np.isposinf, np.array_repr,
              np.array_str, np.array2string, np.iscomplex, np.shares_memory,
              np.may_share_memory, np.linalg.matrix_rank, np.heaviside, np.nextafter, np.spacing,
-             np.min_scalar_type},
+             np.min_scalar_type, np.imag, np.angle},
 }
 # fmt: on
 define(np.sign, "", plain=True, number="1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}")
