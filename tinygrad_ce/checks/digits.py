@@ -22,9 +22,10 @@ from ..engine.value import Value, detach
 from .births import backward_births, ordered
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
+DRAWS = 3  # of combinations of a gradient's entries
 WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
 EPS = float(np.finfo(float).eps)
-SAFE, REST, SIGMAS = 1.25, 0.05, 2.5  # on a sum of errors, where it is 0 by chance; on their norm
+SAFE, REST, SIGMAS = 1.25, 0.05, 1.8  # on a sum of errors, where it is 0 by chance; on their norm
 _HAS_WIDE = float(np.finfo(np.longdouble).eps) < EPS
 
 
@@ -47,25 +48,30 @@ class Digits(NamedTuple):
     cancelled: tuple[tuple[Value, float], ...] = ()
 
 
-def digits_of(root: Value, name: str, gradients: dict[Value, Any]) -> Digits | None:
-    """The digits of a node, or of its entries times their gradients; None of an exact 0."""
-    squares, total = dict[Value, float](), 0.0
-    for node, g in gradients.items():
-        if node.op is not None and (off := rounding(node)).__class__ is not int:
-            part = off * g
+def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Digits | None:
+    """The digits of a node by its gradients, of an array those of its entries times drawn numbers.
+
+    None of an exact 0.
+    """
+    off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n.op)}
+    totals, squares = [0.0] * len(probes), dict.fromkeys(off, 0.0)
+    for k, gradients in enumerate(probes):
+        for node, by in off.items():
+            part = by * gradients[node]
             one = part.__class__ is float
-            total += part if one else float(np.sum(part))
-            squares[node] = part * part if one else float(np.sum(np.square(part)))
-    norm, v = math.fsum(squares.values()) ** 0.5, np.asarray(root.data, float)
+            totals[k] += part if one else float(np.sum(part))
+            squares[node] += part * part if one else float(np.sum(np.square(part)))
+    spread, v = math.fsum(squares.values()) / len(probes), np.asarray(root.data, float)
     if v.size == 1:
-        size, error = abs(float(v.sum()) - total), SAFE * abs(total) + REST * norm
-    else:
-        size, error = float(np.linalg.norm(v)), SIGMAS * norm
+        size, error = abs(float(v.sum()) - totals[0]), SAFE * abs(totals[0]) + REST * spread**0.5
+    else:  # a drawn combination of the errors has their norm on average
+        size = float(np.linalg.norm(v))
+        error = SIGMAS * (spread + float(np.mean(np.square(totals)))) ** 0.5
     if not (size or error) or not math.isfinite(size):
         return None
     eps = float(np.finfo(root.dtype).eps)
     relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
-    lost = _cancelled(gradients, 0.1 * error) if relative > eps**0.5 else ()
+    lost = _cancelled(probes[0], 0.1 * error) if relative > eps**0.5 else ()
     costly = sorted((node for node in squares if squares[node]), key=lambda n: -squares[n])[:3]
     return Digits(name, max(-math.log10(relative), 0.0), relative, tuple(costly), lost)
 
@@ -77,10 +83,8 @@ def _is_exact(op: Primitive) -> bool:
 
 
 def rounding(node: Value) -> Any:
-    """How much the entries of a node are off because it rounds them; the integer 0 of a copy."""
+    """How much the entries of a node are off because it rounds them."""
     op, v = node.op, node.data
-    if _is_exact(op):
-        return 0
     data = [detach(x) for x in node.parents]
     wide = np.longdouble if v.__class__ is float or v.dtype == np.float64 else np.float64
     if (wide is np.float64 or _HAS_WIDE) and not op.keeps and _work(data) < WORK:
@@ -135,11 +139,13 @@ def all_digits(
 ) -> list[Digits]:
     """The digits of the loss, then those of the gradient of each leaf."""
     root = nodes[-1]
-    own = [digits_of(root, called[root], found)]
+    own = [digits_of(root, called[root], [found])]
     rng = np.random.default_rng(0)
     for leaf in [n for n in nodes if n.op is None and n in found] if len(nodes) <= FEW else []:
         slope = grad_of(root, leaf, np.ones_like(root.data) if root.shape else None)
-        signs = rng.choice([-1.0, 1.0], slope.shape).astype(slope.dtype) if slope.shape else 1.0
-        _births, second = backward_births(ordered(slope), signs)
-        own.append(digits_of(slope, called[leaf], second))
+        below = ordered(slope)
+        seeds = [rng.normal(size=slope.shape).astype(slope.dtype) for _draw in range(DRAWS)]
+        seeds = seeds if slope.size > 1 else [np.ones_like(slope.data) if slope.shape else 1.0]
+        probes = [backward_births(below, seed)[1] for seed in seeds]
+        own.append(digits_of(slope, called[leaf], probes))
     return [x for x in own if x]
