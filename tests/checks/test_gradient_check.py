@@ -383,8 +383,8 @@ def test_a_random_function_is_called_that() -> None:
     ("f", "x", "node"),
     [
         (lambda x: np.where(x > 30, x, np.log1p(np.exp(x))), 1000.0, "exp(x)"),
-        (lambda x: np.where(x > 0, np.log(0.0 * x), x), -1.0, "log(multiply)"),
-        (lambda x: np.where(x == 0, 1.0, np.sin(x) / x) + x, 0.0, "sin / x"),
+        (lambda x: np.where(x > 0, np.log(0.0 * x), x), -1.0, "log(0 * x)"),
+        (lambda x: np.where(x == 0, 1.0, np.sin(x) / x) + x, 0.0, "sin(x) / x"),
         (lambda x: np.where(x > 0, x**1.5, -x), np.array([2.0, -4.0]), "x ** 1.5"),
         (lambda x: np.where(x > 0, np.sqrt(x), x), np.array([2.0, -4.0]), "sqrt(x)"),
     ],

@@ -8,7 +8,6 @@ of an upstream gradient of one entry is not 0.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -17,9 +16,8 @@ import numpy as np
 
 from ..engine.backward import gradients, share
 from ..engine.data import unbroadcast
-from ..engine.origin import line
-from ..engine.text import _
 from ..engine.value import Value, apply, detach
+from .wording import met
 
 Entry = tuple[int, ...]
 Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
@@ -104,7 +102,7 @@ def sources(node: Value, entry: Entry) -> list[Source]:
     shares: list[Any] = [None] * len(parents)
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
         own = [
-            Value(rng.uniform(0.5, 1.5, np.shape(x)))
+            Value(detach(x) if op.piece else rng.uniform(0.5, 1.5, np.shape(x)))
             if detach(x).__class__ is float or getattr(x, "dtype", np.dtype(int)).kind == "f"
             else x
             for x in parents
@@ -158,7 +156,7 @@ class Forward:
         earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one a node
         known = {b.node: b for b in (self.birth(x, at)[0] for x, at in [*earlier.items()][:2])}
         before = tuple(known.values())
-        numbers = spelled(node.op, [number(entry_of(*s)) for s in given])
+        numbers = met(node.op, [entry_of(*s) for s in given])
         count = int(np.sum(~np.isfinite(detach(node))))
         cause = _cause(node, value, given)
         found = (node, self.step[node], entry, value, cause, numbers, tuple(given))
@@ -167,8 +165,8 @@ class Forward:
     def _data(self, node: Value, entry: Entry, at: Source) -> Birth:
         """A birth in what the graph was given."""
         count = int(np.sum(~np.isfinite(detach(at[0]))))
-        text = number(entry_of(*at))
-        found = (node, self.step[node], entry, entry_of(*at), "data", text, (at,))
+        value = entry_of(*at)
+        found = (node, self.step[node], entry, value, "data", f"{value:g}", (at,))
         return Birth(*found, entries=count)
 
 
@@ -177,25 +175,13 @@ def _cause(node: Value, value: float, given: Sequence[Source]) -> str:
     numbers = [entry_of(*s) for s in given]
     if np.isnan(value) and not all(map(np.isfinite, numbers)):
         return "indeterminate"
+    if node.op.linear or node.op.terms:
+        return "overflow"  # of terms or products: inf - inf
     domain = node.op.domain or ()
     edges = [x == end for x, pair in zip(numbers, domain) for end in pair]
     if len(numbers) == len(domain) and any(edges):
         return "indeterminate" if np.isnan(value) else "pole"
     return "domain" if np.isnan(value) else "overflow"
-
-
-def number(x: float) -> str:
-    """A number in a sentence."""
-    return f"{x:.6g}"
-
-
-def spelled(op: Any, args: Sequence[str]) -> str:
-    """An operation with its arguments, as one would write it."""
-    if len(args) > 3:
-        args = [*args[:2], "…", args[-1]]
-    if op.symbol and len(args) <= 2:
-        return f" {op.symbol} ".join(args) if len(args) == 2 else op.symbol + args[0]
-    return f"{op.name}({', '.join(args)})"
 
 
 def limit(node: Value, x: float) -> float:
@@ -207,14 +193,6 @@ def limit(node: Value, x: float) -> float:
             fits = np.isfinite(node.op.fn(kind(middle)))
             low, high = (middle, high) if fits else (low, middle)
     return low
-
-
-def place(node: Value) -> str:
-    """Where the learner wrote it: `` (train.py, line 12)``, or nothing."""
-    if not node.origin:
-        return ""
-    file, row, _text = line(node.origin)
-    return _(" ({file}, line {row})", file=os.path.basename(file), row=row)
 
 
 # ------------------------------------------------------------------ the way back
@@ -253,7 +231,7 @@ def _share_born(node: Value, step: int, k: int, g: Any, raw: Any, total: Any) ->
         slope = share(node, k, np.ones_like(g) if np.ndim(g) else 1.0)
         upstream = entry_of(g, at)
         local = entry_of(slope, at) if np.shape(slope) == node.shape else None
-    text = spelled(node.op, [number(entry_of(x, at)) for x, at in _own(node, target, entry)])
+    text = met(node.op, [entry_of(*s) for s in _own(node, target, entry)])
     args = (node, step, entry, value, "rule", text, ((target, entry),), (), count, target)
     return Birth(*args, upstream, local)
 

@@ -19,16 +19,16 @@ import numpy as np
 
 from ..engine.backward import topological
 from ..engine.data import StaleGraphError
-from ..engine.names import names
 from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
-from .births import Birth, Forward, backward_births, changed, first, ordered, place
-from .cures import Cure, cure
+from .births import Birth, Forward, backward_births, changed, first, ordered
+from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, vanished, warnings_of
 from .telling import Telling
+from .wording import Names, number, place
 
 WIDTH = 96  # columns of a printed report
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
@@ -124,25 +124,33 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
             raise TypeError(_(text, got=type(root).__name__))
         nodes = ordered(root)
-        called = names(nodes)
+        names = Names(nodes)
+        if root.op and not names.own(root):
+            names.called[root] = _("the loss")
         stale = changed(nodes)
         births, path, found = _births(nodes, back=_is_fresh(root))
-        digits = all_digits(nodes, called, found) if found and not births else []
-        helps = cure(nodes, called, births[0]) if births and not stale else None
-        warnings = [*unused, *warnings_of(nodes, called, stale), *vanished(nodes, called, found)]
-        told = Telling(nodes, called)
-        sentences = [*told.births(births, path), *told.cure(helps), *told.digits(digits)]
-    notes = notes_of(nodes, called)
-    sentences += [f"{text[:1].upper()}{text[1:]}." for text in warnings]
+        digits = all_digits(nodes, names, found) if found and not births else []
+        helps = Trials(nodes, names, births[0]).cure() if births else None
+        warnings = [*unused, *warnings_of(nodes, names, stale), *vanished(nodes, names, found)]
+        told = Telling(nodes, names)
+        sentences = [*told.births(births, path), *told.cure(helps, births), *told.digits(digits)]
+    notes = notes_of(nodes, names)
+    sentences += [_capital(_("{text}.", text=text)) for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]
     if not births:
-        text = "{name} and all its gradients are finite."
-        sentences.insert(0, _(text if found else "{name} is finite.", name=called[root]))
+        text = "{name} and all its gradients are finite." if found else "{name} is finite."
+        value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
+        sentences.insert(0, _capital(_(text, name=names.called[root] + value)))
     if stale:
         text = "Assigned since the loss was computed: {names}. For the way back compute it again."
-        sentences.append(_(text, names=", ".join(called[leaf] for leaf in stale)))
+        sentences.append(_(text, names=", ".join(map(names, stale))))
     texts = tuple(warnings), tuple(notes), tuple(sentences)
     return Diagnosis(tuple(births), helps, tuple(digits), *texts)
+
+
+def _capital(text: str) -> str:
+    """The sentence, whose first word is no name of the learner's if it is "the"."""
+    return f"T{text[1:]}" if text.startswith("the ") else text
 
 
 def _is_fresh(root: Value) -> bool:

@@ -20,6 +20,7 @@ from ..engine.operation import Primitive
 from ..engine.transforms import grad_of
 from ..engine.value import Value, detach
 from .births import backward_births, ordered
+from .wording import Names
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 DRAWS = 3  # of combinations of a gradient's entries
@@ -67,7 +68,7 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
     else:  # a drawn combination of the errors has their norm on average
         size = float(np.linalg.norm(v))
         error = SIGMAS * (spread + float(np.mean(np.square(totals)))) ** 0.5
-    if not (size or error) or not math.isfinite(size):
+    if not (size or error) or not math.isfinite(size + error):
         return None
     eps = float(np.finfo(root.dtype).eps)
     relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
@@ -134,12 +135,10 @@ def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, f
     return tuple(sorted(found, key=lambda pair: -pair[1])[:3])
 
 
-def all_digits(
-    nodes: Sequence[Value], called: dict[Value, str], found: dict[Value, Any]
-) -> list[Digits]:
+def all_digits(nodes: Sequence[Value], names: Names, found: dict[Value, Any]) -> list[Digits]:
     """The digits of the loss, then those of the gradient of each leaf."""
     root = nodes[-1]
-    own = [digits_of(root, called[root], [found])]
+    own = [digits_of(root, names(root), [found])]
     rng = np.random.default_rng(0)
     for leaf in [n for n in nodes if n.op is None and n in found] if len(nodes) <= FEW else []:
         slope = grad_of(root, leaf, np.ones_like(root.data) if root.shape else None)
@@ -147,5 +146,5 @@ def all_digits(
         seeds = [rng.normal(size=slope.shape).astype(slope.dtype) for _draw in range(DRAWS)]
         seeds = seeds if slope.size > 1 else [np.ones_like(slope.data) if slope.shape else 1.0]
         probes = [backward_births(below, seed)[1] for seed in seeds]
-        own.append(digits_of(slope, called[leaf], probes))
+        own.append(digits_of(slope, names(leaf), probes))
     return [x for x in own if x]

@@ -11,43 +11,38 @@ from ..engine import ops
 from ..engine.backward import gradients, share
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
-from .births import ordered, place
+from .births import ordered
+from .wording import Names, place
 
 FUSED = "LogSoftmaxNLL"
 SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 
-def warnings_of(
-    nodes: Sequence[Value], called: dict[Value, str], stale: Sequence[Value]
-) -> list[str]:
+def warnings_of(nodes: Sequence[Value], names: Names, stale: Sequence[Value]) -> list[str]:
     """A sentence for each habit that is most likely a mistake."""
     doubtful = [n for n in nodes if n.op and (n.op in (ops.DIVIDE, ops.LOG) or n.op.name == FUSED)]
-    found = [text for node in doubtful for text in _twice(node, called)]
+    found = [text for node in doubtful for text in _twice(node, names)]
     tables = [node for node in nodes if node.op and node.data.__class__ is not float]
-    looks = (_stretched, _over_all, _dead, _scaled)
-    found += [text for node in tables for look in looks for text in look(node, called)]
+    looks = (_labels, _stretched, _over_all, _dead, _scaled)
+    found += [text for node in tables for look in looks for text in look(node, names)]
     text = "{name} was assigned since, and no backward pass has reached it"
-    found += [_(text, name=called[leaf]) for leaf in stale if not leaf.passes]
+    found += [_(text, name=names(leaf)) for leaf in stale if not leaf.passes]
     return [*dict.fromkeys(found)]
 
 
-def notes_of(nodes: Sequence[Value], called: dict[Value, str]) -> list[str]:
+def notes_of(nodes: Sequence[Value], names: Names) -> list[str]:
     """A sentence for each thing that is often meant."""
     found = []
     for node in nodes:
         if node.op is None and node.passes > 1:
             text = "the gradient of {name} is the sum of {n} backward passes"
-            found.append(_(text, name=called[node], n=node.passes))
+            found.append(_(text, name=names(node), n=node.passes))
         if node.op is not None and node.op.name == FUSED:
             labels = np.asarray(detach(node.parents[1]))
             if labels.dtype.kind in "iu" and labels.size >= SAMPLES and labels.min() == 1:
                 text = "no label is 0: classes are counted from 0, so {name} has one never used"
-                found.append(_(text, name=_name(node.parents[0], called)))
+                found.append(_(text, name=names(node.parents[0])))
     return found
-
-
-def _name(x: Any, called: dict[Value, str]) -> str:
-    return called.get(x, "a constant") if isinstance(x, Value) else "a constant"
 
 
 def _is(x: Any, op: Any) -> bool:
@@ -84,22 +79,35 @@ def sigmoid_of(node: Value) -> Any:
     return moved(e.x) if e is not None else None
 
 
-def _twice(node: Value, called: dict[Value, str]) -> Iterator[str]:
+def _twice(node: Value, names: Names) -> Iterator[str]:
     """A softmax, a sigmoid or a logarithm of what is one already; a loss of probabilities."""
     for what, function in (("softmax", softmax_of), ("sigmoid", sigmoid_of)):
         x = moved(function(node))
         if isinstance(x, Value) and x.op is not None and function(x) is not None:
             text = "{name}{place} is the {what} of {inner}, which is a {what} already"
-            fields = {"name": called[node], "inner": called[x], "place": place(node)}
+            fields = {"name": names(node), "inner": names(x), "place": place(node)}
             yield _(text, what=what, **fields)
     x = node.parents[0]
     if node.op.name == FUSED and _is_probability(moved(x)):
         text = "the loss{place} wants logits, and {inner} are probabilities: rows from 0 to 1 that "
         text += "sum to 1"
-        yield _(text, inner=_name(moved(x), called), place=place(node))
+        yield _(text, inner=names(moved(x)), place=place(node))
     if node.op is ops.LOG and _is(x, ops.LOG):
         text = "{name}{place} is the logarithm of {inner}, which is one already"
-        yield _(text, name=called[node], inner=called[x], place=place(node))
+        yield _(text, name=names(node), inner=names(x), place=place(node))
+
+
+def _labels(node: Value, names: Names) -> Iterator[str]:
+    """Y log p + (1 - y) log(1 - p) with a y outside of 0 to 1."""
+    terms = [moved(x) for x in node.parents] if node.op is ops.ADD else []
+    weights = [w for x in terms if _is(x, ops.MULTIPLY) for w in x.parents if np.size(w)]
+    weights = [np.asarray(w) for w in weights if not isinstance(w, Value)]
+    logs = [x for term in terms if _is(term, ops.MULTIPLY) for x in term.parents if _is(x, ops.LOG)]
+    if len(weights) == len(logs) == 2 and np.shape(weights[0]) == np.shape(weights[1]):
+        y, other = weights
+        if np.allclose(y + other, 1.0) and min(y.min(), other.min()) < 0.0:
+            text = "the labels{place} go from {low:g} to {high:g}: the loss wants them from 0 to 1"
+            yield _(text, place=place(node), low=y.min(), high=y.max())
 
 
 def _is_probability(x: Any) -> bool:
@@ -111,7 +119,7 @@ def _is_probability(x: Any) -> bool:
     return bool(np.all(rows >= 0) and np.all(np.abs(rows.sum(axis=-1) - 1.0) <= near))
 
 
-def _stretched(node: Value, called: dict[Value, str]) -> Iterator[str]:
+def _stretched(node: Value, names: Names) -> Iterator[str]:
     """(N, 1) with (N,): N × N where N was meant."""
     if len(node.parents) != 2 or not isinstance(node.op.function, np.ufunc) or node.op.linear:
         return
@@ -121,21 +129,21 @@ def _stretched(node: Value, called: dict[Value, str]) -> Iterator[str]:
         if n > 1 and shapes == ((n, 1), (n,)) and isinstance(column, Value) and not made:
             text = "{name}{place} has shape {shape}: {column} is {first}, and {row} {second}; "
             text += "{column}[:, 0] has the same shape"
-            names = {"column": _name(column, called), "row": _name(row, called)}
+            whole = {"column": names(column), "row": names(row)}
             shape = {"shape": node.shape, "first": shapes[0], "second": shapes[1]}
-            yield _(text, name=called[node], place=place(node), **names, **shape)
+            yield _(text, name=names(node), place=place(node), **whole, **shape)
 
 
-def _over_all(node: Value, called: dict[Value, str]) -> Iterator[str]:
+def _over_all(node: Value, names: Names) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
     table = len(node.shape) == 2 and min(node.shape) > 1
     if table and softmax_of(node) is not None and moved(node.y).size == 1:
         text = "{name}{place} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
-        yield _(text, name=called[node], place=place(node), shape=node.shape)
+        yield _(text, name=names(node), place=place(node), shape=node.shape)
 
 
-def _dead(node: Value, called: dict[Value, str]) -> Iterator[str]:
+def _dead(node: Value, names: Names) -> Iterator[str]:
     """Units of a relu that are 0 for every sample."""
     floors = node.parents if node.op.function is np.maximum else ()
     rectified = node.op is ops.RELU or any(np.all(detach(x) == 0.0) for x in floors)
@@ -144,10 +152,10 @@ def _dead(node: Value, called: dict[Value, str]) -> Iterator[str]:
         if 4 * dead >= node.shape[1]:
             text = "{n} of {all} units of {name}{place} are 0 for every sample: nothing flows back"
             fields = {"n": dead, "all": node.shape[1], "place": place(node)}
-            yield _(text, name=called[node], **fields)
+            yield _(text, name=names(node), **fields)
 
 
-def _scaled(node: Value, called: dict[Value, str]) -> Iterator[str]:
+def _scaled(node: Value, names: Names) -> Iterator[str]:
     """Logits so large that their dtype does not tell neighbours apart."""
     z = softmax_of(node) if node.op is ops.DIVIDE else None
     z = node.parents[0] if node.op.name == FUSED else z
@@ -158,12 +166,10 @@ def _scaled(node: Value, called: dict[Value, str]) -> Iterator[str]:
         if step > 1e-2 and top < 0.5 * float(np.finfo(z.dtype).max):
             text = "logits {name}{place} go to {top:.3g}, where {dtype} has steps of {step:.2g}"
             fields = {"place": place(z), "top": top, "dtype": z.dtype, "step": step}
-            yield _(text, name=called[z], **fields)
+            yield _(text, name=names(z), **fields)
 
 
-def vanished(
-    nodes: Sequence[Value], called: dict[Value, str], found: dict[Value, Any]
-) -> Iterator[str]:
+def vanished(nodes: Sequence[Value], names: Names, found: dict[Value, Any]) -> Iterator[str]:
     """Leaves whose whole gradient is 0 because a smooth operation is saturated."""
     lost = {n for n in found if n.op is None and n.size and not np.any(found[n])}
     for node in reversed(nodes) if lost else ():
@@ -177,9 +183,9 @@ def vanished(
             lost -= below
             text = "the gradient of {leaves} is exactly 0: {name}{place} is saturated, as its "
             text += "argument goes from {low:.3g} to {high:.3g}"
-            names = ", ".join(sorted(called[leaf] for leaf in below))
+            which = ", ".join(sorted(names(leaf) for leaf in below))
             fields = {"place": place(node), "low": np.min(x.data), "high": np.max(x.data)}
-            yield _(text, leaves=names, name=called[node], **fields)
+            yield _(text, leaves=which, name=names(node), **fields)
 
 
 def _beside(node: Value) -> Any:

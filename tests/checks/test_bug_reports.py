@@ -1,0 +1,304 @@
+"""`diagnose` on losses as people bring them: where it began, what to write, the loss with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import need
+
+import tinygrad_ce as tg
+from tinygrad_ce import Value, diagnose
+
+RNG = np.random.default_rng(0)
+Q, K = RNG.normal(size=(4, 8)), RNG.normal(size=(4, 8))
+X = RNG.normal(size=(6, 3))
+SEEN = np.tril(np.ones((4, 4), bool))
+SEEN[2] = False  # a row of which all is masked
+TEN = np.array([10.0, 0.0])
+
+
+class Report(NamedTuple):
+    """A program; what the report has to say of where, of why, and of the cure; the loss with it."""
+
+    f: Callable[..., Any]
+    args: tuple[Any, ...]
+    where: str
+    why: str
+    cure: str
+    loss: float | None = None
+
+
+def attention(q: Any, k: Any) -> Any:
+    scores = np.where(SEEN, q @ k.T / np.sqrt(8), -np.inf)
+    weights = tg.softmax(scores, axis=-1)
+    return (weights**2).sum()
+
+
+def attention_by_hand(q: Any, k: Any) -> Any:
+    mask = np.where(SEEN, 0.0, -np.inf)
+    s = q @ k.T + mask
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return np.sum(e / e.sum(axis=-1, keepdims=True))
+
+
+def focal(z: Any) -> Any:
+    p = 1 / (1 + np.exp(-z))
+    return -(((1 - p) ** 0.5) * np.log(p)).mean()
+
+
+def entropy_bonus(z: Any) -> Any:
+    pi = tg.softmax(z)
+    return (pi * np.log(pi)).sum()
+
+
+def cosine(a: Any, b: Any) -> Any:
+    norms = np.sqrt((a * a).sum(axis=1)) * np.sqrt((b * b).sum(axis=1))
+    return (1 - (a * b).sum(axis=1) / norms).mean()
+
+
+def batch_norm(x: Any) -> Any:
+    centred = x - x.mean(axis=0)
+    var = (centred**2).sum(axis=0) / (len(x) - 1)
+    return (centred / np.sqrt(var + 1e-5)).sum()
+
+
+def recurrent(W: Any) -> Any:
+    h = np.ones(3)
+    for _step in range(400):
+        h = W @ h
+    return (h**2).mean()
+
+
+def scale_of_0(mu: Any, sigma: Any) -> Any:
+    return (np.log(sigma) + (mu - mu.data) ** 2 / (2 * sigma**2)).sum()
+
+
+def tanh_by_hand(w: Any) -> Any:
+    o = (2 * (w * 300.0 + 1.0)).exp()
+    t = (o - 1) / (o + 1)
+    return (t - 0.5) ** 2
+
+
+def policy(new: Any) -> Any:
+    old, advantage = np.array([-1.0, -800.0]), np.array([1.0, 0.0])
+    ratio = np.exp(new - old)
+    return -(ratio * advantage).mean()
+
+
+def distances(x: Any) -> Any:
+    d = x[:, None, :] - x[None, :, :]
+    return np.sqrt((d**2).sum(axis=-1)).sum()
+
+
+def margin(c: Any) -> Any:
+    theta = np.arccos(c)
+    return theta.sum()
+
+
+def features(X: Any, w: Any) -> Any:
+    z = X @ w
+    return (z**2).mean()
+
+
+def coldest(z: Any, T: Any) -> Any:
+    return -np.log(tg.softmax(z / T)[0])
+
+
+def labels_of_2(z: Any) -> Any:
+    p, y = tg.sigmoid(z), np.array([2.0, 0.0])
+    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+
+
+BAD = X.copy()
+BAD[4, 1] = np.nan
+REPORTS = {
+    "attention, a row masked whole": Report(
+        attention, (Q, K), "- …", "A constant in scores = where", "-1e30 for -inf"
+    ),
+    "the same by hand": Report(
+        attention_by_hand, (Q, K), "s - max(s)", "mask[2, 0] = -inf", "-1e30 for -inf", 4.0
+    ),
+    "focal loss of p = 1": Report(
+        focal, (np.array([40.0]),), "(1 - p) ** 0.5", "0 × inf", "(1 - p + 1e-12) ** 0.5", 0.0
+    ),
+    "an entropy bonus": Report(
+        entropy_bonus, (np.array([0.0, 800.0]),), "pi * log(pi)", "log(0)", "log_softmax", 0.0
+    ),
+    "cosine of zeros": Report(
+        cosine, (X, 0.0 * X), "sum(a * b) / norms", "0 / 0", "sqrt(sum(b * b) + 1e-12)", 1.0
+    ),
+    "batch norm of one sample": Report(
+        batch_norm, (X[:1],), "var = sum(centred ** 2) / 0", "0 / 0", "max(0, 1)", 0.0
+    ),
+    "a mean of nothing": Report(
+        lambda x: (x * np.zeros(6)[:, None]).sum() / np.zeros(6).sum(),
+        (X,),
+        *("/ 0", "0 / 0", "max(0, 1)", 0.0),
+    ),
+    "an RNN that explodes": Report(
+        recurrent,
+        (np.full((3, 3), 10.0),),
+        *("h_209 = W @ h_208", "h_208[0] = 1.7", "smaller step or start"),
+    ),
+    "a scale of 0": Report(
+        scale_of_0,
+        (np.array([1.0, 2.0]), np.array([1.0, 0.0])),
+        *("/ (2 * sigma ** 2)", "0 / 0", "np.log(sigma + 1e-12)", np.log(1e-12)),
+    ),
+    "tanh by hand": Report(
+        tanh_by_hand, (3.0,), "(o - 1) / (o + 1)", "exp(1802)", "np.tanh(x / 2)", 0.25
+    ),
+    "a ratio of policies": Report(
+        policy, (np.array([-1.0, 5.0]),), "ratio * advantage", "old[1] = -800", "new - old is 805"
+    ),
+    "distances to oneself": Report(
+        distances, (X,), "sqrt(sum(d ** 2))", "sum(d ** 2) = 0 at [0, 0]", "sum(d ** 2) + 1e-12"
+    ),
+    "arccos of 1": Report(
+        margin, (np.array([1.0, 0.0]),), "arccos(c)", "c[0] = 1", "np.clip(c, -0"
+    ),
+    "nan in a row of the data": Report(
+        features, (BAD, np.ones(3)), "X[4, 1] = nan", "where the data are from", ""
+    ),
+    "temperature 0": Report(
+        coldest, (np.array([1.0, 2.0]), 0.0), "inf - inf", "T = 0", "T is 0 there"
+    ),
+    "a fractional power of a negative number": Report(
+        lambda x, a: (x**a).sum(), (-TEN - 1.0, 1.5), "x ** a", "x[0] = -11", "np.abs(x)"
+    ),
+    "a third root": Report(
+        lambda x: (x ** (1 / 3)).sum(), (np.array([8.0, -8.0]),), "-8 **", "", "np.cbrt(x)", 0.0
+    ),
+    "logit of 1": Report(
+        lambda p: np.log(p / (1 - p)).sum(),
+        (np.array([0.5, 1.0]),),
+        *("p / (1 - p)", "p[1] = 1", "p / (1 - p + 1e-12)", 12 * np.log(10.0)),
+    ),
+    "softplus undone": Report(
+        lambda x: np.log(np.exp(x) - 1).sum(),
+        (np.array([800.0, 1.0]),),
+        *("exp(x)", "x[0] = 800", "np.expm1", 800.0 + np.log(np.expm1(1.0))),
+    ),
+    "log cosh": Report(
+        lambda x: np.log(np.cosh(x)).sum(), (80 * TEN,), "cosh(x)", "", "logaddexp", 800 - np.log(2)
+    ),
+    "swish": Report(
+        lambda x: (x / (1 + np.exp(-x))).sum(), (-80 * TEN,), "exp(-x)", "", "x * sigmoid(x)", 0.0
+    ),
+    "log of a mean of exponentials": Report(
+        lambda x: np.log(np.exp(x).mean()),
+        (80 * TEN,),
+        "exp(x)",
+        "",
+        "- np.log(n)",
+        800 - np.log(2),
+    ),
+    "log of a product": Report(
+        lambda x: np.log(np.prod(x)),
+        (np.full(400, 10.0),),
+        *("prod(x)", "prod of 400 numbers", "np.log(x).sum()", 400 * np.log(10.0)),
+    ),
+    "perplexity": Report(
+        lambda z: np.exp(tg.cross_entropy(z, 1)), (90 * TEN,), "exp(", "exp(900)", "is 900 there"
+    ),
+    "dice of nothing": Report(
+        lambda p: 1 - 2 * p.sum() / (p.sum() + p.sum()),
+        (np.zeros(3),),
+        *("2 * sum(p) / (", "0 / 0", "+ 1e-12", 1.0),
+    ),
+    "the harmonic mean": Report(
+        lambda p: 3 / (1 / p).sum(), (np.array([1.0, 0.0]),), "1 / p", "p[1] = 0", "1 / (p + 1e-12)"
+    ),
+    "matrices of float32": Report(
+        lambda a: np.tanh(np.einsum("ij,jk->ik", a, a) * np.float32(0.5)).sum(),
+        (np.array([[1e20, 1e20], [1e20, -1e20]], np.float32),),
+        *("einsum(a, a)", "largest float32 is 3.4e+38", "float64", 2.0),
+    ),
+    "float16": Report(
+        lambda x: np.exp(x).sum(),
+        (np.array([12.0], np.float16),),
+        *("exp(x)", "above 11.09 in float16", "float64", np.exp(12.0)),
+    ),
+    "a maximum over inf": Report(
+        lambda x: np.max(1 / x), (np.array([1.0, 0.0]),), "1 / x", "x[1] = 0", "1 / (x + 1e-12)"
+    ),
+    "labels of 2": Report(
+        labels_of_2, (np.array([50.0, 1.0]),), "log(1 - p)", "go from 0 to 2", "binary_cross"
+    ),
+    "penalty on a gradient of 0": Report(
+        lambda w: (np.sqrt((w * w).sum()) - 1.0) ** 2,
+        (np.zeros(3),),
+        *("sqrt(sum(w * w))", "-2 × inf", "np.sqrt(sum(w * w) + 1e-12)", 1.0),
+    ),
+    "np.std of one column": Report(
+        lambda x: ((x - x.mean(axis=0)) / np.std(x, axis=0)).sum(),
+        (np.array([[1.0, 5.0], [2.0, 5.0]]),),
+        *("(x - mean(x)) /", "0 / 0", "+ 1e-12", 0.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_reports(name: str) -> None:
+    case = REPORTS[name]
+    found = diagnose(case.f, *case.args)
+    first, *rest = found.sentences
+    assert case.where in first
+    assert any(case.why in text for text in found.sentences), found
+    last = [text for text in rest if text.startswith(("Cure: ", "No change of form helps: "))]
+    assert not case.cure or case.cure in last[0]
+    assert len(str(found).splitlines()) < 15
+    if case.loss is not None:
+        assert found.cure
+        assert found.cure.loss == pytest.approx(case.loss, rel=1e-9, abs=2e-6)
+
+
+def test_a_cure_is_right_by_mpmath() -> None:
+    mp = need("mpmath")
+    z = np.array([[1000.0, 0.0, 3.0], [2.0, -900.0, 1.0]])
+    t = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+
+    def loss(z: Any) -> Any:
+        e = np.exp(z)
+        p = e / e.sum(axis=1, keepdims=True)
+        return -(t * np.log(p)).sum()
+
+    found = diagnose(loss, z)
+    with mp.workdps(50):
+        rows = [mp.log(mp.fsum(mp.exp(mp.mpf(x)) for x in row)) for row in z.tolist()]
+        true = mp.fsum(rows) - mp.mpf(z[0, 1]) - mp.mpf(z[1, 1])
+    assert found.cure
+    assert found.cure.loss == pytest.approx(float(true), rel=1e-15)
+
+
+def test_cures_are_tried_after_the_step_too() -> None:
+    """The logits of the forward pass are still there, though the weights have been assigned."""
+    W = Value(500.0 * X[:3])
+    with np.errstate(all="ignore"):
+        z = X @ W
+        e = np.exp(z)
+        loss = -np.log((e / e.sum(axis=1, keepdims=True))[:, 0]).mean()
+        W.data = W.data * np.nan
+    found = diagnose(loss)
+    assert found.cure
+    right = tg.cross_entropy(z.data, np.zeros(6, int))
+    assert found.cure.loss == pytest.approx(float(right), rel=1e-12)
+
+
+def test_a_loss_without_names_or_lines_says_what_it_is_made_of() -> None:
+    leaf = Value(np.array([0.5, 1.0]))
+    with np.errstate(all="ignore"):
+        loss = eval("np.log(1.0 - leaf).sum()", {"np": np, "leaf": leaf})
+    assert "log(1 - leaf) (<string>, line 1): log(0) at [1]" in diagnose(loss).sentences[0]
+
+
+def test_a_change_of_form_that_is_another_function_is_no_cure() -> None:
+    """Softmax over all of a table, and a sum over its rows: a maximum of each row would differ."""
+    z = np.array([[800.0, 1.0], [0.0, 799.0]])
+    found = diagnose(lambda z: np.sum((np.exp(z) / np.exp(z).sum()) ** 2), z)
+    assert found.cure
+    p = np.exp(z - 800.0) / np.exp(z - 800.0).sum()
+    assert found.cure.loss == pytest.approx(float((p**2).sum()), rel=1e-12)

@@ -1,0 +1,84 @@
+"""What overflows as one writes it and has a form of its own that does not, found in a graph."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from ..engine import ops
+from ..engine.operation import TABLE
+from ..engine.value import Value, detach
+from ..losses.activations import log_softmax, logsumexp, sigmoid
+
+SUMS = (ops.SUM, TABLE[np.mean])
+# As one writes them, and what is finite in their place; sums may have an axis.
+FORMS = (
+    ("np.log(np.exp(x).sum())", "logsumexp(x)"),
+    ("np.log(np.exp(x).mean())", "logsumexp(x) - np.log(n)"),
+    ("np.log(np.exp(x) / np.exp(x).sum())", "log_softmax(x)"),
+    ("np.log(1 + np.exp(x))", "np.logaddexp(0.0, x)"),
+    ("np.log1p(np.exp(x))", "np.logaddexp(0.0, x)"),
+    ("np.log(np.exp(x) - 1)", "x + np.log(-np.expm1(-x))"),
+    ("np.log(1 / (1 + np.exp(-x)))", "-np.logaddexp(0.0, -x)"),
+    ("np.log(1 - 1 / (1 + np.exp(-x)))", "-np.logaddexp(0.0, x)"),
+    ("np.log(sigmoid(x))", "-np.logaddexp(0.0, -x)"),
+    ("np.log(1 - sigmoid(x))", "-np.logaddexp(0.0, x)"),
+    ("np.log(np.cosh(x))", "np.logaddexp(x, -x) - np.log(2)"),
+    ("np.log(np.prod(x))", "np.log(x).sum()"),
+    ("x / (1 + np.exp(-x))", "x * sigmoid(x)"),
+    ("1 / (1 + np.exp(-x))", "sigmoid(x)"),
+    ("np.exp(x) / (1 + np.exp(x))", "sigmoid(x)"),
+    ("(np.exp(x) - 1) / (np.exp(x) + 1)", "np.tanh(x / 2)"),
+    ("(1 - np.exp(-x)) / (1 + np.exp(-x))", "np.tanh(x / 2)"),
+    ("(np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))", "np.tanh(x)"),
+    ("np.sqrt(x**2)", "np.abs(x)"),
+    ("np.sqrt(x * x)", "np.abs(x)"),
+    ("x ** (1 / 3)", "np.cbrt(x)"),
+)
+
+
+def written(text: str, x: Any, options: dict[str, Any]) -> Any:
+    """A form of the table, of this x, its sum with these options."""
+    n = np.size(x) / np.size(np.max(detach(x), **options))
+    over = partial(log_softmax, axis=options.get("axis", -1))
+    own = {"logsumexp": partial(logsumexp, **options), "log_softmax": over, "sigmoid": sigmoid}
+    return eval(text, {"np": np, "x": x, "n": n, **own})
+
+
+@cache
+def _graph(text: str) -> Any:
+    """The graph of a form of a number; its only leaf is x."""
+    return written(text, Value(0.5), {})
+
+
+def found(text: str, node: Value) -> dict[str, Any] | None:
+    """What ``x`` stands for and the ``options`` of the sum, if a node is of a form; else None."""
+    return _match(_graph(text), node, {"options": {}})
+
+
+def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None:
+    if not isinstance(form, Value):  # of a condition the data do not count
+        number = not isinstance(node, Value) and np.asarray(form).dtype.kind == "f"
+        return known if not number or np.all(node == form) else None
+    if form.op is None:
+        return {**known, "x": node} if known.get("x", node) is node else None
+    while isinstance(node, Value) and _is_reshaped(node) and node.op is not form.op:
+        node = node.x
+    if not isinstance(node, Value) or node.op is not form.op:
+        return None
+    orders = permutations(node.parents) if node.op in (ops.ADD, ops.MULTIPLY) else [node.parents]
+    for parents in orders:
+        more: Any = {**known, "options": node.options} if node.op in SUMS else known
+        for part, x in zip(form.parents, parents):
+            more = more and _match(part, x, more)
+        if more:
+            return dict(more)
+    return None
+
+
+def _is_reshaped(node: Value) -> bool:
+    """Whether a node has all the entries of its only argument, in another shape."""
+    return bool(node.op and node.op.moves and node.op.linear == (0,) and node.size == node.x.size)
