@@ -102,7 +102,10 @@ class Trials:
         below = {x for node in whole for x in ordered(node)}
         targets: Change = {n: partial(_data, n) for n in self.given if n not in below}
         for fixed in ({}, targets):
-            stable = fuse(self.again(fixed)[root], allow_unnormalized=True)
+            loss = self.again(fixed)[root]
+            if not isinstance(loss, Value):
+                return
+            stable = fuse(loss, allow_unnormalized=True)
             softmax = any(n.op is not None and n.op.name == FUSED for n in ordered(stable))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
                 z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].x)
@@ -170,7 +173,8 @@ class Trials:
     def edges(self) -> Iterator[Try]:
         """Counts of nothing; masks of -inf; what stands on an edge a little away from it."""
         fixed = [(n, k) for n in self.live for k, x in enumerate(n.parents) if _is_real(x)]
-        empty = [(n, k) for n, k in fixed if (n.op, k) == (ops.DIVIDE, 1) and np.any(n.y == 0.0)]
+        over = [(n, k) for n, k in fixed if (n.op, k) == (ops.DIVIDE, 1)]
+        empty = [(n, k) for n, k in over if np.any(n.parents[k] == 0.0)]
         if empty:
             text = "{new} for {old}: nothing is counted there"
             yield self.replaced(text, empty, "max({x}, 1)", lambda x: np.where(x == 0.0, 1.0, x))
@@ -207,8 +211,10 @@ def _works(loss: Any) -> bool:
 
 
 # ------------------------------------------------------------------ what computes a node anew
-def _renewed(node: Value, new: New) -> Value:
+def _renewed(node: Value, new: New) -> Any:
     given = [new[x] if isinstance(x, Value) else x for x in node.parents]
+    if not any(isinstance(x, Value) for x in given):  # of targets that are constants now
+        return node.op.fn(*given, **node.options)
     return apply(node.op, tuple(given), node.options)
 
 
