@@ -108,7 +108,7 @@ class Trials:
             stable = fuse(loss, allow_unnormalized=True)
             softmax = any(n.op is not None and n.op.name == FUSED for n in ordered(stable))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
-                z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].x)
+                z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].parents[0])
                 z = self.names.own(z) or "z" if isinstance(z, Value) else "z"
                 name = "cross_entropy" if softmax else "binary_cross_entropy"
                 text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"

@@ -66,7 +66,7 @@ def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None
     if form.op is None:
         return {**known, "x": node} if known.get("x", node) is node else None
     while isinstance(node, Value) and _is_reshaped(node) and node.op is not form.op:
-        node = node.x
+        node = node.parents[0]
     if not isinstance(node, Value) or node.op is not form.op:
         return None
     orders = permutations(node.parents) if node.op in (ops.ADD, ops.MULTIPLY) else [node.parents]
@@ -81,4 +81,6 @@ def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None
 
 def _is_reshaped(node: Value) -> bool:
     """Whether a node has all the entries of its only argument, in another shape."""
-    return bool(node.op and node.op.moves and node.op.linear == (0,) and node.size == node.x.size)
+    return bool(
+        node.op and node.op.moves and node.op.linear == (0,) and node.size == node.parents[0].size
+    )

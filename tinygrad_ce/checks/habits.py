@@ -55,8 +55,8 @@ def moved(x: Any) -> Any:
         inner = [p for p in x.parents if isinstance(p, Value)]
         if x.op is ops.WHERE or (x.op.moves and x.op.linear) or len(x.op.terms) == 1:
             x = inner[-1] if inner else None
-        elif x.op is ops.SUBTRACT and not isinstance(x.y, Value):
-            x = x.x  # a maximum, that softmax subtracts
+        elif x.op is ops.SUBTRACT and not isinstance(x.parents[1], Value):
+            x = x.parents[0]  # a maximum, that softmax subtracts
         else:
             return x
     return x
@@ -64,19 +64,23 @@ def moved(x: Any) -> Any:
 
 def softmax_of(node: Value) -> Any:
     """The logits, if a node is e / Σ e of an exponential, else None."""
-    if node.op is not ops.DIVIDE or not _is(node.x, ops.EXP):
+    if node.op is not ops.DIVIDE or not _is(node.parents[0], ops.EXP):
         return None
-    total = moved(node.y)  # of the same exponential, or one of the same logits
-    same = _is(total, ops.SUM) and _is(total.x, ops.EXP) and total.x.x is node.x.x
-    return node.x.x if same else None
+    total = moved(node.parents[1])  # of the same exponential, or one of the same logits
+    same = (
+        _is(total, ops.SUM)
+        and _is(total.parents[0], ops.EXP)
+        and total.parents[0].parents[0] is node.parents[0].parents[0]
+    )
+    return node.parents[0].parents[0] if same else None
 
 
 def sigmoid_of(node: Value) -> Any:
     """What a node is the sigmoid of, else None."""
-    if node.op is not ops.DIVIDE or not _is(node.y, ops.ADD):
+    if node.op is not ops.DIVIDE or not _is(node.parents[1], ops.ADD):
         return None
-    e = next((x for x in node.y.parents if _is(x, ops.EXP)), None)
-    return moved(e.x) if e is not None else None
+    e = next((x for x in node.parents[1].parents if _is(x, ops.EXP)), None)
+    return moved(e.parents[0]) if e is not None else None
 
 
 def _twice(node: Value, names: Names) -> Iterator[str]:
@@ -137,7 +141,7 @@ def _stretched(node: Value, names: Names) -> Iterator[str]:
 def _over_all(node: Value, names: Names) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
     table = len(node.shape) == 2 and min(node.shape) > 1
-    if table and softmax_of(node) is not None and moved(node.y).size == 1:
+    if table and softmax_of(node) is not None and moved(node.parents[1]).size == 1:
         text = "{name}{place} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
         yield _(text, name=names(node), place=place(node), shape=node.shape)

@@ -163,9 +163,9 @@ class Telling:
         if len(args) != 1 or not ones or node.op not in (ops.ADD, ops.SUBTRACT):
             return ""
         if args[0].op is ops.EXP:
-            return _("; np.expm1({x}) keeps them", x=self.names(args[0].x))
-        above = [n for n in self.nodes if n.op is ops.LOG and n.x is node]
-        sign = "-" if node.op is ops.SUBTRACT and args[0] is node.y else ""
+            return _("; np.expm1({x}) keeps them", x=self.names(args[0].parents[0]))
+        above = [n for n in self.nodes if n.op is ops.LOG and n.parents[0] is node]
+        sign = "-" if node.op is ops.SUBTRACT and args[0] is node.parents[1] else ""
         text = _("; np.log1p({sign}{x}) keeps them", sign=sign, x=self.names(args[0]))
         return text if above else ""
 
