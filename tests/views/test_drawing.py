@@ -443,3 +443,22 @@ def test_a_form_made_before_the_other() -> None:
 def test_errors_say_what_was_wanted(call: Callable[..., Any], error: Any, message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         call(Value(1.0))
+
+
+def test_nan_and_inf_have_a_look_and_a_sign_of_their_own() -> None:
+    z = Value([1000.0, 1.0])
+    with np.errstate(all="ignore"):
+        e = np.exp(z)
+        p = e / e.sum()
+        drawn = draw(p)
+        root = np.sqrt(z * 0.0).sum()
+        root.backward()
+        back = draw(root)
+    looks = {item.name: (item.look, [x for x in item.facts if "⚠" in x]) for item in drawn.items}
+    assert looks["z"] == ("leaf", [])
+    assert looks["e"] == ("not finite", ["⚠ inf in 1 of 2 entries"])
+    assert looks["p"] == ("not finite", ["⚠ nan in 1 of 2 entries"])
+    assert "#ffd9e8" in drawn.dot
+    assert "⚠ inf in 1 of 2 entries" in drawn.text
+    (z_item,) = [item for item in back.items if item.name == "z"]  # 0 times the root's inf
+    assert "⚠ gradient nan in 2 of 2 entries" in z_item.facts

@@ -33,6 +33,7 @@ from tinygrad_ce import (
 from tinygrad_ce.engine.operation import TABLE, Primitive
 from tinygrad_ce.programs.files import replace_file
 from tinygrad_ce.views.formulas import entrywise
+from tinygrad_ce.views.steps import sentence
 
 CASES = json.loads((Path(__file__).parents[1] / "seed_cases.json").read_text(encoding="utf-8"))
 
@@ -494,3 +495,20 @@ def test_steps_carry_the_line_that_made_the_node() -> None:
         file, number, code = by_node[name]
         assert (file, code) == (__file__, text)
         assert Path(__file__).read_text().splitlines()[number - 1].strip() == text
+
+
+def test_the_first_number_that_is_not_finite_is_marked() -> None:
+    z = Value([1000.0, 1.0])
+    with np.errstate(all="ignore"):
+        e = np.exp(z)
+        loss = np.log(e / e.sum()).sum()
+        root = np.sqrt(Value([0.0, 4.0])).sum()
+    steps = step_through(loss)
+    (birth,) = [s for s in steps if s.birth]
+    assert (birth.phase, birth.node, birth.number) == ("forward", "e", 2)
+    rows = str(steps).splitlines()
+    assert [row.split()[0] for row in rows if "⚠ here it begins" in row] == ["2"]
+    assert "begins here" in sentence(birth)
+    (back,) = [s for s in step_through(root) if s.birth]  # the loss is finite, its gradient is not
+    assert (back.phase, back.node, back.after[0]) == ("backward", "sqrt", np.inf)
+    assert not any(s.birth for s in step_through((z / 1000.0).sum()))

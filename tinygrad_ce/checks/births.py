@@ -241,3 +241,22 @@ def _own(node: Value, target: Value, entry: Entry) -> list[Source]:
     alike = [np.shape(x) in ((), target.shape) for x in node.parents]
     args = node.parents if all(alike) else (target,)
     return [(x, entry if np.shape(x) else ()) for x in args]
+
+
+def find_births(
+    nodes: Sequence[Value], seed: Any
+) -> tuple[list[Birth], list[Value], dict[Value, Any]]:
+    """Births forward and the way of the first; else those on the way back, and all gradients.
+
+    Parameters
+    ----------
+    nodes : as of `ordered`
+    seed : the gradient to start from; None for no way back
+    """
+    data = np.asarray(nodes[-1].data)
+    if np.all(np.isfinite(data)):
+        births, found = ([], {}) if seed is None else backward_births(nodes, seed)
+        return births, [], found
+    bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
+    birth, path = Forward(nodes).birth(nodes[-1], first(bad))
+    return [birth], path, {}

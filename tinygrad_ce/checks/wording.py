@@ -122,4 +122,11 @@ def place(node: Value) -> str:
     if not node.origin:
         return ""
     file, row, _text = line(node.origin)
-    return _(" ({file}, line {row})", file=os.path.basename(file), row=row)
+    return where(file, row)
+
+
+def where(file: str, row: int) -> str:
+    """A line of a file; of a notebook's cell, whose file is called by a number, the line alone."""
+    name = os.path.basename(file)
+    text = " (line {row})" if name.removesuffix(".py").isdigit() else " ({file}, line {row})"
+    return _(text, file=name, row=row)

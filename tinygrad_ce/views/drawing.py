@@ -120,6 +120,19 @@ def _role(node: Value, k: int) -> str:
     return inline(node.op.roles[k]) if node.op.roles else ""
 
 
+def not_finite(node: Value) -> str:
+    """Say with a sign whether a node holds nan or inf, or else its gradient; "" if neither does."""
+    for x, what in ((node.data, ""), (node.grad if node.passes else 0.0, "gradient ")):
+        bad = ~np.isfinite(x)
+        if np.any(bad):
+            kind = "nan" if np.any(np.isnan(x)) else "inf"
+            count = _(" in {n} of {size} entries", n=int(np.sum(bad)), size=bad.size) * (
+                bad.size > 1
+            )
+            return f"⚠ {what}{kind}{count}"
+    return ""
+
+
 class Sketch:
     """A graph on its way to a `Drawing`: what is drawn of it, and as what."""
 
@@ -203,8 +216,10 @@ class Sketch:
             shown = [x for part, x in parts.items() if part in self.show and x != said]
             what = " · ".join(shown)
         state = self.state(*results) if len(results) == 1 else ()
-        facts = (what, *state) if what else (*state,)
-        return Item(name, "output" if ends else look, title, facts, rings)
+        lost = [text for text in map(not_finite, inside) if text]
+        facts = (*([what] if what else []), *lost[:1], *state)
+        look = "not finite" if lost else "output" if ends else look
+        return Item(name, look, title, facts, rings)
 
     def state(self, node: Value) -> Iterator[str]:
         """Say the value; the gradient with the paths that meet, or why there is none."""

@@ -37,6 +37,7 @@ LOOKS = {
     "interior": {"style": "filled", "fillcolor": "#ffffff", "color": "#444444"},
     "output": {"style": "filled", "fillcolor": "#fde3cf", "color": "#d55e00", "peripheries": "2"},
     "scope": {"style": "filled,bold", "fillcolor": "#f6e3ee", "color": "#8f3f71"},
+    "not finite": {"style": "filled,bold", "fillcolor": "#ffd9e8", "color": "#b0004e"},
     "left out": {"style": "dotted", "color": "#444444"},
 }
 # The boxes of a scope, of what fusing takes out, and of what it puts there.

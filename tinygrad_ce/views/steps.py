@@ -46,6 +46,7 @@ class Step:
         and their product; ``local`` is None where upstream × local is no product of entries
     written : the learner's line that made the node: file, number, text; None if it is not known
     before, after : what the step changes: forward the value, backward the target's gradient
+    birth : whether the first nan or inf of the walk is made in it
     contributions, nth : all that the target has got so far, this one last; how many that is
     """
 
@@ -65,6 +66,7 @@ class Step:
     before: Data = None
     after: Data = None
     written: tuple[str, int, str] | None = None
+    birth: bool = False
     nth: int = 0
     arrived: Sequence[Data] = field(default=(), repr=False)  # all that the target gets, in the end
 
@@ -117,7 +119,9 @@ class Steps(Sequence[Step]):
         rows = [("step", "phase", "node", "to", "rule", "before", "after")]
         for s in self:
             before = "" if s.before is None else spell(s.before)
-            row = (str(s.number), s.phase, s.node, s.target or "", s.words, before, spell(s.after))
+            sign = _(" ⚠ here it begins") if s.birth else ""
+            words, after = s.words + sign, spell(s.after)
+            row = (str(s.number), s.phase, s.node, s.target or "", words, before, after)
             rows.append(row)
         widths = [max(map(columns, column)) for column in zip(*rows)]
         padded = ([x + " " * (w - columns(x)) for x, w in zip(row, widths)] for row in rows)
@@ -233,6 +237,8 @@ def sentence(step: Step) -> str:
             text = "{node} hands {target} its share: upstream gradient, through its rule."
         if step.nth > 1:
             text += " Share {nth} to arrive there: where paths meet, shares add up."
+    if step.birth:
+        text += " <strong>⚠ The first number that is not finite begins here.</strong>"
     return _(text, node=node, op=op, target=target, nth=step.nth)
 
 

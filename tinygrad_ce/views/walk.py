@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks.births import find_births
 from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names, operands
@@ -82,7 +83,7 @@ class Walker:
         self.last: dict[Value | None, Step] = {}  # the newest step back to each node
         self.arrived: dict[Value | None, list[Data]] = defaultdict(list)
         self.records: list[Step] = []
-        seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
+        self.seed = seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
                 self.write(node, frozen(node.data))
@@ -95,7 +96,12 @@ class Walker:
     def steps(self) -> Steps:
         """Return the steps, with a picture of the graph."""
         drawing = draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
-        return Steps(tuple(self.records), tuple(self.called.values()), drawing)
+        with np.errstate(all="ignore"):
+            births = find_births(self.order, self.seed)[0][:1]
+        firsts = [min((b, *b.before), key=lambda b: b.step) for b in births]
+        ends = [(self.place[b.node], self.place.get(b.target)) for b in firsts]
+        steps = (replace(s, birth=(s.index, s.target_index) in ends) for s in self.records)
+        return Steps(tuple(steps), tuple(self.called.values()), drawing)
 
     def send(self, node: Value, k: int | None, target: Value, sent: Flow) -> None:
         """Take the step back from a node to an argument, whose shares add up."""
