@@ -253,8 +253,6 @@ NEAR_MISSES: dict[str, Loss] = {
     "rows that sum to this and that": lambda z: -(SOFT * ROWS[:, None] * np.log(p(z))).sum(),
     "class weights": lambda z: -(T * HALF * np.log(p(z))).sum() / N,
     "targets of both signs": lambda z: -((T - SOFT + 1 / C) * np.log(p(z))).sum(),
-    "targets with a gradient": lambda z: -(Value(T) * np.log(p(z))).sum(),
-    "entropy": lambda z: -(p(z) * np.log(p(z))).sum(),
     "focal": lambda z: -(T * (1 - p(z)) ** 2 * np.log(p(z))).sum(),
     "a maximum for the sum": lambda z: -(T * np.log(p(z))).max(),
     "soft targets inside the log": lambda z: -np.log((SOFT * p(z)).sum(axis=1)).mean(),

@@ -41,6 +41,7 @@ from tinygrad_ce import (
     draw,
     fuse,
     grad,
+    grad_of,
     gradcheck,
     hessian,
     log_softmax,
@@ -170,6 +171,58 @@ def test_a_divergence_from_plain_targets(divergence: Any) -> None:
     for got in (new.data, made(far, SOFT)[0]):
         np.testing.assert_allclose(got, stable, 1e-13)
     np.testing.assert_allclose(made(Z, others)[0], divergence(Z, others), 1e-12)
+
+
+SOFT_TARGETS: list[Any] = [
+    lambda z, y: -(p(z) * np.log(p(z))).sum(),
+    lambda z, y: np.mean(-np.sum(softmax(z) * np.log(softmax(z)), axis=1)),
+    lambda z, y: -(p(y) * np.log(p(z))).sum() / N,
+    lambda z, y: -np.mean((np.log(p(z)) * y).sum(1)),
+]
+
+
+@pytest.mark.parametrize("loss", SOFT_TARGETS)
+def test_targets_that_are_values_keep_their_gradient(loss: Any) -> None:
+    z, y = Value(Z), Value(SOFT)
+    old = loss(z, y)
+    new = fuse(old)
+    assert ops(new).count("LogSoftmaxNLL") == 1
+    found = [(v.data, *grad_of(v, [z, y])) for v in (old, new)]
+    for theirs, ours in zip(*found):
+        np.testing.assert_allclose(
+            getattr(ours, "data", ours), getattr(theirs, "data", theirs), 1e-11, 1e-13
+        )
+
+
+def test_a_program_keeps_the_gradient_of_such_targets_too() -> None:
+    loss = SOFT_TARGETS[0]
+    value, slope = program(lambda z: loss(z, None), Z, fuse=True)(Z)
+    z = Value(Z)
+    loss(z, None).backward()
+    np.testing.assert_allclose(value, loss(Z, None), 1e-13)
+    np.testing.assert_allclose(slope, z.grad, 1e-11, 1e-13)
+
+
+def test_the_entropy_is_right_where_the_exponential_overflows() -> None:
+    z = Value(FAR + Z)
+    with np.errstate(all="ignore"):
+        old = SOFT_TARGETS[0](z, None)
+    assert np.isnan(old.data)
+    new, q = fuse(old), log_softmax(FAR + Z)
+    np.testing.assert_allclose(new.data, -np.sum(np.exp(q) * q), 1e-12)
+    new.backward()
+    assert np.isfinite(z.grad).all()
+
+
+def test_a_product_of_more_than_a_target_stays() -> None:
+    z = Value(Z)
+    for wrong in (
+        (p(z) * (np.log(p(z)) - np.log(SOFT))).sum(),
+        -(p(z) ** 2 * np.log(p(z))).sum(),
+        -(z * np.log(p(z))).sum(),
+    ):
+        new = fuse(wrong)
+        assert ops(new).count("LogSoftmaxNLL") == 0
 
 
 def test_other_constants_are_no_part_of_a_loss() -> None:
@@ -360,14 +413,12 @@ def test_explain_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ("fuse: nothing: there is no log of a softmax or a sigmoid\n")
     reasons = {
         "p + eps": "log of add",
-        "targets with a gradient": "a target is plain data",
         "class weights": "sum to 0.05 in one sample, to 0.4 in another",
         "a shift in one place only": "max of z is left over",
         "two logits off one logsumexp": "logsumexp and the logits",
         "another row's logit": "another row",
         "softmax over the samples": "sum to 0.2 in one sample, to 0.4 in another",
         "softmax over everything": "log of sum",
-        "entropy": "a target is plain data",
         "the square of p - t": "no log of a softmax",
         "log1p of p": "log(1 + divide) is not that of a sigmoid",
     }

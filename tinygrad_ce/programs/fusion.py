@@ -28,7 +28,7 @@ from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value
 from ..losses.losses import binary_cross_entropy, cross_entropy
 from .lines import Line, evaluate, live, lower, reads, replace
-from .log_sums import Forms, NoLoss, Term, numbers_of
+from .log_sums import Forms, NoLoss, Term, between, numbers_of, soft_target
 from .recorder import RecordedArray, Tape
 from .simplifier import key_of
 
@@ -87,7 +87,19 @@ class Candidate:
             raise NoLoss("{line}: its targets have both signs", line=line)
         self.target = np.where(target <= bound / mass.size, 0.0, target)
         self.how, self.unit = self.reduction()
+        self.soft = self.of_value()
         self.rest = self.constants()
+
+    def of_value(self) -> Line | None:
+        """The target that is a `Value`, if there is one; there is nothing else then."""
+        soft = {x: self.forms.soft[x] for x in between(self.line, self.z) if x in self.forms.soft}
+        if not soft:
+            return None
+        t = next(iter(soft.values()))
+        scaled = self.unit * soft_target(self.forms, self.forms.data, t)
+        if len(soft) > 1 or self.added or not np.allclose(self.target, scaled, self.tiny, 0.0):
+            raise NoLoss("{line} is of two Values, and more than a target", 2, line=self.line)
+        return t
 
     def constants(self) -> float:
         """The sum of the constants: that of a divergence, Σ t log t."""
@@ -137,6 +149,8 @@ class Candidate:
             top = np.max(target, axis=self.axis)
             if np.count_nonzero(target) == top.size and np.allclose(top, 1.0, self.tiny):
                 target = np.argmax(target, axis=self.axis)  # class indices are faster
+            if self.soft:
+                target = soft_target(self.forms, nodes, self.soft)
             options: Any = {"axis": self.axis, "allow_unnormalized": self.free}
             loss = cross_entropy(z, target, reduction=how, **options)
         times = self.sign * (1.0 if how == "mean" else self.unit)
@@ -198,7 +212,8 @@ class Search:
         self.lines = list(dict.fromkeys(same[line] for line in lines))
         self.outputs = [same[of[root]] for root in roots]
         self.draws = draw_others(self.tape, self.nodes) if self.tape else []
-        self.forms = Forms(self.lines, self.tape)
+        data = {line: node.data for line, node in self.nodes.items()}
+        self.forms = Forms(self.lines, self.tape, data)
         self.found: dict[Line, tuple[str, Callable[[Nodes], Any]]] = {}
         self.needed = set[Line]()
         todo, limit = [*self.outputs], PATIENCE * len(self.lines) + 10_000
@@ -209,7 +224,7 @@ class Search:
             below = reads(line)
             if self.forms.group(line) and self.forms.work <= limit:
                 try:
-                    below = [self.fuse(line)]
+                    below = self.fuse(line)
                 except NoLoss as no:
                     self.forms.reasons.append(no)
             todo += below
@@ -228,7 +243,7 @@ class Search:
             raise NoLoss("{line} is a loss for the data of the example alone", line=line)
         kind = "LogSoftmaxNLL" if found.axis is not None else "binary_cross_entropy"
         self.found[line] = kind, forms[0]
-        return found.z
+        return [found.z] if found.soft is None else [found.z, found.soft]
 
     def agree(self, line: Line, form: Callable[[Nodes], Any]) -> bool:
         """Whether a line and its stable form are the same for all draws, and something."""

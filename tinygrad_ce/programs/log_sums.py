@@ -24,6 +24,7 @@ from ..engine.data import example
 from ..engine.numpy_functions import LOG1P, MAX
 from ..engine.text import _
 from ..engine.value import Value
+from ..losses.activations import softmax
 from .lines import Line, evaluate, lower, reads
 from .recorder import RecordedArray, Tape
 from .simplifier import is_call
@@ -153,8 +154,9 @@ def between(line: Line, end: Line) -> list[Line]:
 class Forms:
     """Lines and their logarithms as linear forms, as far as they have one."""
 
-    def __init__(self, lines: Sequence[Line], tape: Tape | None) -> None:
-        self.logs, self.tape = read_logs(lines), tape
+    def __init__(self, lines: Sequence[Line], tape: Tape | None, data: dict[Line, Any]) -> None:
+        self.logs, self.tape, self.data = read_logs(lines), tape, data
+        self.soft: dict[Line, Line] = {}  # of a target that is a `Value` times a logarithm, it
         self.logits = {term[1] for _sign, term, _shifts in self.logs.values()}
         self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
         self.atoms: dict[Term, Value] = {}
@@ -172,6 +174,8 @@ class Forms:
             below = set[Any]().union(*[self.groups[x] for x in reads(line)])
             self.groups[line] = {self.logs[line][1][1:3]} if line in self.logs else below
             self._add(line, log=False)
+            if line in self.soft and (pair := _factors(self, line)):
+                self.groups[line] = self.groups[pair[1]]  # of the target's logits it is no loss
             if line in in_log:
                 self._add(line, log=True)
 
@@ -249,6 +253,9 @@ class Forms:
         if op is MAX:
             term = "max", line.args[0], axes_of(line)
             return np.reshape(self._atom(term, (line.size,), line.dtype), line.shape)
+        if op is ops.MULTIPLY and not self.tape and (pair := _factors(self, line)):
+            self.soft[line] = pair[0]
+            return soft_target(self, self.data, pair[0]) * self._form(pair[1])
         f, xs = _linear_in(line)
         return f([self._form(x) for x in xs])
 
@@ -286,6 +293,27 @@ class Forms:
         weights, xs = [sign, *(n for n, _m in shifts)], [self._form(m) for _n, m in shifts]
         value = _weighted_sum(weights, [self._atom(term, kept, z.kind), *xs])
         return np.reshape(value, line.shape)
+
+
+def soft_target(forms: Forms, data: dict[Line, Any], t: Line) -> Any:
+    """A target that is a `Value`; where it is the textbook's softmax, the stable one."""
+    group, log_t = [*forms.groups[t]], forms.forms.get((True, t))
+    if log_t is not None and len(group) == 1 and group[0][1] is not None:
+        z, axis = group[0]
+        leaves = [forms.atoms.get(x) for x in (("lin", z), ("log", z, axis, 1))]
+        known = [x.data for x in leaves if x is not None]
+        if len(known) == 2 and np.allclose(log_t.data, known[0] - known[1], 1e-12, 1e-12):
+            return softmax(data[z], axis)
+    return data[t]
+
+
+def _factors(forms: Forms, line: Line) -> tuple[Line, Line] | None:
+    """A target and the logarithm of a softmax, where a product is one of two lines."""
+    for t, log_p in (line.args, line.args[::-1]):
+        both = t.__class__ is Line is log_p.__class__ and t.shape == log_p.shape
+        if both and forms.group(log_p) and (False, t) not in forms.forms:
+            return t, log_p
+    return None
 
 
 def _weighted_sum(weights: Sequence[Any], xs: Sequence[Any]) -> Any:
