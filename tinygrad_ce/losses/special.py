@@ -106,3 +106,12 @@ define_slopes(
     lambda out, n, x: 0.5 * (sp.jv(n - 1, x) - sp.jv(n + 1, x)),
     domain=(POSITIVE, POSITIVE),
 )
+define_slopes(sp.y0, lambda out, x: -sp.y1(x), domain=(POSITIVE,))
+define_slopes(sp.y1, lambda out, x: sp.y0(x) - out / x, domain=(POSITIVE,))
+for _function, _sign in ((sp.gammainc, 1.0), (sp.gammaincc, -1.0)):
+    define_slopes(
+        _function,
+        None,
+        lambda out, a, x, s=_sign: s * np.exp((a - 1.0) * np.log(x) - x - sp.gammaln(a)),
+        domain=(POSITIVE, POSITIVE),
+    )
