@@ -5,11 +5,14 @@ A property counts in an exercise if the engine's own answer has it on every draw
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout, suppress
 from functools import lru_cache, partial
+from io import StringIO
 from typing import Any
 
 import numpy as np
 
+from ...checks.diagnosis import diagnose
 from ...engine.text import _
 from .calling import attempt
 from .inputs import DRAWS
@@ -37,7 +40,18 @@ def judge_finite(t: Trial) -> str:
     for name, a, _g in t.triples:
         if not np.isfinite(a).all():
             where, at = locate(name, ~np.isfinite(a))
-            return _("{entry} is {value}", entry=where, value=float(a[at]))
+            born = _born(t)
+            text = "{entry} is {value}: it began in {born}" if born else "{entry} is {value}"
+            return _(text, entry=where, value=float(a[at]), born=born)
+    return ""
+
+
+def _born(t: Trial) -> str:
+    """The step of the learner's in which the first nan or inf began; "" where it cannot be told."""
+    with redirect_stdout(StringIO()), suppress(Exception):  # on `Value`s it may do anything
+        (birth, *_others) = diagnose(t.function, *t.inputs.values()).births
+        first = min((birth, *birth.before), key=lambda b: b.step)
+        return first.numbers if first.cause != "data" else ""
     return ""
 
 
