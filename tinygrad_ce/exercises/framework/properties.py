@@ -9,6 +9,7 @@ from contextlib import redirect_stdout, suppress
 from functools import lru_cache, partial
 from io import StringIO
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 
@@ -48,8 +49,16 @@ def judge_finite(t: Trial) -> str:
 
 def _born(t: Trial) -> str:
     """The step of the learner's in which the first nan or inf began; "" where it cannot be told."""
-    with redirect_stdout(StringIO()), suppress(Exception):  # on `Value`s it may do anything
-        (birth, *_others) = diagnose(t.function, *t.inputs.values()).births
+
+    def lost(*args: Any) -> Any:
+        """What the learner's function returns; of several arrays the first that is not finite."""
+        found = t.function(*args)
+        several = found if isinstance(found, tuple) else [found]
+        return next(x for x in several if not np.isfinite(x.data).all())
+
+    # On `Value`s a learner's function may do anything.
+    with redirect_stdout(StringIO()), suppress(Exception), catch_warnings(action="ignore"):
+        (birth, *_others) = diagnose(lost, *t.inputs.values()).births
         first = min((birth, *birth.before), key=lambda b: b.step)
         return first.numbers if first.cause != "data" else ""
     return ""
