@@ -255,7 +255,7 @@ spell(
     slogdet=lambda a: like(np.linalg.slogdet, np.linalg.slogdet(detach(a))[0], LOGABSDET(a)),
     eig=eig,
     eigvals=eig,
-    trace=lambda x, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype),
+    trace=lambda x, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype=dtype),
     diagonal=lambda x, *, offset=0: np.diagonal(x, offset, -2, -1),
     **{name: getattr(np, name) for name in ALSO.split()},
     eigvalsh=lambda a, UPLO="L": EIGENVALUES(a, UPLO=UPLO),
