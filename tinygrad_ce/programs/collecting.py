@@ -103,6 +103,21 @@ def _one(factor: Factor) -> Sum:
     return Sum({frozenset([(factor, 1)]): 1.0})
 
 
+def _logistic(rows: Reader, x: Any) -> Form | None:
+    """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
+    z, zero = x, None
+    for f in (np.exp, np.negative, np.logaddexp):
+        if not is_call(z, f):
+            return None
+        zero, z = z.args[0], z.args[-1]
+    if number_of(zero) != 0.0 or is_call(z, np.negative):
+        return None
+    for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
+        z = rows.emit(f, *args, z)
+    axes, terms = rows.atom(z, x.shape)
+    return Form(axes, Sum.of([(ONE, 1.0), *terms.scaled(-1.0).items()]))
+
+
 class _Gradients(Reader):
     """Lines in index notation: of the backward pass down to arrays of the forward pass.
 
@@ -149,7 +164,7 @@ class _Gradients(Reader):
             self.nonzero |= {factor.array for product in below for factor, _ in product}
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
-        found = self.picked(line) or self.logistic(x) or super().form(line)
+        found = self.picked(line) or _logistic(self, x) or super().form(line)
         for factor in [f for product in found.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
                 self.lines[factor.array] = line
@@ -180,23 +195,16 @@ class _Gradients(Reader):
                 found[whole] = found.get(whole, 0) + n
         return [(f, n) for f, n in found.items() if n]
 
+    def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
+        """A product; none of more exponentials than divisors: in another order it may overflow."""
+        exps = [n for f, n in powers.items() if is_call(self.arrays[f.array], np.exp) and n > 0]
+        if exps and len(powers) > 1 and sum(exps) > -sum(n for n in powers.values() if n < 0):
+            raise NotASumError
+        return super().product(c, powers, out, *others)
+
     def shares(self, powers: Powers) -> Powers:
         """The same with quotients as they are called, and numerators where they are whole."""
         return super().shares(dict(self.restored(powers.items())))
-
-    def logistic(self, x: Any) -> Form | None:
-        """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
-        z, zero = x, None
-        for f in (np.exp, np.negative, np.logaddexp):
-            if not is_call(z, f):
-                return None
-            zero, z = z.args[0], z.args[-1]
-        if number_of(zero) != 0.0 or is_call(z, np.negative):
-            return None
-        for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
-            z = self.emit(f, *args, z)
-        axes, terms = self.atom(z, x.shape)
-        return Form(axes, Sum.of([(ONE, 1.0), *terms.scaled(-1.0).items()]))
 
     # ------------------------------------------------------------------ one entry of each row
     def picked(self, line: Line) -> Form | None:
