@@ -69,7 +69,8 @@ def variable(x: Any, what: str = "argument", name: str | None = None) -> Value:
 
 
 def _set_options(v: Any, options: dict[str, Any]) -> None:
-    v.call = (*v.call[:2], options, v.call[3])
+    args, data, _options, shared = v.call or ([v.x], [v.x.data], NONE, ())  # of +x of a float
+    v.call = (args, data, options, shared)
 
 
 def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:

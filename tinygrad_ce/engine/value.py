@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from importlib import import_module
 from itertools import count, zip_longest
+from math import inf
 from typing import Any, NoReturn, final
 
 import numpy as np
@@ -34,6 +35,7 @@ from .origin import Origin, here, line, written
 from .text import _
 
 ERRORS = (np.linalg.LinAlgError, ValueError, IndexError, TypeError)  # which get the learner's line
+TINY = sys.float_info.min  # below it floats have fewer digits
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
 
@@ -74,6 +76,8 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if options or op.simple != len(args):
         args, options = _settled(op, args, options)
+    elif (found := _of_floats(op, args)) is not None:
+        return found
     shared: tuple[tuple[Any, bytes], ...] = ()
     parents, data = [], []
     for x in args:
@@ -103,6 +107,39 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     node = make_node(out, op, (parents, data, options, shared))
     if not numbers or any(getattr(x, "origin", None) for x in parents):
         node.origin = here(3)  # numbers made of numbers alone have none
+    return node
+
+
+def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
+    """The node of an operation on Python floats, with its slopes; None where Python has no float.
+
+    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
+    so small that it has lost digits, too.
+    """
+    x, y = args[0], args[-1]
+    a = x._array if x.__class__ is Value else x
+    b = y._array if y.__class__ is Value else y
+    if not a.__class__ is float is b.__class__ or op.scalar is None or len(args) > 2:
+        return None
+    dx = dy = None
+    try:
+        if len(args) == 1:
+            out = op.scalar(a)
+            dx, y = float(op.vjps[0](1.0, out, a)), None
+        else:
+            out = op.scalar(a, b)
+            dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
+            dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
+    except (ArithmeticError, ValueError, TypeError):
+        return None  # inf, nan, or a better message
+    if out.__class__ is not float:
+        return None
+    if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
+        node = make_node(out, op, None, x, y, dx, dy)
+    else:
+        node = make_node(out, op, (args, (a, b)[: len(args)], NONE, ()))
+    if getattr(x, "origin", None) or getattr(y, "origin", None):
+        node.origin = here(4)  # numbers made of numbers alone have none
     return node
 
 
@@ -248,7 +285,9 @@ class Value(ArrayLike):
     @property
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
-        return (self.x, self.y) if self.call is None else tuple(self.call[0])
+        if self.call is not None:
+            return tuple(self.call[0])
+        return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
     def options(self) -> dict[str, Any]:
