@@ -100,9 +100,10 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     except ERRORS as error:
         _refuse(op, parents, error)
     if out.__class__ is not ndarray or out.dtype.kind != "f":
-        if isinstance(out, np.floating) and _has_float(parents) and not any(map(np.ndim, data)):
-            data = [float(a) for a in data]  # beside a number of float64, not of NumPy's float32
-            out = op.fn(*data, **options)
+        small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
+        if small and _has_float(parents):  # a number of float64 beside NumPy's of less precision
+            data = [float(a) for a in data]
+            out = op.fn(*map(np.float64, data), **options)
         out = as_data(out, op.name)
     node = make_node(out, op, (parents, data, options, shared))
     if not numbers or any(getattr(x, "origin", None) for x in parents):

@@ -96,8 +96,8 @@ def program(
     checked for the example alone. Arrays and `Value`s that f takes from outside are constants.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
-    f does something else with more rows, of which 100 or more are tried, or fails, it refuses arrays
-    of other shapes; where with half of them, 2 or 1, it refuses so few. Branches on types are
+    f does something else with 100 rows or more, or fails, it refuses arrays of other shapes; where
+    it does with half of the example's, 2 or 1, it refuses so few. Branches on types are
     taken as for the example: what is not in ``wrt`` is no ndarray and no float to ``isinstance``,
     ``type`` and ``np.isscalar``. As of `Value`s, ``y += 1`` makes a new array of what depends on
     ``wrt``, whatever else is called y; of other arrays it is refused.
