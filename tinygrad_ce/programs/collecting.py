@@ -44,7 +44,9 @@ def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
     floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
     if len(floats) > 1 or len(lines) >= LONG or not any(walk(outputs[1])):
         return lines, outputs  # of two dtypes, the narrow one's rounding would spread
-    return Collector(lines, outputs, *floats).run() if floats else (lines, outputs)
+    if not floats or any(0 in line.shape for line in lines):  # of no entries all axes are alike
+        return lines, outputs
+    return Collector(lines, outputs, *floats).run()
 
 
 class Collector(Simplifier):
