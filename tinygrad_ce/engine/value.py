@@ -106,8 +106,9 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
             out = op.fn(*map(np.float64, data), **options)
         out = as_data(out, op.name)
     node = make_node(out, op, (parents, data, options, shared))
-    if not numbers or any(getattr(x, "origin", None) for x in parents):
-        node.origin = here(3)  # numbers made of numbers alone have none
+    lost = numbers and node._array - node._array != 0.0  # inf or nan: `diagnose` tells the line
+    if not numbers or lost or any(getattr(x, "origin", None) for x in parents):
+        node.origin = here(3)  # other numbers made of numbers alone have none
     return node
 
 
