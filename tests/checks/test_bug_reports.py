@@ -122,10 +122,10 @@ REPORTS = {
         attention_by_hand, (Q, K), "s - max(s)", "mask[2, 0] = -inf", "-1e30 for -inf", 4.0
     ),
     "focal loss of p = 1": Report(
-        focal, (np.array([40.0]),), "(1 - p) ** 0.5", "0 × inf", "(1 - p + 1e-12) ** 0.5", 0.0
+        focal, (np.array([40.0]),), "(1 - p) ** 0.5", "0 × inf", "fuse(loss)", 0.0
     ),
     "an entropy bonus": Report(
-        entropy_bonus, (np.array([0.0, 800.0]),), "pi * log(pi)", "log(0)", "log_softmax", 0.0
+        entropy_bonus, (np.array([0.0, 800.0]),), "pi * log(pi)", "log(0)", "fuse(loss)", 0.0
     ),
     "cosine of zeros": Report(
         cosine, (X, 0.0 * X), "sum(a * b) / norms", "0 / 0", "sqrt(sum(b * b) + 1e-12)", 1.0
