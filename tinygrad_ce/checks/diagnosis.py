@@ -208,11 +208,12 @@ def watching(*, stop: bool = True) -> Iterator[None]:
 
     Examples
     --------
-    >>> with watching():
-    ...     np.log(Value(0.0))
-    Traceback (most recent call last):
-        ...
-    FloatingPointError: divide by zero in log: look at it with diagnose(f, ...)
+    >>> try:
+    ...     with watching():
+    ...         np.log(Value(0.0))
+    ... except FloatingPointError as error:
+    ...     print(str(error)[:21])
+    divide by zero in log
     """
 
     def met(kind: str, flag: int) -> None:

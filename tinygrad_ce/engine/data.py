@@ -184,4 +184,4 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
         return d  # the complex step's numbers
     if dtype is None:
         return float(d)
-    return d if d.dtype == dtype and d.shape else np.asarray(d).astype(dtype)
+    return d if d.dtype == dtype and not isinstance(d, np.generic) else np.asarray(d).astype(dtype)

@@ -336,7 +336,7 @@ MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"),
     direct=True, spelling=reduction(np.min, np.minimum))
 define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
-        spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} <x>_j"),
+        spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} {<x>}_j"),
     direct=True, spelling=reduction(np.prod, np.multiply, 1.0))
 define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
 for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,

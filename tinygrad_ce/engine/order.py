@@ -46,10 +46,10 @@ def cumprod_back(g: Any, out: Any, x: Any, axis: int = 0) -> Any:
 
 
 # fmt: off
-CUMSUM: Primitive = define(np.cumsum, r"\sum_{j \le i} <x>_j",
+CUMSUM: Primitive = define(np.cumsum, r"\sum_{j \le i} {<x>}_j",
     (lambda g, out, x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis),
-     r"\sum_{i \ge j} <g>_i"), linear=(0,), spelling=lambda a, axis=None: along(CUMSUM, a, axis))
-CUMPROD: Primitive = define(np.cumprod, r"\prod_{j \le i} <x>_j",
+     r"\sum_{i \ge j} {<g>}_i"), linear=(0,), spelling=lambda a, axis=None: along(CUMSUM, a, axis))
+CUMPROD: Primitive = define(np.cumprod, r"\prod_{j \le i} {<x>}_j",
     (cumprod_back, r"<g> \cdot \frac{\partial <out>}{\partial <x>}"),
     spelling=lambda a, axis=None: along(CUMPROD, a, axis))
 CONVOLVE: Primitive = define(np.convolve, "<x> * <y>",
