@@ -436,7 +436,7 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
 def _normal_axis(x: Any, options: dict[str, Any], like: Line) -> dict[str, Any]:
     """Options with an axis from 0, or none; a kept axis of length 1 needs no sum."""
     axis, keep = options.get("axis"), options.get("keepdims")
-    if axis is None or not (like.shape or keep):
+    if axis is None or not np.ndim(x) or not (like.shape or keep):
         return {name: x for name, x in options.items() if name != "axis"}
     axes = [a % np.ndim(x) for a in np.atleast_1d(axis).tolist()]
     axes = ([a for a in axes if np.shape(x)[a] != 1] or axes[:1]) if keep else axes
@@ -525,7 +525,7 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         return s.call(np.sum, x.args[:1], {}, like)
     if is_call(x, np.divide) and (keep or not like.shape) and is_positive(x.args[1]):
         t, total = x.args
-        whole = np.shape(t) == x.shape and t.dtype == x.dtype
+        whole = np.shape(t) == x.shape and getattr(t, "dtype", None) == x.dtype
         if whole and np.broadcast_shapes(like.shape, np.shape(total)) == like.shape:
             return s.emit(np.divide, s.call(np.sum, (t,), options, like), total)
     one_row = like.shape == x.shape[-1:] and like.size == x.size and is_call(x, np.matmul)
