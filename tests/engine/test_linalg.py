@@ -144,6 +144,7 @@ def test_values_and_gradients(name: str) -> None:
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_second_derivatives(name: str) -> None:
     f, make = CASES[name]
@@ -160,6 +161,7 @@ def test_second_derivatives(name: str) -> None:
     run()
 
 
+@pytest.mark.slow
 def test_programs(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     calls = [(f, make(rng, (2,) * (make is not observations), 4, 3)) for f, make in CASES.values()]

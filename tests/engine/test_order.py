@@ -232,6 +232,7 @@ def test_values_and_gradients(name: str) -> None:
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_second_derivatives(name: str) -> None:
     @given(calls(name))
@@ -242,6 +243,7 @@ def test_second_derivatives(name: str) -> None:
     run()
 
 
+@pytest.mark.slow
 def test_programs(tmp_path: Path) -> None:
     drawn: list[Call] = []
     for name in CASES:
