@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -291,10 +290,3 @@ def test_latex_and_html() -> None:
     assert page is not None
     assert page.count("<tr>") == len(made.steps) + 3
     assert "<math" in page
-
-
-def test_it_takes_less_than_a_blink() -> None:
-    derive(textbook, Z[0], T[0])
-    start = time.process_time()
-    derive(textbook, Z[0], T[0])
-    assert time.process_time() - start < 0.3
