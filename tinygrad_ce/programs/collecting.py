@@ -37,7 +37,8 @@ from .lines import Line, distributions, evaluate, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of
 
 LONG = 1000  # lines from which nobody reads a gradient
-DRAWS = 6  # of large arguments
+EFFORT = 250  # calls of a simplifier, that are tried: the textbook's losses take at most 200
+DRAWS, DRAWN = 4, 2**16  # of large arguments at most, and of numbers in all
 
 
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
@@ -62,7 +63,7 @@ def _is_stable(old: Any, new: Any) -> bool:
     tables = {x for line in old[0] if line.function is distributions for x in line.args}
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"), suppress(ArithmeticError, ValueError, IndexError, TypeError):
-        for _draw in range(DRAWS):
+        for _draw in range(max(1, min(DRAWS, DRAWN // sum(x.size + 1 for x in inputs)))):
             data = {x: _large(x, rng, x in tables) for x in inputs}
             pairs = [_results(evaluate(lines, data), outputs) for lines, outputs in (old, new)]
             for x, y in zip(*pairs):
@@ -77,7 +78,7 @@ def _large(x: Line, rng: Any, table: bool) -> Any:
     if x.dtype.kind != "f":
         return x.kind(0) if x.is_number else np.zeros(x.shape, x.dtype)
     most = 700.0 if x.dtype.itemsize == 8 else 85.0
-    drawn = rng.choice([-most, -1.0, 0.5, most], x.shape)
+    drawn = np.resize(rng.choice([-most, -1.0, 0.5, most], min(x.size, DRAWN) or 1), x.shape)
     drawn = np.full(x.shape, 1.0 / x.shape[-1]) if table else drawn
     return float(drawn) if x.is_number else drawn.astype(x.dtype)
 
@@ -104,13 +105,17 @@ class Collector(Simplifier):
                 self.moving.add(line)
         self.ends -= self.forward
         self.reader: Any = None
+        self.effort, self.until = 0, 0
 
     def rewrite(self, line: Line) -> Any:
         """What is simpler, or a sum of products; what several lines read is counted once."""
         found = self.new[line] = super().rewrite(line)
-        if line in self.ends and found.__class__ is Line and line.shape:
+        plain = found.__class__ is not Line or not line.shape or line not in self.ends
+        if not plain and self.effort < EFFORT:  # newest first: what is next to the loss
+            before, self.until = self.calls, self.calls + EFFORT - self.effort
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
+            self.effort += self.calls - before
             both = [cost(live(self.lines, [*self.shared, x])) for x in (other, found)]
             found = other if both[0] <= both[1] else found
             if found.__class__ is Line:
@@ -198,6 +203,8 @@ class _Gradients(Reader):
 
     def form(self, line: Line) -> Form:
         """A line in index notation, its arguments being so already."""
+        if self.collector.calls > self.collector.until:
+            raise NotASumError
         x, forward = self.collector.new[line], line in self.collector.forward
         if forward and line.function in (np.divide, np.log) and line.args[-1].__class__ is Line:
             below = self.forms[line.args[-1]].terms  # it is 0 where the loss is no number

@@ -225,12 +225,23 @@ def _sample(line: Line) -> Any:
     """Data as a line may give: whole numbers are 0, which is an index into anything."""
     if line.is_number:
         return line.kind(1)
-    return np.full(line.shape, 0 if line.dtype.kind in "iu" else 1, line.dtype)[()]
+    one = np.full((), 0 if line.dtype.kind in "iu" else 1, line.dtype)[()]
+    return np.broadcast_to(one, line.shape) if line.shape else one  # it takes no memory
+
+
+def _entry(x: Any) -> Any:
+    """One entry of an argument, with as many axes."""
+    if x.__class__ is np.ndarray:
+        return x.reshape(-1)[:1].reshape((1,) * x.ndim) if x.ndim else x
+    return _sample(x) if x.is_number or not x.shape else np.ones((1,) * x.ndim, x.dtype)
 
 
 def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]:
     """The shape and kind of a call's result."""
     with np.errstate(all="ignore"):
+        if elementwise(function) and not options and any(map(np.ndim, args)):
+            ones = [_entry(x) if x.__class__ in (Line, np.ndarray) else x for x in args]
+            return np.broadcast_shapes(*map(np.shape, args)), function(*ones).dtype
         found = function(*replace(args, _sample), **replace(options, _sample))
     numbers = elementwise(function) and [x.is_number for x in walk(args)]
     return result(found.item() if numbers and all(numbers) and not np.ndim(found) else found)
