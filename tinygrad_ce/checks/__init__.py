@@ -4,8 +4,8 @@
   wording.py         what nodes and numbers are called in a sentence
   births.py          where nan and inf begin, forward and on the way back
   digits.py          how many digits are right
-  habits.py          what gives wrong numbers without a nan
   forms.py           what overflows as one writes it, and the form that does not
+  habits.py          what gives wrong numbers without a nan
   cures.py           what makes them finite, tried before it is told
   telling.py         all of it in sentences
   diagnosis.py       `diagnose`: the report; `watching`, for loops that run for hours

@@ -20,7 +20,7 @@ from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..programs.fusion import fuse
 from .births import Birth, ordered
-from .forms import FORMS, found, written
+from .forms import FORMS, matched, written
 from .habits import FUSED, moved, sigmoid_of
 from .wording import Names, spelled
 
@@ -117,7 +117,7 @@ class Trials:
     def forms(self) -> Iterator[Try]:
         """What is known by a form of its own in that."""
         for old, new in FORMS:
-            bound = {node: known for node in self.live if (known := found(old, node))}
+            bound = {node: known for node in self.live if (known := matched(old, node))}
             if bound:
                 name = self.names(next(iter(bound.values()))["x"])
                 name = name if name.replace(".", "_").isidentifier() else "x"

@@ -54,7 +54,7 @@ def _graph(text: str) -> Any:
     return written(text, Value(0.5), {})
 
 
-def found(text: str, node: Value) -> dict[str, Any] | None:
+def matched(text: str, node: Value) -> dict[str, Any] | None:
     """What ``x`` stands for and the ``options`` of the sum, if a node is of a form; else None."""
     return _match(_graph(text), node, {"options": {}})
 

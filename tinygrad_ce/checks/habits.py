@@ -12,9 +12,12 @@ from ..engine.backward import gradients, share
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from .births import ordered
+from .forms import matched
 from .wording import Names, place
 
 FUSED = "LogSoftmaxNLL"
+SOFTMAX = "np.exp(x) / np.exp(x).sum()"
+SIGMOIDS = ("1 / (1 + np.exp(x))", "np.exp(x) / (1 + np.exp(x))", "sigmoid(x)")
 SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 
@@ -64,23 +67,13 @@ def moved(x: Any) -> Any:
 
 def softmax_of(node: Value) -> Any:
     """The logits, if a node is e / Σ e of an exponential, else None."""
-    if node.op is not ops.DIVIDE or not _is(node.parents[0], ops.EXP):
-        return None
-    total = moved(node.parents[1])  # of the same exponential, or one of the same logits
-    same = (
-        _is(total, ops.SUM)
-        and _is(total.parents[0], ops.EXP)
-        and total.parents[0].parents[0] is node.parents[0].parents[0]
-    )
-    return node.parents[0].parents[0] if same else None
+    return (matched(SOFTMAX, node) or {}).get("x")
 
 
 def sigmoid_of(node: Value) -> Any:
-    """What a node is the sigmoid of, else None."""
-    if node.op is not ops.DIVIDE or not _is(node.parents[1], ops.ADD):
-        return None
-    e = next((x for x in node.parents[1].parents if _is(x, ops.EXP)), None)
-    return moved(e.parents[0]) if e is not None else None
+    """What a node is the sigmoid of, or of its negative, else None."""
+    known = next(filter(None, (matched(form, node) for form in SIGMOIDS)), {})
+    return moved(known.get("x"))
 
 
 def _twice(node: Value, names: Names) -> Iterator[str]:
@@ -141,7 +134,7 @@ def _stretched(node: Value, names: Names) -> Iterator[str]:
 def _over_all(node: Value, names: Names) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
     table = len(node.shape) == 2 and min(node.shape) > 1
-    if table and softmax_of(node) is not None and moved(node.parents[1]).size == 1:
+    if table and softmax_of(node) is not None and np.size(moved(node.parents[1])) == 1:
         text = "{name}{place} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
         yield _(text, name=names(node), place=place(node), shape=node.shape)
