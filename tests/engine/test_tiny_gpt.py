@@ -44,9 +44,8 @@ def trained(kind: Any) -> tuple[list[float], list[str]]:
     cells = json.loads(LESSON.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     lesson: dict[str, Any] = {}
-    for cell in code[:2]:
-        exec(cell.replace("import matplotlib.pyplot as plt\n", "") + "\nValue = None", lesson)
-        lesson["Value"] = lambda x: kind(float(x))
+    exec(code[0].replace("import matplotlib.pyplot as plt\n", ""), lesson)
+    lesson["Value"] = lambda x: kind(float(x))
     exec(code[1], lesson)
     exec(code[2].partition("L, z, p = ")[0], lesson)
     params = [p for W in lesson["model"].values() for row in W for p in row]
