@@ -455,6 +455,13 @@ def test_json_and_html() -> None:
     assert "<td>x</td>" in healthy
 
 
+def test_no_cure_is_told_that_leaves_the_loss_infinite() -> None:
+    """Its gradient is finite, also in float64."""
+    found = diagnose(lambda x: np.sum(x + np.inf), np.ones(2, np.float32))
+    assert found.births[0].cause == "data"
+    assert found.cure is None
+
+
 def test_what_is_no_value() -> None:
     for wrong in (3.0, np.ones(2), None):
         with pytest.raises(TypeError, match="wanted a Value"):

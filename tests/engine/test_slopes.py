@@ -104,3 +104,16 @@ def test_a_copy_keeps_its_own_rule() -> None:
     assert x2.grad == 2.0
     with pytest.raises(pickle.PicklingError, match="right: another record"):
         pickle.dumps(y)
+
+
+def test_a_slope_of_0_stays_0_for_an_infinite_upstream_gradient() -> None:
+    x = Value(-1.0)
+    x.relu().backward(np.inf)
+    assert x.grad == 0.0
+
+
+def test_a_slope_below_the_normal_numbers_keeps_its_digits() -> None:
+    """Of x / y by y it is -x / y², which is subnormal; times 1e20 it is not."""
+    x, y = Value(1.0), Value(3e160)
+    (x / y).backward(1e20)
+    assert y.grad == pytest.approx(-1e20 / 3e160 / 3e160, rel=1e-14)
