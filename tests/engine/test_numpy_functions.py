@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.operations import slope
 
-from tinygrad_ce import Value, grad, hessian, program
+from tinygrad_ce import Value, derive, grad, hessian, program
 from tinygrad_ce.engine.operation import TABLE
 
 Function = Callable[..., Any]
@@ -319,3 +319,17 @@ def test_a_number_is_reduced_along_axis_0_as_in_numpy(x: Any, axis: int) -> None
         assert f(Value(x), axis=axis).data == f(x if np.ndim(x) else np.asarray(x), axis=axis)
         slope = 1.0 if f in plain else 6.0
         assert grad(lambda v, f=f: f(v, axis=axis))(x) == slope
+
+
+@pytest.mark.parametrize("f", [np.sum, np.max, np.prod, np.cumsum, np.cumprod])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_number_within_a_program_is_reduced_along_axis_0(f: Any, axis: int) -> None:
+    def loss(x: Any) -> Any:
+        return (f(x.sum(), axis=axis) * x.sum()).sum()
+
+    x = np.array([1.0, 2.0])
+    for clean in (False, True):
+        run = program(loss, x, clean=clean)
+        assert run(x)[0] == 9.0
+        np.testing.assert_array_equal(run(x)[1], [6.0, 6.0])
+    assert "∂L/∂x" in str(derive(loss, x))

@@ -60,8 +60,9 @@ CONVOLVE: Primitive = define(np.convolve, "<x> * <y>",
 
 
 def along(op: Any, a: Any, axis: int | None) -> Any:
-    """An operation along an axis, or along all entries in a row."""
-    return op(np.reshape(a, -1), axis=0) if axis is None else op(a, axis=axis)
+    """An operation along an axis, or along all entries in a row; a number is a row of one."""
+    row = axis is None or (not np.ndim(a) and axis in (0, -1))
+    return op(np.reshape(a, -1), axis=0) if row else op(a, axis=axis)
 
 
 def convolve(a: Any, v: Any, mode: str) -> Any:

@@ -355,6 +355,6 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
     if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
         return None
     axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
-    over = own if axis is None else [a % len(own) for a in np.atleast_1d(axis).tolist()]
+    over = own if axis is None or not own else [a % len(own) for a in np.atleast_1d(axis).tolist()]
     keep = line.options.get("keepdims")
     return args[:1], [own], [None if a in over else a for a in own if keep or a not in over]

@@ -211,7 +211,7 @@ def _decimal(x: float) -> Formula:
 def _axes(line: Line) -> str:
     """The axes that a sum is over, as letters, but for all of them."""
     axis, n = option(line, "axis", 1), np.ndim(line.args[0])
-    axes = {a % n for a in np.atleast_1d(range(n) if axis is None else axis).tolist()}
+    axes = {a % n for a in np.atleast_1d(axis).tolist()} if n and axis is not None else {*range(n)}
     return "" if len(axes) == n else f"_{{{''.join('ijklmn'[a] for a in sorted(axes))}}}"
 
 
