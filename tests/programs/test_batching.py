@@ -443,3 +443,20 @@ def test_drawn_hessians_in_a_fresh_interpreter(tmp_path: Path) -> None:
     for result, (_, _, wanted) in zip(found, drawn):
         near(value_of(result), wanted)
     ruffed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(x[range(3), range(3)] ** 2),
+        lambda x: np.sum(np.diagonal(x) ** 2),
+        lambda x: np.trace(x) ** 2,
+        lambda x: np.einsum("ii", x) ** 2,
+        lambda x: np.sum(np.einsum("ii,ij->j", x, x) ** 2),
+        np.median,
+        lambda x: np.quantile(x, 0.3, axis=1).sum(),
+    ],
+)
+def test_two_axes_read_in_step_are_a_diagonal(f: Function) -> None:
+    np.testing.assert_allclose(program(f, A)(A.T)[1], tg.grad(f)(A.T), rtol=1e-12)
+    near(program(hessian(f), A)(A.T), hessian(f)(A.T))

@@ -317,6 +317,8 @@ def _moved_axes(
         at = np.asarray(move(index, *rest, **options))
         along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
         if label is not None and along and at.shape[along[0]] == n:
+            if found[along[0]] != own[along[0]]:
+                raise NotASumError  # two axes are read in step: a diagonal
             found[along[0]] = label
         elif label is not None and at.size and (at == at.flat[0]).all():
             entries.append((label, ~int(at.flat[0])))

@@ -244,7 +244,8 @@ class _Gradients(Reader):
 
     def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
         """A product; none of more exponentials than divisors: in another order it may overflow."""
-        exps = [n for f, n in powers.items() if is_call(self.arrays[f.array], np.exp) and n > 0]
+        known = [(self.arrays[f.array], n) for f, n in powers.items() if f.array >= 0]  # no δ
+        exps = [n for x, n in known if is_call(x, np.exp) and n > 0]
         if exps and len(powers) > 1 and sum(exps) > -sum(n for n in powers.values() if n < 0):
             raise NotASumError
         return super().product(c, powers, out, *others)

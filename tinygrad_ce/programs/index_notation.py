@@ -302,7 +302,7 @@ class Writer(Products):
 
     def has(self, powers: Powers) -> bool:
         """Whether the product of two arrays is there."""
-        pair = frozenset(key_of(self.arrays[f.array]) for f in powers)
+        pair = frozenset(key_of(self.arrays[f.array]) for f in powers if f.array >= 0)  # no δ
         return len(powers) == 2 and (np.multiply, pair) in self.simplifier.seen
 
     # ------------------------------------------------------------------ sums
