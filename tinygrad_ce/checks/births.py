@@ -84,6 +84,11 @@ def entry_of(x: Any, entry: Entry) -> float:
     return float(x[entry] if np.ndim(x) else x)
 
 
+def ones_like(node: Value) -> Any:
+    """The upstream gradient 1 of every entry."""
+    return np.ones(node.shape, node.dtype) if node.shape else 1.0
+
+
 def first(mask: Any) -> Entry:
     """Where a mask is true first."""
     return tuple(int(i) for i in np.unravel_index(np.argmax(mask), np.shape(mask)))
@@ -193,6 +198,16 @@ def limit(node: Value, x: float) -> float:
             fits = np.isfinite(node.op.fn(kind(middle)))
             low, high = (middle, high) if fits else (low, middle)
     return low
+
+
+def culprit(birth: Birth) -> Source:
+    """Which of the numbers that met makes the result what it is."""
+    domain = (birth.node.op and birth.node.op.domain) or ()
+    pairs = [*zip(birth.sources, domain)] if len(domain) == len(birth.sources) else []
+    out = [s for s, (low, high) in pairs if not low < entry_of(*s) < high]
+    if birth.cause != "overflow" and out:
+        return out[-1]
+    return max(birth.sources, key=lambda s: abs(entry_of(*s)))
 
 
 # ------------------------------------------------------------------ the way back

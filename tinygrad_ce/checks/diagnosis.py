@@ -27,7 +27,7 @@ from .births import Birth, changed, find_births, ordered
 from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, vanished, warnings_of
-from .telling import Telling
+from .telling import tell_births, tell_cure, tell_digits
 from .wording import Names, number, place, where
 
 WIDTH = 96  # columns of a printed report
@@ -131,10 +131,10 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         seed = np.ones(root.shape, root.dtype) if root.shape else 1.0
         births, path, found = find_births(nodes, seed if _is_fresh(root) else None)
         digits = all_digits(nodes, names, found) if found and not births else []
-        helps = Trials(nodes, names, births[0]).cure() if births else None
+        helps = Trials(names, births[0]).cure() if births else None
         warnings = [*unused, *warnings_of(nodes, names, stale), *vanished(nodes, names, found)]
-        told = Telling(nodes, names)
-        sentences = [*told.births(births, path), *told.cure(helps, births), *told.digits(digits)]
+        sentences = [*tell_births(names, births, path), *tell_cure(names, helps, births)]
+        sentences += tell_digits(names, digits)
     notes = notes_of(nodes, names)
     sentences += [_capital(_("{text}.", text=text)) for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]

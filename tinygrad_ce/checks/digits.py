@@ -38,6 +38,7 @@ class Digits(NamedTuple):
     name : of the loss, or the leaf whose gradient it is
     digits : decimal digits that are right, to first order; of an array those of its norm
     error : the bound that they come from, relative
+    most : the digits of its dtype
     costly : the nodes whose rounding costs most
     cancelled : where more than half are gone, the nodes in which they cancel, and how many there
     """
@@ -45,6 +46,7 @@ class Digits(NamedTuple):
     name: str
     digits: float
     error: float
+    most: float
     costly: tuple[Value, ...] = ()
     cancelled: tuple[tuple[Value, float], ...] = ()
 
@@ -74,7 +76,8 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
     relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
     lost = _cancelled(probes[0], 0.1 * error) if relative > eps**0.5 else ()
     costly = sorted((node for node in squares if squares[node]), key=lambda n: -squares[n])[:3]
-    return Digits(name, max(-math.log10(relative), 0.0), relative, tuple(costly), lost)
+    known = max(-math.log10(relative), 0.0), relative, -math.log10(eps)
+    return Digits(name, *known, tuple(costly), lost)
 
 
 @lru_cache(maxsize=1024)

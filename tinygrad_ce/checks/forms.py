@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from itertools import permutations
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import ops
+from ..engine.data import NONE
 from ..engine.operation import TABLE
 from ..engine.value import Value, detach
 from ..losses.activations import log_softmax, logsumexp, sigmoid
@@ -38,20 +40,32 @@ FORMS = (
     ("np.sqrt(x * x)", "np.abs(x)"),
     ("x ** (1 / 3)", "np.cbrt(x)"),
 )
+# In which digits cancel, and what keeps them.
+EXACT = (
+    ("np.exp(x) - 1", "np.expm1(x)"),
+    ("1 - np.exp(x)", "-np.expm1(x)"),
+    ("np.log(1 + x)", "np.log1p(x)"),
+    ("np.log(1 - x)", "np.log1p(-x)"),
+)
 
 
-def written(text: str, x: Any, options: dict[str, Any]) -> Any:
-    """A form of the table, of this x, its sum with these options."""
+def spelled(text: str, name: str) -> str:
+    """A form of the table, of what has this name; of what has none, of x."""
+    return re.sub(r"\bx\b", name if name.replace(".", "_").isidentifier() else "x", text)
+
+
+def written(text: str, x: Any, options: dict[str, Any] = NONE, c: Any = None) -> Any:
+    """Code of this x: its sums with these options, its maximum as NumPy's, where c is true."""
     n = np.size(x) / np.size(np.max(detach(x), **options))
     over = partial(log_softmax, axis=options.get("axis", -1))
-    own = {"logsumexp": partial(logsumexp, **options), "log_softmax": over, "sigmoid": sigmoid}
-    return eval(text, {"np": np, "x": x, "n": n, **own})
+    known = {"logsumexp": partial(logsumexp, **options), "log_softmax": over, "sigmoid": sigmoid}
+    return eval(text, {"np": np, "max": np.maximum, "x": x, "n": n, "c": c, **known})
 
 
 @cache
 def _graph(text: str) -> Any:
     """The graph of a form of a number; its only leaf is x."""
-    return written(text, Value(0.5), {})
+    return written(text, Value(0.5))
 
 
 def matched(text: str, node: Value) -> dict[str, Any] | None:

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import ops
 from ..engine.text import _
 from ..engine.value import Value
-from .births import Birth, Source, entry_of, limit, sources
+from .births import Birth, Entry, Source, culprit, entry_of, limit, sources
 from .cures import Cure, masks
 from .digits import Digits
-from .wording import Names, at, number, place
+from .forms import EXACT, matched, spelled
+from .wording import Names, at, number
 
 SHOWN = 4  # nodes of a way that are named
 WEAK = 0.5  # of the digits of a dtype: with fewer, the report says which step costs them
 WHY = {
     "overflow": "{op} overflows above {limit:.5g} in {dtype}",
-    "products": "the largest {dtype} is {largest:.2g}",
+    "products": "The largest {dtype} is {largest:.2g}",
     "pole": "{op} is infinite there",
     "domain": "{op} has no real value there",
 }
@@ -30,157 +30,131 @@ ADVICE = {
 }
 
 
-class Telling:
-    """The sentences of a report about a graph."""
-
-    def __init__(self, nodes: Sequence[Value], names: Names) -> None:
-        self.nodes, self.names = nodes, names
-
-    def behind(self, x: Any, entry: Any) -> str:
-        """The entry that an entry comes from, as far back as it has a name: ``z[0, 0] = 1000``."""
-        best, further = (x, entry), weighty(self.names, x, entry)
-        while further is not None:
-            x, entry = further
-            best = (x, entry) if not isinstance(x, Value) or self.names.own(x) else best
-            further = weighty(self.names, x, entry)
-        return self.names.at(*best, entry_of(*best))
-
-    def births(self, births: Sequence[Birth], path: Sequence[Value]) -> Iterator[str]:
-        """Where it began, from which numbers, and how it travelled."""
-        for birth in births[:1]:
-            yield from self.back(birth) if birth.target is not None else self.birth(birth)
-        if len(path) > 2:
-            names = [self.names.called[node] for node in path[1:-1]]
-            names = names if len(names) <= SHOWN else [*names[: SHOWN - 1], "…", names[-1]]
-            text = "It went on through {names} to {loss}."
-            yield _(text, names=", ".join(names), loss=self.names.called[path[-1]])
-        if len(births) > 1:
-            others = {
-                self.names.formula(b.node): None for b in births if b.node is not births[0].node
-            }
-            names = [*others][:SHOWN]
-            yield from [_("Others begin in {names}.", names=", ".join(names))] if names else []
-
-    def birth(self, birth: Birth) -> Iterator[str]:
-        """A birth on the way forward, and those of the infinite numbers that met in it."""
-        if birth.cause == "data":
-            yield self.data(birth)
-            return
-        text = "{value} was born in step {step}, {formula}{place}: {numbers}{at}{more}."
-        more = _(", and in {n} more entries", n=birth.entries - 1) if birth.entries > 1 else ""
-        where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
-        fields = {"formula": self.names.formula(birth.node), "place": place(birth.node)}
-        fields |= {"value": number(birth.value), "numbers": birth.numbers, "at": where}
-        yield _(text, step=birth.step, more=more, **fields)
-        yield from self.why(birth)
-        for earlier in sorted(birth.before, key=lambda b: b.step):
-            if earlier.cause == "data":
-                yield self.data(earlier)
-                continue
-            text = "{formula}{place} became {value} {n} steps before: {numbers}."
-            n = birth.step - earlier.step
-            text = text.replace("steps", "step") if n == 1 else text
-            fields = {"formula": self.names.formula(earlier.node), "place": place(earlier.node)}
-            yield _(text, value=number(earlier.value), numbers=earlier.numbers, n=n, **fields)
-            yield from self.why(earlier)
-
-    def data(self, birth: Birth) -> str:
-        """What the loss was given."""
-        (x, entry), formula = birth.sources[0], self.names.formula(birth.node)
-        if not isinstance(x, Value) and not self.names.has(x):
-            fields = {
-                "value": birth.numbers,
-                "at": (entry and _(" at {at}", at=at(entry))) or "",
-                "place": place(birth.node),
-            }
-            return _("A constant in {formula}{place} is {value}{at}.", formula=formula, **fields)
-        more = _(", and {n} more entries,", n=birth.entries - 1) if birth.entries > 1 else ""
-        text = "{where}{more} before anything is computed: look where the data are from."
-        return _(text, where=self.names.at(x, entry, birth.value), more=more)
-
-    def why(self, birth: Birth) -> Iterator[str]:
-        """What the operation cannot do with these numbers, and which entry they come from."""
-        kind = birth.node.dtype
-        cause = "products" if birth.cause == "overflow" and len(birth.sources) > 1 else birth.cause
-        if cause in WHY:
-            worst = culprit(birth)
-            most = limit(birth.node, entry_of(*birth.sources[0])) if cause == "overflow" else 0.0
-            fields = {"limit": most, "largest": float(np.finfo(kind).max)}
-            text = _(WHY[cause], op=birth.node.op.name, dtype=kind, **fields)
-            text = f"{text[:1].upper()}{text[1:]}" if cause == "products" else text
-            behind = self.behind(*worst) if worst else ""
-            yield f"{text}; {behind}." if behind else f"{text}."
-
-    def back(self, birth: Birth) -> Iterator[str]:
-        """A birth on the way back."""
-        met = _("of finite numbers its rule makes {value}", value=number(birth.value))
-        if birth.upstream is not None and birth.local is not None:
-            met = f"{number(birth.upstream)} × {number(birth.local)}"
-        text = "The loss is finite, a gradient is not: {value} was born on the way back through "
-        text += "{formula}{place}: upstream × slope is {met} for {entry}."
-        fields = {"formula": self.names.formula(birth.node), "place": place(birth.node)}
-        entry = self.behind(birth.target, birth.entry)
-        yield _(text, value=number(birth.value), met=met, entry=entry, **fields)
-        if birth.upstream == 0.0 and any(True for _mask in masks(self.nodes, birth.node)):
-            yield _("np.where chooses a value, not a gradient: 0 times infinity is nan.")
-
-    def cure(self, cure: Cure | None, births: Sequence[Birth]) -> Iterator[str]:
-        """What helps, and the loss with it; or what may."""
-        if cure:
-            text = "Cure: {text}. The loss is then {loss:.6g}, and all gradients are finite."
-            yield _(text, text=cure.text, loss=cure.loss)
-        for birth in births[:1] if not cure else ():
-            first = min((*birth.before, birth), key=lambda b: b.step)
-            at = (birth.target, birth.entry) if birth.target is not None else culprit(first)
-            kind = "overflow" if abs(entry_of(*at)) > 10.0 else "pole"
-            advice = ADVICE.get(kind if first.cause in ("rule", "indeterminate") else first.cause)
-            if advice and self.names.has(at[0]):
-                x, value = self.names(at[0]), number(entry_of(*at))
-                yield _("No change of form helps: {advice}.", advice=_(advice, x=x, value=value))
-
-    def digits(self, found: Sequence[Digits]) -> Iterator[str]:
-        """Which steps cost digits, where many are gone."""
-        for d in found:
-            all_of = -float(np.log10(np.finfo(self.nodes[-1].dtype).eps))
-            if d.error > 1.0 and d is not found[0]:
-                yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
-            elif d.digits < WEAK * all_of:
-                text, fields = "Of {name}, {digits:.0f} of {all:.0f} digits are right", {}
-                for node, n in d.cancelled[:1]:
-                    text += ": {n:.0f} cancel in {formula}{place}{instead}"
-                    fields = {"n": n, "instead": self.instead(node)}
-                for node in d.costly[: not d.cancelled]:
-                    text += ": the rounding of {formula}{place} counts most{instead}"
-                    fields = {"instead": self.instead(node)}
-                if fields:
-                    fields |= {"formula": self.names.formula(node), "place": place(node)}
-                yield _(text + ".", name=d.name, digits=d.digits, all=all_of, **fields)
-
-    def instead(self, node: Value) -> str:
-        """NumPy's function that does not lose them."""
-        args = [x for x in node.parents if isinstance(x, Value)]
-        ones = [x for x in node.parents if not isinstance(x, Value) and np.all(x == 1.0)]
-        if len(args) != 1 or not ones or node.op not in (ops.ADD, ops.SUBTRACT):
-            return ""
-        if args[0].op is ops.EXP:
-            return _("; np.expm1({x}) keeps them", x=self.names(args[0].parents[0]))
-        above = [n for n in self.nodes if n.op is ops.LOG and n.parents[0] is node]
-        sign = "-" if node.op is ops.SUBTRACT and args[0] is node.parents[1] else ""
-        text = _("; np.log1p({sign}{x}) keeps them", sign=sign, x=self.names(args[0]))
-        return text if above else ""
+def tell_births(names: Names, births: Sequence[Birth], path: Sequence[Value]) -> Iterator[str]:
+    """Where it began, from which numbers, and how it travelled."""
+    for birth in births[:1]:
+        yield from _forward(names, birth) if birth.target is None else _backward(names, birth)
+    if len(path) > 2:
+        called = [names.called[node] for node in path[1:-1]]
+        called = called if len(called) <= SHOWN else [*called[: SHOWN - 1], "…", called[-1]]
+        text = "It went on through {names} to {loss}."
+        yield _(text, names=", ".join(called), loss=names.called[path[-1]])
+    others = {names.formula(b.node): None for b in births if b.node is not births[0].node}
+    if others:
+        yield _("Others begin in {names}.", names=", ".join([*others][:SHOWN]))
 
 
-def culprit(birth: Birth) -> Source:
-    """Which of the numbers that met makes the result what it is."""
-    domain = (birth.node.op and birth.node.op.domain) or ()
-    pairs = [*zip(birth.sources, domain)] if len(domain) == len(birth.sources) else []
-    out = [s for s, (low, high) in pairs if not low < entry_of(*s) < high]
-    if birth.cause != "overflow" and out:
-        return out[-1]
-    return max(birth.sources, key=lambda s: abs(entry_of(*s)))
+def _forward(names: Names, birth: Birth) -> Iterator[str]:
+    """A birth on the way forward, and those of the infinite numbers that met in it."""
+    if birth.cause == "data":
+        yield _data(names, birth)
+        return
+    text = "{value} was born in step {step}, {formula}: {numbers}{at}{more}."
+    more = _(", and in {n} more entries", n=birth.entries - 1) if birth.entries > 1 else ""
+    where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
+    fields = {"value": number(birth.value), "numbers": birth.numbers, "at": where, "more": more}
+    yield _(text, step=birth.step, formula=names.equation(birth.node), **fields)
+    yield from _why(names, birth)
+    for earlier in sorted(birth.before, key=lambda b: b.step):
+        if earlier.cause == "data":
+            yield _data(names, earlier)
+            continue
+        n = birth.step - earlier.step
+        text = "{formula} became {value} {n} steps before: {numbers}."
+        text = text if n > 1 else "{formula} became {value} 1 step before: {numbers}."
+        fields = {"value": number(earlier.value), "numbers": earlier.numbers, "n": n}
+        yield _(text, formula=names.equation(earlier.node), **fields)
+        yield from _why(names, earlier)
 
 
-def weighty(names: Names, node: Any, entry: Any) -> Source | None:
+def _data(names: Names, birth: Birth) -> str:
+    """What the loss was given."""
+    x, entry = birth.sources[0]
+    if not names.has(x):
+        where = _(" at {at}", at=at(entry)) if entry else ""
+        fields = {"formula": names.equation(birth.node), "value": birth.numbers, "at": where}
+        return _("A constant in {formula} is {value}{at}.", **fields)
+    more = _(", and {n} more entries,", n=birth.entries - 1) if birth.entries > 1 else ""
+    text = "{where}{more} before anything is computed: look where the data are from."
+    return _(text, where=names.at(x, entry, birth.value), more=more)
+
+
+def _why(names: Names, birth: Birth) -> Iterator[str]:
+    """What the operation cannot do with these numbers, and which entry they come from."""
+    kind, op = birth.node.dtype, birth.node.op
+    cause = "products" if birth.cause == "overflow" and len(birth.sources) > 1 else birth.cause
+    if cause in WHY:
+        most = limit(birth.node, entry_of(*birth.sources[0])) if cause == "overflow" else 0.0
+        fields = {"limit": most, "largest": float(np.finfo(kind).max)}
+        text = _(WHY[cause], op=op and op.name, dtype=kind, **fields)
+        yield _("{why}; {entry}.", why=text, entry=_behind(names, *culprit(birth)))
+
+
+def _backward(names: Names, birth: Birth) -> Iterator[str]:
+    """A birth on the way back."""
+    met = _("of finite numbers its rule makes {value}", value=number(birth.value))
+    if birth.upstream is not None and birth.local is not None:
+        met = f"{number(birth.upstream)} × {number(birth.local)}"
+    text = "The loss is finite, a gradient is not: {value} was born on the way back through "
+    text += "{formula}: upstream × slope is {met} for {entry}."
+    fields = {"value": number(birth.value), "formula": names.equation(birth.node)}
+    yield _(text, met=met, entry=_behind(names, birth.target, birth.entry), **fields)
+    if birth.upstream == 0.0 and any(True for _mask in masks(names.nodes, birth.node)):
+        yield _("np.where chooses a value, not a gradient: 0 times infinity is nan.")
+
+
+def tell_cure(names: Names, cure: Cure | None, births: Sequence[Birth]) -> Iterator[str]:
+    """What helps, and the loss with it; or what may."""
+    if cure:
+        text = "Cure: {text}. The loss is then {loss:.6g}, and all gradients are finite."
+        yield _(text, text=cure.text, loss=cure.loss)
+    for birth in births[:1] if not cure else ():
+        first = min((*birth.before, birth), key=lambda b: b.step)
+        x, entry = culprit(first)
+        kind = "overflow" if abs(entry_of(x, entry)) > 10.0 else "pole"
+        advice = ADVICE.get(kind if first.cause in ("rule", "indeterminate") else first.cause)
+        if advice and names.has(x):
+            advice = _(advice, x=names(x), value=number(entry_of(x, entry)))
+            yield _("No change of form helps: {advice}.", advice=advice)
+
+
+def tell_digits(names: Names, found: Sequence[Digits]) -> Iterator[str]:
+    """Which steps cost digits, where many are gone."""
+    for d in found:
+        if d.error > 1.0 and d is not found[0]:
+            yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
+        elif d.digits < WEAK * d.most:
+            text = "Of {name}, {digits:.0f} of {all:.0f} digits are right"
+            fields: dict[str, Any] = {"name": d.name, "digits": d.digits, "all": d.most}
+            for node, n in [*d.cancelled, *((node, 0.0) for node in d.costly)][:1]:
+                text += ": {n:.0f} cancel in {formula}{instead}" if n else ""
+                text += "" if n else ": the rounding of {formula} counts most{instead}"
+                fields |= {"n": n, "formula": names.equation(node)}
+                fields["instead"] = _instead(names, node)
+            yield _(text + ".", **fields)
+
+
+def _instead(names: Names, node: Value) -> str:
+    """NumPy's function that does not lose what cancels in a node, or in a node above it."""
+    above = [n for n in names.nodes if any(x is node for x in n.parents)]
+    for old, new in EXACT:
+        for known in filter(None, (matched(old, n) for n in (node, *above))):
+            return _("; {function} keeps them", function=spelled(new, names(known["x"])))
+    return ""
+
+
+# ------------------------------------------------------------------ the entry behind an entry
+def _behind(names: Names, x: Any, entry: Entry) -> str:
+    """The entry that an entry comes from, as far back as it has a name: ``z[0, 0] = 1000``."""
+    best, further = (x, entry), _weighty(names, x, entry)
+    while further is not None:
+        x, entry = further
+        best = (x, entry) if not isinstance(x, Value) or names.own(x) else best
+        further = _weighty(names, x, entry)
+    return names.at(*best, entry_of(*best))
+
+
+def _weighty(names: Names, node: Any, entry: Entry) -> Source | None:
     """Which argument's entry makes an entry of a node what it is, if one does and has a name."""
     if not isinstance(node, Value) or node.op is None or (node.op.linear and not node.op.moves):
         return None

@@ -14,13 +14,13 @@ from ..engine.names import names, operands
 from ..engine.origin import line
 from ..engine.text import _
 from ..engine.value import Value
+from ..programs.expressions import is_bare, pattern
 
 LONG = 48  # characters of an expression; of a longer one less is shown
-BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "**": 3}
 
 
 class Names:
-    """What nodes are called: by the learner's variables, else by the expression they are."""
+    """What the nodes of a graph are called: by the learner's variables, else as expressions."""
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self.nodes, self.called = nodes, names(nodes)
@@ -33,9 +33,9 @@ class Names:
 
     def own(self, node: Value) -> str:
         """The name that a learner gave a node; "" where it has only its operation's."""
+        name = self.called.get(node) or node.name or ""
         if node.op is None:
-            return self.called.get(node) or node.name or _("a leaf")
-        name = self.called.get(node, "")
+            return name or _("a leaf")
         made = re.fullmatch(re.escape(node.op.name) + r"(_\d+)?", name)
         return "" if made else name
 
@@ -49,36 +49,39 @@ class Names:
             return self.constants.get(id(x), number(float(x)) if np.ndim(x) == 0 else "…")
         return self.own(x) or self.expression(x)
 
+    def placed(self, node: Value, text: str = "") -> str:
+        """A node, or a text of it, and where it was written: ``p (train.py, line 12)``."""
+        return (text or self(node)) + (place(node) if node in self.called else "")
+
     def formula(self, node: Value) -> str:
         """A node as an equation: ``p = e / s``."""
-        if node.op is None:
-            return self(node)
         own = self.own(node)
-        return f"{own} = {self.expression(node)}" if own else self.expression(node)
+        return f"{own} = {self.expression(node)}" if own and node.op else self(node)
+
+    def equation(self, node: Value) -> str:
+        """A node as an equation, and where it was written."""
+        return self.placed(node, self.formula(node))
 
     def expression(self, node: Value) -> str:
         """What a node was written as, so deep as there is room for."""
         texts = (self._written(node, depth)[0] for depth in (4, 3, 2))
         return next((t for t in texts if len(t) <= LONG), self._written(node, 1)[0])
 
-    def _written(self, node: Value, depth: int) -> tuple[str, int]:
-        """An operation of its arguments' expressions, and how tightly it binds."""
-        return spelled(node.op, self.parts(node, depth)), _binds(node) if node.op.symbol else 4
+    def _written(self, node: Value, depth: int) -> tuple[str, str]:
+        """An operation of its arguments' expressions, and its `pattern`."""
+        form = template(node.op, len(node.parents))
+        return form.format(*self.parts(node, depth)), pattern(form)
 
     def parts(self, node: Value, depth: int = 4) -> list[str]:
         """The arguments of an operation, in brackets where it needs them."""
-        found = []
+        form, found = template(node.op, len(node.parents)), []
         for k, x in enumerate(node.parents):
-            text, inner = "…" if self._is_made(x) else self(x), 4
-            if self._is_made(x) and depth > 1:
-                text, inner = self._written(x, depth - 1)
-            loose = node.op.symbol and (inner, -k) < (_binds(node), 0)
-            found.append(f"({text})" if loose else text)
+            if not isinstance(x, Value) or self.own(x):
+                text, inner = self(x), "_"
+            else:
+                text, inner = self._written(x, depth - 1) if depth > 1 else ("…", "_")
+            found.append(text if not node.op.symbol or is_bare(form, k, inner) else f"({text})")
         return found
-
-    def _is_made(self, x: Any) -> bool:
-        """Whether something has no name but its operation's."""
-        return isinstance(x, Value) and not self.own(x)
 
     def at(self, x: Any, entry: Any, value: float) -> str:
         """An entry with its number: ``z[0, 0] = 1000``."""
@@ -88,21 +91,17 @@ class Names:
         return f"{name}{where} = {number(value)}"
 
 
-def _binds(node: Value) -> int:
-    return BINDS.get(node.op.symbol, 4) if len(node.parents) == 2 else 2
-
-
-def spelled(op: Any, args: Sequence[str]) -> str:
-    """An operation of its arguments, as one would write it."""
-    if op.symbol and len(args) <= 2:
-        return f" {op.symbol} ".join(args) if len(args) == 2 else op.symbol + args[0]
-    return f"{args[0]}[...]" if op.name == "getitem" else f"{op.name}({', '.join(args)})"
+def template(op: Any, n: int) -> str:
+    """How one writes an operation of n arguments."""
+    if op.symbol and n <= 2:
+        return f"{{}} {op.symbol} {{}}" if n == 2 else op.symbol + "{}"
+    return "{}[...]" if op.name == "getitem" else f"{op.name}({', '.join(['{}'] * n)})"
 
 
 def met(op: Any, numbers: Sequence[float]) -> str:
     """The numbers that met in an operation: ``inf / inf``."""
     if len(numbers) <= 3:
-        return spelled(op, [*map(number, numbers)])
+        return template(op, len(numbers)).format(*map(number, numbers))
     fields = {"n": len(numbers), "low": number(np.min(numbers)), "high": number(np.max(numbers))}
     return _("{op} of {n} numbers from {low} to {high}", op=op.name, **fields)
 
@@ -119,10 +118,7 @@ def at(entry: Any) -> str:
 
 def place(node: Value) -> str:
     """Where the learner wrote it: `` (train.py, line 12)``, or nothing."""
-    if not node.origin:
-        return ""
-    file, row, _text = line(node.origin)
-    return where(file, row)
+    return where(*line(node.origin)[:2]) if node.origin else ""
 
 
 def where(file: str, row: int) -> str:
