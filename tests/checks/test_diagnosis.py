@@ -435,6 +435,22 @@ def test_watching_is_quiet(name: str) -> None:
         tg.grad(f)(*args)
 
 
+def test_only_the_branch_that_np_where_picks_is_followed() -> None:
+    """exp(800) is infinite too, and nowhere in the loss."""
+    x = np.array([800.0, 0.0, 1.0])
+    found = diagnose(lambda x: np.sum(np.where(x > 9.0, 1.0, 1 / x) + 0.0 * np.tanh(np.exp(x))), x)
+    assert "1 / x" in found.sentences[0]
+    assert (found.births[0].entry, found.births[0].numbers) == ((1,), "1 / 0")
+    picked = diagnose(lambda x: np.sum(np.where(x > 9.0, np.log(x), 1 / x)[::-1]), -x)
+    assert (picked.births[0].entry, picked.births[0].numbers) == ((1,), "1 / -0")
+
+
+def test_a_gradient_too_large_for_float32_is_told_by_the_numbers_that_met() -> None:
+    x, y = np.array([3.0, 1.0], np.float32), np.array([800.0, 1e200])
+    first = diagnose(lambda x: np.sum(y * np.log(x)), x).sentences[0]
+    assert "upstream × slope is 1 × 1e+200" in first
+
+
 def test_json_and_html() -> None:
     found = diagnose(softmax_loss, BIG, ROW)
     told = json.loads(found.to_json())

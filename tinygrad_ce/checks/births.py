@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from ..engine.backward import gradients, share
 from ..engine.data import unbroadcast
 from ..engine.value import Value, apply, detach
-from .wording import met
+from ..programs.lines import elementwise
+from .wording import met, number
 
 Entry = tuple[int, ...]
 Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
@@ -65,28 +67,30 @@ def ordered(root: Value) -> list[Value]:
     return sorted(found, key=lambda node: (node.op is not None, node.number))
 
 
-def changed(nodes: Sequence[Value]) -> list[Value]:
-    """The leaves that were assigned since a node used them."""
-    newest = max((n.number for n in nodes if n.op is None), default=-1)
-    found = {
-        parent: None
-        for node in nodes
-        if node.op is not None and node.number < newest
-        for parent in node.parents
-        if isinstance(parent, Value) and parent.number > node.number
-    }
-    return [*found]
+def changed_since(node: Value) -> list[Value]:
+    """The arguments that were assigned since a node used them."""
+    return [x for x in node.parents if isinstance(x, Value) and x.number > node.number]
+
+
+def is_real(x: Any) -> bool:
+    """Whether data are real numbers; whole ones are labels, sizes or indices."""
+    return x.__class__ is float or getattr(x, "dtype", np.dtype(int)).kind == "f"
+
+
+def is_finite(x: Any) -> bool:
+    """Whether all entries are finite."""
+    return math.isfinite(x) if x.__class__ is float else bool(np.all(np.isfinite(x)))
+
+
+def ones_like(node: Value) -> Any:
+    """The upstream gradient 1 of every entry."""
+    return np.ones(node.shape, node.dtype) if node.shape else 1.0
 
 
 def entry_of(x: Any, entry: Entry) -> float:
     """One entry of a node, a constant, an array."""
     x = detach(x)
     return float(x[entry] if np.ndim(x) else x)
-
-
-def ones_like(node: Value) -> Any:
-    """The upstream gradient 1 of every entry."""
-    return np.ones(node.shape, node.dtype) if node.shape else 1.0
 
 
 def first(mask: Any) -> Entry:
@@ -97,82 +101,61 @@ def first(mask: Any) -> Entry:
 def sources(node: Value, entry: Entry) -> list[Source]:
     """The entries of its arguments that an entry of a node rests on."""
     op, parents = node.op, node.parents
-    if node.data.__class__ is float and all(np.ndim(detach(x)) == 0 for x in parents):
-        return [(x, ()) for x in parents]
-    if (isinstance(op.function, np.ufunc) and op.function.signature is None) or (
-        op.entrywise and not op.moves
-    ):
+    if elementwise(op.function) and not op.moves:
         return [(x, _broadcast(np.shape(x), entry)) for x in parents]
-    rng = np.random.default_rng(0)
-    shares: list[Any] = [None] * len(parents)
+    rng, slopes = np.random.default_rng(0), []
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
-        own = [
-            Value(detach(x) if op.piece else rng.uniform(0.5, 1.5, np.shape(x)))
-            if detach(x).__class__ is float or getattr(x, "dtype", np.dtype(int)).kind == "f"
-            else x
-            for x in parents
+        drawn = [
+            Value(x if op.piece else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
+            for x in map(detach, parents)
         ]
-        alone = apply(op, tuple(own), node.options)
+        alone, leaves = apply(op, drawn, node.options), [isinstance(x, Value) for x in drawn]
         seed = np.zeros(alone.shape)
         seed[entry] = 1.0
-        shares = gradients(alone, seed if alone.shape else 1.0, own)
-    found = []
-    for x, g in zip(parents, shares):
-        places = np.argwhere(np.ones(np.shape(x)) if g is None else np.asarray(g) != 0)
-        known = not isinstance(x, Value) and g is None and any(s is not None for s in shares)
-        found += [] if known else [(x, tuple(map(int, at))) for at in places]
-    return found
+        found = gradients(alone, seed if alone.shape else 1.0, [*compress(drawn, leaves)])
+        slopes = [*zip(compress(parents, leaves), found)]
+    places = [(x, tuple(map(int, at))) for x, g in slopes for at in np.argwhere(g)]
+    return places or [(x, at) for x in parents for at in np.ndindex(np.shape(x))]
 
 
 def _broadcast(shape: tuple[int, ...], entry: Entry) -> Entry:
     """The entry of an argument of this shape that meets an entry of the result."""
-    own = entry[len(entry) - len(shape) :]
-    return tuple(0 if n == 1 else i for n, i in zip(shape, own))
+    return tuple(0 if n == 1 else i for n, i in zip(shape, entry[len(entry) - len(shape) :]))
 
 
+# ------------------------------------------------------------------ forward
 class Forward:
     """Births on the way forward, in a graph whose nodes are ordered."""
 
     def __init__(self, nodes: Sequence[Value]) -> None:
         self.step = {node: i for i, node in enumerate(nodes, 1)}
-        self.changed = {*changed(nodes)}
+        self.changed = {x for node in nodes for x in changed_since(node)}
 
     def finite(self, x: Any, entry: Entry) -> bool:
         """Whether an entry is finite; what was assigned since then was, as far as one knows."""
         return (isinstance(x, Value) and x in self.changed) or bool(np.isfinite(entry_of(x, entry)))
 
-    def birth(self, node: Value, entry: Entry) -> tuple[Birth, list[Value]]:
+    def birth(self, x: Any, entry: Entry) -> tuple[Birth, list[Value]]:
         """Where an entry that is not finite began, and the nodes from there on."""
-        path = [node]
+        path: list[Value] = []
         while True:
-            value = entry_of(node, entry)
-            given = sources(node, entry) if node.op is not None else []
+            path += [x] if isinstance(x, Value) else []
+            value = entry_of(x, entry)
+            given = sources(x, entry) if isinstance(x, Value) and x.op else []
             bad = [s for s in given if not self.finite(*s)]
             worse = [s for s in bad if np.isnan(entry_of(*s))] if np.isnan(value) else bad
             if not worse:
                 break
-            constant = next((s for s in worse if not isinstance(s[0], Value)), None)
-            if constant:
-                return self._data(node, entry, constant), path[::-1]
-            node, entry = worse[0]
-            path.append(node)
-        if node.op is None:
-            return self._data(node, entry, (node, entry)), path[::-1]
-        earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one a node
-        known = {b.node: b for b in (self.birth(x, at)[0] for x, at in [*earlier.items()][:2])}
-        before = tuple(known.values())
-        numbers = met(node.op, [entry_of(*s) for s in given])
-        count = int(np.sum(~np.isfinite(detach(node))))
-        cause = _cause(node, value, given)
-        found = (node, self.step[node], entry, value, cause, numbers, tuple(given))
-        return Birth(*found, before, count), path[::-1]
-
-    def _data(self, node: Value, entry: Entry, at: Source) -> Birth:
-        """A birth in what the graph was given."""
-        count = int(np.sum(~np.isfinite(detach(at[0]))))
-        value = entry_of(*at)
-        found = (node, self.step[node], entry, value, "data", f"{value:g}", (at,))
-        return Birth(*found, entries=count)
+            x, entry = min(worse, key=lambda s: isinstance(s[0], Value))  # a constant first
+        node, before = path[-1], dict[Value, Birth]()
+        for earlier, at in [*{x: at for x, at in bad[::-1] if isinstance(x, Value)}.items()][:2]:
+            birth = self.birth(earlier, at)[0]
+            before[birth.node] = birth
+        cause = _cause(node, value, given) if given else "data"
+        numbers = met(node.op, [entry_of(*s) for s in given]) if given else number(value)
+        found = (node, self.step[node], entry, value, cause, numbers, tuple(given or [(x, entry)]))
+        count = int(np.sum(~np.isfinite(detach(x))))
+        return Birth(*found, tuple(before.values()), count), path[::-1]
 
 
 def _cause(node: Value, value: float, given: Sequence[Source]) -> str:
@@ -189,17 +172,6 @@ def _cause(node: Value, value: float, given: Sequence[Source]) -> str:
     return "domain" if np.isnan(value) else "overflow"
 
 
-def limit(node: Value, x: float) -> float:
-    """How large a number the operation takes before its result is infinite; x overflows."""
-    kind, low, high = node.dtype.type, 0.0, x
-    with np.errstate(all="ignore"):
-        for _halving in range(60):
-            middle = 0.5 * (low + high)
-            fits = np.isfinite(node.op.fn(kind(middle)))
-            low, high = (middle, high) if fits else (low, middle)
-    return low
-
-
 def culprit(birth: Birth) -> Source:
     """Which of the numbers that met makes the result what it is."""
     domain = (birth.node.op and birth.node.op.domain) or ()
@@ -210,52 +182,48 @@ def culprit(birth: Birth) -> Source:
     return max(birth.sources, key=lambda s: abs(entry_of(*s)))
 
 
+def limit(node: Value, x: float) -> float:
+    """How large a number the operation takes before its result is infinite; x overflows."""
+    low, high = 0.0, x
+    with np.errstate(all="ignore"):
+        for _halving in range(60):
+            middle = 0.5 * (low + high)
+            fits = np.isfinite(node.op.fn(node.dtype.type(middle)))
+            low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
 # ------------------------------------------------------------------ the way back
 def backward_births(nodes: Sequence[Value], seed: Any) -> tuple[list[Birth], dict[Value, Any]]:
     """Where a share is not finite though what it is made of is; and the gradients of all nodes."""
     found, births = {nodes[-1]: seed}, list[Birth]()
     with np.errstate(all="ignore"):
         for step, node in zip(range(len(nodes), 0, -1), reversed(nodes)):
-            g = found.get(node)
-            for k, parent in enumerate(node.parents if g is not None else ()):
+            g = found[node]
+            for k, parent in enumerate(node.parents):
                 if isinstance(parent, Value):
                     raw = share(node, k, g)
                     d = unbroadcast(raw, parent.data, node.op)
-                    before = found.get(parent)
-                    total = d if before is None else before + d
-                    given = (g, 0.0 if before is None else before)
-                    if not _finite(total) and all(map(_finite, given)):
+                    before = found.get(parent, 0.0)
+                    total = found[parent] = before + d if parent in found else d
+                    if not is_finite(total) and is_finite(g) and is_finite(before):
                         births.append(_share_born(node, step, k, g, raw, total))
-                    found[parent] = total
     return births, found
-
-
-def _finite(x: Any) -> bool:
-    return math.isfinite(x) if x.__class__ is float else bool(np.all(np.isfinite(x)))
 
 
 def _share_born(node: Value, step: int, k: int, g: Any, raw: Any, total: Any) -> Birth:
     """A birth on the way back: the upstream gradient and the slope that met in an entry."""
-    target = node.parents[k]
-    entry = first(~np.isfinite(total))
-    count = int(np.sum(~np.isfinite(total)))
-    value, upstream, local = entry_of(total, entry), None, None
-    if np.shape(raw) == node.shape:
-        bad = ~np.isfinite(raw)
-        at = first(bad) if np.any(bad) else (0,) * len(node.shape)
-        slope = share(node, k, np.ones_like(g) if np.ndim(g) else 1.0)
-        upstream = entry_of(g, at)
+    bad, target = ~np.isfinite(total), node.parents[k]
+    entry, upstream, local = first(bad), None, None
+    given = [(target, entry)]
+    lost = ~np.isfinite(np.asarray(raw, target.dtype))  # which may be a narrow one
+    if np.shape(raw) == node.shape and np.any(lost):
+        at, slope = first(lost), share(node, k, ones_like(node))
+        given, upstream = sources(node, at), entry_of(g, at)
         local = entry_of(slope, at) if np.shape(slope) == node.shape else None
-    text = met(node.op, [entry_of(*s) for s in _own(node, target, entry)])
-    args = (node, step, entry, value, "rule", text, ((target, entry),), (), count, target)
-    return Birth(*args, upstream, local)
-
-
-def _own(node: Value, target: Value, entry: Entry) -> list[Source]:
-    """An argument's entry, and those that meet it where all have one shape."""
-    alike = [np.shape(x) in ((), target.shape) for x in node.parents]
-    args = node.parents if all(alike) else (target,)
-    return [(x, entry if np.shape(x) else ()) for x in args]
+    text = met(node.op, [entry_of(*s) for s in given])
+    found = (node, step, entry, entry_of(total, entry), "rule", text, ((target, entry),), ())
+    return Birth(*found, int(np.sum(bad)), target, upstream, local)
 
 
 def find_births(
@@ -269,7 +237,7 @@ def find_births(
     seed : the gradient to start from; None for no way back
     """
     data = np.asarray(nodes[-1].data)
-    if np.all(np.isfinite(data)):
+    if is_finite(data):
         births, found = ([], {}) if seed is None else backward_births(nodes, seed)
         return births, [], found
     bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)

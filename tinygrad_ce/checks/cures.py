@@ -20,7 +20,7 @@ from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
-from .births import Birth, ones_like, ordered
+from .births import Birth, changed_since, is_finite, is_real, ones_like, ordered
 from .forms import FORMS, matched, spelled, written
 from .habits import FUSED, moved, sigmoid_of
 from .wording import Names, template
@@ -54,8 +54,8 @@ class Trials:
 
     def __init__(self, names: Names, birth: Birth) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
-        self.given = {n for n in self.nodes if n.op is None or _is_stale(n)}  # they hold their data
-        self.live = {n: None for n in self.nodes if n not in self.given}  # they are computed
+        self.given = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
+        self.live = {n: None for n in self.nodes if n not in self.given}
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
@@ -135,7 +135,7 @@ class Trials:
         texts, change = [], Change()
         for node, k in at:
             old, form = self.names.parts(node), template(node.op, len(node.parents))
-            code = re.sub(r"\bx\b", lambda _x, x=node.parents[k]: self.names(x), how)
+            code = self.names(node.parents[k]).join(re.split(r"\bx\b", how))
             code = code if not node.op.symbol or is_bare(form, k, how) else f"({code})"
             if not node.op.symbol and getattr(np, node.op.name, None) is node.op.function:
                 form = f"np.{form}"
@@ -150,7 +150,7 @@ class Trials:
         text, how = text + "gradients", "np.where(c, x, 1.0)"
         if self.birth.target is not None:
             near = [n for n in ordered(self.birth.node)[::-1] if n in self.live]
-            near = [n for n in near if not np.all(np.isfinite(n.data))]
+            near = [n for n in near if not is_finite(n.data)]
             for node in dict.fromkeys((self.birth.node, *near)):
                 for mask in masks(self.nodes, node):
                     for at in _variables(node):
@@ -169,12 +169,13 @@ class Trials:
 
     def edges(self) -> Iterator[Try]:
         """Counts of nothing; masks of -inf; what stands on an edge a little away from it."""
-        fixed = [(n, k) for n in self.live for k, x in enumerate(n.parents) if _is_real(x)]
-        over = [(n, k) for n, k in fixed if n.op is ops.DIVIDE and np.any(n.parents[k] == 0.0)]
-        if over:
+        fixed = [(n, k, x) for n in self.live for k, x in enumerate(n.parents)]
+        fixed = [each for each in fixed if not isinstance(each[2], Value) and is_real(each[2])]
+        counts = [(n, k) for n, k, x in fixed if n.op is ops.DIVIDE and k == 1 and np.any(x == 0.0)]
+        if counts:
             text = "{new} for {old}: nothing is counted there"
-            yield self.replaced(text, over, "max(x, 1)")
-        masked = [(n, k) for n, k in fixed if n.op in MASKS and np.any(n.parents[k] == -np.inf)]
+            yield self.replaced(text, counts, "max(x, 1)")
+        masked = [(n, k) for n, k, x in fixed if n.op in MASKS and np.any(x == -np.inf)]
         if masked:
             text = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
             yield self.replaced(text, masked, "max(x, -1e30)")._replace(form="mask")
@@ -190,10 +191,10 @@ class Trials:
 
 def _works(loss: Any) -> bool:
     """Whether a loss and all its gradients are finite."""
-    if not isinstance(loss, Value) or not np.all(np.isfinite(loss.data)):
+    if not isinstance(loss, Value) or not is_finite(loss.data):
         return False
     found = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
-    return all(bool(np.all(np.isfinite(detach(g)))) for g in found)
+    return all(is_finite(detach(g)) for g in found)
 
 
 # ------------------------------------------------------------------ what computes a node anew
@@ -216,20 +217,10 @@ def _rewritten(text: str, known: dict[str, Any], new: New) -> Any:
 
 
 # ------------------------------------------------------------------ what nodes are
-def _is_stale(node: Value) -> bool:
-    """Whether it was computed from what has been assigned since."""
-    return any(isinstance(x, Value) and x.number > node.number for x in node.parents)
-
-
 def _is_on(node: Value, k: int) -> bool:
     """Whether an argument is where the node, or its slope, is not finite."""
     slope = share(node, k, ones_like(node))
-    return not np.all(np.isfinite(node.data)) or not np.all(np.isfinite(slope))
-
-
-def _is_real(x: Any) -> bool:
-    """Whether an argument is a constant of real numbers."""
-    return not isinstance(x, Value) and getattr(x, "dtype", np.dtype(type(x))).kind == "f"
+    return not is_finite(node.data) or not is_finite(slope)
 
 
 def _variables(node: Value) -> list[Argument]:

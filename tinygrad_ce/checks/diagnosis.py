@@ -23,7 +23,7 @@ from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
-from .births import Birth, changed, find_births, ordered
+from .births import Birth, changed_since, find_births, is_real, ones_like, ordered
 from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, vanished, warnings_of
@@ -127,9 +127,8 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         names = Names(nodes)
         if root.op and not names.own(root):
             names.called[root] = _("the loss")
-        stale = changed(nodes)
-        seed = np.ones(root.shape, root.dtype) if root.shape else 1.0
-        births, path, found = find_births(nodes, seed if _is_fresh(root) else None)
+        stale = [*dict.fromkeys(x for node in nodes for x in changed_since(node))]
+        births, path, found = find_births(nodes, ones_like(root) if _is_fresh(root) else None)
         digits = all_digits(nodes, names, found) if found and not births else []
         helps = Trials(names, births[0]).cure() if births else None
         warnings = [*unused, *warnings_of(nodes, names, stale), *vanished(nodes, names, found)]
@@ -173,7 +172,7 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
     leaves, trees = [], []
     for name, tree in zip(parameters, args):
         named = [(name + path, detach(x)) for path, x in flatten(tree)]
-        own = [Value(x, path) if _is_real(x) else x for path, x in named]
+        own = [Value(x, path) if is_real(x) else x for path, x in named]
         leaves += [x for x in own if isinstance(x, Value)]
         trees.append(unflatten(tree, own))
     found = f(*trees)
@@ -181,12 +180,6 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
     text = "{name} does not reach the loss: its gradient is 0"
     there = {*reached}
     return found, [_(text, name=x.name) for x in leaves if x not in there]
-
-
-def _is_real(x: Any) -> bool:
-    """Whether an argument is one that has a gradient; whole numbers are labels or sizes."""
-    kind = getattr(x, "dtype", None)
-    return x.__class__ is float or (kind is not None and kind.kind == "f")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 from ..engine.operation import Primitive
 from ..engine.transforms import grad_of
 from ..engine.value import Value, detach
-from .births import backward_births, ordered
+from .births import backward_births, is_real, ordered
 from .wording import Names
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
@@ -112,7 +112,7 @@ def _as(wide: Any, x: Any) -> Any:
     """Real numbers as wider ones."""
     if x.__class__ is float:
         return wide(x)
-    return x.astype(wide) if getattr(x, "dtype", np.dtype(int)).kind == "f" else x
+    return x.astype(wide) if is_real(x) else x
 
 
 def _finite(x: Any) -> Any:

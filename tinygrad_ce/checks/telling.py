@@ -62,8 +62,8 @@ def _forward(names: Names, birth: Birth) -> Iterator[str]:
         n = birth.step - earlier.step
         text = "{formula} became {value} {n} steps before: {numbers}."
         text = text if n > 1 else "{formula} became {value} 1 step before: {numbers}."
-        fields = {"value": number(earlier.value), "numbers": earlier.numbers, "n": n}
-        yield _(text, formula=names.equation(earlier.node), **fields)
+        fields = {"value": number(earlier.value), "numbers": earlier.numbers}
+        yield _(text, formula=names.equation(earlier.node), n=n, **fields)
         yield from _why(names, earlier)
 
 
