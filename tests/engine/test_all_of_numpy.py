@@ -36,7 +36,8 @@ FILES = "save savetxt savez savez_compressed"
 COMPLEX = "roots sort_complex unwrap"
 FUNCTIONS = "apply_along_axis apply_over_axes"  # called on parts of the data
 BITS = "frexp ldexp"  # of a float, whose scaling is x * 2.0**n
-RARE = """corrcoef cov einsum_path geomspace i0 logspace meshgrid poly polyadd polyder polydiv
+RARE = """block corrcoef cov ediff1d einsum_path float_power geomspace insert modf nanmedian
+    nanpercentile nanquantile i0 logspace meshgrid poly polyadd polyder polydiv
     polyfit polyint polymul polysub polyval vander cumulative_prod cumulative_sum nancumprod
     nancumsum cond tensorinv tensorsolve"""
 CALLED = [NOT_HANDED_OVER, WHOLE_NUMBERS_AND_DATES, SETS_AND_COUNTS, WRITES, COMPLEX, BITS, RARE]

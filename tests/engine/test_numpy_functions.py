@@ -39,10 +39,10 @@ def agrees(f: Function, *arrays: Any) -> None:
 
 
 def test_all_of_them_are_tested_here() -> None:
-    here = {np.concatenate, np.stack, np.dot, np.clip, np.take_along_axis, np.einsum, np.copy}
-    reductions = {f.reduce for f in (np.add, np.multiply, np.maximum, np.minimum)}
+    here = {np.concatenate, np.dot, np.clip, np.take_along_axis, np.einsum}
+    here |= {np.cumsum, np.cumprod, np.convolve}  # test_order.py
     spelled = {f: getattr(op.spelling, "__module__", "") for f, op in TABLE.items() if op.spelling}
-    assert {f for f, m in spelled.items() if m.endswith("numpy_functions")} == here | reductions
+    assert {f for f, m in spelled.items() if m.endswith("numpy_functions")} == here
 
 
 # ------------------------------------------------------------------ joining
@@ -210,7 +210,7 @@ def test_einsum_with_an_array_on_either_side() -> None:
 @pytest.mark.parametrize(
     ("subscripts", "shapes", "message"),
     [
-        ("ij,jk->ik", ((2, 3),), "names 2 operands, got 1"),
+        ("ij,jk->ik", ((2, 3),), "operands provided"),
         ("ij,jk->ik", ((2, 3), (2, 3)), r"\(2, 3\), \(2, 3\)"),
         ("ij,jk->iz", ((2, 3), (3, 4)), "z"),
         ("ijk->i", ((2, 3),), "einsum"),
@@ -259,21 +259,22 @@ def test_einsum_optimized(subscripts: str, shapes: Any, optimize: Any) -> None:
     agrees(lambda *xs: np.einsum(subscripts, *xs, optimize=optimize), *drawn(*shapes))
 
 
-def test_einsum_optimized_takes_few_operands_at_a_time() -> None:
+def test_einsum_optimized_takes_the_path_that_is_given() -> None:
     args = drawn((2, 3), (3, 4), (4, 2), (2,))
     path = ["einsum_path", (2, 3), (1, 2), (0, 1)]
-    source = program(
-        lambda *xs: np.einsum("ij,jk,kl,l->", *xs, optimize=path), *args, wrt=(0, 1, 2, 3)
-    ).source
-    assert '"kl,l->k"' in source
-    assert not any(word.count(",") > 1 for word in source.split('"') if "->" in word)
+    agrees(lambda *xs: np.einsum("ij,jk,kl,l->", *xs, optimize=path), *args)
+    f = program(lambda *xs: np.einsum("ij,jk,kl,l->", *xs, optimize=True), *args, wrt=(0, 1, 2, 3))
+    assert f.source.count("optimize=True") == 5
 
 
 def test_einsum_says_which_forms_there_are() -> None:
     x = Value(np.ones((2, 3)))
-    for wrong in ([0, 60], "ij", [0, "j"]):
-        with pytest.raises(ValueError, match="subscripts first, as text"):
+    for wrong in ("ij", [0, "j"]):
+        with pytest.raises(TypeError, match="lists must contain either int or Ellipsis"):
             np.einsum(x, wrong)
+    for word in ("ii", "ii->i"):
+        with pytest.raises(ValueError, match=r"index|label"):
+            np.einsum(word, x)
     with pytest.raises(TypeError, match="dtype"):
         np.einsum("ij->ji", x, dtype=np.float32)
 

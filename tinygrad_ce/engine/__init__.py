@@ -13,7 +13,6 @@ of them, in the order of the imports:
   numpy_functions.py  NumPy's other functions: their rules and records
   spelled.py          NumPy's functions that other functions of NumPy spell
   linalg.py           numpy.linalg: its rules, and what is spelled
-  order.py            sorting, picking, sums and differences along an axis
   pickling.py         pickled graphs
   transforms.py       grad, value_and_grad, vjp, jacobian, hvp, hessian
   names.py            a readable name for every node of a graph
@@ -22,6 +21,5 @@ of them, in the order of the imports:
 # All of NumPy is in the table from the start, and what pickle has to know is told.
 from . import linalg as linalg
 from . import numpy_functions as numpy_functions
-from . import order as order
 from . import pickling as pickling
 from . import spelled as spelled

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from .operation import POSITIVE, REAL, TABLE, Each, define
-from .ops import GETITEM, IDENTITY, SCATTER
+from .operation import POSITIVE, REAL, TABLE, Each, Primitive, define
+from .ops import GETITEM, SCATTER
 from .reductions import cast, mean, others, reduction
-from .rules import astype, over, pick, root, spread
+from .rules import astype, delayed, over, part, pick, root, row, spread
 from .text import _
 
 LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
 # sinc' = Σ C·x^K, to the last bit for |x| < 1/2
 ODD = np.arange(1, 23, 2)
 SINC = [(-1) ** (k // 2 + 1) * (k + 1) * math.pi ** (k + 1) / math.factorial(k + 2) for k in ODD]
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # importing string takes 1 ms
 
 
 def average(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -44,9 +46,8 @@ def win(g: Any, loses: Any, ties: Any) -> Any:
 
 def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
     """∂[x, y, …]/∂xᵢ = 1 on the block of ``g`` that argument i became."""
-    axis = axis % g.ndim
     start = sum(np.shape(x)[axis] for x in xs[:i])
-    return g[(slice(None),) * axis + (slice(start, start + np.shape(xs[i])[axis]),)]
+    return part(g, axis, start, start + np.shape(xs[i])[axis])
 
 
 def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
@@ -56,18 +57,27 @@ def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(index)
 
 
-def einsum_back(i: int, g: Any, out: Any, *xs: Any, subscripts: str = "") -> Any:
-    """∂L/∂xᵢ: an einsum again, of g and the other operand, into the letters of xᵢ.
+def einsum_back(
+    i: int, g: Any, out: Any, *xs: Any, subscripts: str = "", optimize: Any = False
+) -> Any:
+    """∂L/∂xᵢ: an einsum again, of g and the other operands, into the letters of xᵢ.
 
-    One that an axis of length 1 has is summed: the other operand may have stretched it.
+    One that an axis of length 1 has is summed: the other operands may have stretched it. Of a
+    letter that xᵢ has twice the diagonal was read, so it is written there.
     """
     inputs, result = subscripts.split("->")
     letters = inputs.split(",")
-    mine, others = letters.pop(i), xs[:i] + xs[i + 1 :]
-    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, np.shape(xs[i])) if n == 1}
-    known = "".join(c for c in mine if c in there)
-    back = np.einsum(",".join([result, *letters]) + "->" + known, g, *others)
-    return back if known == mine else back[tuple(slice(None) if c in known else None for c in mine)]
+    mine, others, shape = letters.pop(i), xs[:i] + xs[i + 1 :], np.shape(xs[i])
+    once = "".join(dict.fromkeys(mine))
+    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, shape) if n == 1}
+    known = "".join(c for c in once if c in there)
+    back_into = ",".join([result, *letters]) + "->" + known
+    back = np.einsum(back_into, g, *others, optimize=bool(optimize))
+    back = np.expand_dims(back, tuple(k for k, c in enumerate(once) if c not in known))
+    places = [
+        np.reshape(np.arange(n), [-1 if c == d else 1 for d in once]) for c, n in zip(mine, shape)
+    ]
+    return back if once == mine else SCATTER(back, index=tuple(places), shape=shape)
 
 
 def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
@@ -93,19 +103,11 @@ def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = 
     return cast(CONCATENATE(*arrays, axis=axis), dtype)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None) -> Any:
-    """Join along a new axis."""
-    return concatenate([np.expand_dims(a, axis) for a in arrays], axis, dtype=dtype)
-
-
 def dot(a: Any, b: Any) -> Any:
     """Multiply scalars, else sum over the last axis of ``a`` and the last but one of ``b``."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
-    if np.ndim(b) <= 2:
-        return np.matmul(a, b)
-    left, right = LETTERS[: np.ndim(a) - 1], LETTERS[26 : 26 + np.ndim(b) - 2]
-    return einsum(f"{left}y,{right}yz->{left}{right}z", a, b)
+    return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
@@ -116,76 +118,51 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Pick entries by integer arrays; ``axis=None`` flattens first, as in NumPy."""
-    if axis is None:
-        return TAKE_ALONG_AXIS(np.reshape(arr, -1), indices, axis=0)
+    arr, axis = row(arr, axis)
     return TAKE_ALONG_AXIS(arr, indices, axis=axis)
 
 
 def einsum(*operands: Any, optimize: Any = False) -> Any:
-    """Spell out what einsum leaves implicit: the result, ``...``, and diagonals.
+    """Give einsum its subscripts as text, with what ``...`` and a result left out stand for."""
+    if isinstance(operands[0], str):
+        form, xs = operands[:1], operands[1:]
+    else:
+        n = len(operands) // 2 * 2
+        form, xs = tuple(map(tuple, operands[1:n:2] + operands[n:])), operands[:n:2]
+    subscripts = form[0]
+    if len(form) > 1 or "..." in subscripts or "->" not in subscripts:
+        subscripts = in_full(form, tuple(map(np.shape, xs)))
+    return EINSUM(*xs, subscripts=subscripts.replace(" ", ""), optimize=optimize)
 
-    With ``optimize`` it is one of as few operands at a time as NumPy advises.
+
+@lru_cache(maxsize=1024)  # a plan takes ten times as long as a small einsum
+def in_full(form: tuple[Any, ...], shapes: tuple[tuple[int, ...], ...]) -> str:
+    """Subscripts as NumPy writes them when it plans; lists of axes stand behind their arrays."""
+    arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
+    lists = [*chain(*zip(arrays, form)), *form[len(arrays) :]]
+    call: Any = lists if len(form) > 1 or form[0].__class__ is tuple else [*form, *arrays]
+    written: str = re.findall(r"\S*->\S*", np.einsum_path(*call, optimize=False)[1])[0]
+    return written
+
+
+def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
+    """Of the sums at all shifts, as many as NumPy's mode leaves, from the middle."""
+    left_out = 4 - np.size(np.convolve([0.0] * 2, [0.0] * 3, mode))  # 0, 1 or 2 of the shorter
+    short, long = sorted([np.size(a), np.size(v)])
+    cut = left_out * (short - 1)
+    return part(CONVOLVE(a, v), 0, cut // 2, long + short - 1 - cut + cut // 2)
+
+
+def cumprod_back(g: Any, out: Any, x: Any, axis: int = 0) -> Any:
+    """∂L/∂x_k = Π_{i<k} x_i · (g_k + x_{k+1} (g_{k+1} + x_{k+2} (…))), where x is 0, too.
+
+    Each step joins sums of n terms to such of 2n, the products of their factors beside them.
     """
-    subscripts, xs = operands[0], operands[1:]
-    if not isinstance(subscripts, str):
-        subscripts, xs = _subscripts(operands)
-    inputs, arrow, result = subscripts.replace(" ", "").partition("->")
-    letters = inputs.split(",")
-    if len(letters) != len(xs):
-        text = "einsum: {subscripts} names {n} operands, got {got}"
-        raise ValueError(_(text, subscripts=repr(subscripts), n=len(letters), got=len(xs)))
-    ranks = [np.ndim(x) - len(s) + 3 if "..." in s else 0 for s, x in zip(letters, xs)]
-    unused = [c for c in LETTERS if c not in subscripts]
-    dots = "".join(unused[: max(ranks)])
-    letters = [s.replace("...", dots[len(dots) - r :]) for s, r in zip(letters, ranks)]
-    if not arrow:
-        named = "".join(letters)
-        result = "..." + "".join(sorted(c for c in set(named) - set(dots) if named.count(c) == 1))
-    parts, result = [*map(_diagonal, letters, xs)], result.replace("...", dots)
-    path: Any = [range(len(parts))]
-    if optimize:
-        sizes = [np.broadcast_to(0.0, np.shape(x)) for _s, x in parts]
-        path = np.einsum_path(_joined(parts, result), *sizes, optimize=optimize)[0][1:]
-    for together in path:
-        some = [parts[i] for i in sorted(together)]
-        parts = [part for i, part in enumerate(parts) if i not in together]
-        needed = result + "".join(s for s, _x in parts)
-        kept = "".join(dict.fromkeys(c for s, _x in some for c in s if c in needed))
-        kept = kept if parts else result
-        parts.append((kept, EINSUM(*(x for _s, x in some), subscripts=_joined(some, kept))))
-    return parts[0][1]
-
-
-def _joined(parts: Any, result: str) -> str:
-    return ",".join(letters for letters, _x in parts) + "->" + result
-
-
-def _subscripts(operands: Any) -> tuple[str, Any]:
-    """The form with lists, ``x, [0, 1], y, [1, 2], [0, 2]``, as the form with text."""
-    n, order = len(operands) // 2 * 2, LETTERS[26:] + LETTERS[:26]
-    try:
-        lists = operands[1:n:2] + operands[n:]
-        words = ["".join("..." if k is ... else order[k] for k in x) for x in lists]
-    except (TypeError, IndexError):
-        text = (
-            "einsum takes the subscripts first, as text, 'ij,jk->ik', or lists of numbers up to 51"
-        )
-        raise ValueError(_(text)) from None
-    return "->".join([",".join(words[: n // 2]), *words[n // 2 :]]), operands[:n:2]
-
-
-def _diagonal(letters: str, x: Any) -> tuple[str, Any]:
-    """Read ``ii`` as the diagonal, so that every letter left stands once."""
-    once = "".join(dict.fromkeys(letters))
-    if once == letters or len(letters) != np.ndim(x):
-        return letters, x
-    if len({*zip(letters, np.shape(x))}) > len(once):
-        text = "einsum: got an operand of shape {shape} for {letters}, wanted one length a letter"
-        raise ValueError(_(text, shape=np.shape(x), letters=repr(letters)))
-    along = [np.arange(n) for n in np.shape(x)]
-    return once, x[
-        tuple(a.reshape([-1 if c == d else 1 for d in once]) for c, a in zip(letters, along))
-    ]
+    n, total, factors = 1, np.flip(g, axis), delayed(np.flip(x, axis), axis, 1, 0.0)
+    while n < np.shape(x)[axis]:
+        total = total + factors * delayed(total, axis, n, 0.0)
+        factors, n = factors * delayed(factors, axis, n, 0.0), 2 * n
+    return delayed(out, axis, 1, 1.0) * np.flip(total, axis)
 
 
 def _logistic(x: Any) -> Any:
@@ -338,6 +315,16 @@ define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
         spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} {<x>}_j"),
     direct=True, spelling=reduction(np.prod, np.multiply, 1.0))
+CUMSUM: Primitive = define(np.cumsum, r"\sum_{j \le i} {<x>}_j",
+    (lambda g, out, x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis),
+     r"\sum_{i \ge j} {<g>}_i"), linear=(0,), spelling=lambda a, axis=None: CUMSUM(*row(a, axis)))
+CUMPROD: Primitive = define(np.cumprod, r"\prod_{j \le i} {<x>}_j",
+    (cumprod_back, r"<g> \cdot \frac{\partial <out>}{\partial <x>}"),
+    spelling=lambda a, axis=None: CUMPROD(*row(a, axis)))
+CONVOLVE = define(np.convolve, "<x> * <y>",
+    (lambda g, out, a, v: np.convolve(g, np.flip(v), "valid"), r"<g> \star <y>"),
+    (lambda g, out, a, v: np.convolve(g, np.flip(a), "valid"), r"<g> \star <x>"),
+    linear=(0, 1), spelling=convolve)
 define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
 for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,
                   np.delete, np.diagonal, np.diag, np.diagflat, np.tril, np.triu):
@@ -368,7 +355,8 @@ define(np.broadcast_to, r"\operatorname{broadcast} <x>",
 CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]", (Each(block), r"<g>[\dots]"),
     fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate, moves=True)
 EINSUM = define(np.einsum, r"\sum <x> <y>", (Each(einsum_back), r"\sum <g> \cdot \dots"),
-    fn=lambda *xs, subscripts: np.einsum(subscripts, *xs), spelling=einsum, linear=(0, 1))
+    fn=lambda *xs, subscripts, optimize=False: np.einsum(subscripts, *xs, optimize=optimize),
+    spelling=einsum, linear=(0, 1))
 TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     (lambda g, out, x, indices, axis=-1: SCATTER(
         g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
@@ -376,13 +364,7 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
-define(np.stack, "", spelling=stack)
 define(np.dot, "", spelling=dot)
-define(np.copy, "", spelling=lambda a, order="K", subok=False: IDENTITY(a))
-define(np.add.reduce, "", spelling=lambda a, axis=0, **options: np.sum(a, axis, **options))
-define(np.multiply.reduce, "", spelling=lambda a, axis=0, **options: np.prod(a, axis, **options))
-define(np.maximum.reduce, "", spelling=lambda a, axis=0, **options: np.max(a, axis, **options))
-define(np.minimum.reduce, "", spelling=lambda a, axis=0, **options: np.min(a, axis, **options))
 
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .operation import TABLE, Rule
-from .rules import astype
+from .rules import astype, delayed
 from .text import _
 
 
@@ -82,22 +82,11 @@ def var(
 
 
 def others(x: Any, axis: Any) -> Any:
-    """The product of all other entries along axes, at each."""
+    """The product of all other entries along axes, at each: of those before, times those after."""
     every = axis is None or not np.ndim(x)  # of a number axis 0 is none
     axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
     if not axes:
         return np.ones_like(x)
-    found = np.swapaxes(_others(np.swapaxes(x, axes[0], -1)), axes[0], -1)
-    return found * others(np.prod(x, axes[0], keepdims=True), axes[1:])
-
-
-def _others(x: Any) -> Any:
-    """The same along the last axis: by halves, so that nothing is divided by an entry that is 0."""
-    n, half = np.shape(x)[-1], (np.shape(x)[-1] + 1) // 2
-    if n < 2:
-        return np.ones_like(x)
-    if n % 2:
-        x = np.concatenate([x, np.ones_like(x[..., :1])], -1)
-    left, right = x[..., :half], x[..., half:]
-    both = _others(left * right)
-    return np.concatenate([both * right, both * left], -1)[..., :n]
+    k = axes[0]
+    before, after = (delayed(np.cumprod(y, k), k, 1, 1.0) for y in (x, np.flip(x, k)))
+    return before * np.flip(after, k) * others(np.prod(x, k, keepdims=True), axes[1:])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from numpy.lib.array_utils import normalize_axis_index
 
 from .operation import TABLE
 
@@ -120,3 +121,26 @@ def getitem(x: Any, index: Any) -> Any:
         return (np.asarray(x) if x.__class__ is float else x)[index]
     except IndexError as error:
         raise IndexError(f"[{index!r}]: {error}") from None
+
+
+def at(x: Any, index: Any, axis: int) -> Any:
+    """``x[..., index, ...]``."""
+    lead = (slice(None),) * normalize_axis_index(axis, np.ndim(x))
+    return x[(*lead, index)] if lead else x[index]
+
+
+def part(x: Any, axis: int, start: int | None, stop: int | None = None) -> Any:
+    """A slice along an axis."""
+    return at(x, slice(start, stop), axis)
+
+
+def delayed(x: Any, axis: int, n: int, fill: float) -> Any:
+    """Entries n places later, with a number in front."""
+    front = np.full(np.shape(part(x, axis, None, n)), fill, x.dtype)
+    return np.concatenate([front, part(x, axis, None, -n)], axis=axis)
+
+
+def row(x: Any, axis: int | None) -> tuple[Any, int]:
+    """An array and an axis of it: of None, all entries in a row; a number is a row of one."""
+    whole = axis is None or (not np.ndim(x) and axis in (0, -1))
+    return (np.reshape(x, -1), 0) if whole else (x, axis)  # type: ignore[return-value]

@@ -1,7 +1,9 @@
 """NumPy's functions that other functions of NumPy spell: each takes what NumPy documents.
 
 They have no rules: on `Value`s the functions that they call are recorded, drawn and printed. To add
-one, give `spell` its name and its spelling.
+one, give `spell` its name and its spelling. Sorting is what ``np.argsort`` of the data picks.
+Where a wrong argument would do something else here, NumPy's function is called on plain numbers
+first, for the error.
 """
 
 from __future__ import annotations
@@ -10,22 +12,21 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .data import lost
+from .data import example
 from .operation import TABLE, Rule, spell
+from .ops import GETITEM, SCATTER
 from .reductions import cast, var
-from .rules import root
+from .rules import at, part, root, row
 from .text import _
+from .value import detach
 
 
+# ------------------------------------------------------------------ shapes and parts
 def reshaped(function: Any) -> Rule:
-    """Spell a function that changes the shape alone, of each of its arrays."""
-
-    def spelling(*arrays: Any) -> Any:
-        found = [np.reshape(x, function(np.empty(np.shape(x))).shape) for x in arrays]
-        return tuple(found) if len(found) > 1 else found[0]
-
-    return spelling
+    """Spell a function that changes the shape alone."""
+    return lambda x: np.reshape(x, function(np.empty(np.shape(x))).shape)
 
 
 def turned(function: Any) -> Rule:
@@ -39,69 +40,164 @@ def split(function: Any) -> Rule:
     """Spell a function that gives parts along an axis, by the parts of the positions there."""
 
     def spelling(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-        if hasattr(indices_or_sections, "apply_primitive"):
-            lost("A Value as the places of a split", "Use v.data.")
-        places = function(np.arange(np.shape(ary)[axis]), indices_or_sections)
-        lead = (slice(None),) * (axis % np.ndim(ary))
-        return [ary[(*lead, slice(p[0], p[-1] + 1) if len(p) else slice(0))] for p in places]
+        places = function(np.arange(np.shape(ary)[axis]), np.asarray(indices_or_sections))
+        ends = [(p[0], p[-1] + 1) if len(p) else (0, 0) for p in places]
+        return [part(ary, axis, start, stop) for start, stop in ends]
 
     return spelling
 
 
-def average(a: Any, axis: Any = None, weights: Any = None, returned: Any = 0, **how: Any) -> Any:
-    """Σ w·a / Σ w."""
-    weights = np.ones_like(a) if weights is None else weights
-    if np.shape(weights) != np.shape(a):
-        axes = [k % np.ndim(a) for k in np.atleast_1d(axis).tolist()]
-        sizes = [n if k in axes else 1 for k, n in enumerate(np.shape(a))]
-        weights = np.reshape(np.transpose(weights, np.argsort(axes).tolist()), sizes)
-    total = np.sum(np.broadcast_to(weights, np.shape(a)), axis, **how)
-    found = np.sum(a * weights, axis, **how) / total
-    return (found, total) if returned else found
-
-
-def without_nan(function: Any, fill: float) -> Rule:
-    """Spell a reduction that leaves nan out; what has nothing else is nan for a fill of ±∞."""
-
-    def spelling(a: Any, axis: Any = None, *args: Any, **options: Any) -> Any:
-        hidden = np.isnan(a)
-        if math.isinf(fill):
-            hidden = np.logical_and(hidden, ~np.all(hidden, axis, keepdims=True))
-        return function(np.where(hidden, fill, a), axis, *args, **options)
-
-    return spelling
-
-
-def of_numbers(function: Any) -> Rule:
-    """Spell a mean that leaves nan out."""
-    return lambda a, *args, where=True, **options: function(
-        a, *args, where=np.logical_and(where, np.logical_not(np.isnan(a))), **options
-    )
-
-
+# ------------------------------------------------------------------ entry by entry
 def known(x: Any, y: Any) -> Any:
     """X, and y where x is nan."""
     return np.where(np.isnan(x), y, x)
 
 
-def block(arrays: Any) -> Any:
-    """Join nested lists, the innermost along the last axis."""
-
-    def depth(x: Any) -> int:
-        return 1 + depth(x[0]) if isinstance(x, list) else 0
-
-    def dims(x: Any) -> int:
-        return max(map(dims, x)) if isinstance(x, list) else np.ndim(x)
-
-    def join(x: Any, axis: int) -> Any:
-        if isinstance(x, list):
-            return np.concatenate([join(part, axis + 1) for part in x], axis)
-        return np.reshape(x, (1,) * (most - np.ndim(x)) + np.shape(x))
-
-    most = max(depth(arrays), dims(arrays))
-    return join(arrays, most - depth(arrays))
+def nan_to_num(
+    x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """Numbers in the place of nan and infinities, which have no slope."""
+    top = np.finfo(x.dtype).max
+    x = np.where(np.equal(x, np.inf), top if posinf is None else posinf, x)
+    return known(np.where(np.equal(x, -np.inf), -top if neginf is None else neginf, x), nan)
 
 
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+    """Start and stop, each in parts that add up to 1."""
+    lengths = (-1,) + (1,) * max(np.ndim(start), np.ndim(stop))
+    share = np.reshape(np.linspace(0.0, 1.0, num, endpoint), lengths)
+    points = cast(start * (1.0 - share) + stop * share, np.result_type(start, stop))
+    return np.moveaxis(points, 0, axis)
+
+
+def full_like(a: Any, fill_value: Any, dtype: Any = None, **how: Any) -> Any:
+    """A gradient flows to the value that fills it."""
+    ones = np.ones_like(a, dtype, **how)
+    fills = hasattr(fill_value, "apply_primitive")
+    return cast(ones * fill_value, ones.dtype) if fills else np.full_like(ones, fill_value)
+
+
+def select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
+    """The first choice whose condition holds."""
+    for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
+        default = np.where(condition, choice, default)
+    return default
+
+
+def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
+    """The choice that each entry of a numbers: which that is, and what is none, NumPy knows."""
+    which = np.choose(detach(a), [*range(len(choices))], mode=mode)
+    return np.select([which == i for i in range(len(choices) - 1)], choices[:-1], choices[-1])
+
+
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    """Each function of the entries where its condition holds; of several the last."""
+    several = isinstance(condlist, list | tuple) and np.ndim(condlist[0]) >= np.ndim(x)
+    conditions = [np.asarray(c) for c in (condlist if several else [condlist])]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~np.any(conditions, axis=0))
+    result = np.zeros(np.shape(x), x.dtype)
+    for condition, f in zip(conditions, funclist, strict=True):
+        if callable(f):
+            inside = x[condition]
+            values = np.broadcast_to(f(inside, *args, **kw), np.shape(inside))
+            f = SCATTER(values, index=condition, shape=np.shape(x))
+        result = np.where(condition, f, result)
+    return result
+
+
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    """The chord of the two points beside x; beyond them the last, or what is given."""
+    if np.shape(xp) != np.shape(fp) or np.ndim(xp) != 1 or np.size(xp) < 2:
+        text = "interp: got xp of shape {xp} and fp of shape {fp}, wanted 2 points or more of each"
+        raise ValueError(_(text, xp=np.shape(xp), fp=np.shape(fp)))
+    i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, np.size(xp) - 2)
+    (x0, x1), (f0, f1) = ([GETITEM(a, index=k) for k in (i, i + 1)] for a in (xp, fp))
+    inside = f0 + (x - x0) * ((f1 - f0) / (x1 - x0))
+    inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
+    return np.where(np.greater(x, xp[-1]), fp[-1] if right is None else right, inside)
+
+
+# ------------------------------------------------------------------ along axes
+def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """Σ w·a / Σ w; weights of one axis count along it."""
+    weights = np.ones_like(a) if weights is None else weights
+    if np.shape(weights) != np.shape(a):
+        along = normalize_axis_index(axis, np.ndim(a))
+        weights = np.expand_dims(weights, [k for k in range(np.ndim(a)) if k != along])
+    weights = np.broadcast_to(weights, np.shape(a))
+    return np.sum(a * weights, axis, keepdims=keepdims) / np.sum(weights, axis, keepdims=keepdims)
+
+
+def of_numbers(function: Any) -> Rule:
+    """Spell a sum or a mean that leaves nan out."""
+    return lambda a, *args, where=True, **options: function(
+        a, *args, where=np.logical_and(where, np.logical_not(np.isnan(a))), **options
+    )
+
+
+def without_nan(a: Any, axis: Any, fill: float) -> Any:
+    """A number that is no extremum in the place of nan, where there are others along the axis."""
+    hidden = np.isnan(a)
+    return np.where(np.logical_and(hidden, ~np.all(hidden, axis, keepdims=True)), fill, a)
+
+
+def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    """``a[..., indices, ...]``."""
+    a, axis = row(a, axis)
+    return at(a, np.asarray(indices) if isinstance(indices, list | tuple) else indices, axis)
+
+
+def quantile(
+    a: Any, q: Any, axis: Any = None, *, method: Any = "linear", keepdims: bool = False
+) -> Any:
+    """Between two of what is sorted: NumPy says where, of 0, 1, 2, …; nan, the last, is all."""
+    axes = normalize_axis_tuple(range(np.ndim(a)) if axis is None else axis, np.ndim(a))
+    others = [n for k, n in enumerate(np.shape(a)) if k not in axes]
+    n = math.prod(np.shape(a)[k] for k in axes)
+    x = np.sort(np.reshape(np.moveaxis(a, axes, range(len(axes))), (n, *others)), 0)
+    place = np.quantile(np.arange(n), np.asarray(q), method=method)
+    low, high = x[np.floor(place).astype(int)], x[np.ceil(place).astype(int)]
+    share = np.reshape(place % 1.0, np.shape(q) + (1,) * len(others)).astype(x.dtype)
+    with np.errstate(invalid="ignore"):  # ∞ · 0, which is not taken
+        between = np.where(share == 0.0, low, low * (1.0 - share) + high * share)
+    result = np.where(np.isnan(x[-1]), np.nan, between)
+    return np.expand_dims(result, tuple(k + np.ndim(q) for k in axes)) if keepdims else result
+
+
+def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Each entry but the first minus the one before, n times."""
+    np.diff([0.0], n)  # of n < 0
+    for _time in range(n):
+        a = part(a, axis, 1) - part(a, axis, None, -1)
+    return a
+
+
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """Σ dx · (y + the next y) / 2."""
+    if x is not None:
+        dx = np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
+        after = np.ndim(y) - 1 - axis % np.ndim(y)
+        dx = dx if np.ndim(x) > 1 else np.reshape(dx, (-1,) + (1,) * after)
+    return np.sum(dx * (part(y, axis, 1) + part(y, axis, None, -1)) / 2.0, axis=axis)
+
+
+def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
+    """Slopes by each axis: of the two secants at an entry, each counts by the other's step."""
+    np.gradient(np.zeros(np.shape(f)), *[example(detach(h)) for h in spacing], axis=axis)
+    axes = [*range(np.ndim(f))] if axis is None else np.atleast_1d(axis).tolist()
+    steps = spacing * len(axes) if len(spacing) == 1 else spacing or (1.0,) * len(axes)
+    slopes = []
+    for h, k in zip(steps, axes):
+        x = np.moveaxis(f, k, -1)
+        d = np.diff(h) if np.ndim(h) else h * np.ones(np.shape(x)[-1] - 1, f.dtype)
+        s = np.diff(x) / d
+        inner = (s[..., :-1] * d[1:] + s[..., 1:] * d[:-1]) / (d[1:] + d[:-1])
+        slopes.append(np.moveaxis(np.concatenate([s[..., :1], inner, s[..., -1:]], -1), -1, k))
+    return tuple(slopes) if len(slopes) > 1 else slopes[0]
+
+
+# ------------------------------------------------------------------ products
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Bring the axes to the end of a and the front of b, and multiply as matrices."""
     axes = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
@@ -130,32 +226,15 @@ def cross(
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if {np.shape(a)[-1], np.shape(b)[-1]} != {3}:
         raise ValueError(_("cross: got vectors of other lengths, wanted 3 entries in each"))
-    found = np.roll(a * np.roll(b, -1, -1) - np.roll(a, -1, -1) * b, -1, -1)
-    return np.moveaxis(found, -1, axisc)
+    turned = a * np.roll(b, -1, -1) - np.roll(a, -1, -1) * b
+    return np.moveaxis(np.roll(turned, -1, -1), -1, axisc)
 
 
-def nan_to_num(
-    x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
-    """Numbers in the place of nan and infinities, which have no slope."""
-    top = np.finfo(x.dtype).max
-    x = np.where(np.equal(x, np.inf), top if posinf is None else posinf, x)
-    return known(np.where(np.equal(x, -np.inf), -top if neginf is None else neginf, x), nan)
-
-
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """Start and stop, each in parts that add up to 1."""
-    lengths = (-1,) + (1,) * max(np.ndim(start), np.ndim(stop))
-    part = np.reshape(np.linspace(0.0, 1.0, num, endpoint), lengths)
-    found = cast(start * (1.0 - part) + stop * part, np.result_type(start, stop))
-    return np.moveaxis(found, 0, axis)
-
-
-def full_like(a: Any, fill_value: Any, dtype: Any = None, **how: Any) -> Any:
-    """A gradient flows to the value that fills it."""
-    ones = np.ones_like(a, dtype, **how)
-    fills = hasattr(fill_value, "apply_primitive")
-    return cast(ones * fill_value, ones.dtype) if fills else np.full_like(ones, fill_value)
+def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
+    """A convolution with v turned round."""
+    if np.size(a) < np.size(v):
+        return np.flip(np.convolve(v, np.flip(a), mode))
+    return np.convolve(a, np.flip(v), mode)
 
 
 parts: Any = split(np.split)
@@ -165,32 +244,47 @@ spell(
     fabs=lambda x: np.absolute(x),
     fmax=lambda x, y: np.maximum(known(x, y), known(y, x)),
     fmin=lambda x, y: np.minimum(known(x, y), known(y, x)),
-    float_power=lambda x, y: np.power(cast(x, float), y),
     deg2rad=lambda x: x * (math.pi / 180.0),
     radians=lambda x: x * (math.pi / 180.0),
     rad2deg=lambda x: x * (180.0 / math.pi),
     degrees=lambda x: x * (180.0 / math.pi),
     divmod=lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
-    modf=lambda x: (np.fmod(x, 1.0), np.trunc(x)),
     conjugate=lambda x: +x,
+    copy=lambda a, order="K", subok=False: +a,
     real=lambda val: +val,
     real_if_close=lambda a, tol=100: +a,
     nan_to_num=nan_to_num,
     astype=lambda x, dtype, /, *, copy=True: +cast(x, dtype),
     full_like=full_like,
     linspace=linspace,
+    select=select,
+    choose=choose,
+    piecewise=piecewise,
+    interp=interp,
     # along axes
     var=var,
     std=lambda *args, **options: TABLE[root](np.var(*args, **options)),
     ptp=lambda a, axis=None, **how: np.max(a, axis, **how) - np.min(a, axis, **how),
     average=average,
-    nansum=without_nan(np.sum, 0.0),
-    nanprod=without_nan(np.prod, 1.0),
-    nanmax=without_nan(np.max, -math.inf),
-    nanmin=without_nan(np.min, math.inf),
+    nansum=of_numbers(np.sum),
+    nanprod=of_numbers(np.prod),
     nanmean=of_numbers(np.mean),
     nanvar=of_numbers(np.var),
     nanstd=of_numbers(np.std),
+    nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
+    nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
+    sort=lambda a, axis=-1, *kind, **how: np.take_along_axis(
+        a, np.argsort(a, axis, *kind, **how), axis
+    ),
+    partition=lambda a, kth, axis=-1, *kind, **how: np.take_along_axis(
+        a, np.argpartition(a, kth, axis, *kind, **how), axis
+    ),
+    quantile=quantile,
+    percentile=lambda a, q, axis=None, **how: np.quantile(a, np.asarray(q) / 100.0, axis, **how),
+    median=lambda a, axis=None, *, keepdims=False: np.quantile(a, 0.5, axis, keepdims=keepdims),
+    diff=diff,
+    trapezoid=trapezoid,
+    gradient=gradient,
     # products
     vdot=lambda a, b: np.dot(np.reshape(a, -1), np.reshape(b, -1)),
     outer=lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, -1),
@@ -201,6 +295,7 @@ spell(
     vecdot=lambda x, y, *, axis=-1: np.sum(x * y, axis),
     matvec=lambda x, y: np.squeeze(np.matmul(x, np.expand_dims(y, -1)), -1),
     vecmat=lambda x, y: np.squeeze(np.matmul(np.expand_dims(x, -2), y), -2),
+    correlate=correlate,
     # shapes
     ravel=lambda a, order="C": np.reshape(a, -1, order=order),
     atleast_1d=reshaped(np.atleast_1d),
@@ -212,6 +307,10 @@ spell(
     broadcast_arrays=lambda *args: tuple(
         np.broadcast_to(x, np.broadcast_shapes(*map(np.shape, args))) for x in args
     ),
+    # joined, and in parts
+    stack=lambda arrays, axis=0, **how: np.concatenate(
+        [np.expand_dims(x, axis) for x in arrays], axis, **how
+    ),
     vstack=lambda tup, **how: np.concatenate([*map(np.atleast_2d, tup)], **how),
     hstack=lambda tup, **how: np.concatenate(
         [*map(np.atleast_1d, tup)], 0 if np.ndim(tup[0]) < 2 else 1, **how
@@ -220,7 +319,6 @@ spell(
     column_stack=lambda tup: np.concatenate(
         [x if np.ndim(x) > 1 else np.reshape(x, (-1, 1)) for x in tup], 1
     ),
-    block=block,
     append=lambda arr, values, axis=None: np.concatenate([arr, values], axis),
     split=parts,
     array_split=split(np.array_split),
@@ -229,5 +327,8 @@ spell(
     dsplit=lambda ary, *at, **how: parts(ary, *at, axis=2, **how),
     unstack=lambda x, *, axis=0: tuple(np.moveaxis(x, axis, 0)),
     # entries
+    take=take,
+    extract=lambda condition, arr: np.compress(np.reshape(condition, -1), arr),
+    compress=lambda condition, a, axis=None: np.take(a, np.flatnonzero(condition), axis),
     trace=lambda a, *args, dtype=None, **how: np.sum(np.diagonal(a, *args, **how), -1, dtype),
 )
