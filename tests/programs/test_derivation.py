@@ -266,6 +266,20 @@ def test_names_of_parts_of_arguments_and_of_what_is_called_like_others() -> None
     assert made.steps[-1].left == "∂L/∂p_W"
 
 
+def test_arrays_from_outside_are_called_as_the_learner_does() -> None:
+    X, y, w = RNG.normal(size=(5, 3)), RNG.normal(size=5), RNG.normal(size=3)
+    made = derive(lambda w: np.mean((X @ w - y) ** 2), w)
+    assert made.steps[0].formula == "L = Σ((X w − y)²) / 5"
+    assert made.steps[-1].formula == "∂L/∂w = 0.4 · Xᵀ (X w − y)"
+    made = derive(lambda y: np.sum((y - X[0]) ** 2 * other(y)), w)
+    assert "y_2" in made.steps[0].formula
+
+
+def other(z: Any) -> Any:
+    y = np.arange(3.0)
+    return z * y
+
+
 def test_a_step_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     right = simplifier._cancelled
 

@@ -295,3 +295,57 @@ def test_letters_of_every_alphabet_stay_in_names() -> None:
     source = program(loss, np.array([1.0, 2.0])).source
     assert "    σ = 1.0 / " in source
     assert " x = " not in source
+
+
+DATA, TARGETS, W = RNG.normal(size=(5, 3)), RNG.normal(size=5), RNG.normal(size=3)
+LEAF = Value(DATA, name="rows")
+
+
+class Holder:
+    X = DATA
+    at = {"X": DATA}
+
+
+def shadowed(w: Any) -> Any:
+    X = np.tanh(DATA @ w)
+    return np.sum((X - TARGETS) ** 2)
+
+
+OUTSIDE: list[tuple[Any, list[str]]] = [
+    (lambda w: np.mean((DATA @ w - TARGETS) ** 2), ["DATA @ w - TARGETS", "DATA.T @ "]),
+    (lambda w: np.sum((Holder.X @ w) ** 2), ["Holder_X @ w", "Holder_X.T @ "]),
+    (lambda w: np.sum((Holder.at["X"] @ w) ** 2), ["Holder_at_X @ w", "Holder_at_X.T @ "]),
+    (lambda w: np.sum(np.matmul(LEAF, w) ** 2), ["rows @ w", "rows.T @ "]),
+    (shadowed, ["X = np.tanh(DATA @ w)", "X - TARGETS"]),
+]
+
+
+@pytest.mark.parametrize(("f", "wanted"), OUTSIDE)
+def test_arrays_from_outside_are_called_as_the_learner_does(
+    f: Any, wanted: list[str], tmp_path: Path
+) -> None:
+    (value, slope), source = fresh_and_ruffed(tmp_path, f, [W])
+    right, [back] = by_backward(f, [W], (0,))
+    close(value, right)
+    close(slope, back)
+    assert [text for text in wanted if text not in source] == [], source
+
+
+def test_arrays_of_one_name_are_numbered_and_arguments_keep_theirs() -> None:
+    mask, w = np.zeros(3), np.arange(3.0)
+
+    def scaled(x: Any) -> Any:
+        return np.sum(x * w)
+
+    def f(w: Any) -> Any:
+        total = scaled(w)
+        for i in range(3):
+            mask[:] = 0
+            mask[i] = i + 1
+            total = total + np.sum(w * mask)
+        return total
+
+    made = program(f, np.ones(3))
+    for line in ("def loss_and_grad(w):", "\nw_2 = ", "\nmask = ", "\nmask_2 = ", "\nmask_3 = "):
+        assert line in made.source
+    np.testing.assert_array_equal(made(np.ones(3))[1], [1, 3, 5])

@@ -38,7 +38,8 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
     arrays = (node.data for node in nodes if node.op is None)
     known = (x for x in (*nodes, *arrays) if x.__class__ is not float)  # Python shares equal ones
     held = _variables({id(x): x for x in known})
-    assigned, used = words([_call(node) for node in nodes if node.origin])
+    assigned, operands = words([_call(node) for node in nodes if node.origin])
+    used = {x: text for x, text in operands if x.__class__ is Value}
     where = defaultdict[str, set[Any]](set)
     for node, name in assigned.items():
         where[name].add(id(node.origin[0]))
@@ -75,18 +76,18 @@ class Call(NamedTuple):
         return self.origin and (id(self.origin[0]), self.origin[1])
 
 
-def words(calls: Sequence[Call]) -> tuple[dict[Any, str], dict[Any, str]]:
-    """The variables that results are assigned to, and what they are called where they are used.
+def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]:
+    """The variables that results are assigned to, and what arguments are called where used.
 
     The calls are in their order: of the parts of one expression, the last is its result.
     """
     last = {call.at: call.result for call in calls}
-    assigned, used = dict[Any, str](), dict[Any, str]()
+    assigned, used = dict[Any, str](), list[tuple[Any, str]]()
     for call in calls:
         found = written(call.origin) if call.origin else None
         if found and (_is_whole(call, found) or last[call.at] is call.result):
             assigned[call.result] = found.target
-            used |= {x: text for x, text in _named(call, found) if type(x) is type(call.result)}
+            used += _named(call, found)
     return {x: name for x, name in assigned.items() if name}, used
 
 

@@ -93,7 +93,8 @@ def program(
     its sizes as numbers. Its value and gradient are those of ``backward()`` but for rounding; with
     ``clean`` it can be finite where an exponential underflows and the graph has nan. Class indices
     are checked in every call; what else a loss of this package checks (that targets sum to 1) is
-    checked for the example alone. Arrays and `Value`s that f takes from outside are constants.
+    checked for the example alone. Arrays and `Value`s that f takes from outside are constants,
+    called as f calls them.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f does something else with 100 rows or more, or fails, it refuses arrays of other shapes; where

@@ -40,6 +40,7 @@ class Derived:
 
     Attributes
     ----------
+    constants : names of arrays, by their `key_of`
     lines, outputs : all lines; the chain rule, newest first, where each gradient that others are
         computed from is ``called`` by its name; and each `Stage`, where it is not
     tables : those of which the caller says that they sum to 1
@@ -54,7 +55,7 @@ class Derived:
         self.arguments, self.stages, self.is_whole = recording.arguments, list[Stage](), True
         self.claimed = set[int]()
         lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
-        _name(self.arguments, lines, value)
+        self.constants = _name(self.arguments, recording.constants, lines, value)
         wrt = dict(zip(_variables(recording), [x for _at, x in flatten(slopes)]))
         named = _targets(lines, value) | wrt | {"": value}
         self.draws, self.checked = _draws(recording, args, lines, named)
@@ -123,18 +124,27 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 
 
 # ------------------------------------------------------------------ what has a name
-def _name(arguments: Named, lines: Sequence[Line], value: Any) -> None:
-    """Names that stand for one line each (a second h is h_2), also for what is long without."""
+def _name(arguments: Named, constants: Named, lines: Sequence[Line], value: Any) -> Named:
+    """Names that stand for one line each (a second h is h_2), also for what is long without.
+
+    Those of constants are returned, by their `key_of`.
+    """
     often = Counter(x.name for x in arguments.values() if x.__class__ is Line)
     often["n"] += any(line.shape for line in lines)  # the number of rows
+
+    def numbered(name: str) -> str:
+        often[name] += 1
+        return f"{name}_{often[name]}" if often[name] > 1 else name
+
+    called = {key: numbered(name) for key, name in constants.items()}
     size, of = dict[Line, int](), {*live(lines, value)} - {value}
     for line in lines:
         size[line] = 1 + sum(0 if x.name else size[x] for x in reads(line))
         if line.function and size[line] > LONG and not line.name and line in of:
             line.name = f"{line.function.__name__}_1"
         if line.function and line.name and line.function not in CHECKED:
-            often[line.name] += 1
-            line.name += f"_{often[line.name]}" if often[line.name] > 1 else ""
+            line.name = numbered(line.name)
+    return called
 
 
 def _variables(recording: Recording) -> list[str]:

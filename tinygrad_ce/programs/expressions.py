@@ -61,8 +61,9 @@ def symbols(line: Line, symbol: str, inline: dict[Line, Any]) -> tuple[str, Sequ
 class Expressions:
     """The text of lines, given the names of those that have a statement of their own."""
 
-    def __init__(self, taken: set[str], scalar: bool) -> None:
+    def __init__(self, taken: set[str], scalar: bool, called: dict[Any, str]) -> None:
         self.taken, self.scalar = taken, scalar  # names; whether Python's numbers are all there is
+        self.called = called  # what the learner calls arrays, by their `key_of`
         self.names: dict[Line, str] = {}
         self.inline: dict[Line, tuple[str, str]] = {}  # of others the text, and its `pattern`
         self.constants: dict[Any, tuple[str, str]] = {}
@@ -101,9 +102,12 @@ class Expressions:
         return self.constant(x)
 
     def constant(self, x: Any, name: str = "") -> str:
-        """The name of an array that is made once."""
+        """The name of an array that is made once, or ``X.T`` of one that has a name."""
         key = key_of(x)
         if key not in self.constants:
+            name = name or self.called.get(key, "")
+            if not name and x.ndim == 2 and key_of(x.T) in self.called:
+                return f"{self.constant(x.T)}.T"
             found = self.unique(name) if name else self.numbered("C")
             self.constants[key] = found, array_text(x)
         return self.constants[key][0]

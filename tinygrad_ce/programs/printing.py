@@ -59,7 +59,7 @@ class _Printer(Expressions):
         inputs = walk(recording.arguments)
         numbers = all(x.is_number for x in (*self.lines, *inputs))
         scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(self.outputs))
-        super().__init__({*RESERVED, *recording.parameters}, scalar)
+        super().__init__({*RESERVED, *recording.parameters}, scalar, recording.constants)
         if recording.rows:
             self.taken.add(recording.rows[0])
         for place, x in recording.arguments.items():

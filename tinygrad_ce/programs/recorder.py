@@ -38,7 +38,7 @@ line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
 OURS = (*(f"{Path(x).parent}{os.sep}" for x in (Path(__file__).parent, np.__file__)), "<program>")
 
 RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
-    "abs", "bool", "float", "max", "min", "slice", "IndexError", "ValueError",
+    "abs", "bool", "float", "len", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
@@ -75,6 +75,7 @@ class Tape:
         self.refusal: TypeError | None = None
         self.arguments: dict[Line, Any] = {}  # and their examples
         self.origins: dict[Line, Origin | None] = {}
+        self.constants: list[tuple[Any, str]] = []  # arrays that f did not compute here, and names
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
@@ -86,7 +87,7 @@ class Tape:
         return RecordedArray(made, example, self)
 
     def name_lines(self) -> None:
-        """Call lines after the variables that f assigns them to."""
+        """Call lines and constants after the variables that f has them in."""
         calls = [
             Call(line, origin, (getattr(line.function, "__name__", ""),), line.args)
             for line, origin in self.origins.items()
@@ -94,7 +95,9 @@ class Tape:
         assigned, used = words(calls)
         at = {call.result: call.at for call in calls}
         often = Counter(at.values())
-        for line, name in (used | assigned).items():
+        self.constants += [(x, identifier(t)) for x, t in used if x.__class__ is np.ndarray]
+        called = {x: text for x, text in used if x.__class__ is Line} | assigned
+        for line, name in called.items():
             if line.shape or often[at[line]] == 1:  # loops over numbers are long
                 line.name = line.name or identifier(name)
 

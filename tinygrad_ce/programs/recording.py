@@ -21,6 +21,7 @@ from ..engine.value import Value, detach
 from .fusion import fused
 from .lines import distributions, reads, replace
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
+from .simplifier import key_of
 
 
 class Recording:
@@ -51,7 +52,7 @@ class Recording:
             if tape.refusal:  # that f caught: what it did instead is for no data
                 raise tape.refusal
             out = fused(out) if fuse else out
-            value, gradient = _data(out), None
+            value, gradient = _data(out, tape), None
             if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
                 variables = [v for _, v in flatten(trees)]
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
@@ -61,6 +62,7 @@ class Recording:
         self.results = value, gradient  # in the caller's own tuples
         self.variables = [v.data.line for _, v in flatten(trees)]
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
+        self.constants = {key_of(x): name for x, name in tape.constants}
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
         # A name for the number of rows, what has so many, and how many it has at least.
@@ -116,13 +118,15 @@ def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
     return names, tuple(optional if len(own) == n else [])
 
 
-def _data(out: Any) -> Any:
+def _data(out: Any, tape: Tape) -> Any:
     """What f returned, with their data in the place of `Value`s; these get the user's names."""
     found = []
     for _, x in flatten(out):
         for v in topological(x) if x.__class__ is Value else ():
             if v.name and v.data.__class__ is RecordedArray:
                 v.data.name = identifier(v.name)
+            elif v.name:
+                tape.constants.append((v.data, identifier(v.name)))
         data = detach(x)
         found.append(data if data.__class__ is RecordedArray else as_data(data, "f's result"))
     return unflatten(out, found)

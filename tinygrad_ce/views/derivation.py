@@ -186,10 +186,14 @@ class _Writer:
         forms = [self.gradients(named) for named, *_step in stages[::-1]][::-1]
         self.forms = {name: [stage.get(name, "") for stage in forms] for name in self.last}
         names = [(x, x.args[1]) for x in live(made.lines, rules) if x.function is called]
-        chain = Formulas(notation, {x: (self.slope(name), TIGHT) for x, name in names})
-        put_in = Formulas(notation, {x: self.last[name] for x, name in names})
+        chain = self.formulas({x: (self.slope(name), TIGHT) for x, name in names})
+        put_in = self.formulas({x: self.last[name] for x, name in names})
         self.chain = {name: chain.of(rules[name])[0] for name in self.last}
         self.put_in = {name: put_in.of(rules[name])[0] for name in self.last}
+
+    def formulas(self, names: dict[Line, Formula] | None = None) -> Formulas:
+        """Formulas of lines, those of ``names`` by name."""
+        return Formulas(self.notation, names or {}, self.made.constants)
 
     def slope(self, name: str) -> str:
         """∂L/∂name."""
@@ -202,7 +206,7 @@ class _Writer:
 
     def gradients(self, named: dict[str, Any]) -> dict[str, str]:
         """Each gradient, with the last form of those before it, or their name if that is long."""
-        found, formulas = dict[str, str](), Formulas(self.notation)
+        found, formulas = dict[str, str](), self.formulas()
         for name, x in named.items():
             if name:
                 own = formulas.of(x)
@@ -223,8 +227,8 @@ class _Writer:
                 continue
             if line.name:
                 name = self.notation.name(line.name)
-                found[name] = found.get(name) or Formulas(self.notation).definition(line)
-        return found | {self.loss: Formulas(self.notation).definition(value)}
+                found[name] = found.get(name) or self.formulas().definition(line)
+        return found | {self.loss: self.formulas().definition(value)}
 
     def claims(self, k: int) -> str:
         """What the caller says, if stage k rests on it."""
@@ -233,7 +237,7 @@ class _Writer:
     def equation(self, k: int) -> tuple[str, str]:
         """What the step to stage k rewrites, as an equation; and where alone that holds."""
         _gradients, before, after = self.made.outputs[1][k]
-        formulas, t = Formulas(self.notation), _bare(before.args[0])
+        formulas, t = self.formulas(), _bare(before.args[0])
         left, right = formulas.definition(before), formulas.of(after)[0]
         known = after.__class__ is Line and after.name and after.function not in (None, *CHECKED)
         equation = left + (self.words(_(" is ")) if known else " = ") + right

@@ -13,7 +13,7 @@ import numpy as np
 from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
-from ..programs.simplifier import REDUCTIONS, is_call, uniform
+from ..programs.simplifier import REDUCTIONS, is_call, key_of, uniform
 from .formulas import TEXT, Notation
 
 # How tightly a formula binds, the loosest first; what it asks of its first argument, and of others.
@@ -33,10 +33,13 @@ Formula = tuple[str, int]  # and how tightly it binds
 
 
 class Formulas:
-    """Lines as formulas in one notation: those with a name, and those of ``names``, by name."""
+    """Lines as formulas in one notation: what has a name, and those of ``names``, by name."""
 
-    def __init__(self, notation: Notation, names: dict[Line, Formula] | None = None) -> None:
-        self.notation, self.found = notation, dict(names or {})
+    def __init__(
+        self, notation: Notation, names: dict[Line, Formula], constants: dict[Any, str]
+    ) -> None:
+        self.notation, self.found = notation, dict(names)
+        self.constants = constants  # their names, by `key_of` an array
 
     def of(self, x: Any) -> Formula:
         """What a line or a constant is in other formulas."""
@@ -113,8 +116,11 @@ class Formulas:
             return self.size(x)
         if x.__class__ is np.ndarray and x.ndim and uniform(x):
             x = x.flat[0]
+        if np.ndim(x) == 2 and key_of(x.T) in self.constants and key_of(x) not in self.constants:
+            return self.write(Line(np.transpose, (x.T,)))
         if np.ndim(x):
-            return self.notation.number(x), ATOM
+            name = self.constants.get(key_of(x))
+            return self.notation.name(name) if name else self.notation.number(x), ATOM
         if isinstance(x, bool | np.bool_) or not isinstance(x, float | int | np.number):
             return self.notation.name(str(x)), ATOM
         text, level = _decimal(float(x))
@@ -125,7 +131,7 @@ class Formulas:
         found, name = self.part(x), ""
         if is_call(x, np.broadcast_to) and found == self.of(x.args[0]):
             name = r"\operatorname{broadcast}"
-        elif x.__class__ is not Line and np.ndim(getattr(x, "example", x)) and found[1] != ATOM:
+        elif x.__class__ is not Line and np.ndim(getattr(x, "example", x)) and found[1] < TIGHT:
             name = r"\operatorname{full}"
         return (f"{self.notation.write(name)}({found[0]})", ATOM) if name else found
 
