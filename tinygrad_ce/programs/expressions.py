@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -61,15 +60,13 @@ def symbols(line: Line, symbol: str, inline: dict[Line, Any]) -> tuple[str, Sequ
 class Expressions:
     """The text of lines, given the names of those that have a statement of their own."""
 
-    def __init__(self, taken: set[str], scalar: bool, called: dict[Any, str]) -> None:
-        self.taken, self.scalar = taken, scalar  # names; whether Python's numbers are all there is
-        self.called = called  # what the learner calls arrays, by their `key_of`
+    def __init__(self, taken: set[str], called: dict[Any, str]) -> None:
+        self.taken, self.called = taken, called  # names; the learner's, of arrays by their `key_of`
         self.names: dict[Line, str] = {}
         self.inline: dict[Line, tuple[str, str]] = {}  # of others the text, and its `pattern`
         self.constants: dict[Any, tuple[str, str]] = {}
         self.arrays: dict[str, str] = {}  # of constants that depend on sizes the names
         self.numbers, self.repeats = Counter[str](), Counter[str]()
-        self.modules: set[str] = set()  # besides NumPy
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
@@ -90,16 +87,14 @@ class Expressions:
         if x.__class__ is Size:
             if np.ndim(x.example):
                 return self.sized(x)
-            return x.text if isinstance(x.example, int) else number_text(x, "np", weak)
+            return x.text if isinstance(x.example, int) else number_text(x, weak)
         if x is None or x is Ellipsis or isinstance(x, bool | str | int):
             return "..." if x is Ellipsis else quoted(x)
         if isinstance(x, np.dtype | type):
             return dtype_text(np.dtype(x))
         if isinstance(x, range):  # z[range(n), y]
             x = np.arange(x.start, x.stop, x.step)
-        if np.ndim(x) == 0:
-            return number_text(x, "math" if self.scalar else "np", weak)
-        return self.constant(x)
+        return self.constant(x) if np.ndim(x) else number_text(x, weak)
 
     def constant(self, x: Any, name: str = "") -> str:
         """The name of an array that is made once, or ``X.T`` of one that has a name."""
@@ -165,10 +160,7 @@ class Expressions:
             return f"{{}} ** {int(n)}", args[:1]
         if len(args) == 2 and f is np.matmul and np.ndim(args[0]) == 2 == np.ndim(args[1]):
             return "{}.dot({})", args  # of small matrices half the time of @
-        if f in (np.maximum, np.minimum) and line.is_number and key_of(args[0]) == key_of(args[1]):
-            return "{}", args[:1]  # not ``x if x >= x …``
         if line.is_number and (template := entry(f)):
-            self.modules.update(re.findall(r"([a-z_][\w.]*)\.\w+\(", template))
             return template, args
         if symbol:
             return symbols(line, symbol, self.inline)
@@ -182,9 +174,7 @@ class Expressions:
         parts = ["{}"] * len(args) + [f"{name}={{}}" for name in line.options]
         if f in REDUCTIONS and args[0].__class__ is Line and args[0].shape:
             return f"{{}}.{f.__name__}({', '.join(parts[1:])})"
-        name = name_of(f)
-        self.modules.add(name.rpartition(".")[0])
-        return f"{name}({', '.join(parts)})"
+        return f"{name_of(f)}({', '.join(parts)})"
 
     def short_rows(self, line: Line) -> str:
         """A sum in a matrix of short rows as a product with ones: a third of the time of its own.

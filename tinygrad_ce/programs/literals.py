@@ -39,10 +39,10 @@ def dtype_text(kind: Any) -> str:
     return "bool" if kind == np.dtype(bool) else f"np.{kind.name}"
 
 
-def number_text(x: Any, module: str = "np", weak: bool = True) -> str:
+def number_text(x: Any, weak: bool = True) -> str:
     """A number; with its dtype, unless NumPy computes with it as ``weak`` Python numbers are."""
     kind = getattr(example(x), "dtype", np.dtype(float))
-    text = re.sub(r"inf|nan", lambda m: f"{module}.{m[0]}", repr(getattr(x, "item", lambda: x)()))
+    text = re.sub(r"inf|nan", r"math.\g<0>", repr(getattr(x, "item", lambda: x)()))
     strong = kind != np.dtype(float) if kind.kind == "f" else kind.kind in "iu"
     plain = kind.kind == "b" or (weak and not strong)
     return text if plain else f"{dtype_text(kind)}({text})"

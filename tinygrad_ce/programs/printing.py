@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any
 
 import numpy as np
 
 from ..engine.rules import scatter
-from ..engine.transforms import flatten
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
 from .lines import CHECKED, Line, Size, astype, constant, entry, fact, live, reads, walk
@@ -35,7 +35,8 @@ def emit(recording: Recording, clean: bool, checked: bool) -> str:
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
     used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
-    theirs += [f"import {m}" for m in sorted(printer.modules) if not re.match(r"(np|math)\b", m)]
+    modules = {*re.findall(r"\b([^\W\d][\w.]*)\.\w+\(", used)} & sys.modules.keys() - printer.taken
+    theirs += [f"import {module}" for module in sorted(modules)]
     name, title, what = "value", "A value", "Return the value."
     if by := recording.differentiated:
         name, title = "loss_and_grad", "Loss and gradient"
@@ -56,10 +57,7 @@ class _Printer(Expressions):
         self.recording, self.outputs, self.clean = recording, recording.outputs, clean
         self.needed = live(recording.lines, self.outputs)
         self.lines = [line for line in self.needed if line.function is not None]
-        inputs = walk(recording.arguments)
-        numbers = all(x.is_number for x in (*self.lines, *inputs))
-        scalar = numbers and not any(getattr(x, "ndim", 0) for _, x in flatten(self.outputs))
-        super().__init__({*RESERVED, *recording.parameters}, scalar, recording.constants)
+        super().__init__({*RESERVED, *recording.parameters}, recording.constants)
         if recording.rows:
             self.taken.add(recording.rows[0])
         for place, x in recording.arguments.items():
