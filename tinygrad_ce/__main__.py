@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tour, or the exercises; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["exercise"]:
-        from .exercises.__main__ import exercise
+        from .exercises.command import exercise
 
         return exercise(argv[1:], _Parser(prog="tinygrad-ce exercise"))
     z, t, given = _arguments(argv)

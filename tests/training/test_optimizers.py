@@ -361,12 +361,6 @@ def test_gradients_assigned_by_hand_take_the_datas_type() -> None:
     assert q.data == 1 - 0.5 * 2.5
 
 
-def frozen() -> Value:
-    data = np.ones(2)
-    data.flags.writeable = False
-    return Value(data)
-
-
 LEAF = Value(1.0)
 WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: SGD([]), TypeError, "params: got a list, wanted a list of one Value or more"),
@@ -377,11 +371,6 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: Adam([LEAF * 2.0]),
         TypeError,
         "params[0]: got a multiply, wanted a leaf, Value(x)",
-    ),
-    (
-        lambda: SGD([frozen()]),
-        ValueError,
-        "params[0]: its data is read-only; take Value(v.data.copy())",
     ),
     (
         lambda: SGD([LEAF, LEAF]),
@@ -399,7 +388,6 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "betas[1]: got 1.0, wanted a number from 0 up, below 1",
     ),
-    (lambda: Adam([LEAF], betas=0.9), ValueError, "betas: got 0.9, wanted two numbers"),  # type: ignore
     (
         lambda: SGD([LEAF], nesterov=True),
         ValueError,

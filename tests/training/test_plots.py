@@ -146,14 +146,14 @@ def test_colours_differ_for_colour_blind_readers() -> None:
 
 NO_FIT = type("NoFit", (), {"fit": None})()
 WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: plot_loss_curve(NO_FIT), TypeError, "got a NoFit of shape (0,), wanted an estimator"),
+    (lambda: plot_loss_curve(NO_FIT), TypeError, "got a NoFit of shape (), wanted an estimator"),
     (lambda: plot_loss_curve("abc"), TypeError, "wanted an estimator with loss_curve_, or numbers"),
     (lambda: plot_loss_curve([]), TypeError, "got a list of shape (0,), wanted an"),
     (lambda: plot_loss_curve(0.5), TypeError, "got a float of shape (), wanted an"),
     (
         lambda: plot_weights(NO_FIT),
         TypeError,
-        "got a NoFit of shape (0,), wanted an estimator with",
+        "got a NoFit of shape (), wanted an estimator with",
     ),
     (
         lambda: plot_weights(None),

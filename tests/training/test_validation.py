@@ -35,18 +35,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"loss": "logistic"}, "for two classes, got 3"),
     ({"class_weight": {7: 1.0}}, r"The classes, \[0, 1, 2\], are not in class_weight"),
     ({"class_weight": "even"}, "The 'class_weight' parameter of"),
-    (
-        {"class_weight": {0: np.nan}},
-        "class_weight: got nan for 0, wanted a finite number from 0 up",
-    ),
-    ({"class_weight": {0: 1, 1: np.inf}}, "class_weight: got inf for 1, wanted a finite number"),
-    ({"class_weight": {2: -1.0}}, "class_weight: got -1.0 for 2, wanted a finite number from 0"),
-    ({"class_weight": {2: "2"}}, "class_weight: got '2' for 2, wanted a finite number from 0 up"),
-    ({"class_weight": {2: None}}, "class_weight: got None for 2, wanted a finite number from 0"),
-    ({"class_weight": {2: [1, 2]}}, r"class_weight: got \[1, 2\] for 2, wanted a finite number"),
-    ({"class_weight": dict.fromkeys(range(3), 0)}, "got 150 rows to fit, whose weights sum to 0"),
-    ({"class_weight": dict.fromkeys(range(3), 1e308)}, "whose weights sum to inf"),
-    ({"class_weight": dict.fromkeys(range(3), 1e-320)}, r"whose weights sum to 1\.49"),
+    ({"class_weight": {0: np.nan}}, "class_weight={0: nan}: .* wanted weights from 0 up"),
+    ({"class_weight": {0: 1, 1: np.inf}}, "class_weight={0: 1, 1: inf}: .* rows sum to inf"),
+    ({"class_weight": {2: -1.0}}, "class_weight={2: -1.0}: .* sum to 50.0, wanted .* from 0 up"),
+    ({"class_weight": {2: "two"}}, "could not convert string to float: 'two'"),
+    ({"class_weight": dict.fromkeys(range(3), 0)}, "the weights of 150 rows sum to 0"),
+    ({"class_weight": dict.fromkeys(range(3), 1e308)}, "the weights of 150 rows sum to inf"),
+    ({"class_weight": dict.fromkeys(range(3), 1e-320)}, r"the weights of 150 rows sum to 1\.49"),
     ({"early_stopping": True, "validation_fraction": 0.0}, "The 'test_size' parameter of"),
     (
         {"solver": "sgd", "learning_rate": 1e300},
@@ -103,7 +98,7 @@ def test_a_penalty_that_overflows_is_refused(alpha: float) -> None:
 
 def test_weights_that_sum_to_0_are_refused() -> None:
     X, y = load("iris", scaled=True)
-    with pytest.raises(ValueError, match=r"non-zero|whose weights sum to 0"):
+    with pytest.raises(ValueError, match=r"non-zero|rows sum to 0"):
         SoftmaxRegression().fit(X, y, np.zeros(len(X)))
 
 

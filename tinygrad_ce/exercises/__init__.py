@@ -13,7 +13,8 @@ Each file in ``tasks/`` is an exercise, and `names` finds it. What they are made
   framework/mistakes.py    known wrong derivations, and which of them an answer is
   framework/exercise.py    `Exercise`: a problem with its words and a check, on draws of every size
 
-``__main__.py`` is the command ``tinygrad-ce exercise``.
+
+``command.py`` is the command ``tinygrad-ce exercise``.
 """
 
 from importlib import import_module
@@ -32,8 +33,8 @@ def names() -> list[str]:
     >>> names()[0]
     'log_derivative'
     """
-    found = [module.name for module in iter_modules(tasks.__path__)]
-    return sorted(found, key=lambda name: (load(name).level, name))
+    files = [module.name for module in iter_modules(tasks.__path__)]
+    return sorted(files, key=lambda name: (load(name).level, name))
 
 
 def load(name: str) -> Exercise:

@@ -37,19 +37,19 @@ class Module:
 
     def parameters(self) -> list[Value]:
         """Each leaf in the attributes, in order, and in modules, lists, tuples and dicts there."""
-        found: dict[int, Any] = {}
+        seen: dict[int, Any] = {}
         stack: list[Any] = [self]
         while stack:
             x = stack.pop()
-            if id(x) in found:
+            if id(x) in seen:
                 continue
-            found[id(x)] = x
+            seen[id(x)] = x
             inside = vars(x) if isinstance(x, Module) else x
             if isinstance(inside, dict):
                 inside = list(inside.values())
             if isinstance(inside, list | tuple):
                 stack += reversed(inside)
-        return [x for x in found.values() if isinstance(x, Value) and x.op is None]
+        return [x for x in seen.values() if isinstance(x, Value) and x.op is None]
 
     def zero_grad(self) -> None:
         """Set every parameter's ``.grad`` to None: the next backward pass starts anew."""

@@ -27,9 +27,6 @@ def _check_leaves(params: Iterable[Value]) -> list[Value]:
         if not isinstance(p, Value) or p.op is not None:
             kind = p.op.name if isinstance(p, Value) else type(p).__name__
             raise TypeError(_("params[{i}]: got a {kind}, wanted a leaf, Value(x)", i=i, kind=kind))
-        if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
-            text = "params[{i}]: its data is read-only; take Value(v.data.copy())"
-            raise ValueError(_(text, i=i))
     if len({id(p) for p in leaves}) < len(leaves):
         raise ValueError(_("params: a Value is there twice, and would be moved twice a step"))
     return leaves
@@ -180,9 +177,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr, weight_decay)
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(_("betas: got {got}, wanted two numbers", got=repr(betas)))
-        self.betas = [_check_number(beta, f"betas[{k}]", 1.0) for k, beta in enumerate(betas)]
+        beta, beta2 = betas
+        self.betas = _check_number(beta, "betas[0]", 1.0), _check_number(beta2, "betas[1]", 1.0)
         self.eps = _check_number(eps, "eps")
 
     def _direction(self, g: Any, i: int) -> Any:

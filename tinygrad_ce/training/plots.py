@@ -15,7 +15,7 @@ from ..engine.value import detach
 
 # M. Okabe and K. Ito, "Color universal design" (2008), in the order in which neighbours differ most
 COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"]
-FEW = 20  # names up to which each has its tick, and numbers up to which they fit into a row
+FEW = 20  # names up to which each has its tick
 
 
 def _axes(ax: Any) -> Any:
@@ -33,11 +33,8 @@ def _axes(ax: Any) -> Any:
 
 def _attribute(model: Any, attribute: str, ndim: int, wanted: str) -> Any:
     """Return what a fitted model has, or the thing itself, as an array of so many axes."""
-    try:
-        data = np.asarray(detach(getattr(model, attribute, model)), dtype=float)
-    except (TypeError, ValueError):
-        data = np.zeros(0)
-    if not data.size or data.ndim not in (1, ndim):
+    data = np.asarray(detach(getattr(model, attribute, model)))
+    if data.dtype.kind not in "fiu" or not data.size or data.ndim not in (1, ndim):
         text = "got a {kind} of shape {shape}, wanted an estimator with {attribute}, or {wanted}"
         kind, shape = type(model).__name__, data.shape
         raise TypeError(_(text, kind=kind, shape=shape, attribute=attribute, wanted=wanted))

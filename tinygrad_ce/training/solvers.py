@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..engine.text import _
 from ..engine.value import Value
 from .chunks import ChunkedRows
-from .objective import Params, Rows, accuracy, loss_and_grad, moments, objective
+from .objective import Params, Rows, accuracy, loss_and_grad, moments
 from .optimizers import SGD, Adam
 from .validation import for_chunks, strengths, tolerance
 
@@ -86,9 +86,8 @@ class Monitor:
 
     def check_loss(self) -> None:
         """Have trouble where the loss is well above that of weights of 0."""
-        zeros, one = [*map(np.zeros_like, self.params)], np.ones(1, int)
-        start = objective(zeros, zeros[0].T[:1], one, one, self.model.loss)  # of any row
-        loss = self.model.loss_curve_[-1]
+        classes, loss = len(self.model.classes_), self.model.loss_curve_[-1]
+        start = 1.0 - 1.0 / classes if self.model.loss == "mse" else np.log(classes)
         if loss > 1.1 * start:
             text = "the loss is {loss:.3g}, and {start:.3g} where all weights are 0: scale the data"
             self.trouble = _(text, loss=loss, start=start)

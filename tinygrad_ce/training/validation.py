@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,8 +37,8 @@ def tolerance(model: Any) -> float:
 
 def random_generator(model: Any) -> Any:
     """Return the generator of random numbers given, or one from a seed."""
-    given = model.random_state
-    return given if isinstance(given, np.random.Generator) else check_random_state(given)
+    seed = model.random_state
+    return seed if isinstance(seed, np.random.Generator) else check_random_state(seed)
 
 
 def params_of(model: Any) -> Params:
@@ -131,12 +130,10 @@ def _validated(model: Any, X: Any, y: Any, weight: Any, reset: bool) -> tuple[An
 def _checked(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return rows in memory and their labels, if they are such."""
     X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
-    most, limit = max(X.max(), -X.min()), np.finfo(X.dtype).max ** 0.5 / len(X)
-    if most > limit:
-        text = (
-            "X: got {most:.3g}, whose square is not finite, or nearly: scale the features, as by "
-        )
-        raise ValueError(_(text + "sklearn.preprocessing.MaxAbsScaler", most=most))
+    largest = max(X.max(), -X.min())
+    if largest > np.finfo(X.dtype).max ** 0.5 / len(X):
+        text = "X: got {largest:.3g}, which overflows when squared: scale the features, as by "
+        raise ValueError(_(text + "sklearn.preprocessing.MaxAbsScaler", largest=largest))
     return X, y
 
 
@@ -145,21 +142,16 @@ def _rows(model: Any, classes: Any, dtype: Any, X: Any, y: Any, weight: Any) -> 
     encoder, lazy = LabelEncoder().fit(classes), is_dask(X)
     index = y.map_blocks(encoder.transform, dtype=int).persist() if lazy else encoder.transform(y)
     sums = np.asarray(np.bincount(index, weight, len(classes)))
-    by_label = model.class_weight if isinstance(model.class_weight, dict) else {}
-    for label, x in by_label.items():
-        if not isinstance(x, Real) or not 0 <= float(x) < np.inf:
-            text = "class_weight: got {x!r} for {label!r}, wanted a finite number from 0 up"
-            raise ValueError(_(text, x=x, label=label))
-    by_class = compute_class_weight(
-        model.class_weight, classes=classes, y=classes, sample_weight=sums
-    )
+    class_weight = model.class_weight
+    by_class = compute_class_weight(class_weight, classes=classes, y=classes, sample_weight=sums)
     with np.errstate(all="ignore"):
         total = by_class @ sums
-        by_class *= len(index) / total
-    if not 0 < total < np.inf or not np.isfinite(by_class).all():
-        text = "got {n} rows to fit, whose weights sum to {total}"
-        raise ValueError(_(text, n=len(index), total=total))
-    weight = weight * (index.map_blocks(by_class.take) if lazy else by_class[index])
+        scaled = by_class * (len(index) / total)
+    if not 0 < total < np.inf or not np.isfinite(scaled).all() or by_class.min() < 0:
+        text = "class_weight={class_weight!r}: the weights of {n} rows sum to {total}, wanted "
+        text += "weights from 0 up with a finite sum above 0"
+        raise ValueError(_(text, class_weight=class_weight, n=len(index), total=total))
+    weight = weight * (index.map_blocks(scaled.take) if lazy else scaled[index])
     y = (2 * index - 1).astype(dtype) if len(classes) == 2 else index
     weight = weight.astype(dtype)
     if lazy:

@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from runpy import run_module, run_path
+from runpy import run_path
 from typing import Any
 
 from ..engine.text import _
@@ -28,7 +28,7 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
         else:
             print(ex.note(_("Save it in a file, with its imports.")))
             print(_("\n--file answer.py checks it; --hint 1, 2, 3 help, --solution tells all."))
-    except (ValueError, OSError) as error:  # no such hint or seed; progress that cannot be kept
+    except (ValueError, OSError) as error:  # no such hint; progress that cannot be kept
         parser.error(str(error))
     return 0
 
@@ -40,15 +40,14 @@ def _parse(argv: list[str], parser: ArgumentParser) -> Any:
     name, hint = _("its name; without one, they are listed"), _("show a hint, the first or Nth")
     add("exercise", nargs="?", choices=names(), metavar="NAME", help=name)
     one("--file", type=Path, metavar="ANSWER.PY", help=_("check the function in it"))
-    add("--seed", type=int, metavar="N", help=_("check it on other draws of the inputs"))
     one("--hint", nargs="?", type=int, const=1, metavar="N", help=hint)
     one("--solution", action="store_true", help=_("show the solution"))
     add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
     if not options.exercise and (options.file or options.hint is not None or options.solution):
         parser.error(_("which exercise? tinygrad-ce exercise lists their names"))
-    if not options.file and (options.seed is not None or options.keep_progress):
-        parser.error(_("--seed and --keep-progress go with --file"))
+    if not options.file and options.keep_progress:
+        parser.error(_("--keep-progress goes with --file"))
     if options.file and not options.file.is_file():
         parser.error(_("--file: there is no file {path}", path=options.file))
     if options.keep_progress and not _solved():
@@ -69,7 +68,7 @@ def _list() -> int:
 
 def _check(ex: Exercise, options: Any) -> int:
     try:
-        feedback = ex.check(_function(ex, options.file), options.seed or 0)
+        feedback = ex.check(_function(ex, options.file))
     except Trouble as trouble:
         feedback = ex.untried(str(trouble))
     print(feedback.note(redraw=False))
@@ -100,8 +99,3 @@ def _solved() -> Path | None:
     except ImportError:
         return None
     return user_data_path("tinygrad_ce", appauthor=False) / "solved"
-
-
-if __name__ == "__main__":
-    sys.argv.insert(1, "exercise")
-    run_module("tinygrad_ce", run_name="__main__")
