@@ -107,7 +107,7 @@ CASES: list[Case] = [
     ("einsum, sizes", lambda: np.einsum("ij,jk->ik", a(), a()), ValueError, ["einsum", "A (2, 3), A (2, 3)"]),
     ("einsum, rank", lambda: np.einsum("ijk->i", a()), ValueError, ["einsum", "A (2, 3)", "too many subscripts"]),
     ("einsum, count", lambda: np.einsum("i,i", v()), ValueError, ["einsum", "number of operands"]),
-    ("einsum, diagonal", lambda: np.einsum("ii", Value(np.ones((1, 3)))), ValueError, ["label 'i'", "operand 0"]),
+    ("einsum, diagonal", lambda: np.einsum("ii", Value(np.ones((1, 3)))), ValueError, ["einsum", "(1, 3)", "'i'"]),
     ("einsum, letter", lambda: np.einsum("i->j", v()), ValueError, ["einsum", "w (3,)", "'j'"]),
     ("take_along_axis", lambda: np.take_along_axis(a(), np.array([[3]]), 1), IndexError, ["A (2, 3)", "index 3", "size 3"]),
     ("take_along_axis, rank", lambda: np.take_along_axis(a(), np.array([1]), 1), ValueError, ["A (2, 3), (1,)"]),
