@@ -33,13 +33,13 @@ SETS_AND_COUNTS = """bincount histogram histogram2d histogram_bin_edges histogra
 WRITES = "copyto fill_diagonal place put put_along_axis putmask"
 OLD_NAMES = "bmat row_stack in1d trapz"
 FILES = "save savetxt savez savez_compressed"
-COMPLEX = "roots sort_complex unwrap"
+COMPLEX = "roots sort_complex unwrap eig eigvals"
 FUNCTIONS = "apply_along_axis apply_over_axes"  # called on parts of the data
 BITS = "frexp ldexp"  # of a float, whose scaling is x * 2.0**n
-RARE = """block corrcoef cov ediff1d einsum_path float_power geomspace insert modf nanmedian
-    nanpercentile nanquantile i0 logspace meshgrid poly polyadd polyder polydiv
-    polyfit polyint polymul polysub polyval vander cumulative_prod cumulative_sum nancumprod
-    nancumsum cond tensorinv tensorsolve"""
+RARE = """block cond copysign corrcoef cov cumulative_prod cumulative_sum ediff1d einsum_path
+    float_power fmod geomspace i0 insert logspace meshgrid modf nancumprod nancumsum
+    nanmedian nanpercentile nanquantile poly polyadd polyder polydiv polyfit polyint polymul
+    polysub polyval tensorinv tensorsolve vander"""
 CALLED = [NOT_HANDED_OVER, WHOLE_NUMBERS_AND_DATES, SETS_AND_COUNTS, WRITES, COMPLEX, BITS, RARE]
 CALLED += [FUNCTIONS]
 REFUSED = {*" ".join([*CALLED, NOT_OF_ARRAYS, FILES, OLD_NAMES]).split()}

@@ -143,7 +143,9 @@ def signed(signature: str) -> Any:
 
 # How to draw the shapes and options of each function.
 LINES: dict[str, Any] = {
-    **dict.fromkeys(["fabs", "deg2rad", "radians", "rad2deg", "degrees"], ONE),
+    **dict.fromkeys(
+        ["fabs", "exp2", "reciprocal", "deg2rad", "radians", "rad2deg", "degrees"], ONE
+    ),
     **dict.fromkeys(["conjugate", "real", "real_if_close", "nan_to_num", "ravel"], ONE),
     **dict.fromkeys(["atleast_1d", "atleast_2d", "atleast_3d"], ONE),
     **dict.fromkeys(["fmax", "fmin", "divmod"], broadcast(2)),
@@ -189,7 +191,7 @@ LINES = {name: line for name, line in LINES.items() if hasattr(np, name)}
 # test_order.py, test_numpy_functions.py
 ELSEWHERE = {"sort", "partition", "median", "quantile", "percentile", "diff", "trapezoid"}
 ELSEWHERE |= {"gradient", "correlate", "interp", "select", "choose", "piecewise", "take"}
-ELSEWHERE |= {"extract", "compress", "stack", "copy"}
+ELSEWHERE |= {"extract", "compress", "dot", "stack", "copy"}
 LISTS = {"vstack", "hstack", "dstack", "column_stack"}
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from functools import reduce
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .data import example
-from .operation import Primitive, define, spell
+from .operation import TABLE, Primitive, define, spell
+from .rules import root
 from .text import _
 from .value import detach
 
@@ -69,11 +71,11 @@ def eigenvectors_back(g: Any, out: Any, a: Any, *, UPLO: str = "L") -> Any:
     return half(d + turn(d), UPLO in "uU")
 
 
-def cholesky_back(g: Any, out: Any, a: Any, *, upper: bool = False) -> Any:
+def cholesky_back(g: Any, out: Any, a: Any) -> Any:
     """∂L/∂A = L⁻ᵀ Φ(LᵀG) L⁻¹, where Φ takes the lower triangle and halves the diagonal."""
-    up, g = (out, turn(g)) if upper else (turn(out), g)
+    up = turn(out)
     d = np.linalg.solve(up, turn(np.linalg.solve(up, half(up @ g))))
-    return half(d + turn(d), upper)
+    return half(d + turn(d))
 
 
 def qr_back(rest: Any, m: Any, q: Any, r: Any) -> Any:
@@ -89,16 +91,6 @@ def vectors_back(g: Any, u: Any, s: Any, v: Any) -> Any:
     inner, s_row = turn(u) @ g, s[..., None, :]
     d = u @ (gaps(s * s) * (inner - turn(inner)) * s_row)
     return (d + (g - u @ inner) / s_row if u.shape[-2] > u.shape[-1] else d) @ turn(v)
-
-
-def norm_back(
-    g: Any, out: Any, x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2
-) -> Any:
-    """∂‖x‖/∂x = sign(x) (|x| / ‖x‖)ᵖ⁻¹, and 0 at x = 0."""
-    if axis is not None and not keepdims:
-        g, out = np.expand_dims(g, axis), np.expand_dims(out, axis)
-    share = x / np.where(np.equal(out, 0.0), 1.0, out)
-    return g * (share if ord == 2 else np.sign(x) * np.abs(share) ** (ord - 1.0))
 
 
 def factor(name: str, function: Any, k: int, latex: str, rule: Any, **options: Any) -> Primitive:
@@ -123,8 +115,6 @@ SOLVE: Primitive = define(np.linalg.solve, r"<x>^{-1} <y>",
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
 define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
 define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
-NORM = define(np.linalg.vector_norm, r"\lVert <x> \rVert", (norm_back, r"<g> \cdot <x> / <out>"),
-    spelling=lambda x, *, axis=None, keepdims=False, ord=2: vector_norm(x, axis, keepdims, ord))
 LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
     (lambda g, out, a: np.expand_dims(g, (-2, -1)) * turn(np.linalg.inv(a)),
      r"<g> \cdot <x>^{-\top}"))
@@ -155,60 +145,45 @@ def like(function: Any, *results: Any) -> Any:
     return function(np.eye(1)).__class__(*results)
 
 
-def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Σ |x|ᵖ to the power 1/p; of p = ±∞ an extremum, of 0 the number of what is not 0."""
     if ord in (math.inf, -math.inf):
         return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims)
-    return NORM(x if ord else detach(x), axis=axis, keepdims=keepdims, ord=ord)
+    if ord == 0:
+        return np.linalg.vector_norm(detach(x), axis=axis, keepdims=keepdims, ord=0)
+    if ord == 2:
+        return TABLE[root](np.sum(np.square(x), axis, keepdims=keepdims))
+    total = np.sum(np.abs(x) ** ord, axis, keepdims=keepdims)
+    nothing = np.equal(total, 0.0)  # whose slope is 0
+    return np.where(nothing, 0.0, np.where(nothing, 1.0, total) ** (1.0 / ord))
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Of one axis, or of all where no ``ord`` is given, that of vectors; of two, of matrices."""
-    if ord is None:
-        return vector_norm(x, axis, keepdims)
-    axes = np.atleast_1d(range(np.ndim(x)) if axis is None else axis).tolist()
-    if len(axes) == 1:
-        return vector_norm(x, axes[0], keepdims, ord)
-    found = matrix_norm(np.moveaxis(x, axes, (-2, -1)), ord=ord)
-    return np.expand_dims(found, tuple(axes)) if keepdims else found
-
-
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """Of the last two axes: by entries, by sums of rows or columns, or by singular values."""
-    extremum = np.min if str(ord).startswith("-") else np.max
+    axes = normalize_axis_tuple(range(np.ndim(x)) if axis is None else axis, np.ndim(x))
+    np.linalg.norm(np.ones((1,) * len(axes)), ord)  # NumPy's error for other orders
+    if len(axes) == 1 and ord is not None:
+        return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
     if ord in (None, "fro"):
-        found = vector_norm(x, (-2, -1))
-    elif ord in ("nuc", 2, -2):
-        found = (np.sum if ord == "nuc" else extremum)(SINGULAR_VALUES(x), axis=-1)
-    elif ord in (1, -1, math.inf, -math.inf):
-        found = extremum(np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1), axis=-1)
-    else:
-        text = (
-            "norm of matrices: got ord={ord!r}, wanted 'fro', 'nuc', 1, 2 or inf, or -1, -2, -inf"
-        )
-        raise ValueError(_(text, ord=ord))
-    return np.expand_dims(found, (-2, -1)) if keepdims else found
-
-
-def eig(a: Any) -> NoReturn:
-    """Refuse what may give complex numbers."""
-    text = (
-        "eig and eigvals give complex numbers, and Values are real. Use np.linalg.eigh or eigvalsh "
-        "of a symmetric matrix, and v.data where no gradient is needed"
-    )
-    raise NotImplementedError(_(text))
+        return vector_norm(x, axis=axis, keepdims=keepdims)
+    extremum = np.min if str(ord).startswith("-") else np.max
+    if ord in ("nuc", 2, -2):
+        values = SINGULAR_VALUES(np.moveaxis(x, axes, (-2, -1)))
+        out = (np.sum if ord == "nuc" else extremum)(values, axis=-1)
+        return np.expand_dims(out, axes) if keepdims else out
+    inner, outer = axes if abs(ord) == 1 else axes[::-1]
+    out = extremum(np.sum(np.abs(x), inner, keepdims=True), axis=outer, keepdims=True)
+    return out if keepdims else np.squeeze(out, axes)
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """U, s and Vᵀ, as far as they have a derivative."""
-    if full_matrices and compute_uv and a.shape[-2] != a.shape[-1]:
+    if not compute_uv:
+        return SINGULAR_VALUES(a)
+    if full_matrices and a.shape[-2] != a.shape[-1]:
         text = "svd of shape {shape}: its other vectors have no derivative. Use full_matrices=False"
         raise ValueError(_(text, shape=a.shape))
-    return (
-        like(np.linalg.svd, LEFT_VECTORS(a), SINGULAR_VALUES(a), RIGHT_VECTORS(a))
-        if compute_uv
-        else SINGULAR_VALUES(a)
-    )
+    return like(np.linalg.svd, LEFT_VECTORS(a), SINGULAR_VALUES(a), RIGHT_VECTORS(a))
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
@@ -245,7 +220,8 @@ ALSO = "matmul outer cross tensordot vecdot matrix_transpose"  # which NumPy has
 spell(
     np.linalg,
     norm=norm,
-    matrix_norm=matrix_norm,
+    vector_norm=vector_norm,
+    matrix_norm=lambda x, /, *, keepdims=False, ord="fro": norm(x, ord, (-2, -1), keepdims),
     svd=svd,
     svdvals=SINGULAR_VALUES,
     qr=qr,
@@ -253,8 +229,6 @@ spell(
     matrix_power=matrix_power,
     multi_dot=lambda arrays: reduce(np.matmul, arrays),
     slogdet=lambda a: like(np.linalg.slogdet, np.linalg.slogdet(detach(a))[0], LOGABSDET(a)),
-    eig=eig,
-    eigvals=eig,
     trace=lambda x, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype=dtype),
     diagonal=lambda x, *, offset=0: np.diagonal(x, offset, -2, -1),
     **{name: getattr(np, name) for name in ALSO.split()},

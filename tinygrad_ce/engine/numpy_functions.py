@@ -52,7 +52,7 @@ def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
 
 def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
     """The index that reads what ``np.take_along_axis(x, indices, axis)`` reads."""
-    index = [np.arange(n).reshape(-1, *[1] * (len(shape) - d - 1)) for d, n in enumerate(shape)]
+    index = [*np.indices(shape, sparse=True)]
     index[axis] = indices
     return tuple(index)
 
@@ -74,10 +74,8 @@ def einsum_back(
     back_into = ",".join([result, *letters]) + "->" + known
     back = np.einsum(back_into, g, *others, optimize=bool(optimize))
     back = np.expand_dims(back, tuple(k for k, c in enumerate(once) if c not in known))
-    places = [
-        np.reshape(np.arange(n), [-1 if c == d else 1 for d in once]) for c, n in zip(mine, shape)
-    ]
-    return back if once == mine else SCATTER(back, index=tuple(places), shape=shape)
+    grid = dict(zip(once, np.indices([shape[mine.index(c)] for c in once], sparse=True)))
+    return back if once == mine else SCATTER(back, index=tuple(grid[c] for c in mine), shape=shape)
 
 
 def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
@@ -101,13 +99,6 @@ def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = 
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
     return cast(CONCATENATE(*arrays, axis=axis), dtype)
-
-
-def dot(a: Any, b: Any) -> Any:
-    """Multiply scalars, else sum over the last axis of ``a`` and the last but one of ``b``."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return a * b
-    return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
@@ -207,11 +198,6 @@ def selection(function: Any) -> Any:
     return rule
 
 
-def attained(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Which entries are the largest; of -x, the smallest."""
-    return x == np.max(x, axis=axis, keepdims=True)
-
-
 # fmt: off
 define(np.maximum, r"\max(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
@@ -262,8 +248,6 @@ for _ufunc, _reads, _rule, _rule_reads, _fields in (
      {"domain": (POSITIVE,)}),
     (np.log10, r"\log_{10} <x>", lambda g, out, x: g / (LN10 * x), r"<g> / (<x> \log 10)",
      {"domain": (POSITIVE,)}),
-    (np.exp2, "2^{<x>}", lambda g, out, x: g * (LN2 * out), r"<g> \cdot 2^{<x>} \log 2",
-     {"positive": True}),
 ):
     _scalar = getattr(math, _ufunc.__name__.replace("arc", "a"))
     define(_ufunc, _reads, (_rule, _rule_reads), scalar=_scalar, **_fields)
@@ -272,12 +256,6 @@ define(root, r"\sqrt{<x>}", (lambda g, out, x: over(g, 2.0 * out), r"<g> / (2 \s
 define(np.sinc, r"\operatorname{sinc} <x>", (lambda g, out, x: g * sinc_slope(x),
     r"<g> \cdot (\cos \pi <x> - \operatorname{sinc} <x>) / <x>"),
     entrywise=True, number="float(np.sinc({}))")
-define(np.copysign, r"\operatorname{copysign}(<x>, <y>)",
-    (lambda g, out, x, y: g * (np.sign(x) * np.copysign(1.0, y)),
-     r"<g> \cdot \operatorname{sign} <x> \cdot \operatorname{sign} <y>"), None,
-    piece=lambda x, y: np.signbit(x), scalar=math.copysign, roles=("size", "sign"))
-define(np.reciprocal, r"\frac{1}{<x>}", (lambda g, out, x: -g * out * out, "-<g> / <x>^2"),
-    domain=(POSITIVE,), powers=(-1,), scalar=lambda x: 1.0 / x, number="1.0 / {0}")
 define(np.arctan2, r"\operatorname{arctan2}(<x>, <y>)",
     (lambda g, out, x, y: g * inverted(y, x), r"<g> \cdot <y> / (<x>^2 + <y>^2)"),
     (lambda g, out, x, y: -g * inverted(x, y), r"-<g> \cdot <x> / (<x>^2 + <y>^2)"),
@@ -293,10 +271,6 @@ define(np.remainder, r"<x> \bmod <y>", (lambda g, out, x, y: g, "<g>"),
     (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-<g> \lfloor <x> / <y> \rfloor"),
     domain=(REAL, POSITIVE), piece=np.floor_divide, scalar=operator.mod, symbol="%",
     number="float(np.remainder({}, {}))", roles=("dividend", "divisor"))
-define(np.fmod, r"\operatorname{fmod}(<x>, <y>)", (lambda g, out, x, y: g, "<g>"),
-    (lambda g, out, x, y: -g * np.trunc(x / y), r"-<g> \operatorname{trunc}(<x> / <y>)"),
-    domain=(REAL, POSITIVE), piece=lambda x, y: np.trunc(x / y), scalar=math.fmod,
-    roles=("dividend", "divisor"))
 CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
@@ -306,11 +280,12 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     spelling=clip, entrywise=True)
 MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,),
     direct=True, spelling=mean)
-MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), piece=attained,
-    direct=True, spelling=reduction(np.max, np.maximum))
-MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"),
-    piece=lambda x, **options: attained(-x, **options),
-    direct=True, spelling=reduction(np.min, np.minimum))
+MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), direct=True,
+    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True),
+    spelling=reduction(np.max, np.maximum))
+MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), direct=True,
+    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True),
+    spelling=reduction(np.min, np.minimum))
 define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
         spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} {<x>}_j"),
@@ -364,8 +339,6 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
 # fmt: on
 
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
-define(np.dot, "", spelling=dot)
-
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.
 # fmt: off

@@ -70,15 +70,15 @@ def var(
     *,
     ddof: float = 0,
     where: Any = True,
-    mean: Any = None,
     **options: Any,
 ) -> Any:
     """The mean of the squared distances from the mean."""
     a = only(cast(a, dtype), where, 0.0)  # nan there would be nan in the gradient, too
-    centre = np.mean(a, axis, keepdims=True, where=where) if mean is None else mean
-    found = np.mean(np.square(a - centre), axis, where=where, **options)
-    n = count(a, axis, where, **options) if ddof else 1.0
-    return found * (n / np.maximum(n - ddof, 0.0)) if ddof else found
+    squares = np.square(a - np.mean(a, axis, keepdims=True, where=where))
+    if not ddof:
+        return np.mean(squares, axis, where=where, **options)
+    n = np.maximum(count(a, axis, where, **options) - ddof, 0.0)
+    return np.sum(squares, axis, where=where, **options) / n
 
 
 def others(x: Any, axis: Any) -> Any:

@@ -198,6 +198,13 @@ def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
 
 
 # ------------------------------------------------------------------ products
+def dot(a: Any, b: Any) -> Any:
+    """Multiply scalars, else sum over the last axis of ``a`` and the last but one of ``b``."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
+
+
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Bring the axes to the end of a and the front of b, and multiply as matrices."""
     axes = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
@@ -230,13 +237,6 @@ def cross(
     return np.moveaxis(np.roll(turned, -1, -1), -1, axisc)
 
 
-def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
-    """A convolution with v turned round."""
-    if np.size(a) < np.size(v):
-        return np.flip(np.convolve(v, np.flip(a), mode))
-    return np.convolve(a, np.flip(v), mode)
-
-
 parts: Any = split(np.split)
 spell(
     np,
@@ -244,6 +244,8 @@ spell(
     fabs=lambda x: np.absolute(x),
     fmax=lambda x, y: np.maximum(known(x, y), known(y, x)),
     fmin=lambda x, y: np.minimum(known(x, y), known(y, x)),
+    exp2=lambda x: 2.0**x,
+    reciprocal=lambda x: 1.0 / x,
     deg2rad=lambda x: x * (math.pi / 180.0),
     radians=lambda x: x * (math.pi / 180.0),
     rad2deg=lambda x: x * (180.0 / math.pi),
@@ -286,6 +288,7 @@ spell(
     trapezoid=trapezoid,
     gradient=gradient,
     # products
+    dot=dot,
     vdot=lambda a, b: np.dot(np.reshape(a, -1), np.reshape(b, -1)),
     outer=lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, -1),
     inner=lambda a, b: a * b if 0 in (np.ndim(a), np.ndim(b)) else np.tensordot(a, b, (-1, -1)),
@@ -295,7 +298,11 @@ spell(
     vecdot=lambda x, y, *, axis=-1: np.sum(x * y, axis),
     matvec=lambda x, y: np.squeeze(np.matmul(x, np.expand_dims(y, -1)), -1),
     vecmat=lambda x, y: np.squeeze(np.matmul(np.expand_dims(x, -2), y), -2),
-    correlate=correlate,
+    correlate=lambda a, v, mode="valid": (
+        np.convolve(a, np.flip(v), mode)
+        if np.size(a) >= np.size(v)
+        else np.flip(np.convolve(v, np.flip(a), mode))
+    ),
     # shapes
     ravel=lambda a, order="C": np.reshape(a, -1, order=order),
     atleast_1d=reshaped(np.atleast_1d),
