@@ -22,11 +22,11 @@ def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
     """Write exp(z) into ``e`` with 0 at one class a row; return that one, and the others' sum."""
     np.exp(z, out=e)
     flat = e.reshape(-1)
-    own = flat[at]
+    chosen = flat[at]
     flat[at] = 0.0
     if e.shape[1] > (128 if e.itemsize > 4 else 1024):
-        return own, np.add.reduce(e, axis=1)  # pairwise, which long rows need to stay within 3 ulp
-    return own, np.einsum("ij->i", e)  # a third of the time of pairwise sums
+        return chosen, np.add.reduce(e, axis=1)  # pairwise, which keeps long rows within 3 ulp
+    return chosen, np.einsum("ij->i", e)  # a third of the time of pairwise sums
 
 
 def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
@@ -38,8 +38,8 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     classes = z.shape[1]
     at = np.arange(0, z.size, classes)
     at += index
-    own, others = _exponentials(z, at, e)
-    total, ratio = own + others, others / own
+    chosen, others = _exponentials(z, at, e)
+    total, ratio = chosen + others, others / chosen
     np.log1p(ratio, out=loss)
     limit = np.sqrt(np.finfo(z.dtype).max)
     high = total + ratio
@@ -69,15 +69,15 @@ def _by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
     top = z.argmax(axis=1)  # a nan counts as the maximum
     m = z[rows, top]
     np.subtract(z, m[:, None], out=e)
-    own, others = _exponentials(e, rows * z.shape[1] + top, e)
+    chosen, others = _exponentials(e, rows * z.shape[1] + top, e)
     away = np.subtract(m[:, None], z)
-    away += np.log1p(others / own)[:, None]
+    away += np.log1p(others / chosen)[:, None]
     away *= table
     np.copyto(away, 0.0, where=table == 0)  # a class of no weight, though its logit be -inf
     np.add.reduce(away, axis=1, out=loss)
-    scale = np.add.reduce(table, axis=1) / (own + others)
+    scale = np.add.reduce(table, axis=1) / (chosen + others)
     e *= scale[:, None]
-    e[rows, top] = own * scale
+    e[rows, top] = chosen * scale
     e -= table
 
 

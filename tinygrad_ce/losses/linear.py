@@ -110,8 +110,8 @@ def linear_cross_entropy(
         wrong = "linear_cross_entropy: got x {x} and W {W}, wanted (..., D) and (D, C)"
         if W.ndim == 2 and x.ndim and x.shape[-1] == W.shape[1]:
             wrong += ": pass W.T"
-        told = [f"{getattr(a, 'name', None) or ''} {a.shape}".strip() for a in (x, W)]
-        raise ValueError(_(wrong, x=told[0], W=told[1]))
+        shapes = [f"{getattr(a, 'name', None) or ''} {a.shape}".strip() for a in (x, W)]
+        raise ValueError(_(wrong, x=shapes[0], W=shapes[1]))
     if b.__class__ is not float and b.shape != W.shape[1:]:
         wrong = "b: got shape {got}, wanted {wanted}, one a class (or None)"
         raise ValueError(_(wrong, got=b.shape, wanted=W.shape[1:]))

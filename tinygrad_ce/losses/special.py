@@ -21,6 +21,7 @@ sp: Any = SimpleNamespace(
     **{name: getattr(f, "__wrapped__", f) for name, f in vars(special).items()}
 )
 ROOT_PI, UNIT = math.sqrt(math.pi), (0.0, 1.0)
+BOTH = (POSITIVE, POSITIVE)  # the domain of two arguments
 
 
 def share(x: Any, y: Any) -> Any:
@@ -54,22 +55,10 @@ define_slopes(
     sp.xlogy, lambda out, x, y: np.log(y), lambda out, x, y: share(x, y), domain=(REAL, POSITIVE)
 )
 define_slopes(
-    sp.xlog1py,
-    lambda out, x, y: np.log1p(y),
-    lambda out, x, y: share(x, 1.0 + y),
-    domain=(REAL, POSITIVE),
+    sp.rel_entr, lambda out, x, y: np.log(x / y) + 1.0, lambda out, x, y: -share(x, y), domain=BOTH
 )
 define_slopes(
-    sp.rel_entr,
-    lambda out, x, y: np.log(x / y) + 1.0,
-    lambda out, x, y: -share(x, y),
-    domain=(POSITIVE, POSITIVE),
-)
-define_slopes(
-    sp.kl_div,
-    lambda out, x, y: np.log(x / y),
-    lambda out, x, y: 1.0 - share(x, y),
-    domain=(POSITIVE, POSITIVE),
+    sp.kl_div, lambda out, x, y: np.log(x / y), lambda out, x, y: 1.0 - share(x, y), domain=BOTH
 )
 define_slopes(sp.gammaln, lambda out, x: sp.psi(x), domain=(POSITIVE,))
 define_slopes(sp.gamma, lambda out, x: out * sp.psi(x), domain=(POSITIVE,))
@@ -82,30 +71,20 @@ define_slopes(
     sp.beta,
     lambda out, x, y: out * (sp.psi(x) - sp.psi(x + y)),
     lambda out, x, y: out * (sp.psi(y) - sp.psi(x + y)),
-    domain=(POSITIVE, POSITIVE),
+    domain=BOTH,
 )
 define_slopes(
     sp.betaln,
     lambda out, x, y: sp.psi(x) - sp.psi(x + y),
     lambda out, x, y: sp.psi(y) - sp.psi(x + y),
-    domain=(POSITIVE, POSITIVE),
+    domain=BOTH,
 )
 define_slopes(sp.i0, lambda out, x: sp.i1(x))
 define_slopes(sp.i1, lambda out, x: 0.5 * (sp.i0(x) + sp.iv(2, x)))
-define_slopes(
-    sp.iv,
-    None,
-    lambda out, n, x: 0.5 * (sp.iv(n - 1, x) + sp.iv(n + 1, x)),
-    domain=(POSITIVE, POSITIVE),
-)
+define_slopes(sp.iv, None, lambda out, n, x: 0.5 * (sp.iv(n - 1, x) + sp.iv(n + 1, x)), domain=BOTH)
 define_slopes(sp.j0, lambda out, x: -sp.j1(x))
 define_slopes(sp.j1, lambda out, x: 0.5 * (sp.j0(x) - sp.jv(2, x)))
-define_slopes(
-    sp.jv,
-    None,
-    lambda out, n, x: 0.5 * (sp.jv(n - 1, x) - sp.jv(n + 1, x)),
-    domain=(POSITIVE, POSITIVE),
-)
+define_slopes(sp.jv, None, lambda out, n, x: 0.5 * (sp.jv(n - 1, x) - sp.jv(n + 1, x)), domain=BOTH)
 define_slopes(sp.y0, lambda out, x: -sp.y1(x), domain=(POSITIVE,))
 define_slopes(sp.y1, lambda out, x: sp.y0(x) - out / x, domain=(POSITIVE,))
 for _function, _sign in ((sp.gammainc, 1.0), (sp.gammaincc, -1.0)):
@@ -113,5 +92,5 @@ for _function, _sign in ((sp.gammainc, 1.0), (sp.gammaincc, -1.0)):
         _function,
         None,
         lambda out, a, x, s=_sign: s * np.exp((a - 1.0) * np.log(x) - x - sp.gammaln(a)),
-        domain=(POSITIVE, POSITIVE),
+        domain=BOTH,
     )

@@ -49,9 +49,9 @@ def paths(t: Trial) -> Iterator[tuple[str, Arrays]]:
     ends = [(n, k, x) for n in nodes[::-1] for k, x in enumerate(n.parents) if x.__class__ is Value]
     for node, k, x in sorted(ends, key=lambda end: end[2].op is not None):
         handed = unbroadcast(share(node, k, upstream[node]), x.data, node.op)
-        found = gradients(x, handed, [*leaves.values()])
+        arriving = gradients(x, handed, [*leaves.values()])
         where = _(" between {x} and {node}", x=called[x], node=called[node])
-        yield where, {n: 0.0 if g is None else g for n, g in zip(t.problem.parts, found)}
+        yield where, {n: 0.0 if g is None else g for n, g in zip(t.problem.parts, arriving)}
 
 
 @lru_cache(maxsize=1024)
@@ -59,20 +59,20 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     """What each mistake arrives at in a draw, the exercise's own first; in one order for all."""
     t = draw(problem, seed)
     known = {"right": next(iter(t.right.values())), **t.right, **t.inputs}
-    found = [
+    wrong_ones = [
         (text, problem.named(wrong(*[known[name] for name in signature(wrong).parameters])))
         for text, wrong in problem.mistakes.items()
     ]
     for text, change in SHAPES.items():
-        found.append((text, {name: change(g, t.batch) for name, g in t.right.items()}))
+        wrong_ones.append((text, {name: change(g, t.batch) for name, g in t.right.items()}))
     whole, edges = [("", t.right)], [*paths(t)] if problem.derive is grad else []
     for places in (whole, edges):
         for text, factor in FACTORS.items():
             more = factor(t.batch) - 1
             for where, part in places:
                 wrong = {name: g + more * part[name] for name, g in t.right.items()}
-                found.append((text.replace(":", f"{where}:", 1), wrong))
-    return found
+                wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
+    return wrong_ones
 
 
 def name_mistake(trials: Sequence[Trial]) -> str:

@@ -52,9 +52,9 @@ def _born(t: Trial) -> str:
 
     def lost(*args: Any) -> Any:
         """What the learner's function returns; of several arrays the first that is not finite."""
-        found = t.function(*args)
-        several = found if isinstance(found, tuple) else [found]
-        return next(x for x in several if not np.isfinite(x.data).all())
+        result = t.function(*args)
+        arrays = result if isinstance(result, tuple) else [result]
+        return next(x for x in arrays if not np.isfinite(x.data).all())
 
     # On `Value`s a learner's function may do anything.
     with redirect_stdout(StringIO()), suppress(Exception), catch_warnings(action="ignore"):
