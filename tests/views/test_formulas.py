@@ -18,19 +18,18 @@ from tinygrad_ce.engine.numpy_functions import CLIP, CONCATENATE, EINSUM, MEAN
 from tinygrad_ce.engine.operation import Primitive
 from tinygrad_ce.engine.ops import DIVIDE, EXP, MATMUL, POWER, WHERE
 from tinygrad_ce.views.formulas import (
-    LATEX,
-    TEXT,
-    bracketed,
+    Formula,
+    equation,
     fill,
     inline,
+    name,
+    number,
     plain,
     rule,
-    spell,
     symbol,
-    typeset,
 )
 
-NAMED = {"x": "a", "y": "b", "z": "c", "out": "o", "g": "G"}
+NAMED = {k: name(x) for k, x in {"x": "a", "y": "b", "z": "c", "out": "o", "g": "G"}.items()}
 
 
 # ------------------------------------------------------------------ the table as text
@@ -40,7 +39,7 @@ def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: 
         text = plain(latex)
         assert not re.search(r"[\\{}]", text), text
         assert re.findall(r"<\w+>", text) == re.findall(r"<\w+>", latex)
-        assert "<" not in re.sub(r" < ", "", fill(text, NAMED))
+        assert "<" not in re.sub(r" < ", "", fill(latex, **NAMED).text)
 
 
 @pytest.mark.parametrize(
@@ -65,22 +64,22 @@ def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: 
     ],
 )
 def test_as_a_reader_would_write_it(latex: str, text: str) -> None:
-    assert fill(plain(latex), NAMED) == text
+    assert fill(latex, **NAMED).text == text
 
 
 def test_one_rule_serves_any_number_of_arguments() -> None:
     assert rule(CONCATENATE, 0) == rule(CONCATENATE, 5) == r"<g>[\dots]"
-    assert fill(plain(rule(CONCATENATE)), {"x": "a"}) == "[a, …]"
-    assert fill(plain(rule(EINSUM)), {"x": "a"}).strip() == "Σ a"
+    assert fill(rule(CONCATENATE), x=name("a")).text == "[a, …]"
+    assert fill(rule(EINSUM), x=name("a")).text.strip() == "Σ a"
 
 
 def test_an_operation_with_an_odd_name_is_still_latex() -> None:
     op = primitive(lambda g, out, x: g)(lambda x: x)
     assert op.name == "<lambda>"
     assert rule(op) == r"\operatorname{<op>}(<args>)"
-    given_ = {"op": symbol(op.name), "args": "a, b"}
-    assert fill(rule(op), given_) == r"\operatorname{{\lt \text{lambda}\gt }}(a, b)"
-    assert fill(plain(rule(op)), {"op": op.name, "args": "a, b"}) == "<lambda>(a, b)"
+    text, latex, _ = fill(rule(op), op=name(op.name), args=Formula("a, b", "a, b"))
+    assert latex == r"\operatorname{{\lt \text{lambda}\gt }}(a, b)"
+    assert text == "<lambda>(a, b)"
     assert rule(CLIP).startswith(r"\operatorname{clip}(")
 
 
@@ -99,7 +98,7 @@ def test_an_operation_with_an_odd_name_is_still_latex() -> None:
     ],
 )
 def test_a_negative_number_gets_the_brackets_it_needs(text: str, filled: str) -> None:
-    assert fill(text, {"x": "-2", "y": "-3"}) == filled
+    assert fill(text, x=number(-2.0), y=number(-3.0)).latex == filled
 
 
 @pytest.mark.parametrize(
@@ -123,31 +122,27 @@ def test_a_negative_number_gets_the_brackets_it_needs(text: str, filled: str) ->
     ],
 )
 def test_data_in_a_line(x: object, text: str, latex: str) -> None:
-    assert (spell(x), typeset(x)) == (text, latex)
+    assert number(x)[:2] == (text, latex)
 
 
 def test_how_a_formula_ends() -> None:
-    array = np.zeros((5, 4))
-    assert TEXT.equation(["a", "= b · c"], ["5", "× 0.5"], 2.5) == (
-        "a",
-        "= b · c",
-        "= 5",
-        "× 0.5",
-        "= 2.5",
-    )
-    assert TEXT.equation(["a", "= b"], ["(5×4)"], array) == ("a", "= b:", "(5×4)", "→ (5×4)")
-    assert LATEX.equation(["a"], [], array) == ("a:", r"(5 \times 4)")
-    assert LATEX.equation(["a", "= b"], ["2"], array)[-1] == r"\to (5 \times 4)"
-    assert bracketed("−2") == "(−2)"
-    assert bracketed(typeset(1e9)) == r"(1 \times 10^{9})"
-    assert bracketed("2") == "2"
+    a, rule, large = name("a"), Formula("b · c", "b c"), np.zeros((5, 4))
+    numbers = [number(5.0), fill(r"\times <x>", x=number(-2.5))]
+    pieces = equation(a, 2.5, rule, numbers)
+    assert [x.text for x in pieces] == ["a", "= b · c", "= 5", "× (−2.5)", "= 2.5"]
+    pieces = equation(a, large, rule, [number(large)], r"\mathrel{+}=")
+    assert [x.text for x in pieces] == ["a", "+= b · c:", "(5×4)", "→ (5×4)"]
+    assert [x.latex for x in equation(a, large)] == ["a:", r"(5 \times 4)"]
+    assert equation(a, large, rule, [number(2.0)])[-1].latex == r"\to (5 \times 4)"
+    assert fill(r"<x> \cdot <y>", x=a, y=number(1e9)).latex == r"a \cdot (1 \times 10^{9})"
 
 
 @given(st.floats(-1e300, 1e300))
 def test_four_significant_digits_are_right(x: float) -> None:
-    shown = float(spell(x).replace("−", "-"))
+    text, latex, _ = number(x)
+    shown = float(text.replace("−", "-"))
     assert shown == 0.0 == x or abs(shown - x) <= 0.5001e-3 * abs(x)
-    mantissa, _, power = typeset(x).partition(r" \times 10^{")
+    mantissa, _, power = latex.partition(r" \times 10^{")
     assert float(mantissa) * 10.0 ** float(power.strip("}") or 0) == pytest.approx(shown)
 
 
@@ -210,8 +205,8 @@ def test_mathml_shows_every_name_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_text_of_the_table_becomes_mathml(op: Primitive) -> None:
-    given_ = {key: symbol(name) for key, name in NAMED.items()} | {"x": symbol("z_1")}
     for latex in (rule(op), *op.latex[1:]):
-        shown = "".join(mathml(fill(latex, given_)).itertext())
+        formula = fill(latex, **NAMED | {"x": name("z_1")})
+        shown = "".join(mathml(formula.latex).itertext())
         assert "\\" not in shown
         assert not re.search("<[a-z]+>", shown)

@@ -16,8 +16,8 @@ from ..engine.text import _
 from ..programs.derivation import Derived, called, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
-from .formulas import LATEX, SLOPE, TEXT, Notation, fill
-from .line_formulas import TIGHT, Formula, Formulas
+from .formulas import EMPTY, Formula, fill, joined, name, slope
+from .line_formulas import TIGHT, Formulas
 from .steps import columns, mathml
 
 WIDTH = 80
@@ -79,16 +79,21 @@ class Derivation:
     steps: tuple[DerivationStep, ...]
     note: str
 
-    def __repr__(self) -> str:
-        found, before = list[str](), ("", "")
+    def _titled(self) -> Iterator[tuple[str, bool, DerivationStep]]:
+        """Each line, whether its left side is a new one, and a title where a part begins."""
+        before = "", ""
         for step in self.steps:
-            if step.part != before[0]:
-                found += ["", _(TITLES[step.part])]
-            new = (step.part, step.left) != before
-            head = f"  {step.left if new else ' ' * columns(step.left)} = "
-            found += _folded(head, step.right, step.reason)
+            title = "" if step.part == before[0] else _(TITLES[step.part])
+            yield title, (step.part, step.left) != before, step
             before = step.part, step.left
-        return "\n".join([*found[1:], "", *textwrap.wrap(self.note, WIDTH)])
+
+    def __repr__(self) -> str:
+        lines = list[str]()
+        for title, is_new, step in self._titled():
+            lines += ["", title] if title else []
+            head = f"  {step.left if is_new else ' ' * columns(step.left)} = "
+            lines += _folded(head, step.right, step.reason)
+        return "\n".join([*lines[1:], "", *textwrap.wrap(self.note, WIDTH)])
 
     @property
     def latex(self) -> str:
@@ -102,16 +107,13 @@ class Derivation:
     def _repr_html_(self) -> str | None:
         if find_spec("latex2mathml") is None:
             return None
-        rows, before = list[str](), ("", "")
-        for step in self.steps:
-            if step.part != before[0]:
-                rows.append(f'<tr><th colspan="3">{escape(_(TITLES[step.part]))}</th></tr>')
+        table = ""
+        for title, is_new, step in self._titled():
+            table += f'<tr><th colspan="3">{escape(title)}</th></tr>' if title else ""
             left, right = step.latex.split(" &= ")
-            left = left if (step.part, step.left) != before else ""
-            cells = [mathml(x) if x else "" for x in (left, f"= {right}", step.reason_latex)]
-            rows.append(f"<tr>{''.join(f'<td>{x}</td>' for x in cells)}</tr>")
-            before = step.part, step.left
-        table = "".join(rows).replace("<math", '<math displaystyle="true"')
+            cells = left if is_new else "", f"= {right}", step.reason_latex
+            table += f"<tr>{''.join(f'<td>{x and mathml(x)}</td>' for x in cells)}</tr>"
+        table = table.replace("<math", '<math displaystyle="true"')
         # Jupyter takes the formulas out of a notebook that it does not trust, and leaves the text.
         text = _("The derivation as text")
         more = f"<details><summary>{text}</summary><pre>{escape(str(self))}</pre></details>"
@@ -160,16 +162,16 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     '∂L/∂z = p'
     """
     made = derivation(f, examples, wrt, sums_to_one)
-    text, latex = _Writer(made, TEXT), _Writer(made, LATEX)
+    writer = Writer(made)
     note = "Each line was computed for {n} inputs, the example or like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
     note = note if made.checked else "No line was checked: the gradient is inf or nan."
-    note += "" if text.forms else " f gives no single number: there is no gradient to derive."
-    return Derivation(tuple(_steps(text, latex)), _(note, n=made.checked))
+    note += "" if writer.forms else " f gives no single number: there is no gradient to derive."
+    return Derivation(tuple(writer.steps()), _(note, n=made.checked))
 
 
-class _Writer:
-    """A derivation in one notation.
+class Writer:
+    """Writes the lines of a derivation.
 
     Attributes
     ----------
@@ -177,75 +179,126 @@ class _Writer:
     forms : of each gradient what it is in each stage, with the last form of those before it
     """
 
-    def __init__(self, made: Derived, notation: Notation) -> None:
-        self.made, self.notation, (rules, stages) = made, notation, made.outputs
-        value = rules[""]
-        named = value.__class__ is Line and value.function and value.name not in (None, "loss")
-        self.loss = notation.name(str(value.name) if named else "L")
+    def __init__(self, made: Derived) -> None:
+        self.made, (rules, self.stages) = made, made.outputs
+        self.value = rules[""]
+        own = self.value.__class__ is Line and self.value.function and self.value.name
+        self.loss = own if own and own != "loss" else "L"
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
-        forms = [self.gradients(named) for named, *_step in stages[::-1]][::-1]
-        self.forms = {name: [stage.get(name, "") for stage in forms] for name in self.last}
+        forms = [self.gradients(named) for named, *_step in self.stages[::-1]][::-1]
+        self.forms = {x: [stage.get(x, EMPTY) for stage in forms] for x in self.last}
         names = [(x, x.args[1]) for x in live(made.lines, rules) if x.function is called]
-        chain = self.formulas({x: (self.slope(name), TIGHT) for x, name in names})
-        put_in = self.formulas({x: self.last[name] for x, name in names})
-        self.chain = {name: chain.of(rules[name])[0] for name in self.last}
-        self.put_in = {name: put_in.of(rules[name])[0] for name in self.last}
+        chain = self.formulas({x: self.slope(of) for x, of in names})
+        put_in = self.formulas({x: self.last[of] for x, of in names})
+        self.chain = {x: chain.of(rules[x]) for x in self.last}
+        self.put_in = {x: put_in.of(rules[x]) for x in self.last}
 
-    def formulas(self, names: dict[Line, Formula] | None = None) -> Formulas:
-        """Formulas of lines, those of ``names`` by name."""
-        return Formulas(self.notation, names or {}, self.made.constants)
+    def formulas(self, known: dict[Line, Formula] | None = None) -> Formulas:
+        """Formulas of lines, those of ``known`` as told there."""
+        return Formulas(self.made.constants, known)
 
-    def slope(self, name: str) -> str:
-        """∂L/∂name."""
-        slope = {"x": self.loss, "y": self.notation.name(name)}
-        return fill(self.notation.write(SLOPE), slope)
+    def slope(self, variable: str) -> Formula:
+        """∂L/∂variable."""
+        return slope(self.loss, variable)._replace(binds=TIGHT)
 
-    def words(self, text: str) -> str:
-        """Words within a formula."""
-        return text if self.notation is TEXT or not text else rf"\text{{{text}}}"
-
-    def gradients(self, named: dict[str, Any]) -> dict[str, str]:
+    def gradients(self, named: dict[str, Any]) -> dict[str, Formula]:
         """Each gradient, with the last form of those before it, or their name if that is long."""
-        found, formulas = dict[str, str](), self.formulas()
-        for name, x in named.items():
-            if name:
-                own = formulas.of(x)
-                found[name] = own[0]
-                if name not in self.last:
-                    short = length([x]) <= LONG
-                    self.last[name] = own if short else (self.slope(name), TIGHT)
+        gradients, formulas = dict[str, Formula](), self.formulas()
+        for variable, x in named.items():
+            if variable:
+                gradients[variable] = form = formulas.of(x)
+                if variable not in self.last:
+                    self.last[variable] = form if length([x]) <= LONG else self.slope(variable)
                 if x.__class__ is Line and not x.name:
-                    formulas.found[x] = self.last[name]
-        return found
+                    formulas.known[x] = self.last[variable]
+        return gradients
 
-    def definitions(self) -> dict[str, str]:
+    def definitions(self) -> dict[Formula, Formula]:
         """What each variable is, and what f returns."""
-        rules, stages = self.made.outputs
-        value, found = rules[""], dict[str, str]()
-        for line in live(self.made.lines, (rules, stages[-1][0])):
-            if line.function in (None, *CHECKED) or line.name in ("", getattr(value, "name", "")):
+        definitions = dict[Formula, Formula]()
+        for line in live(self.made.lines, (self.made.outputs[0], self.stages[-1][0])):
+            if line.function in (None, *CHECKED) or not line.name:
                 continue
-            if line.name:
-                name = self.notation.name(line.name)
-                found[name] = found.get(name) or self.formulas().definition(line)
-        return found | {self.loss: self.formulas().definition(value)}
+            if line.name != getattr(self.value, "name", ""):
+                definitions.setdefault(name(line.name), self.formulas().definition(line))
+        return definitions | {name(self.loss): self.formulas().definition(self.value)}
 
     def claims(self, k: int) -> str:
         """What the caller says, if stage k rests on it."""
         return ", ".join(f"Σ{t} = 1" for t in self.made.tables if k in self.made.claimed)
 
-    def equation(self, k: int) -> tuple[str, str]:
+    def equation(self, k: int) -> tuple[Formula, str]:
         """What the step to stage k rewrites, as an equation; and where alone that holds."""
-        _gradients, before, after = self.made.outputs[1][k]
+        _gradients, before, after = self.stages[k]
         formulas, t = self.formulas(), _bare(before.args[0])
-        left, right = formulas.definition(before), formulas.of(after)[0]
+        left, right = formulas.definition(before), formulas.of(after)
         known = after.__class__ is Line and after.name and after.function not in (None, *CHECKED)
-        equation = left + (self.words(_(" is ")) if known else " = ") + right
+        equation = joined(left, _words(_(" is ")) if known else Formula(" = ", " = "), right, by="")
         if k not in self.made.claimed:
             return equation, ""
         if is_call(t, distributions):
-            equation = f"{formulas.write(Line(np.sum, (t,), before.options))[0]} = 1"
-        return equation + self.words(_(", as you said")), equation
+            total = formulas.write(Line(np.sum, (t,), before.options))
+            equation = joined(total, fill("= 1"))
+        return joined(equation, _words(_(", as you said")), by=""), equation.text
+
+    def reason(self, k: int) -> tuple[Formula, str]:
+        """Why stage k equals the one before; and where alone it does."""
+        _gradients, before, after = self.stages[k]
+        if before.__class__ is not Line:
+            words, claim = _("like terms collected") if k else "", self.claims(k)
+            return _words(words + (claim and _("; {claim}, as you said", claim=claim))), claim
+        equation, claim = self.equation(k)
+        one, *others = [
+            is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)
+        ]
+        if others[0] and any(others[1:]) and not one:
+            return _words(_("multiplied out")), ""
+        if claim or columns(equation.text) <= SHORT:
+            return equation, claim
+        in_front = one and is_call(after, np.multiply)
+        return _words(_("a common factor in front") if in_front else ""), ""
+
+    def steps(self) -> Iterator[DerivationStep]:
+        """All lines."""
+        for variable, formula in self.definitions().items():
+            claim = self.claims(-1) if variable == name(self.loss) else ""
+            reason = _words(claim and claim + _(", as you said"))
+            yield self.step("function", variable, formula, reason, claim)
+        for x in self.forms:
+            yield self.step("chain rule", self.slope(x), self.chain[x], *self.reason(0))
+        for x in self.forms:
+            lines = self.lines(x)
+            if len(lines) > 1 or lines[0][0] != self.chain[x]:
+                for formula, k in lines:
+                    yield self.step("simplified", self.slope(x), formula, *self.reason(k))
+
+    def lines(self, variable: str) -> list[tuple[Formula, int]]:
+        """A gradient as it becomes simpler, and the stage in which it does."""
+        forms, lines = self.forms[variable], [(self.put_in[variable], 0)]
+        for k in range(1, len(forms)):
+            form, last = forms[k], lines[-1][0]
+            is_collected = self.stages[k][1] is None and len(form.text) >= len(last.text)
+            if is_collected or form in (EMPTY, forms[k - 1]):
+                continue
+            if _letters(form) != _letters(last):
+                lines.append((form, k))
+            elif lines[1:]:
+                lines[-1] = form, lines[-1][1]
+        if not lines[1:] and len(forms[-1].text) < len(lines[0][0].text):
+            return [(forms[-1], 0)]
+        return lines
+
+    def step(
+        self, part: str, left: Formula, right: Formula, reason: Formula, claim: str
+    ) -> DerivationStep:
+        """A line."""
+        latex, n = f"{left.latex} &= {right.latex}", self.made.checked
+        return DerivationStep(part, left.text, right.text, latex, *reason[:2], claim, n)
+
+
+def _words(text: str) -> Formula:
+    """Words within a formula."""
+    return Formula(text, text and rf"\text{{{text}}}")
 
 
 def _bare(x: Any) -> Any:
@@ -255,94 +308,23 @@ def _bare(x: Any) -> Any:
     return x
 
 
-def _reason(k: int, text: _Writer, latex: _Writer) -> tuple[str, str, str]:
-    """Why stage k equals the one before, in both notations; and where alone it does."""
-    _gradients, before, after = text.made.outputs[1][k]
-    if before.__class__ is not Line:
-        words, claim = _("like terms collected") if k else "", text.claims(k)
-        words += claim and _("; {claim}, as you said", claim=claim)
-        return words, latex.words(words), claim
-    reason, claim = text.equation(k)
-    one, *others = [is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)]
-    words = _("multiplied out") if others[0] and any(others[1:]) and not one else ""
-    if not words and not claim and columns(reason) > SHORT:
-        words = _("a common factor in front") if one and is_call(after, np.multiply) else " "
-    if words:
-        return words.strip(), latex.words(words.strip()), ""
-    return reason, latex.equation(k)[0], claim
-
-
-def _steps(text: _Writer, latex: _Writer) -> Iterator[DerivationStep]:
-    """All lines."""
-    both = zip(text.definitions().items(), latex.definitions().items())
-    for (name, formula), (letter, typeset) in both:
-        claim = text.claims(-1) if letter == latex.loss else ""
-        why = claim and claim + _(", as you said")
-        line, n = f"{letter} &= {typeset}", text.made.checked
-        yield DerivationStep("function", name, formula, line, why, latex.words(why), claim, n)
-    for name in text.forms:
-        yield _gradient("chain rule", name, text, latex, text.chain[name], latex.chain[name], 0)
-    for name in text.forms:
-        lines = [*_lines(name, text, latex)]
-        if len(lines) > 1 or lines[0][0] != text.chain[name]:
-            for form in lines:
-                yield _gradient("simplified", name, text, latex, *form)
-
-
-def _lines(name: str, text: _Writer, latex: _Writer) -> list[tuple[str, str, int]]:
-    """A gradient as it becomes simpler, in both notations, and the stage in which it does."""
-    forms, typeset = text.forms[name], latex.forms[name]
-    found = [(text.put_in[name], latex.put_in[name], 0)]
-    for k in range(1, len(forms)):
-        collected = text.made.outputs[1][k][1] is None and len(forms[k]) >= len(found[-1][0])
-        if collected or forms[k] in ("", forms[k - 1]):
-            continue
-        if _letters(forms[k]) != _letters(found[-1][0]):
-            found.append((forms[k], typeset[k], k))
-        elif found[1:]:
-            found[-1] = forms[k], typeset[k], found[-1][2]
-    if not found[1:] and len(forms[-1]) < len(found[0][0]):
-        return [(forms[-1], typeset[-1], 0)]
-    return found
-
-
-def _letters(text: str) -> list[str]:
+def _letters(formula: Formula) -> list[str]:
     """A formula but for order, numbers, signs, brackets: steps that change these are not told."""
-    return sorted(re.findall(r"[^\W\d]\w*|[/√|\[=]", text))
+    return sorted(re.findall(r"[^\W\d]\w*|[/√|\[=]", formula.text))
 
 
-def _gradient(
-    part: str, name: str, text: _Writer, latex: _Writer, right: str, typeset: str, k: int
-) -> DerivationStep:
-    """A line about a gradient, and the reason of stage k."""
-    line = f"{latex.slope(name)} &= {typeset}"
-    why, checked = _reason(k, text, latex), text.made.checked
-    return DerivationStep(part, text.slope(name), right, line, *why, checked=checked)
-
-
-# ------------------------------------------------------------------ in a terminal
 def _folded(head: str, text: str, reason: str) -> list[str]:
-    """A formula in lines of a terminal, the reason beside it or below."""
-    lines, inner = [head], " " * (columns(head) + 2)
-    for part in _parts(text):
-        if columns(lines[-1] + part) > WIDTH and lines[-1] != head:
-            lines.append(inner)
-        first, *rest = textwrap.wrap(part, WIDTH - len(inner), break_long_words=False) or [""]
-        lines[-1] += first + " "
-        lines += [f"{inner}  {more} " for more in rest]
-    if reason and columns(lines[-1] + reason) + 2 > WIDTH:
+    """A formula in lines of a terminal, broken before its signs; the reason beside it or below."""
+    glued = re.sub(r"[-+−·/=] |\([^()]*\)", lambda part: part[0].replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(
+        head.replace(" ", "\xa0") + glued,
+        WIDTH,
+        subsequent_indent=" " * (columns(head) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if reason and columns(lines[-1] + reason) + 3 > WIDTH:
         lines.append("")
-    place = min(max(columns(lines[-1]) + 2, REASONS), WIDTH - columns(reason))
+    place = min(max(columns(lines[-1]) + 3, REASONS), WIDTH - columns(reason))
     lines[-1] += " " * (place - columns(lines[-1])) + reason
-    return [line.rstrip() for line in lines]
-
-
-def _parts(text: str) -> list[str]:
-    """A long formula in pieces, each from a sign outside of brackets to the next."""
-    depth, parts = 0, [""]
-    for word in text.split(" "):
-        if depth == 0 and word in ("+", "−"):
-            parts.append("")
-        parts[-1] += f" {word}" if parts[-1] else word
-        depth += sum(map(word.count, "([")) - sum(map(word.count, ")]"))
-    return parts
+    return [line.rstrip().replace("\xa0", " ") for line in lines]

@@ -15,7 +15,7 @@ from ..engine.backward import topological
 from ..engine.names import names, operands
 from ..engine.text import _
 from ..engine.value import Value, numbers
-from .formulas import ENTRIES, Notation, bracketed, flow, inline, plain, small, summarise
+from .formulas import ENTRIES, Formula, bracketed, flow, inline, joined, product, small, summarise
 from .picture import FORMS, Drawing, Edge, Item
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
@@ -92,9 +92,6 @@ def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...
 def _brief(x: Any) -> str:
     """Return data as text for an edge: of a large array, the range."""
     return summarise(x) if small(x) else f"[{summarise(x).split(',')[0]}]"
-
-
-EDGE = Notation(_brief, str, lambda latex: plain(latex).replace("⊙", "×"))
 
 
 def _kind(x: Any) -> str:
@@ -195,7 +192,8 @@ class Sketch:
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             sent = flow(node, k, node.grad)
         self.shares[parent].insert(0, sent.contribution)
-        return f"{' '.join(EDGE.flow(node, k, sent))} = {_brief(sent.contribution)}"
+        formula = joined(*product(node, k, sent, lambda x: Formula(_brief(x), "")))
+        return f"{formula.text.replace('⊙', '×')} = {_brief(sent.contribution)}"
 
     def item(self, name: str) -> Item:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""

@@ -2,16 +2,14 @@ r"""What flows along an edge, and how it, names, data and rules read: as text, a
 
 A rule's LaTeX in an operation's record has placeholders: ``<x> <y> <z>`` for the first three
 arguments, ``<args>`` for all, ``<arg>`` for the one that the rule is for, ``<out>`` for the result
-and ``<g>`` for the upstream gradient. They are filled with names or with numbers, in one of two
-notations.
+and ``<g>`` for the upstream gradient. `fill` puts names or numbers there, in both notations.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,9 +21,9 @@ from ..engine.operation import Primitive
 from ..engine.value import Value, detach
 
 SUM = r"\sum"
-SLOPE = r"\frac{\partial <x>}{\partial <y>}"
 FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full
+ATOM = 7  # how tightly a formula binds that never needs brackets
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
     "lt": "<", "gt": ">", "ge": "≥", "ne": "≠",
@@ -36,6 +34,17 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
 }  # fmt: skip
 TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of nothing
+
+
+class Formula(NamedTuple):
+    """A formula, or a piece of one, in both notations, and how tightly it binds."""
+
+    text: str
+    latex: str
+    binds: int = ATOM
+
+
+EMPTY = Formula("", "")
 
 
 class Flow(NamedTuple):
@@ -88,13 +97,6 @@ def spell(x: Any) -> str:
     return f"({'×'.join(map(str, x.shape))})"
 
 
-def typeset(x: Any) -> str:
-    """Return the same as LaTeX."""
-    text = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
-    text = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", text)
-    return text.replace("inf", r"\infty").replace("nan", r"\text{nan}")
-
-
 def small(x: Any) -> bool:
     """Return whether a picture shows data in full."""
     return bool(math.prod(np.shape(x)) <= ENTRIES)
@@ -112,11 +114,6 @@ def summarise(x: Any) -> str:
     return (
         f"all {spell(low)}" if low == high else f"{spell(low)} … {spell(high)}, mean {spell(mean)}"
     )
-
-
-def bracketed(text: str) -> str:
-    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
-    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
 
 
 def inline(name: str) -> str:
@@ -169,61 +166,94 @@ def plain(latex: str) -> str:
     return " ".join(latex.split())
 
 
-def fill(text: str, given: Mapping[str, str]) -> str:
-    """Put names or numbers where a rule has its placeholders; what is not given goes.
+def number(x: Any) -> Formula:
+    """Return data as a formula."""
+    text = spell(x)
+    latex = text.replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
+    latex = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", latex)
+    return Formula(text, latex.replace("inf", r"\infty").replace("nan", r"\text{nan}"))
+
+
+def name(x: str) -> Formula:
+    """Return a name as a formula."""
+    return Formula(x, symbol(x))
+
+
+def bracketed(text: str) -> str:
+    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
+    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
+
+
+def fill(latex: str, **terms: Formula) -> Formula:
+    """Put formulas where the LaTeX of a rule has its placeholders; what is not given goes."""
+    text = _filled(plain(latex), {key: x.text for key, x in terms.items()})
+    return Formula(text, _filled(latex, {key: x.latex for key, x in terms.items()}))
+
+
+def _filled(rule: str, terms: dict[str, str]) -> str:
+    """Fill one notation.
 
     A negative number gets brackets unless it comes first or after one: ``<x> + <y>`` is -2 + (-3).
     """
 
     def put(match: re.Match[str]) -> str:
-        before, value = match[1], given.get(match[2])
-        if value is None:
+        before, term = match[1], terms.get(match[2])
+        if term is None:
             return before.replace(", ", "")
         bare = (before or not match.start()) and match[3] != "^"
-        return before + (value if bare else bracketed(value))
+        return before + (term if bare else bracketed(term))
 
-    return re.sub(r"([{(|[]|, |)<(x|y|z|args?|out|g|op)>(?=(.?))", put, text)
-
-
-@dataclass(frozen=True)
-class Notation:
-    """How formulas are written: what becomes of numbers, of names, and of LaTeX."""
-
-    number: Callable[[Any], str]
-    name: Callable[[str], str]
-    write: Callable[[str], str]
-
-    def rule(
-        self, node: Value, show: Callable[[Any], str], k: int | None = None, g: str = ""
-    ) -> str:
-        """Write a node's operation, or the rule of its argument k, its terms as `show` has them."""
-        assert node.op is not None
-        args = [*map(show, node.parents)]
-        more = [self.write(r"\dots")] if len(args) > FEW else []
-        terms = {"args": ", ".join(args[:FEW] + more), "arg": args[k or 0], "out": show(node)}
-        terms |= {"g": g, "op": self.name(inline(node.op.name)), **dict(zip("xyz", args))}
-        return fill(self.write(rule(node.op, k)), terms)
-
-    def flow(self, node: Value, k: int, sent: Flow) -> list[str]:
-        """Write upstream × local in two pieces; or, where it is no product, the rule in numbers."""
-        upstream = self.number(sent.upstream)
-        if sent.local is None:
-            return [self.rule(node, self.number, k, upstream)]
-        share, *factors = (np.shape(x) for x in (sent.contribution, sent.upstream, sent.local))
-        times = self.write(r"\odot" if factors[0] == factors[1] != () else r"\times")
-        if math.prod(share) < max(map(math.prod, factors)):  # broadcasting is undone
-            upstream = f"{self.write(SUM)} {upstream}"
-        return [upstream, f"{times} {bracketed(self.number(sent.local))}"]
-
-    def equation(self, head: list[str], numbers: list[str], result: Any) -> tuple[str, ...]:
-        """Write a formula in pieces, between which a line may break: the last is its result."""
-        shown = self.number(result)
-        if shown[0] == "(":  # a shape: no number that = could stand before
-            arrow = [self.write(r"\to")] if numbers else []
-            return (*head[:-1], f"{head[-1]}:", *numbers, " ".join([*arrow, shown]))
-        numbers = [f"= {numbers[0]}", *numbers[1:]] if numbers else []
-        return (*head, *numbers, f"= {shown}")
+    return re.sub(r"([{(|[]|, |)<(x|y|z|args?|out|g|op)>(?=(.?))", put, rule)
 
 
-TEXT = Notation(spell, str, plain)
-LATEX = Notation(typeset, symbol, str)
+def joined(*parts: Formula, by: str = " ", binds: int = ATOM) -> Formula:
+    """Return formulas one after the other."""
+    return Formula(by.join(x.text for x in parts), by.join(x.latex for x in parts), binds)
+
+
+def operation(
+    node: Value, show: Callable[[Any], Formula], k: int | None = None, g: Formula = EMPTY
+) -> Formula:
+    """Write a node's operation, or the rule of its argument k, its terms as `show` has them."""
+    assert node.op is not None
+    args = [*map(show, node.parents)]
+    shown = args if len(args) <= FEW else [*args[:FEW], fill(r"\dots")]
+    terms = {"arg": args[k or 0], "args": joined(*shown, by=", "), "out": show(node), "g": g}
+    op = name(inline(node.op.name))
+    return fill(rule(node.op, k), op=op, **terms, **dict(zip("xyz", args)))
+
+
+def product(
+    node: Value, k: int | None, sent: Flow, show: Callable[[Any], Formula]
+) -> list[Formula]:
+    """Write upstream × local in two pieces; or, where it is no product, the rule in numbers."""
+    upstream = show(sent.upstream)
+    if sent.local is None:
+        return [operation(node, show, k, upstream)]
+    share, *factors = (np.shape(x) for x in (sent.contribution, sent.upstream, sent.local))
+    if math.prod(share) < max(map(math.prod, factors)):  # broadcasting is undone
+        upstream = joined(fill(SUM), upstream)
+    times = fill(r"\odot" if factors[0] == factors[1] != () else r"\times")
+    local = show(sent.local)
+    return [upstream, joined(times, Formula(bracketed(local.text), bracketed(local.latex)))]
+
+
+def slope(loss: str, variable: str) -> Formula:
+    """Write ∂loss/∂variable."""
+    return fill(r"\frac{\partial <x>}{\partial <y>}", x=name(loss), y=name(variable))
+
+
+def equation(
+    left: Formula,
+    result: Any,
+    rule: Formula = EMPTY,
+    numbers: Sequence[Formula] = (),
+    sign: str = "=",
+) -> list[Formula]:
+    """Write a formula in pieces, between which a line may break: the last is its result."""
+    pieces = [left, joined(fill(sign), rule)] if numbers else [left]
+    shown, equals = number(result), fill("=")
+    if shown.text[0] == "(":  # a shape: no number that = could stand before
+        pieces[-1] = joined(pieces[-1], fill(":"), by="")
+        return [*pieces, *numbers, joined(fill(r"\to"), shown) if numbers else shown]
+    return [*pieces, *(joined(equals, x) for x in numbers[:1]), *numbers[1:], joined(equals, shown)]

@@ -16,7 +16,7 @@ from ..engine.origin import line
 from ..engine.text import _
 from ..engine.value import Value
 from .drawing import SHOW, draw
-from .formulas import LATEX, SLOPE, TEXT, Flow, Notation, fill, flow, inline
+from .formulas import Flow, Formula, equation, flow, inline, name, number, operation, product, slope
 from .steps import Data, Step, Steps
 
 
@@ -117,6 +117,7 @@ class Walker:
     ) -> Step:
         """Write down a step: to a node's value; or back to a target, to which a share is sent."""
         earlier, arrived = self.last.get(target), self.arrived[target]
+        formula = self.formula(node, after, target, k, sent)
         step = Step(
             number=len(self.records) + 1,
             phase="forward" if sent is None else "backward",
@@ -127,8 +128,8 @@ class Walker:
             target=self.called.get(target),
             target_index=self.place.get(target),
             argument=k,
-            pieces=self.formula(TEXT, node, after, target, k, sent),
-            latex_pieces=self.formula(LATEX, node, after, target, k, sent),
+            pieces=tuple(piece.text for piece in formula),
+            latex_pieces=tuple(piece.latex for piece in formula),
             **(sent or Flow())._asdict(),
             before=earlier and earlier.after,
             after=after,
@@ -139,30 +140,29 @@ class Walker:
         return step
 
     def formula(
-        self, notation: Notation, node: Value, after: Data, target: Any, k: Any, sent: Flow | None
-    ) -> tuple[str, ...]:
+        self, node: Value, after: Data, target: Any, k: int | None, sent: Flow | None
+    ) -> list[Formula]:
         """Write a step: the rule with names, then with numbers, then what they give."""
-        left, result = notation.name(self.called[node]), after
+        left, result = name(self.called[node]), after
         if sent is not None:
-            left, result = self.slope(target, notation), sent.contribution
+            left, result = self.slope(target), sent.contribution
         if node.op is None or target is node:  # a leaf; the first step back
-            return notation.equation([left], [], result)
+            return equation(left, result)
 
         constants = {id(x): text for x, text in operands(node) if not isinstance(x, Value)}
 
-        def name(x: Any) -> str:
+        def show(x: Any) -> Formula:
             text = self.called[x] if isinstance(x, Value) else constants.get(id(x))
-            return notation.name(text) if text else notation.number(x)
+            return name(text) if text else number(x)
 
-        named = notation.rule(node, name, k, self.slope(node, notation))
-        written = notation.flow(node, k, sent) if sent else [notation.rule(node, notation.number)]
-        sign = notation.write(r"\mathrel{+}=" if target in self.last else "=")
-        return notation.equation([left, f"{sign} {named}"], written, result)
+        rule = operation(node, show, k, self.slope(node))
+        numbers = product(node, k, sent, number) if sent else [operation(node, number)]
+        sign = r"\mathrel{+}=" if target in self.last else "="
+        return equation(left, result, rule, numbers, sign)
 
-    def slope(self, node: Value, notation: Notation) -> str:
+    def slope(self, node: Value) -> Formula:
         """Write ∂L/∂node."""
-        top, bottom = map(notation.name, (self.loss, self.called[node]))
-        return fill(notation.write(SLOPE), {"x": top, "y": bottom})
+        return slope(self.loss, self.called[node])
 
 
 def frozen(x: Any) -> Data:
