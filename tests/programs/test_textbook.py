@@ -408,6 +408,7 @@ STEP = st.tuples(st.integers(0, len(LARGE) - 1), st.integers(0, 9))
 @example(steps=[(12, 0), (12, 2), (1, 4)], seed=0)  # of a number the sum along axis 0
 @example(steps=[(12, 0), (12, 2), (4, 4)], seed=0)
 @example(steps=[(7, 0), (0, 2), (0, 2)], seed=1)  # z + z² is no number at -inf, z·(1 + z) is
+@example(steps=[(10, 8), (7, 3), (7, 4)], seed=68)  # (a + b)·e / e overflows in a·e
 @given(steps=st.lists(STEP, min_size=1, max_size=4), seed=st.integers(0, 99))
 @settings(max_examples=300, database=None)
 @pytest.mark.filterwarnings("ignore:.*encountered")

@@ -10,6 +10,7 @@
   index_notation.py  sums of products, δ_ij p_j − p_i p_j, and such sums in NumPy: diag(p) − p pᵀ
   batching.py     the rows of a derivative as one block
   collecting.py   gradients as sums of products over indices, down to p - t
+  stability.py    whether a program is as good as another where its arguments are large
   literals.py     constants and long statements as source text
   sizes.py        constants that depend on the number of rows
   expressions.py  a line as an expression

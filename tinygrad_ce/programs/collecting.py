@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import permutations
 from typing import Any
 
@@ -33,12 +32,11 @@ from .index_notation import (
     proper,
     term,
 )
-from .lines import Line, distributions, evaluate, fact, live, reads, walk
+from .lines import Line, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 250  # calls of a simplifier, that are tried: the textbook's losses take at most 200
-DRAWS, DRAWN = 4, 2**16  # of large arguments at most, and of numbers in all
 
 
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
@@ -49,43 +47,7 @@ def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
         return lines, outputs  # of two dtypes, the narrow one's rounding would spread
     if not floats or any(0 in line.shape for line in lines):  # of no entries all axes are alike
         return lines, outputs
-    found = Collector(lines, outputs, *floats).run()
-    return found if _is_stable((lines, outputs), found) else (lines, outputs)
-
-
-def _is_stable(old: Any, new: Any) -> bool:
-    """Whether what was no nan before is none, and what was finite is so, for large arguments.
-
-    In another order products may overflow, and z + z² is no number where z·(1 + z) is inf. Nobody
-    knows of a sum of products whether it does: it is tried, with data that are drawn.
-    """
-    inputs = [line for line in old[0] if line.function is None]
-    tables = {x for line in old[0] if line.function is distributions for x in line.args}
-    rng = np.random.default_rng(0)
-    with np.errstate(all="ignore"), suppress(ArithmeticError, ValueError, IndexError, TypeError):
-        for _draw in range(max(1, min(DRAWS, DRAWN // sum(x.size + 1 for x in inputs)))):
-            data = {x: _large(x, rng, x in tables) for x in inputs}
-            pairs = [_results(evaluate(lines, data), outputs) for lines, outputs in (old, new)]
-            for x, y in zip(*pairs):
-                lost = np.isfinite(x) & ~np.isfinite(y) | ~np.isnan(x) & np.isnan(y)
-                if np.any(lost):
-                    return False
-    return True
-
-
-def _large(x: Line, rng: Any, table: bool) -> Any:
-    """Data for an argument, at both ends of what has an exponential."""
-    if x.dtype.kind != "f":
-        return x.kind(0) if x.is_number else np.zeros(x.shape, x.dtype)
-    most = 700.0 if x.dtype.itemsize == 8 else 85.0
-    drawn = np.resize(rng.choice([-most, -1.0, 0.5, most], min(x.size, DRAWN) or 1), x.shape)
-    drawn = np.full(x.shape, 1.0 / x.shape[-1]) if table else drawn
-    return float(drawn) if x.is_number else drawn.astype(x.dtype)
-
-
-def _results(values: dict[Line, Any], outputs: Any) -> list[Any]:
-    """What the outputs are that are lines."""
-    return [np.asarray(values[x], float) for x in walk(outputs)]
+    return Collector(lines, outputs, *floats).run()
 
 
 class Collector(Simplifier):

@@ -28,13 +28,14 @@ from ..engine.value import detach
 from .batching import batch
 from .collecting import collect
 from .files import AnyPath, replace_file
-from .lines import Line
+from .lines import Line, live
 from .literals import tolerance
 from .printing import emit
 from .recorder import RecordedArray
 from .recording import Recording, in_containers, parameters
-from .simplifier import simplify
+from .simplifier import Simplifier, simplify
 from .sizes import write_sizes
+from .stability import is_stable
 
 WAYS = [*product((True, False), repeat=2)]  # whether lists are taken apart, and indices arguments
 KEPT = 16  # programs of one function, for as many shapes
@@ -116,8 +117,13 @@ def program(
 
 
 def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
-    """The same outputs in fewer operations."""
-    return simplify(*collect(*batch(lines, outputs)))
+    """The same outputs in fewer operations: the first form that large arguments do not break."""
+    lines, outputs = batch(lines, outputs)
+    for form in (collect(lines, outputs), (lines, outputs)):
+        found = simplify(*form)
+        if is_stable((lines, outputs), found):
+            return found
+    return Simplifier(live(lines, outputs), outputs, limit=0).run()
 
 
 def _call_after(variables: Sequence[Any], gradients: Any) -> None:

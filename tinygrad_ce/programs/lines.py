@@ -170,7 +170,8 @@ def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
     found = dict(data)
     for line in lines:
         if line not in found:
-            args, options = replace((line.args, line.options), found.__getitem__)
+            args = replace(line.args, found.__getitem__)
+            options = replace(line.options, found.__getitem__) if line.options else {}
             result = line.function(*args, **options)
             number = line.is_number and result.__class__ is not Value
             found[line] = line.kind(result) if number else result
