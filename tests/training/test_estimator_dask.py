@@ -159,6 +159,11 @@ def test_early_stopping_sets_rows_aside_in_every_chunk(solver: str) -> None:
     assert one.score(X, Y) > everything.score(X, Y) - 0.05
 
 
+def test_what_is_set_aside_is_the_same_as_in_memory() -> None:
+    options: dict[str, Any] = {"early_stopping": True, "random_state": 0, "tol": 0.0}
+    same(SoftmaxRegression(**options).fit(DX, DY), SoftmaxRegression(**options).fit(X, Y))
+
+
 def test_what_is_set_aside_is_not_fitted() -> None:
     options: dict[str, Any] = {"solver": "sgd", "batch_size": "full", "max_iter": 1, "tol": None}
     apart = SoftmaxRegression(**options, early_stopping=True, random_state=0).fit(DX, DY)

@@ -42,7 +42,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"class_weight": dict.fromkeys(range(3), 0)}, "the weights of 150 rows sum to 0"),
     ({"class_weight": dict.fromkeys(range(3), 1e308)}, "the weights of 150 rows sum to inf"),
     ({"class_weight": dict.fromkeys(range(3), 1e-320)}, r"the weights of 150 rows sum to 1\.49"),
-    ({"early_stopping": True, "validation_fraction": 0.0}, "The 'test_size' parameter of"),
+    ({"early_stopping": True, "validation_fraction": 0.0}, "weights of 150 rows sum to 0"),
     (
         {"solver": "sgd", "learning_rate": 1e300},
         r"loss nan in epoch 1: scale .* a smaller learning_rate than 1e\+300",

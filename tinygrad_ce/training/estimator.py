@@ -111,7 +111,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
     n_iter_no_change : int
     early_stopping : bool, whether to keep the parameters best on rows set aside, and to stop where
         these get no better
-    validation_fraction : float, how many are set aside: of each class, or of Dask's rows at random
+    validation_fraction : float, how many are set aside, at random
     shuffle, fit_intercept : bool, whether an epoch takes the rows in a new order, and there is a b
     class_weight : dict from label to weight (1 for others), "balanced", or None
     random_state : int, NumPy random generator, or None

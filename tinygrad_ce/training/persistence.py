@@ -73,8 +73,6 @@ def read(path: AnyPath) -> dict[str, Any]:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        if data.startswith(b"PK\x03\x04"):
-            raise ValueError(_("an .npz file of tinygrad_ce 0.1: fit anew"))
         tensors = safetensors.load(data)
         texts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         version = texts.pop("tinygrad_ce", None)

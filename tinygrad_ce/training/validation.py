@@ -6,7 +6,6 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
@@ -71,15 +70,11 @@ def start(model: Any, classes: Any, dtype: Any) -> None:
 def rows_to_fit(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any, Any]:
     """Start a fit; return the rows to fit and, to stop early by, rows set aside (or None)."""
     X, y, weight, labels = _validated(model, X, y, weight, reset=True)
-    parts, size = [(X, y, weight)], model.validation_fraction
-    if model.early_stopping and is_dask(X):  # the part set aside weighs 0 in the other
-        aside = rng.random(len(y)) < size
-        parts = [(X, y, weight * ~aside), (X, y, weight * aside)]
-    elif model.early_stopping:
-        seed = int.from_bytes(rng.bytes(4))
-        split = train_test_split(X, y, weight, test_size=size, stratify=y, random_state=seed)
-        parts = [split[::2], split[1::2]]
-    train, *valid = (_rows(model, labels, weight.dtype, *part) for part in parts)
+    weights = [weight]
+    if model.early_stopping:  # what is set aside weighs 0 among the others
+        aside = rng.random(len(y)) < model.validation_fraction
+        weights = [weight * ~aside, weight * aside]
+    train, *valid = (_rows(model, labels, weight.dtype, X, y, part) for part in weights)
     start(model, labels, weight.dtype)  # once nothing is wrong
     return train, valid[0] if valid else None
 
