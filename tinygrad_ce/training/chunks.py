@@ -24,12 +24,12 @@ def is_dask(x: Any) -> bool:
 
 
 def _as_array(x: Any) -> Any:
-    """Return a Dask array, or the values of a DataFrame or column, whose chunks' sizes may lack."""
+    """Return a Dask array, or the values of a DataFrame or column: sizes may be unknown."""
     if not hasattr(x, "to_dask_array"):
         return x
     dtypes = [x.dtype] if hasattr(x, "dtype") else x.dtypes
     plain = all(isinstance(dtype, np.dtype) for dtype in dtypes)
-    return (x if plain else x.astype(object)).to_dask_array()  # of pandas' own, it would warn
+    return (x if plain else x.astype(object)).to_dask_array()  # it warns of pandas' own dtypes
 
 
 def as_rows(X: Any) -> Any:
@@ -49,7 +49,7 @@ def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
     X = _sized(as_rows(X))
     rows, columns = tuple(n for n in X.chunks[0] if n), []
     for name, column in ("y", y), ("sample_weight", weight):
-        if column is None:  # chunks of ones; of one number spread out, Dask warns now and then
+        if column is None:  # a 1 that is broadcast makes Dask warn
             column = _dask().array.ones(len(X), chunks=(rows,))
         column = _sized(_dask().array.asarray(_as_array(column)))
         column = column if column.ndim else _dask().array.broadcast_to(column, (len(X),))

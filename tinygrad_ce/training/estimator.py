@@ -33,7 +33,7 @@ FROM_1 = Interval(Integral, 1, None, closed="left")
 
 
 def _over_chunks(method: Any) -> Any:
-    """Let a method that tells something of each row take Dask's chunks: computed when asked for."""
+    """Let a method with a result for each row take Dask's collections too, and be lazy there."""
 
     @wraps(method)
     def either(self: Any, X: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,7 @@ def write(path: AnyPath, content: dict[str, Any]) -> None:
 def read(path: AnyPath) -> dict[str, Any]:
     """Return the content that `write` saved, its arrays new; refuse any other file in one line."""
     safetensors = _safetensors()
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(os.fsdecode(path)).read_bytes()
     try:
         tensors = safetensors.load(data)
         texts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})

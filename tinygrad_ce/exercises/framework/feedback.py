@@ -1,4 +1,4 @@
-"""What is shown, as text, as a card in a notebook and as JSON: what a check found, a task, a hint.
+"""What a learner sees: a check's result, a task, a hint, as text and as a card; JSON for teachers.
 
 A card has no colours of its own but a line at its side, so that it reads in light and dark; its
 style stands in its elements, because a notebook that is not trusted drops style sheets.

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.text import _
-
 DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
 LARGE = 1000.0  # exp(1000) is inf and exp(-1000) is 0: a float64 ends at exp(709)
 
@@ -18,11 +16,9 @@ class Drawing:
     """One draw: its random numbers, the sizes of the dimensions, and whether it is of integers."""
 
     def __init__(self, seed: Any, large: bool = False) -> None:
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(_("seed: got {seed!r}, wanted a whole number from 0 up", seed=seed))
+        self.rng = np.random.default_rng(seed)
         self.seed, self.large = int(seed), large
         level = self.seed % DRAWS
-        self.rng = np.random.default_rng(seed)
         self.integers = level < DRAWS // 2
         self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
         # A batch of one now and then: there a 1/N does not show.
