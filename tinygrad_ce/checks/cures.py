@@ -22,7 +22,7 @@ from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from .births import Birth, changed_since, is_finite, is_real, ones_like, ordered
 from .forms import FORMS, matched, spelled, written
-from .habits import FUSED, moved, sigmoid_of
+from .habits import is_fused, moved, sigmoid_of
 from .wording import Names, template
 
 New = dict[Value, Any]  # the nodes that are computed again
@@ -103,7 +103,7 @@ class Trials:
         targets: Change = {n: partial(_known, detach(n)) for n in self.given if n not in below}
         for fixed in ({}, targets):
             stable = fuse(self.again(fixed)[self.root], allow_unnormalized=True)
-            softmax = any(n.op and n.op.name == FUSED for n in ordered(stable))
+            softmax = any(map(is_fused, ordered(stable)))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
                 z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].parents[0])
                 z = self.names.own(z) or "z" if isinstance(z, Value) else "z"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from textwrap import fill
@@ -26,9 +27,9 @@ from ..engine.value import Value, detach
 from .births import Birth, changed_since, find_births, is_real, ones_like, ordered
 from .cures import Cure, Trials
 from .digits import Digits, all_digits
-from .habits import notes_of, vanished, warnings_of
+from .habits import notes_of, warnings_of
 from .telling import tell_births, tell_cure, tell_digits
-from .wording import Names, number, place, where
+from .wording import Names, number, place, table, where
 
 WIDTH = 96  # columns of a printed report
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
@@ -60,23 +61,22 @@ class Diagnosis:
         return not self.births and not self.warnings
 
     def __str__(self) -> str:
-        rows = [(d.name, f"{d.digits:.1f}", f"{d.error:.1e}") for d in self.digits]
-        table = [(_("number"), _("digits"), _("relative error")), *rows] if rows else []
-        widths = [max(map(len, column)) for column in zip(*table)]
-        lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in table]
+        lines = table(self._rows()) if self.digits else []
         return "\n".join([*(fill(text, WIDTH) for text in self.sentences), *lines])
 
     __repr__ = __str__
 
+    def _rows(self) -> list[list[str]]:
+        """The table of digits: its head, then a row each."""
+        rows = [[d.name, f"{d.digits:.1f}", f"{d.error:.1e}"] for d in self.digits]
+        return [[_("number"), _("digits"), _("relative error")], *rows]
+
     def _repr_html_(self) -> str:
         """The report, for a notebook."""
         said = "".join(f"<p>{escape(text)}</p>" for text in self.sentences)
-        cells = [(d.name, f"{d.digits:.1f}", f"{d.error:.1e}") for d in self.digits]
-        head = "".join(f"<th>{_(text)}</th>" for text in ("number", "digits", "relative error"))
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(x)}</td>" for x in row) + "</tr>" for row in cells
-        )
-        return said + (f"<table><tr>{head}</tr>{body}</table>" if cells else "")
+        cells = (("".join(f"<td>{escape(x)}</td>" for x in row)) for row in self._rows())
+        rows = "".join(f"<tr>{row}</tr>" for row in cells).replace("td>", "th>", 6)
+        return said + (f"<table>{rows}</table>" if self.digits else "")
 
     def to_json(self) -> str:
         """The report as JSON: births with step, entry, cause and numbers, digits, sentences."""
@@ -88,8 +88,7 @@ class Diagnosis:
         ]
         digits = [{"name": d.name, "digits": d.digits, "error": d.error} for d in self.digits]
         texts = {name: getattr(self, name) for name in ("warnings", "notes", "sentences")}
-        cure = self.cure and self.cure.text
-        found = {"births": births, "cure": cure, "digits": digits, **texts}
+        found = {"births": births, "cure": self.cure and self.cure.text, "digits": digits, **texts}
         return json.dumps(found, ensure_ascii=False)
 
 
@@ -123,51 +122,46 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         if not isinstance(root, Value):
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
             raise TypeError(_(text, got=type(root).__name__))
-        nodes = ordered(root)
-        names = Names(nodes)
+        names, stale = Names(ordered(root)), _staleness(root)
+        assigned = [*dict.fromkeys(x for node in names.nodes for x in changed_since(node))]
         if root.op and not names.own(root):
             names.called[root] = _("the loss")
-        stale = [*dict.fromkeys(x for node in nodes for x in changed_since(node))]
-        births, path, found = find_births(nodes, ones_like(root) if _is_fresh(root) else None)
-        digits = all_digits(nodes, names, found) if found and not births else []
-        helps = Trials(names, births[0]).cure() if births else None
-        warnings = [*unused, *warnings_of(nodes, names, stale), *vanished(nodes, names, found)]
-        sentences = [*tell_births(names, births, path), *tell_cure(names, helps, births)]
+        births, path, found = find_births(names.nodes, None if stale else ones_like(root))
+        digits = all_digits(names, found) if found and not births else []
+        cure = Trials(names, births[0]).cure() if births else None
+        warnings, notes = [*unused, *warnings_of(names, found, assigned)], notes_of(names)
+        sentences = [*tell_births(names, births, path), *tell_cure(names, cure, births)]
         sentences += tell_digits(names, digits)
-    notes = notes_of(nodes, names)
-    sentences += [_capital(_("{text}.", text=text)) for text in warnings]
+    sentences += [_("{text}.", text=text) for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]
     if not births:
         text = "{name} and all its gradients are finite." if found else "{name} is finite."
         value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
-        sentences.insert(0, _capital(_(text, name=names.called[root] + value)))
-    if stale:
+        sentences.insert(0, _(text, name=names.called[root] + value))
+    if assigned:
         text = "Assigned since the loss was computed: {names}. For the way back compute it again."
-        sentences.append(_(text, names=", ".join(map(names, stale))))
+        sentences.append(_(text, names=", ".join(map(names, assigned))))
+    elif stale:
+        sentences.append(_("{text}.", text=stale))
+    sentences = [re.sub("^the ", "The ", text) for text in sentences]
     texts = tuple(warnings), tuple(notes), tuple(sentences)
-    return Diagnosis(tuple(births), helps, tuple(digits), *texts)
+    return Diagnosis(tuple(births), cure, tuple(digits), *texts)
 
 
-def _capital(text: str) -> str:
-    """The sentence, whose first word is no name of the learner's if it is "the"."""
-    return f"T{text[1:]}" if text.startswith("the ") else text
-
-
-def _is_fresh(root: Value) -> bool:
-    """Whether the arrays that the graph rests on are those that it was computed from."""
+def _staleness(root: Value) -> str:
+    """What says that the graph rests on arrays that are not those it was computed from, or ""."""
     try:
         topological(root)
-    except StaleGraphError:
-        return False
-    return True
+    except StaleGraphError as error:
+        return str(error)
+    return ""
 
 
 def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
     """What a function makes of `Value`s, and a sentence for each that does not reach its result."""
-    try:
+    parameters: list[str] = []
+    with suppress(ValueError):  # of what is no Python function
         parameters = [*inspect.signature(f).parameters]
-    except ValueError:  # of what is no Python function
-        parameters = []
     parameters += [f"argument_{i}" for i in range(len(parameters), len(args))]
     leaves, trees = [], []
     for name, tree in zip(parameters, args):
@@ -176,10 +170,9 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
         leaves += [x for x in own if isinstance(x, Value)]
         trees.append(unflatten(tree, own))
     found = f(*trees)
-    reached = ordered(found) if isinstance(found, Value) else leaves
+    reached = {*ordered(found)} if isinstance(found, Value) else {*leaves}
     text = "{name} does not reach the loss: its gradient is 0"
-    there = {*reached}
-    return found, [_(text, name=x.name) for x in leaves if x not in there]
+    return found, [_(text, name=x.name) for x in leaves if x not in reached]
 
 
 @contextmanager
@@ -210,10 +203,9 @@ def watching(*, stop: bool = True) -> Iterator[None]:
     """
 
     def met(kind: str, flag: int) -> None:
-        text = _said(kind)
         if stop:
-            raise FloatingPointError(text)
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+            raise FloatingPointError(_said(kind))
+        warnings.warn(_said(kind), RuntimeWarning, stacklevel=2)
 
     with np.errstate(over="call", divide="call", invalid="call", call=met):
         yield
@@ -228,11 +220,10 @@ def _said(kind: str) -> str:
         op = known.get("op") if op is None else op
         node = known.get("node") if node is None and "gradients" in known else node
         frame = frame.f_back
-    what = node.op.name if node is not None else getattr(op, "name", _("NumPy"))
-    at = place(node) if node is not None else ""
-    if node is None and (own := learners_frame()):
-        at = where(own.f_code.co_filename, own.f_lineno)
-    text = "{kind} in {what}{where}: look at it with diagnose(f, ...)"
     if node is not None:
         text = "{kind} on the way back through {what}{where}: look at it with diagnose(f, ...)"
-    return _(text, kind=kind, what=what, where=at)
+        return _(text, kind=kind, what=node.op.name, where=place(node))
+    learners = learners_frame()
+    at = where(learners.f_code.co_filename, learners.f_lineno) if learners else ""
+    text = "{kind} in {what}{where}: look at it with diagnose(f, ...)"
+    return _(text, kind=kind, what=getattr(op, "name", _("NumPy")), where=at)

@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.operation import Primitive
 from ..engine.transforms import grad_of
 from ..engine.value import Value, detach
-from .births import backward_births, is_real, ordered
+from .births import backward_births, is_real, ones_like, ordered
 from .wording import Names
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
@@ -56,7 +54,7 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
 
     None of an exact 0.
     """
-    off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n.op)}
+    off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n)}
     totals, squares = [0.0] * len(probes), dict.fromkeys(off, 0.0)
     for k, gradients in enumerate(probes):
         for node, by in off.items():
@@ -80,23 +78,21 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
     return Digits(name, *known, tuple(costly), lost)
 
 
-@lru_cache(maxsize=1024)
-def _is_exact(op: Primitive) -> bool:
-    """Whether an operation's entries are entries of its arguments, or their negatives."""
+def _is_exact(node: Value) -> bool:
+    """Whether a node's entries are entries of its arguments, or their negatives."""
+    op = node.op
     return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piece)
 
 
 def rounding(node: Value) -> Any:
     """How much the entries of a node are off because it rounds them."""
-    op, v = node.op, node.data
-    data = [detach(x) for x in node.parents]
-    wide = np.longdouble if v.__class__ is float or v.dtype == np.float64 else np.float64
-    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and _work(data) < WORK:
+    op, v, data = node.op, node.data, [detach(x) for x in node.parents]
+    wide = np.longdouble if node.dtype == np.float64 else np.float64
+    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and math.prod(map(np.size, data)) < WORK:
         with suppress(Exception):  # a user's own need not take wider numbers
-            exact = op.fn(*[_as(wide, x) for x in data], **node.options)
+            exact = op.fn(*[wide(x) if is_real(x) else x for x in data], **node.options)
             if exact.dtype == wide:
-                off = v - exact
-                return _finite(float(off) if v.__class__ is float else off.astype(float))
+                return _finite(float(v - exact) if v.__class__ is float else v - exact)
     eps = float(np.finfo(node.dtype).eps)
     if not op.linear:
         return _finite(eps * np.asarray(v, float))
@@ -104,22 +100,11 @@ def rounding(node: Value) -> Any:
     return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
 
 
-def _work(data: Sequence[Any]) -> float:
-    return 1.0 if data[0].__class__ is float else math.prod(float(np.size(x)) for x in data)
-
-
-def _as(wide: Any, x: Any) -> Any:
-    """Real numbers as wider ones."""
-    if x.__class__ is float:
-        return wide(x)
-    return x.astype(wide) if is_real(x) else x
-
-
 def _finite(x: Any) -> Any:
     """What is masked by an infinite number is not off."""
     if x.__class__ is float:
         return x if math.isfinite(x) else 0.0
-    return np.where(np.isfinite(x), x, 0.0)
+    return np.nan_to_num(np.asarray(x, float), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, float], ...]:
@@ -138,16 +123,16 @@ def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, f
     return tuple(sorted(found, key=lambda pair: -pair[1])[:3])
 
 
-def all_digits(nodes: Sequence[Value], names: Names, found: dict[Value, Any]) -> list[Digits]:
+def all_digits(names: Names, found: dict[Value, Any]) -> list[Digits]:
     """The digits of the loss, then those of the gradient of each leaf."""
-    root = nodes[-1]
-    own = [digits_of(root, names(root), [found])]
+    nodes, root = names.nodes, names.nodes[-1]
+    known = [digits_of(root, names(root), [found])]
     rng = np.random.default_rng(0)
-    for leaf in [n for n in nodes if n.op is None and n in found] if len(nodes) <= FEW else []:
+    for leaf in [n for n in nodes if n.op is None] if len(nodes) <= FEW else []:
         slope = grad_of(root, leaf, np.ones_like(root.data) if root.shape else None)
-        below = ordered(slope)
         seeds = [rng.normal(size=slope.shape).astype(slope.dtype) for _draw in range(DRAWS)]
-        seeds = seeds if slope.size > 1 else [np.ones_like(slope.data) if slope.shape else 1.0]
+        seeds = seeds if slope.size > 1 else [ones_like(slope)]
+        below = ordered(slope)
         probes = [backward_births(below, seed)[1] for seed in seeds]
-        own.append(digits_of(slope, names(leaf), probes))
-    return [x for x in own if x]
+        known.append(digits_of(slope, names(leaf), probes))
+    return [x for x in known if x]

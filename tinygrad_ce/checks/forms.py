@@ -64,12 +64,13 @@ def written(text: str, x: Any, options: dict[str, Any] = NONE, c: Any = None) ->
 
 @cache
 def _graph(text: str) -> Any:
-    """The graph of a form of a number; its only leaf is x."""
-    return written(text, Value(0.5))
+    """The graph of a form of numbers; its leaves are called by their letters."""
+    letters = {name: Value(0.5, name) for name in re.findall(r"\b[a-z]\b", text)}
+    return eval(text, {"np": np, "sigmoid": sigmoid, **letters})
 
 
 def matched(text: str, node: Value) -> dict[str, Any] | None:
-    """What ``x`` stands for and the ``options`` of the sum, if a node is of a form; else None."""
+    """What each letter stands for and the ``options`` of sums, if a node is of a form; or None."""
     return _match(_graph(text), node, {"options": {}})
 
 
@@ -78,7 +79,8 @@ def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None
         number = not isinstance(node, Value) and np.asarray(form).dtype.kind == "f"
         return known if not number or np.all(node == form) else None
     if form.op is None:
-        return {**known, "x": node} if known.get("x", node) is node else None
+        letter = str(form.name)
+        return {**known, letter: node} if known.get(letter, node) is node else None
     while isinstance(node, Value) and _is_reshaped(node) and node.op is not form.op:
         node = node.parents[0]
     if not isinstance(node, Value) or node.op is not form.op:

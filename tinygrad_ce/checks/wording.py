@@ -126,3 +126,9 @@ def where(file: str, row: int) -> str:
     name = os.path.basename(file)
     text = " (line {row})" if name.removesuffix(".py").isdigit() else " ({file}, line {row})"
     return _(text, file=name, row=row)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text as lines, their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(text.ljust(w) for text, w in zip(row, widths)).rstrip() for row in rows]
