@@ -451,6 +451,35 @@ def test_a_gradient_too_large_for_float32_is_told_by_the_numbers_that_met() -> N
     assert "upstream × slope is 1 × 1e+200" in first
 
 
+def test_the_limit_of_an_operation_is_found_from_any_number() -> None:
+    for x in (710.0, 1e200):
+        assert "exp overflows above 709.78 in float64" in diagnose(np.exp, x).sentences[1]
+
+
+def test_a_form_is_one_of_its_own_numbers() -> None:
+    """A power by a variable is no third root."""
+
+    def loss(x: Any, y: Any) -> Any:
+        power = x ** (x - y)
+        return np.sum(0.0 * (power - np.max(power)))
+
+    assert diagnose(loss, np.array([0.5, -800.0]), np.array([1e200, 2.5])).cure is None
+
+
+def test_arrays_written_in_place_since_are_said() -> None:
+    x = np.array([1.0, 2.0])
+    loss = np.sum(Value(x) ** 2)
+    x[0] = 5.0
+    assert "assigned or written to after power had used it" in diagnose(loss).sentences[-1]
+
+
+def test_digits_of_a_float32_gradient_are_held_against_its_own() -> None:
+    x, y = np.array([-0.3], np.float32), np.array([-800.0])
+    found = diagnose(lambda x, y: np.sum(np.sqrt((x * x).sum()) * y), x, y)
+    assert found.digits[1].digits < 8
+    assert len(found.sentences) == 1
+
+
 def test_json_and_html() -> None:
     found = diagnose(softmax_loss, BIG, ROW)
     told = json.loads(found.to_json())
@@ -501,5 +530,9 @@ def test_100_000_nodes() -> None:
         v = v * 0.9999 + leaves[i % 10] * 0.001
     start = time.process_time()
     assert diagnose(v).healthy
+    v = Value(1.0) * 0.0  # a gradient of 0 is looked for in each of these
+    for _step in range(20_000):
+        v = np.tanh(v + 0.1)
+    diagnose(v)
     once = time.process_time() - start
     assert once < 20.0  # it takes under 2; this sees what grows with the square

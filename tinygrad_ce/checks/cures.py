@@ -7,7 +7,7 @@ leaves. Only where none helps are there changes that move numbers a little, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from .wording import Names, template
 
 New = dict[Value, Any]  # the nodes that are computed again
 Change = dict[Value, Callable[[New], Any]]  # what computes some of them, from those before
+Try = tuple[str, Change]  # what to write, and the change
 Argument = tuple[Value, int]  # of a node, one of its arguments
 SMALLER = (1.0, 0.1, 1e-3, -1e-3)  # times the leaves: where an exponential is finite
 NEAR, HUGE = 1e-7, 1e20  # beside the ends of a domain; of a loss that a mask's -1e30 is no part of
@@ -41,16 +42,8 @@ class Cure(NamedTuple):
     loss: float
 
 
-class Try(NamedTuple):
-    """What to write, the change, and whether it keeps the loss, or each node, or is of a mask."""
-
-    text: str
-    change: Change
-    form: str = ""
-
-
 class Trials:
-    """Changes of one graph, tried one by one."""
+    """Changes of one graph, tried one by one: each with what to write."""
 
     def __init__(self, names: Names, birth: Birth) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
@@ -59,14 +52,14 @@ class Trials:
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
-        tries = (self.fused, self.forms, self.shifted, self.guarded, self.wider, self.edges)
+        tries = (self.fused, self.forms, self.shifted, self.guarded, self.wider, self.counts)
         with np.errstate(all="ignore"):
-            for make in tries if len(self.nodes) <= MANY else ():
+            for make in (*tries, self.masked, self.edges) if len(self.nodes) <= MANY else ():
                 with suppress(Exception):  # what cannot be computed is no cure
-                    for one in make():
-                        loss = self.again(one.change)[self.root]
-                        if _works(loss) and (not one.form or self.keeps(one)):
-                            return Cure(one.text, float(np.sum(loss.data)))
+                    for text, change in make():
+                        loss = self.again(change)[self.root]
+                        if _works(loss):
+                            return Cure(text, float(np.sum(loss.data)))
         return None
 
     def again(self, change: Change, times: float = 1.0) -> New:
@@ -80,19 +73,14 @@ class Trials:
                 new[node] = Value(detach(node) * times) if given else _computed(node, (), new)
         return new
 
-    def keeps(self, one: Try) -> bool:
+    def keeps(self, change: Change, nodes: Iterable[Value], near: float) -> bool:
         """Whether a change keeps what is finite without it, as far as smaller leaves tell."""
-        if one.form == "mask":  # nothing of it is left
-            return bool(np.all(np.abs(self.again(one.change)[self.root].data) < HUGE))
-        near = 1e-6 if self.root.dtype == np.float64 else 1e-3
-        pairs = [(self.again({}, k), self.again(one.change, k)) for k in SMALLER]
-        both = [(np.asarray(x[self.root].data), y[self.root].data) for x, y in pairs]
-        both = [(x, y) for x, y in both if np.all(np.isfinite(x))]
-        if not both and one.form == "nodes":  # a maximum that was subtracted stays
-            near, new = 1e-2, pairs[0][1]
-            whole = [(np.asarray(n.data), np.asarray(new[n].data)) for n in one.change]
-            both = [(x[np.isfinite(x)], y[np.isfinite(x)]) for x, y in whole]
-        close = [np.allclose(y, x, near, 1e-9) for x, y in both if x.size]
+        close = []
+        for times in SMALLER:
+            old, new = self.again({}, times), self.again(change, times)
+            for x, y in ((np.asarray(detach(old[n])), np.asarray(detach(new[n]))) for n in nodes):
+                if np.any(known := np.isfinite(x)):
+                    close.append(np.allclose(y[known], x[known], near, 1e-9))
         return bool(close) and all(close)
 
     # -------------------------------------------------------------- changes of form
@@ -109,7 +97,7 @@ class Trials:
                 z = self.names.own(z) or "z" if isinstance(z, Value) else "z"
                 name = "cross_entropy" if softmax else "binary_cross_entropy"
                 text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"
-                yield Try(_(text, name=name, z=z), {self.root: partial(_known, stable)})
+                yield _(text, name=name, z=z), {self.root: partial(_known, stable)}
 
     def forms(self) -> Iterator[Try]:
         """What is known by a form of its own in that."""
@@ -119,7 +107,8 @@ class Trials:
                 name = self.names(next(iter(bound.values()))["x"])
                 text = _("{new} for {old}", new=spelled(new, name), old=spelled(old, name))
                 change: Change = {n: partial(_rewritten, new, known) for n, known in bound.items()}
-                yield Try(text, change, "nodes")
+                if self.keeps(change, bound, 1e-2):  # where digits cancel, few are kept
+                    yield text, change
 
     def shifted(self) -> Iterator[Try]:
         """A maximum subtracted before exponentials."""
@@ -127,7 +116,9 @@ class Trials:
         for axis in (-1, 0, None) if exponentials else ():
             how = f"x - np.max(x, axis={axis}, keepdims=True)"
             text = _("a maximum subtracted first, np.exp({how})", how=how)
-            yield self.replaced(text, exponentials, how)._replace(form="loss")
+            text, change = self.replaced(text, exponentials, how)
+            if self.keeps(change, [self.root], 1e-6 if self.root.dtype == np.float64 else 1e-3):
+                yield text, change
 
     # -------------------------------------------------------------- arguments kept from an edge
     def replaced(self, text: str, at: Sequence[Argument], how: str, mask: Any = None) -> Try:
@@ -142,7 +133,7 @@ class Trials:
             texts.append((form.format(*old[:k], code, *old[k + 1 :]), form.format(*old)))
             change[node] = partial(_computed, node, ((k, how, mask),))
         new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
-        return Try(_(text, new=new, old=old_text), change)
+        return _(text, new=new, old=old_text), change
 
     def guarded(self) -> Iterator[Try]:
         """Other numbers where np.where, or a factor 0, drops the result."""
@@ -165,20 +156,29 @@ class Trials:
         if kind != np.float64:
             text = _("float64: {kind} ends at {end:.2g}", kind=kind, end=float(np.finfo(kind).max))
             leaves = {n: Value(np.asarray(detach(n), float)) for n in self.given}
-            yield Try(text, {n: partial(_known, x) for n, x in leaves.items()})
+            yield text, {n: partial(_known, x) for n, x in leaves.items()}
+
+    def constants(self) -> Iterator[tuple[Value, int, Any]]:
+        """The real numbers that are arguments and no `Value`."""
+        every = ((n, k, x) for n in self.live for k, x in enumerate(n.parents))
+        return ((n, k, x) for n, k, x in every if not isinstance(x, Value) and is_real(x))
+
+    def counts(self) -> Iterator[Try]:
+        """Something for counts of nothing."""
+        over = [(n, k) for n, k, x in self.constants() if n.op is ops.DIVIDE and np.any(x == 0.0)]
+        text = "{new} for {old}: nothing is counted there"
+        yield self.replaced(text, over, "max(x, 1)")
+
+    def masked(self) -> Iterator[Try]:
+        """A number for -inf, of which nothing is left in the loss."""
+        at = [(n, k) for n, k, x in self.constants() if n.op in MASKS and np.any(x == -np.inf)]
+        text = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
+        text, change = self.replaced(text, at, "max(x, -1e30)")
+        if np.all(np.abs(self.again(change)[self.root].data) < HUGE):
+            yield text, change
 
     def edges(self) -> Iterator[Try]:
-        """Counts of nothing; masks of -inf; what stands on an edge a little away from it."""
-        fixed = [(n, k, x) for n in self.live for k, x in enumerate(n.parents)]
-        fixed = [each for each in fixed if not isinstance(each[2], Value) and is_real(each[2])]
-        counts = [(n, k) for n, k, x in fixed if n.op is ops.DIVIDE and k == 1 and np.any(x == 0.0)]
-        if counts:
-            text = "{new} for {old}: nothing is counted there"
-            yield self.replaced(text, counts, "max(x, 1)")
-        masked = [(n, k) for n, k, x in fixed if n.op in MASKS and np.any(x == -np.inf)]
-        if masked:
-            text = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
-            yield self.replaced(text, masked, "max(x, -1e30)")._replace(form="mask")
+        """What stands on an edge of a domain, a little away from it."""
         text, on = "{new} for {old}, which moves numbers by little", list[Argument]()
         for node in dict.fromkeys([*ordered(self.birth.node)[::-1], *reversed(self.live)]):
             for k, (low, high) in enumerate((node in self.live and node.op.domain) or ()):

@@ -74,8 +74,9 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         """The report, for a notebook."""
         said = "".join(f"<p>{escape(text)}</p>" for text in self.sentences)
-        cells = (("".join(f"<td>{escape(x)}</td>" for x in row)) for row in self._rows())
-        rows = "".join(f"<tr>{row}</tr>" for row in cells).replace("td>", "th>", 6)
+        tags = ["th", *["td"] * len(self.digits)]
+        cells = ([f"<{tag}>{escape(x)}</{tag}>" for x in r] for tag, r in zip(tags, self._rows()))
+        rows = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
         return said + (f"<table>{rows}</table>" if self.digits else "")
 
     def to_json(self) -> str:

@@ -9,7 +9,7 @@ wider numbers. Those of an array's gradient are taken as independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -37,16 +37,16 @@ class Digits(NamedTuple):
     digits : decimal digits that are right, to first order; of an array those of its norm
     error : the bound that they come from, relative
     most : the digits of its dtype
-    costly : the nodes whose rounding costs most
-    cancelled : where more than half are gone, the nodes in which they cancel, and how many there
+    node : where more than half are gone, the node that costs most
+    cancelled : how many digits cancel in that; 0.0 where it is its rounding that counts
     """
 
     name: str
     digits: float
     error: float
     most: float
-    costly: tuple[Value, ...] = ()
-    cancelled: tuple[tuple[Value, float], ...] = ()
+    node: Value | None = None
+    cancelled: float = 0.0
 
 
 def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Digits | None:
@@ -55,13 +55,9 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
     None of an exact 0.
     """
     off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n)}
-    totals, squares = [0.0] * len(probes), dict.fromkeys(off, 0.0)
-    for k, gradients in enumerate(probes):
-        for node, by in off.items():
-            part = by * gradients[node]
-            one = part.__class__ is float
-            totals[k] += part if one else float(np.sum(part))
-            squares[node] += part * part if one else float(np.sum(np.square(part)))
+    parts = [{node: by * gradients[node] for node, by in off.items()} for gradients in probes]
+    totals = [sum(map(_total, part.values())) for part in parts]
+    squares = {node: sum(_total(part[node] * part[node]) for part in parts) for node in off}
     spread, v = math.fsum(squares.values()) / len(probes), np.asarray(root.data, float)
     if v.size == 1:
         size, error = abs(float(v.sum()) - totals[0]), SAFE * abs(totals[0]) + REST * spread**0.5
@@ -72,10 +68,16 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
         return None
     eps = float(np.finfo(root.dtype).eps)
     relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
-    lost = _cancelled(probes[0], 0.1 * error) if relative > eps**0.5 else ()
-    costly = sorted((node for node in squares if squares[node]), key=lambda n: -squares[n])[:3]
-    known = max(-math.log10(relative), 0.0), relative, -math.log10(eps)
-    return Digits(name, *known, tuple(costly), lost)
+    known = Digits(name, max(-math.log10(relative), 0.0), relative, -math.log10(eps))
+    if relative <= eps**0.5:
+        return known
+    costly = max(squares, key=squares.__getitem__, default=None)
+    cancelled = max(_cancelled(probes[0], 0.1 * error), default=(0.0, 0, costly))
+    return known._replace(node=cancelled[-1], cancelled=cancelled[0])
+
+
+def _total(x: Any) -> float:
+    return x if x.__class__ is float else float(np.sum(x))
 
 
 def _is_exact(node: Value) -> bool:
@@ -107,9 +109,8 @@ def _finite(x: Any) -> Any:
     return np.nan_to_num(np.asarray(x, float), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, float], ...]:
-    """The sums in which digits of their arguments cancel, where that is much of the whole error."""
-    found = []
+def _cancelled(gradients: dict[Value, Any], much: float) -> Iterator[tuple[float, int, Value]]:
+    """How many digits cancel in a sum, where that is much of the whole error; the sum is last."""
     for node, g in gradients.items():
         terms = node.parents if node.op is not None and len(node.op.terms) == 2 else ()
         inexact = [x.data for x in terms if isinstance(x, Value) and x.op is not None]
@@ -119,8 +120,7 @@ def _cancelled(gradients: dict[Value, Any], much: float) -> tuple[tuple[Value, f
             counts = (np.asarray(g) != 0.0) & (np.asarray(node.data) != 0.0)
             small = float(np.min(np.abs(node.data), where=counts, initial=np.inf))
             if 1e3 * small <= largest:
-                found.append((node, math.log10(largest / small)))
-    return tuple(sorted(found, key=lambda pair: -pair[1])[:3])
+                yield math.log10(largest / small), node.number, node
 
 
 def all_digits(names: Names, found: dict[Value, Any]) -> list[Digits]:

@@ -76,8 +76,8 @@ def matched(text: str, node: Value) -> dict[str, Any] | None:
 
 def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None:
     if not isinstance(form, Value):  # of a condition the data do not count
-        number = not isinstance(node, Value) and np.asarray(form).dtype.kind == "f"
-        return known if not number or np.all(node == form) else None
+        same = np.asarray(form).dtype.kind != "f" or np.all(detach(node) == form)
+        return known if same and not isinstance(node, Value) else None
     if form.op is None:
         letter = str(form.name)
         return {**known, letter: node} if known.get(letter, node) is node else None

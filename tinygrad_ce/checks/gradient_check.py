@@ -23,6 +23,7 @@ from ..engine.transforms import flatten, grad, unflatten
 from ..engine.value import Value, detach
 from .diagnosis import diagnose
 from .numeric import ComplexArray, Estimate, central, complex_step
+from .wording import table
 
 SAFETY = 10.0  # how many of its estimated errors a numeric derivative may be off
 RESOLVE = 1e-3  # a check is worth something if it would see an error of this part of the gradient
@@ -85,9 +86,7 @@ class GradcheckReport(NamedTuple):
             errors = [f"{c.max_abs_error:.1e}", f"{c.max_rel_error:.1e}"]
             numbers = [f"{c.analytic:.8g}", f"{c.numeric:.8g}", f"{c.numeric_error:.1e}"]
             rows.append([c.name, str(c.shape), *errors, at, *numbers, c.verdict])
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = [f"gradcheck: {self.verdict} (order {self.order}, {self.method})"]
-        lines += ["  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in rows]
+        lines = [f"gradcheck: {self.verdict} (order {self.order}, {self.method})", *table(rows)]
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
         lines += [_("first wrong node: {node}", node=self.blame)] if self.blame else []
         lines += [self.diagnosis] if self.diagnosis else []
@@ -150,10 +149,9 @@ def gradcheck(
         raise ValueError(_("gradcheck needs inputs: gradcheck(f, x)"))
     contraction = _Contraction(f, inputs, method, seed, number=gradient is not None)
     report = _report(contraction, gradient, order, seed)
-    if gradient is None and any(_is_lost(c) for c in report.inputs):
-        with np.errstate(all="ignore"):
-            out = f(*contraction.filled([*map(Value, contraction.leaves)]))
-        report = report._replace(diagnosis=_born(out))
+    if gradient is None and not all(math.isfinite(c.numeric) for c in report.inputs):
+        born = _born(contraction.graph())
+        report = report._replace(diagnosis=born if born != report.blame else "")
     if raise_on_failure and not report:
         raise GradcheckError(report)
     return report
@@ -211,18 +209,23 @@ class _Contraction:
         named = [leaf for i, tree in enumerate(inputs) for leaf in flatten(tree, f"input {i}")]
         self.names = [name for name, leaf in named]
         self.leaves = [as_data(detach(leaf), "input") for name, leaf in named]
-        result = detach(f(*self.filled(self.leaves)))
-        if isinstance(result, dict | list | tuple) or np.asarray(result).dtype.kind not in "fiub":
+        out = detach(f(*self.filled(self.leaves)))
+        if isinstance(out, dict | list | tuple) or np.asarray(out).dtype.kind not in "fiub":
             wrong = "f returned a {got}, wanted one number or array"
-            raise TypeError(_(wrong, got=type(result).__name__))
-        out, rng = np.asarray(result), np.random.default_rng(seed)
+            raise TypeError(_(wrong, got=type(out).__name__))
+        out, rng = np.asarray(out), np.random.default_rng(seed)
         if number and out.size != 1:
             wrong = "f returned shape {got}; with gradient=, and for numeric_gradient: one number"
             raise ValueError(_(wrong, got=out.shape))
         signs = rng.choice([-1.0, 1.0], out.shape) * rng.uniform(0.5, 1.5, out.shape)
-        dtype = out.dtype if out.dtype.kind == "f" else float
-        self.cotangent = np.ones(out.shape) if out.size == 1 else signs.astype(dtype)
+        signs = signs.astype(out.dtype) if out.dtype.kind == "f" else signs
+        self.cotangent = np.ones(out.shape) if out.size == 1 else signs
         self.size = float(np.sum(np.abs(self.cotangent * out)))
+
+    def graph(self) -> Any:
+        """What f returns for `Value`s."""
+        with np.errstate(all="ignore"):
+            return self.f(*self.filled([*map(Value, self.leaves)]))
 
     def random(self) -> str:
         """Say so if f has two values at one point."""
@@ -353,7 +356,7 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
 
 def _blame(f: _Contraction, failed: bool) -> str:
     """Name the first node, parents first, whose rule writes where it must not, or is to blame."""
-    out = f.f(*f.filled([Value(leaf) for leaf in f.leaves]))
+    out = f.graph()
     nodes = topological(out) if isinstance(out, Value) else []
     called = names(nodes)
     shares = [
@@ -367,18 +370,11 @@ def _blame(f: _Contraction, failed: bool) -> str:
         looks += [partial(_alone, f.method, "fail", g) for g in (1.0, -2.0)]  # they are linear
         looks += [lambda *_each: _born(out), partial(_alone, f.method, "inconclusive", 1.0)]
     with np.errstate(all="ignore"):
-        found = next(filter(None, (look(*each) for look in looks for each in shares)), "")
-    if found or not failed:
-        return found
-    return _(
-        "none: every node's own rule is right, so part of f does not go through the graph "
-        "(v.data, or a Value made inside f)"
-    )
-
-
-def _is_lost(c: InputCheck) -> bool:
-    """Whether f is not finite around the worst entry of an input."""
-    return c.verdict == "inconclusive" and not math.isfinite(c.numeric) and math.prod(c.shape) > 0
+        for found in (look(*each) for look in looks for each in shares):
+            if found:
+                return found
+    text = "none: every node's own rule is right, so part of f does not go through the graph "
+    return _(text + "(v.data, or a Value made inside f)") if failed else ""
 
 
 def _born(out: Any) -> str:

@@ -126,11 +126,11 @@ def tell_digits(names: Names, found: Sequence[Digits]) -> Iterator[str]:
         elif d.digits < WEAK * d.most:
             text = "Of {name}, {digits:.0f} of {all:.0f} digits are right"
             fields: dict[str, Any] = {"name": d.name, "digits": d.digits, "all": d.most}
-            for node, n in [*d.cancelled, *((node, 0.0) for node in d.costly)][:1]:
-                text += ": {n:.0f} cancel in {formula}{instead}" if n else ""
-                text += "" if n else ": the rounding of {formula} counts most{instead}"
-                fields |= {"n": n, "formula": names.equation(node)}
-                fields["instead"] = _instead(names, node)
+            if d.node is not None:
+                text += ": {n:.0f} cancel in {formula}{instead}" if d.cancelled else ""
+                text += "" if d.cancelled else ": the rounding of {formula} counts most{instead}"
+                fields |= {"n": d.cancelled, "formula": names.equation(d.node)}
+                fields["instead"] = _instead(names, d.node)
             yield _(text + ".", **fields)
 
 
