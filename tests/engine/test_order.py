@@ -327,7 +327,7 @@ V = Value(np.arange(6.0).reshape(2, 3))
         (lambda: np.diff(Value(1.0)), ValueError, "axis -1"),
         (lambda: np.median(V, axis=2), ValueError, "axis 2"),
         (lambda: np.trapezoid(V, axis=2), ValueError, "axis 2"),
-        (lambda: np.piecewise(V, [V > 1.0, V > 2.0], [0.0]), ValueError, "shorter"),
+        (lambda: np.piecewise(V, [V > 1.0, V > 2.0], [0.0]), ValueError, "functions are expected"),
     ],
 )
 def test_what_is_refused(f: Any, error: Any, message: str) -> None:

@@ -426,6 +426,54 @@ def test_what_replaces_nan_and_infinity() -> None:
         np.testing.assert_array_equal(v.data, x)
 
 
+# ------------------------------------------------------------------ as strict as NumPy
+X23, X32, X3 = np.ones((2, 3)), np.ones((3, 2)), np.array([0.5, -1.0, 2.0])
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "axis of diff": lambda w: np.diff(w(X23), axis=2),
+    "axis of median": lambda w: np.median(w(X23), axis=-3),
+    "axis of trapezoid": lambda w: np.trapezoid(w(X23), axis=2),
+    "axis of a number": lambda w: np.take_along_axis(w(np.array(1.0)), np.array([0]), 0),
+    "lengths of tensordot": lambda w: np.tensordot(w(X23), X32, ([0, 1], [0, 1])),
+    "lengths of vecdot": lambda w: np.vecdot(w(X23), np.ones((2, 1))),
+    "axis of vecdot": lambda w: np.vecdot(w(X3), X23, axis=1),
+    "weights of average": lambda w: np.average(w(X23), 1, [2.0]),
+    "mask of piecewise": lambda w: np.piecewise(w(X23), [X3 > 0], [2.0]),
+    "functions of piecewise": lambda w: np.piecewise(w(X3), [X3 > 0], [1.0, 2.0, 3.0]),
+    "what is no power": lambda w: np.linalg.matrix_power(w(X3), 2),
+    "a letter's lengths": lambda w: np.einsum("ii", w(np.ones((3, 1)))),
+    "order of norm": lambda w: np.linalg.norm(w(X3), "fro", axis=0),
+}
+
+
+@pytest.mark.parametrize("f", REFUSED.values(), ids=REFUSED)
+def test_what_numpy_refuses_is_refused(f: Callable[[Any], Any]) -> None:
+    for wrap in (np.asarray, Value):
+        with pytest.raises((ValueError, TypeError, IndexError)):
+            f(wrap)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.vecdot(x[:, 0], x * 2.0, axis=0),
+        lambda x: np.piecewise(x, [True, False, True], [np.exp, 2.0]),
+        lambda x: np.piecewise(x, [[False, True, False]], [np.exp]),
+        lambda x: np.average(x, 1, [1.0, 2.0]),
+    ],
+)
+def test_axes_and_masks_of_fewer_dimensions(f: Callable[..., Any]) -> None:
+    (x,) = numbers((3, 2, 3), seed=2)
+    agrees(f, x[:, 1, :2] if "average" in f.__code__.co_names else x, programs=False)
+
+
+def test_norms_of_infinity_and_of_nothing() -> None:
+    for x in (np.array([np.inf, 1.0]), np.array([np.inf]), np.zeros(0), np.zeros(2)):
+        for p in (-2, -1, 0.5, 1, 3):
+            with np.errstate(divide="ignore"):
+                wanted = np.linalg.norm(x, p)
+                np.testing.assert_array_equal(np.linalg.norm(Value(x), p).data, wanted)
+
+
 # ------------------------------------------------------------------ methods and operators
 def test_methods_are_the_functions() -> None:
     (x,) = numbers((2, 3), seed=2)

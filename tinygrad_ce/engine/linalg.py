@@ -10,7 +10,7 @@ a subgradient. Where a rule needs an inverse that is not there, NumPy's error sa
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from .rules import root
 from .text import _
 from .value import detach
 
+thin_svd = partial(np.linalg.svd, full_matrices=False)
 CHAIN = r"<g> \cdot \frac{\partial <out>}{\partial <x>}"  # how a rule of many products reads
 
 
@@ -93,11 +94,11 @@ def vectors_back(g: Any, u: Any, s: Any, v: Any) -> Any:
     return (d + (g - u @ inner) / s_row if u.shape[-2] > u.shape[-1] else d) @ turn(v)
 
 
-def factor(name: str, function: Any, k: int, latex: str, rule: Any, **options: Any) -> Primitive:
+def factor(name: str, function: Any, k: int, latex: str, rule: Any) -> Primitive:
     """The operation that gives one result of a decomposition."""
 
     def part(a: Any, **how: Any) -> Any:
-        return function(a, **options, **how)[k]
+        return function(a, **how)[k]
 
     part.__name__ = name  # by which a pickled graph finds it
     return define(part, latex, rule, name=name.lower())
@@ -122,16 +123,14 @@ EIGENVALUES = factor("EIGENVALUES", np.linalg.eigh, 0, r"\lambda(<x>)",
     (eigenvalues_back, r"V \operatorname{diag}(<g>) V^\top"))
 EIGENVECTORS = factor("EIGENVECTORS", np.linalg.eigh, 1, "V(<x>)",
     (eigenvectors_back, r"V (F \odot V^\top <g>) V^\top"))
-SINGULAR_VALUES = factor("SINGULAR_VALUES", np.linalg.svd, 1, r"\sigma(<x>)",
+SINGULAR_VALUES = factor("SINGULAR_VALUES", thin_svd, 1, r"\sigma(<x>)",
     (lambda g, out, a: (LEFT_VECTORS(a) * g[..., None, :]) @ RIGHT_VECTORS(a),
-     r"U \operatorname{diag}(<g>) V^\top"), full_matrices=False)
-LEFT_VECTORS: Primitive = factor("LEFT_VECTORS", np.linalg.svd, 0, "U(<x>)",
-    (lambda g, out, a: vectors_back(g, out, SINGULAR_VALUES(a), turn(RIGHT_VECTORS(a))), CHAIN),
-    full_matrices=False)
-RIGHT_VECTORS: Primitive = factor("RIGHT_VECTORS", np.linalg.svd, 2, r"V(<x>)^\top",
+     r"U \operatorname{diag}(<g>) V^\top"))
+LEFT_VECTORS: Primitive = factor("LEFT_VECTORS", thin_svd, 0, "U(<x>)",
+    (lambda g, out, a: vectors_back(g, out, SINGULAR_VALUES(a), turn(RIGHT_VECTORS(a))), CHAIN))
+RIGHT_VECTORS: Primitive = factor("RIGHT_VECTORS", thin_svd, 2, r"V(<x>)^\top",
     (lambda g, out, a: turn(
-        vectors_back(turn(g), turn(out), SINGULAR_VALUES(a), LEFT_VECTORS(a))), CHAIN),
-    full_matrices=False)
+        vectors_back(turn(g), turn(out), SINGULAR_VALUES(a), LEFT_VECTORS(a))), CHAIN))
 Q = factor("Q", np.linalg.qr, 0, "Q(<x>)",
     (lambda g, out, a: qr_back(g, -turn(g) @ out, out, R(a)), CHAIN))
 R: Primitive = factor("R", np.linalg.qr, 1, "R(<x>)",
@@ -154,6 +153,8 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 
     if ord == 2:
         return TABLE[root](np.sum(np.square(x), axis, keepdims=keepdims))
     total = np.sum(np.abs(x) ** ord, axis, keepdims=keepdims)
+    if ord < 0:
+        return total ** (1.0 / ord)
     nothing = np.equal(total, 0.0)  # whose slope is 0
     return np.where(nothing, 0.0, np.where(nothing, 1.0, total) ** (1.0 / ord))
 
@@ -208,10 +209,11 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 def matrix_power(a: Any, n: int) -> Any:
     """A·A⋯A, in few products; of n < 0 by the inverse."""
+    eye = np.linalg.matrix_power(np.zeros(np.shape(a), a.dtype), 0)  # or NumPy's error
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n < 2:
-        return np.positive(a) if n else np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape)
+        return np.positive(a) if n else eye
     even = matrix_power(a @ a, n // 2)
     return even @ a if n % 2 else even
 

@@ -109,7 +109,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Pick entries by integer arrays; ``axis=None`` flattens first, as in NumPy."""
-    arr, axis = row(arr, axis)
+    arr, axis = (arr, axis) if axis is not None else row(arr, None)
     return TAKE_ALONG_AXIS(arr, indices, axis=axis)
 
 
@@ -190,9 +190,8 @@ def selection(function: Any) -> Any:
     def rule(g: Any, out: Any, x: Any, **options: Any) -> Any:
         n = math.prod(np.shape(x))
         places = function(np.arange(1, n + 1).reshape(np.shape(x)), **options) - 1
-        entries = SCATTER(
-            g, index=places, shape=(n + int(np.any(places < 0)),)
-        )  # the last is of zeros
+        zeros = int(np.any(places < 0))  # they go behind the last
+        entries = SCATTER(g, index=places, shape=(n + zeros,))
         return np.reshape(entries[:n], np.shape(x))
 
     return rule
@@ -211,23 +210,20 @@ define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
     (lambda g, out, x, y: g * _logistic(y - x), r"<g> \cdot e^{<x> - <out>}"),
     (lambda g, out, x, y: g * _logistic(x - y), r"<g> \cdot e^{<y> - <out>}"),
     number=softplus_of_two)
-LOG1P = define(np.log1p, r"\log(1 + <x>)",
-    (lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)"), domain=((-1.0, math.inf),),
-    scalar=math.log1p)
-define(np.expm1, "e^{<x>} - 1",
-    (lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}"), scalar=math.expm1)
-define(np.sqrt, r"\sqrt{<x>}",
-    (lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})"), domain=(POSITIVE,),
-    scalar=math.sqrt)
 define(np.square, "<x>^2",
     (lambda g, out, x: g * (2.0 * x), r"<g> \cdot 2 <x>"), scalar=lambda x: x * x, powers=(2,),
     number="{0} * {0}")
-define(np.tanh, r"\tanh <x>",
-    (lambda g, out, x: g * (1.0 - out * out), r"<g> \cdot (1 - \tanh^2 <x>)"), scalar=math.tanh)
 for _ufunc, _reads, _rule, _rule_reads, _fields in (
     (np.sin, r"\sin <x>", lambda g, out, x: g * np.cos(x), r"<g> \cos <x>", {}),
     (np.cos, r"\cos <x>", lambda g, out, x: -g * np.sin(x), r"-<g> \sin <x>", {"even": True}),
     (np.tan, r"\tan <x>", lambda g, out, x: g * (1.0 + out * out), r"<g> (1 + \tan^2 <x>)", {}),
+    (np.expm1, "e^{<x>} - 1", lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}", {}),
+    (np.log1p, r"\log(1 + <x>)", lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)",
+     {"domain": ((-1.0, math.inf),)}),
+    (np.sqrt, r"\sqrt{<x>}", lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})",
+     {"domain": (POSITIVE,)}),
+    (np.tanh, r"\tanh <x>", lambda g, out, x: g * (1.0 - out * out),
+     r"<g> \cdot (1 - \tanh^2 <x>)", {}),
     (np.sinh, r"\sinh <x>", lambda g, out, x: g * np.cosh(x), r"<g> \cosh <x>", {}),
     (np.cosh, r"\cosh <x>", lambda g, out, x: g * np.sinh(x), r"<g> \sinh <x>", {"even": True}),
     (np.arcsin, r"\arcsin <x>", lambda g, out, x: g / ((1.0 - x) * (1.0 + x)) ** 0.5,
@@ -338,7 +334,9 @@ TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
     spelling=take_along_axis, linear=(0,), moves=True, roles=("array", "indices"))
 # fmt: on
 
+LOG1P = TABLE[np.log1p]
 TABLE[np.amax], TABLE[np.amin], TABLE[operator.getitem] = MAX, MIN, GETITEM
+
 # Functions whose result carries no gradient: truth values, positions, shapes, and the sign, which
 # is constant wherever it is smooth. On `Value`s they read the data and return plain results.
 # fmt: off

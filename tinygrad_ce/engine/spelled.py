@@ -91,18 +91,15 @@ def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
 
 
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
-    """Each function of the entries where its condition holds; of several the last."""
-    several = isinstance(condlist, list | tuple) and np.ndim(condlist[0]) >= np.ndim(x)
-    conditions = [np.asarray(c) for c in (condlist if several else [condlist])]
-    if len(funclist) == len(conditions) + 1:
-        conditions.append(~np.any(conditions, axis=0))
+    """Each function of its entries: which these are, and what makes no sense, NumPy knows."""
+    which = np.piecewise(np.zeros(np.shape(x)), condlist, [*range(1, len(funclist) + 1)])
     result = np.zeros(np.shape(x), x.dtype)
-    for condition, f in zip(conditions, funclist, strict=True):
+    for k, f in enumerate(funclist, 1):
         if callable(f):
-            inside = x[condition]
+            inside = x[which == k]
             values = np.broadcast_to(f(inside, *args, **kw), np.shape(inside))
-            f = SCATTER(values, index=condition, shape=np.shape(x))
-        result = np.where(condition, f, result)
+            f = SCATTER(values, index=which == k, shape=np.shape(x))
+        result = np.where(which == k, f, result)
     return result
 
 
@@ -122,6 +119,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """Σ w·a / Σ w; weights of one axis count along it."""
     weights = np.ones_like(a) if weights is None else weights
+    np.average(np.zeros(np.shape(a)), axis, np.ones(np.shape(weights)))
     if np.shape(weights) != np.shape(a):
         along = normalize_axis_index(axis, np.ndim(a))
         weights = np.expand_dims(weights, [k for k in range(np.ndim(a)) if k != along])
@@ -175,11 +173,12 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Σ dx · (y + the next y) / 2."""
-    if x is not None:
-        dx = np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
-        after = np.ndim(y) - 1 - axis % np.ndim(y)
-        dx = dx if np.ndim(x) > 1 else np.reshape(dx, (-1,) + (1,) * after)
-    return np.sum(dx * (part(y, axis, 1) + part(y, axis, None, -1)) / 2.0, axis=axis)
+    heights = (part(y, axis, 1) + part(y, axis, None, -1)) / 2.0
+    if x is not None and np.ndim(x) > 1:
+        dx = np.diff(x, axis=axis)
+    elif x is not None:
+        dx = np.reshape(np.diff(x), (-1,) + (1,) * (np.ndim(y) - 1 - axis % np.ndim(y)))
+    return np.sum(dx * heights, axis=axis)
 
 
 def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
@@ -194,7 +193,7 @@ def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
         s = np.diff(x) / d
         inner = (s[..., :-1] * d[1:] + s[..., 1:] * d[:-1]) / (d[1:] + d[:-1])
         slopes.append(np.moveaxis(np.concatenate([s[..., :1], inner, s[..., -1:]], -1), -1, k))
-    return tuple(slopes) if len(slopes) > 1 else slopes[0]
+    return slopes[0] if len(slopes) == 1 else tuple(slopes)
 
 
 # ------------------------------------------------------------------ products
@@ -211,9 +210,19 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     left, right = ([x] if isinstance(x, int) else [*x] for x in axes)
     k = len(left)
     a, b = np.moveaxis(a, left, range(-k, 0)), np.moveaxis(b, right, range(k))
+    if np.shape(a)[np.ndim(a) - k :] != np.shape(b)[:k]:
+        text = "tensordot: got {a} and {b} with the axes {axes}, whose lengths are not the same"
+        raise ValueError(_(text, a=np.shape(a), b=np.shape(b), axes=axes))
     rows, n, columns = np.shape(a)[: np.ndim(a) - k], math.prod(np.shape(b)[:k]), np.shape(b)[k:]
     x, y = np.reshape(a, (math.prod(rows), n)), np.reshape(b, (n, math.prod(columns)))
     return np.reshape(np.matmul(x, y), rows + columns)
+
+
+def vecdot(x: Any, y: Any, *, axis: int = -1) -> Any:
+    """Σ x·y along the axis of each."""
+    x, y = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
+    np.vecdot(np.zeros(np.shape(x)), np.zeros(np.shape(y)))
+    return np.sum(x * y, -1)
 
 
 def kron(a: Any, b: Any) -> Any:
@@ -295,7 +304,7 @@ spell(
     tensordot=tensordot,
     kron=kron,
     cross=cross,
-    vecdot=lambda x, y, *, axis=-1: np.sum(x * y, axis),
+    vecdot=vecdot,
     matvec=lambda x, y: np.squeeze(np.matmul(x, np.expand_dims(y, -1)), -1),
     vecmat=lambda x, y: np.squeeze(np.matmul(np.expand_dims(x, -2), y), -2),
     correlate=lambda a, v, mode="valid": (
