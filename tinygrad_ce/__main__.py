@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import math
 import os
 import re
@@ -31,8 +30,6 @@ from .views.drawing import draw
 from .views.steps import Steps
 from .views.walk import step_through
 
-# What is printed where no more than ASCII can be: a letter, and what it becomes.
-ASCII = "−-,·*,∂d,±~,×x,⊙*,→->,Σsum,ᵀ^T,²^2,…...,≤<=,≠!=,′',₁_1,ᵢ_i,ⱼ_j,ₖ_k,δdelta,ℓl,σsigma,√sqrt "
 QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
 
 
@@ -229,20 +226,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    spelled = {pair[0]: pair[1:] for pair in ASCII.split(",")}
-    text = error.object[error.start : error.end]
-    found = "".join(spelled.get(letter, "?") for letter in text)
-    apart = text[-1] == "Σ" and error.object[error.end : error.end + 1].isalnum()  # "sum e"
-    return found + " " * apart, error.end
-
-
 def run() -> None:
-    """The console script: a closed pipe (``| head``) ends it quietly, ASCII is enough for it."""
-    codecs.register_error("in_ascii", _in_ascii)
+    """The console script: it writes UTF-8, and a closed pipe (``| head``) ends it quietly."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="in_ascii")
+        sys.stdout.reconfigure(encoding="utf-8")
     try:
         code = main()
         sys.stdout.flush()
