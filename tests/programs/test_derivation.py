@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_ce as tg
-from tinygrad_ce import Derivation, Value, derive
+from tinygrad_ce import Derivation, Value, derive, primitive
 from tinygrad_ce.programs import simplifier
+from tinygrad_ce.programs.lines import Line
+from tinygrad_ce.views.line_formulas import Formulas
 
 RNG = np.random.default_rng(5)
 N, K = 4, 3
@@ -294,6 +296,19 @@ def test_a_step_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert not whole.note.endswith("The next one did not.")
     holds(textbook, (Z[0], T[0]), made)
     assert len(made.steps) < len(whole.steps)
+
+
+def test_brackets_stand_where_a_formula_would_be_read_otherwise() -> None:
+    x, w = Line(None, shape=(3, 3), name="x"), Line(None, shape=(3,), name="w")
+    odds = primitive(lambda g, out, x: g / (1 + x) ** 2, latex=r"\frac{<x>}{1 + <x>}")(
+        lambda x: x / (1 + x)
+    )
+    negative, turned = Line(np.negative, (x,), {}, (3, 3)), Line(np.matmul, (x, w), {}, (3,))
+    for line, text in (
+        (Line(odds.function, (negative,)), "−x / (1 + (−x))"),  # its sign belongs to both
+        (Line(np.outer, (w, turned)), "w (x w)ᵀ"),
+    ):
+        assert Formulas({}).of(line).text == text
 
 
 def test_latex_and_html() -> None:

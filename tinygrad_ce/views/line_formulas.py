@@ -78,7 +78,8 @@ class Formulas:
             return joined(function, fill("("), joined(*parts, by=", "), fill(")"), by="")
         show = self.part if elementwise(f) else self.whole
         terms = {k: show(x) for k, x in zip("xyz", args) if f"<{k}>" in latex}
-        if (level := _level(latex)) not in (SIGNED, FACTORS):
+        level = _level(latex)
+        if f not in (np.multiply, np.divide, np.negative):
             return filled(latex, terms, level)
         first, is_negative = latex[latex.index("<") + 1], latex[0] == "-"
         if terms[first].binds == SIGNED:  # its sign comes to the front
@@ -168,7 +169,8 @@ def filled(latex: str, terms: dict[str, Formula], level: int = ATOM) -> Formula:
             before, key, after = match.groups()
             closed = before[:1] in tuple("({[|,") and after in tuple(")}]|,")
             need = MATRICES if before == "/ " else NEEDS[level][match.start() > 0]
-            need = ATOM if level == FACTORS and shown[key].startswith(r"\sum") else need
+            if after in tuple("^ᵀ") or (level == FACTORS and shown[key].startswith(r"\sum")):
+                need = ATOM
             is_bare = closed or terms[key].binds >= need
             return before + (shown[key] if is_bare else shown[key].join(brackets))
 
