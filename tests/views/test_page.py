@@ -277,6 +277,16 @@ def test_typesetting() -> None:
     assert "&amp;#x" not in text
 
 
+def test_what_is_not_finite_is_said_and_typeset_as_a_number() -> None:
+    z = Value([1000.0, 1.0], name="z")
+    with np.errstate(all="ignore"):
+        loss = -np.log(np.exp(z) / np.exp(z).sum())[1]
+    text = page(step_through(loss, fused=cross_entropy(z, 1)))
+    assert "The composed or the fused gradient is not finite." in text
+    assert "<mi>∞</mi>" in text
+    assert "<mo>∞</mo>" not in text
+
+
 def test_a_slice_is_a_page_too() -> None:
     text = page(of_tensors()[3:5])
     assert re.findall(r'<li value="(\d+)"', text)[:2] == ["4", "5"]

@@ -26,9 +26,11 @@ LONG = 12  # operations of a gradient that stands in others written out, not by 
 SHORT = 44  # letters of an equation that is told as a reason
 STYLE = """<style>
 .derivation { overflow-x: auto }
+.derivation table { margin-left: 0 }
 .derivation table :is(th, td) { text-align: left; padding: 0.2em 0.6em 0.2em 0; background: none }
 .derivation th { padding-top: 0.8em }
-.derivation td:first-child { width: 1%; text-align: right }
+.derivation td { vertical-align: baseline }
+.derivation td:first-child { text-align: right }
 .derivation td:last-child { padding-left: 2em; opacity: 0.75 }
 </style>"""
 TITLES = {

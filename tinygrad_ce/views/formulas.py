@@ -168,10 +168,14 @@ def plain(latex: str) -> str:
 
 def number(x: Any) -> Formula:
     """Return data as a formula."""
-    text = spell(x)
-    latex = text.replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
-    latex = re.sub(r"e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", latex)
-    return Formula(text, latex.replace("inf", r"\infty").replace("nan", r"\text{nan}"))
+    latex = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
+    latex = latex.replace("inf", r"\infty").replace("nan", r"\text{nan}")
+    return Formula(spell(x), powers_of_ten(latex))
+
+
+def powers_of_ten(latex: str) -> str:
+    """Return a formula with 1e-05 in it as it is typeset."""
+    return re.sub(r"(?<=\d)e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", latex)
 
 
 def name(x: str) -> Formula:

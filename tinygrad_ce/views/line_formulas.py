@@ -14,7 +14,7 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
 from ..programs.simplifier import REDUCTIONS, is_call, key_of, uniform
-from .formulas import ATOM, Formula, fill, joined, name, number, plain
+from .formulas import ATOM, Formula, fill, joined, name, number, plain, powers_of_ten
 
 # How tightly a formula binds, the loosest first; what it asks of its first argument, and of others.
 CHOICE, COMPARED, TERMS, SIGNED, FACTORS, MATRICES, TIGHT = range(ATOM)
@@ -222,7 +222,8 @@ def _decimal(x: float) -> Formula:
 def _quotient(text: str, binds: int) -> Formula:
     """A number, or one by a size."""
     latex = re.sub(r"(-?)(.+) / (.+)", r"\1\\frac{\2}{\3}", text).replace("*", r"\cdot")
-    return Formula(plain(latex), latex, binds)
+    binds = min(binds, FACTORS) if re.search(r"\de", text) else binds
+    return Formula(plain(latex), powers_of_ten(latex), binds)
 
 
 def _axes(line: Line) -> str:

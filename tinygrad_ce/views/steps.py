@@ -158,6 +158,8 @@ def page(walk: Steps) -> str:
     walks: list[Steps] = [walk] if walk.fused is None else [walk, walk.fused]
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     differ = "Composed and fused gradients differ by at most {difference}."
+    if not np.isfinite(walk.difference or 0.0):
+        differ = "The composed or the fused gradient is not finite."
     text = escape(_(differ, difference=spell(walk.difference or 0.0)))
     payload = json.dumps([list(map(numbers, one)) for one in walks], separators=(",", ":"))
     filled = {
@@ -254,6 +256,7 @@ def mathml(latex: str) -> str:
     for part in reversed([*math.iter()]):  # from the inside out
         part.attrib = {k: v for k, v in part.items() if k in KEPT}
         part.text = unescape(part.text or "")  # it writes &#x02202; and expects no more escaping
+        part.tag = "mi" if part.text == "∞" else part.tag  # a number, with no room around it
         for before, sign in pairwise(part):
             unary = before.tag in ("mo", "mspace") and before.text not in (")", "]")
             if sign.text == "−" and unary:  # a sign, not a difference
