@@ -16,6 +16,7 @@ import numpy as np
 
 from ..engine import ops
 from ..engine.backward import gradients, share
+from ..engine.operation import REAL
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..programs.expressions import is_bare
@@ -31,7 +32,6 @@ Try = tuple[str, Change]  # what to write, and the change
 Argument = tuple[Value, int]  # of a node, one of its arguments
 SMALLER = (1.0, 0.1, 1e-3, -1e-3)  # times the leaves: where an exponential is finite
 NEAR, HUGE = 1e-7, 1e20  # beside the ends of a domain; of a loss that a mask's -1e30 is no part of
-MASKS = (ops.WHERE, ops.ADD, ops.SUBTRACT)
 MANY = 20_000  # nodes of a graph that is not computed again
 
 
@@ -52,9 +52,10 @@ class Trials:
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
-        tries = (self.fused, self.forms, self.shifted, self.guarded, self.wider, self.counts)
+        forms, arguments = (self.fused, self.forms, self.shifted), (self.guarded, self.wider)
+        tries = (*forms, *arguments, self.constants, self.edges)
         with np.errstate(all="ignore"):
-            for make in (*tries, self.masked, self.edges) if len(self.nodes) <= MANY else ():
+            for make in tries if len(self.nodes) <= MANY else ():
                 with suppress(Exception):  # what cannot be computed is no cure
                     for text, change in make():
                         loss = self.again(change)[self.root]
@@ -135,20 +136,27 @@ class Trials:
         new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
         return _(text, new=new, old=old_text), change
 
+    def singular(self, nodes: Iterable[Value]) -> Iterator[tuple[Value, int, Any]]:
+        """Arguments at which a node, or its slope, is not finite; and where both are."""
+        for node in (n for n in nodes if n in self.live):
+            for k in [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]:
+                slope = np.isfinite(share(node, k, ones_like(node)))
+                slope = slope if slope.shape == node.shape else np.all(slope)
+                if not np.all(finite := slope & np.isfinite(node.data)):
+                    yield node, k, finite
+
     def guarded(self) -> Iterator[Try]:
-        """Other numbers where np.where, or a factor 0, drops the result."""
+        """Other numbers where np.where, or a factor 0, drops the result: it is the same for any."""
         text = "{new} for {old}, where c says which entries count: np.where picks values, not "
-        text, how = text + "gradients", "np.where(c, x, 1.0)"
-        if self.birth.target is not None:
-            near = [n for n in ordered(self.birth.node)[::-1] if n in self.live]
-            near = [n for n in near if not is_finite(n.data)]
-            for node in dict.fromkeys((self.birth.node, *near)):
-                for mask in masks(self.nodes, node):
-                    for at in _variables(node):
-                        yield self.replaced(text, [at], how, mask)
-        for pole in self.birth.before if self.birth.node.op is ops.MULTIPLY else ():
-            for node, k in _variables(pole.node) if pole.cause == "pole" else ():
-                yield self.replaced(text, [(node, k)], how, detach(node.parents[k]) != 0.0)
+        text += "gradients"
+        pole = any(b.cause == "pole" for b in self.birth.before)
+        if self.birth.upstream == 0.0 or (pole and self.birth.node.op is ops.MULTIPLY):
+            for node, k, finite in self.singular(ordered(self.birth.node)[::-1]):
+                hows = [f"np.where(c, x, {number})" for number in (1.0, 2.0)]
+                tries = [self.replaced(text, [(node, k)], how, finite) for how in hows]
+                losses = [detach(self.again(change)[self.root]) for _text, change in tries]
+                if np.shape(node.parents[k]) == node.shape and np.array_equal(*losses):
+                    yield tries[0]
 
     def wider(self) -> Iterator[Try]:
         """The same in float64."""
@@ -158,34 +166,30 @@ class Trials:
             leaves = {n: Value(np.asarray(detach(n), float)) for n in self.given}
             yield text, {n: partial(_known, x) for n, x in leaves.items()}
 
-    def constants(self) -> Iterator[tuple[Value, int, Any]]:
-        """The real numbers that are arguments and no `Value`."""
-        every = ((n, k, x) for n in self.live for k, x in enumerate(n.parents))
-        return ((n, k, x) for n, k, x in every if not isinstance(x, Value) and is_real(x))
-
-    def counts(self) -> Iterator[Try]:
-        """Something for counts of nothing."""
-        over = [(n, k) for n, k, x in self.constants() if n.op is ops.DIVIDE and np.any(x == 0.0)]
-        text = "{new} for {old}: nothing is counted there"
-        yield self.replaced(text, over, "max(x, 1)")
-
-    def masked(self) -> Iterator[Try]:
-        """A number for -inf, of which nothing is left in the loss."""
-        at = [(n, k) for n, k, x in self.constants() if n.op in MASKS and np.any(x == -np.inf)]
-        text = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
-        text, change = self.replaced(text, at, "max(x, -1e30)")
-        if np.all(np.abs(self.again(change)[self.root].data) < HUGE):
-            yield text, change
+    def constants(self) -> Iterator[Try]:
+        """Something for counts of nothing; and for -inf, of which nothing is left in the loss."""
+        every = [(n, k, x) for n in self.live for k, x in enumerate(n.parents)]
+        real = [each for each in every if not isinstance(each[2], Value) and is_real(each[2])]
+        mask = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
+        for number, used, how, text in (
+            (0.0, (ops.DIVIDE,), "max(x, 1)", "{new} for {old}: nothing is counted there"),
+            (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "max(x, -1e30)", mask),
+        ):
+            if at := [(n, k) for n, k, x in real if n.op in used and np.any(x == number)]:
+                text, change = self.replaced(text, at, how)
+                if np.all(np.abs(self.again(change)[self.root].data) < HUGE):
+                    yield text, change
 
     def edges(self) -> Iterator[Try]:
         """What stands on an edge of a domain, a little away from it."""
         text, on = "{new} for {old}, which moves numbers by little", list[Argument]()
-        for node in dict.fromkeys([*ordered(self.birth.node)[::-1], *reversed(self.live)]):
-            for k, (low, high) in enumerate((node in self.live and node.op.domain) or ()):
-                if np.isfinite(low) and isinstance(node.parents[k], Value) and _is_on(node, k):
-                    clip = f"np.clip(x, {low + NEAR}, {high - NEAR})"
-                    on += [(node, k)] if high == np.inf else []
-                    yield self.replaced(text, [(node, k)], "x + 1e-12" if high == np.inf else clip)
+        nodes = dict.fromkeys([*ordered(self.birth.node)[::-1], *reversed(self.live)])
+        for node, k, _finite in self.singular(nodes):
+            low, high = node.op.domain[k] if node.op.domain else REAL
+            if np.isfinite(low):
+                clip = f"np.clip(x, {low + NEAR}, {high - NEAR})"
+                on += [(node, k)] if high == np.inf else []
+                yield self.replaced(text, [(node, k)], "x + 1e-12" if high == np.inf else clip)
         yield self.replaced(text, on[:2], "x + 1e-12")
 
 
@@ -214,26 +218,3 @@ def _known(x: Any, new: New) -> Any:
 
 def _rewritten(text: str, known: dict[str, Any], new: New) -> Any:
     return written(text, new[known["x"]], known["options"])
-
-
-# ------------------------------------------------------------------ what nodes are
-def _is_on(node: Value, k: int) -> bool:
-    """Whether an argument is where the node, or its slope, is not finite."""
-    slope = share(node, k, ones_like(node))
-    return not is_finite(node.data) or not is_finite(slope)
-
-
-def _variables(node: Value) -> list[Argument]:
-    return [(node, k) for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]
-
-
-def masks(nodes: Sequence[Value], node: Value) -> Iterator[Any]:
-    """Where each np.where that rests on a node takes it."""
-    above = {node}
-    for user in nodes:
-        for k, parent in enumerate(user.parents):
-            if isinstance(parent, Value) and parent in above:
-                above.add(user)
-                if user.op is ops.WHERE:
-                    c = np.asarray(detach(user.parents[0]), bool)
-                    yield c if k == 1 else ~c

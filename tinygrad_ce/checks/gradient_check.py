@@ -264,7 +264,8 @@ class _Contraction:
             exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
         except TypeError as error:
             raise TypeError(_(wrong, why=error)) from error
-        if not exact.value and not guess.jump and abs(guess.value) > SAFETY * guess.error:
+        off = abs(exact.value - guess.value)
+        if guess.slope and not guess.jump and off > SAFETY * (guess.error + exact.error):
             why = _("it drops the imaginary part, as np.real and np.linalg.norm do")
             raise TypeError(_(wrong, why=why))
         return exact._replace(jump=guess.jump)

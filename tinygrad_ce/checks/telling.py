@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..engine import ops
 from ..engine.text import _
 from ..engine.value import Value
 from .births import Birth, Entry, Source, culprit, entry_of, limit, sources
-from .cures import Cure, masks
+from .cures import Cure
 from .digits import Digits
 from .forms import EXACT, matched, spelled
 from .wording import Names, at, number
@@ -99,7 +100,7 @@ def _backward(names: Names, birth: Birth) -> Iterator[str]:
     text += "{formula}: upstream × slope is {met} for {entry}."
     fields = {"value": number(birth.value), "formula": names.equation(birth.node)}
     yield _(text, met=met, entry=_behind(names, birth.target, birth.entry), **fields)
-    if birth.upstream == 0.0 and any(True for _mask in masks(names.nodes, birth.node)):
+    if birth.upstream == 0.0 and any(node.op is ops.WHERE for node in names.nodes):
         yield _("np.where chooses a value, not a gradient: 0 times infinity is nan.")
 
 
