@@ -25,10 +25,8 @@ from .index_notation import (
     Form,
     NotASumError,
     Powers,
-    Product,
     Sum,
     Term,
-    connected,
     proper,
     term,
 )
@@ -137,7 +135,6 @@ class _Gradients(Reader):
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
         self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
-        self.wholes: dict[int, tuple[int, int, list[int]]] = {}  # a and b by a / b
         self.sums: Any = None  # the deep ones
         for line in () if deep else collector.forward:
             if line.function is np.divide and line.shape:
@@ -184,25 +181,8 @@ class _Gradients(Reader):
         """Of q = a / b the numerator."""
         axes, (x, b) = self.labels(shape), map(self.collector.new.__getitem__, (q, q.args[1]))
         factor, below = self.factor(x, axes), self.atom(b, b.shape).onto(axes)
-        [[(divisor, _)]] = below
-        kept = [factor.labels.index(label) for label in divisor.labels]
-        whole = self.factor(self.collector.new[q.args[0]], axes)
-        self.lines[factor.array], self.wholes[factor.array] = q, (whole.array, divisor.array, kept)
+        self.lines[factor.array] = q
         return Form(axes, _one(factor) * below)
-
-    def restored(self, product: Product, bound: set[int] | None = None) -> Product:
-        """The same with a for (a / b)·b, which may be 0·inf, unless its sum is known."""
-        found, groups = dict(product), connected(product, bound or set())
-        if any(over and self.known(group, over) is not None for over, group in groups):
-            return product
-        for f in [f for f in found if f.array in self.wholes]:
-            a, b, kept = self.wholes[f.array]
-            whole, divisor = Factor(a, f.labels), Factor(b, tuple([f.labels[i] for i in kept]))
-            n = min(found[f], found.get(divisor, 0))
-            if n > 0 and (bound is None or not bound.isdisjoint(f.labels)):
-                found |= {f: found[f] - n, divisor: found[divisor] - n}
-                found[whole] = found.get(whole, 0) + n
-        return [(f, n) for f, n in found.items() if n]
 
     def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
         """A product; none of more exponentials than divisors: in another order it may overflow."""
@@ -211,10 +191,6 @@ class _Gradients(Reader):
         if exps and len(powers) > 1 and sum(exps) > -sum(n for n in powers.values() if n < 0):
             raise NotASumError
         return super().product(c, powers, out, *others)
-
-    def shares(self, powers: Powers) -> Powers:
-        """The same with quotients as they are called, and numerators where they are whole."""
-        return super().shares(dict(self.restored(powers.items())))
 
     # ------------------------------------------------------------------ one entry of each row
     def picked(self, line: Line) -> Form | None:

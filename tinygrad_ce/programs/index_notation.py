@@ -249,17 +249,13 @@ class Writer(Products):
                 else:
                     c *= self.size[k]
             outside: list[tuple[Factor, int]] = []
-            for over, group in connected(self.restored(product, bound), bound):
+            for over, group in connected(product, bound):
                 number = self.known(group, over) if over else None
                 c *= 1.0 if number is None else number
                 if number is None:
                     outside += [(self.total(group, over), 1)] if over else group.items()
             parts.append((term(outside), c))
         return Sum.of(parts)
-
-    def restored(self, product: Product, bound: set[int] | None = None) -> Product:
-        """The same with a in the place of (a / b)·b; nobody has read it so here."""
-        return product
 
     def known(self, group: Powers, bound: set[int]) -> float | None:
         """Σ of a product, where that is a number; nobody knows it here."""
@@ -342,12 +338,7 @@ class Writer(Products):
         """The factors of all products; beside δ, numbers alone."""
         first, *others = terms
         found = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
-        factors = [(f, n) for powers in terms for f, n in powers.items()]
-        plain = all(f.array >= 0 for f, _ in factors)
-        large = any(
-            n > 0 and f.array >= 0 and is_call(self.arrays[f.array], np.exp) for f, n in factors
-        )
-        found = {f: n for f, n in found.items() if n > 0 or not large}
+        plain = all(f.array >= 0 for powers in terms for f in powers)
         return {f: n for f, n in found.items() if plain or f.array < 0 or not f.free()}
 
     def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
