@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 
@@ -22,7 +23,8 @@ def is_stable(old: Any, new: Any) -> bool:
     inputs = [line for line in old[0] if line.function is None]
     tables = {x for line in old[0] if line.function is distributions for x in line.args}
     rng = np.random.default_rng(0)
-    with np.errstate(all="ignore"), suppress(ArithmeticError, ValueError, IndexError, TypeError):
+    quiet = suppress(ArithmeticError, ValueError, IndexError, TypeError)
+    with catch_warnings(action="ignore"), np.errstate(all="ignore"), quiet:
         size = 64 * len(old[0]) + sum(x.size for x in inputs)
         for _draw in range(max(1, min(DRAWS, DRAWN // size))):
             data = {x: _large(x, rng, x in tables) for x in inputs}
