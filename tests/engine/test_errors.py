@@ -178,7 +178,7 @@ CASES: list[Case] = [
     ("dtype=", lambda: np.exp(v(), dtype=np.float32), TypeError, ["exp", "'dtype'"]),
     ("casting=", lambda: np.add(v(), 1.0, casting="unsafe"), TypeError, ["add", "'casting'"]),
     ("sum, where=", lambda: np.sum(v(), where=np.ones((2, 3), bool)), ValueError, ["dimensions"]),
-    ("max, where=", lambda: np.max(v(), where=np.ones(3, bool)), ValueError, ["max", "initial="]),
+    ("max, where=", lambda: np.max(v(), where=np.ones(3, bool)), ValueError, ["max", "initial"]),
     ("sum, dtype=", lambda: v().sum(dtype=int), TypeError, ["dtype=int64", "a float type"]),
     ("var, ddof", lambda: np.var(v(), bias=True), TypeError, ["bias"]),
     ("average", lambda: np.average(v(), out=1), TypeError, ["out"]),

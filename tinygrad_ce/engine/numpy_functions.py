@@ -1,6 +1,6 @@
-"""NumPy's other functions: their rules, their records, and what only spells other operations.
+"""NumPy's other functions: their rules and their records.
 
-A spelling receives what the NumPy function was called with, in its order and by its names.
+Where NumPy's function takes more than the rules do, a spelling brings a call of it to their form.
 """
 
 from __future__ import annotations
@@ -25,12 +25,6 @@ LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
 # sinc' = Σ C·x^K, to the last bit for |x| < 1/2
 ODD = np.arange(1, 23, 2)
 SINC = [(-1) ** (k // 2 + 1) * (k + 1) * math.pi ** (k + 1) / math.factorial(k + 2) for k in ODD]
-
-
-def average(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """∂(mean x)/∂x = 1/n at each of the n entries."""
-    n = math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)
-    return spread(g * float(n), x, axis, keepdims)
 
 
 def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -274,8 +268,10 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
     spelling=clip, entrywise=True)
-MEAN = define(np.mean, r"\frac1n \sum <x>", (average, "<g> / n"), linear=(0,),
-    direct=True, spelling=mean)
+MEAN = define(np.mean, r"\frac1n \sum <x>",
+    (lambda g, out, x, axis=None, *, keepdims=False: spread(
+        g * (math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)), x, axis, keepdims),
+     "<g> / n"), linear=(0,), direct=True, spelling=mean)
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), direct=True,
     piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True),
     spelling=reduction(np.max, np.maximum))

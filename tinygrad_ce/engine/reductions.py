@@ -47,8 +47,7 @@ def reduction(function: Any, combine: Any, neutral: float | None = None) -> Rule
         initial = options.pop("initial", None)
         fill = initial if neutral is None else neutral
         if fill is None and where is not True:
-            text = "{name}: where= needs initial=, for where it leaves no entry"
-            raise ValueError(_(text, name=function.__name__))
+            function([0.0], where=[True])  # NumPy's error: it needs an initial one
         out = TABLE[function](only(cast(a, dtype), where, fill), axis=axis, **options)
         return out if initial is None else combine(out, initial)
 
