@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tinygrad_ce.engine.operation import TABLE
+from tinygrad_ce.engine.operation import SPELLINGS, TABLE
 
 with suppress(ImportError):  # before the table is looked at; users need not
     import tinygrad_ce.losses.special  # noqa: F401
@@ -160,10 +160,12 @@ def axe() -> str:
 @pytest.fixture(autouse=True)
 def _table_as_it_was() -> Iterator[None]:
     """Take out of the table of operations what a test registers."""
-    before = dict(TABLE)
+    tables = (TABLE, SPELLINGS)
+    before = [*map(dict, tables)]
     yield
-    TABLE.clear()
-    TABLE.update(before)
+    for table, entries in zip(tables, before):
+        table.clear()
+        table.update(entries)
 
 
 @pytest.fixture

@@ -22,4 +22,5 @@ of them, in the order of the imports:
 from . import linalg as linalg
 from . import numpy_functions as numpy_functions
 from . import pickling as pickling
+from . import reductions as reductions
 from . import spelled as spelled

@@ -107,12 +107,11 @@ def factor(name: str, function: Any, k: int, latex: str, rule: Any) -> Primitive
 # fmt: off
 define(np.linalg.inv, "<x>^{-1}",
     (lambda g, out, a: -turn(out) @ g @ turn(out), r"-<out>^\top <g> \, <out>^\top"))
-SOLVE: Primitive = define(np.linalg.solve, r"<x>^{-1} <y>",
+SOLVE = define(np.linalg.solve, r"<x>^{-1} <y>",
     (lambda g, out, a, b: -np.outer(np.linalg.solve(turn(a), g), out) if b.ndim == 1 else
         -np.linalg.solve(turn(a), g) @ turn(out), r"-<x>^{-\top} <g> \, <out>^\top"),
     (lambda g, out, a, b: np.linalg.solve(turn(a), g), r"<x>^{-\top} <g>"),
-    linear=(1,), roles=("matrix", "right side"), spelling=lambda a, b: SOLVE(a, b) if
-        np.ndim(a) == 2 or np.ndim(b) > 1 else SOLVE(a, np.expand_dims(b, -1))[..., 0])
+    linear=(1,), roles=("matrix", "right side"))
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
 define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
 define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
@@ -221,6 +220,11 @@ def matrix_power(a: Any, n: int) -> Any:
 ALSO = "matmul outer cross tensordot vecdot matrix_transpose"  # which NumPy has elsewhere, too
 spell(
     np.linalg,
+    solve=lambda a, b: (
+        SOLVE(a, b)
+        if np.ndim(a) == 2 or np.ndim(b) > 1
+        else SOLVE(a, np.expand_dims(b, -1))[..., 0]
+    ),
     norm=norm,
     vector_norm=vector_norm,
     matrix_norm=lambda x, /, *, keepdims=False, ord="fro": norm(x, ord, (-2, -1), keepdims),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .operation import SPELLINGS
 from .origin import Origin, Written, learners_frame, written
 from .value import Value
 
@@ -108,7 +109,7 @@ def _named(call: Call, found: Written) -> list[tuple[Any, str]]:
 
 def _call(node: Value) -> Call:
     op: Any = node.op
-    several = op.spelling and op.arity is None  # np.stack(xs) has one argument
+    several = op.function in SPELLINGS and op.arity is None  # np.stack(xs) has one argument
     names = () if several else (op.name, getattr(op.function, "__name__", ""))
     return Call(node, node.origin, names, node.parents)
 

@@ -1,24 +1,16 @@
-"""NumPy's other functions: their rules and their records.
-
-Where NumPy's function takes more than the rules do, a spelling brings a call of it to their form.
-"""
+"""NumPy's other functions: their rules and their records."""
 
 from __future__ import annotations
 
 import math
 import operator
-import re
-from collections.abc import Sequence
-from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from .operation import POSITIVE, REAL, TABLE, Each, Primitive, define
+from .operation import POSITIVE, REAL, TABLE, Each, define
 from .ops import GETITEM, SCATTER
-from .reductions import cast, mean, others, reduction
-from .rules import astype, delayed, over, part, pick, root, row, spread
+from .rules import astype, delayed, others, over, part, pick, root, spread
 from .text import _
 
 LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
@@ -86,56 +78,6 @@ def pad(x: Any, pad_width: Any, mode: Any = "constant", **values: Any) -> Any:
         text = "pad: got mode={mode!r}, wanted constant, edge, reflect, symmetric or wrap"
         raise ValueError(_(text, mode=mode))
     return np.pad(x, pad_width, mode, **values)
-
-
-def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Any:
-    """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
-    if axis is None:
-        arrays, axis = [np.reshape(a, -1) for a in arrays], 0
-    return cast(CONCATENATE(*arrays, axis=axis), dtype)
-
-
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    """Limit to [min, max]; None is no limit."""
-    low, high = (a_min if min is None else min), (a_max if max is None else max)
-    return CLIP(a, -math.inf if low is None else low, math.inf if high is None else high)
-
-
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
-    """Pick entries by integer arrays; ``axis=None`` flattens first, as in NumPy."""
-    arr, axis = (arr, axis) if axis is not None else row(arr, None)
-    return TAKE_ALONG_AXIS(arr, indices, axis=axis)
-
-
-def einsum(*operands: Any, optimize: Any = False) -> Any:
-    """Give einsum its subscripts as text, with what ``...`` and a result left out stand for."""
-    if isinstance(operands[0], str):
-        form, xs = operands[:1], operands[1:]
-    else:
-        n = len(operands) // 2 * 2
-        form, xs = tuple(map(tuple, operands[1:n:2] + operands[n:])), operands[:n:2]
-    subscripts = form[0]
-    if len(form) > 1 or "..." in subscripts or "->" not in subscripts:
-        subscripts = in_full(form, tuple(map(np.shape, xs)))
-    return EINSUM(*xs, subscripts=subscripts.replace(" ", ""), optimize=optimize)
-
-
-@lru_cache(maxsize=1024)  # a plan takes ten times as long as a small einsum
-def in_full(form: tuple[Any, ...], shapes: tuple[tuple[int, ...], ...]) -> str:
-    """Subscripts as NumPy writes them when it plans; lists of axes stand behind their arrays."""
-    arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
-    lists = [*chain(*zip(arrays, form)), *form[len(arrays) :]]
-    call: Any = lists if len(form) > 1 or form[0].__class__ is tuple else [*form, *arrays]
-    written: str = re.findall(r"\S*->\S*", np.einsum_path(*call, optimize=False)[1])[0]
-    return written
-
-
-def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
-    """Of the sums at all shifts, as many as NumPy's mode leaves, from the middle."""
-    left_out = 4 - np.size(np.convolve([0.0] * 2, [0.0] * 3, mode))  # 0, 1 or 2 of the shorter
-    short, long = sorted([np.size(a), np.size(v)])
-    cut = left_out * (short - 1)
-    return part(CONVOLVE(a, v), 0, cut // 2, long + short - 1 - cut + cut // 2)
 
 
 def cumprod_back(g: Any, out: Any, x: Any, axis: int = 0) -> Any:
@@ -267,31 +209,28 @@ CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
-    spelling=clip, entrywise=True)
+    entrywise=True)
 MEAN = define(np.mean, r"\frac1n \sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: spread(
         g * (math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)), x, axis, keepdims),
-     "<g> / n"), linear=(0,), direct=True, spelling=mean)
+     "<g> / n"), linear=(0,), direct=True)
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), direct=True,
-    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True),
-    spelling=reduction(np.max, np.maximum))
+    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
 MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), direct=True,
-    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True),
-    spelling=reduction(np.min, np.minimum))
+    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
 define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
         spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} {<x>}_j"),
-    direct=True, spelling=reduction(np.prod, np.multiply, 1.0))
-CUMSUM: Primitive = define(np.cumsum, r"\sum_{j \le i} {<x>}_j",
+    direct=True)
+define(np.cumsum, r"\sum_{j \le i} {<x>}_j",
     (lambda g, out, x, axis=0: np.flip(np.cumsum(np.flip(g, axis), axis), axis),
-     r"\sum_{i \ge j} {<g>}_i"), linear=(0,), spelling=lambda a, axis=None: CUMSUM(*row(a, axis)))
-CUMPROD: Primitive = define(np.cumprod, r"\prod_{j \le i} {<x>}_j",
-    (cumprod_back, r"<g> \cdot \frac{\partial <out>}{\partial <x>}"),
-    spelling=lambda a, axis=None: CUMPROD(*row(a, axis)))
-CONVOLVE = define(np.convolve, "<x> * <y>",
+     r"\sum_{i \ge j} {<g>}_i"), linear=(0,))
+define(np.cumprod, r"\prod_{j \le i} {<x>}_j",
+    (cumprod_back, r"<g> \cdot \frac{\partial <out>}{\partial <x>}"))
+define(np.convolve, "<x> * <y>",
     (lambda g, out, a, v: np.convolve(g, np.flip(v), "valid"), r"<g> \star <y>"),
     (lambda g, out, a, v: np.convolve(g, np.flip(a), "valid"), r"<g> \star <x>"),
-    linear=(0, 1), spelling=convolve)
+    linear=(0, 1))
 define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
 for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,
                   np.delete, np.diagonal, np.diag, np.diagflat, np.tril, np.triu):
@@ -320,14 +259,14 @@ define(np.swapaxes, r"<x>^\top",
 define(np.broadcast_to, r"\operatorname{broadcast} <x>",
     (lambda g, out, x, shape=(): g, r"\sum <g>"), linear=(0,), moves=True)
 CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]", (Each(block), r"<g>[\dots]"),
-    fn=lambda *xs, axis=0: np.concatenate(xs, axis), spelling=concatenate, moves=True)
+    fn=lambda *xs, axis=0: np.concatenate(xs, axis), moves=True)
 EINSUM = define(np.einsum, r"\sum <x> <y>", (Each(einsum_back), r"\sum <g> \cdot \dots"),
     fn=lambda *xs, subscripts, optimize=False: np.einsum(subscripts, *xs, optimize=optimize),
-    spelling=einsum, linear=(0, 1))
-TAKE_ALONG_AXIS = define(np.take_along_axis, "<x>[<y>]",
+    linear=(0, 1))
+define(np.take_along_axis, "<x>[<y>]",
     (lambda g, out, x, indices, axis=-1: SCATTER(
         g, index=along(np.shape(x), indices, axis), shape=np.shape(x)), r"<g> \to [<y>]"), None,
-    spelling=take_along_axis, linear=(0,), moves=True, roles=("array", "indices"))
+    linear=(0,), moves=True, roles=("array", "indices"))
 # fmt: on
 
 LOG1P = TABLE[np.log1p]

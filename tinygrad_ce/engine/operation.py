@@ -16,6 +16,7 @@ Interval = tuple[float, float]
 REAL: Interval = (-math.inf, math.inf)
 POSITIVE: Interval = (0.0, math.inf)
 TABLE: dict[Any, Primitive] = {}  # a NumPy function, or a user's -> its record
+SPELLINGS: dict[Any, Rule] = {}  # a NumPy function -> how a call of it is written in operations
 
 
 class Each:
@@ -42,8 +43,7 @@ class Primitive:
     scalar: Rule | None = None  # the same on Python floats, faster
     roles: tuple[str, ...] = ()  # what arguments are, where exchanging them changes the result
     plain: bool = False  # its result carries no gradient: on `Value`s it reads the data
-    spelling: Rule | None = None  # how NumPy's way to call it is written in operations
-    direct: bool = False  # and is not needed where all that is given is what its rules take
+    direct: bool = False  # no spelling is needed where all that is given is what its rules take
     keeps: bool = False  # whether fn fills a dict, ``saved=``, that its VJPs receive
     # What programs need to rewrite it:
     terms: tuple[float, ...] = ()  # it is the sum of its arguments times these
@@ -99,26 +99,11 @@ class Primitive:
 
     def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
         """Tell arrays from options given by position, and refuse options that no rule takes."""
-        bound = self._bound(self.signature, args, options)
+        call = bound(self.name, self.signature, args, options)
         if self.arity is None:
-            return bound.args, bound.kwargs
-        given = list(bound.arguments.items())
+            return call.args, call.kwargs
+        given = list(call.arguments.items())
         return tuple(x for _name, x in given[: self.arity]), dict(given[self.arity :])
-
-    def spell(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Call what it is spelled by, and refuse options that this does not take."""
-        try:
-            return self.spelling(*args, **options)  # type: ignore[misc]
-        except TypeError:
-            self._bound(inspect.signature(self.spelling), args, options)  # type: ignore[arg-type]
-            raise
-
-    def _bound(self, signature: inspect.Signature, args: Any, options: Any) -> Any:
-        try:
-            return signature.bind(*args, **options)
-        except TypeError as error:
-            text = "{op}: {error}. On Values it takes {signature}"
-            raise TypeError(_(text, op=self.name, error=error, signature=signature)) from None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
@@ -129,6 +114,15 @@ class Primitive:
 
     def __deepcopy__(self, memo: Any) -> Primitive:
         return self
+
+
+def bound(name: str, signature: inspect.Signature, args: Any, options: Any) -> Any:
+    """Arguments by their names, or the error of a call that does not fit."""
+    try:
+        return signature.bind(*args, **options)
+    except TypeError as error:
+        text = "{op}: {error}. On Values it takes {signature}"
+        raise TypeError(_(text, op=name, error=error, signature=signature)) from None
 
 
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
@@ -143,18 +137,19 @@ def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: An
         reads.append(read)
     table: Any = vjps[0] if vjps and isinstance(vjps[0], Each) else tuple(vjps)
     fields = {"fn": function, "domain": (REAL,) * len(rules) or None, **fields}
+    SPELLINGS.pop(function, None)  # a user's record counts
     made = TABLE[function] = Primitive(function, name, vjps=table, latex=tuple(reads), **fields)
     return made
 
 
 def spell(owner: Any, **spellings: Rule) -> None:
-    """Put functions into the table that only call others, by their names in a module.
+    """Say how calls of functions are written in operations, by the functions' names in a module.
 
     What the module of an older NumPy lacks is left out.
     """
     for name, spelling in spellings.items():
         if (function := getattr(owner, name, None)) is not None:
-            define(function, "", name=name, spelling=spelling)
+            SPELLINGS[function] = spelling
 
 
 def primitive(

@@ -27,7 +27,6 @@ import numpy as np
 
 from . import rules
 from .operation import POSITIVE, REAL, Primitive, define
-from .reductions import reduction
 
 SCATTER: Primitive  # further down; the rule of getitem needs it
 
@@ -76,7 +75,7 @@ RELU = define(rules.relu, r"\max(0, <x>)",
     piece=lambda x: x <= 0.0, scalar=lambda x: 0.0 if x <= 0.0 else x)
 SUM = define(np.sum, r"\sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: rules.spread(g, x, axis, keepdims), "<g>"),
-    fn=rules.total, linear=(0,), direct=True, spelling=reduction(np.sum, np.add, 0.0))
+    fn=rules.total, linear=(0,), direct=True)
 GETITEM = define(rules.getitem, r"<x>[\dots]",
     (lambda g, out, x, *, index: SCATTER(g, index=index, shape=np.shape(x)), r"<g> \to [\dots]"),
     linear=(0,), moves=True)

@@ -9,9 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from .operation import TABLE, Rule
-from .rules import astype, delayed
+from .operation import TABLE, Rule, spell
+from .rules import astype, root
 from .text import _
 
 
@@ -80,12 +81,46 @@ def var(
     return np.sum(squares, axis, where=where, **options) / n
 
 
-def others(x: Any, axis: Any) -> Any:
-    """The product of all other entries along axes, at each: of those before, times those after."""
-    every = axis is None or not np.ndim(x)  # of a number axis 0 is none
-    axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
-    if not axes:
-        return np.ones_like(x)
-    k = axes[0]
-    before, after = (delayed(np.cumprod(y, k), k, 1, 1.0) for y in (x, np.flip(x, k)))
-    return before * np.flip(after, k) * others(np.prod(x, k, keepdims=True), axes[1:])
+def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """Σ w·a / Σ w; weights of one axis count along it."""
+    weights = np.ones_like(a) if weights is None else weights
+    np.average(np.zeros(np.shape(a)), axis, np.ones(np.shape(weights)))
+    if np.shape(weights) != np.shape(a):
+        along = normalize_axis_index(axis, np.ndim(a))
+        weights = np.expand_dims(weights, [k for k in range(np.ndim(a)) if k != along])
+    weights = np.broadcast_to(weights, np.shape(a))
+    return np.sum(a * weights, axis, keepdims=keepdims) / np.sum(weights, axis, keepdims=keepdims)
+
+
+def of_numbers(function: Any) -> Rule:
+    """Spell a sum or a mean that leaves nan out."""
+    return lambda a, *args, where=True, **options: function(
+        a, *args, where=np.logical_and(where, np.logical_not(np.isnan(a))), **options
+    )
+
+
+def without_nan(a: Any, axis: Any, fill: float) -> Any:
+    """A number that is no extremum in the place of nan, where there are others along the axis."""
+    hidden = np.isnan(a)
+    return np.where(np.logical_and(hidden, ~np.all(hidden, axis, keepdims=True)), fill, a)
+
+
+spell(
+    np,
+    sum=reduction(np.sum, np.add, 0.0),
+    prod=reduction(np.prod, np.multiply, 1.0),
+    max=reduction(np.max, np.maximum),
+    min=reduction(np.min, np.minimum),
+    mean=mean,
+    var=var,
+    std=lambda *args, **options: TABLE[root](np.var(*args, **options)),
+    ptp=lambda a, axis=None, **how: np.max(a, axis, **how) - np.min(a, axis, **how),
+    average=average,
+    nansum=of_numbers(np.sum),
+    nanprod=of_numbers(np.prod),
+    nanmean=of_numbers(np.mean),
+    nanvar=of_numbers(np.var),
+    nanstd=of_numbers(np.std),
+    nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
+    nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
+)

@@ -144,3 +144,14 @@ def row(x: Any, axis: int | None) -> tuple[Any, int]:
     """An array and an axis of it: of None, all entries in a row; a number is a row of one."""
     whole = axis is None or (not np.ndim(x) and axis in (0, -1))
     return (np.reshape(x, -1), 0) if whole else (x, axis)  # type: ignore[return-value]
+
+
+def others(x: Any, axis: Any) -> Any:
+    """The product of all other entries along axes, at each: of those before, times those after."""
+    every = axis is None or not np.ndim(x)  # of a number axis 0 is none
+    axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
+    if not axes:
+        return np.ones_like(x)
+    k = axes[0]
+    before, after = (delayed(np.cumprod(y, k), k, 1, 1.0) for y in (x, np.flip(x, k)))
+    return before * np.flip(after, k) * others(np.prod(x, k, keepdims=True), axes[1:])

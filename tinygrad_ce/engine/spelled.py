@@ -9,16 +9,20 @@ first, for the error.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .data import example
 from .operation import TABLE, Rule, spell
 from .ops import GETITEM, SCATTER
-from .reductions import cast, var
-from .rules import at, part, root, row
+from .reductions import cast
+from .rules import at, part, row
 from .text import _
 from .value import detach
 
@@ -47,7 +51,20 @@ def split(function: Any) -> Rule:
     return spelling
 
 
+def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Any:
+    """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
+    if axis is None:
+        arrays, axis = [np.reshape(a, -1) for a in arrays], 0
+    return cast(TABLE[np.concatenate](*arrays, axis=axis), dtype)
+
+
 # ------------------------------------------------------------------ entry by entry
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """Limit to [min, max]; None is no limit."""
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    return TABLE[np.clip](a, -math.inf if low is None else low, math.inf if high is None else high)
+
+
 def known(x: Any, y: Any) -> Any:
     """X, and y where x is nan."""
     return np.where(np.isnan(x), y, x)
@@ -116,28 +133,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
 
 
 # ------------------------------------------------------------------ along axes
-def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """Σ w·a / Σ w; weights of one axis count along it."""
-    weights = np.ones_like(a) if weights is None else weights
-    np.average(np.zeros(np.shape(a)), axis, np.ones(np.shape(weights)))
-    if np.shape(weights) != np.shape(a):
-        along = normalize_axis_index(axis, np.ndim(a))
-        weights = np.expand_dims(weights, [k for k in range(np.ndim(a)) if k != along])
-    weights = np.broadcast_to(weights, np.shape(a))
-    return np.sum(a * weights, axis, keepdims=keepdims) / np.sum(weights, axis, keepdims=keepdims)
-
-
-def of_numbers(function: Any) -> Rule:
-    """Spell a sum or a mean that leaves nan out."""
-    return lambda a, *args, where=True, **options: function(
-        a, *args, where=np.logical_and(where, np.logical_not(np.isnan(a))), **options
-    )
-
-
-def without_nan(a: Any, axis: Any, fill: float) -> Any:
-    """A number that is no extremum in the place of nan, where there are others along the axis."""
-    hidden = np.isnan(a)
-    return np.where(np.logical_and(hidden, ~np.all(hidden, axis, keepdims=True)), fill, a)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """Pick entries by integer arrays; ``axis=None`` flattens first, as in NumPy."""
+    arr, axis = (arr, axis) if axis is not None else row(arr, None)
+    return TABLE[np.take_along_axis](arr, indices, axis=axis)
 
 
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
@@ -197,6 +196,29 @@ def gradient(f: Any, *spacing: Any, axis: Any = None) -> Any:
 
 
 # ------------------------------------------------------------------ products
+def einsum(*operands: Any, optimize: Any = False) -> Any:
+    """Give einsum its subscripts as text, with what ``...`` and a result left out stand for."""
+    if isinstance(operands[0], str):
+        form, xs = operands[:1], operands[1:]
+    else:
+        n = len(operands) // 2 * 2
+        form, xs = tuple(map(tuple, operands[1:n:2] + operands[n:])), operands[:n:2]
+    subscripts = form[0]
+    if len(form) > 1 or "..." in subscripts or "->" not in subscripts:
+        subscripts = in_full(form, tuple(map(np.shape, xs)))
+    return TABLE[np.einsum](*xs, subscripts=subscripts.replace(" ", ""), optimize=optimize)
+
+
+@lru_cache(maxsize=1024)  # a plan takes ten times as long as a small einsum
+def in_full(form: tuple[Any, ...], shapes: tuple[tuple[int, ...], ...]) -> str:
+    """Subscripts as NumPy writes them when it plans; lists of axes stand behind their arrays."""
+    arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
+    lists = [*chain(*zip(arrays, form)), *form[len(arrays) :]]
+    call: Any = lists if len(form) > 1 or form[0].__class__ is tuple else [*form, *arrays]
+    written: str = re.findall(r"\S*->\S*", np.einsum_path(*call, optimize=False)[1])[0]
+    return written
+
+
 def dot(a: Any, b: Any) -> Any:
     """Multiply scalars, else sum over the last axis of ``a`` and the last but one of ``b``."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
@@ -246,6 +268,14 @@ def cross(
     return np.moveaxis(np.roll(turned, -1, -1), -1, axisc)
 
 
+def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
+    """Of the sums at all shifts, as many as NumPy's mode leaves, from the middle."""
+    left_out = 4 - np.size(np.convolve([0.0] * 2, [0.0] * 3, mode))  # 0, 1 or 2 of the shorter
+    short, long = sorted([np.size(a), np.size(v)])
+    cut = left_out * (short - 1)
+    return part(TABLE[np.convolve](a, v), 0, cut // 2, long + short - 1 - cut + cut // 2)
+
+
 parts: Any = split(np.split)
 spell(
     np,
@@ -264,6 +294,7 @@ spell(
     copy=lambda a, order="K", subok=False: +a,
     real=lambda val: +val,
     real_if_close=lambda a, tol=100: +a,
+    clip=clip,
     nan_to_num=nan_to_num,
     astype=lambda x, dtype, /, *, copy=True: +cast(x, dtype),
     full_like=full_like,
@@ -273,23 +304,15 @@ spell(
     piecewise=piecewise,
     interp=interp,
     # along axes
-    var=var,
-    std=lambda *args, **options: TABLE[root](np.var(*args, **options)),
-    ptp=lambda a, axis=None, **how: np.max(a, axis, **how) - np.min(a, axis, **how),
-    average=average,
-    nansum=of_numbers(np.sum),
-    nanprod=of_numbers(np.prod),
-    nanmean=of_numbers(np.mean),
-    nanvar=of_numbers(np.var),
-    nanstd=of_numbers(np.std),
-    nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
-    nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
     sort=lambda a, axis=-1, *kind, **how: np.take_along_axis(
         a, np.argsort(a, axis, *kind, **how), axis
     ),
     partition=lambda a, kth, axis=-1, *kind, **how: np.take_along_axis(
         a, np.argpartition(a, kth, axis, *kind, **how), axis
     ),
+    take_along_axis=take_along_axis,
+    cumsum=lambda a, axis=None: TABLE[np.cumsum](*row(a, axis)),
+    cumprod=lambda a, axis=None: TABLE[np.cumprod](*row(a, axis)),
     quantile=quantile,
     percentile=lambda a, q, axis=None, **how: np.quantile(a, np.asarray(q) / 100.0, axis, **how),
     median=lambda a, axis=None, *, keepdims=False: np.quantile(a, 0.5, axis, keepdims=keepdims),
@@ -297,6 +320,7 @@ spell(
     trapezoid=trapezoid,
     gradient=gradient,
     # products
+    einsum=einsum,
     dot=dot,
     vdot=lambda a, b: np.dot(np.reshape(a, -1), np.reshape(b, -1)),
     outer=lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, -1),
@@ -307,6 +331,7 @@ spell(
     vecdot=vecdot,
     matvec=lambda x, y: np.squeeze(np.matmul(x, np.expand_dims(y, -1)), -1),
     vecmat=lambda x, y: np.squeeze(np.matmul(np.expand_dims(x, -2), y), -2),
+    convolve=convolve,
     correlate=lambda a, v, mode="valid": (
         np.convolve(a, np.flip(v), mode)
         if np.size(a) >= np.size(v)
@@ -324,6 +349,7 @@ spell(
         np.broadcast_to(x, np.broadcast_shapes(*map(np.shape, args))) for x in args
     ),
     # joined, and in parts
+    concatenate=concatenate,
     stack=lambda arrays, axis=0, **how: np.concatenate(
         [np.expand_dims(x, axis) for x in arrays], axis, **how
     ),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib import import_module
+from inspect import signature
 from itertools import count, zip_longest
 from math import inf
 from typing import Any, NoReturn, final
@@ -30,7 +31,7 @@ from .data import (
     lost,
     snapshot,
 )
-from .operation import TABLE, Primitive
+from .operation import SPELLINGS, TABLE, Primitive, bound
 from .origin import Origin, here, line, written
 from .text import _
 
@@ -402,14 +403,25 @@ class Value(ArrayLike):
         return self.__array_function__(function, (), inputs, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        op = TABLE.get(function) or record_of(function)
+        op = TABLE.get(function)
+        if function in SPELLINGS and not (op and op.takes(args, options)):
+            return _spelled(function, args, options)
+        op = op or record_of(function)
         if op is None:
             _no_rule(function)
-        if op.spelling is not None and not op.takes(args, options):
-            return op.spell(args, options)
         if op.plain:
             return op.fn(*_plain(args), **_plain(options))
         return apply(op, args, options)
+
+
+def _spelled(function: Any, args: Any, options: Any) -> Any:
+    """Call what spells a function, and refuse options that this does not take."""
+    spelling = SPELLINGS[function]
+    try:
+        return spelling(*args, **options)
+    except TypeError:
+        bound(function.__name__, signature(spelling), args, options)
+        raise
 
 
 def record_of(function: Any) -> Primitive | None:

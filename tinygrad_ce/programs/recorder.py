@@ -154,7 +154,7 @@ class Tape:
     def _keeps_shapes(self, function: Any, args: Any, options: Any) -> bool:
         """Whether data have no say in the shape of the result, as the function's record tells."""
         op = TABLE.get(function)
-        if op is None or not (op.vjps or op.plain):
+        if op is None:
             return function.__class__ is np.ufunc
         return op.arity != 1 or not [*walk((args[1:], options), RecordedArray)]  # of np.repeat
 
