@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -174,6 +175,25 @@ def test_one_failing_block_ends_the_work_of_the_others() -> None:
     with pytest.raises(MemoryError):
         in_threads(run, range(100))
     assert len(begun) < 100
+
+
+def test_work_that_no_thread_had_time_for_keeps_no_array() -> None:
+    started, ended = threading.Barrier(CPUS + 1), threading.Event()
+
+    def busy(start: int) -> None:
+        started.wait(10.0)
+        ended.wait(10.0)
+
+    others = threading.Thread(target=in_threads, args=(busy, range(CPUS)))
+    others.start()
+    started.wait(10.0)  # every thread has a block
+    array = np.ones(3)
+    alive = weakref.ref(array)
+    in_threads(lambda start, array=array: None, range(10))  # type: ignore[misc]
+    del array
+    assert alive() is None
+    ended.set()
+    others.join()
 
 
 def test_blocks_heed_the_callers_errstate() -> None:

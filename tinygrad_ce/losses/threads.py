@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 THREADED = 2**21  # bytes below which one thread is as fast as several
@@ -35,12 +35,14 @@ def in_threads(run: Callable[[int], None], starts: range) -> None:
         for start in starts:
             run(start)
         return
-    todo: deque[int | None] = deque([*starts, *[None] * threads])  # None: no more for this thread
+    # None: no more for this thread. Only blocks still to do hold arrays: withdrawn work, which
+    # stays in the pool until a thread is free to drop it, holds none.
+    todo = deque([*(partial(run, start) for start in starts), *[None] * threads])
 
     def work() -> None:
         try:
-            for start in iter(todo.popleft, None):
-                run(start)
+            for block in iter(todo.popleft, None):
+                block()
         except BaseException:
             todo.extendleft([None] * threads)
             raise
