@@ -58,13 +58,13 @@ class Birth(NamedTuple):
 
 def ordered(root: Value) -> list[Value]:
     """Every node below ``root``, parents first; unlike `topological`, of a stale graph as well."""
-    found, stack = {root: None}, [root]
+    reached, stack = {root: None}, [root]
     while stack:
         for parent in stack.pop().parents:
-            if isinstance(parent, Value) and parent not in found:
-                found[parent] = None
+            if isinstance(parent, Value) and parent not in reached:
+                reached[parent] = None
                 stack.append(parent)
-    return sorted(found, key=lambda node: (node.op is not None, node.number))
+    return sorted(reached, key=lambda node: (node.op is not None, node.number))
 
 
 def changed_since(node: Value) -> list[Value]:
@@ -112,8 +112,8 @@ def sources(node: Value, entry: Entry) -> list[Source]:
         alone, leaves = apply(op, drawn, node.options), [isinstance(x, Value) for x in drawn]
         seed = np.zeros(alone.shape)
         seed[entry] = 1.0
-        found = gradients(alone, seed if alone.shape else 1.0, [*compress(drawn, leaves)])
-        slopes = [*zip(compress(parents, leaves), found)]
+        shares = gradients(alone, seed if alone.shape else 1.0, [*compress(drawn, leaves)])
+        slopes = [*zip(compress(parents, leaves), shares)]
     places = [(x, tuple(map(int, at))) for x, g in slopes for at in np.argwhere(g)]
     return places or [(x, at) for x in parents for at in np.ndindex(np.shape(x))]
 
@@ -141,8 +141,8 @@ class Forward:
         while True:
             path += [x] if isinstance(x, Value) else []
             value = entry_of(x, entry)
-            given = sources(x, entry) if isinstance(x, Value) and x.op else []
-            bad = [s for s in given if not self.finite(*s)]
+            meeting = sources(x, entry) if isinstance(x, Value) and x.op else []
+            bad = [s for s in meeting if not self.finite(*s)]
             worse = [s for s in bad if np.isnan(entry_of(*s))] if np.isnan(value) else bad
             if not worse:
                 break
@@ -151,16 +151,24 @@ class Forward:
         for earlier, at in [*{x: at for x, at in bad[::-1] if isinstance(x, Value)}.items()][:2]:
             birth = self.birth(earlier, at)[0]
             before[birth.node] = birth
-        cause = _cause(node, value, given) if given else "data"
-        numbers = met(node.op, [entry_of(*s) for s in given]) if given else number(value)
-        found = (node, self.step[node], entry, value, cause, numbers, tuple(given or [(x, entry)]))
+        cause = _cause(node, value, meeting) if meeting else "data"
+        numbers = met(node.op, [entry_of(*s) for s in meeting]) if meeting else number(value)
+        fields = (
+            node,
+            self.step[node],
+            entry,
+            value,
+            cause,
+            numbers,
+            tuple(meeting or [(x, entry)]),
+        )
         count = int(np.sum(~np.isfinite(detach(x))))
-        return Birth(*found, tuple(before.values()), count), path[::-1]
+        return Birth(*fields, tuple(before.values()), count), path[::-1]
 
 
-def _cause(node: Value, value: float, given: Sequence[Source]) -> str:
+def _cause(node: Value, value: float, meeting: Sequence[Source]) -> str:
     """Why an operation makes nan or inf of these numbers."""
-    numbers = [entry_of(*s) for s in given]
+    numbers = [entry_of(*s) for s in meeting]
     if np.isnan(value) and not all(map(np.isfinite, numbers)):
         return "indeterminate"
     if node.op.linear or node.op.terms:
@@ -196,34 +204,34 @@ def limit(node: Value, x: float) -> float:
 # ------------------------------------------------------------------ the way back
 def backward_births(nodes: Sequence[Value], seed: Any) -> tuple[list[Birth], dict[Value, Any]]:
     """Where a share is not finite though what it is made of is; and the gradients of all nodes."""
-    found, births = {nodes[-1]: seed}, list[Birth]()
+    slopes, births = {nodes[-1]: seed}, list[Birth]()
     with np.errstate(all="ignore"):
         for step, node in zip(range(len(nodes), 0, -1), reversed(nodes)):
-            g = found[node]
+            g = slopes[node]
             for k, parent in enumerate(node.parents):
                 if isinstance(parent, Value):
                     raw = share(node, k, g)
                     d = unbroadcast(raw, parent.data, node.op)
-                    before = found.get(parent, 0.0)
-                    total = found[parent] = before + d if parent in found else d
+                    before = slopes.get(parent, 0.0)
+                    total = slopes[parent] = before + d if parent in slopes else d
                     if not is_finite(total) and is_finite(g) and is_finite(before):
                         births.append(_share_born(node, step, k, g, raw, total))
-    return births, found
+    return births, slopes
 
 
 def _share_born(node: Value, step: int, k: int, g: Any, raw: Any, total: Any) -> Birth:
     """A birth on the way back: the upstream gradient and the slope that met in an entry."""
     bad, target = ~np.isfinite(total), node.parents[k]
     entry, upstream, local = first(bad), None, None
-    given = [(target, entry)]
+    meeting = [(target, entry)]
     lost = ~np.isfinite(np.asarray(raw, target.dtype))  # which may be a narrow one
     if np.shape(raw) == node.shape and np.any(lost):
         at, slope = first(lost), share(node, k, ones_like(node))
-        given, upstream = sources(node, at), entry_of(g, at)
+        meeting, upstream = sources(node, at), entry_of(g, at)
         local = entry_of(slope, at) if np.shape(slope) == node.shape else None
-    text = met(node.op, [entry_of(*s) for s in given])
-    found = (node, step, entry, entry_of(total, entry), "rule", text, ((target, entry),), ())
-    return Birth(*found, int(np.sum(bad)), target, upstream, local)
+    text = met(node.op, [entry_of(*s) for s in meeting])
+    fields = (node, step, entry, entry_of(total, entry), "rule", text, ((target, entry),), ())
+    return Birth(*fields, int(np.sum(bad)), target, upstream, local)
 
 
 def find_births(
@@ -238,8 +246,8 @@ def find_births(
     """
     data = np.asarray(nodes[-1].data)
     if is_finite(data):
-        births, found = ([], {}) if seed is None else backward_births(nodes, seed)
-        return births, [], found
+        births, slopes = ([], {}) if seed is None else backward_births(nodes, seed)
+        return births, [], slopes
     bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
     birth, path = Forward(nodes).birth(nodes[-1], first(bad))
     return [birth], path, {}

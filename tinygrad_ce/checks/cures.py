@@ -47,8 +47,8 @@ class Trials:
 
     def __init__(self, names: Names, birth: Birth) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
-        self.given = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
-        self.live = {n: None for n in self.nodes if n not in self.given}
+        self.inputs = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
+        self.live = {n: None for n in self.nodes if n not in self.inputs}
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
@@ -58,27 +58,27 @@ class Trials:
             for make in tries if len(self.nodes) <= MANY else ():
                 with suppress(Exception):  # what cannot be computed is no cure
                     for text, change in make():
-                        loss = self.again(change)[self.root]
+                        loss = self.recompute(change)[self.root]
                         if _works(loss):
                             return Cure(text, float(np.sum(loss.data)))
         return None
 
-    def again(self, change: Change, times: float = 1.0) -> New:
+    def recompute(self, change: Change, times: float = 1.0) -> New:
         """The nodes computed anew with a change, from leaves of their own."""
         new: New = {}
         for node in self.nodes:
             if node in change:
                 new[node] = change[node](new)
             else:
-                given = node in self.given
-                new[node] = Value(detach(node) * times) if given else _computed(node, (), new)
+                is_input = node in self.inputs
+                new[node] = Value(detach(node) * times) if is_input else _computed(node, (), new)
         return new
 
     def keeps(self, change: Change, nodes: Iterable[Value], near: float) -> bool:
         """Whether a change keeps what is finite without it, as far as smaller leaves tell."""
         close = []
         for times in SMALLER:
-            old, new = self.again({}, times), self.again(change, times)
+            old, new = self.recompute({}, times), self.recompute(change, times)
             for x, y in ((np.asarray(detach(old[n])), np.asarray(detach(new[n]))) for n in nodes):
                 if np.any(known := np.isfinite(x)):
                     close.append(np.allclose(y[known], x[known], near, 1e-9))
@@ -89,13 +89,13 @@ class Trials:
         """The package's own loss in place of the textbook's; targets may have to be constants."""
         whole = [n for n in self.live if n.op is ops.EXP]
         below = {x for node in whole for x in ordered(node)}
-        targets: Change = {n: partial(_known, detach(n)) for n in self.given if n not in below}
+        targets: Change = {n: partial(_known, detach(n)) for n in self.inputs if n not in below}
         for fixed in ({}, targets):
-            stable = fuse(self.again(fixed)[self.root], allow_unnormalized=True)
+            stable = fuse(self.recompute(fixed)[self.root], allow_unnormalized=True)
             softmax = any(map(is_fused, ordered(stable)))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
                 z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].parents[0])
-                z = self.names.own(z) or "z" if isinstance(z, Value) else "z"
+                z = self.names.learners(z) or "z" if isinstance(z, Value) else "z"
                 name = "cross_entropy" if softmax else "binary_cross_entropy"
                 text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"
                 yield _(text, name=name, z=z), {self.root: partial(_known, stable)}
@@ -154,7 +154,7 @@ class Trials:
             for node, k, finite in self.singular(ordered(self.birth.node)[::-1]):
                 hows = [f"np.where(c, x, {number})" for number in (1.0, 2.0)]
                 tries = [self.replaced(text, [(node, k)], how, finite) for how in hows]
-                losses = [detach(self.again(change)[self.root]) for _text, change in tries]
+                losses = [detach(self.recompute(change)[self.root]) for _text, change in tries]
                 if np.shape(node.parents[k]) == node.shape and np.array_equal(*losses):
                     yield tries[0]
 
@@ -163,7 +163,7 @@ class Trials:
         kind = self.birth.node.dtype
         if kind != np.float64:
             text = _("float64: {kind} ends at {end:.2g}", kind=kind, end=float(np.finfo(kind).max))
-            leaves = {n: Value(np.asarray(detach(n), float)) for n in self.given}
+            leaves = {n: Value(np.asarray(detach(n), float)) for n in self.inputs}
             yield text, {n: partial(_known, x) for n, x in leaves.items()}
 
     def constants(self) -> Iterator[Try]:
@@ -177,7 +177,7 @@ class Trials:
         ):
             if at := [(n, k) for n, k, x in real if n.op in used and np.any(x == number)]:
                 text, change = self.replaced(text, at, how)
-                if np.all(np.abs(self.again(change)[self.root].data) < HUGE):
+                if np.all(np.abs(self.recompute(change)[self.root].data) < HUGE):
                     yield text, change
 
     def edges(self) -> Iterator[Try]:
@@ -197,8 +197,8 @@ def _works(loss: Any) -> bool:
     """Whether a loss and all its gradients are finite."""
     if not isinstance(loss, Value) or not is_finite(loss.data):
         return False
-    found = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
-    return all(is_finite(detach(g)) for g in found)
+    slopes = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
+    return all(is_finite(detach(g)) for g in slopes)
 
 
 # ------------------------------------------------------------------ what computes a node anew

@@ -89,8 +89,9 @@ class Diagnosis:
         ]
         digits = [{"name": d.name, "digits": d.digits, "error": d.error} for d in self.digits]
         texts = {name: getattr(self, name) for name in ("warnings", "notes", "sentences")}
-        found = {"births": births, "cure": self.cure and self.cure.text, "digits": digits, **texts}
-        return json.dumps(found, ensure_ascii=False)
+        cure = self.cure and self.cure.text
+        report = {"births": births, "cure": cure, "digits": digits, **texts}
+        return json.dumps(report, ensure_ascii=False)
 
 
 def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
@@ -125,18 +126,18 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
             raise TypeError(_(text, got=type(root).__name__))
         names, stale = Names(ordered(root)), _staleness(root)
         assigned = [*dict.fromkeys(x for node in names.nodes for x in changed_since(node))]
-        if root.op and not names.own(root):
+        if root.op and not names.learners(root):
             names.called[root] = _("the loss")
-        births, path, found = find_births(names.nodes, None if stale else ones_like(root))
-        digits = all_digits(names, found) if found and not births else []
+        births, path, slopes = find_births(names.nodes, None if stale else ones_like(root))
+        digits = all_digits(names, slopes) if slopes and not births else []
         cure = Trials(names, births[0]).cure() if births else None
-        warnings, notes = [*unused, *warnings_of(names, found, assigned)], notes_of(names)
+        warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)
         sentences = [*tell_births(names, births, path), *tell_cure(names, cure, births)]
         sentences += tell_digits(names, digits)
     sentences += [_("{text}.", text=text) for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]
     if not births:
-        text = "{name} and all its gradients are finite." if found else "{name} is finite."
+        text = "{name} and all its gradients are finite." if slopes else "{name} is finite."
         value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
         sentences.insert(0, _(text, name=names.called[root] + value))
     if assigned:
@@ -167,13 +168,13 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
     leaves, trees = [], []
     for name, tree in zip(parameters, args):
         named = [(name + path, detach(x)) for path, x in flatten(tree)]
-        own = [Value(x, path) if is_real(x) else x for path, x in named]
-        leaves += [x for x in own if isinstance(x, Value)]
-        trees.append(unflatten(tree, own))
-    found = f(*trees)
-    reached = {*ordered(found)} if isinstance(found, Value) else {*leaves}
+        values = [Value(x, path) if is_real(x) else x for path, x in named]
+        leaves += [x for x in values if isinstance(x, Value)]
+        trees.append(unflatten(tree, values))
+    result = f(*trees)
+    reached = {*ordered(result)} if isinstance(result, Value) else {*leaves}
     text = "{name} does not reach the loss: its gradient is 0"
-    return found, [_(text, name=x.name) for x in leaves if x not in reached]
+    return result, [_(text, name=x.name) for x in leaves if x not in reached]
 
 
 @contextmanager

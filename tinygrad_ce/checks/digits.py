@@ -123,10 +123,10 @@ def _cancelled(gradients: dict[Value, Any], much: float) -> Iterator[tuple[float
                 yield math.log10(largest / small), node.number, node
 
 
-def all_digits(names: Names, found: dict[Value, Any]) -> list[Digits]:
+def all_digits(names: Names, slopes: dict[Value, Any]) -> list[Digits]:
     """The digits of the loss, then those of the gradient of each leaf."""
     nodes, root = names.nodes, names.nodes[-1]
-    known = [digits_of(root, names(root), [found])]
+    known = [digits_of(root, names(root), [slopes])]
     rng = np.random.default_rng(0)
     for leaf in [n for n in nodes if n.op is None] if len(nodes) <= FEW else []:
         slope = grad_of(root, leaf, np.ones_like(root.data) if root.shape else None)

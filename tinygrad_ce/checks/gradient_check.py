@@ -309,7 +309,7 @@ def _checks(f: _Contraction, gradient: Any) -> list[InputCheck]:
         if grads[-1].shape != np.shape(leaf):
             wrong = "gradient for {name}: got shape {got}, wanted {wanted}"
             raise ValueError(_(wrong, name=name, got=grads[-1].shape, wanted=np.shape(leaf)))
-    return [_check(f, i, given) for i, given in enumerate(grads)]
+    return [_check(f, i, analytic) for i, analytic in enumerate(grads)]
 
 
 def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
@@ -319,14 +319,14 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
         return InputCheck(f.names[i], analytic.shape, "inconclusive", reason)
     entries = list(np.ndindex(analytic.shape))
     values, errors, slopes, jumps = np.transpose([f.estimate(i, index) for index in entries])
-    given = analytic.reshape(-1)
+    slope = analytic.reshape(-1)
     with np.errstate(invalid="ignore"):
-        off = abs(given - values)
+        off = abs(slope - values)
     largest = float(np.max(abs(values[np.isfinite(values)]), initial=0.0))
     seen, rounding = SAFETY * errors, 64 * float(np.finfo(analytic.dtype).eps)
     allowed = seen + rounding * largest
-    alone = np.maximum(np.maximum(abs(given), abs(values)), 1e-3 * slopes)
-    unseen = (given != 0) & (seen >= alone)
+    alone = np.maximum(np.maximum(abs(slope), abs(values)), 1e-3 * slopes)
+    unseen = (slope != 0) & (seen >= alone)
     lost = unseen | (abs(values) > seen) & (off > seen + rounding * alone)
     blurred = (allowed > RESOLVE * np.maximum(alone, 1e-3 * largest)) & (slopes > 0)
     doubtful = (jumps > 0) | ~np.isfinite(values)
@@ -351,7 +351,7 @@ def _check(f: _Contraction, i: int, analytic: Any) -> InputCheck:
         wrong += "" if analytic.dtype == np.float64 else "; check in float64"
         reason = _(wrong, dtype=analytic.dtype, allowed=allowed[k], off=off[k], part=RESOLVE)
     worst = np.max(off)
-    numbers = map(float, (given[k], values[k], errors[k], worst, worst / (largest or 1.0)))
+    numbers = map(float, (slope[k], values[k], errors[k], worst, worst / (largest or 1.0)))
     return InputCheck(f.names[i], analytic.shape, verdict, reason, entries[k], *numbers)
 
 
@@ -371,25 +371,25 @@ def _blame(f: _Contraction, failed: bool) -> str:
         looks += [partial(_alone, f.method, "fail", g) for g in (1.0, -2.0)]  # they are linear
         looks += [lambda *_each: _born(out), partial(_alone, f.method, "inconclusive", 1.0)]
     with np.errstate(all="ignore"):
-        for found in (look(*each) for look in looks for each in shares):
-            if found:
-                return found
+        for text in (look(*each) for look in looks for each in shares):
+            if text:
+                return text
     text = "none: every node's own rule is right, so part of f does not go through the graph "
     return _(text + "(v.data, or a Value made inside f)") if failed else ""
 
 
 def _born(out: Any) -> str:
     """Where nan or inf began, and what helps, if there are any."""
-    found = diagnose(out) if isinstance(out, Value) else None
-    return " ".join(found.sentences) if found and found.births else ""
+    report = diagnose(out) if isinstance(out, Value) else None
+    return " ".join(report.sentences) if report and report.births else ""
 
 
 def _written(node: Value, k: int, called: str) -> str:
-    """Say so if a VJP writes into what it is given."""
-    given = [np.full(node.shape, 0.5, node.dtype), *map(detach, (node, *node.parents))]
-    before = [copy(x) for x in given]
-    share(node, k, given[0] if node.shape else 0.5)
-    same = [np.array_equal(x, old, equal_nan=True) for x, old in zip(given, before)]
+    """Say so if a VJP writes into what it is data."""
+    data = [np.full(node.shape, 0.5, node.dtype), *map(detach, (node, *node.parents))]
+    before = [copy(x) for x in data]
+    share(node, k, data[0] if node.shape else 0.5)
+    same = [np.array_equal(x, old, equal_nan=True) for x, old in zip(data, before)]
     if all(same):
         return ""
     what = _("its data") if same[0] else _("its upstream gradient: use g = g * ..., not g *= ...")

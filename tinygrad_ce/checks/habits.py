@@ -22,7 +22,7 @@ LABELS = "a * np.log(x) + b * np.log(y)"
 SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 
-def warnings_of(names: Names, found: dict[Value, Any], assigned: Sequence[Value]) -> Iterator[str]:
+def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value]) -> Iterator[str]:
     """A sentence for each habit that is most likely a mistake."""
     looks = (_labels, _stretched, _over_all, _dead, _scaled)
     tables = [node for node in names.nodes if node.op and node.data.__class__ is not float]
@@ -31,22 +31,22 @@ def warnings_of(names: Names, found: dict[Value, Any], assigned: Sequence[Value]
     yield from dict.fromkeys(texts)
     text = "{name} was assigned since, and no backward pass has reached it"
     yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
-    yield from _vanished(names, found)
+    yield from _vanished(names, slopes)
 
 
 def notes_of(names: Names) -> list[str]:
     """A sentence for each thing that is often meant."""
-    found = []
+    notes = []
     for node in names.nodes:
         if node.op is None and node.passes > 1:
             text = "the gradient of {name} is the sum of {n} backward passes"
-            found.append(_(text, name=names(node), n=node.passes))
+            notes.append(_(text, name=names(node), n=node.passes))
         if is_fused(node):
             labels = np.asarray(detach(node.parents[1]))
             if labels.dtype.kind in "iu" and labels.size >= SAMPLES and labels.min() == 1:
                 text = "no label is 0: classes are counted from 0, so {name} has one never used"
-                found.append(_(text, name=names(node.parents[0])))
-    return found
+                notes.append(_(text, name=names(node.parents[0])))
+    return notes
 
 
 # ------------------------------------------------------------------ what nodes are
@@ -165,11 +165,11 @@ def _scaled(node: Value, names: Names) -> Iterator[str]:
             yield _(text, name=names.placed(z), top=top, dtype=z.dtype, step=step)
 
 
-def _vanished(names: Names, found: dict[Value, Any]) -> Iterator[str]:
+def _vanished(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     """Leaves whose whole gradient is 0 because a smooth operation is saturated."""
-    lost = {n for n in found if n.op is None and n.size and not np.any(found[n])}
+    lost = {n for n in slopes if n.op is None and n.size and not np.any(slopes[n])}
     for node in reversed(names.nodes) if lost else ():
-        if node.op and _is_saturated(node, found[node]) and (below := lost & {*ordered(node)}):
+        if node.op and _is_saturated(node, slopes[node]) and (below := lost & {*ordered(node)}):
             lost -= below
             text = "the gradient of {leaves} is exactly 0: {name} is saturated, as its argument "
             text += "goes from {low:.3g} to {high:.3g}"

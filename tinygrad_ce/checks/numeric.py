@@ -143,8 +143,6 @@ _BY_REAL_PART: dict[Any, Callable[..., Any]] = {
     np.absolute: lambda x: np.where(np.real(x) < 0, -x, x),
     np.sign: lambda x: np.sign(np.real(x)),
     np.conjugate: lambda x: x,
-    np.maximum: lambda x, y: np.where(np.real(x) >= np.real(y), x, y),
-    np.minimum: lambda x, y: np.where(np.real(x) <= np.real(y), x, y),
     np.maximum.reduce: partial(_extremum, np.maximum.reduce),
     np.minimum.reduce: partial(_extremum, np.minimum.reduce),
     np.logaddexp: _logaddexp,

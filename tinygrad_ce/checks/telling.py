@@ -45,27 +45,22 @@ def tell_births(names: Names, births: Sequence[Birth], path: Sequence[Value]) ->
         yield _("Others begin in {names}.", names=", ".join([*others][:SHOWN]))
 
 
-def _forward(names: Names, birth: Birth) -> Iterator[str]:
-    """A birth on the way forward, and those of the infinite numbers that met in it."""
+def _forward(names: Names, birth: Birth, last: Birth | None = None) -> Iterator[str]:
+    """A birth on the way forward, or one before the last; and those that met in it."""
     if birth.cause == "data":
         yield _data(names, birth)
         return
+    n = last.step - birth.step if last else 0
     text = "{value} was born in step {step}, {formula}: {numbers}{at}{more}."
+    text = "{formula} became {value} {n} steps before: {numbers}." if last else text
+    text = "{formula} became {value} 1 step before: {numbers}." if n == 1 else text
     more = _(", and in {n} more entries", n=birth.entries - 1) if birth.entries > 1 else ""
     where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
     fields = {"value": number(birth.value), "numbers": birth.numbers, "at": where, "more": more}
-    yield _(text, step=birth.step, formula=names.equation(birth.node), **fields)
+    yield _(text, step=birth.step, n=n, formula=names.equation(birth.node), **fields)
     yield from _why(names, birth)
     for earlier in sorted(birth.before, key=lambda b: b.step):
-        if earlier.cause == "data":
-            yield _data(names, earlier)
-            continue
-        n = birth.step - earlier.step
-        text = "{formula} became {value} {n} steps before: {numbers}."
-        text = text if n > 1 else "{formula} became {value} 1 step before: {numbers}."
-        fields = {"value": number(earlier.value), "numbers": earlier.numbers}
-        yield _(text, formula=names.equation(earlier.node), n=n, **fields)
-        yield from _why(names, earlier)
+        yield from _forward(names, earlier, birth)
 
 
 def _data(names: Names, birth: Birth) -> str:
@@ -119,10 +114,10 @@ def tell_cure(names: Names, cure: Cure | None, births: Sequence[Birth]) -> Itera
             yield _("No change of form helps: {advice}.", advice=advice)
 
 
-def tell_digits(names: Names, found: Sequence[Digits]) -> Iterator[str]:
+def tell_digits(names: Names, known: Sequence[Digits]) -> Iterator[str]:
     """Which steps cost digits, where many are gone."""
-    for d in found:
-        if d.error > 1.0 and d is not found[0]:
+    for d in known:
+        if d.error > 1.0 and d is not known[0]:
             yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
         elif d.digits < WEAK * d.most:
             text = "Of {name}, {digits:.0f} of {all:.0f} digits are right"
@@ -147,11 +142,10 @@ def _instead(names: Names, node: Value) -> str:
 # ------------------------------------------------------------------ the entry behind an entry
 def _behind(names: Names, x: Any, entry: Entry) -> str:
     """The entry that an entry comes from, as far back as it has a name: ``z[0, 0] = 1000``."""
-    best, further = (x, entry), _weighty(names, x, entry)
-    while further is not None:
+    best = x, entry
+    while (further := _weighty(names, x, entry)) is not None:
         x, entry = further
-        best = (x, entry) if not isinstance(x, Value) or names.own(x) else best
-        further = _weighty(names, x, entry)
+        best = further if not isinstance(x, Value) or names.learners(x) else best
     return names.at(*best, entry_of(*best))
 
 
@@ -159,17 +153,17 @@ def _weighty(names: Names, node: Any, entry: Entry) -> Source | None:
     """Which argument's entry makes an entry of a node what it is, if one does and has a name."""
     if not isinstance(node, Value) or node.op is None or (node.op.linear and not node.op.moves):
         return None
-    given = [s for s in sources(node, entry) if names.has(s[0])]
-    numbers, v = np.array([entry_of(*s) for s in given]), entry_of(node, entry)
-    if len(given) != 2:
-        return given[0] if len(given) == 1 else None
+    named = [s for s in sources(node, entry) if names.has(s[0])]
+    numbers, v = np.array([entry_of(*s) for s in named]), entry_of(node, entry)
+    if len(named) != 2:
+        return named[0] if len(named) == 1 else None
     if node.op.powers:  # what is 0, or the farthest from 1
         weights = numbers == 0.0 if v == 0.0 else abs(np.log(abs(numbers)))
-        return given[int(np.argmax(weights))]
+        return named[int(np.argmax(weights))]
     if node.op.terms:
-        inner = [s for s in given if isinstance(s[0], Value)]
+        inner = [s for s in named if isinstance(s[0], Value)]
         largest = int(np.argmax(abs(numbers)))
         cancel = abs(numbers[largest]) > 2.0 * abs(v)
-        return given[largest] if not cancel else inner[0] if len(inner) == 1 else None
-    same = [s for s, x in zip(given, numbers) if x == v and (node.op.piece or node.op.moves)]
+        return named[largest] if not cancel else inner[0] if len(inner) == 1 else None
+    same = [s for s, x in zip(named, numbers) if x == v and (node.op.piece or node.op.moves)]
     return same[0] if same else None

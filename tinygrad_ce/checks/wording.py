@@ -31,7 +31,7 @@ class Names:
         used = [operands(node) for node in self.nodes if node.op is not None]
         return {id(x): text for pairs in used for x, text in pairs if not isinstance(x, Value)}
 
-    def own(self, node: Value) -> str:
+    def learners(self, node: Value) -> str:
         """The name that a learner gave a node; "" where it has only its operation's."""
         name = self.called.get(node) or node.name or ""
         if node.op is None:
@@ -47,7 +47,7 @@ class Names:
         """A node or a constant in a sentence."""
         if not isinstance(x, Value):
             return self.constants.get(id(x), number(float(x)) if np.ndim(x) == 0 else "…")
-        return self.own(x) or self.expression(x)
+        return self.learners(x) or self.expression(x)
 
     def placed(self, node: Value, text: str = "") -> str:
         """A node, or a text of it, and where it was written: ``p (train.py, line 12)``."""
@@ -55,8 +55,8 @@ class Names:
 
     def formula(self, node: Value) -> str:
         """A node as an equation: ``p = e / s``."""
-        own = self.own(node)
-        return f"{own} = {self.expression(node)}" if own and node.op else self(node)
+        name = self.learners(node)
+        return f"{name} = {self.expression(node)}" if name and node.op else self(node)
 
     def equation(self, node: Value) -> str:
         """A node as an equation, and where it was written."""
@@ -74,14 +74,14 @@ class Names:
 
     def parts(self, node: Value, depth: int = 4) -> list[str]:
         """The arguments of an operation, in brackets where it needs them."""
-        form, found = template(node.op, len(node.parents)), []
+        form, texts = template(node.op, len(node.parents)), []
         for k, x in enumerate(node.parents):
-            if not isinstance(x, Value) or self.own(x):
+            if not isinstance(x, Value) or self.learners(x):
                 text, inner = self(x), "_"
             else:
                 text, inner = self._written(x, depth - 1) if depth > 1 else ("…", "_")
-            found.append(text if not node.op.symbol or is_bare(form, k, inner) else f"({text})")
-        return found
+            texts.append(text if not node.op.symbol or is_bare(form, k, inner) else f"({text})")
+        return texts
 
     def at(self, x: Any, entry: Any, value: float) -> str:
         """An entry with its number: ``z[0, 0] = 1000``."""
