@@ -102,7 +102,8 @@ def sources(node: Value, entry: Entry) -> list[Source]:
     """The entries of its arguments that an entry of a node rests on."""
     op, parents = node.op, node.parents
     if elementwise(op.function) and not op.moves:
-        return [(x, _broadcast(np.shape(x), entry)) for x in parents]
+        pairs = [(x, zip(np.shape(x)[::-1], entry[::-1])) for x in parents]  # axes from the last
+        return [(x, tuple(i if n > 1 else 0 for n, i in axes)[::-1]) for x, axes in pairs]
     rng, slopes = np.random.default_rng(0), []
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
         drawn = [
@@ -116,11 +117,6 @@ def sources(node: Value, entry: Entry) -> list[Source]:
         slopes = [*zip(compress(parents, leaves), shares)]
     places = [(x, tuple(map(int, at))) for x, g in slopes for at in np.argwhere(g)]
     return places or [(x, at) for x in parents for at in np.ndindex(np.shape(x))]
-
-
-def _broadcast(shape: tuple[int, ...], entry: Entry) -> Entry:
-    """The entry of an argument of this shape that meets an entry of the result."""
-    return tuple(0 if n == 1 else i for n, i in zip(shape, entry[len(entry) - len(shape) :]))
 
 
 # ------------------------------------------------------------------ forward
@@ -147,28 +143,20 @@ class Forward:
             if not worse:
                 break
             x, entry = min(worse, key=lambda s: isinstance(s[0], Value))  # a constant first
-        node, before = path[-1], dict[Value, Birth]()
-        for earlier, at in [*{x: at for x, at in bad[::-1] if isinstance(x, Value)}.items()][:2]:
-            birth = self.birth(earlier, at)[0]
-            before[birth.node] = birth
-        cause = _cause(node, value, meeting) if meeting else "data"
-        numbers = met(node.op, [entry_of(*s) for s in meeting]) if meeting else number(value)
-        fields = (
-            node,
-            self.step[node],
-            entry,
-            value,
-            cause,
-            numbers,
-            tuple(meeting or [(x, entry)]),
-        )
+        node, numbers = path[-1], [entry_of(*s) for s in meeting]
+        where = (node, self.step[node], entry, value)
         count = int(np.sum(~np.isfinite(detach(x))))
-        return Birth(*fields, tuple(before.values()), count), path[::-1]
+        if not meeting:
+            return Birth(*where, "data", number(value), ((x, entry),), (), count), path[::-1]
+        earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one entry of each
+        births = (self.birth(*source)[0] for source in [*earlier.items()][:2])
+        before = tuple({birth.node: birth for birth in births}.values())
+        why = _cause(node, value, numbers), met(node.op, numbers)
+        return Birth(*where, *why, tuple(meeting), before, count), path[::-1]
 
 
-def _cause(node: Value, value: float, meeting: Sequence[Source]) -> str:
+def _cause(node: Value, value: float, numbers: Sequence[float]) -> str:
     """Why an operation makes nan or inf of these numbers."""
-    numbers = [entry_of(*s) for s in meeting]
     if np.isnan(value) and not all(map(np.isfinite, numbers)):
         return "indeterminate"
     if node.op.linear or node.op.terms:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import re
 import sys
 import warnings
@@ -29,10 +28,9 @@ from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, warnings_of
 from .telling import tell_births, tell_cure, tell_digits
-from .wording import Names, number, place, table, where
+from .wording import PACKAGE, Names, number, place, table, where
 
 WIDTH = 96  # columns of a printed report
-PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 @dataclass(frozen=True, eq=False)

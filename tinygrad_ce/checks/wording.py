@@ -16,6 +16,7 @@ from ..engine.text import _
 from ..engine.value import Value
 from ..programs.expressions import is_bare, pattern
 
+PACKAGE = os.path.dirname(os.path.dirname(__file__))  # of whose lines a learner knows nothing
 LONG = 48  # characters of an expression; of a longer one less is shown
 
 
@@ -51,7 +52,7 @@ class Names:
 
     def placed(self, node: Value, text: str = "") -> str:
         """A node, or a text of it, and where it was written: ``p (train.py, line 12)``."""
-        return (text or self(node)) + (place(node) if node in self.called else "")
+        return (text or self(node)) + place(node)
 
     def formula(self, node: Value) -> str:
         """A node as an equation: ``p = e / s``."""
@@ -118,7 +119,8 @@ def at(entry: Any) -> str:
 
 def place(node: Value) -> str:
     """Where the learner wrote it: `` (train.py, line 12)``, or nothing."""
-    return where(*line(node.origin)[:2]) if node.origin else ""
+    file, row, _text = line(node.origin) if node.origin else (PACKAGE, 0, "")
+    return "" if file.startswith(PACKAGE) else where(file, row)
 
 
 def where(file: str, row: int) -> str:
