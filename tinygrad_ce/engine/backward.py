@@ -66,7 +66,7 @@ def _check_fresh(nodes: list[Node], newest_leaf: int, watching: list[Node]) -> N
     for node in reversed(nodes):
         if node.number > newest_leaf:
             break
-        for p in node.parents:
+        for p in node.call[0] if node.call else (node.x, node.y):
             if p.__class__ is node.__class__ and p.number > node.number:
                 _refuse(p, node)
     for node in watching:
@@ -92,10 +92,10 @@ def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
 
     Broadcasting is not undone yet. With ``graph`` it is a `Value`.
     """
-    args, data, options, _shared = node.call or _of_sum(node)
+    _args, data, options, _watched = node.call or _of_sum(node)
     rule, out = node.op.vjps[k], node._array
     if graph:
-        out, data = node, args
+        out, data = node, node.parents
     try:
         return rule(g, out, *data, **options) if options else rule(g, out, *data)
     except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan

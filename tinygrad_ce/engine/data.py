@@ -26,8 +26,8 @@ SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a le
 # what the operation has saved; and arguments that others may write to, with snapshots.
 Call = tuple[Sequence[Any], Sequence[Any], dict[str, Any], tuple[tuple[Any, bytes], ...]]
 NONE: dict[str, Any] = {}  # options
-UNDER_WAY: dict[str, Any] = {}  # of the variable of a transform that is calling f
 LEAF: Call = ((), (), NONE, ())
+VARIABLE: Call = ((), (), {}, ())  # of the variable of a transform that is calling f
 
 
 class StaleGraphError(RuntimeError):
@@ -74,19 +74,10 @@ def array_of_a_kind(x: Any, where: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, np.memmap) else x
 
 
-def constant(x: Any, where: Any, beside: Any) -> Any:
-    """A constant that nobody else holds, where it is small; see `snapshot` of the others.
-
-    It is copied at any size beside data that record.
-    """
+def constant(x: Any, where: Any) -> Any:
+    """A constant that nobody else holds, where it is small; see `snapshot` of the others."""
     x = real(x, where)
-    if x.__class__ is not ndarray:
-        return x
-    return x.copy() if x.nbytes <= SMALL or any(map(_records, beside)) else x
-
-
-def _records(x: Any) -> bool:
-    return hasattr(getattr(x, "_array", None), "apply_primitive")
+    return x.copy() if x.__class__ is ndarray and x.nbytes <= SMALL else x
 
 
 def snapshot(x: Any) -> bytes:
@@ -169,7 +160,8 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if got != shape:
         try:
             if axes := _stretched(got, shape):
-                d = d.sum(axis=axes, keepdims=len(got) == len(shape))
+                total: Any = np.add.reduce if d.__class__ is ndarray else np.sum
+                d = total(d, axis=axes, keepdims=len(got) == len(shape))
             if d.shape != shape:
                 d = d.reshape(shape) if axes else np.broadcast_to(d, shape)
         except ValueError:

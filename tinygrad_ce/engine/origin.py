@@ -85,12 +85,14 @@ _texts: dict[int, _Text] = {}
 def here(depth: int) -> Origin | None:
     """The learner's instruction that is under way, so many calls up or more."""
     try:
-        frame: FrameType | None = sys._getframe(depth)
-    except ValueError:  # a thread that began with a function of NumPy's
+        frame: Any = sys._getframe(depth)
+        code = frame.f_code
+        while _called[code.co_filename]:
+            frame = frame.f_back
+            code = frame.f_code
+        return code, frame.f_lasti
+    except (ValueError, AttributeError):  # a thread that began with a function of NumPy's
         return None
-    while frame is not None and _called[frame.f_code.co_filename]:
-        frame = frame.f_back
-    return frame and (frame.f_code, frame.f_lasti)
 
 
 def line(origin: Origin) -> tuple[str, int, str]:

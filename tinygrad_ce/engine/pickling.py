@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from .backward import topological
-from .data import NONE, UNDER_WAY, snapshot
+from .data import NONE, VARIABLE, snapshot
 from .operation import TABLE, Primitive
 from .text import _
 from .value import Value, detach, make_node, record_of
@@ -35,17 +35,12 @@ class _Row:
         return _node, (n._array, n.op, [*map(_row, n.parents)], options, state)
 
 
-def _is_under_way(v: Value) -> bool:
-    """Whether it is the variable of a transform that is calling its function."""
-    return v.call is not None and v.call[2] is UNDER_WAY
-
-
 _rows = WeakValueDictionary[int, _Row]()  # by id: a row holds its node
 
 
 def _row(x: Any) -> Any:
     """An argument as it is pickled."""
-    if x.__class__ is not Value or x.op is None or _is_under_way(x):
+    if x.__class__ is not Value or x.op is None:
         return x
     found = _rows.get(id(x))
     if found is None:
@@ -60,7 +55,7 @@ def _reduce_value(v: Value) -> Any:
     pickled. A variable of a transform that is under way is copied as itself: its copy would be a
     constant.
     """
-    if _is_under_way(v):
+    if v.call is VARIABLE:
         return _("the variable of a transform that is under way")
     if v.op is None:
         return Value, (v._array, v.name), (None, {"grad": v.grad, "_passes": v.passes})

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .backward import apart, gradients, topological
-from .data import NONE, UNDER_WAY, as_data, as_upstream
+from .data import NONE, VARIABLE, as_data, as_upstream
 from .ops import IDENTITY
 from .text import _
 from .value import Value, detach
@@ -59,18 +59,13 @@ def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
 
 
 def variable(x: Any, what: str = "argument", name: str | None = None) -> Value:
-    """A node of our own for an argument: a leaf, or an identity on top of an outer `Value`.
+    """A leaf of our own for an argument, while ``f`` runs: of a `Value` it is on top afterwards.
 
-    The identity keeps an inner derivative from seeing what else depends on the outer variable.
+    So an inner derivative does not see what else depends on the outer variable.
     """
-    found = +x if isinstance(x, Value) else Value(as_data(x, what), name)
-    _set_options(found, UNDER_WAY)
-    return found
-
-
-def _set_options(v: Any, options: dict[str, Any]) -> None:
-    args, data, _options, shared = v.call or ([v.x], [v.x.data], NONE, ())  # of +x of a float
-    v.call = (args, data, options, shared)
+    leaf = Value(x.data if isinstance(x, Value) else as_data(x, what), name)
+    leaf.call = VARIABLE
+    return leaf
 
 
 def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
@@ -100,25 +95,25 @@ class _Call:
         if len(self.trees) < len(positions):
             text = "argnums={got}: got {n} positional arguments, wanted one at each, none twice"
             raise ValueError(_(text, got=argnums, n=n))
-        self.variables = [
-            variable(leaf, f"argument {k}{path}")
+        leaves = [
+            (leaf, variable(leaf, f"argument {k}{path}"))
             for k, tree in self.trees.items()
             for path, leaf in flatten(tree)
         ]
-        numbered = [v.number for v in self.variables]
-        own = unflatten(self.trees, self.variables)
-        self.out = f(*[own.get(k, x) for k, x in enumerate(args)], **kwargs)
+        self.variables = [v for _x, v in leaves]
+        inner = unflatten(self.trees, self.variables)
+        self.out = f(*[inner.get(k, x) for k, x in enumerate(args)], **kwargs)
         if self.out is None or (one and isinstance(self.out, dict | list | tuple)):
             text = "f returned a {got}, wanted one number or array"
             raise TypeError(_(text, got=type(self.out).__name__))
+        nodes = set[Value]()
         for path, out in flatten(self.out):
             as_data(detach(out), f"f's result{path}")
-            if isinstance(out, Value) and numbered != [v.number for v in self.variables]:
-                topological(out)  # f assigned a variable's data: refused, if it had used them
-        for v in self.variables:
-            _set_options(v, NONE)
-            if v.op is None:  # a constant from now on: other leaves are variables further out
-                v.op, v.call = IDENTITY, ([v.data], [v.data], NONE, ())
+            nodes.update(topological(out) if isinstance(out, Value) else ())
+        for x, v in leaves:  # from now on they are no leaves: those are variables further out
+            v.op, v.call = IDENTITY, ([x], [v.data], NONE, ())
+        outer = {v for x, v in leaves if isinstance(x, Value)}
+        self.rests_on_others = any(node.op is None or node in outer for node in nodes)
 
     def restore(self, leaves: Iterable[Any]) -> Any:
         """Leaves, one a variable, in the structure of the arguments."""
@@ -133,8 +128,7 @@ class _Call:
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
-        outer = isinstance(self.out, Value) and any(n.op is None for n in topological(self.out))
-        return self.out if outer else detach(self.out)
+        return self.out if self.rests_on_others else detach(self.out)
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0) -> Function:

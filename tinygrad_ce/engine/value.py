@@ -10,7 +10,7 @@ from copy import deepcopy
 from importlib import import_module
 from inspect import signature
 from itertools import count, zip_longest
-from math import inf
+from math import inf, isfinite
 from typing import Any, NoReturn, final
 
 import numpy as np
@@ -77,38 +77,32 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     """Compute an operation and make its node; an error gets its name and the shapes."""
     if options or op.simple != len(args):
         args, options = _settled(op, args, options)
-    elif (found := _of_floats(op, args)) is not None:
-        return found
-    shared: tuple[tuple[Any, bytes], ...] = ()
-    parents, data = [], []
+    elif op.scalar is not None and (node := _of_floats(op, args)) is not None:
+        return node
+    data = []
+    watched: tuple[tuple[Any, bytes], ...] = ()
     for x in args:
         if x.__class__ is Value:
             a = x._array
-            others = x.op is None
+            others = x.op is None and a.__class__ is ndarray
         else:
-            x = a = constant(x, op, args)
+            x = a = constant(x, op)
             others = a.__class__ is ndarray and a.nbytes > SMALL
-        parents.append(x)
+        if others:  # may write into it
+            watched += ((x, snapshot(a)),)
         data.append(a)
-        if others and a.__class__ is ndarray:
-            shared += ((x, snapshot(a)),)
-    numbers = a.__class__ is not ndarray and SCALARS.issuperset(map(type, data)) and op.scalar
+    numbers = a.__class__ is not ndarray and op.scalar and SCALARS.issuperset(map(type, data))
     try:
         if numbers:
             out = _of_numbers(op, data)
         else:
             out = op.fn(*data, **options) if options else op.fn(*data)
     except ERRORS as error:
-        _refuse(op, parents, error)
+        _refuse(op, args, error)
     if out.__class__ is not ndarray or out.dtype.kind != "f":
-        small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
-        if small and _has_float(parents):  # a number of float64 beside NumPy's of less precision
-            data = [float(a) for a in data]
-            out = op.fn(*map(np.float64, data), **options)
-        out = as_data(out, op.name)
-    node = make_node(out, op, (parents, data, options, shared))
-    lost = numbers and node._array - node._array != 0.0  # inf or nan: `diagnose` tells the line
-    if not numbers or lost or any(getattr(x, "origin", None) for x in parents):
+        out = as_data(_wide(op, args, data, options, out), op.name)
+    node = make_node(out, op, (args, data, options, watched))
+    if not numbers or not isfinite(out) or any(getattr(x, "origin", None) for x in args):
         node.origin = here(3)  # other numbers made of numbers alone have none
     return node
 
@@ -122,15 +116,15 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
     x, y = args[0], args[-1]
     a = x._array if x.__class__ is Value else x
     b = y._array if y.__class__ is Value else y
-    if not a.__class__ is float is b.__class__ or op.scalar is None or len(args) > 2:
+    if not a.__class__ is float is b.__class__ or len(args) > 2:
         return None
     dx = dy = None
     try:
         if len(args) == 1:
-            out = op.scalar(a)
+            out = op.scalar(a)  # type: ignore[misc]
             dx, y = float(op.vjps[0](1.0, out, a)), None
         else:
-            out = op.scalar(a, b)
+            out = op.scalar(a, b)  # type: ignore[misc]
             dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
             dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
     except (ArithmeticError, ValueError, TypeError):
@@ -146,26 +140,31 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
     return node
 
 
-def _has_float(args: Sequence[Any]) -> bool:
-    """Whether one is a `Value` of a Python number."""
-    return any(x.__class__ is Value and x._array.__class__ is float for x in args)
+def _wide(op: Primitive, args: Any, data: Any, options: dict[str, Any], out: Any) -> Any:
+    """The result in float64, of a number of float64 beside NumPy's numbers of less precision."""
+    small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
+    if small and any(x.__class__ is Value and x._array.__class__ is float for x in args):
+        return op.fn(*map(np.float64, data), **options)
+    return out
 
 
 def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
     """Arguments and options as the operation's rules take them, those that they do not refused."""
     if len(args) != op.arity or not options.keys() <= op.options.keys():
         args, options = op.bind(args, options)
-    if not op.keeps and not any(a.__class__ is Value for a in args):  # np.tile(x, v)
+    if not op.keeps and Value not in map(type, args):  # np.tile(x, v)
         which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
         lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
     for i in op.constants:
         if args[i].__class__ is Value:
             lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
-    # Of options that others may write into there are copies.
-    own = {n: x.copy() if x.__class__ in (list, ndarray) else x for n, x in options.items()}
+    for name, x in options.items():
+        if x.__class__ is list or x.__class__ is ndarray:  # others may write into it
+            options = {**options, name: x.copy()}
     if op.keeps:
-        own["saved"] = {"wanted": tuple(k for k, a in enumerate(args) if a.__class__ is Value)}
-    return args, own
+        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
+        options = {**options, "saved": {"wanted": wanted}}
+    return args, options
 
 
 def _of_numbers(op: Primitive, data: list[Any]) -> Any:
@@ -289,7 +288,8 @@ class Value(ArrayLike):
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.call is not None:
-            return tuple(self.call[0])
+            args, data, *_rest = self.call
+            return tuple(x if x.__class__ is Value else a for x, a in zip(args, data))
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
@@ -391,6 +391,9 @@ class Value(ArrayLike):
     apply_primitive = staticmethod(apply)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        op = TABLE.get(ufunc)
+        if method == "__call__" and not options and op and op.simple == len(inputs):
+            return apply(op, inputs)  # in two thirds of the time
         if method == "__call__" and not options:
             return self.__array_function__(ufunc, (), inputs, options)
         if options.get("out") is not None:
