@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .operation import SPELLINGS
 from .origin import Origin, Written, learners_frame, written
 from .value import Value
 
@@ -68,7 +67,7 @@ class Call(NamedTuple):
 
     result: Any
     origin: Origin | None
-    function: Collection[str]
+    called: Collection[str]
     args: Sequence[Any]
 
     @property
@@ -86,7 +85,7 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]
     assigned, used = dict[Any, str](), list[tuple[Any, str]]()
     for call in calls:
         found = written(call.origin) if call.origin else None
-        if found and (_is_whole(call, found) or last[call.at] is call.result):
+        if found and (found.is_call(call.called) or last[call.at] is call.result):
             assigned[call.result] = found.target
             used += _named(call, found)
     return {x: name for x, name in assigned.items() if name}, used
@@ -97,21 +96,14 @@ def operands(node: Value) -> list[tuple[Any, str]]:
     return _named(_call(node), written(node.origin)) if node.origin else []
 
 
-def _is_whole(call: Call, found: Written) -> bool:
-    """Whether the learner's expression is this call; else it is a part of what it does."""
-    return found.function == "" or found.function in call.function
-
-
 def _named(call: Call, found: Written) -> list[tuple[Any, str]]:
-    texts = found.names(len(call.args)) if _is_whole(call, found) else ()
+    texts = found.names(call.called, len(call.args))
     return [(x, text) for x, text in zip(call.args, texts) if text]
 
 
 def _call(node: Value) -> Call:
-    op: Any = node.op
-    several = op.function in SPELLINGS and op.arity is None  # np.stack(xs) has one argument
-    names = () if several else (op.name, getattr(op.function, "__name__", ""))
-    return Call(node, node.origin, names, node.parents)
+    assert node.op is not None
+    return Call(node, node.origin, node.op.called, node.parents)
 
 
 def _variables(wanted: dict[int, Any]) -> dict[int, str]:

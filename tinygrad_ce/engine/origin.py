@@ -11,8 +11,8 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterator
+from functools import cache, lru_cache
 from itertools import takewhile
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -46,9 +46,14 @@ class Written(NamedTuple):
     operands: tuple[str, ...] = ()  # in order; "" where one is no name
     owned: bool = False  # the first of them owns the function: an array, or a module
 
-    def names(self, n: int) -> tuple[str, ...]:
-        """What stands for each of n arguments; of f(x) of a module there is one more."""
-        return () if self.owned and len(self.operands) != n else self.operands[:n]
+    def is_call(self, called: Collection[str]) -> bool:
+        """Whether it is a call of what is called so, or an operator; else that is a part of it."""
+        return self.function in ("", *called)
+
+    def names(self, called: Collection[str], n: int) -> tuple[str, ...]:
+        """What stands for each of n arguments of that call; of a module's there is one more."""
+        one_more = self.owned and len(self.operands) != n
+        return self.operands[:n] if self.is_call(called) and not one_more else ()
 
 
 def learners_frame() -> FrameType | None:
@@ -59,15 +64,10 @@ def learners_frame() -> FrameType | None:
     return frame
 
 
-class _Called(dict[str, bool]):
+@cache
+def _is_called(filename: str) -> bool:
     """Whether a file's code is called on learners' lines; what calls learners' code is not."""
-
-    def __missing__(self, filename: str) -> bool:
-        self[filename] = filename.startswith((*_CALLED, _NUMPY))
-        return self[filename]
-
-
-_called = _Called()
+    return filename.startswith((*_CALLED, _NUMPY))
 
 
 class _Text(NamedTuple):
@@ -87,7 +87,7 @@ def here(depth: int) -> Origin | None:
     try:
         frame: Any = sys._getframe(depth)
         code = frame.f_code
-        while _called[code.co_filename]:
+        while _is_called(code.co_filename):
             frame = frame.f_back
             code = frame.f_code
         return code, frame.f_lasti

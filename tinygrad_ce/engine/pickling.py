@@ -17,8 +17,6 @@ from .operation import TABLE, Primitive
 from .text import _
 from .value import Value, detach, make_node, record_of
 
-STATE = ("name", "grad")  # beside data, operation, arguments
-
 
 class _Row:
     """What stands for a result: one in a pickle, so that the result is one where it is loaded."""
@@ -30,7 +28,7 @@ class _Row:
 
     def __reduce__(self) -> tuple[Any, ...]:
         n = self.node
-        state = {name: getattr(n, name) for name in STATE} | {"_passes": n.passes}
+        state = {"name": n.name, "grad": n.grad, "_passes": n.passes}
         options = NONE if n.call is None else n.call[2]
         return _node, (n._array, n.op, [*map(_row, n.parents)], options, state)
 
@@ -42,10 +40,7 @@ def _row(x: Any) -> Any:
     """An argument as it is pickled."""
     if x.__class__ is not Value or x.op is None:
         return x
-    found = _rows.get(id(x))
-    if found is None:
-        found = _rows[id(x)] = _Row(x)
-    return found
+    return _rows.setdefault(id(x), _Row(x))
 
 
 def _reduce_value(v: Value) -> Any:

@@ -84,11 +84,11 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     for x in args:
         if x.__class__ is Value:
             a = x._array
-            others = x.op is None and a.__class__ is ndarray
+            held = x.op is None and a.__class__ is ndarray
         else:
             x = a = constant(x, op)
-            others = a.__class__ is ndarray and a.nbytes > SMALL
-        if others:  # may write into it
+            held = a.__class__ is ndarray and a.nbytes > SMALL
+        if held:  # by others, who may write into it
             watched += ((x, snapshot(a)),)
         data.append(a)
     numbers = a.__class__ is not ndarray and op.scalar and SCALARS.issuperset(map(type, data))
@@ -191,8 +191,7 @@ def _place(op: Primitive, args: Any, origin: Origin | None) -> tuple[str, list[s
     if origin:
         file, number, _text = line(origin)
         where = f"{os.path.basename(file)}, line {number}: "
-        found = written(origin)
-        words = found.names(len(args)) if op.arity and found.function in ("", op.name) else ()
+        words = written(origin).names(op.called, len(args))
     return where, [getattr(a, "name", None) or word or "" for a, word in zip_longest(args, words)]
 
 
