@@ -74,10 +74,19 @@ def array_of_a_kind(x: Any, where: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, np.memmap) else x
 
 
-def constant(x: Any, where: Any) -> Any:
-    """A constant that nobody else holds, where it is small; see `snapshot` of the others."""
+def constant(x: Any, where: Any, beside: Any) -> Any:
+    """A constant that nobody else holds, where it is small; see `snapshot` of the others.
+
+    It is copied at any size beside data that record: a program takes it as it is now.
+    """
     x = real(x, where)
-    return x.copy() if x.__class__ is ndarray and x.nbytes <= SMALL else x
+    if x.__class__ is not ndarray:
+        return x
+    return x.copy() if x.nbytes <= SMALL or any(map(_records, beside)) else x
+
+
+def _records(x: Any) -> bool:
+    return hasattr(getattr(x, "_array", None), "apply_primitive")
 
 
 def snapshot(x: Any) -> bytes:

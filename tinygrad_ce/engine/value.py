@@ -86,7 +86,7 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
             a = x._array
             held = x.op is None and a.__class__ is ndarray
         else:
-            x = a = constant(x, op)
+            x = a = constant(x, op, args)
             held = a.__class__ is ndarray and a.nbytes > SMALL
         if held:  # by others, who may write into it
             watched += ((x, snapshot(a)),)
