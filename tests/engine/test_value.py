@@ -531,6 +531,7 @@ def test_reductions_as_functions_and_methods(name: str, axis: Any, keepdims: boo
 def test_the_old_names_of_extrema() -> None:
     same(np.amax(Value(A), axis=0), A.max(axis=0))
     same(np.amin(Value(A), axis=0), A.min(axis=0))
+    same(np.amax(Value(A), where=A < 0.0, initial=-9.0), A.max(where=A < 0.0, initial=-9.0))
 
 
 METHODS: dict[str, Callable[[Any], Any]] = {

@@ -160,12 +160,12 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Of one axis, or of all where no ``ord`` is given, that of vectors; of two, of matrices."""
+    if ord is None:
+        return vector_norm(x, axis=axis, keepdims=keepdims)
     axes = normalize_axis_tuple(range(np.ndim(x)) if axis is None else axis, np.ndim(x))
     np.linalg.norm(np.ones((1,) * len(axes)), ord)  # NumPy's error for other orders
-    if len(axes) == 1 and ord is not None:
-        return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
-    if ord in (None, "fro"):
-        return vector_norm(x, axis=axis, keepdims=keepdims)
+    if len(axes) == 1 or ord == "fro":
+        return vector_norm(x, axis=axis, keepdims=keepdims, ord=2 if ord == "fro" else ord)
     extremum = np.min if str(ord).startswith("-") else np.max
     if ord in ("nuc", 2, -2):
         values = SINGULAR_VALUES(np.moveaxis(x, axes, (-2, -1)))

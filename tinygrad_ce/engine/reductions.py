@@ -64,13 +64,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, *, where: Any = True, **op
 
 
 def var(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    *,
-    ddof: float = 0,
-    where: Any = True,
-    **options: Any,
+    a: Any, axis: Any = None, dtype: Any = None, *, ddof: Any = 0, where: Any = True, **options: Any
 ) -> Any:
     """The mean of the squared distances from the mean."""
     a = only(cast(a, dtype), where, 0.0)  # nan there would be nan in the gradient, too
@@ -111,6 +105,8 @@ spell(
     prod=reduction(np.prod, np.multiply, 1.0),
     max=reduction(np.max, np.maximum),
     min=reduction(np.min, np.minimum),
+    amax=reduction(np.max, np.maximum),
+    amin=reduction(np.min, np.minimum),
     mean=mean,
     var=var,
     std=lambda *args, **options: TABLE[root](np.var(*args, **options)),
