@@ -126,13 +126,6 @@ def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     return Simplifier(live(lines, outputs), outputs, limit=0).run()
 
 
-def _call_after(variables: Sequence[Any], gradients: Any) -> None:
-    """A gradient that is also one of another line is called after its variable."""
-    for x, (_at, g) in zip(variables, flatten(gradients)):
-        if getattr(g, "of", None) and g.of not in variables:
-            g.of = x
-
-
 # ------------------------------------------------------------------ arguments
 def _positions(wrt: Any, n: int) -> tuple[int, ...]:
     """The arguments to differentiate, of n."""
@@ -169,46 +162,28 @@ class Numbers(list[Any]):
     _make = classmethod(lambda cls, parts: cls(parts))
 
 
-def _apart(x: Any, is_variable: bool, indices: bool) -> Any:
-    """Lists of numbers as lists of arguments; whole numbers that may be indices as an array."""
+def _taken(x: Any, is_variable: bool, lists: bool, indices: bool) -> Any:
+    """An argument as a program takes it.
+
+    If ``lists``, those of numbers are taken apart; if ``indices``, whole numbers are arrays.
+    """
     if isinstance(x, dict):
-        return {name: _apart(part, is_variable, indices) for name, part in x.items()}
-    whole = is_array_like(x)
-    if x.__class__ is list and whole:
-        kind = np.asarray(x).dtype.kind
-        if kind in "iub" and indices and not is_variable:
-            return x
-        return Numbers(_apart(part, is_variable or kind == "f", indices) for part in x)
-    if x.__class__ in (list, tuple) and not whole:
-        return x.__class__(_apart(part, is_variable, indices) for part in x)
-    return float(x) if is_variable and x.__class__ is int else x
-
-
-def _trees(args: Sequence[Any], variables: Sequence[int], lists: bool, indices: bool) -> list[Any]:
-    """The arguments as f is given them."""
-    return [_apart(x, i in variables, indices) if lists else x for i, x in enumerate(args)]
-
-
-def _given(
-    args: Sequence[Any], names: Any, variables: Sequence[int], lists: bool, indices: bool
-) -> list[Any]:
-    """The arguments with leaves as a program takes them."""
-    if (n := len(args)) != (wanted := len(names)):
-        text = "program: got {n} arguments, wanted {wanted}"
-        raise TypeError(_(text, n=n, wanted=wanted))
-    trees = _trees(args, variables, lists, indices)
-    pairs = enumerate(map(flatten, trees))
-    leaves = [[_leaf(x, i in variables, indices) for _, x in tree] for i, tree in pairs]
-    return [*map(unflatten, trees, leaves)]
+        return {name: _taken(part, is_variable, lists, indices) for name, part in x.items()}
+    if not isinstance(x, list | tuple):
+        return _leaf(x, is_variable, indices)
+    kind = np.asarray(x).dtype.kind if is_array_like(x) else ""
+    apart = lists and x.__class__ is list and (kind == "f" or is_variable or not indices)
+    if kind and not apart:
+        return _leaf(x, is_variable, indices)
+    parts = [_taken(part, is_variable or kind == "f", lists, indices) for part in x]
+    make = Numbers if kind else getattr(x, "_make", x.__class__)
+    return make(parts)
 
 
 def _leaf(x: Any, is_variable: bool, indices: bool) -> Any:
-    """A leaf of an argument as a program takes it: float, array, or fixed (whole number, text).
-
-    A whole number that may be an index is an array.
-    """
-    if x.__class__ is int and indices and not is_variable:
-        return np.asarray(x)
+    """A leaf of an argument: a float, an array, or fixed (a whole number, text, a function)."""
+    if x.__class__ is int and (is_variable or indices):
+        return float(x) if is_variable else np.asarray(x)
     if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
         return x
     data = detach(x)
@@ -269,13 +244,12 @@ class _NumPyMath:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name, None) or getattr(math, name)
-        return partial(_call, found) if callable(found) else found
 
+        def call(*args: Any) -> Any:
+            result = found(*args)
+            return result.item() if all(x.__class__ in (float, int, bool) for x in args) else result
 
-def _call(function: Any, *args: Any) -> Any:
-    """Call a function of NumPy; what it gives for Python's numbers is one."""
-    found = function(*args)
-    return found.item() if all(x.__class__ in (float, int, bool) for x in args) else found
+        return call if callable(found) else found
 
 
 def _load_careful(source: str) -> Callable[..., Any]:
@@ -285,12 +259,31 @@ def _load_careful(source: str) -> Callable[..., Any]:
     return run
 
 
+def _runs(source: str, like: Any) -> tuple[Any, Any]:
+    """The function of a source, and one that has NumPy's inf and nan where Python raises.
+
+    ``like`` is the structure of its results, where named tuples are in it.
+    """
+
+    def restored(run: Any) -> Any:
+        return (lambda *args: in_containers(run(*args), like)) if like is not None else run
+
+    run, careful = restored(_load(source)), cache(lambda: restored(_load_careful(source)))
+
+    def either(*args: Any) -> Any:
+        try:
+            return run(*args)
+        except (ArithmeticError, ValueError):
+            return careful()(*args)
+
+    return run, either
+
+
 def _test(name: str, x: Any) -> str:
     """What holds for an argument, as source; of what takes more than a line, nothing."""
     if x.__class__ is np.ndarray:
-        kind = f"__dtype_{name}"  # an unpickled one is not NumPy's own
-        dtype = f"({name}.dtype is {kind} or {name}.dtype == {kind})"
-        return f"{name}.__class__ is __array and {name}.shape == {x.shape} and {dtype}"
+        kind = f"{name}.dtype == __dtype_{name}"
+        return f"{name}.__class__ is __array and {name}.shape == {x.shape} and {kind}"
     return f"{name}.__class__ is __float" if x.__class__ is float else "False"
 
 
@@ -307,27 +300,6 @@ def _checked(given: dict[str, Any], run: Any, other: Any) -> Any:
     names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in given.items()}
     names |= {"__other": other, "__run": run, "__array": np.ndarray, "__float": float}
     return _load(text, __ArithmeticError=ArithmeticError, __ValueError=ValueError, **names)
-
-
-def _runs(source: str, like: Any) -> tuple[Any, Any]:
-    """The function of a source, and one that has NumPy's inf and nan where Python raises.
-
-    ``like`` is the structure of its results, where named tuples are in it.
-    """
-
-    def loaded(load: Any) -> Any:
-        run = load(source)
-        return (lambda *args: in_containers(run(*args), like)) if like is not None else run
-
-    run, careful = loaded(_load), cache(partial(loaded, _load_careful))
-
-    def either(*args: Any) -> Any:
-        try:
-            return run(*args)
-        except (ArithmeticError, ValueError):
-            return careful()(*args)
-
-    return run, either
 
 
 class Program:
@@ -356,23 +328,23 @@ class Program:
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         self._numbers = _positions(wrt, len(examples))
         self._parameters, self._defaults = parameters(f, len(examples))
-        ways = {}
+        ways = dict[Any, Any]()  # what differs, and the last way that gives it
         for self._way in WAYS:
             args = self._arguments(examples)
-            ways[_key(args)] = self._way
+            ways[_key(args)] = self._way, args
         self._tables = _tables(sums_to_one, self._named(args))
-        for self._way in ways.values():
-            args = self._arguments(examples)
-            trees = _trees(examples, self._numbers, *self._way)
-            self._wholes = [at for at, x in self._named(trees).items() if x.__class__ is int]
-            self._signature, self._key = self._signature_of(args), _key(args)
+        for self._key, (self._way, args) in ways.items():
+            self._signature = self._signature_of(args)
             self.__setstate__({})
             with suppress(*[] if self._way == WAYS[-1] else [Exception]):  # of f, any
                 self._make(args, self._key)
                 break
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
-        return _given(args, self._parameters, self._numbers, *self._way)
+        if (n := len(args)) != (wanted := len(self._parameters)):
+            text = "program: got {n} arguments, wanted {wanted}"
+            raise TypeError(_(text, n=n, wanted=wanted))
+        return [_taken(x, i in self._numbers, *self._way) for i, x in enumerate(args)]
 
     def _signature_of(self, args: Sequence[Any]) -> str:
         return ", ".join(_described(at, x) for at, x in self._named(args).items())
@@ -384,23 +356,21 @@ class Program:
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
         found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
-        if self._way[1] and not all(found.only_index(at) for at in self._wholes):
+        if self._way[1] and not found.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
             found.lines, found.outputs = cleaned(found.lines, found.outputs)
-            _call_after(found.variables, found.outputs[1])
+            for x, (_at, g) in zip(found.variables, flatten(found.outputs[1])):
+                if getattr(g, "of", None) and g.of not in found.variables:
+                    g.of = x  # a gradient that is also one of another line is called so
         return found
 
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
         """Record, simplify and print; and the structure of the results, if it has named tuples."""
         recording = self._record(args)
-        results = recording.results if recording.differentiated else recording.results[0]
-        like = unflatten(results, [None] * len(flatten(results)))
-        recording.results = None, None  # they hold all that was computed
         if self._example is None:
             self._example = recording, args
-        running = emit(recording, self._clean, checked=False)
-        return running, like if repr(like) != repr(in_containers(like)) else None
+        return emit(recording, self._clean, checked=False), recording.like
 
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten, variable
 from ..engine.value import Value, detach
 from .fusion import fused
-from .lines import distributions, reads, replace
+from .lines import Line, distributions, reads, replace, walk
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 from .simplifier import key_of
 
@@ -59,21 +60,24 @@ class Recording:
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
         self.parameters, self.lines, self.calls = names, tape.lines, len(tape.lines)
         self.arguments = replace(leaves, line_of, RecordedArray)  # each by its place, ``p["w"]``
-        self.results = value, gradient  # in the caller's own tuples
         self.variables = [v.data.line for _, v in flatten(trees)]
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         self.constants = {key_of(x): name for x, name in tape.constants}
         by = numbers if gradient is not None else ()
         self.differentiated = ", ".join(names[i] for i in by)  # "" for no gradient
+        like = unflatten((value, gradient) if by else value, repeat(None))
+        # The structure of the results, where that has named tuples.
+        self.like = like if repr(like) != repr(in_containers(like)) else None
         # A name for the number of rows, what has so many, and how many it has at least.
         self.rows: tuple[str, str, int] | None = None
 
-    def only_index(self, place: str) -> bool:
-        """Whether an argument is read as an index alone."""
-        x = self.arguments.get(place)
-        readers = [line for line in self.lines if any(y is x for y in reads(line))]
-        own = (operator.getitem, scatter)
-        return all(line.function in own and line.args[0] is not x for line in readers)
+    def indices_are_no_more(self) -> bool:
+        """Whether whole numbers among the arguments are read as indices alone."""
+        inputs = [x for x in self.arguments.values() if x.__class__ is Line and not x.shape]
+        whole = {x for x in inputs if x.dtype.kind in "iu"}
+        indexed = (operator.getitem, scatter)
+        used = [walk(x.args[:1]) if x.function in indexed else reads(x) for x in self.lines]
+        return whole.isdisjoint(y for several in used for y in several)
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
