@@ -29,9 +29,10 @@ _CALLED = tuple(
     os.path.join(_PACKAGE, *part)
     for part in (("engine", ""), ("losses", ""), ("training", ""), ("programs", "recorder.py"))
 )
-_CALLING = tuple(
-    os.path.join(_PACKAGE, *part, "")
-    for part in (("programs",), ("checks",), ("views",), ("exercises", "framework"))
+_CALLING = (
+    "<program>",  # what `program` has compiled
+    *(os.path.join(_PACKAGE, part, "") for part in ("programs", "checks", "views")),
+    os.path.join(_PACKAGE, "exercises", "framework", ""),
 )
 
 # What is assigned is not what these ask for, as list(map(np.exp, zs)), or not each of it.

@@ -11,9 +11,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import operator
-import os
 import re
-import sys
 from collections import Counter
 from contextlib import suppress
 from functools import cache
@@ -28,28 +26,19 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import GETITEM, RELU, SCATTER
-from ..engine.origin import Origin, here
+from ..engine.origin import Origin, here, learners_frame
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
 from .lines import Line, astype, constant, entry, fact, replace, result, walk, within
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
-OURS = (*(f"{Path(x).parent}{os.sep}" for x in (Path(__file__).parent, np.__file__)), "<program>")
 
 RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "len", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
-
-
-def _where() -> str:
-    """The innermost line that is neither ours nor NumPy's."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith(OURS):
-        frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
 
 
 def identifier(text: str) -> str:
@@ -164,7 +153,9 @@ class Tape:
             "{where}: {what} depends on the example's data, so the program would be wrong for "
             "other data. {instead}"
         )
-        self.refusal = TypeError(_(text, where=_where(), what=what, instead=instead))
+        frame: Any = learners_frame()
+        where = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
+        self.refusal = TypeError(_(text, where=where, what=what, instead=instead))
         raise self.refusal
 
 
