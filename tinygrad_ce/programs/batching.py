@@ -11,13 +11,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..engine.rules import scatter
-from .index_notation import MOST, Axes, Form, NotASumError, Sum, Writer, pairs_of, proper, term
+from .index_notation import Axes, Form, NotASumError, Sum, Writer, pairs_of, proper, term
 from .lines import Line, elementwise, fact, live, option, reads, replace, walk
 from .simplifier import (
     Simplifier,
@@ -57,21 +56,25 @@ class _Batcher(Simplifier):
         if not joined or not all(row.__class__ is Line for row in rows):
             return None
         lines, first = live(self.old, rows), live(self.old, rows[0])
-        floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
-        if len(floats) > 1:
-            return None  # in another order, the narrow one's rounding would spread
-        if any(0 in line.shape for line in lines):
-            return None  # where no entry is, none shows to which axis it moves
+        if dtype_of(lines) is None:
+            return None
         for eye in dict.fromkeys(line.args[0] for line in first if _unit_row(line) == 0):
             seeded = _seeded(lines, rows, eye) if eye.shape[0] == len(rows) else set[Line]()
-            read = partial(Reader, self, eye, stack.dtype, seeded)
-            for ways in ([(True, MOST)], [(False, FEW), (False, 1)]) if seeded else ():
-                blocks = [
-                    x for way in ways if (x := read(*way).block(first, stack.shape)) is not None
-                ]
-                if blocks:
-                    return min(blocks, key=lambda block: cost(live(self.lines, block)))
+            for expand in (True, False) if seeded else ():
+                reader = Reader(self, eye, stack.dtype, seeded, expand)
+                if (block := reader.block(first, stack.shape)) is not None:
+                    return block
         return None
+
+
+def dtype_of(lines: Sequence[Line]) -> Any:
+    """The dtype of all floats; None where sums of products cannot be written otherwise.
+
+    Of two dtypes, the narrow one's rounding would spread; where no entry is, all axes are alike.
+    """
+    floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
+    none = any(0 in line.shape for line in lines)
+    return next(iter(floats)) if len(floats) == 1 and not none else None
 
 
 def cost(lines: Sequence[Line]) -> int:
@@ -109,21 +112,15 @@ def _seeded(lines: list[Line], rows: Sequence[Line], eye: Line) -> set[Line]:
 class Reader(Writer):
     """The first row's lines in index notation, of all rows at once.
 
-    Those that are ``seeded``, linear in a unit vector, have to be sums of products, and of at most
-    so many terms; ``expand`` says whether others that are sums are multiplied out.
+    Those that are ``seeded``, linear in a unit vector, have to be sums of products, and of a few
+    terms, unless all sums are multiplied out, which ``expand`` says.
     """
 
     def __init__(
-        self,
-        simplifier: Simplifier,
-        eye: Any,
-        dtype: Any,
-        seeded: set[Line],
-        expand: bool,
-        most: int,
+        self, simplifier: Simplifier, eye: Any, dtype: Any, seeded: set[Line], expand: bool
     ) -> None:
         super().__init__(simplifier, dtype)
-        self.seeded, self.expand, self.most = seeded, expand, most
+        self.seeded, self.expand = seeded, expand
         self.forms, self.eye = dict[Line, Form](), eye
         self.nonzero = set[int]()
         self.rows = self.labels(eye.shape[1:] if eye else ())
@@ -162,7 +159,8 @@ class Reader(Writer):
         except NotASumError:
             return self.lifted(line) if seeded else self.atom(x, line.shape)
         self.forms[line] = form
-        return form if not seeded or len(form.terms) <= self.most else self.whole(line)
+        few = self.expand or not seeded or len(form.terms) <= FEW
+        return form if few else self.whole(line)
 
     def of(self, x: Any) -> Form:
         """An argument in index notation; small whole numbers, which overflow, have none."""

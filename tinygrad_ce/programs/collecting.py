@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.rules import scatter
-from .batching import Reader, cost
+from .batching import Reader, cost, dtype_of
 from .index_notation import (
-    MOST,
     ONE,
     Factor,
     Form,
@@ -40,12 +39,10 @@ EFFORT = 250  # calls of a simplifier, that are tried: the textbook's losses tak
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
     """The same outputs, their gradients as sums of products."""
     lines = live(lines, outputs)
-    floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
-    if len(floats) > 1 or len(lines) >= LONG or not any(walk(outputs[1])):
-        return lines, outputs  # of two dtypes, the narrow one's rounding would spread
-    if not floats or any(0 in line.shape for line in lines):  # of no entries all axes are alike
+    dtype = dtype_of(lines)
+    if dtype is None or len(lines) >= LONG or not any(walk(outputs[1])):
         return lines, outputs
-    return Collector(lines, outputs, *floats).run()
+    return Collector(lines, outputs, dtype).run()
 
 
 class Collector(Simplifier):
@@ -130,7 +127,7 @@ class _Gradients(Reader):
     """
 
     def __init__(self, collector: Collector, dtype: Any, deep: bool = False) -> None:
-        super().__init__(collector, None, dtype, set(), True, MOST)
+        super().__init__(collector, None, dtype, set(), True)
         self.collector, self.deep = collector, deep
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
