@@ -14,7 +14,7 @@ import math
 import pickle
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from itertools import product, repeat
 from operator import attrgetter
 from typing import Any
@@ -32,7 +32,7 @@ from .lines import Line, live
 from .literals import tolerance
 from .printing import emit
 from .recorder import RecordedArray
-from .recording import Recording, in_containers, parameters
+from .recording import Recording, in_containers, parameters, places
 from .simplifier import Simplifier, simplify
 from .sizes import write_sizes
 from .stability import is_stable
@@ -206,20 +206,6 @@ def _described(name: str, x: Any) -> str:
     return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
 
 
-def _key(args: Sequence[Any]) -> Any:
-    """What is equal for arguments of one program alone: the structure, dtypes, what is fixed."""
-    structure = [unflatten(arg, repeat(None)) for arg in args]
-    return repr(structure), *[_known(x) for arg in args for _, x in flatten(arg)]
-
-
-def _known(x: Any) -> Any:
-    if x.__class__ is np.ndarray:
-        return x.dtype, x.shape
-    if x.__class__ is float:
-        return float
-    return x.__class__, x if isinstance(x, Hashable) else x.__call__  # a method: of this object
-
-
 # ------------------------------------------------------------------ running
 def _load(module: Any, **names: Any) -> Callable[..., Any]:
     """The function that a module ends with."""
@@ -331,8 +317,8 @@ class Program:
         ways = dict[Any, Any]()  # what differs, and the last way that gives it
         for self._way in WAYS:
             args = self._arguments(examples)
-            ways[_key(args)] = self._way, args
-        self._tables = _tables(sums_to_one, self._named(args))
+            ways[self._key_of(args)] = self._way, args
+        self._tables = _tables(sums_to_one, places(self._parameters, args))
         for self._key, (self._way, args) in ways.items():
             self._signature = self._signature_of(args)
             self.__setstate__({})
@@ -347,11 +333,15 @@ class Program:
         return [_taken(x, i in self._numbers, *self._way) for i, x in enumerate(args)]
 
     def _signature_of(self, args: Sequence[Any]) -> str:
-        return ", ".join(_described(at, x) for at, x in self._named(args).items())
+        named = places(self._parameters, args)
+        return ", ".join(_described(at, x) for at, x in named.items())
 
-    def _named(self, args: Sequence[Any]) -> dict[str, Any]:
-        """Each leaf of the arguments by its place, ``p["w"]``."""
-        return {at: x for name, arg in zip(self._parameters, args) for at, x in flatten(arg, name)}
+    def _key_of(self, args: Sequence[Any]) -> Any:
+        """What is equal for arguments of one program alone."""
+        structure = repr([unflatten(arg, repeat(None)) for arg in args])
+        functions = [x for arg in args for _, x in flatten(arg) if callable(x)]
+        known = [x if isinstance(x, Hashable) else x.__call__ for x in functions]  # of this object
+        return structure, self._signature_of(args), *known
 
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
@@ -368,9 +358,10 @@ class Program:
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
         """Record, simplify and print; and the structure of the results, if it has named tuples."""
         recording = self._record(args)
+        source = emit(recording, self._clean)
         if self._example is None:
             self._example = recording, args
-        return emit(recording, self._clean, checked=False), recording.like
+        return source, recording.like
 
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""
@@ -395,7 +386,7 @@ class Program:
 
     def _other(self, *args: Any) -> Any:
         given = self._arguments(args)
-        run = self._kept.get(key := _key(given)) or self._make(given, key)
+        run = self._kept.get(key := self._key_of(given)) or self._make(given, key)
         return run(*given)
 
     # ------------------------------------------------------------------ what it is to a user
@@ -408,9 +399,12 @@ class Program:
         assert self._compiled is not None
         if self._example:
             (recording, args), self._example = self._example, ()
-            checked = partial(emit, clean=self._clean, checked=True)
-            write_sizes(recording, self._record, lambda r: _load(checked(r)), args, self._numbers)
-            self._compiled = checked(recording), self._compiled[1]
+
+            def load(recording: Recording) -> Any:
+                return _load(emit(recording, self._clean))
+
+            write_sizes(recording, self._record, load, args, self._numbers)
+            self._compiled = emit(recording, self._clean), self._compiled[1]
             self._make(args, self._key)
         return self._compiled[0]
 

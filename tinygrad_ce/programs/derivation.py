@@ -19,7 +19,7 @@ from ..engine.transforms import flatten
 from ..losses.losses import COMPOSED
 from .compiled import Program, cleaned
 from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
-from .recording import Recording
+from .recording import Recording, places
 from .simplifier import PASSES, Simplifier, alike, coefficient, is_call
 from .sizes import write_sizes
 
@@ -266,12 +266,12 @@ def _draws(
     recording: Recording, args: Sequence[Any], lines: Sequence[Line], named: Named
 ) -> tuple[list[dict[Line, Any]], int]:
     """The example and data like it, where all is finite, and how many; then some against claims."""
-    rng, pairs = np.random.default_rng(0), zip(recording.parameters, args)
-    leaves = [(recording.arguments[at], x) for name, arg in pairs for at, x in flatten(arg, name)]
+    rng, leaves = np.random.default_rng(0), places(recording.parameters, args).values()
+    inputs = [*zip(recording.arguments.values(), leaves)]
     claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
     found = list[dict[Line, Any]]()
     for i in range(1 + DRAWS):
-        data = {x: _drawn(y, rng) if i else y for x, y in leaves if x.__class__ is Line}
+        data = {x: _drawn(y, rng) if i else y for x, y in inputs if x.__class__ is Line}
         data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
         [values] = _values(lines, named, [data])
         found += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []

@@ -24,14 +24,11 @@ NEW |= {np.where, np.clip, np.eye, astype, scatter}
 MANY = 1000  # lines from which nobody reads them all: longer expressions are a quarter faster
 
 
-def emit(recording: Recording, clean: bool, checked: bool) -> str:
-    """A program as a module: its imports, its constants and one function.
-
-    It is ``checked`` whether it has lines that refuse arrays of other shapes.
-    """
+def emit(recording: Recording, clean: bool) -> str:
+    """A program as a module: its imports, its constants and one function."""
     printer = _Printer(recording, clean)
     body = [*printer.body(), printer.result()]
-    body = [*(printer.head() if checked else []), *body]
+    body = [*printer.head(), *body]  # which makes arrays that the body reads
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
     used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []

@@ -35,8 +35,7 @@ class Recording:
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
         leaves = {  # of another class than these they are fixed
             at: tape.argument(x, identifier(at)) if x.__class__ in (float, np.ndarray) else x
-            for name, arg in zip(names, args)
-            for at, x in flatten(arg, name)
+            for at, x in places(names, args).items()
         }
         known = leaves | {
             at: tape.write(distributions, (leaves[at],), {}, leaves[at].example)
@@ -103,6 +102,11 @@ def _like(g: Any, x: RecordedArray) -> Any:
         return g.astype(x.dtype)
     g = 0.0 if g is None else g
     return float(g) if x.line.is_number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
+
+
+def places(names: Sequence[str], args: Sequence[Any]) -> dict[str, Any]:
+    """Each leaf of arguments by its place, ``p['w']``."""
+    return {at: x for name, arg in zip(names, args) for at, x in flatten(arg, name)}
 
 
 def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
