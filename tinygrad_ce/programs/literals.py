@@ -52,14 +52,8 @@ def array_text(x: Any) -> str:
     """An array's entries, written out."""
     if not x.size or uniform(x):
         return fresh_text(x)
-    if x.dtype == np.dtype(int) and x.ndim == 1 and (step := int(x[1] - x[0])):
-        start, stop = int(x[0]), int(x[0]) + step * x.size
-        if np.array_equal(x, np.arange(start, stop, step)):
-            return (
-                f"np.arange({stop})"
-                if (start, step) == (0, 1)
-                else f"np.arange({start}, {stop}, {step})"
-            )
+    if x.dtype == np.dtype(int) and np.array_equal(x, np.arange(x.size)):
+        return f"np.arange({x.size})"
     if x.size > LARGEST:
         text = "program: f uses an array of shape {shape} that is no argument, too large to be "
         raise ValueError(_(text + "written out: make it an argument", shape=x.shape))

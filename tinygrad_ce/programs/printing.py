@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.data import example
 from ..engine.rules import scatter
 from . import literals
 from .expressions import ATOM, Expressions, is_turned
@@ -62,7 +63,7 @@ class _Printer(Expressions):
                 whole = place in recording.parameters
                 self.names[x] = place if whole else self.unique(x.name or "x")
         self.results = set(walk(self.outputs))
-        self.longest = (INLINE, literals.WIDTH - 30) if len(self.lines) < MANY else (300, 2000)
+        self.longest = INLINE if len(self.lines) < MANY else 300  # letters of an inner expression
         self.found: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
         for line in reversed(self.lines):
@@ -77,12 +78,12 @@ class _Printer(Expressions):
     # ------------------------------------------------------------------ statements
     def head(self) -> list[str]:
         """A size, a check of shapes, and what is made once of sizes."""
-        inputs = {literals.path_text(k): x for k, x in self.recording.arguments.items()}
-        shapes = {k: x.shape for k, x in inputs.items() if x.__class__ is Line and not x.is_number}
+        inputs = self.recording.arguments.items()
+        shapes = {k: x.shape for k, x in inputs if x.__class__ is Line and not x.is_number}
         found = []
         if self.recording.rows:
             name, place, least = self.recording.rows
-            found.append(f"{name} = len({literals.path_text(place)})")
+            found.append(f"{name} = len({place})")
             if least > 1:
                 message = f"got {{{name}}} rows, wanted {least} or more"
                 found += [f"if {name} < {least}:", f'    raise ValueError(f"{message}")']
@@ -95,9 +96,9 @@ class _Printer(Expressions):
         needed = set(self.needed)
         for place, x in self.recording.arguments.items():
             if x.__class__ is not Line:
-                self.found += literals.check_fixed(literals.path_text(place), x)
+                self.found += literals.check_fixed(place, x)
             elif x in needed and self.names[x] != place:
-                self.found.append(f"{self.names[x]} = {literals.path_text(place)}")
+                self.found.append(f"{self.names[x]} = {place}")
         forward, inside = set(live(self.needed, self.outputs[0])), {*self.into.values()}
         last = max([i for i, line in enumerate(self.lines) if line in forward], default=-1)
         for i, line in enumerate(self.lines):
@@ -122,12 +123,12 @@ class _Printer(Expressions):
         if not once and not (is_turned(line) and line not in self.results):
             return False
         text, level = self.expression(line)
-        if len(text) <= self.longest[0]:
+        if len(text) <= self.longest:
             self.inline[line] = text, level
         return line in self.inline
 
     def place(self, line: Line) -> None:
-        """The statements of one line; what is too long has its longest part in a line before."""
+        """The statements of one line."""
         if line.function in CHECKED:
             x, *bounds = line.args
             if x not in self.names:
@@ -139,13 +140,7 @@ class _Printer(Expressions):
         elif line.function is scatter or line in self.into:
             _scattered(self, line)
         else:
-            text = self.expression(line)[0]
-            parts = [x for x in reads(line) if x not in self.names]
-            if len(text) > self.longest[1] and parts:
-                self.place(max(parts, key=lambda x: len(self.inline[x][0])))
-                self.place(line)
-            else:
-                self.assign(line, text)
+            self.assign(line, self.expression(line)[0])
 
     def assign(self, line: Line, text: str) -> str:
         """A statement that gives a line a name, and says its shape.
@@ -222,13 +217,12 @@ def _operation(line: Line) -> str:
 
 def _reads_each_once(index: Any) -> bool:
     """Whether an index reads no entry twice, whatever the arguments are: ``[np.arange(n), y]``."""
-    index = index if index.__class__ is tuple else (index,)
-    parts = [p for p in (getattr(p, "example", p) for p in index) if np.ndim(p)]
-    if not parts:
-        return True
-    known = [p for p in parts if p.__class__ is np.ndarray and p.dtype.kind in "iu" and p.size]
-    if not known or any((p < 0).any() for p in known):
-        return False
-    shape = np.broadcast_shapes(*[p.shape for p in parts])
-    places = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in known])
-    return bool(np.unique(places, axis=1).shape[1] == math.prod(shape))
+    parts: Any = [example(p) for p in (index if index.__class__ is tuple else (index,))]
+    arrays = [p if p.__class__ is Line else np.asarray(p) for p in parts if np.ndim(p)]
+    fixed = [p for p in arrays if p.__class__ is np.ndarray and p.dtype.kind in "iu" and p.size]
+    fixed = [p for p in fixed if np.all(p >= 0)]
+    if not fixed or any(p.dtype.kind == "b" for p in arrays):
+        return not arrays
+    shape = np.broadcast_shapes(*[p.shape for p in arrays])
+    known = [np.broadcast_to(p, shape).reshape(-1) for p in fixed]
+    return bool(np.unique(known, axis=1).shape[1] == math.prod(shape))

@@ -127,9 +127,7 @@ class Tape:
             raise
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
             self.refuse(*into)
-        if not (numbers or self._keeps_shapes(function, args, options)) and _shape_varies(
-            function, args, options, example
-        ):
+        if not numbers and _shape_varies(function, args, options, example):
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
@@ -139,13 +137,6 @@ class Tape:
         if not isinstance(example, np.ndarray | np.generic | float | int):
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
-
-    def _keeps_shapes(self, function: Any, args: Any, options: Any) -> bool:
-        """Whether data have no say in the shape of the result, as the function's record tells."""
-        op = TABLE.get(function)
-        if op is None:
-            return function.__class__ is np.ufunc
-        return op.arity != 1 or not [*walk((args[1:], options), RecordedArray)]  # of np.repeat
 
     def refuse(self, what: str, instead: str) -> NoReturn:
         """Say which line would make a program that is wrong for other data."""
@@ -194,7 +185,12 @@ def _gives_back(function: Any, args: Any, options: Any) -> bool:
 
 
 def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
-    """Whether a function gives another shape for data that are 0 or 1, as np.repeat does."""
+    """Whether data have a say in a result's shape, as in np.repeat's: then 0 or 1 give another.
+
+    A function whose record has a rule tells that they have none, but for those beside the first.
+    """
+    op, others = TABLE.get(function), [*walk((args[1:], options), RecordedArray)]
+    ruled = op is not None and (op.arity != 1 or not others)
 
     def shape(x: Any) -> Any:
         return [*map(np.shape, x)] if isinstance(x, tuple | list) else np.shape(x)
@@ -205,7 +201,8 @@ def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
             return bool(shape(function(*given, **how)) != shape(example))
         return False
 
-    return varies(np.zeros_like) or varies(np.ones_like)
+    known = ruled or function.__class__ is np.ufunc
+    return not known and (varies(np.zeros_like) or varies(np.ones_like))
 
 
 @cache

@@ -21,6 +21,7 @@ from ..engine.transforms import flatten, unflatten, variable
 from ..engine.value import Value, detach
 from .fusion import fused
 from .lines import Line, distributions, reads, replace, walk
+from .literals import path_text
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 from .simplifier import key_of
 
@@ -58,7 +59,9 @@ class Recording:
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
         self.parameters, self.lines, self.calls = names, tape.lines, len(tape.lines)
-        self.arguments = replace(leaves, line_of, RecordedArray)  # each by its place, ``p["w"]``
+        self.arguments: dict[str, Any] = {  # each by its place in the source, ``p["w"]``
+            path_text(at): x.line if x.__class__ is RecordedArray else x for at, x in leaves.items()
+        }
         self.variables = [v.data.line for _, v in flatten(trees)]
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         self.constants = {key_of(x): name for x, name in tape.constants}
