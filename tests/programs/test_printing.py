@@ -236,7 +236,7 @@ def test_what_linters_want(tmp_path: Path) -> None:
         return np.maximum(0.0, x)
 
     def k(A: float, b: float) -> Any:
-        return np.maximum(A, b) * np.abs(A) + np.maximum(b, 2.0) * np.minimum(A, b * 1.0)
+        return np.maximum(A, b) * np.abs(A) + np.maximum(b, b) * np.minimum(A, A * 1.0)
 
     sources = [program(h, 1.0).source]
     sources += [program(k, 1.0, 2.0, clean=clean).source for clean in (True, False)]

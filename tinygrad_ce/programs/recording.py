@@ -96,15 +96,12 @@ def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
         for v, g in sorted(last, key=lambda pair: not getattr(pair[0].data, "name", None)):
             if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
                 g.line.of = g.line.of or v.data.line
-    return [_like(found.get(v), v.data) for v in wanted]
+    return [_zeros(v.data) if found.get(v) is None else found[v] for v in wanted]
 
 
-def _like(g: Any, x: RecordedArray) -> Any:
-    """A gradient in the shape and dtype of its argument."""
-    if g.__class__ is RecordedArray:
-        return g.astype(x.dtype)
-    g = 0.0 if g is None else g
-    return float(g) if x.line.is_number else np.broadcast_to(np.asarray(g, x.dtype), x.shape)
+def _zeros(x: RecordedArray) -> Any:
+    """The gradient of what a result does not depend on."""
+    return 0.0 if x.line.is_number else np.zeros(x.shape, x.dtype)
 
 
 def places(names: Sequence[str], args: Sequence[Any]) -> dict[str, Any]:

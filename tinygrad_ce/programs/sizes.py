@@ -10,7 +10,6 @@ how many on it does the same, as ``max(n, 6)`` does from 6, the program checks.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -135,7 +134,7 @@ class _Pair:
             return x
         if isinstance(x, range | np.ndarray):
             return self.array(np.asarray(x), np.asarray(y))
-        return Size(self.whole(x, y) if isinstance(x, int) else self.number(x, y), x)
+        return Size(self.size(x, y), x)
 
     def array(self, x: Any, y: Any) -> Size:
         """An array of one number, or of whole numbers in order."""
@@ -153,28 +152,25 @@ class _Pair:
         text = f"np.arange({self.both(x.size, y.size)}{kind})"
         return Size(text if x.ndim == 1 else f"{text}.reshape({shape})", x)
 
-    def whole(self, x: int, y: int) -> str:
-        """A multiple of the rows, or some more or fewer."""
-        if y == self.times * x and x % self.n == 0:
-            return self.name if x == self.n else f"{x // self.n} * {self.name}"
-        if y != x + (self.times - 1) * self.n:
-            raise NotASizeError
-        return f"{self.name} {'+' if x > self.n else '-'} {abs(x - self.n)}"
-
-    def number(self, x: Any, y: Any) -> str:
-        """A multiple of the rows, or a share of them; if there is such a one, to the last bit."""
-        near, n = 4 * float(np.finfo(np.asarray(x).dtype).eps), self.n
-        symbol, f, c = "*", operator.mul, float(x) / n
+    def size(self, x: Any, y: Any) -> str:
+        """A multiple of the rows, a share of them, or some more or fewer."""
+        n, name, whole = self.n, self.name, isinstance(x, int)
+        if whole and y == x + (self.times - 1) * n != self.times * n:
+            return f"{name} {'+' if x > n else '-'} {abs(x - n)}"
+        near = 0.0 if whole else 4 * float(np.finfo(np.asarray(x).dtype).eps)
+        symbol, c = "*", float(x) / n
         if not math.isclose(self.times * x, y, rel_tol=near):
-            symbol, f, c = "/", operator.truediv, float(x) * n
-            if not math.isclose(x, self.times * y, rel_tol=near):
+            symbol, c = "/", float(x) * n
+            if whole or not math.isclose(x, self.times * y, rel_tol=near):
                 raise NotASizeError
-        others = (float(f"{c:.6g}"), c, *np.nextafter(c, [-np.inf, np.inf]).tolist())
-        c = next((z for z in others if x == x.__class__(f(z, n))), c)
+        short = float(f"{c:.6g}")
+        c = short if math.isclose(short, c, rel_tol=near) else c
+        if whole and not c.is_integer():
+            raise NotASizeError
         text = f"{c:.0f}" if c.is_integer() else repr(c)
-        text = self.name if (c, symbol) == (1, "*") else f"{text} {symbol} {self.name}"
-        whole = symbol == "*" and c.is_integer() and not self.of_floats
-        return f"float({text})" if whole else text
+        text = name if (c, symbol) == (1, "*") else f"{text} {symbol} {name}"
+        is_int = symbol == "*" and c.is_integer() and not whole and not self.of_floats
+        return f"float({text})" if is_int else text
 
 
 def _are_uniform(*arrays: Any) -> bool:
