@@ -191,12 +191,9 @@ def _leaf(x: Any, is_variable: bool, indices: bool) -> Any:
         data.tape.refuse("What a program returns", "Call the function that it is a program of.")
     if data is not x:
         lost("A program called on a Value", "Use v.data, or call the function itself.")
-    plain = not isinstance(data, np.ndarray) or data.dtype.kind not in "fiub"
-    data = np.asarray(data) if plain else real(data, "program: argument")
-    data = float(x) if isinstance(x, float) else data
-    if is_variable or (data.__class__ is np.ndarray and data.dtype.kind not in "fiub"):
-        return as_data(data, "program: argument")  # floats, or an error that says what is wrong
-    return data
+    data = data if isinstance(data, float | np.ndarray) else np.asarray(data)
+    where = "program: argument"
+    return as_data(data, where) if is_variable else real(data, where)
 
 
 def _described(name: str, x: Any) -> str:
