@@ -14,6 +14,7 @@ import math
 import pickle
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import product, repeat
 from operator import attrgetter
@@ -162,42 +163,72 @@ class Numbers(list[Any]):
     _make = classmethod(lambda cls, parts: cls(parts))
 
 
-def _taken(x: Any, is_variable: bool, lists: bool, indices: bool) -> Any:
-    """An argument as a program takes it.
+@dataclass(frozen=True)
+class Arguments:
+    """How a program takes its arguments.
 
-    If ``lists``, those of numbers are taken apart; if ``indices``, whole numbers are arrays.
+    Attributes
+    ----------
+    parameters, variables : their names, and the places of those to differentiate
+    lists : whether a list of numbers is taken apart
+    indices : whether a whole number may be an index, and so is an array
     """
-    if isinstance(x, dict):
-        return {name: _taken(part, is_variable, lists, indices) for name, part in x.items()}
-    if not isinstance(x, list | tuple):
-        return _leaf(x, is_variable, indices)
-    kind = np.asarray(x).dtype.kind if is_array_like(x) else ""
-    apart = lists and x.__class__ is list and (kind == "f" or is_variable or not indices)
-    if kind and not apart:
-        return _leaf(x, is_variable, indices)
-    parts = [_taken(part, is_variable or kind == "f", lists, indices) for part in x]
-    make = Numbers if kind else getattr(x, "_make", x.__class__)
-    return make(parts)
 
+    parameters: Sequence[str]
+    variables: Sequence[int]
+    lists: bool
+    indices: bool
 
-def _leaf(x: Any, is_variable: bool, indices: bool) -> Any:
-    """A leaf of an argument: a float, an array, or fixed (a whole number, text, a function)."""
-    if x.__class__ is int and (is_variable or indices):
-        return float(x) if is_variable else np.asarray(x)
-    if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
-        return x
-    data = detach(x)
-    if data.__class__ is RecordedArray:
-        data.tape.refuse("What a program returns", "Call the function that it is a program of.")
-    if data is not x:
-        lost("A program called on a Value", "Use v.data, or call the function itself.")
-    data = data if isinstance(data, float | np.ndarray) else np.asarray(data)
-    where = "program: argument"
-    return as_data(data, where) if is_variable else real(data, where)
+    def take(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments with leaves as a program takes them."""
+        if (n := len(args)) != (wanted := len(self.parameters)):
+            text = "program: got {n} arguments, wanted {wanted}"
+            raise TypeError(_(text, n=n, wanted=wanted))
+        return [self._tree(x, i in self.variables) for i, x in enumerate(args)]
+
+    def _tree(self, x: Any, is_variable: bool) -> Any:
+        if isinstance(x, dict):
+            return {name: self._tree(part, is_variable) for name, part in x.items()}
+        if not isinstance(x, list | tuple):
+            return self._leaf(x, is_variable)
+        kind = np.asarray(x).dtype.kind if is_array_like(x) else ""
+        apart = x.__class__ is list and (kind == "f" or is_variable or not self.indices)
+        if kind and not (apart and self.lists):
+            return self._leaf(x, is_variable)
+        parts = [self._tree(part, is_variable or kind == "f") for part in x]
+        make = Numbers if kind else getattr(x, "_make", x.__class__)
+        return make(parts)
+
+    def _leaf(self, x: Any, is_variable: bool) -> Any:
+        """A float, an array, or what is fixed: a whole number, text, a function."""
+        if x.__class__ is int and (is_variable or self.indices):
+            return float(x) if is_variable else np.asarray(x)
+        if not is_variable and (x is None or isinstance(x, int | str) or callable(x)):
+            return x
+        data = detach(x)
+        if data.__class__ is RecordedArray:
+            instead = "Call the function that it is a program of."
+            data.tape.refuse("What a program returns", instead)
+        if data is not x:
+            lost("A program called on a Value", "Use v.data, or call the function itself.")
+        data = data if isinstance(data, float | np.ndarray) else np.asarray(data)
+        where = "program: argument"
+        return as_data(data, where) if is_variable else real(data, where)
+
+    def signature(self, args: Sequence[Any]) -> str:
+        """What a program is for: ``x: float64[3, 4], n=2``."""
+        named = places(self.parameters, args)
+        return ", ".join(_described(at, x) for at, x in named.items())
+
+    def key(self, args: Sequence[Any]) -> Any:
+        """What is equal for arguments of one program alone."""
+        structure = repr([unflatten(arg, repeat(None)) for arg in args])
+        functions = [x for arg in args for _, x in flatten(arg) if callable(x)]
+        known = [x if isinstance(x, Hashable) else x.__call__ for x in functions]  # of this object
+        return structure, self.signature(args), *known
 
 
 def _described(name: str, x: Any) -> str:
-    """What a program is for: ``x: float64[3, 4]``; of what is fixed, its value."""
     if x.__class__ is np.ndarray:
         return f"{name}: {x.dtype}{list(x.shape)}"
     return f"{name}: float" if x.__class__ is float else f"{name}={x!r}"
@@ -309,41 +340,24 @@ class Program:
         if not callable(f):
             raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
-        self._numbers = _positions(wrt, len(examples))
-        self._parameters, self._defaults = parameters(f, len(examples))
+        names, self._defaults = parameters(f, len(examples))
         ways = dict[Any, Any]()  # what differs, and the last way that gives it
-        for self._way in WAYS:
-            args = self._arguments(examples)
-            ways[self._key_of(args)] = self._way, args
-        self._tables = _tables(sums_to_one, places(self._parameters, args))
-        for self._key, (self._way, args) in ways.items():
-            self._signature = self._signature_of(args)
+        for way in WAYS:
+            arguments = Arguments(names, _positions(wrt, len(examples)), *way)
+            given = arguments.take(examples)
+            ways[arguments.key(given)] = arguments, given
+        self._tables = _tables(sums_to_one, places(names, given))
+        for self._key, (self._arguments, given) in ways.items():
+            self._signature = self._arguments.signature(given)
             self.__setstate__({})
-            with suppress(*[] if self._way == WAYS[-1] else [Exception]):  # of f, any
-                self._make(args, self._key)
+            with suppress(*[] if self._arguments is arguments else [Exception]):  # of f, any
+                self._make(given, self._key)
                 break
-
-    def _arguments(self, args: Sequence[Any]) -> list[Any]:
-        if (n := len(args)) != (wanted := len(self._parameters)):
-            text = "program: got {n} arguments, wanted {wanted}"
-            raise TypeError(_(text, n=n, wanted=wanted))
-        return [_taken(x, i in self._numbers, *self._way) for i, x in enumerate(args)]
-
-    def _signature_of(self, args: Sequence[Any]) -> str:
-        named = places(self._parameters, args)
-        return ", ".join(_described(at, x) for at, x in named.items())
-
-    def _key_of(self, args: Sequence[Any]) -> Any:
-        """What is equal for arguments of one program alone."""
-        structure = repr([unflatten(arg, repeat(None)) for arg in args])
-        functions = [x for arg in args for _, x in flatten(arg) if callable(x)]
-        known = [x if isinstance(x, Hashable) else x.__call__ for x in functions]  # of this object
-        return structure, self._signature_of(args), *known
 
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
         found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
-        if self._way[1] and not found.indices_are_no_more():
+        if self._arguments.indices and not found.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
             found.lines, found.outputs = cleaned(found.lines, found.outputs)
@@ -363,7 +377,7 @@ class Program:
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""
         if key != self._key and not (self._retrace and self._f):
-            got, wanted = self._signature_of(args), self._signature
+            got, wanted = self._arguments.signature(args), self._signature
             wanted = wanted if got != wanted else "these in other lists, tuples or dicts"
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
@@ -378,12 +392,12 @@ class Program:
 
     def _check(self, args: Sequence[Any], run: Any = None) -> None:
         """Run the program itself where arguments are plainly those of the example."""
-        self._run = _checked(dict(zip(self._parameters, args)), run, self._other)
+        self._run = _checked(dict(zip(self._arguments.parameters, args)), run, self._other)
         self._run.__defaults__ = self._defaults
 
     def _other(self, *args: Any) -> Any:
-        given = self._arguments(args)
-        run = self._kept.get(key := self._key_of(given)) or self._make(given, key)
+        given = self._arguments.take(args)
+        run = self._kept.get(key := self._arguments.key(given)) or self._make(given, key)
         return run(*given)
 
     # ------------------------------------------------------------------ what it is to a user
@@ -400,7 +414,7 @@ class Program:
             def load(recording: Recording) -> Any:
                 return _load(emit(recording, self._clean))
 
-            write_sizes(recording, self._record, load, args, self._numbers)
+            write_sizes(recording, self._record, load, args, self._arguments.variables)
             self._compiled = emit(recording, self._clean), self._compiled[1]
             self._make(args, self._key)
         return self._compiled[0]
@@ -440,4 +454,4 @@ class Program:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._kept = {}
-        self._check([None] * len(self._parameters))
+        self._check([None] * len(self._arguments.parameters))

@@ -119,7 +119,7 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
     def again(args: Any) -> Derived:
         return Derived(found._record(args), args)
 
-    write_sizes(made, again, lambda made: None, args, found._numbers)  # nobody calls it
+    write_sizes(made, again, lambda made: None, args, found._arguments.variables)  # nobody calls it
     return made
 
 

@@ -32,37 +32,33 @@ class Recording:
     def __init__(
         self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool, sums_to_one: Sequence[str]
     ) -> None:
-        tape, names = Tape(), parameters(f, len(args))[0]
+        self.parameters = names = parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
+        tape, trees, gradient = Tape(), dict[int, Any](), None
         leaves = {  # of another class than these they are fixed
             at: tape.argument(x, identifier(at)) if x.__class__ in (float, np.ndarray) else x
             for at, x in places(names, args).items()
         }
-        known = leaves | {
+        tables = {
             at: tape.write(distributions, (leaves[at],), {}, leaves[at].example)
             for at in sums_to_one
         }
-        supply, trees = iter(known.values()), dict[int, Any]()
+        supply = iter((leaves | tables).values())
         given = [unflatten(arg, supply) for arg in args]
         for i in numbers:
             variables = [variable(x, name=x.name) for _, x in flatten(given[i])]
             given[i] = trees[i] = unflatten(given[i], variables)
+        variables = [v for _, v in flatten(trees)]
         with np.errstate(all="ignore"):
-            out = f(*given)
-            tape.name_lines()
-            if tape.refusal:  # that f caught: what it did instead is for no data
-                raise tape.refusal
-            out = fused(out) if fuse else out
-            value, gradient = _data(out, tape), None
+            out, value = _call(f, given, tape, fuse)
             if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
-                variables = [v for _, v in flatten(trees)]
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
-        self.parameters, self.lines, self.calls = names, tape.lines, len(tape.lines)
+        self.lines, self.calls = tape.lines, len(tape.lines)
         self.arguments: dict[str, Any] = {  # each by its place in the source, ``p["w"]``
             path_text(at): x.line if x.__class__ is RecordedArray else x for at, x in leaves.items()
         }
-        self.variables = [v.data.line for _, v in flatten(trees)]
+        self.variables = [v.data.line for v in variables]
         self.outputs = replace(in_containers((value, gradient)), line_of, RecordedArray)
         self.constants = {key_of(x): name for x, name in tape.constants}
         by = numbers if gradient is not None else ()
@@ -80,6 +76,16 @@ class Recording:
         indexed = (operator.getitem, scatter)
         used = [walk(x.args[:1]) if x.function in indexed else reads(x) for x in self.lines]
         return whole.isdisjoint(y for several in used for y in several)
+
+
+def _call(f: Any, given: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any]:
+    """What f returns, and its data."""
+    out = f(*given)
+    tape.name_lines()
+    if tape.refusal:  # that f caught: what it did instead is for no data
+        raise tape.refusal
+    out = fused(out) if fuse else out
+    return out, _data(out, tape)
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
