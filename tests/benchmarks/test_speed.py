@@ -266,7 +266,7 @@ def test_peak_memory(benchmark: Any) -> None:
 IMPORT = """
 import sys, time
 start = time.perf_counter()
-__import__(sys.argv[1])
+getattr(__import__(sys.argv[1]), "Value", None)  # ours is found, with the engine, when asked for
 print(time.perf_counter() - start)
 """
 
@@ -276,4 +276,4 @@ def test_import(benchmark: Any) -> None:
     benchmark.pedantic(lambda: None)
     in_turn(IMPORT, ["tinygrad_ce"], ["numpy"], 1)  # compiles
     ours, numpy = in_turn(IMPORT, ["tinygrad_ce"], ["numpy"], 25)
-    record("import, bytecode cached", ours, {"NumPy": numpy}, {"NumPy": 1 / 1.2})
+    record("import, bytecode cached", ours, {"NumPy": numpy}, {"NumPy": 1 / 1.15})
