@@ -116,6 +116,8 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
     x, y = args[0], args[-1]
     a = x._array if x.__class__ is Value else x
     b = y._array if y.__class__ is Value else y
+    if a.__class__ is int and b.__class__ is float:  # of sum(values), which starts at 0
+        a = x = float(a)
     if not a.__class__ is float is b.__class__ or len(args) > 2:
         return None
     dx = dy = None
