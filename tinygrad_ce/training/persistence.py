@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,30 +41,31 @@ def _checksum(texts: dict[str, str], tensors: dict[str, Any]) -> str:
     return sha.hexdigest()
 
 
+def _pack(x: Any, name: str, tensors: dict[str, Any]) -> Any:
+    """Return what stands for ``x`` in JSON; an array of numbers goes into the tensors."""
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
+        key = name if name not in tensors else f"{name}.{len(tensors)}"
+        native = x.dtype.newbyteorder("=")
+        tensors[key] = np.array(x, native, order="C")  # safetensors scrambles other layouts
+        return {"tensor": key}
+    if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
+        return {"array": x.tolist(), "dtype": x.dtype.str}
+    text = "{name}: a {kind} cannot be saved; numbers, text and arrays of them can"
+    raise TypeError(_(text, name=name, kind=getattr(x, "dtype", type(x).__name__)))
+
+
 def write(path: AnyPath, content: dict[str, Any]) -> None:
     """Save ``content`` in place of an old file: a crash leaves the old or the new, never a part.
 
     It is by name: None, numbers, text, arrays of such, lists of them and dicts by text.
     """
     tensors: dict[str, Any] = {}
-
-    def pack(x: Any) -> Any:
-        """Return what stands for ``x`` in JSON, and put an array of numbers into the tensors."""
-        if isinstance(x, np.generic):
-            return x.item()
-        if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
-            key = name if name not in tensors else f"{name}.{len(tensors)}"
-            native = x.dtype.newbyteorder("=")
-            tensors[key] = np.array(x, native, order="C")  # of others, it scrambles the numbers
-            return {"tensor": key}
-        if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
-            return {"array": x.tolist(), "dtype": x.dtype.str}
-        text = "{name}: a {kind} cannot be saved; numbers, text and arrays of them can"
-        raise TypeError(_(text, name=name, kind=getattr(x, "dtype", type(x).__name__)))
-
-    texts = {}
-    for name, x in content.items():
-        texts[name] = json.dumps(x, default=pack)
+    texts = {
+        name: json.dumps(x, default=partial(_pack, name=name, tensors=tensors))
+        for name, x in content.items()
+    }
     metadata = texts | {"tinygrad_ce": FORMAT, "sha256": _checksum(texts, tensors)}
     replace_file(path, _safetensors().save(tensors, metadata))
 
