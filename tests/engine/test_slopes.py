@@ -117,3 +117,13 @@ def test_a_slope_below_the_normal_numbers_keeps_its_digits() -> None:
     x, y = Value(1.0), Value(3e160)
     (x / y).backward(1e20)
     assert y.grad == pytest.approx(-1e20 / 3e160 / 3e160, rel=1e-14)
+
+
+def test_whole_numbers_beside_floats_are_floats_and_too_large_ones_an_error() -> None:
+    x = Value(3.0)
+    loss = sum([x, 2 * x]) * x**2 - x / 2
+    loss.backward()
+    assert (loss.data, x.grad) == (79.5, 80.5)
+    for f in (lambda: 10**400 + x, lambda: x * 10**400):
+        with pytest.raises(ValueError, match=r"^(test_slopes.py, line \d+: )?\w+.*: int too large"):
+            f()

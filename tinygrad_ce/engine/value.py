@@ -116,12 +116,16 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
     x, y = args[0], args[-1]
     a = x._array if x.__class__ is Value else x
     b = y._array if y.__class__ is Value else y
-    if a.__class__ is int and b.__class__ is float:  # of sum(values), which starts at 0
-        a = x = float(a)
-    if not a.__class__ is float is b.__class__ or len(args) > 2:
+    if a.__class__ is ndarray or b.__class__ is ndarray or len(args) > 2:
         return None
     dx = dy = None
     try:
+        if a.__class__ is int:  # 2 * x; of sum(values), which starts at 0
+            a = x = float(a)
+        if b.__class__ is int:
+            b = y = float(b)
+        if not a.__class__ is float is b.__class__:
+            return None
         if len(args) == 1:
             out = op.scalar(a)  # type: ignore[misc]
             dx, y = float(op.vjps[0](1.0, out, a)), None
