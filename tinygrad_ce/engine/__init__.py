@@ -7,10 +7,10 @@ of them, in the order of the imports:
   operation.py        what an operation is: one record of all that is known of it; @primitive
   origin.py           where a node was written: the learner's line, and the names in it
   rules.py            the derivative rules of `ops.py` that take more than a line
-  reductions.py       sums, means, products and extrema, with all that NumPy's take
   data.py             what a `Value` can hold, and what may flow back to it
   arraylike.py        what a `Value` shares with an ndarray, and what it refuses
   numpy_functions.py  NumPy's other functions: their rules and records
+  reductions.py       sums, means, products and extrema, with all that NumPy's take
   spelled.py          NumPy's functions that other functions of NumPy spell
   linalg.py           numpy.linalg: its rules, and what is spelled
   pickling.py         pickled graphs

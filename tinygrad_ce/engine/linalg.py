@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .data import example
+from .numpy_functions import root
 from .operation import TABLE, Primitive, define, spell
-from .rules import root
 from .text import _
 from .value import detach
 

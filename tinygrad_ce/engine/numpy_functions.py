@@ -7,16 +7,55 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .operation import POSITIVE, REAL, TABLE, Each, define
 from .ops import GETITEM, SCATTER
-from .rules import astype, delayed, others, over, part, pick, root, spread
+from .rules import astype, pick, spread
 from .text import _
 
 LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
 # sinc' = Σ C·x^K, to the last bit for |x| < 1/2
 ODD = np.arange(1, 23, 2)
 SINC = [(-1) ** (k // 2 + 1) * (k + 1) * math.pi ** (k + 1) / math.factorial(k + 2) for k in ODD]
+
+
+def over(x: Any, y: Any) -> Any:
+    """X / y, and 0 where y is 0."""
+    return x / pick(np.equal(y, 0.0), math.inf, y)
+
+
+def root(x: Any) -> Any:
+    """np.sqrt, whose slope at 0 is 0: of a norm or a deviation, which is smallest there."""
+    return np.sqrt(x)
+
+
+def at(x: Any, index: Any, axis: int) -> Any:
+    """``x[..., index, ...]``."""
+    lead = (slice(None),) * normalize_axis_index(axis, np.ndim(x))
+    return x[(*lead, index)] if lead else x[index]
+
+
+def part(x: Any, axis: int, start: int | None, stop: int | None = None) -> Any:
+    """A slice along an axis."""
+    return at(x, slice(start, stop), axis)
+
+
+def delayed(x: Any, axis: int, n: int, fill: float) -> Any:
+    """Entries n places later, with a number in front."""
+    front = np.full(np.shape(part(x, axis, None, n)), fill, x.dtype)
+    return np.concatenate([front, part(x, axis, None, -n)], axis=axis)
+
+
+def others(x: Any, axis: Any) -> Any:
+    """The product of all other entries along axes, at each: of those before, times those after."""
+    every = axis is None or not np.ndim(x)  # of a number axis 0 is none
+    axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
+    if not axes:
+        return np.ones_like(x)
+    k = axes[0]
+    before, after = (delayed(np.cumprod(y, k), k, 1, 1.0) for y in (x, np.flip(x, k)))
+    return before * np.flip(after, k) * others(np.prod(x, k, keepdims=True), axes[1:])
 
 
 def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -203,14 +242,14 @@ define(np.remainder, r"<x> \bmod <y>", (lambda g, out, x, y: g, "<g>"),
     (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-<g> \lfloor <x> / <y> \rfloor"),
     domain=(REAL, POSITIVE), piece=np.floor_divide, scalar=operator.mod, symbol="%",
     number="float(np.remainder({}, {}))", roles=("dividend", "divisor"))
-CLIP = define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
+define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0.0), r"<g> \cdot [<x> > <z>]"),
     domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
     entrywise=True)
-MEAN = define(np.mean, r"\frac1n \sum <x>",
+define(np.mean, r"\frac1n \sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: spread(
         g * (math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)), x, axis, keepdims),
      "<g> / n"), linear=(0,), direct=True)
@@ -258,9 +297,9 @@ define(np.swapaxes, r"<x>^\top",
     linear=(0,), moves=True)
 define(np.broadcast_to, r"\operatorname{broadcast} <x>",
     (lambda g, out, x, shape=(): g, r"\sum <g>"), linear=(0,), moves=True)
-CONCATENATE = define(np.concatenate, r"[<x>, <y>, \dots]", (Each(block), r"<g>[\dots]"),
+define(np.concatenate, r"[<x>, <y>, \dots]", (Each(block), r"<g>[\dots]"),
     fn=lambda *xs, axis=0: np.concatenate(xs, axis), moves=True)
-EINSUM = define(np.einsum, r"\sum <x> <y>", (Each(einsum_back), r"\sum <g> \cdot \dots"),
+define(np.einsum, r"\sum <x> <y>", (Each(einsum_back), r"\sum <g> \cdot \dots"),
     fn=lambda *xs, subscripts, optimize=False: np.einsum(subscripts, *xs, optimize=optimize),
     linear=(0, 1))
 define(np.take_along_axis, "<x>[<y>]",

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from .numpy_functions import root
 from .operation import TABLE, Rule, spell
-from .rules import astype, root
+from .rules import astype
 from .text import _
 
 

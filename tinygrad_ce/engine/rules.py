@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from numpy.lib.array_utils import normalize_axis_index
 
 from .operation import TABLE
 
@@ -18,16 +17,6 @@ from .operation import TABLE
 def pick(c: Any, x: Any, y: Any) -> Any:
     """np.where, in a tenth of the time where the condition is one bool."""
     return (x if c else y) if c.__class__ in (bool, np.bool_) else np.where(c, x, y)
-
-
-def over(x: Any, y: Any) -> Any:
-    """X / y, and 0 where y is 0."""
-    return x / pick(np.equal(y, 0.0), math.inf, y)
-
-
-def root(x: Any) -> Any:
-    """np.sqrt, whose slope at 0 is 0: of a norm or a deviation, which is smallest there."""
-    return np.sqrt(x)
 
 
 def astype(x: Any, dtype: Any) -> Any:
@@ -121,37 +110,3 @@ def getitem(x: Any, index: Any) -> Any:
         return (np.asarray(x) if x.__class__ is float else x)[index]
     except IndexError as error:
         raise IndexError(f"[{index!r}]: {error}") from None
-
-
-def at(x: Any, index: Any, axis: int) -> Any:
-    """``x[..., index, ...]``."""
-    lead = (slice(None),) * normalize_axis_index(axis, np.ndim(x))
-    return x[(*lead, index)] if lead else x[index]
-
-
-def part(x: Any, axis: int, start: int | None, stop: int | None = None) -> Any:
-    """A slice along an axis."""
-    return at(x, slice(start, stop), axis)
-
-
-def delayed(x: Any, axis: int, n: int, fill: float) -> Any:
-    """Entries n places later, with a number in front."""
-    front = np.full(np.shape(part(x, axis, None, n)), fill, x.dtype)
-    return np.concatenate([front, part(x, axis, None, -n)], axis=axis)
-
-
-def row(x: Any, axis: int | None) -> tuple[Any, int]:
-    """An array and an axis of it: of None, all entries in a row; a number is a row of one."""
-    whole = axis is None or (not np.ndim(x) and axis in (0, -1))
-    return (np.reshape(x, -1), 0) if whole else (x, axis)  # type: ignore[return-value]
-
-
-def others(x: Any, axis: Any) -> Any:
-    """The product of all other entries along axes, at each: of those before, times those after."""
-    every = axis is None or not np.ndim(x)  # of a number axis 0 is none
-    axes = [*range(np.ndim(x))] if every else np.atleast_1d(axis).tolist()
-    if not axes:
-        return np.ones_like(x)
-    k = axes[0]
-    before, after = (delayed(np.cumprod(y, k), k, 1, 1.0) for y in (x, np.flip(x, k)))
-    return before * np.flip(after, k) * others(np.prod(x, k, keepdims=True), axes[1:])

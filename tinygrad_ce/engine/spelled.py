@@ -19,15 +19,21 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .data import example
+from .numpy_functions import at, part
 from .operation import TABLE, Rule, spell
 from .ops import GETITEM, SCATTER
 from .reductions import cast
-from .rules import at, part, row
 from .text import _
 from .value import detach
 
 
 # ------------------------------------------------------------------ shapes and parts
+def row(x: Any, axis: int | None) -> tuple[Any, int]:
+    """An array and an axis of it: of None, all entries in a row; a number is a row of one."""
+    whole = axis is None or (not np.ndim(x) and axis in (0, -1))
+    return (np.reshape(x, -1), 0) if whole else (x, axis)  # type: ignore[return-value]
+
+
 def reshaped(function: Any) -> Rule:
     """Spell a function that changes the shape alone."""
     return lambda x: np.reshape(x, function(np.empty(np.shape(x))).shape)
