@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 import numpy as np
 
@@ -130,7 +131,13 @@ def where(file: str, row: int) -> str:
     return _(text, file=name, row=row)
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: Korean letters two, accents none."""
+    return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text as lines, their columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(text.ljust(w) for text, w in zip(row, widths)).rstrip() for row in rows]
+    widths = [max(map(columns, column)) for column in zip(*rows)]
+    padded = ([text + " " * (w - columns(text)) for text, w in zip(row, widths)] for row in rows)
+    return ["  ".join(row).rstrip() for row in padded]

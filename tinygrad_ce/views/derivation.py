@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from ..checks.wording import columns
 from ..engine.text import _
 from ..programs.derivation import Derived, called, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
 from .formulas import EMPTY, Formula, fill, joined, name, slope
-from .line_formulas import TIGHT, Formulas
-from .steps import columns, mathml
+from .line_formulas import Formulas
+from .steps import mathml
 
 WIDTH = 80
 REASONS = 44  # the column of reasons
@@ -184,13 +185,14 @@ class Writer:
     def __init__(self, made: Derived) -> None:
         self.made, (rules, self.stages) = made, made.outputs
         self.value = rules[""]
-        own = self.value.__class__ is Line and self.value.function and self.value.name
-        self.loss = own if own and own != "loss" else "L"
+        is_computed = self.value.__class__ is Line and self.value.function
+        self.loss = self.value.name if is_computed and self.value.name else "L"
+        self.loss = "L" if self.loss == "loss" else self.loss
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
         forms = [self.gradients(named) for named, *_step in self.stages[::-1]][::-1]
         self.forms = {x: [stage.get(x, EMPTY) for stage in forms] for x in self.last}
         names = [(x, x.args[1]) for x in live(made.lines, rules) if x.function is called]
-        chain = self.formulas({x: self.slope(of) for x, of in names})
+        chain = self.formulas({x: slope(self.loss, of) for x, of in names})
         put_in = self.formulas({x: self.last[of] for x, of in names})
         self.chain = {x: chain.of(rules[x]) for x in self.last}
         self.put_in = {x: put_in.of(rules[x]) for x in self.last}
@@ -199,10 +201,6 @@ class Writer:
         """Formulas of lines, those of ``known`` as told there."""
         return Formulas(self.made.constants, known)
 
-    def slope(self, variable: str) -> Formula:
-        """∂L/∂variable."""
-        return slope(self.loss, variable)._replace(binds=TIGHT)
-
     def gradients(self, named: dict[str, Any]) -> dict[str, Formula]:
         """Each gradient, with the last form of those before it, or their name if that is long."""
         gradients, formulas = dict[str, Formula](), self.formulas()
@@ -210,7 +208,9 @@ class Writer:
             if variable:
                 gradients[variable] = form = formulas.of(x)
                 if variable not in self.last:
-                    self.last[variable] = form if length([x]) <= LONG else self.slope(variable)
+                    self.last[variable] = (
+                        form if length([x]) <= LONG else slope(self.loss, variable)
+                    )
                 if x.__class__ is Line and not x.name:
                     formulas.known[x] = self.last[variable]
         return gradients
@@ -267,12 +267,12 @@ class Writer:
             reason = _words(claim and claim + _(", as you said"))
             yield self.step("function", variable, formula, reason, claim)
         for x in self.forms:
-            yield self.step("chain rule", self.slope(x), self.chain[x], *self.reason(0))
+            yield self.step("chain rule", slope(self.loss, x), self.chain[x], *self.reason(0))
         for x in self.forms:
             lines = self.lines(x)
             if len(lines) > 1 or lines[0][0] != self.chain[x]:
                 for formula, k in lines:
-                    yield self.step("simplified", self.slope(x), formula, *self.reason(k))
+                    yield self.step("simplified", slope(self.loss, x), formula, *self.reason(k))
 
     def lines(self, variable: str) -> list[tuple[Formula, int]]:
         """A gradient as it becomes simpler, and the stage in which it does."""

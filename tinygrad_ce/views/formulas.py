@@ -23,7 +23,7 @@ from ..engine.value import Value, detach
 SUM = r"\sum"
 FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full
-ATOM = 7  # how tightly a formula binds that never needs brackets
+TIGHT, ATOM = 6, 7  # how tightly a formula binds: this one never needs brackets
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
     "lt": "<", "gt": ">", "ge": "≥", "ne": "≠",
@@ -244,7 +244,8 @@ def product(
 
 def slope(loss: str, variable: str) -> Formula:
     """Write ∂loss/∂variable."""
-    return fill(r"\frac{\partial <x>}{\partial <y>}", x=name(loss), y=name(variable))
+    formula = fill(r"\frac{\partial <x>}{\partial <y>}", x=name(loss), y=name(variable))
+    return formula._replace(binds=TIGHT)
 
 
 def equation(

@@ -14,20 +14,25 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
 from ..programs.simplifier import REDUCTIONS, is_call, key_of, uniform
-from .formulas import ATOM, Formula, fill, joined, name, number, plain, powers_of_ten
+from .formulas import ATOM, TIGHT, Formula, fill, joined, name, number, plain, powers_of_ten
 
-# How tightly a formula binds, the loosest first; what it asks of its first argument, and of others.
-CHOICE, COMPARED, TERMS, SIGNED, FACTORS, MATRICES, TIGHT = range(ATOM)
-NEEDS = [
-    *[(COMPARED,) * 2, (TERMS,) * 2, (TERMS, SIGNED), (FACTORS,) * 2, (SIGNED, FACTORS)],
-    *[(MATRICES,) * 2, (ATOM,) * 2, (ATOM,) * 2],
-]
-MARKS = [r" if ", r" (=|\\lt|\\le|\\gt|\\ge|\\ne) ", " [-+] ", "^-", r"\\cdot|\\frac", r"\\,"]
-MARKS += [r"\\sum|\^|\\sqrt"]
+# How tightly a formula binds, the loosest first: by the first of these signs outside all brackets.
+# Then what it asks of its first argument, and of the others.
+CHOICE, COMPARED, TERMS, SIGNED, FACTORS, MATRICES = range(TIGHT)
+SIGNS = {
+    r" if ": (COMPARED, COMPARED),
+    r" (=|\\lt|\\le|\\gt|\\ge|\\ne) ": (TERMS, TERMS),
+    " [-+] ": (TERMS, SIGNED),
+    "^-": (FACTORS, FACTORS),
+    r"\\cdot|\\frac": (SIGNED, FACTORS),
+    r"\\,": (MATRICES, MATRICES),
+    r"\\sum|\^|\\sqrt": (ATOM, ATOM),
+    "": (ATOM, ATOM),
+}
 GROUPS = r"\([^()]*\)|\[[^\[\]]*\]|\|[^|]*\||\{[^{}]*\}"
 SAME = {constant, astype, np.positive, np.squeeze, np.broadcast_to, *CHECKED}
 OTHERS = {np.outer: r"<x> \, <y>^\top", np.mean: r"\operatorname{mean} <x>"}
-SIGNS = {"<": r"\lt", "<=": r"\le", ">": r"\gt", ">=": r"\ge", "==": "=", "!=": r"\ne"}
+RELATIONS = {"<": r"\lt", "<=": r"\le", ">": r"\gt", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 AXES = str.maketrans("ijklmn", "ᵢⱼₖₗₘₙ")
 
 
@@ -162,13 +167,13 @@ class Formulas:
 def filled(latex: str, terms: dict[str, Formula], level: int = ATOM) -> Formula:
     """The LaTeX of an operation with its arguments, in brackets or not."""
     text = plain(re.sub(r"_\{([i-n]+)\}", lambda m: m[1].translate(AXES), latex))
-    text = re.sub(r"(Σ[ᵢⱼₖₗₘₙ]*) ", r"\1", text)
+    text, needs = re.sub(r"(Σ[ᵢⱼₖₗₘₙ]*) ", r"\1", text), [*SIGNS.values()][level]
 
     def put(template: str, shown: dict[str, str], brackets: Sequence[str], minus: str) -> str:
         def one(match: re.Match[str]) -> str:
             before, key, after = match.groups()
             closed = before[:1] in tuple("({[|,") and after in tuple(")}]|,")
-            need = MATRICES if before == "/ " else NEEDS[level][match.start() > 0]
+            need = MATRICES if before == "/ " else needs[match.start() > 0]
             if after in tuple("^ᵀ") or (level == FACTORS and shown[key].startswith(r"\sum")):
                 need = ATOM
             is_bare = closed or terms[key].binds >= need
@@ -192,7 +197,7 @@ def _template(line: Line) -> str:
         return rf"{share[1]}\frac{{<y>}}{{{share[2]}}}"
     if f is np.power and isinstance(args[1], float) and args[1].is_integer():
         return f"<x>^{args[1]:.0f}" if 0 <= args[1] < 10 else f"<x>^{{{args[1]:.0f}}}"
-    if sign := SIGNS.get(fact(f, "symbol")):
+    if sign := RELATIONS.get(fact(f, "symbol")):
         return f"<x> {sign} <y>"
     latex = OTHERS.get(f) or getattr(TABLE.get(f), "latex", ("",))[0]
     if f in REDUCTIONS:
@@ -208,7 +213,7 @@ def _level(latex: str) -> int:
     latex = re.sub(r"\\text\{( \w+ )\}", r"\1", latex)
     while (outside := re.sub(GROUPS, "", latex)) != latex:
         latex = outside
-    return next((level for level, mark in enumerate(MARKS) if re.search(mark, latex)), ATOM)
+    return next(level for level, sign in enumerate(SIGNS) if re.search(sign, latex))
 
 
 def _decimal(x: float) -> Formula:

@@ -12,11 +12,11 @@ from importlib.resources import files
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Self, overload
-from unicodedata import combining, east_asian_width
 from xml.etree import ElementTree
 
 import numpy as np
 
+from ..checks.wording import table
 from ..engine.text import _
 from ..programs.files import AnyPath, replace_file
 from .formulas import spell, summarise
@@ -119,13 +119,10 @@ class Steps(Sequence[Step]):
         rows = [("step", "phase", "node", "to", "rule", "before", "after")]
         for s in self:
             before = "" if s.before is None else spell(s.before)
-            sign = _(" ⚠ here it begins") if s.birth else ""
-            words, after = s.words + sign, spell(s.after)
-            row = (str(s.number), s.phase, s.node, s.target or "", words, before, after)
+            words = s.words + (_(" ⚠ here it begins") if s.birth else "")
+            row = str(s.number), s.phase, s.node, s.target or "", words, before, spell(s.after)
             rows.append(row)
-        widths = [max(map(columns, column)) for column in zip(*rows)]
-        padded = ([x + " " * (w - columns(x)) for x, w in zip(row, widths)] for row in rows)
-        return "\n".join("  ".join(row).rstrip() for row in padded)
+        return "\n".join(table(rows))
 
     def latex(self) -> str:
         """Return the rules as LaTeX, one line a step."""
@@ -144,11 +141,6 @@ class Steps(Sequence[Step]):
             f'srcdoc="{escape(page(self))}">{_(text)}</iframe>'
             f"<details><summary>The steps as text</summary><pre>{escape(str(self))}</pre></details>"
         )
-
-
-def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Korean letters two, accents none."""
-    return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
 
 
 def page(walk: Steps) -> str:
