@@ -94,16 +94,15 @@ class Formulas:
         return joined(fill("-"), factors, by="", binds=SIGNED) if is_negative else factors
 
     def indexed(self, line: Line) -> Formula:
-        """Entries of an argument; what only adds axes in front is the argument itself."""
+        """Entries of an argument, or the same with more axes."""
         x = self.whole(line.args[0])
         if line.function is np.expand_dims:
             added = np.atleast_1d(option(line, "axis", 1)) % line.ndim
             at = self.index(tuple([None if a in added else slice(None) for a in range(line.ndim)]))
         else:
             at = self.index(line.args[1])
-        if line.function is scatter:
-            return filled(r"(<x> \text{ at } [<at>])", {"x": x, "at": at})
-        return filled("<x>[<at>]", {"x": x, "at": at}) if at.text else self.part(line.args[0])
+        latex = r"(<x> \text{ at } [<at>])" if line.function is scatter else "<x>[<at>]"
+        return filled(latex, {"x": x, "at": at})
 
     def part(self, x: Any) -> Formula:
         """An argument."""
@@ -148,12 +147,10 @@ class Formulas:
         return self.part(x)
 
     def index(self, x: Any) -> Formula:
-        """What stands between square brackets; nothing where it but adds axes in front."""
+        """What stands between square brackets."""
         x = getattr(x, "example", x)
         if x.__class__ is tuple:
-            front = next((i for i, p in enumerate(x) if p is not None and p is not ...), len(x))
-            plain = all(p.__class__ is slice and p == slice(None) for p in x[front:])
-            return fill("") if plain else joined(*map(self.index, x[front:]), by=", ")
+            return joined(*map(self.index, x), by=", ")
         if x.__class__ is slice:
             parts = (x.start, x.stop) if x.step is None else (x.start, x.stop, x.step)
             return fill(":".join("" if p is None else str(p) for p in parts))
