@@ -46,8 +46,8 @@ class _Batcher(Simplifier):
         """A block for a line that joins rows; of other lines what is simpler."""
         if (i := _unit_row(line)) is not None:  # of rows that stay as they are
             return np.eye(1, line.size, i, line.dtype).reshape(line.shape)
-        found = self.block(line)
-        return super().rewrite(line) if found is None else found
+        joined = self.block(line)
+        return super().rewrite(line) if joined is None else joined
 
     def block(self, stack: Line) -> Any:
         """Rows joined by operations on all of them at once; None if there are no such."""
@@ -210,10 +210,10 @@ class Reader(Writer):
             args = [self.all(x), shape]
         else:
             raise NotASumError
-        found = self.emit(f, *args)
-        if found.shape != shape:
+        made = self.emit(f, *args)
+        if made.shape != shape:
             raise NotASumError
-        return self.atom(found, line.shape, proper(self.rows))
+        return self.atom(made, line.shape, proper(self.rows))
 
     def behind(self, index: Any) -> tuple[Any, ...]:
         """An index behind the axes in front; arrays apart would move theirs to the front."""
@@ -252,14 +252,14 @@ def _read(rows: Reader, line: Line) -> Form:
 def _multiplied(rows: Reader, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
     """The product of arguments to whole powers; of sums to the first alone."""
     axes = rows.labels(line.shape)
-    found = rows.deltas()
+    product = rows.deltas()
     for x, n in zip(args, powers):
         terms = _inverse(rows, x, axes) if n == -1 else rows.of(x).onto(axes)
         if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
             raise NotASumError
         for _ in range(abs(int(n))):
-            found = found * terms
-    return Form(axes, found)
+            product = product * terms
+    return Form(axes, product)
 
 
 def _inverse(rows: Reader, x: Any, axes: Axes) -> Sum:
@@ -294,35 +294,35 @@ def _moved(rows: Reader, line: Line) -> Form:
 def _scattered(rows: Reader, line: Line) -> Form:
     """Zeros with g at an index: g times a δ for each entry that the index names."""
     g, index, shape = line.args
-    whole, own = rows.labels(shape), rows.labels(np.shape(g))
-    axes, entries = _moved_axes(whole, shape, own, operator.getitem, [index], {})
+    whole, picked = rows.labels(shape), rows.labels(np.shape(g))
+    axes, entries = _moved_axes(whole, shape, picked, operator.getitem, [index], {})
     if not {*axes} <= {*whole, None}:
         raise NotASumError  # an entry is added to more than once
     return Form(whole, rows.of(g).onto(axes) * rows.deltas(entries))
 
 
 def _moved_axes(
-    axes: Axes, shape: Sequence[int], own: Axes, move: Any, rest: Any, options: dict[str, Any]
+    axes: Axes, shape: Sequence[int], new: Axes, move: Any, rest: Any, options: dict[str, Any]
 ) -> tuple[Axes, list[tuple[int, int]]]:
-    """The labels of an array that is moved, else its own, and those of which entry v is read, ~v.
+    """The labels of an array that is moved, else new ones, and those of which entry v is read, ~v.
 
     Indices are moved to see it.
     """
     if any(walk((rest, options))):
         raise NotASumError
-    found, entries = [*own], []
+    moved, entries = [*new], []
     for label, index, n in zip(axes, np.indices(shape), shape):
         at = np.asarray(move(index, *rest, **options))
-        along = [b for b, own in enumerate(np.indices(at.shape)) if np.array_equal(at, own)]
+        along = [b for b, place in enumerate(np.indices(at.shape)) if np.array_equal(at, place)]
         if label is not None and along and at.shape[along[0]] == n:
-            if found[along[0]] != own[along[0]]:
+            if moved[along[0]] != new[along[0]]:
                 raise NotASumError  # two axes are read in step: a diagonal
-            found[along[0]] = label
+            moved[along[0]] = label
         elif label is not None and at.size and (at == at.flat[0]).all():
             entries.append((label, ~int(at.flat[0])))
         elif label is not None:
             raise NotASumError
-    return tuple(found), entries
+    return tuple(moved), entries
 
 
 def _contracted(
@@ -330,14 +330,14 @@ def _contracted(
 ) -> Form:
     """Σ of products over the axes that the result lacks; one of length 1 there is None."""
     sizes: dict[Any, int] = {}
-    for own, x in zip(names, operands):
-        sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(own, np.shape(x))}
+    for axes, x in zip(names, operands):
+        sizes |= {a: max(n, sizes.get(a, 1)) for a, n in zip(axes, np.shape(x))}
     labels = dict(zip(sizes, rows.labels([*sizes.values()])))
-    found, read = rows.deltas(), rows.operand if len(operands) > 1 else rows.of
-    for own, x in zip(names, operands):
-        found = found * read(x).onto([labels[a] for a in own])
+    product, read = rows.deltas(), rows.operand if len(operands) > 1 else rows.of
+    for axes, x in zip(names, operands):
+        product = product * read(x).onto([labels[a] for a in axes])
     over = proper([label for a, label in labels.items() if a not in result])
-    return Form(tuple([labels.get(a) for a in result]), rows.summed(found, over))
+    return Form(tuple([labels.get(a) for a in result]), rows.summed(product, over))
 
 
 def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
@@ -354,7 +354,8 @@ def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
         return args, names, [*lead, *"i" * (x > 1), *"j" * (y > 1)]
     if f not in (np.sum, np.mean) or not np.size(args[0]) or not is_plain_sum(args, line.options):
         return None
-    axis, own = option(line, "axis", 1), range(np.ndim(args[0]))
-    over = own if axis is None or not own else [a % len(own) for a in np.atleast_1d(axis).tolist()]
+    axis, every = option(line, "axis", 1), range(np.ndim(args[0]))
+    some = axis is not None and len(every) > 0
+    over = [a % len(every) for a in np.atleast_1d(axis).tolist()] if some else every
     keep = line.options.get("keepdims")
-    return args[:1], [own], [None if a in over else a for a in own if keep or a not in over]
+    return args[:1], [every], [None if a in over else a for a in every if keep or a not in over]

@@ -121,9 +121,9 @@ def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     """The same outputs in fewer operations: the first form that large arguments do not break."""
     lines, outputs = batch(lines, outputs)
     for form in (collect(lines, outputs), (lines, outputs)):
-        found = simplify(*form)
-        if is_stable((lines, outputs), found):
-            return found
+        simple = simplify(*form)
+        if is_stable((lines, outputs), simple):
+            return simple
     return Simplifier(live(lines, outputs), outputs, limit=0).run()
 
 
@@ -141,8 +141,8 @@ def _positions(wrt: Any, n: int) -> tuple[int, ...]:
 def _tables(names: Any, leaves: dict[str, Any]) -> tuple[str, ...]:
     """The arguments that sum to 1, once their examples do."""
     several = np.iterable(names) and not isinstance(names, str)
-    found: tuple[str, ...] = tuple(names) if several else (names,)
-    for name in found:
+    tables: tuple[str, ...] = tuple(names) if several else (names,)
+    for name in tables:
         t: Any = leaves.get(name) if isinstance(name, str) else None
         if name not in [*leaves]:
             text = "program: sums_to_one: got {name}, wanted the name of an argument: {wanted}"
@@ -154,7 +154,7 @@ def _tables(names: Any, leaves: dict[str, Any]) -> tuple[str, ...]:
         if not np.all(np.abs(sums - 1.0) < tolerance(t.dtype)):
             text = "program: sums_to_one: along its last axis {name} sums to {got}, wanted 1"
             raise ValueError(_(text, name=name, got=sums))
-    return found
+    return tables
 
 
 class Numbers(list[Any]):
@@ -238,8 +238,8 @@ def _described(name: str, x: Any) -> str:
 def _load(module: Any, **names: Any) -> Callable[..., Any]:
     """The function that a module ends with."""
     exec(compile(module, "<program>", "exec"), names)
-    found: Callable[..., Any] = [*names.values()][-1]
-    return found
+    function: Callable[..., Any] = [*names.values()][-1]
+    return function
 
 
 class _Careful(ast.NodeTransformer):
@@ -257,13 +257,13 @@ class _NumPyMath:
     """NumPy's functions in the place of math's, which raise where those have inf or nan."""
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name, None) or getattr(math, name)
+        function = getattr(np, name, None) or getattr(math, name)
 
         def call(*args: Any) -> Any:
-            result = found(*args)
+            result = function(*args)
             return result.item() if all(x.__class__ in (float, int, bool) for x in args) else result
 
-        return call if callable(found) else found
+        return call if callable(function) else function
 
 
 def _load_careful(source: str) -> Callable[..., Any]:
@@ -301,17 +301,17 @@ def _test(name: str, x: Any) -> str:
     return f"{name}.__class__ is __float" if x.__class__ is float else "False"
 
 
-def _checked(given: dict[str, Any], run: Any, other: Any) -> Any:
+def _checked(example: dict[str, Any], run: Any, other: Any) -> Any:
     """A function that runs a program for arguments like these, and calls ``other`` for others."""
-    args = ", ".join(given)
+    args = ", ".join(example)
     text = f"""def program({args}):
-  if {" and ".join(map(_test, given, given.values())) or "True"}:
+  if {" and ".join(map(_test, example, example.values())) or "True"}:
     try:
       return __run({args})
     except (__ArithmeticError, __ValueError):
       pass
   return __other({args})"""
-    names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in given.items()}
+    names = {f"__dtype_{name}": getattr(x, "dtype", None) for name, x in example.items()}
     names |= {"__other": other, "__run": run, "__array": np.ndarray, "__float": float}
     return _load(text, __ArithmeticError=ArithmeticError, __ValueError=ValueError, **names)
 
@@ -356,15 +356,15 @@ class Program:
 
     # ------------------------------------------------------------------ one for each signature
     def _record(self, args: Sequence[Any]) -> Recording:
-        found = Recording(self._f, args, self._wrt, self._fuse, self._tables)
-        if self._arguments.indices and not found.indices_are_no_more():
+        recording = Recording(self._f, args, self._wrt, self._fuse, self._tables)
+        if self._arguments.indices and not recording.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean:
-            found.lines, found.outputs = cleaned(found.lines, found.outputs)
-            for x, (_at, g) in zip(found.variables, flatten(found.outputs[1])):
-                if getattr(g, "of", None) and g.of not in found.variables:
+            recording.lines, recording.outputs = cleaned(recording.lines, recording.outputs)
+            for x, (_at, g) in zip(recording.variables, flatten(recording.outputs[1])):
+                if getattr(g, "of", None) and g.of not in recording.variables:
                     g.of = x  # a gradient that is also one of another line is called so
-        return found
+        return recording
 
     def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
         """Record, simplify and print; and the structure of the results, if it has named tuples."""
@@ -396,9 +396,9 @@ class Program:
         self._run.__defaults__ = self._defaults
 
     def _other(self, *args: Any) -> Any:
-        given = self._arguments.take(args)
-        run = self._kept.get(key := self._arguments.key(given)) or self._make(given, key)
-        return run(*given)
+        taken = self._arguments.take(args)
+        run = self._kept.get(key := self._arguments.key(taken)) or self._make(taken, key)
+        return run(*taken)
 
     # ------------------------------------------------------------------ what it is to a user
     @property

@@ -70,12 +70,12 @@ class Expressions:
 
     def unique(self, name: str) -> str:
         """A name that no other has."""
-        found = name
-        while found in self.taken:
+        free = name
+        while free in self.taken:
             self.repeats[name] += 1
-            found = f"{name}_{self.repeats[name] + 1}"
-        self.taken.add(found)
-        return found
+            free = f"{name}_{self.repeats[name] + 1}"
+        self.taken.add(free)
+        return free
 
     def numbered(self, name: str) -> str:
         """A name with the next number."""
@@ -103,8 +103,8 @@ class Expressions:
             name = name or self.called.get(key, "")
             if not name and x.ndim == 2 and key_of(x.T) in self.called:
                 return f"{self.constant(x.T)}.T"
-            found = self.unique(name) if name else self.numbered("C")
-            self.constants[key] = found, array_text(x)
+            free = self.unique(name) if name else self.numbered("C")
+            self.constants[key] = free, array_text(x)
         return self.constants[key][0]
 
     def sized(self, x: Size) -> str:
@@ -118,12 +118,12 @@ class Expressions:
         if x.__class__ in (tuple, list):
             return structure_text(x, self.text)
         if x.__class__ is Line:
-            found, inner = self.inline[x] if x not in self.names else (self.names[x], "_")
+            source, inner = self.inline[x] if x not in self.names else (self.names[x], "_")
         else:
-            found = self.literal(x, weak)
-            inner = "-_" if found.startswith("-") else "_"
-            inner = pattern(found) if x.__class__ is Size else inner
-        return found if is_bare(template, place, inner) else f"({found})"
+            source = self.literal(x, weak)
+            inner = "-_" if source.startswith("-") else "_"
+            inner = pattern(source) if x.__class__ is Size else inner
+        return source if is_bare(template, place, inner) else f"({source})"
 
     def index(self, x: Any) -> str:
         """What stands between square brackets."""

@@ -64,7 +64,7 @@ class _Printer(Expressions):
                 self.names[x] = place if whole else self.unique(x.name or "x")
         self.results = set(walk(self.outputs))
         self.longest = INLINE if len(self.lines) < MANY else 300  # letters of an inner expression
-        self.found: list[str] = []
+        self.statements: list[str] = []
         self.uses = dict.fromkeys(self.results, 2)  # how often each is read; a result, often
         for line in reversed(self.lines):
             template = entry(line.function) if line.is_number else None
@@ -80,44 +80,39 @@ class _Printer(Expressions):
         """A size, a check of shapes, and what is made once of sizes."""
         inputs = self.recording.arguments.items()
         shapes = {k: x.shape for k, x in inputs if x.__class__ is Line and not x.is_number}
-        found = []
+        checks = []
         if self.recording.rows:
             name, place, least = self.recording.rows
-            found.append(f"{name} = len({place})")
+            checks.append(f"{name} = len({place})")
             if least > 1:
                 message = f"got {{{name}}} rows, wanted {least} or more"
-                found += [f"if {name} < {least}:", f'    raise ValueError(f"{message}")']
+                checks += [f"if {name} < {least}:", f'    raise ValueError(f"{message}")']
         if shapes:
-            found += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))
-        return [*found, *[f"{name} = {text}  # constant" for text, name in self.arrays.items()]]
+            checks += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))
+        arrays = [f"{name} = {text}  # constant" for text, name in self.arrays.items()]
+        return [*checks, *arrays]
 
     def body(self) -> list[str]:
         """Checks and names of arguments, then each line."""
         needed = set(self.needed)
         for place, x in self.recording.arguments.items():
             if x.__class__ is not Line:
-                self.found += literals.check_fixed(place, x)
+                self.statements += literals.check_fixed(place, x)
             elif x in needed and self.names[x] != place:
-                self.found.append(f"{self.names[x]} = {place}")
+                self.statements.append(f"{self.names[x]} = {place}")
         forward, inside = set(live(self.needed, self.outputs[0])), {*self.into.values()}
         last = max([i for i, line in enumerate(self.lines) if line in forward], default=-1)
         for i, line in enumerate(self.lines):
             if i == last + 1 and self.recording.differentiated:
-                self.found.append("# backward, newest first")
+                self.statements.append("# backward, newest first")
             if line not in inside and not self.inlined(line):
                 self.place(line)
-        return self.found
+        return self.statements
 
     def inlined(self, line: Line) -> bool:
         """Whether the one line that reads it can have it as an expression; then that is noted."""
         of = line.of is not None and (line.of.name or line.of.function is None)
-        kept = (
-            line.name
-            or of
-            or line.function is scatter
-            or line.function in CHECKED
-            or line in self.into
-        )
+        kept = line.name or of or line.function in (scatter, *CHECKED) or line in self.into
         several = isinstance(line.kind, type) and not line.is_number  # a tuple, as of np.split
         once = self.clean and not kept and not several and self.uses[line] == 1
         if not once and not (is_turned(line) and line not in self.results):
@@ -136,7 +131,7 @@ class _Printer(Expressions):
             self.names[line] = self.names[x]
             name = self.names[x]
             check = literals.check_range if bounds else literals.check_sums
-            self.found += check(name, *(bounds or [x.dtype]))
+            self.statements += check(name, *(bounds or [x.dtype]))
         elif line.function is scatter or line in self.into:
             _scattered(self, line)
         else:
@@ -156,7 +151,7 @@ class _Printer(Expressions):
         whole = f"{code}  # {note}" if note else code
         if len(whole) + 4 > literals.WIDTH:
             whole = "\n".join([*([f"# {note}"] if note else []), literals.folded(code)])
-        self.found.append(whole)
+        self.statements.append(whole)
         return name
 
     def result(self) -> str:
@@ -200,7 +195,7 @@ def _scattered(printer: _Printer, line: Line) -> None:
     written = f"{name}[{printer.index(index)}] {symbol}= {what}"
     at = f"np.s_[{printer.index(index)}]" if index.__class__ is tuple else printer.text(index)
     added = f"np.{'subtract' if symbol == '-' else 'add'}.at({name}, {at}, {what})"
-    printer.found.append(literals.folded(written if _reads_each_once(index) else added))
+    printer.statements.append(literals.folded(written if _reads_each_once(index) else added))
 
 
 def _takes_entries(line: Line, uses: dict[Line, int]) -> bool:

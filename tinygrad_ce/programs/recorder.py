@@ -92,9 +92,9 @@ class Tape:
 
     def argument(self, example: Any, name: str) -> RecordedArray:
         """An argument of the program."""
-        found = self.write(None, (), {}, example)
-        found.name, self.arguments[found.line] = name, example
-        return found
+        made = self.write(None, (), {}, example)
+        made.name, self.arguments[made.line] = name, example
+        return made
 
     def constant(self, x: Any) -> RecordedArray:
         """A constant that records what is done with it."""
@@ -114,13 +114,13 @@ class Tape:
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
         if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
             self.refuse(f"A function that np.{function.__name__} calls", "Call it on the array.")
-        given, how = (replace(x, _example, RecordedArray) for x in (args, options))
+        examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
         into = (
             f"np.{getattr(function, '__name__', 'f')} into an array",
             "Use a = a + x or its like.",
         )
         try:
-            example = function(*given, **how)
+            example = function(*examples, **how)
         except (ValueError, TypeError) as error:
             if re.search("read-only|output array|ArrayType", str(error)):
                 self.refuse(*into)
@@ -180,8 +180,8 @@ def _gives_back(function: Any, args: Any, options: Any) -> bool:
     number = args and args[0].__class__ is RecordedArray and args[0].line.kind is float
     if not number or len([*walk((args, options), RecordedArray)]) > 1:
         return False
-    found = [function(np.float64(x), *args[1:], **options) for x in (0.37, -1.21)]
-    return all(np.ndim(y) == 0 and y == x for x, y in zip((0.37, -1.21), found))
+    results = [function(np.float64(x), *args[1:], **options) for x in (0.37, -1.21)]
+    return all(np.ndim(y) == 0 and y == x for x, y in zip((0.37, -1.21), results))
 
 
 def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
@@ -196,9 +196,9 @@ def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
         return [*map(np.shape, x)] if isinstance(x, tuple | list) else np.shape(x)
 
     def varies(fill: Any) -> bool:
-        given, how = replace((args, options), lambda x: fill(x.example), RecordedArray)
+        drawn, how = replace((args, options), lambda x: fill(x.example), RecordedArray)
         with suppress(Exception):  # no inverse, no such entry: that tells nothing
-            return bool(shape(function(*given, **how)) != shape(example))
+            return bool(shape(function(*drawn, **how)) != shape(example))
         return False
 
     known = ruled or function.__class__ is np.ufunc
@@ -209,10 +209,10 @@ def _shape_varies(function: Any, args: Any, options: Any, example: Any) -> bool:
 def _parameters(function: Any) -> dict[str, Any]:
     """What a function takes, with its defaults."""
     try:
-        found = inspect.signature(function).parameters
+        taken = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return {}
-    defaults = {name: p.default for name, p in found.items()} | {"keepdims": False}
+    defaults = {name: p.default for name, p in taken.items()} | {"keepdims": False}
     return {name: np.dtype(x) if x is float else x for name, x in defaults.items()}
 
 

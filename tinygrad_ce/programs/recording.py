@@ -78,9 +78,9 @@ class Recording:
         return whole.isdisjoint(y for several in used for y in several)
 
 
-def _call(f: Any, given: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any]:
+def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any]:
     """What f returns, and its data."""
-    out = f(*given)
+    out = f(*args)
     tape.name_lines()
     if tape.refusal:  # that f caught: what it did instead is for no data
         raise tape.refusal
@@ -90,19 +90,19 @@ def _call(f: Any, given: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, An
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
     """The gradient of each variable."""
-    found: dict[Value, Any] = {}
+    slopes: dict[Value, Any] = {}
     if out.__class__ is Value:
         if value.__class__ is RecordedArray and not value.name:
             value.name = "loss"
         start, nodes = len(tape.lines), [*dict.fromkeys([*topological(out), *wanted])]
         seed = tape.constant(as_upstream(None, example(value), "f's result"))
-        found = dict(zip(nodes, gradients(out, seed, nodes)))
+        slopes = dict(zip(nodes, gradients(out, seed, nodes)))
         new = set(tape.lines[start:])
-        last = [*reversed(found.items())]  # of several with one gradient the last that has a name
+        last = [*reversed(slopes.items())]  # of several with one gradient the last that has a name
         for v, g in sorted(last, key=lambda pair: not getattr(pair[0].data, "name", None)):
             if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
                 g.line.of = g.line.of or v.data.line
-    return [_zeros(v.data) if found.get(v) is None else found[v] for v in wanted]
+    return [_zeros(v.data) if slopes.get(v) is None else slopes[v] for v in wanted]
 
 
 def _zeros(x: RecordedArray) -> Any:
@@ -118,23 +118,23 @@ def places(names: Sequence[str], args: Sequence[Any]) -> dict[str, Any]:
 def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
     """A name for each of n arguments, the function's own, and the defaults of the last of them."""
     try:
-        found = [*inspect.signature(f).parameters.values()]
+        taken = [*inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
-        found = []
-    own = [p for p in found if p.kind < p.VAR_POSITIONAL][:n]
-    rest = next((p.name for p in found if p.kind is p.VAR_POSITIONAL), "x")
-    names = [p.name for p in own] + [f"{rest}_{i}" for i in range(n - len(own))]
+        taken = []
+    positional = [p for p in taken if p.kind < p.VAR_POSITIONAL][:n]
+    rest = next((p.name for p in taken if p.kind is p.VAR_POSITIONAL), "x")
+    names = [p.name for p in positional] + [f"{rest}_{i}" for i in range(n - len(positional))]
     for i, name in enumerate(names):
         while name in RESERVED or name in names[:i]:
             name += "_"
         names[i] = name
-    optional = [p.default for p in own if p.default is not p.empty]
-    return names, tuple(optional if len(own) == n else [])
+    optional = [p.default for p in positional if p.default is not p.empty]
+    return names, tuple(optional if len(positional) == n else [])
 
 
 def _data(out: Any, tape: Tape) -> Any:
     """What f returned, with their data in the place of `Value`s; these get the user's names."""
-    found = []
+    results = []
     for _, x in flatten(out):
         for v in topological(x) if x.__class__ is Value else ():
             if v.name and v.data.__class__ is RecordedArray:
@@ -142,8 +142,8 @@ def _data(out: Any, tape: Tape) -> Any:
             elif v.name:
                 tape.constants.append((v.data, identifier(v.name)))
         data = detach(x)
-        found.append(data if data.__class__ is RecordedArray else as_data(data, "f's result"))
-    return unflatten(out, found)
+        results.append(data if data.__class__ is RecordedArray else as_data(data, "f's result"))
+    return unflatten(out, results)
 
 
 def in_containers(tree: Any, like: Any = None) -> Any:

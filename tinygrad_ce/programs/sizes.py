@@ -27,7 +27,7 @@ ENOUGH = 100  # rows
 
 
 def write_sizes(
-    found: Any,
+    recording: Any,
     record: Callable[[Any], Any],
     load: Callable[[Any], Any],
     args: Sequence[Any],
@@ -45,13 +45,13 @@ def write_sizes(
         n, times = len(leaves[min(group)]), 4  # halves and doubles are exact
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
             other = record(_with_rows(args, group, times * n))
-            if other.calls == found.calls and times * n < ENOUGH:
+            if other.calls == recording.calls and times * n < ENOUGH:
                 times = 2 ** (ENOUGH // n).bit_length()
                 other = record(_with_rows(args, group, times * n))
-            found.rows = rows = _Pair(n, times, found, other).join(min(group))
-            run, tried = load(found), (1, 2, n // 2)
+            recording.rows = rows = _Pair(n, times, recording, other).join(min(group))
+            run, tried = load(recording), (1, 2, n // 2)
             agree = (k for k in tried if _agree(run, load, record, _with_rows(args, group, k)))
-            found.rows = *rows[:2], next(agree, n)
+            recording.rows = *rows[:2], next(agree, n)
             return
 
 
@@ -95,9 +95,9 @@ class _Pair:
     def join(self, first: int) -> tuple[str, str, int]:
         """Write the sizes into the lines, or raise an error; return the name of the rows."""
         pairs = [*zip(_lines(self.one), _lines(self.other), strict=True)]
-        found = [self.line(x, y) for x, y in pairs]
+        sized = [self.line(x, y) for x, y in pairs]
         outputs = self.both(self.one.outputs, self.other.outputs)
-        for (x, _), new in zip(pairs, found):
+        for (x, _), new in zip(pairs, sized):
             x.args, x.options, x.shape = new
         self.one.outputs = outputs
         return self.name, [*self.one.arguments][first], 1
@@ -112,9 +112,9 @@ class _Pair:
         args, others = x.args, y.args
         if x.function is scatter and _are_uniform(args[0], others[0]):
             args, others = ((a[0].flat[0].item(), *a[1:]) for a in (args, others))  # it spreads
-        found = self.both((args, x.options, x.shape), (others, y.options, y.shape))
+        sized = self.both((args, x.options, x.shape), (others, y.options, y.shape))
         self.same[x] = y
-        return found
+        return sized
 
     def both(self, x: Any, y: Any) -> Any:
         """What two arguments are: the same, or one that depends on the number of rows."""
