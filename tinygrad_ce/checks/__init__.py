@@ -4,7 +4,7 @@
   wording.py         what nodes and numbers are called in a sentence
   births.py          where nan and inf begin, forward and on the way back
   digits.py          how many digits are right
-  forms.py           what overflows as one writes it, and the form that does not
+  forms.py           what loses numbers as one writes it, and the form that keeps them
   habits.py          what gives wrong numbers without a nan
   cures.py           what makes them finite, tried before it is told
   telling.py         all of it in sentences

@@ -52,8 +52,8 @@ class Trials:
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
-        forms, arguments = (self.fused, self.forms, self.shifted), (self.guarded, self.wider)
-        tries = (*forms, *arguments, self.constants, self.edges)
+        tries = [self.fused, self.forms, self.shifted]
+        tries += [self.guarded, self.wider, self.constants, self.edges]
         with np.errstate(all="ignore"):
             for make in tries if len(self.nodes) <= MANY else ():
                 with suppress(Exception):  # what cannot be computed is no cure
@@ -146,7 +146,7 @@ class Trials:
                     yield node, k, finite
 
     def guarded(self) -> Iterator[Try]:
-        """Other numbers where np.where, or a factor 0, drops the result: it is the same for any."""
+        """Other numbers where np.where, or a factor 0, drops the result: any give the same loss."""
         text = "{new} for {old}, where c says which entries count: np.where picks values, not "
         text += "gradients"
         pole = any(b.cause == "pole" for b in self.birth.before)

@@ -1,4 +1,4 @@
-"""What overflows as one writes it and has a form of its own that does not, found in a graph."""
+"""What loses numbers as one writes it, and the form that keeps them; found in a graph."""
 
 from __future__ import annotations
 

@@ -46,14 +46,17 @@ def tell_births(names: Names, births: Sequence[Birth], path: Sequence[Value]) ->
 
 
 def _forward(names: Names, birth: Birth, last: Birth | None = None) -> Iterator[str]:
-    """A birth on the way forward, or one before the last; and those that met in it."""
+    """A birth on the way forward, or one before the last of them; then those before it."""
     if birth.cause == "data":
         yield _data(names, birth)
         return
     n = last.step - birth.step if last else 0
-    text = "{value} was born in step {step}, {formula}: {numbers}{at}{more}."
-    text = "{formula} became {value} {n} steps before: {numbers}." if last else text
-    text = "{formula} became {value} 1 step before: {numbers}." if n == 1 else text
+    if last is None:
+        text = "{value} was born in step {step}, {formula}: {numbers}{at}{more}."
+    elif n == 1:
+        text = "{formula} became {value} 1 step before: {numbers}."
+    else:
+        text = "{formula} became {value} {n} steps before: {numbers}."
     more = _(", and in {n} more entries", n=birth.entries - 1) if birth.entries > 1 else ""
     where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
     fields = {"value": number(birth.value), "numbers": birth.numbers, "at": where, "more": more}
