@@ -456,6 +456,14 @@ def test_the_limit_of_an_operation_is_found_from_any_number() -> None:
         assert "exp overflows above 709.78 in float64" in diagnose(np.exp, x).sentences[1]
 
 
+def test_what_is_infinite_on_the_way_back_and_dropped_there_is_no_fault() -> None:
+    """The slope of the root at 0 is infinite, and relu lets nothing of it through."""
+    x = Value(np.array([-1.0, 4.0]))
+    found = diagnose(np.sum(tg.relu(x) ** 0.5))
+    assert found.healthy
+    assert "all its gradients are finite" in found.sentences[0]
+
+
 def test_a_form_is_one_of_its_own_numbers() -> None:
     """A power by a variable is no third root."""
 

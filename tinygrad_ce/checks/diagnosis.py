@@ -23,7 +23,7 @@ from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
-from .births import Birth, changed_since, find_births, is_real, ones_like, ordered
+from .births import Birth, changed_since, find_births, is_finite, is_real, ones_like, ordered
 from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, warnings_of
@@ -127,6 +127,8 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         if root.op and not names.learners(root):
             names.called[root] = _("the loss")
         births, path, slopes = find_births(names.nodes, None if stale else ones_like(root))
+        if slopes and all(is_finite(g) for node, g in slopes.items() if node.op is None):
+            births = []  # what is infinite on the way is dropped before a leaf
         digits = all_digits(names, slopes) if slopes and not births else []
         cure = Trials(names, births[0]).cure() if births else None
         warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)
