@@ -220,7 +220,6 @@ X3 = RNG.normal(size=(3, 3))
         lambda x: x[::-1][::-1],
         lambda x: -(-(x * 1.0) + 0.0) / 1.0,
         lambda x: 0.25 * (x * 4.0),
-        lambda x: np.where(x > 0.0, x, x),
     ],
 )
 def test_what_does_nothing_is_gone(f: Callable[[Any], Any]) -> None:

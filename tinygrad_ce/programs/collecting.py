@@ -132,6 +132,7 @@ class _Gradients(Reader):
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
         self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
+        self.tables = set[int]()  # of ones, one in each row
         self.sums: Any = None  # the deep ones
         for line in () if deep else collector.forward:
             if line.function is np.divide and line.shape:
@@ -201,6 +202,7 @@ class _Gradients(Reader):
         rows, y = index
         index, axes = (rows, self.collector.new[y]), self.labels(shape)
         table = self.factor(self.emit(scatter, np.ones(y.shape, self.dtype), index, shape), axes)
+        self.tables.add(table.array)
         if rest:
             return Form(axes, self.of(x).onto((axes[0], None)[: y.ndim]) * _one(table))
         found = self.atom(self.collector.new[line], line.shape)
@@ -232,6 +234,8 @@ class _Gradients(Reader):
     def known(self, powers: Powers, bound: set[int]) -> float | None:
         """Σ of an array of the forward pass, where that is a number for all data."""
         [(factor, n), *others] = powers.items()
+        if factor.array in self.tables and not others and bound == {factor.labels[-1]}:
+            return 1.0
         if self.deep or others or n != 1 or factor.array not in self.lines:
             return None
         self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.rules import scatter
 from .lines import (
     Line,
     constant,
@@ -487,26 +486,14 @@ def _power(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """X if c else x is x, as x if True else y is; of 0 if x == 0 else x too; signs are in front."""
+    """0 if x == 0 else x is x."""
     c, x, y = args
-    if isinstance(c, bool | np.bool_) and alike((y, x)[bool(c)], like):
-        return (y, x)[bool(c)]
     zeros = is_call(c, np.equal) and number_of(c.args[1]) == 0.0 == number_of(x) and alike(y, like)
-    if zeros and coefficient(y)[1] is coefficient(c.args[0])[1]:
-        return y
-    same = alike(x, like) or (x.__class__ is float and like.is_number)
-    if same and key_of(x) == key_of(y):
-        return x
-    if not like.is_number or {unsigned(z)[0] for z in (x, y) if number_of(z) != 0.0} != {-1.0}:
-        return None
-    return s.scale(-1.0, s.call(np.where, (c, unsigned(x)[1], unsigned(y)[1]), {}, like), like)
+    return y if zeros and coefficient(y)[1] is coefficient(c.args[0])[1] else None
 
 
 def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
-    """Σ a·b over all axes is one product, Σ of sums one sum, Σ (t / s) is (Σ t) / s.
-
-    Of a matrix with one entry a row it is that entry.
-    """
+    """Σ a·b over all axes is one product, Σ of sums one sum, Σ (t / s) is (Σ t) / s."""
     x, keep = args[0], options.get("keepdims")
     other = {name: n for name, n in {**options, "keepdims": not keep}.items() if n}
     twin = s.seen.get((np.sum, key_of(x), *([key_of(other)] if other else [])))
@@ -532,15 +519,7 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     if one_row and np.ndim(x.args[1]) == 2:  # r X is Xᵀ r
         c, r = _apart(s, s.emit(np.reshape, x.args[0], (-1,)))
         return s.scale(c, s.emit(np.matmul, s.emit(np.transpose, x.args[1]), r), like)
-    axis = options.get("axis")
-    if x.function is not scatter or axis.__class__ is not int or x.ndim != 2:
-        return None
-    g, index, shape = x.args
-    rows = index[1 - axis] if index.__class__ is tuple and len(index) == 2 else None
-    if rows.__class__ is not np.ndarray or np.shape(g) != rows.shape:
-        return None
-    in_order = np.array_equal(rows.reshape(-1), np.arange(shape[1 - axis]))
-    return s.emit(np.reshape, g, like.shape) if in_order else None
+    return None
 
 
 def _sum_of_shares(c: float, args: Args, options: Any, like: Line) -> Any:
