@@ -451,6 +451,15 @@ def test_nan_is_never_a_pass() -> None:
     assert report.diagnosis in str(report)
 
 
+@pytest.mark.parametrize("f", [np.log, np.sqrt, np.arctanh, lambda x: x**0.5])
+def test_outside_its_domain_no_rule_is_wrong_though_complex_numbers_go_on(f: Any) -> None:
+    with np.errstate(all="ignore"):
+        report = gradcheck(f, np.array([0.5, -2.0]), method="complex")
+    assert report.verdict == "inconclusive"
+    assert report.reason.startswith("f is not finite around entry ")
+    assert "has no real value there" in report.diagnosis
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

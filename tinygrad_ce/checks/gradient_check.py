@@ -257,8 +257,8 @@ class _Contraction:
         leaf = np.asarray(self.leaves[i])
         x = float(leaf[index])
         guess = central(lambda x: float(self.at(i, index, x)), x, self.size, leaf.dtype)
-        if self.method == "central":
-            return guess
+        if self.method == "central" or not math.isfinite(guess.value):
+            return guess  # log(-1) is a complex number, and no real one
         wrong = "method='complex': f does not compute on complex numbers ({why}); use 'central'"
         try:
             exact = complex_step(lambda x: complex(self.at(i, index, x)), x)
