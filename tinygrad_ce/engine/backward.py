@@ -21,9 +21,47 @@ from .text import _
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
 _number = attrgetter("number")
 NOTHING = 0.0  # this very object: where a sum of shares starts
-_WRITING = RLock()  # passes that share leaves add to them one after the other
-if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
-    os.register_at_fork(after_in_child=_WRITING._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
+    """Newest first, every node hands its parents their share of its gradient; shares add up."""
+    kind = nodes[0].__class__
+    for node in nodes:
+        g = gradients[node]
+        if node.call is None and not graph:  # of floats: with the slopes stored when it was made
+            if (d := node.dx) is not None:
+                gradients[node.x] += g * d
+            if (d := node.dy) is not None:
+                gradients[node.y] += g * d
+            continue
+        for k, parent in enumerate(node.call[0] if node.call else node.parents):
+            if parent.__class__ is kind:
+                d = unbroadcast(share(node, k, g, graph), parent._array, node.op)
+                gradients[parent] = _add(gradients[parent], d)
+
+
+def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
+    """What argument k of a node receives: upstream gradient ``g`` times local derivative.
+
+    Broadcasting is not undone yet. With ``graph`` it is a `Value`.
+    """
+    _args, data, options, _watched = node.call or _of_sum(node)
+    rule, out = node.op.vjps[k], node._array
+    if graph:
+        out, data = node, node.parents
+    try:
+        return rule(g, out, *data, **options) if options else rule(g, out, *data)
+    except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
+        wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *data)]
+        return rule(*wide, **options)
+    except TypeError as error:
+        raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
+
+
+def _of_sum(node: Node) -> Call:
+    """How a sum or product of floats was computed, which keeps its slopes instead."""
+    args = [*node.parents]
+    return args, [getattr(p, "_array", p) for p in args], NONE, ()
 
 
 def topological(root: Node) -> list[Node]:
@@ -87,57 +125,21 @@ def _refuse(x: Any, user: Node) -> NoReturn:
     raise StaleGraphError(_(text, where=where, name=name, shape=np.shape(x), user=user))
 
 
-def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
-    """What argument k of a node receives: upstream gradient ``g`` times local derivative.
-
-    Broadcasting is not undone yet. With ``graph`` it is a `Value`.
-    """
-    _args, data, options, _watched = node.call or _of_sum(node)
-    rule, out = node.op.vjps[k], node._array
-    if graph:
-        out, data = node, node.parents
-    try:
-        return rule(g, out, *data, **options) if options else rule(g, out, *data)
-    except ArithmeticError:  # floats divided by 0: NumPy's have inf and nan
-        wide = [np.float64(a) if a.__class__ is float else a for a in (g, out, *data)]
-        return rule(*wide, **options)
-    except TypeError as error:
-        raise TypeError(_("a VJP of {op}: {error}", op=node.op.name, error=error)) from error
-
-
-def _of_sum(node: Node) -> Call:
-    """How a sum or product of floats was computed, which keeps its slopes instead."""
-    args = [*node.parents]
-    return args, [getattr(p, "_array", p) for p in args], NONE, ()
-
-
-def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
-    """Newest first, every node hands its parents their share of its gradient; shares add up."""
-    kind = nodes[0].__class__
-    for node in nodes:
-        g, call = gradients[node], node.call
-        if call is None and not graph:  # of floats: with the slopes stored when it was made
-            if (d := node.dx) is not None:
-                gradients[node.x] += g * d
-            if (d := node.dy) is not None:
-                gradients[node.y] += g * d
-            continue
-        for k, p in enumerate(node.parents if call is None else call[0]):
-            if p.__class__ is kind:
-                d, before = unbroadcast(share(node, k, g, graph), p._array, node.op), gradients[p]
-                gradients[p] = d if before is NOTHING else _add(before, d)
-
-
 def gradients(root: Node, seed: Any, wrt: Sequence[Node], graph: bool = False) -> list[Any]:
     """Gradients of ``root`` with respect to nodes, None where it does not depend on one.
 
     No ``.grad`` changes. With ``graph``, or where the graph rests on any other leaf, the gradients
     are `Value`s, which can be differentiated again.
     """
-    nodes, leaves, found = _newest_first(root)
-    found[root] = seed
-    _chain_rule(nodes, found, graph or not {*wrt}.issuperset(leaves))
-    return [found.get(node) for node in wrt]
+    nodes, leaves, received = _newest_first(root)
+    received[root] = seed
+    _chain_rule(nodes, received, graph or not {*wrt}.issuperset(leaves))
+    return [received.get(node) for node in wrt]
+
+
+_WRITING = RLock()  # passes that share leaves add to them one after the other
+if hasattr(os, "register_at_fork"):  # a child has none of the threads that may hold it
+    os.register_at_fork(after_in_child=_WRITING._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def backward(self: Node, gradient: Any = None) -> None:
@@ -166,17 +168,17 @@ def backward(self: Node, gradient: Any = None) -> None:
     >>> a.grad, b.grad
     (4.0, 2.0)
     """
-    nodes, leaves, found = _newest_first(self)
-    found[self] = as_upstream(
+    nodes, leaves, received = _newest_first(self)
+    received[self] = as_upstream(
         gradient, self._array, self.name or (self.op.name if self.op else "a leaf")
     )
-    _chain_rule(nodes, found)
-    shares = apart([*map(found.pop, leaves)])
+    _chain_rule(nodes, received)
+    shares = apart([*map(received.pop, leaves)])
     with _WRITING:
         sums = [*map(_accumulated, leaves, shares)]  # all, or none is written
         for leaf, (grad, passes) in zip(leaves, sums):
             leaf.grad, leaf._passes = grad, passes
-        for node, g in found.items():
+        for node, g in received.items():
             node.grad, node._passes = g, 1
 
 
@@ -203,5 +205,7 @@ def apart(gradients: list[Any]) -> list[Any]:
 
 def _add(x: Any, y: Any) -> Any:
     """The sum; NumPy's of two 0-d arrays is no array."""
+    if x is NOTHING:
+        return y
     total = x + y
     return np.asarray(total) if isinstance(total, np.generic) else total

@@ -97,8 +97,7 @@ def snapshot(x: Any) -> bytes:
     """
     if x.nbytes > SMALL:
         x = (x.reshape(-1) if x.flags.c_contiguous else x.flat)[_places(x.size)]
-    found: bytes = x.tobytes()
-    return found
+    return bytes(x.tobytes())  # bytes already, which NumPy does not say
 
 
 @lru_cache(maxsize=1024)

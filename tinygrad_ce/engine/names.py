@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .origin import Origin, Written, learners_frame, written
+from .origin import Origin, Written, called, learners_frame, written
 from .value import Value
 
 MANY = 1_000  # entries of a list, and 10 times as many things in all, that are looked through
@@ -37,7 +37,7 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
     """
     arrays = (node.data for node in nodes if node.op is None)
     known = (x for x in (*nodes, *arrays) if x.__class__ is not float)  # Python shares equal ones
-    held = _variables({id(x): x for x in known})
+    holding = _variables({id(x): x for x in known})
     assigned, operands = words([_call(node) for node in nodes if node.origin])
     used = {x: text for x, text in operands if x.__class__ is Value}
     where = defaultdict[str, set[Any]](set)
@@ -48,18 +48,18 @@ def names(nodes: Sequence[Value]) -> dict[Value, str]:
         name = assigned.get(node, "")
         if len(where[name]) > 1 and node.origin and node.origin[0].co_name != "<module>":
             name = f"{node.origin[0].co_name}.{name}"
-        array = held.get(id(node.data)) if node.op is None else None
-        own = node.name or name or held.get(id(node)) or used.get(node) or array
-        plain.append(own or (node.op.name if node.op else "leaf"))
-    often, seen = Counter(plain), Counter[str]()
-    found = {}
-    for node, name in zip(nodes, plain):
+        array = holding.get(id(node.data)) if node.op is None else None
+        learners = node.name or name or holding.get(id(node)) or used.get(node) or array
+        plain.append(learners or (node.op.name if node.op else "leaf"))
+    often, numbers = Counter(plain), Counter[str]()
+    different = []
+    for name in plain:
         new = name
         while often[name] > 1 and new in often:  # the learner may have an e_1 beside two e
-            seen[name] += 1
-            new = f"{name}_{seen[name]}"
-        found[node] = new
-    return found
+            numbers[name] += 1
+            new = f"{name}_{numbers[name]}"
+        different.append(new)
+    return dict(zip(nodes, different))
 
 
 class Call(NamedTuple):
@@ -84,10 +84,10 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]
     last = {call.at: call.result for call in calls}
     assigned, used = dict[Any, str](), list[tuple[Any, str]]()
     for call in calls:
-        found = written(call.origin) if call.origin else None
-        if found and (found.is_call(call.called) or last[call.at] is call.result):
-            assigned[call.result] = found.target
-            used += _named(call, found)
+        expression = written(call.origin) if call.origin else None
+        if expression and (expression.is_call(call.called) or last[call.at] is call.result):
+            assigned[call.result] = expression.target
+            used += _named(call, expression)
     return {x: name for x, name in assigned.items() if name}, used
 
 
@@ -96,14 +96,14 @@ def operands(node: Value) -> list[tuple[Any, str]]:
     return _named(_call(node), written(node.origin)) if node.origin else []
 
 
-def _named(call: Call, found: Written) -> list[tuple[Any, str]]:
-    texts = found.names(call.called, len(call.args))
+def _named(call: Call, expression: Written) -> list[tuple[Any, str]]:
+    texts = expression.names(call.called, len(call.args))
     return [(x, text) for x, text in zip(call.args, texts) if text]
 
 
 def _call(node: Value) -> Call:
     assert node.op is not None
-    return Call(node, node.origin, node.op.called, node.parents)
+    return Call(node, node.origin, called(node.op), node.parents)
 
 
 def _variables(wanted: dict[int, Any]) -> dict[int, str]:
@@ -111,14 +111,14 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
 
     Of a list's entries all are called after the list where one is: a loop leaves its variable.
     """
-    found, lists = dict[int, str](), list[dict[int, str]]()
+    names_of, lists = dict[int, str](), list[dict[int, str]]()
     frame = learners_frame()
     for variables in (frame.f_locals, frame.f_globals) if frame else ():
-        own = {k: x for k, x in [*variables.items()] if _is_own(k)}
-        queue, seen, many = deque([("", own, 0)]), {id(own)}, 0
+        space = {k: x for k, x in [*variables.items()] if _is_own(k)}
+        queue, seen, many = deque([("", space, 0)]), {id(space)}, 0
         while queue and many < 10 * MANY:
             name, holder, depth = queue.popleft()
-            form, parts = ("{}", [*own.items()]) if holder is own else _parts(holder)
+            form, parts = ("{}", [*space.items()]) if holder is space else _parts(holder)
             many, entries = many + len(parts), dict[int, str]()
             for key, x in parts:
                 if wanted.get(id(x)) is x:
@@ -126,12 +126,12 @@ def _variables(wanted: dict[int, Any]) -> dict[int, str]:
                 elif depth < DEEP and type(x) not in PLAIN and id(x) not in seen:
                     seen.add(id(x))
                     queue.append((name + form.format(key), x, depth + 1))
-            found = entries | found
+            names_of = entries | names_of
             lists += [entries] if depth else []
     for entries in lists:
-        if any(found.get(at) == name for at, name in entries.items()):
-            found |= entries
-    return found
+        if any(names_of.get(at) == name for at, name in entries.items()):
+            names_of |= entries
+    return names_of
 
 
 def _is_own(key: Any) -> bool:

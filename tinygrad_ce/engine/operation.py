@@ -74,12 +74,6 @@ class Primitive:
         return len(self.vjps) if self.arity and not self.constants and not self.keeps else -1
 
     @cached_property
-    def called(self) -> tuple[str, ...]:
-        """What it is called where it is used; nothing where its arguments are one list there."""
-        several = self.function in SPELLINGS and self.arity is None  # np.stack(xs)
-        return () if several else (self.name, getattr(self.function, "__name__", ""))
-
-    @cached_property
     def signature(self) -> inspect.Signature:
         """How it is called: its arguments, then its options, as the rules take them."""
         rule = next(vjp for vjp in self.vjps if vjp)

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .operation import SPELLINGS, Primitive
+
 Origin = tuple[CodeType, int]  # and the offset of an instruction in it
 Place = tuple[int | None, int | None, int | None, int | None]  # lines from, to; columns from, to
 
@@ -47,14 +49,20 @@ class Written(NamedTuple):
     operands: tuple[str, ...] = ()  # in order; "" where one is no name
     owned: bool = False  # the first of them owns the function: an array, or a module
 
-    def is_call(self, called: Collection[str]) -> bool:
+    def is_call(self, names: Collection[str]) -> bool:
         """Whether it is a call of what is called so, or an operator; else that is a part of it."""
-        return self.function in ("", *called)
+        return self.function in ("", *names)
 
     def names(self, called: Collection[str], n: int) -> tuple[str, ...]:
         """What stands for each of n arguments of that call; of a module's there is one more."""
         one_more = self.owned and len(self.operands) != n
         return self.operands[:n] if self.is_call(called) and not one_more else ()
+
+
+def called(op: Primitive) -> tuple[str, ...]:
+    """What an operation is called in a line; nothing where its arguments are one list there."""
+    several = op.function in SPELLINGS and op.arity is None  # np.stack(xs)
+    return () if several else (op.name, getattr(op.function, "__name__", ""))
 
 
 def learners_frame() -> FrameType | None:
@@ -112,15 +120,15 @@ def written(origin: Origin) -> Written:
 
 def _look(code: CodeType) -> _Text:
     """The source of a code object, read once."""
-    found = _texts.get(id(code))  # the hash of a long function takes long
-    if found is None:
+    text = _texts.get(id(code))  # the hash of a long function takes long
+    if text is None:
         if len(_texts) > 1_000:
             _texts.clear()
         lines, places = _source(code), [*code.co_positions()]
         expressions, nothing = _read("".join(lines))[0], Written()
         said = [expressions.get(place, nothing) for place in places]
-        found = _texts[id(code)] = _Text(code, lines, places, said)
-    return found
+        text = _texts[id(code)] = _Text(code, lines, places, said)
+    return text
 
 
 def _source(code: CodeType) -> list[str]:

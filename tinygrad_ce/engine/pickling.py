@@ -68,12 +68,12 @@ def _last(nodes: list[Any]) -> Any:
 def _node(data: Any, op: Primitive, args: list[Any], options: Any, state: Any) -> Value:
     """The node of a row."""
     args = [x.node if x.__class__ is _Row else x for x in args]
-    given = [*map(detach, args)]
-    leaves = [(x, a) for x, a in zip(args, given) if x.__class__ is Value and x.op is None]
+    arrays = [*map(detach, args)]
+    leaves = [(x, a) for x, a in zip(args, arrays) if x.__class__ is Value and x.op is None]
     shared = tuple((x, snapshot(a)) for x, a in leaves if a.__class__ is np.ndarray)
-    node = make_node(data, op, (args, given, options, shared))
-    for name, held in state.items():
-        setattr(node, name, held)
+    node = make_node(data, op, (args, arrays, options, shared))
+    for name, value in state.items():
+        setattr(node, name, value)
     return node
 
 

@@ -123,8 +123,8 @@ class _Call:
     def pull(self, out: Any, seed: Any) -> list[Any]:
         """The gradient of each variable; zeros where a result does not depend on one."""
         constant = not isinstance(out, Value)
-        found = [None] * len(self.variables) if constant else gradients(out, seed, self.variables)
-        return _filled(found, self.variables)
+        slopes = [None] * len(self.variables) if constant else gradients(out, seed, self.variables)
+        return _filled(slopes, self.variables)
 
     def value(self) -> Any:
         """The result: plain, unless it rests on a leaf that is none of the variables."""
@@ -195,9 +195,9 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
         if not isinstance(node, Value):
             raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
     seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
-    found = _filled(gradients(output, seed, nodes, graph=True), nodes)
-    found = [g if isinstance(g, Value) else Value(g) for g in found]
-    return found[0] if isinstance(wrt, Value) else found
+    slopes = _filled(gradients(output, seed, nodes, graph=True), nodes)
+    slopes = [g if isinstance(g, Value) else Value(g) for g in slopes]
+    return slopes[0] if isinstance(wrt, Value) else slopes
 
 
 def grad(f: Function, argnums: Argnums = 0) -> Function:
@@ -277,20 +277,20 @@ def _blocks(call: _Call, out: Any, name: str) -> list[Any]:
     """The derivative of one result by each variable, a row for each entry of the result."""
     shape, like = np.shape(out), detach(out)
     size, variables = math.prod(shape), call.variables
-    found: list[Any]
+    blocks: list[Any]
     if not shape:
-        found = apart(call.pull(out, as_upstream(None, like, "f's result")))
+        blocks = apart(call.pull(out, as_upstream(None, like, "f's result")))
     elif not size:
-        found = [np.zeros(shape + v.shape) for v in variables]
+        blocks = [np.zeros(shape + v.shape) for v in variables]
     else:
         records = like if hasattr(like, "apply_primitive") else None  # of a program
         seeds = np.eye(size, dtype=like.dtype, like=records)
         columns = zip(*[call.pull(out, seed) for seed in seeds.reshape((size, *shape))])
-        found = [np.reshape(np.stack(c), shape + v.shape) for c, v in zip(columns, variables)]
-    for block in found:
+        blocks = [np.reshape(np.stack(c), shape + v.shape) for c, v in zip(columns, variables)]
+    for block in blocks:
         if hasattr(block, "apply_primitive"):  # a node, here or of a printed program
             block.name = block.name or name
-    return found
+    return blocks
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
@@ -324,7 +324,7 @@ def hvp(f: Function, argnums: int = 0) -> Function:
         if len(args) < 2:
             text = "hvp wants f's arguments and then the vector, got {n} in all"
             raise TypeError(_(text, n=len(args)))
-        *given, vector = args
+        *point, vector = args
         along = {path: as_data(v, f"vector{path}") for path, v in flatten(vector)}
 
         def slope(*inner: Any) -> Any:
@@ -335,6 +335,6 @@ def hvp(f: Function, argnums: int = 0) -> Function:
                 raise ValueError(_(text, got=got, wanted=wanted))
             return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
-        return grad(slope, argnums)(*given)
+        return grad(slope, argnums)(*point)
 
     return product

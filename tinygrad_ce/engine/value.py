@@ -32,173 +32,13 @@ from .data import (
     snapshot,
 )
 from .operation import SPELLINGS, TABLE, Primitive, bound
-from .origin import Origin, here, line, written
+from .origin import Origin, called, here, line, written
 from .text import _
 
 ERRORS = (np.linalg.LinAlgError, ValueError, IndexError, TypeError)  # which get the learner's line
 TINY = sys.float_info.min  # below it floats have fewer digits
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
-
-
-def detach(x: Any) -> Any:
-    """Return the data of a `Value`, and anything else as it is: a constant, for the chain rule."""
-    return x._array if x.__class__ is Value else x
-
-
-def _truth(x: Any) -> Any:
-    """NumPy's truth values: of Python's, ~ and + are those of whole numbers."""
-    return np.bool_(x) if x.__class__ is bool else x
-
-
-def _plain(x: Any) -> Any:
-    """Arguments with the data of the `Value`s in them."""
-    if isinstance(x, dict):
-        return {name: _plain(part) for name, part in x.items()}
-    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else detach(x)
-
-
-def make_node(
-    data: Any, op: Any, call: Any, x: Any = None, y: Any = None, dx: Any = None, dy: Any = None
-) -> Value:
-    """Make a node of a result that is already computed and checked."""
-    node = _new(Value)
-    node._array, node.op, node.call = data, op, call
-    node.x, node.y = x, y
-    node.dx, node.dy = dx, dy
-    node.number = next(numbers)
-    node.grad = 0.0 if data.__class__ is float else None
-    node.name = None
-    node.origin = None
-    return node
-
-
-def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) -> Value:
-    """Compute an operation and make its node; an error gets its name and the shapes."""
-    if options or op.simple != len(args):
-        args, options = _settled(op, args, options)
-    elif op.scalar is not None and (node := _of_floats(op, args)) is not None:
-        return node
-    data = []
-    watched: tuple[tuple[Any, bytes], ...] = ()
-    for x in args:
-        if x.__class__ is Value:
-            a = x._array
-            held = x.op is None and a.__class__ is ndarray
-        else:
-            x = a = constant(x, op, args)
-            held = a.__class__ is ndarray and a.nbytes > SMALL
-        if held:  # by others, who may write into it
-            watched += ((x, snapshot(a)),)
-        data.append(a)
-    numbers = a.__class__ is not ndarray and op.scalar and SCALARS.issuperset(map(type, data))
-    try:
-        if numbers:
-            out = _of_numbers(op, data)
-        else:
-            out = op.fn(*data, **options) if options else op.fn(*data)
-    except ERRORS as error:
-        _refuse(op, args, error)
-    if out.__class__ is not ndarray or out.dtype.kind != "f":
-        out = as_data(_wide(op, args, data, options, out), op.name)
-    node = make_node(out, op, (args, data, options, watched))
-    if not numbers or not isfinite(out) or any(getattr(x, "origin", None) for x in args):
-        node.origin = here(3)  # other numbers made of numbers alone have none
-    return node
-
-
-def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
-    """The node of an operation on Python floats, with its slopes; None where Python has no float.
-
-    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
-    so small that it has lost digits, too.
-    """
-    x, y = args[0], args[-1]
-    a = x._array if x.__class__ is Value else x
-    b = y._array if y.__class__ is Value else y
-    if a.__class__ is ndarray or b.__class__ is ndarray or len(args) > 2:
-        return None
-    dx = dy = None
-    try:
-        if a.__class__ is int:  # 2 * x; of sum(values), which starts at 0
-            a = x = float(a)
-        if b.__class__ is int:
-            b = y = float(b)
-        if not a.__class__ is float is b.__class__:
-            return None
-        if len(args) == 1:
-            out = op.scalar(a)  # type: ignore[misc]
-            dx, y = float(op.vjps[0](1.0, out, a)), None
-        else:
-            out = op.scalar(a, b)  # type: ignore[misc]
-            dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
-            dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
-    except (ArithmeticError, ValueError, TypeError):
-        return None  # inf, nan, or a better message
-    if out.__class__ is not float:
-        return None
-    if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
-        node = make_node(out, op, None, x, y, dx, dy)
-    else:
-        node = make_node(out, op, (args, (a, b)[: len(args)], NONE, ()))
-    if getattr(x, "origin", None) or getattr(y, "origin", None):
-        node.origin = here(4)  # numbers made of numbers alone have none
-    return node
-
-
-def _wide(op: Primitive, args: Any, data: Any, options: dict[str, Any], out: Any) -> Any:
-    """The result in float64, of a number of float64 beside NumPy's numbers of less precision."""
-    small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
-    if small and any(x.__class__ is Value and x._array.__class__ is float for x in args):
-        return op.fn(*map(np.float64, data), **options)
-    return out
-
-
-def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
-    """Arguments and options as the operation's rules take them, those that they do not refused."""
-    if len(args) != op.arity or not options.keys() <= op.options.keys():
-        args, options = op.bind(args, options)
-    if not op.keeps and Value not in map(type, args):  # np.tile(x, v)
-        which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
-        lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
-    for i in op.constants:
-        if args[i].__class__ is Value:
-            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
-    for name, x in options.items():
-        if x.__class__ is list or x.__class__ is ndarray:  # others may write into it
-            options = {**options, name: x.copy()}
-    if op.keeps:
-        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
-        options = {**options, "saved": {"wanted": wanted}}
-    return args, options
-
-
-def _of_numbers(op: Primitive, data: list[Any]) -> Any:
-    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
-    try:
-        return op.scalar(*data)  # type: ignore[misc]
-    except (ArithmeticError, ValueError, TypeError):
-        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
-
-
-def _refuse(op: Primitive, args: Sequence[Any], error: Exception) -> NoReturn:
-    """An error with the learner's line, the operation, and its arguments' names and shapes."""
-    where, names = _place(op, args, here(3))
-    given = ", ".join(f"{name} {np.shape(a)}".strip() for a, name in zip(args, names))
-    text = "{where}{op} of {given}: {error}"
-    kind = next(k for k in ERRORS if isinstance(error, k))
-    better = kind(_(text, where=where, op=op.name, given=given, error=error))
-    raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
-
-
-def _place(op: Primitive, args: Any, origin: Origin | None) -> tuple[str, list[str]]:
-    """The learner's file and line, and what the arguments are called there; "" if not known."""
-    where, words = "", tuple[str, ...]()
-    if origin:
-        file, number, _text = line(origin)
-        where = f"{os.path.basename(file)}, line {number}: "
-        words = written(origin).names(op.called, len(args))
-    return where, [getattr(a, "name", None) or word or "" for a, word in zip_longest(args, words)]
 
 
 @final
@@ -384,8 +224,8 @@ class Value(ArrayLike):
         parts = index if isinstance(index, tuple) else (index,)
         if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
-        own = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
-        return apply(ops.GETITEM, (self,), {"index": own if parts is index else own[0]})
+        copies = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
+        return apply(ops.GETITEM, (self,), {"index": copies if parts is index else copies[0]})
 
     def __repr__(self) -> str:
         grad = f", grad={self.grad!r}" if self.passes else ""
@@ -393,7 +233,10 @@ class Value(ArrayLike):
         return f"Value({self._array!r}{grad}{name})"
 
     # NumPy's protocols: https://numpy.org/neps/nep-0013-ufunc-overrides.html and nep-0018
-    apply_primitive = staticmethod(apply)
+    @staticmethod
+    def apply_primitive(op: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Value:
+        """Compute an operation that is called on a `Value`, and make its node."""
+        return apply(op, args, options)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         op = TABLE.get(ufunc)
@@ -420,6 +263,166 @@ class Value(ArrayLike):
         if op.plain:
             return op.fn(*_plain(args), **_plain(options))
         return apply(op, args, options)
+
+
+def detach(x: Any) -> Any:
+    """Return the data of a `Value`, and anything else as it is: a constant, for the chain rule."""
+    return x._array if x.__class__ is Value else x
+
+
+def _truth(x: Any) -> Any:
+    """NumPy's truth values: of Python's, ~ and + are those of whole numbers."""
+    return np.bool_(x) if x.__class__ is bool else x
+
+
+def _plain(x: Any) -> Any:
+    """Arguments with the data of the `Value`s in them."""
+    if isinstance(x, dict):
+        return {name: _plain(part) for name, part in x.items()}
+    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else detach(x)
+
+
+def make_node(
+    data: Any, op: Any, call: Any, x: Any = None, y: Any = None, dx: Any = None, dy: Any = None
+) -> Value:
+    """Make a node of a result that is already computed and checked."""
+    node = _new(Value)
+    node._array, node.op, node.call = data, op, call
+    node.x, node.y = x, y
+    node.dx, node.dy = dx, dy
+    node.number = next(numbers)
+    node.grad = 0.0 if data.__class__ is float else None
+    node.name = None
+    node.origin = None
+    return node
+
+
+def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) -> Value:
+    """Compute an operation and make its node; an error gets its name and the shapes."""
+    if options or op.simple != len(args):
+        args, options = _settled(op, args, options)
+    elif op.scalar is not None and (node := _of_floats(op, args)) is not None:
+        return node
+    data = []
+    watched: tuple[tuple[Any, bytes], ...] = ()
+    for x in args:
+        if x.__class__ is Value:
+            a = x._array
+            held = x.op is None and a.__class__ is ndarray
+        else:
+            x = a = constant(x, op, args)
+            held = a.__class__ is ndarray and a.nbytes > SMALL
+        if held:  # by others, who may write into it
+            watched += ((x, snapshot(a)),)
+        data.append(a)
+    numbers = a.__class__ is not ndarray and op.scalar and SCALARS.issuperset(map(type, data))
+    try:
+        if numbers:
+            out = _of_numbers(op, data)
+        else:
+            out = op.fn(*data, **options) if options else op.fn(*data)
+    except ERRORS as error:
+        _refuse(op, args, error)
+    if out.__class__ is not ndarray or out.dtype.kind != "f":
+        out = as_data(_wide(op, args, data, options, out), op.name)
+    node = make_node(out, op, (args, data, options, watched))
+    if not numbers or not isfinite(out) or any(getattr(x, "origin", None) for x in args):
+        node.origin = here(3)  # other numbers made of numbers alone have none
+    return node
+
+
+def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
+    """The node of an operation on Python floats, with its slopes; None where Python has no float.
+
+    A slope of 0, inf or nan is left to the rule, which knows what it makes of an upstream inf; one
+    so small that it has lost digits, too.
+    """
+    x, y = args[0], args[-1]
+    a = x._array if x.__class__ is Value else x
+    b = y._array if y.__class__ is Value else y
+    if a.__class__ is ndarray or b.__class__ is ndarray or len(args) > 2:
+        return None
+    dx = dy = None
+    try:
+        if a.__class__ is int:  # 2 * x; of sum(values), which starts at 0
+            a = x = float(a)
+        if b.__class__ is int:
+            b = y = float(b)
+        if not a.__class__ is float is b.__class__:
+            return None
+        if len(args) == 1:
+            out = op.scalar(a)  # type: ignore[misc]
+            dx, y = float(op.vjps[0](1.0, out, a)), None
+        else:
+            out = op.scalar(a, b)  # type: ignore[misc]
+            dx = float(op.vjps[0](1.0, out, a, b)) if x.__class__ is Value else None
+            dy = float(op.vjps[1](1.0, out, a, b)) if y.__class__ is Value else None
+    except (ArithmeticError, ValueError, TypeError):
+        return None  # inf, nan, or a better message
+    if out.__class__ is not float:
+        return None
+    if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
+        node = make_node(out, op, None, x, y, dx, dy)
+    else:
+        node = make_node(out, op, (args, (a, b)[: len(args)], NONE, ()))
+    if getattr(x, "origin", None) or getattr(y, "origin", None):
+        node.origin = here(4)  # numbers made of numbers alone have none
+    return node
+
+
+def _wide(op: Primitive, args: Any, data: Any, options: dict[str, Any], out: Any) -> Any:
+    """The result in float64, of a number of float64 beside NumPy's numbers of less precision."""
+    small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
+    if small and any(x.__class__ is Value and x._array.__class__ is float for x in args):
+        return op.fn(*map(np.float64, data), **options)
+    return out
+
+
+def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
+    """Arguments and options as the operation's rules take them, those that they do not refused."""
+    if len(args) != op.arity or not options.keys() <= op.options.keys():
+        args, options = op.bind(args, options)
+    if not op.keeps and Value not in map(type, args):  # np.tile(x, v)
+        which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
+        lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
+    for i in op.constants:
+        if args[i].__class__ is Value:
+            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
+    for name, x in options.items():
+        if x.__class__ is list or x.__class__ is ndarray:  # others may write into it
+            options = {**options, name: x.copy()}
+    if op.keeps:
+        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
+        options = {**options, "saved": {"wanted": wanted}}
+    return args, options
+
+
+def _of_numbers(op: Primitive, data: list[Any]) -> Any:
+    """The result on Python numbers, as Python has it; else as NumPy does, with inf and nan."""
+    try:
+        return op.scalar(*data)  # type: ignore[misc]
+    except (ArithmeticError, ValueError, TypeError):
+        return op.fn(*[np.float64(d) if d.__class__ is float else d for d in data])
+
+
+def _refuse(op: Primitive, args: Sequence[Any], error: Exception) -> NoReturn:
+    """An error with the learner's line, the operation, and its arguments' names and shapes."""
+    where, names = _place(op, args, here(3))
+    given = ", ".join(f"{name} {np.shape(a)}".strip() for a, name in zip(args, names))
+    text = "{where}{op} of {given}: {error}"
+    kind = next(k for k in ERRORS if isinstance(error, k))
+    better = kind(_(text, where=where, op=op.name, given=given, error=error))
+    raise better.with_traceback(error.__traceback__) from error.__cause__  # one error, not two
+
+
+def _place(op: Primitive, args: Any, origin: Origin | None) -> tuple[str, list[str]]:
+    """The learner's file and line, and what the arguments are called there; "" if not known."""
+    where, words = "", tuple[str, ...]()
+    if origin:
+        file, number, _text = line(origin)
+        where = f"{os.path.basename(file)}, line {number}: "
+        words = written(origin).names(called(op), len(args))
+    return where, [getattr(a, "name", None) or word or "" for a, word in zip_longest(args, words)]
 
 
 def _spelled(function: Any, args: Any, options: Any) -> Any:
