@@ -316,6 +316,7 @@ def test_latex_and_html() -> None:
     assert r"\frac{\partial L}{\partial z} &= \left(\sum t\right) \cdot p - t" in made.latex
     assert made._repr_latex_() == f"$${made.latex}$$"
     assert r"2 \times 10^{-5} \cdot" in derive(lambda z: (2e-5 * z).sum(), Z[0]).latex
+    assert r"\operatorname{bitwise\_or}(z" in derive(lambda z: np.clip(z, 0, 1).sum(), Z[0]).latex
     page = made._repr_html_()
     assert page is not None
     assert page.count("<tr>") == len(made.steps) + 3

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.util import find_spec
 from typing import Any
@@ -184,6 +185,7 @@ class Writer:
 
     def __init__(self, made: Derived) -> None:
         self.made, (rules, self.stages) = made, made.outputs
+        self.formulas = partial(Formulas, made.constants)
         self.value = rules[""]
         is_computed = self.value.__class__ is Line and self.value.function
         self.loss = self.value.name if is_computed and self.value.name else "L"
@@ -196,10 +198,6 @@ class Writer:
         put_in = self.formulas({x: self.last[of] for x, of in names})
         self.chain = {x: chain.of(rules[x]) for x in self.last}
         self.put_in = {x: put_in.of(rules[x]) for x in self.last}
-
-    def formulas(self, known: dict[Line, Formula] | None = None) -> Formulas:
-        """Formulas of lines, those of ``known`` as told there."""
-        return Formulas(self.made.constants, known)
 
     def gradients(self, named: dict[str, Any]) -> dict[str, Formula]:
         """Each gradient, with the last form of those before it, or their name if that is long."""

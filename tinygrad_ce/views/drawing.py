@@ -80,13 +80,13 @@ def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...
     waiting = sorted(later, key=lambda box: box.start, reverse=True)
     inside: list[Box] = []
     place: dict[Box, int] = {}
-    found = {}
+    around = {}
     for node in nodes:
         while waiting and waiting[-1].start < node.number:
             inside.append(waiting.pop())
         inside = [box for box in inside if box.stop > node.number]
-        found[node] = tuple(place.setdefault(box, len(place)) for box in inside)
-    return [box.name for box in place], found
+        around[node] = tuple(place.setdefault(box, len(place)) for box in inside)
+    return [box.name for box in place], around
 
 
 def _brief(x: Any) -> str:
@@ -104,8 +104,8 @@ def _operation(node: Value) -> str:
     if node.op is None:
         return _("leaf")
     with np.printoptions(threshold=ENTRIES, edgeitems=1):
-        given = {k: repr(x) for k, x in node.options.items() if x is not None and x is not False}
-    options = ", ".join(f"{name}={' '.join(x.split())}" for name, x in given.items())
+        shown = {k: repr(x) for k, x in node.options.items() if x is not None and x is not False}
+    options = ", ".join(f"{name}={' '.join(x.split())}" for name, x in shown.items())
     return inline(f"{node.op.name}({options})" if options else node.op.name)
 
 
@@ -133,14 +133,16 @@ def not_finite(node: Value) -> str:
 class Sketch:
     """A graph on its way to a `Drawing`: what is drawn of it, and as what."""
 
-    def __init__(self, outputs: Sequence[Value], show: Collection[str], compared: bool) -> None:
+    def __init__(self, outputs: Sequence[Value], show: Collection[str], is_compared: bool) -> None:
         self.outputs, self.show = dict.fromkeys(outputs), show
         graphs = [set(topological(out)) for out in outputs]
         self.nodes = sorted(set[Value]().union(*graphs), key=lambda node: node.number)
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
         self.ran = any(n.passes for n in self.nodes if n.op or n in self.outputs)
         self.scopes, self.rings = boxes(self.nodes)
-        if compared:  # boxes are for what is in the graph of the one output alone, or of the other
+        if (
+            is_compared
+        ):  # boxes are for what is in the graph of the one output alone, or of the other
             self.scopes, alone = list(FORMS), graphs[0] ^ graphs[1]
             self.rings = {n: (int(n in graphs[1]),) if n in alone else () for n in self.nodes}
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes
@@ -296,14 +298,13 @@ def draw(
         _refuse("gradients", repr(gradients), "'nodes' or 'edges'")
     if not isinstance(max_nodes, int) or max_nodes < 2:
         _refuse("max_nodes", repr(max_nodes), "2 or more")
-    compared = fused is not None and len(outputs) == 2
-    sketch = Sketch(outputs, show, compared)
+    sketch = Sketch(outputs, show, is_compared=outputs[-1] is fused is not value)
     sketch.choose(collapse, max_nodes)
     edges, constants = sketch.edges(follow=gradients == "edges")
     items = (*map(sketch.item, sketch.members), *constants)
     scopes = tuple(map(inline, sketch.scopes))
     ends = tuple(dict.fromkeys(sketch.place[out] for out in outputs))
-    return Drawing(items, tuple(edges), scopes, direction, ends, compared)
+    return Drawing(items, tuple(edges), scopes, direction, ends)
 
 
 def _outputs(value: Any, fused: Any) -> list[Value]:

@@ -14,7 +14,7 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
 from ..programs.simplifier import REDUCTIONS, is_call, key_of, uniform
-from .formulas import ATOM, TIGHT, Formula, fill, joined, name, number, plain, powers_of_ten
+from .formulas import ATOM, TIGHT, Formula, fill, joined, name, number, plain, powers_of_ten, rule
 
 # How tightly a formula binds, the loosest first: by the first of these signs outside all brackets.
 # Then what it asks of its first argument, and of the others.
@@ -77,10 +77,9 @@ class Formulas:
         latex = _template(line)
         if latex == "<x>":
             return self.part(args[0])
-        if not latex:
-            parts = [self.item(x) for x in (*args, *line.options.values())]
-            function = fill(rf"\operatorname{{{f.__name__}}}")
-            return joined(function, fill("("), joined(*parts, by=", "), fill(")"), by="")
+        if "<args>" in latex:
+            parts = map(self.item, (*args, *line.options.values()))
+            return fill(latex, args=joined(*parts, by=", "))
         show = self.part if elementwise(f) else self.whole
         terms = {k: show(x) for k, x in zip("xyz", args) if f"<{k}>" in latex}
         level = _level(latex)
@@ -143,7 +142,7 @@ class Formulas:
     def item(self, x: Any) -> Formula:
         """An argument of a call, or what stands in a list."""
         if x.__class__ in (tuple, list):
-            return joined(fill("["), joined(*map(self.item, x), by=", "), fill("]"), by="")
+            return fill("[<args>]", args=joined(*map(self.item, x), by=", "))
         return self.part(x)
 
     def index(self, x: Any) -> Formula:
@@ -185,7 +184,7 @@ def filled(latex: str, terms: dict[str, Formula], level: int = ATOM) -> Formula:
 
 
 def _template(line: Line) -> str:
-    """The LaTeX of its operation, with <x>, <y> and <z> for the arguments; "" for a call."""
+    """The LaTeX of its operation, with <x>, <y> and <z> for the arguments; of a call, <args>."""
     f, args = line.function, line.args
     if f in SAME or (f is np.reshape and _sizes(line) == _sizes(args[0])):
         return "<x>"
@@ -196,11 +195,12 @@ def _template(line: Line) -> str:
         return f"<x>^{args[1]:.0f}" if 0 <= args[1] < 10 else f"<x>^{{{args[1]:.0f}}}"
     if sign := RELATIONS.get(fact(f, "symbol")):
         return f"<x> {sign} <y>"
-    latex = OTHERS.get(f) or getattr(TABLE.get(f), "latex", ("",))[0]
+    latex = OTHERS.get(f) or (rule(TABLE[f]) if f in TABLE else "")
     if f in REDUCTIONS:
         latex = latex.replace(" <x>", f"{_axes(line)} <x>")
     elif line.options or not re.search("<[xyz]>", latex) or {*map(type, args)} & {list, tuple, str}:
-        return ""
+        latex = r"\operatorname{<op>}(<args>)"
+    latex = latex.replace("<op>", f.__name__.replace("_", r"\_"))
     latex = re.sub(r"e\^\{(<\w>)\}", r"\\exp(\1)", latex)
     return re.sub(r"^(\\(?!sum|sqrt)\w+(?:\{\w+\}|_\{\w+\})*) <x>$", r"\1(<x>)", latex)
 

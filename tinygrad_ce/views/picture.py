@@ -93,7 +93,6 @@ class Drawing:
     scopes: tuple[str, ...] = ()
     direction: str = "LR"
     outputs: tuple[str, ...] = field(default=(), repr=False)
-    compared: bool = False  # the scopes are FORMS, around the two forms of a loss
 
     @cached_property
     def dot(self) -> str:
@@ -121,7 +120,7 @@ class Drawing:
             name = self.scopes[j]
             with graph.subgraph(name=f"cluster_{j}") as box:
                 box.attr(id=f"scope-{j}", label=label([name]), labeljust="l")
-                box.attr(**(FORMS[name] if self.compared else SCOPE))
+                box.attr(**FORMS.get(name, SCOPE))
                 self._nest(box, inside, depth + 1)
 
     @cached_property
@@ -135,7 +134,7 @@ class Drawing:
             role = edge.role and f" ({edge.role})"
             titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
         group = r'(<g id="([^"]*)"[^>]*>\n<title>).*?(?=</title>)'
-        return re.sub(group, lambda found: found[1] + escape(titles.get(found[2], "")), text)
+        return re.sub(group, lambda part: part[1] + escape(titles.get(part[2], "")), text)
 
     @cached_property
     def text(self) -> str:
@@ -143,9 +142,10 @@ class Drawing:
         items, into = {item.id: item for item in self.items}, defaultdict(list)
         for edge in reversed(self.edges):
             into[edge.head].append(edge)
-        heads = FORMS if self.compared else [""] * len(self.outputs)
-        stack = [(name, 0, head) for name, head in zip(self.outputs, heads)][::-1]
-        lines, shown = [], set[str]()
+        stack, lines, shown = list[tuple[str, int, str]](), list[str](), set[str]()
+        for name in reversed(self.outputs):
+            form = [self.scopes[j] for j in items[name].boxes if self.scopes[j] in FORMS]
+            stack.append((name, 0, "".join(form[:1])))
         while stack:
             name, depth, about = stack.pop()
             title, *facts = filter(None, (items[name].name, *items[name].facts))
