@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import accumulate, pairwise
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..engine.text import _
 from .simplifier import uniform
 
 LARGEST = 10_000  # entries of an array written out in the source
-WIDTH = 88
+WIDTH, TAB = 88, "    "
 STRING = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
 PRINT: Any = {
     "threshold": LARGEST + 1, "floatmode": "unique", "linewidth": WIDTH - 8,
@@ -134,14 +135,9 @@ def check_sums(name: str, kind: Any) -> list[str]:
 
 
 # ------------------------------------------------------------------ long statements
-def indented(text: str) -> str:
-    """The lines of a body."""
-    return "    " + text.replace("\n", "\n    ")
-
-
-def folded(code: str, indent: int = 4) -> str:
+def folded(code: str, margin: int = 4) -> str:
     """A statement in as many lines as it takes: an item of its last bracket a line, or a branch."""
-    if len(code) + indent <= WIDTH:
+    if len(code) + margin <= WIDTH:
         return code
     bare = STRING.sub(lambda m: "_" * len(m[0]), code)
     depths = [*accumulate((c in "([{") - (c in ")]}") for c in bare)]
@@ -151,8 +147,8 @@ def folded(code: str, indent: int = 4) -> str:
         items = [code[i + 1 : j].strip() for i, j in pairwise([start, *commas, len(code) - 1])]
         several = code[-2] == "," or bare[start] != "(" or code[start - 1].isidentifier()
         comma = "," if several or len(items) > 1 else ""  # (x + y) is no tuple
-        inner = "\n".join(f"{folded(item, indent + 4)}{comma}" for item in items if item)
-        return f"{code[: start + 1]}\n{indented(inner)}\n{code[-1]}"
+        inner = "\n".join(f"{folded(item, margin + 4)}{comma}" for item in items if item)
+        return f"{code[: start + 1]}\n{indent(inner, TAB)}\n{code[-1]}"
     name, _sign, text = code.partition(" = ")
     lines = re.sub(" (?=if |else |or )", "\n", text) if " if " in text else ""
-    return f"{name} = (\n{indented(lines)}\n)" if lines and bare.count(" = ") == 1 else code
+    return f"{name} = (\n{indent(lines, TAB)}\n)" if lines and bare.count(" = ") == 1 else code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def emit(recording: Recording, clean: bool) -> str:
     head = [f'"""{title}, printed by tinygrad_ce.program."""']
     head += ["import math"] if re.search(r"\bmath\.", used) else []
     head += filter(None, ["\n".join(theirs), "\n".join(constants)])
-    define = literals.folded(f"def {name}({', '.join(recording.parameters)})", indent=1)
-    inner = literals.indented("\n".join([f'"""{what}"""', *body]))
+    define = literals.folded(f"def {name}({', '.join(recording.parameters)})", margin=1)
+    inner = indent("\n".join([f'"""{what}"""', *body]), literals.TAB)
     return "\n\n".join(head) + f"\n\n\n{define}:\n{inner}\n"
 
 
