@@ -331,6 +331,20 @@ def test_arrays_from_outside_are_called_as_the_learner_does(
     assert [text for text in wanted if text not in source] == [], source
 
 
+@pytest.mark.parametrize("t", [np.eye(3)[1], np.array([0.2, 0.3, 0.5])])
+def test_targets_from_outside_keep_their_name_behind_a_sign(t: Any) -> None:
+    def loss(z: Any) -> Any:
+        e = np.exp(z)
+        p = e / e.sum()
+        return -(t * np.log(p)).sum()
+
+    made = program(loss, W)
+    assert "grad_z = p - t  #" in made.source
+    assert "C_1" not in made.source
+    close(made(W)[1], tg.softmax(W) - t)
+    assert tg.derive(loss, W).steps[3].formula == "∂L/∂p = −t / p"
+
+
 def test_arrays_of_one_name_are_numbered_and_arguments_keep_theirs() -> None:
     mask, w = np.zeros(3), np.arange(3.0)
 

@@ -325,7 +325,6 @@ class Program:
 
     _compiled: tuple[str, Any] | None = None  # the source, and the structure of its results
     _example: Any = None  # with its recording, until somebody asks for the source
-    _kept: dict[Any, Any]
 
     def __init__(
         self,
@@ -349,7 +348,7 @@ class Program:
         self._tables = _tables(sums_to_one, places(names, given))
         for self._key, (self._arguments, given) in ways.items():
             self._signature = self._arguments.signature(given)
-            self.__setstate__({})
+            self._kept = dict[Any, Any]()
             with suppress(*[] if self._arguments is arguments else [Exception]):  # of f, any
                 self._make(given, self._key)
                 break
@@ -366,14 +365,6 @@ class Program:
                     g.of = x  # a gradient that is also one of another line is called so
         return recording
 
-    def _compile(self, args: Sequence[Any]) -> tuple[str, Any]:
-        """Record, simplify and print; and the structure of the results, if it has named tuples."""
-        recording = self._record(args)
-        source = emit(recording, self._clean)
-        if self._example is None:
-            self._example = recording, args
-        return source, recording.like
-
     def _make(self, args: Sequence[Any], key: Any) -> Any:
         """The program for such arguments."""
         if key != self._key and not (self._retrace and self._f):
@@ -382,7 +373,11 @@ class Program:
             text = "program: got {got}, wanted {wanted}: call program() for these"
             text += ", or with retrace=True" if self._f else "; it was pickled without its function"
             raise ValueError(_(text, got=got, wanted=wanted))
-        compiled = (key == self._key and self._compiled) or self._compile(args)
+        compiled = self._compiled if key == self._key else None
+        if compiled is None:
+            recording = self._record(args)
+            compiled = emit(recording, self._clean), recording.like
+            self._example = self._example if self._compiled else (recording, args)
         run, either = _runs(*compiled)
         if key == self._key:
             self._compiled = compiled

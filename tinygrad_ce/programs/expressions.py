@@ -97,12 +97,14 @@ class Expressions:
         return self.constant(x) if np.ndim(x) else number_text(x, weak)
 
     def constant(self, x: Any, name: str = "") -> str:
-        """The name of an array that is made once, or ``X.T`` of one that has a name."""
+        """The name of an array that is made once; ``X.T`` or ``-t`` of one that has a name."""
         key = key_of(x)
+        name = name or self.called.get(key, "")
+        if not name and x.ndim == 2 and key_of(x.T) in self.called:
+            return f"{self.constant(x.T)}.T"
+        if not name and x.dtype.kind == "f" and key_of(-x) in self.called:
+            return f"-{self.constant(-x)}"
         if key not in self.constants:
-            name = name or self.called.get(key, "")
-            if not name and x.ndim == 2 and key_of(x.T) in self.called:
-                return f"{self.constant(x.T)}.T"
             free = self.unique(name) if name else self.numbered("C")
             self.constants[key] = free, array_text(x)
         return self.constants[key][0]

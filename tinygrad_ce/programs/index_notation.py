@@ -328,7 +328,7 @@ class Writer(Products):
             groups.setdefault(c, []).append((d, powers))
         found: Any = 0.0
         [c, *others] = groups
-        for parts in groups.values() if others else [[term] for term in terms]:
+        for parts in groups.values() if others else [[term] for term in groups[c]]:
             f, sign = (np.subtract, -1) if parts[0][0] < 0 else (np.add, 1)
             parts = [(sign * d / (1.0 if others else c), powers) for d, powers in parts]
             found = self.emit(f, found, self.sum(parts, out))

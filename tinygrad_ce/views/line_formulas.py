@@ -111,11 +111,14 @@ class Formulas:
             return self.size(x)
         if x.__class__ is np.ndarray and x.ndim and uniform(x):
             x = x.flat[0]
-        if np.ndim(x) == 2 and key_of(x.T) in self.constants and key_of(x) not in self.constants:
+        if np.ndim(x) and (called := self.constants.get(key_of(x))):
+            return name(called)
+        if np.ndim(x) == 2 and key_of(x.T) in self.constants:
             return self.write(Line(np.transpose, (x.T,)))
+        if np.ndim(x) and x.dtype.kind == "f" and key_of(-x) in self.constants:
+            return self.write(Line(np.negative, (-x,)))
         if np.ndim(x):
-            called = self.constants.get(key_of(x))
-            return name(called) if called else number(x)
+            return number(x)
         if isinstance(x, bool | np.bool_) or not isinstance(x, float | int | np.number):
             return name(str(x))
         return _decimal(float(x))
