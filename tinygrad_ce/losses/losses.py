@@ -31,7 +31,6 @@ def compose(log_p: Any, t: Target) -> Any:
 
     Not so where a gradient flows to T, whose slope is −log p_c there as well.
     """
-    log_p = t.classes_last(log_p)
     if t.one_hot and isinstance(detach(log_p), np.ndarray):  # others know no take_along_axis
         picked = np.take_along_axis(log_p, t.index, -1)
         loss = -t.peak * (np.where(t.peak == 0, 0.0, picked) if np.ndim(t.peak) else picked)
@@ -46,7 +45,7 @@ def compose(log_p: Any, t: Target) -> Any:
 def reduced(loss: Any, t: Target) -> Any:
     """The sum over samples, in which the mean's 1/n is already, or the loss of each."""
     if t.reduction == "none":
-        return np.squeeze(t.classes_last(loss), axis=t.axis)
+        return np.squeeze(loss, axis=-1)
     return loss.sum() if t.start is None else loss.sum() + t.start
 
 
@@ -54,14 +53,14 @@ def reduced(loss: Any, t: Target) -> Any:
 def _fused(logits: Any, target: Any, *options: Any, saved: Any = None, **named: Any) -> Any:
     """−Σ t log softmax(z) as one node, accurate and fast; `cross_entropy` calls it.
 
-    Arguments, options and errors are those of `cross_entropy`; the target is an array.
+    Arguments, options and errors are those of `cross_entropy`; the target is an array, and the
+    classes' axis the last.
     """
     z = as_input(logits, "logits")
     saved = {} if saved is None else saved
     t = saved["target"] = read_target(z, target, *options, **named)
     if z.__class__ is not np.ndarray:
-        return compose(log_softmax(z, t.axis), t)
-    z = t.classes_last(z)
+        return compose(log_softmax(z), t)
     if 0 in saved.get("wanted", ()):
         saved["gradient"] = np.empty(z.shape, z.dtype)
     return reduced(sample_losses(z, t, saved.get("gradient")), t)
@@ -69,31 +68,31 @@ def _fused(logits: Any, target: Any, *options: Any, saved: Any = None, **named: 
 
 def fused_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **options: Any) -> Any:
     """∂L/∂z = p·ΣT − T, which is p − t where nothing is weighted."""
-    t = saved["target"].of(target)
-    z = t.classes_last(logits)
+    t = saved["target"]
+    if target.__class__ is Value:  # the table was made of its data
+        t = t._replace(index=None, table=target)
     if t.reduction == "none":
-        g = t.classes_last(np.expand_dims(g, t.axis))
-    if z.__class__ is not np.ndarray:
-        table = t.dense(z.shape[-1])
+        g = np.expand_dims(g, -1)
+    if logits.__class__ is not np.ndarray:
+        table = t.dense(logits.shape[-1])
         mass = np.sum(table, axis=-1, keepdims=True)
-        p = t.classes_last(softmax(logits, t.axis))
-        return t.classes_last(g * (p * mass - table))
+        return g * (softmax(logits) * mass - table)
     gradient = saved.pop("gradient", None)  # given away: the caller may write into it
     if gradient is None:  # it is given away already
-        gradient = np.empty(z.shape, z.dtype)
-        sample_losses(z, t, gradient)
+        gradient = np.empty(logits.shape, logits.dtype)
+        sample_losses(logits, t, gradient)
     if t.reduction == "none" or float(g) != 1.0:  # a pass saved, most of the time
         gradient *= g
-    return t.classes_last(gradient)
+    return gradient
 
 
 def target_vjp(g: Any, out: Any, logits: Any, target: Any, *, saved: Any, **options: Any) -> Any:
     """∂L/∂t = −log softmax(z), times the weights of samples and classes."""
     t = saved["target"]
     if t.reduction == "none":
-        g = t.classes_last(np.expand_dims(g, t.axis))
+        g = np.expand_dims(g, -1)
     weight = t.sharp * t.row if t.weight is None else t.sharp * t.row * t.weight
-    return t.classes_last(-g * t.classes_last(log_softmax(logits, t.axis)) * weight)
+    return -g * log_softmax(logits) * weight
 
 
 LogSoftmaxNLL = primitive(
@@ -106,6 +105,18 @@ LogSoftmaxNLL = primitive(
     roles=("logits", "target"),
 )(_fused)
 object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() shows
+
+
+def _classes_last(z: Any, target: Any, axis: int) -> tuple[Any, Any]:
+    """Logits, and a target of as many axes, with the class axis moved to the end."""
+    if not isinstance(axis, int | np.integer):
+        raise TypeError(_("axis: got {got!r}, wanted an integer", got=axis))
+    if not -z.ndim <= axis < z.ndim:
+        raise ValueError(_("axis={axis}: the logits have shape {shape}", axis=axis, shape=z.shape))
+    if axis in (-1, z.ndim - 1):
+        return z, target
+    table = target.ndim == z.ndim
+    return np.moveaxis(z, axis, -1), np.moveaxis(target, axis, -1) if table else target
 
 
 def cross_entropy(
@@ -165,11 +176,11 @@ def cross_entropy(
     >>> f"{loss:.4f}", z.grad.round(4)
     ('0.1962', array([-0.1782,  0.1229,  0.0552]))
     """
-    z, target = as_input(logits, "logits"), soft(target)
-    options = (axis, weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    z, target = _classes_last(as_input(logits, "logits"), soft(target), axis)
+    options = (weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     if not fused or COMPOSED.get():
         t = read_target(z, target, *options)
-        return compose(log_softmax(z, axis), t)
+        return compose(log_softmax(z), t)
     return LogSoftmaxNLL(z, target, **dict(zip(LogSoftmaxNLL.options, options)))
 
 
@@ -192,8 +203,8 @@ def nll(
     >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 0]), reduction="sum"))
     2.0794415416798357
     """
-    log_p, target = as_input(log_probs, "log_probs"), soft(target)
-    options = (axis, weight, ignore_index, 0.0, reduction, allow_unnormalized)
+    log_p, target = _classes_last(as_input(log_probs, "log_probs"), soft(target), axis)
+    options = (weight, ignore_index, 0.0, reduction, allow_unnormalized)
     return compose(log_p, read_target(log_p, target, *options))
 
 

@@ -75,7 +75,6 @@ class Target(NamedTuple):
     weight: Any  # one a class, or None
     sharp: float
     even: float
-    axis: int  # of the logits' classes
     reduction: str
     start: Any = None  # a mean over nothing is nan, its gradient 0: this is added to the loss
 
@@ -101,26 +100,15 @@ class Target(NamedTuple):
             t = self.table * sharp + even if self.even else self.table * sharp
         return t if self.weight is None else t * self.weight
 
-    def of(self, target: Any) -> Target:
-        """The same for a target that is a `Value`, of whose data the table was made."""
-        if target.__class__ is not Value:
-            return self
-        return self._replace(index=None, table=self.classes_last(target))
-
     def each(self, f: Callable[[Any], Any]) -> Target:
         """The same with f of every array that differs from sample to sample."""
         varying = [f(x) if getattr(x, "ndim", 0) else x for x in self[:3]]
         return Target._make((*varying, *self[3:]))
 
-    def classes_last(self, x: Any) -> Any:
-        """The logits with their class axis in the place of the last; again, and it is back."""
-        return x if self.axis in (-1, x.ndim - 1) else np.swapaxes(x, self.axis, -1)
-
 
 def read_target(
     logits: Any,
     target: Any,
-    axis: int = -1,
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
@@ -130,34 +118,32 @@ def read_target(
     """Check a target and its options, and make them one `Target`; logits are of use as a shape."""
     shape, dtype = logits.shape, logits.dtype
     check_reduction(reduction)
-    _check_options(shape, axis, ignore_index, label_smoothing)
-    axis %= len(shape)
-    rows, classes = shape[:axis] + shape[axis + 1 :], shape[axis]
+    _check_options(shape, ignore_index, label_smoothing)
+    rows, classes = shape[:-1], shape[-1]
     if weight is not None:
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
     index = table = start = None
     row: Any = 1.0
     if by_class := target.shape == rows and target.dtype.kind in "iu":
-        index, row = _read_classes(target, shape, axis, ignore_index)
+        index, row = _read_classes(target, shape, ignore_index)
     else:
-        index, table = _read_probabilities(target, shape, axis, ignore_index, allow_unnormalized)
+        index, table = _read_probabilities(target, shape, ignore_index, allow_unnormalized)
         if table is not None and table.__class__ is not Value:
             table = table.astype(dtype, copy=False)
     even = float(label_smoothing) / classes
-    t = Target(index, table, row, weight, 1.0 - float(label_smoothing), even, axis, reduction)
+    t = Target(index, table, row, weight, 1.0 - float(label_smoothing), even, reduction)
     if reduction == "mean":
         peak = t.peak if by_class else 1.0
         total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
-        start, total = _of_something(t, total, dtype)
+        start, total = _start_and_divisor(t, total, dtype)
         # Of no weight at all the total is nan; what is ignored is 0 all the same.
         plainly = weight is None or row.__class__ is float
         row = row / total if plainly else np.where(row, 1.0 / total, 0.0)
     number = float if dtype == np.float64 else dtype.type  # Python's are printed best
-    t = t._replace(row=number(row) if row.__class__ is float else row.astype(dtype), start=start)
-    return t if axis == len(shape) - 1 else t.each(t.classes_last)
+    return t._replace(row=number(row) if row.__class__ is float else row.astype(dtype), start=start)
 
 
-def _of_something(t: Target, total: Any, dtype: Any) -> tuple[Any, Any]:
+def _start_and_divisor(t: Target, total: Any, dtype: Any) -> tuple[Any, Any]:
     """What a mean starts from and is divided by: its loss is nan if no sample counts, as PyTorch's.
 
     Its gradient is 0 if all are ignored, nan if they weigh nothing.
@@ -171,11 +157,9 @@ def _of_something(t: Target, total: Any, dtype: Any) -> tuple[Any, Any]:
     return np.where(none, math.nan, 0.0).astype(dtype), np.where(none, 1.0, total)
 
 
-def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: Any) -> None:
-    if not isinstance(axis, int | np.integer):
-        raise TypeError(_("axis: got {got!r}, wanted an integer", got=axis))
-    if not shape or not -len(shape) <= axis < len(shape):
-        raise ValueError(_("axis={axis}: the logits have shape {shape}", axis=axis, shape=shape))
+def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any) -> None:
+    if not shape:
+        raise ValueError(_("logits of shape () have no axis of classes"))
     if 0 in shape:
         raise ValueError(_("logits of shape {shape} hold no samples or no classes", shape=shape))
     if not isinstance(label_smoothing, float | int | np.floating):
@@ -186,18 +170,18 @@ def _check_options(shape: Any, axis: Any, ignore_index: Any, label_smoothing: An
         raise TypeError(_("ignore_index: got {got!r}, wanted an integer", got=ignore_index))
 
 
-def _read_classes(target: Any, shape: Any, axis: int, ignore_index: int | None) -> tuple[Any, Any]:
+def _read_classes(target: Any, shape: Any, ignore_index: int | None) -> tuple[Any, Any]:
     """Class indices, with an axis of length 1 for the classes; 1 where they count, 0 where not."""
     if hasattr(target, "within"):  # that of a program, which checks each call's
-        target = target.within(0, shape[axis], ignore_index)
+        target = target.within(0, shape[-1], ignore_index)
     index = example(target)
     wrapped = index.astype(np.uint64)  # a negative one becomes a huge one
-    if wrapped.item(wrapped.argmax()) >= shape[axis]:
+    if wrapped.item(wrapped.argmax()) >= shape[-1]:
         wrong = "target: got class {got} at {where}, wanted 0 to {last}"
         wrong += "" if ignore_index is None else " or ignore_index={ignored}"
-        out, last = (wrapped >= shape[axis]) & (index != ignore_index), shape[axis] - 1
+        out, last = (wrapped >= shape[-1]) & (index != ignore_index), shape[-1] - 1
         refuse(out, index, wrong, last=last, ignored=ignore_index)
-    index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
+    index = target.reshape((*shape[:-1], 1))
     if ignore_index is None:
         return index.astype(np.intp, copy=False), 1.0
     kept = index != ignore_index
@@ -205,10 +189,10 @@ def _read_classes(target: Any, shape: Any, axis: int, ignore_index: int | None) 
 
 
 def _read_probabilities(
-    target: Any, shape: Any, axis: int, ignore_index: int | None, allow_unnormalized: bool
+    target: Any, shape: Any, ignore_index: int | None, allow_unnormalized: bool
 ) -> tuple[Any, Any]:
     """The classes of a one-hot target, which is exact as indices; of any other, itself."""
-    rows = shape[:axis] + shape[axis + 1 :]
+    rows = shape[:-1]
     if target.shape == rows:
         wrong = "target: class indices are integers, got {dtype}; make them so by y.astype(int)"
         raise TypeError(_(wrong, dtype=target.dtype))
@@ -224,12 +208,12 @@ def _read_probabilities(
     refuse(~(p >= 0), p, "target: got probability {got} at {where}, wanted 0 or more")
     if not allow_unnormalized:
         # Each may be rounded to three digits, or to the 8 bits of a bfloat16.
-        most = max(2.0**-9, min(shape[axis] * 5e-4, 5e-3))
+        most = max(2.0**-9, min(shape[-1] * 5e-4, 5e-3))
         wrong = "target: the probabilities at {where} sum to {got:.9g}, wanted 1 within {most:.2g}"
         wrong += " (or allow_unnormalized=True)"
-        sums: Any = np.sum(p, axis=axis, dtype=np.float64)
+        sums: Any = np.sum(p, axis=-1, dtype=np.float64)
         refuse(abs(sums - 1.0) > most, sums, wrong, most=most)
     plainly = target.__class__ is np.ndarray  # others may hold other data later, or be lazy
     if plainly and np.count_nonzero(target) == math.prod(rows) == np.count_nonzero(target == 1):
-        return np.argmax(target, axis=axis, keepdims=True), None
+        return np.argmax(target, axis=-1, keepdims=True), None
     return None, target
