@@ -23,6 +23,7 @@ from .numpy_functions import at, part
 from .operation import TABLE, Rule, spell
 from .ops import GETITEM, SCATTER
 from .reductions import cast
+from .rules import pick
 from .text import _
 from .value import detach
 
@@ -163,7 +164,7 @@ def quantile(
     low, high = x[np.floor(place).astype(int)], x[np.ceil(place).astype(int)]
     share = np.reshape(place % 1.0, np.shape(q) + (1,) * len(others)).astype(x.dtype)
     with np.errstate(invalid="ignore"):  # ∞ · 0, which is not taken
-        between = np.where(share == 0.0, low, low * (1.0 - share) + high * share)
+        between = pick(share == 0.0, low, low * (1.0 - share) + high * share)
     result = np.where(np.isnan(x[-1]), np.nan, between)
     return np.expand_dims(result, tuple(k + np.ndim(q) for k in axes)) if keepdims else result
 
