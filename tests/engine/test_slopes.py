@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinygrad_ce import Value, grad, grad_of, primitive
+from tinygrad_ce.engine.operation import TABLE
 
 
 def test_gradients_of_floats_are_floats() -> None:
@@ -127,3 +128,16 @@ def test_whole_numbers_beside_floats_are_floats_and_too_large_ones_an_error() ->
     for f in (lambda: 10**400 + x, lambda: x * 10**400):
         with pytest.raises(ValueError, match=r"^(test_slopes.py, line \d+: )?\w+.*: int too large"):
             f()
+
+
+ENTRYWISE = [f for f, op in TABLE.items() if isinstance(f, np.ufunc) and f.nin == 1 and op.vjps]
+
+
+@pytest.mark.parametrize("f", ENTRYWISE, ids=lambda f: f.__name__)
+@pytest.mark.filterwarnings("ignore:.*encountered")
+def test_a_number_has_the_slope_of_an_array_outside_the_domain_as_well(f: Any) -> None:
+    for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan):
+        number, array = Value(x), Value([x])
+        f(number).backward()
+        f(array).backward(np.ones(1))
+        np.testing.assert_allclose(number.grad, array.grad[0], rtol=1e-14)
