@@ -36,13 +36,6 @@ PATIENCE = 20  # searches over the whole graph that may come to nothing, before 
 EPS = float(np.finfo(np.float64).eps)
 TIGHT = 64  # eps: how far coefficients that are equal in exact arithmetic may differ
 Nodes = dict[Line, Value]
-SCALED = (
-    ops.ADD,
-    ops.SUBTRACT,
-    ops.NEGATIVE,
-    ops.MULTIPLY,
-    ops.DIVIDE,
-)  # lines that are no sums: the loss is in them
 
 
 # ------------------------------------------------------------------ is it the loss?
@@ -65,7 +58,8 @@ class Candidate:
         bound = TIGHT * EPS * np.sum(np.abs(mass))
         losses = np.sum(losses) if line.size == 1 else np.reshape(losses, line.shape)
         self.added = {}  # the constants in it
-        if line.size == 1 and self.axis is not None and line.function not in SCALED:
+        plain = not (line.function.terms or line.function.powers)  # a sum; else the loss is in it
+        if line.size == 1 and self.axis is not None and plain:
             left = [t for t, (d, _x) in weights.items() if np.any(np.abs(d) > bound)]
             self.added = {t: weights.pop(t) for t in left if t[0] == "const"}
             losses = losses + sum(np.sum(d * x) for d, x in self.added.values())

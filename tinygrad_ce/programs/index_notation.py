@@ -7,7 +7,6 @@ be equal. Like terms merge: two products are one where their factors are. Writte
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -324,8 +323,7 @@ class Writer(Products):
             return self.product(d, shared, out, self.sum(rest, out))
         groups: dict[float, list[tuple[float, Powers]]] = {}  # by the number in front
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
-            c = next((c for c in groups if math.isclose(c, abs(d), rel_tol=1e-14)), abs(d))
-            groups.setdefault(c, []).append((d, powers))
+            groups.setdefault(abs(d), []).append((d, powers))
         found: Any = 0.0
         [c, *others] = groups
         for parts in groups.values() if others else [[term] for term in groups[c]]:
