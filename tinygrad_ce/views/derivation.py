@@ -316,13 +316,8 @@ def _letters(formula: Formula) -> list[str]:
 def _folded(head: str, text: str, reason: str) -> list[str]:
     """A formula in lines of a terminal, broken before its signs; the reason beside it or below."""
     glued = re.sub(r"[-+−·/=] |\([^()]*\)", lambda part: part[0].replace(" ", "\xa0"), text)
-    lines = textwrap.wrap(
-        head.replace(" ", "\xa0") + glued,
-        WIDTH,
-        subsequent_indent=" " * (columns(head) + 2),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    whole, inner = head.replace(" ", "\xa0") + glued, " " * (columns(head) + 2)
+    lines = textwrap.wrap(whole, WIDTH, subsequent_indent=inner, break_long_words=False)
     if reason and columns(lines[-1] + reason) + 3 > WIDTH:
         lines.append("")
     place = min(max(columns(lines[-1]) + 3, REASONS), WIDTH - columns(reason))

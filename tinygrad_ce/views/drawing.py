@@ -76,8 +76,7 @@ def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...
     """
     nodes = sorted(nodes, key=lambda node: node.number)
     first = nodes[0].number if nodes else math.inf
-    later = [box for box in _boxes if box.stop > first]  # of the thousands of a training loop
-    waiting = sorted(later, key=lambda box: box.start, reverse=True)
+    waiting = [box for box in reversed(_boxes) if box.stop > first]  # the newest first
     inside: list[Box] = []
     place: dict[Box, int] = {}
     around = {}

@@ -19,6 +19,7 @@ from ..engine.backward import share
 from ..engine.data import unbroadcast
 from ..engine.operation import Primitive
 from ..engine.value import Value, detach
+from ..programs.lines import elementwise
 
 SUM = r"\sum"
 FEW = 4  # entries of a vector that a line of text still holds
@@ -77,7 +78,7 @@ def entrywise(op: Primitive) -> bool:
 
     Where the record does not say so, it is tried: does each number get what it gets alone?
     """
-    if op.entrywise or getattr(op.function, "signature", "") is None:  # of a ufunc
+    if elementwise(op.function):
         return True
     args = [TRIAL / (k + 1) for k in range(op.arity or 0)]
     try:
@@ -110,10 +111,8 @@ def summarise(x: Any) -> str:
     if small(x):
         return f"[{', '.join(map(summarise, x))}]"
     with np.errstate(all="ignore"):
-        low, high, mean = x.min(), x.max(), x.mean()
-    return (
-        f"all {spell(low)}" if low == high else f"{spell(low)} … {spell(high)}, mean {spell(mean)}"
-    )
+        low, high, mean = map(spell, (x.min(), x.max(), x.mean()))
+    return f"all {low}" if np.all(x == x.flat[0]) else f"{low} … {high}, mean {mean}"
 
 
 def inline(name: str) -> str:
