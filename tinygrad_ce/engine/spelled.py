@@ -161,10 +161,12 @@ def quantile(
     n = math.prod(np.shape(a)[k] for k in axes)
     x = np.sort(np.reshape(np.moveaxis(a, axes, range(len(axes))), (n, *others)), 0)
     place = np.quantile(np.arange(n), np.asarray(q), method=method)
-    low, high = x[np.floor(place).astype(int)], x[np.ceil(place).astype(int)]
+    low, high = (x[f(place).astype(int).tolist()] for f in (np.floor, np.ceil))
     share = np.reshape(place % 1.0, np.shape(q) + (1,) * len(others)).astype(x.dtype)
+    whole = share == 0.0
+    whole = whole.all() if whole.all() == whole.any() else whole  # of one kind, no choice is left
     with np.errstate(invalid="ignore"):  # ∞ · 0, which is not taken
-        between = pick(share == 0.0, low, low * (1.0 - share) + high * share)
+        between = pick(whole, low, low * (1.0 - share) + high * share)
     result = np.where(np.isnan(x[-1]), np.nan, between)
     return np.expand_dims(result, tuple(k + np.ndim(q) for k in axes)) if keepdims else result
 
