@@ -34,6 +34,9 @@ def emit(recording: Recording, clean: bool) -> str:
     constants = [f"{name} = {text}" for name, text in printer.constants.values()]
     used = re.sub(r"#.*", "", "\n".join([*body, *constants]))
     theirs = ["import numpy as np"] if re.search(r"\bnp\.", used) else []
+    if theirs:  # which has these, too
+        body = [re.sub(r"\bmath\.(inf|nan)\b", r"np.\1", line) for line in body]
+        used = re.sub(r"\bmath\.(inf|nan)\b", "", used)
     modules = {*re.findall(r"\b([^\W\d][\w.]*)\.\w+\(", used)} & sys.modules.keys() - printer.taken
     theirs += [f"import {module}" for module in sorted(modules)]
     name, title, what = "value", "A value", "Return the value."
