@@ -222,6 +222,26 @@ def test_a_pullback_knows_its_argument() -> None:
         pullback(1.0)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda w, x: w.data.__setitem__(0, 3.0),
+        lambda w, x: setattr(w, "data", w.data + 1.0),
+        lambda w, x: x.__setitem__(0, 3.0),
+    ],
+    ids=["in place", "assigned", "a plain argument"],
+)
+def test_a_gradient_that_rests_on_a_value_knows_its_arguments(write: Any) -> None:
+    w, x = Value(array((3,))), array((3,), 1)
+    slopes = grad(lambda w, x: (w * w * x**3.0).sum(), (0, 1))(w, x)
+    loss = slopes[0].sum() + slopes[1].sum()
+    loss.backward()
+    np.testing.assert_allclose(w.grad, 2.0 * x**3 + 6.0 * w.data * x**2)
+    write(w, x)
+    with pytest.raises(StaleGraphError):
+        loss.backward()
+
+
 def test_targets_that_change() -> None:
     z, t = array((4, 3)), np.array([0, 1, 2, 0])
     soft = np.full((4, 3), 1 / 3)

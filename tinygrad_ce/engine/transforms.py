@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .backward import apart, gradients, topological
-from .data import NONE, VARIABLE, as_data, as_upstream
+from .data import NONE, VARIABLE, as_data, as_upstream, snapshot
 from .ops import IDENTITY
 from .text import _
 from .value import Value, detach
@@ -111,7 +111,9 @@ class _Call:
             as_data(detach(out), f"f's result{path}")
             nodes.update(topological(out) if isinstance(out, Value) else ())
         for x, v in leaves:  # from now on they are no leaves: those are variables further out
-            v.op, v.call = IDENTITY, ([x], [v.data], NONE, ())
+            data, of = v.data, x if isinstance(x, Value) else v.data
+            watched = ((of, snapshot(data)),) if data.__class__ is np.ndarray else ()
+            v.op, v.call = IDENTITY, ([x], [data], NONE, watched)
         outer = {v for x, v in leaves if isinstance(x, Value)}
         self.rests_on_others = any(node.op is None or node in outer for node in nodes)
 
