@@ -66,22 +66,22 @@ class Collector(Simplifier):
 
     def rewrite(self, line: Line) -> Any:
         """What is simpler, or a sum of products; what several lines read is counted once."""
-        found = self.new[line] = super().rewrite(line)
-        plain = found.__class__ is not Line or not line.shape or line not in self.ends
+        result = self.new[line] = super().rewrite(line)
+        plain = result.__class__ is not Line or not line.shape or line not in self.ends
         if not plain and self.effort < EFFORT:  # newest first: what is next to the loss
             before, self.until = self.calls, self.calls + EFFORT - self.effort
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
             self.effort += self.calls - before
-            both = [cost(live(self.lines, [*self.shared, x])) for x in (other, found)]
-            found = other if both[0] <= both[1] else found
-            if found.__class__ is Line:
+            both = [cost(live(self.lines, [*self.shared, x])) for x in (other, result)]
+            result = other if both[0] <= both[1] else result
+            if result.__class__ is Line:
                 of = self.new.get(line.of) if line.of else None
-                found.name = found.name or line.name
-                found.of = of if of.__class__ is Line else found.of
+                result.name = result.name or line.name
+                result.of = of if of.__class__ is Line else result.of
         if line in self.values or (line in self.ends and self.uses[line] > 1):
-            self.shared.append(found)
-        return found
+            self.shared.append(result)
+        return result
 
 
 def _is_open(line: Line) -> bool:
@@ -168,12 +168,12 @@ class _Gradients(Reader):
             self.nonzero |= {factor.array for product in below for factor, _ in product}
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
-        found = self.picked(line) or _logistic(self, x) or super().form(line)
-        for factor in [f for product in found.terms for f, _ in product if f.array >= 0]:
+        result = self.picked(line) or _logistic(self, x) or super().form(line)
+        for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
                 self.lines[factor.array] = line
-        terms = [(self.with_picks(product), c) for product, c in found.terms.items()]
-        return Form(found.axes, Sum.of(terms) if self.picks else found.terms)
+        terms = [(self.with_picks(product), c) for product, c in result.terms.items()]
+        return Form(result.axes, Sum.of(terms) if self.picks else result.terms)
 
     def times_divisor(self, q: Line, shape: Sequence[int]) -> Form:
         """Of q = a / b the numerator."""
@@ -205,12 +205,12 @@ class _Gradients(Reader):
         self.tables.add(table.array)
         if rest:
             return Form(axes, self.of(x).onto((axes[0], None)[: y.ndim]) * _one(table))
-        found = self.atom(self.collector.new[line], line.shape)
-        [[(entry, _)]] = found.terms
+        result = self.atom(self.collector.new[line], line.shape)
+        [[(entry, _)]] = result.terms
         for product in self.of(x).terms:
             if [n for _, n in product] == [1]:
                 self.picks |= {(table.array, factor.array): entry.array for factor, _ in product}
-        return found
+        return result
 
     def with_picks(self, product: Term) -> Term | None:
         """What a table of picks multiplies, as the entries picked alone."""
@@ -241,5 +241,5 @@ class _Gradients(Reader):
         self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)
         axes, terms = self.sums.read(self.lines[factor.array])
         over = [x for x, label in zip(proper(axes), factor.labels) if label in bound]
-        found = self.sums.summed(terms, over)
-        return found.get(ONE, 0.0) if {*found} <= {ONE} else None
+        result = self.sums.summed(terms, over)
+        return result.get(ONE, 0.0) if {*result} <= {ONE} else None

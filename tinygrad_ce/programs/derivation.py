@@ -90,12 +90,12 @@ class Derived:
 
     def collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
         """The gradients as a program has them, if that is shorter than the last stage."""
-        found, (value, slopes) = cleaned(lines, (value, [*wrt.values()]))
+        shorter, (value, slopes) = cleaned(lines, (value, [*wrt.values()]))
         if value.__class__ is Line and value.name == "loss":
             value.name = "L"  # as in the rest
         last = self.stages[-1][0]
         if length(slopes) < length([last[name] for name in wrt]):
-            yield [*self.lines, *found], (last | dict(zip(wrt, slopes)), None, None)
+            yield [*self.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
 
 
 def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
@@ -109,17 +109,21 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
         finally:
             COMPOSED.reset(before)
 
-    found = Program(composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one)
-    recording, args = found._example  # recorded once; its source is not asked for
+    program = Program(
+        composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one
+    )
+    recording, args = program._example  # recorded once; its source is not asked for
     if not recording.differentiated and recording.outputs[0].__class__ is not Line:
         text = "derive: f gives {got}, wanted one number, or one array to simplify"
         raise ValueError(_(text, got=recording.outputs[0]))
     made = Derived(recording, args)
 
-    def again(args: Any) -> Derived:
-        return Derived(found._record(args), args)
+    def anew(args: Any) -> Derived:
+        return Derived(program._record(args), args)
 
-    write_sizes(made, again, lambda made: None, args, found._arguments.variables)  # nobody calls it
+    write_sizes(
+        made, anew, lambda made: None, args, program._arguments.variables
+    )  # nobody calls it
     return made
 
 
@@ -175,19 +179,19 @@ def _marked(lines: Sequence[Line], named: Named) -> tuple[list[Line], Named]:
     for name, x in named.items():
         if x.__class__ is Line and x.function and x not in forward:
             names.setdefault(x, name)
-    new, own = dict[Line, Line](), dict[Line, Line]()
-    found: list[Line] = []
+    new, bare = dict[Line, Line](), dict[Line, Line]()
+    marked: list[Line] = []
     for line in lines:
-        found.append(made := _copy(line, new.__getitem__))
-        new[line] = own[line] = made
+        marked.append(made := _copy(line, new.__getitem__))
+        new[line] = bare[line] = made
         if line in names:
             new[line] = Line(called, (made, names[line]), {}, line.shape, line.kind)
-            found.append(new[line])
+            marked.append(new[line])
     rules = dict[str, Any]()
     for name, x in named.items():  # a second name of a gradient is called by the first
         first = x.__class__ is Line and names.get(x) == name
-        rules[name] = replace(x, (own if first else new).__getitem__)
-    return found, rules
+        rules[name] = replace(x, (bare if first else new).__getitem__)
+    return marked, rules
 
 
 def _joined(lines: Sequence[Line], rules: Named) -> tuple[list[Line], Named]:
@@ -208,13 +212,13 @@ def _joined(lines: Sequence[Line], rules: Named) -> tuple[list[Line], Named]:
 
 def length(results: Sequence[Any]) -> int:
     """How many operations results are, written out down to what has a name."""
-    todo, found = [*walk([*results])], 0
-    while todo and found < 10 * MOST:
+    todo, count = [*walk([*results])], 0
+    while todo and count < 10 * MOST:
         x = todo.pop()
         if x.function and not x.name:
             todo += reads(x)
-            found += not fact(x.function, "moves")
-    return found
+            count += not fact(x.function, "moves")
+    return count
 
 
 # ------------------------------------------------------------------ the steps
@@ -269,14 +273,14 @@ def _draws(
     rng, leaves = np.random.default_rng(0), places(recording.parameters, args).values()
     inputs = [*zip(recording.arguments.values(), leaves)]
     claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
-    found = list[dict[Line, Any]]()
+    draws = list[dict[Line, Any]]()
     for i in range(1 + DRAWS):
         data = {x: _drawn(y, rng) if i else y for x, y in inputs if x.__class__ is Line}
         data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
         [values] = _values(lines, named, [data])
-        found += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []
-    free = [data | {x: 1.7 * data[x] for x in claimed} for data in found if claimed]
-    return found + free, len(found)
+        draws += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []
+    free = [data | {x: 1.7 * data[x] for x in claimed} for data in draws if claimed]
+    return draws + free, len(draws)
 
 
 def _drawn(x: Any, rng: np.random.Generator) -> Any:

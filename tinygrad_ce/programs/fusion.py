@@ -173,10 +173,10 @@ class Candidate:
 def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
     """What a program's lines give for three sets of other arguments; none if none can be drawn."""
     arrays = [v.data for v in nodes.values() if v.data.__class__ is RecordedArray]
-    lines, given = live(tape.lines, [x.line for x in arrays]), tape.arguments.items()
+    lines, arguments = live(tape.lines, [x.line for x in arrays]), tape.arguments.items()
     rng = np.random.default_rng(0)
     with suppress(IndexError):  # there may be no index into all that it picks from
-        draws = [{line: _other_data(x, rng) for line, x in given} for _i in range(3)]
+        draws = [{line: _other_data(x, rng) for line, x in arguments} for _i in range(3)]
         return [evaluate(lines, draw) for draw in draws]
     return []
 
@@ -208,7 +208,7 @@ class Search:
         self.draws = draw_others(self.tape, self.nodes) if self.tape else []
         data = {line: node.data for line, node in self.nodes.items()}
         self.forms = Forms(self.lines, self.tape, data)
-        self.found: dict[Line, tuple[str, Callable[[Nodes], Any]]] = {}
+        self.fused: dict[Line, tuple[str, Callable[[Nodes], Any]]] = {}
         self.needed = set[Line]()
         todo, limit = [*self.outputs], PATIENCE * len(self.lines) + 10_000
         while todo:
@@ -225,19 +225,19 @@ class Search:
 
     def fuse(self, line: Line) -> Any:
         """Note what takes the place of a line, a function of its logits, and return these."""
-        found = Candidate(self.forms, line, self.free)
-        scaled = found.how != "mean" and found.unit != 1.0
+        candidate = Candidate(self.forms, line, self.free)
+        scaled = candidate.how != "mean" and candidate.unit != 1.0
         if scaled and line.function in (ops.MULTIPLY, ops.DIVIDE):
             raise NoLoss("{line}: the loss is what it scales", 3, line=line)
-        forms = [found.node]
+        forms = [candidate.node]
         if self.tape:
-            both = [partial(found.logarithms, shifted) for shifted in (True, False)]
+            both = [partial(candidate.logarithms, shifted) for shifted in (True, False)]
             forms = [form for form in both if self.agree(line, form)]
         if not forms:
             raise NoLoss("{line} is a loss for the data of the example alone", line=line)
-        kind = "LogSoftmaxNLL" if found.axis is not None else "binary_cross_entropy"
-        self.found[line] = kind, forms[0]
-        return [found.z] if found.soft is None else [found.z, found.soft]
+        kind = "LogSoftmaxNLL" if candidate.axis is not None else "binary_cross_entropy"
+        self.fused[line] = kind, forms[0]
+        return [candidate.z] if candidate.soft is None else [candidate.z, candidate.soft]
 
     def agree(self, line: Line, form: Callable[[Nodes], Any]) -> bool:
         """Whether a line and its stable form are the same for all draws, and something."""
@@ -254,8 +254,8 @@ class Search:
         """The roots of the graph with the stable forms in it."""
         new: Nodes = {}
         for line in [line for line in self.lines if line in self.needed]:
-            if line in self.found:
-                new[line] = self.found[line][1](new)
+            if line in self.fused:
+                new[line] = self.fused[line][1](new)
             elif any(new[x] is not self.nodes[x] for x in reads(line)):
                 new[line] = line.function(*replace(line.args, new.__getitem__), **line.options)
             else:
@@ -293,13 +293,13 @@ def fused(tree: Any, unnormalized: bool = False, explain: bool = False) -> Any:
         search = Search(roots, unnormalized)
         if explain and roots:
             called = names([*dict.fromkeys(search.nodes.values())])
-            told = [
+            messages = [
                 _("{line} is now {loss}", line=called[search.nodes[line]], loss=kind)
-                for line, (kind, _form) in search.found.items()
+                for line, (kind, _form) in search.fused.items()
             ]
             why = min(search.forms.reasons, key=lambda no: no.rank)
-            print("fuse:", "; ".join(told) or _("nothing: {reason}", reason=why))
-        if not search.found:
+            print("fuse:", "; ".join(messages) or _("nothing: {reason}", reason=why))
+        if not search.fused:
             return tree
         new = iter(search.rebuild())
     return unflatten(tree, [next(new) if leaf.__class__ is Value else leaf for leaf in leaves])

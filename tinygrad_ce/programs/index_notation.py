@@ -70,10 +70,10 @@ def term(factors: Iterable[tuple[Factor, int]]) -> Term | None:
     powers = {Factor(sizes[x], (low, x)): 1 for x, low in first.items() if low != x}
     for factor, n in factors:
         if factor.array >= 0:
-            found = factor.relabelled(first)
-            if len({*found.free()}) < len(found.free()):
+            renamed = factor.relabelled(first)
+            if len({*renamed.free()}) < len(renamed.free()):
                 raise NotASumError
-            powers[found] = powers.get(found, 0) + n
+            powers[renamed] = powers.get(renamed, 0) + n
     return frozenset([(factor, n) for factor, n in powers.items() if n])
 
 
@@ -83,14 +83,14 @@ class Sum(dict[Term, float]):
     @staticmethod
     def of(parts: Iterable[tuple[Term | None, float]]) -> Sum:
         """Like terms as one; what cancels is gone."""
-        found, parts = Sum(), [*parts]
+        total, parts = Sum(), [*parts]
         for product, c in parts:
             if product is not None:
-                found[product] = found.get(product, 0.0) + c
-        if len(found) > MOST:
+                total[product] = total.get(product, 0.0) + c
+        if len(total) > MOST:
             raise NotASumError
         least = 1e-14 * max(map(abs, [c for _, c in parts]), default=0.0)
-        return Sum({product: c for product, c in found.items() if abs(c) > least})
+        return Sum({product: c for product, c in total.items() if abs(c) > least})
 
     def __mul__(self, other: Sum) -> Sum:
         """Multiply out."""
@@ -150,9 +150,9 @@ class Products:
 
     def labels(self, shape: Sequence[int]) -> Axes:
         """New labels for the axes of a shape."""
-        found = tuple([None if n == 1 else next(self.count) for n in shape])
-        self.size |= {x: n for x, n in zip(found, shape) if x is not None}
-        return found
+        result = tuple([None if n == 1 else next(self.count) for n in shape])
+        self.size |= {x: n for x, n in zip(result, shape) if x is not None}
+        return result
 
     def factor(self, x: Any, axes: Sequence[int | None]) -> Factor:
         """An array as a factor, without axes of length 1."""
@@ -188,12 +188,12 @@ class Products:
         large = [x for x in above if is_call(x, np.exp)][: len(below)]
         above = [x for x in above if not any(x is e for e in large)]
         above += [*others, *map(partial(self.emit, np.divide), large, below)]
-        found: Any = c
+        result: Any = c
         rest = below[len(large) :]
         for op, xs in ((np.multiply, above), (np.divide, rest), (np.multiply, deltas)):
             for x in xs:
-                found = self.emit(op, found, x)
-        return found
+                result = self.emit(op, result, x)
+        return result
 
     def array(self, factor: Factor, out: Sequence[int]) -> Any:
         """A factor's array, its axes where ``out`` has them."""
@@ -239,11 +239,11 @@ class Writer(Products):
         for product, c in terms.items():
             bound = set[int]()
             for k in labels:
-                held = [f for f, _ in product if k in f.labels]
-                if equal := [x for f in held if f.array < 0 for x in f.labels if x != k]:
+                holders = [f for f, _ in product if k in f.labels]
+                if equal := [x for f in holders if f.array < 0 for x in f.labels if x != k]:
                     picked = term([(f.relabelled({k: equal[0]}), n) for f, n in product])
                     product, c = (ONE, 0.0) if picked is None else (picked, c)
-                elif held:
+                elif holders:
                     bound.add(k)
                 else:
                     c *= self.size[k]
@@ -266,30 +266,30 @@ class Writer(Products):
         powers = self.shares(ordered)
         widest = sorted(powers, key=lambda f: -len(f.labels))
         labels = [*dict.fromkeys(x for f in widest for x in f.free())]
-        own = [x for x in labels if x not in bound]
+        kept = [x for x in labels if x not in bound]
         one = len(powers) > 1 and len(bound) == 1
-        if one and own and (found := self.matmul(powers, sorted(own), *bound)):
-            return found
+        if one and kept and (result := self.matmul(powers, sorted(kept), *bound)):
+            return result
         axis = tuple([i for i, x in enumerate(labels) if x in bound])
-        keep = {"keepdims": True} if own and labels[-1] in bound else {}  # it broadcasts so
+        keep = {"keepdims": True} if kept and labels[-1] in bound else {}  # it broadcasts so
         x = self.emit(np.sum, self.product(1.0, powers, labels), axis=axis, **keep)
-        found = self.factor(self.emit(np.reshape, x, tuple([self.size[x] for x in own])), own)
+        result = self.factor(self.emit(np.reshape, x, tuple([self.size[x] for x in kept])), kept)
         [part, *others] = powers
         if powers[part] == 1 and part.labels == part.free() and not others:
-            self.totals[found.array] = part.array, tuple([part.labels.index(q) for q in own])
-        return found
+            self.totals[result.array] = part.array, tuple([part.labels.index(q) for q in kept])
+        return result
 
-    def matmul(self, powers: Powers, own: list[int], k: int) -> Factor | None:
+    def matmul(self, powers: Powers, kept: list[int], k: int) -> Factor | None:
         """Σ over one label of matrices, or a matrix and a vector; None if it is neither."""
         vectors = {f: n for f, n in powers.items() if f.free() == (k,)}
-        for column in [None, *reversed(own)]:
+        for column in [None, *reversed(kept)]:
             right = {f: n for f, n in powers.items() if column in f.labels} or vectors
             left = {f: n for f, n in powers.items() if f not in right}
-            rows = [x for x in own if not any(x in f.labels for f in right)]
+            rows = [x for x in kept if not any(x in f.labels for f in right)]
             one = column is not None or (len(left) == 1 and not self.has(left | right))
             if left and right and rows and one:
                 ends = [rows[-1], column] if column is not None else []
-                outer = [x for x in own if x not in ends]
+                outer = [x for x in kept if x not in ends]
                 x = self.product(1.0, left, [*outer, *ends[:1], k])
                 y = self.product(1.0, right, [*outer, k, *ends[1:]])
                 return self.factor(self.emit(np.matmul, x, y), [*outer, *ends])
@@ -306,11 +306,11 @@ class Writer(Products):
         labels = proper(form.axes)
         sizes = tuple([self.size[x] for x in labels])
         terms = [(c, self.shares(dict(product))) for product, c in form.terms.items()]
-        found = self.sum(terms, labels) if terms else 0.0
-        if found.__class__ is not Line:
-            return np.broadcast_to(found, sizes).reshape(shape).astype(self.dtype)
-        found = self.emit(np.reshape, self.emit(np.broadcast_to, found, sizes), shape)
-        return found if found.dtype == self.dtype else self.emit(astype, found, self.dtype)
+        result = self.sum(terms, labels) if terms else 0.0
+        if result.__class__ is not Line:
+            return np.broadcast_to(result, sizes).reshape(shape).astype(self.dtype)
+        result = self.emit(np.reshape, self.emit(np.broadcast_to, result, sizes), shape)
+        return result if result.dtype == self.dtype else self.emit(astype, result, self.dtype)
 
     def sum(self, terms: Sequence[tuple[float, Powers]], out: Sequence[int]) -> Any:
         """Terms, with numbers and δ that they share in front; it broadcasts to ``out``."""
@@ -324,20 +324,20 @@ class Writer(Products):
         groups: dict[float, list[tuple[float, Powers]]] = {}  # by the number in front
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
             groups.setdefault(abs(d), []).append((d, powers))
-        found: Any = 0.0
+        result: Any = 0.0
         [c, *others] = groups
         for parts in groups.values() if others else [[term] for term in groups[c]]:
             f, sign = (np.subtract, -1) if parts[0][0] < 0 else (np.add, 1)
             parts = [(sign * d / (1.0 if others else c), powers) for d, powers in parts]
-            found = self.emit(f, found, self.sum(parts, out))
-        return found if others else self.emit(np.multiply, c, found)
+            result = self.emit(f, result, self.sum(parts, out))
+        return result if others else self.emit(np.multiply, c, result)
 
     def shared(self, terms: Sequence[Powers]) -> Powers:
         """The factors of all products; beside δ, numbers alone."""
         first, *others = terms
-        found = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
+        result = {f: n for f, n in first.items() if all(p.get(f) == n for p in others)}
         plain = all(f.array >= 0 for powers in terms for f in powers)
-        return {f: n for f, n in found.items() if plain or f.array < 0 or not f.free()}
+        return {f: n for f, n in result.items() if plain or f.array < 0 or not f.free()}
 
     def term(self, c: float, powers: Powers, out: Sequence[int]) -> Any:
         """One product."""

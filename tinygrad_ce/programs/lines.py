@@ -104,39 +104,39 @@ CHECKED = (within, distributions)  # the printed source has a check in the place
 # ------------------------------------------------------------------ arguments, however nested
 def walk(tree: Any, kind: type = Line) -> Iterator[Any]:
     """Every line among arguments (or whatever is of ``kind``)."""
-    own = tree.__class__
-    if own is kind:
+    container = tree.__class__
+    if container is kind:
         yield tree
-    elif own in NESTED:
-        parts = (tree.start, tree.stop, tree.step) if own is slice else tree
-        for part in tree.values() if own is dict else parts:
+    elif container in NESTED:
+        parts = (tree.start, tree.stop, tree.step) if container is slice else tree
+        for part in tree.values() if container is dict else parts:
             if part.__class__ is kind or part.__class__ in NESTED:
                 yield from walk(part, kind)
 
 
 def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
     """The same arguments with ``f`` of each line in its place."""
-    own = tree.__class__
-    if own is kind:
+    container = tree.__class__
+    if container is kind:
         return f(tree)
-    if own not in NESTED:
+    if container not in NESTED:
         return tree
-    if own is dict:
+    if container is dict:
         return {name: replace(part, f, kind) for name, part in tree.items()}
-    if own is slice:
+    if container is slice:
         return slice(*replace((tree.start, tree.stop, tree.step), f, kind))
-    return own([f(x) if x.__class__ is kind else replace(x, f, kind) for x in tree])
+    return container([f(x) if x.__class__ is kind else replace(x, f, kind) for x in tree])
 
 
 def reads(line: Line) -> list[Line]:
     """The lines that a line is computed from."""
-    found: list[Line] = []
+    lines: list[Line] = []
     for x in line.args:
         if x.__class__ is Line:
-            found.append(x)
+            lines.append(x)
         elif x.__class__ in NESTED:
-            found += walk(x)
-    return [*found, *walk(line.options)] if line.options else found
+            lines += walk(x)
+    return [*lines, *walk(line.options)] if line.options else lines
 
 
 def option(line: Line, name: str, place: int, default: Any = None) -> Any:
@@ -147,12 +147,12 @@ def option(line: Line, name: str, place: int, default: Any = None) -> Any:
 # ------------------------------------------------------------------ lists of lines
 def live(lines: Sequence[Line], outputs: Any) -> list[Line]:
     """The lines that the outputs need."""
-    needed, found = set(walk(outputs)), []
+    needed, kept = set(walk(outputs)), []
     for line in reversed(lines):
         if line in needed:
             needed.update(reads(line))
-            found.append(line)
-    return found[::-1]
+            kept.append(line)
+    return kept[::-1]
 
 
 def fact(function: Any, field: str) -> Any:
@@ -167,15 +167,15 @@ def elementwise(f: Any) -> bool:
 
 def evaluate(lines: Iterable[Line], data: dict[Line, Any]) -> dict[Line, Any]:
     """What each line gives, for these arguments."""
-    found = dict(data)
+    values = dict(data)
     for line in lines:
-        if line not in found:
-            args = replace(line.args, found.__getitem__)
-            options = replace(line.options, found.__getitem__) if line.options else {}
+        if line not in values:
+            args = replace(line.args, values.__getitem__)
+            options = replace(line.options, values.__getitem__) if line.options else {}
             result = line.function(*args, **options)
             number = line.is_number and result.__class__ is not Value
-            found[line] = line.kind(result) if number else result
-    return found
+            values[line] = line.kind(result) if number else result
+    return values
 
 
 @cache
@@ -193,8 +193,8 @@ def entry(function: Any) -> Any:
         return f" {symbol} ".join(places) if function.nin == 2 else symbol + "{}"
     try:
         with np.errstate(all="ignore"):
-            found = function(*[0.7, 0.4, 0.5][: function.nin])
-        kind = {"f": "float", "b": "bool"}[found.dtype.kind]
+            sample = function(*[0.7, 0.4, 0.5][: function.nin])
+        kind = {"f": "float", "b": "bool"}[sample.dtype.kind]
     except (TypeError, AttributeError, KeyError):  # of whole numbers, or with two results
         return None
     name, args = function.__name__.replace("arc", "a"), ", ".join(places)
@@ -208,8 +208,8 @@ def name_of(f: Any) -> str:
     name, owner = f.__name__, getattr(f, "__self__", None)
     if owner.__class__ is np.ufunc:  # of np.add.reduce
         return f"{name_of(owner)}.{name}"
-    own = getattr(f, "__module__", None)  # ufuncs have none
-    for module in ["numpy", *([own] if own else sorted(sys.modules, key=len))]:
+    home = getattr(f, "__module__", None)  # ufuncs have none
+    for module in ["numpy", *([home] if home else sorted(sys.modules, key=len))]:
         is_public = not re.search(r"(^|\.)_", module)
         if is_public and getattr(sys.modules.get(module), name, None) is f:
             return f"{module}.{name}".replace("numpy.", "np.", 1)
@@ -243,9 +243,9 @@ def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]
         if elementwise(function) and not options and any(map(np.ndim, args)):
             ones = [_entry(x) if x.__class__ in (Line, np.ndarray) else x for x in args]
             return np.broadcast_shapes(*map(np.shape, args)), function(*ones).dtype
-        found = function(*replace(args, _sample), **replace(options, _sample))
+        data = function(*replace(args, _sample), **replace(options, _sample))
     numbers = elementwise(function) and [x.is_number for x in walk(args)]
-    return result(found.item() if numbers and all(numbers) and not np.ndim(found) else found)
+    return result(data.item() if numbers and all(numbers) and not np.ndim(data) else data)
 
 
 def lower(values: Iterable[Value]) -> tuple[list[Line], dict[Value, Line]]:

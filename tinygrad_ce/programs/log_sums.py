@@ -53,21 +53,21 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
     """The logarithms of the softmaxes' sums and of the sigmoids; of log1p, the line itself."""
     logs = dict[Line, Log]()
     for line in lines:
-        op, args, found = line.function, line.args, None
+        op, args, log = line.function, line.args, None
         if op is ops.SUM:
-            found = _of_sum(line)
+            log = _of_sum(line)
         elif e := _exponential(line):
-            found = 1, _signed(e.args[0]), []
+            log = 1, _signed(e.args[0]), []
         elif op is ops.DIVIDE:
-            found = _of_sigmoid(args[0], args[1], line.shape)
+            log = _of_sigmoid(args[0], args[1], line.shape)
         elif op is ops.POWER and _equals(args[1], -1.0):
-            found = _of_sigmoid(1.0, args[0], line.shape)
+            log = _of_sigmoid(1.0, args[0], line.shape)
         elif (op is ops.SUBTRACT and _equals(args[0], 1.0)) or op is LOG1P:
             x = args[1] if op is ops.SUBTRACT else _signed(args[0])[1]
             sign, term, _shifts = logs.get(x, (1, (), []))
-            found = (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
-        if found:
-            logs[line] = found
+            log = (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
+        if log:
+            logs[line] = log
     return logs
 
 
@@ -94,8 +94,8 @@ def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
         branches = [*zip(top.args[1:], u.args[1:])]
     if not all((x is e or _equals(x, 1.0)) and v.__class__ is Line for x, v in branches):
         return None
-    found = {_signed(v, -1 if x is e else 1) for x, v in branches}
-    return (-1, found.pop(), []) if len(found) == 1 else None
+    terms = {_signed(v, -1 if x is e else 1) for x, v in branches}
+    return (-1, terms.pop(), []) if len(terms) == 1 else None
 
 
 def axes_of(line: Line) -> tuple[int, ...]:
@@ -199,9 +199,9 @@ class Forms:
         """The coefficient of each term in Σ form, and what the leaf holds."""
         self.work += len(topological(form))
         seed = 1.0 if form.data.__class__ is float else np.ones(form.shape)
-        found = zip(self.atoms.items(), gradients(form, seed, [*self.atoms.values()]))
+        slopes = zip(self.atoms.items(), gradients(form, seed, [*self.atoms.values()]))
         return {
-            term: (example(d), example(atom.data)) for (term, atom), d in found if d is not None
+            term: (example(d), example(atom.data)) for (term, atom), d in slopes if d is not None
         }
 
     def substitute(self, form: Value, terms: dict[Term, Any]) -> Any:

@@ -46,13 +46,13 @@ PASSES = 4  # of numbers: what one pass takes out may let the next take more
 
 def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     """The same outputs in fewer lines."""
-    found = Simplifier(live(lines, outputs), outputs).run()
-    for _ in range(PASSES - 1 if all(line.is_number for line in found[0]) else 0):
-        shorter = Simplifier(*found).run()
-        if len(shorter[0]) >= len(found[0]):
+    result = Simplifier(live(lines, outputs), outputs).run()
+    for _ in range(PASSES - 1 if all(line.is_number for line in result[0]) else 0):
+        shorter = Simplifier(*result).run()
+        if len(shorter[0]) >= len(result[0]):
             break
-        found = shorter
-    return found
+        result = shorter
+    return result
 
 
 # ------------------------------------------------------------------ arguments
@@ -177,10 +177,10 @@ class Simplifier:
     def run(self) -> tuple[list[Line], Any]:
         """The lines and outputs, rewritten."""
         for line in self.old:
-            self.new[line] = found = self.rewrite(line)
-            if found.__class__ is Line:
-                self.needs[found] += self.uses[line] - sum(
-                    self.new[x] is found for x in reads(line)
+            self.new[line] = result = self.rewrite(line)
+            if result.__class__ is Line:
+                self.needs[result] += self.uses[line] - sum(
+                    self.new[x] is result for x in reads(line)
                 )
         for line in self.lines:
             line.name = line.name or ("p" if _is_softmax(line) else None)
@@ -197,13 +197,13 @@ class Simplifier:
             return args[0]
         options = replace(line.options, self.new.__getitem__) if line.options else line.options
         before = len(self.lines)
-        found = self.call(line.function, args, options, line)
-        if found.__class__ is Line and found.function:
-            found.name = found.name or line.name
+        result = self.call(line.function, args, options, line)
+        if result.__class__ is Line and result.function:
+            result.name = result.name or line.name
             of = self.new.get(line.of) if line.of else None
-            if found.of is None and of.__class__ is Line and found in self.lines[before:]:
-                found.of = of
-        return found
+            if result.of is None and of.__class__ is Line and result in self.lines[before:]:
+                result.of = of
+        return result
 
     def emit(self, f: Any, *args: Any, **options: Any) -> Any:
         """What f gives for simple arguments, of a shape and kind that a call on samples shows."""
@@ -221,14 +221,14 @@ class Simplifier:
         elif elementwise(f) and not like.is_number:
             args = _narrow(args, like.shape)
         place = self.calls = self.calls + 1
-        found = _simpler(self, f, args, options, like) if place <= self.limit else None
-        if found is None:
+        result = _simpler(self, f, args, options, like) if place <= self.limit else None
+        if result is None:
             return self.make(f, args, options, like)
-        same = found.__class__ is Line and found.function is f
-        if not same or not all(map(operator.is_, found.args, args)):
+        same = result.__class__ is Line and result.function is f
+        if not same or not all(map(operator.is_, result.args, args)):
             before = Line(f, args, options, like.shape, like.kind)
-            self.log.append((place, self.calls, before, found))
-        return found
+            self.log.append((place, self.calls, before, result))
+        return result
 
     def make(self, f: Any, args: Args, options: dict[str, Any], like: Line) -> Line:
         """The line that calls f so; the same one where there is one."""
@@ -263,8 +263,8 @@ class Simplifier:
         c += b * d
         if u is v and alike(u, like) and like.dtype.kind == "f" and is_moderate(c):  # 0·u may be -0
             return self.scale(c, u, like)
-        found = _factored(self, f, x, y, like)
-        return self.make(f, (x, y), {}, like) if found is None else found
+        result = _factored(self, f, x, y, like)
+        return self.make(f, (x, y), {}, like) if result is None else result
 
     # ------------------------------------------------------------------ products
     def product(self, f: Any, powers: tuple[float, ...], args: Args, like: Line) -> Any:
@@ -273,8 +273,8 @@ class Simplifier:
             return self.call(np.multiply, 2 * args, {}, like)
         if powers not in ((1, 1), (1, -1)):
             return self.make(f, args, {}, like)
-        if like.shape and (found := _cancelled(self, powers, args, like)) is not None:
-            return found
+        if like.shape and (result := _cancelled(self, powers, args, like)) is not None:
+            return result
         (a, x), (b, y) = [unsigned(z) if alike(z, like) else (1.0, z) for z in args]
         (c, u), (d, v) = coefficient(x), coefficient(y)
         if powers == (1, 1) and (alike(u, like) or alike(v, like)) and is_moderate(c * d):
@@ -286,10 +286,10 @@ class Simplifier:
         for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
             if number_of(v) is not None and alike(u, like) and like.dtype.kind == "f":
                 return self.scale(a * b * float(v), u, like)
-            if (found := _quotient(self, u, v, like)) is not None:
-                return self.scale(a * b, found, like)
-        found = self.make(f, (x, y), {}, like)
-        return found if a == b else self.scale(-1.0, found, like)
+            if (result := _quotient(self, u, v, like)) is not None:
+                return self.scale(a * b, result, like)
+        result = self.make(f, (x, y), {}, like)
+        return result if a == b else self.scale(-1.0, result, like)
 
     def scale(self, c: float, x: Any, like: Line) -> Any:
         """C · x, for a number in front of x already; of a difference not needed -x is another."""
@@ -324,10 +324,10 @@ def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: L
         out = like.size <= args[0].size if c == -1.0 else out
         if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
             return s.scale(c, s.call(f, (u, *args[1:]), options, like), like)
-    found = _unmoved(f, args, options, like) if moves_first(f) else None
-    if found is None and f in RULES:
-        found = RULES[f](s, args, options, like)
-    return found
+    result = _unmoved(f, args, options, like) if moves_first(f) else None
+    if result is None and f in RULES:
+        result = RULES[f](s, args, options, like)
+    return result
 
 
 # ------------------------------------------------------------------ what cancels
@@ -407,8 +407,8 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     ):
         if all(_cancelled(s, powers, (part, y), like) is None for part in x.args):
             return None
-        found = s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
-        return s.scale(c, found, like)
+        result = s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
+        return s.scale(c, result, like)
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
@@ -421,14 +421,14 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     c = math.prod((z**n for z, n in numbers), start=1.0)
     if not is_moderate(c) or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
         return None
-    found, one = above[0], key_of(1.0)
+    result, one = above[0], key_of(1.0)
     for z in above[1:]:
-        found = s.emit(np.multiply, found, z)
+        result = s.emit(np.multiply, result, z)
     for z in below:
         q = s.seen.get((np.divide, one, key_of(z)))  # 1 / z, where that is needed anyway
         kept = q is not None and s.needs[q] > 1
-        found = s.emit(np.multiply, found, q) if kept else s.emit(np.divide, found, z)
-    return s.call(np.multiply, (c, found), {}, like)
+        result = s.emit(np.multiply, result, q) if kept else s.emit(np.divide, result, z)
+    return s.call(np.multiply, (c, result), {}, like)
 
 
 # ------------------------------------------------------------------ axes, and entries that move
@@ -444,17 +444,17 @@ def _normal_axis(x: Any, options: dict[str, Any], like: Line) -> dict[str, Any]:
 
 def _narrow(args: Args, shape: tuple[int, ...]) -> Args:
     """Arguments of an operation that broadcasts them itself, as they were before."""
-    found = list(args)
+    result = list(args)
     for i, x in enumerate(args):
         small = x
         if is_call(x, np.broadcast_to):
             small = x.args[0]
         elif x.__class__ is np.ndarray and uniform(x):
             small = x.flat[0]
-        others = map(np.shape, (*found[:i], small, *found[i + 1 :]))
+        others = map(np.shape, (*result[:i], small, *result[i + 1 :]))
         if small is not x and np.broadcast_shapes(*others) == shape:
-            found[i] = small
-    return tuple(found)
+            result[i] = small
+    return tuple(result)
 
 
 def _unmoved(f: Any, args: Args, options: Any, like: Line) -> Any:
