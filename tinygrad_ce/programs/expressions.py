@@ -92,9 +92,7 @@ class Expressions:
             return "..." if x is Ellipsis else quoted(x)
         if isinstance(x, np.dtype | type):
             return dtype_text(np.dtype(x))
-        if isinstance(x, range):  # z[range(n), y]
-            x = np.arange(x.start, x.stop, x.step)
-        return self.constant(x) if np.ndim(x) else number_text(x, weak)
+        return self.constant(np.asarray(x)) if np.ndim(x) else number_text(x, weak)  # range(n), too
 
     def constant(self, x: Any, name: str = "") -> str:
         """The name of an array that is made once; ``X.T`` or ``-t`` of one that has a name."""

@@ -48,10 +48,12 @@ def write_sizes(
             if other.calls == recording.calls and times * n < ENOUGH:
                 times = 2 ** (ENOUGH // n).bit_length()
                 other = record(_with_rows(args, group, times * n))
-            recording.rows = rows = _Pair(n, times, recording, other).join(min(group))
+            pair, place = _Pair(n, times, recording, other), [*recording.arguments][min(group)]
+            pair.join()
+            recording.rows = pair.name, place, 1
             run, tried = load(recording), (1, 2, n // 2)
             agree = (k for k in tried if _agree(run, load, record, _with_rows(args, group, k)))
-            recording.rows = *rows[:2], next(agree, n)
+            recording.rows = pair.name, place, next(agree, n)
             return
 
 
@@ -92,15 +94,14 @@ class _Pair:
         self.same = dict[Line, Line]()  # of each line the other
         self.of_floats = False  # whether the line at hand has other arguments that are floats
 
-    def join(self, first: int) -> tuple[str, str, int]:
-        """Write the sizes into the lines, or raise an error; return the name of the rows."""
+    def join(self) -> None:
+        """Write the sizes into the lines, or raise an error."""
         pairs = [*zip(_lines(self.one), _lines(self.other), strict=True)]
         sized = [self.line(x, y) for x, y in pairs]
         outputs = self.both(self.one.outputs, self.other.outputs)
         for (x, _), new in zip(pairs, sized):
             x.args, x.options, x.shape = new
         self.one.outputs = outputs
-        return self.name, [*self.one.arguments][first], 1
 
     def line(self, x: Line, y: Line) -> Any:
         """The arguments, options and shape of a line, with sizes."""
