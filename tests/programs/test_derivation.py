@@ -16,6 +16,7 @@ import tinygrad_ce as tg
 from tinygrad_ce import Derivation, Value, derive, primitive
 from tinygrad_ce.programs import simplifier
 from tinygrad_ce.programs.lines import Line
+from tinygrad_ce.views.formulas import Formula
 from tinygrad_ce.views.line_formulas import Formulas
 
 RNG = np.random.default_rng(5)
@@ -309,6 +310,13 @@ def test_brackets_stand_where_a_formula_would_be_read_otherwise() -> None:
         (Line(np.outer, (w, turned)), "w (x w)ᵀ"),
     ):
         assert Formulas({}).of(line).text == text
+
+
+def test_a_line_that_is_told_by_name_is_not_written_out() -> None:
+    inner = Line(np.log, (Line(None, name="x"),))
+    line = Line(np.exp, (inner,))
+    assert Formulas({}, {line: Formula("∂L/∂s", "s'")}).of(line).text == "∂L/∂s"
+    assert Formulas({}).of(line).text == "exp(log(x))"
 
 
 def test_latex_and_html() -> None:

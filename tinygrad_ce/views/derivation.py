@@ -188,8 +188,8 @@ class Writer:
         self.formulas = partial(Formulas, made.constants)
         self.value = rules[""]
         is_computed = self.value.__class__ is Line and self.value.function
-        self.loss = self.value.name if is_computed and self.value.name else "L"
-        self.loss = "L" if self.loss == "loss" else self.loss
+        is_named = is_computed and self.value.name not in (None, "", "loss")
+        self.loss = self.value.name if is_named else "L"
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
         forms = [self.gradients(named) for named, *_step in self.stages[::-1]][::-1]
         self.forms = {x: [stage.get(x, EMPTY) for stage in forms] for x in self.last}

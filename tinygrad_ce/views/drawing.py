@@ -139,9 +139,7 @@ class Sketch:
         self.called = {node: inline(name) for node, name in names(self.nodes).items()}
         self.ran = any(n.passes for n in self.nodes if n.op or n in self.outputs)
         self.scopes, self.rings = boxes(self.nodes)
-        if (
-            is_compared
-        ):  # boxes are for what is in the graph of the one output alone, or of the other
+        if is_compared:  # a box has what is in the graph of the one output alone, or of the other
             self.scopes, alone = list(FORMS), graphs[0] ^ graphs[1]
             self.rings = {n: (int(n in graphs[1]),) if n in alone else () for n in self.nodes}
         self.members: dict[str, list[Value]] = defaultdict(list)  # an item's id -> its nodes

@@ -49,11 +49,12 @@ class Formulas:
         while todo:
             line = todo[-1]
             later = [] if line.name else [y for y in reads(line) if y not in self.known]
-            if line in self.known or not later:
-                todo.pop()
-                self.known.setdefault(line, name(line.name) if line.name else self.write(line))
-            else:
+            if later and line not in self.known:
                 todo += later
+                continue
+            todo.pop()
+            if line not in self.known:
+                self.known[line] = name(line.name) if line.name else self.write(line)
         return self.part(x)
 
     def definition(self, line: Any) -> Formula:
