@@ -363,3 +363,17 @@ def test_arrays_of_one_name_are_numbered_and_arguments_keep_theirs() -> None:
     for line in ("def loss_and_grad(w):", "\nw_2 = ", "\nmask = ", "\nmask_2 = ", "\nmask_3 = "):
         assert line in made.source
     np.testing.assert_array_equal(made(np.ones(3))[1], [1, 3, 5])
+
+
+def test_a_gradient_that_is_a_line_of_the_losss_rule_has_its_variables_name() -> None:
+    X, y = np.random.default_rng(0).normal(size=(5, 4)), np.arange(5) % 4
+
+    def f(W: Any, X: Any, y: Any) -> Any:
+        for _layer in range(12):  # longer than what is collected
+            X = np.tanh(X @ W) / np.sqrt((X * X).mean(axis=-1, keepdims=True) + 1e-5)
+        logits = X @ W
+        return tg.cross_entropy(logits, y)
+
+    source = str(program(f, np.eye(4), X, y))
+    assert "    grad_logits = p * " in source
+    assert "= grad_logits.dot(W.T)" in source

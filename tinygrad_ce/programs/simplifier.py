@@ -170,6 +170,7 @@ class Simplifier:
         self.log: list[tuple[int, int, Line, Any]] = []  # a call, the last in it; what became what
         self.uses.update(x for line in lines for x in reads(line))
         self.lines: list[Line] = []
+        self.before_gradients = set[Line]()  # lines that stand before the first gradient's
         self.new: dict[Line, Any] = {}
         self.seen: dict[Any, Line] = {}
         self.needs = Counter[Line]()  # how often each new line is read, and returned
@@ -177,6 +178,8 @@ class Simplifier:
     def run(self) -> tuple[list[Line], Any]:
         """The lines and outputs, rewritten."""
         for line in self.old:
+            if line.of is not None and not self.before_gradients:
+                self.before_gradients = {*self.lines}
             self.new[line] = result = self.rewrite(line)
             if result.__class__ is Line:
                 self.needs[result] += self.uses[line] - sum(
@@ -196,12 +199,11 @@ class Simplifier:
         if line.function is constant:
             return args[0]
         options = replace(line.options, self.new.__getitem__) if line.options else line.options
-        before = len(self.lines)
         result = self.call(line.function, args, options, line)
         if result.__class__ is Line and result.function:
             result.name = result.name or line.name
             of = self.new.get(line.of) if line.of else None
-            if result.of is None and of.__class__ is Line and result in self.lines[before:]:
+            if result.of is None and of.__class__ is Line and result not in self.before_gradients:
                 result.of = of
         return result
 
