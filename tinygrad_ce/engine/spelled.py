@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
@@ -212,6 +213,10 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
     else:
         n = len(operands) // 2 * 2
         form, xs = tuple(map(tuple, operands[1:n:2] + operands[n:])), operands[:n:2]
+        if n == len(operands):  # the result's axes: those that stand once, in order
+            often = Counter(chain(*form))
+            once = [k for k in often if hasattr(k, "__index__") and often[k] == 1]
+            form += ((*[...] * (... in often), *sorted(once)),)
     subscripts = form[0]
     if len(form) > 1 or "..." in subscripts or "->" not in subscripts:
         subscripts = in_full(form, tuple(map(np.shape, xs)))
