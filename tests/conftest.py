@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where the slow tests are left out; others by ``--hypothesis-seed=N``."""
     settings.register_profile(
         "ours",
-        max_examples=6 if config.option.markexpr == "not slow" else 30,
+        max_examples=6 if config.option.markexpr == "not slow" else 15,
         deadline=None,
         derandomize=config.getoption("--hypothesis-seed") is None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -227,7 +227,9 @@ def test_it_is_numpys(name: str) -> None:
     @settings(max_examples=settings.default.max_examples // 2)
     def run(case: Case, seed: int) -> None:
         shapes, options = case
-        agrees(called(name, options), *numbers(*shapes, seed=seed), programs=seed == 0)
+        steep = name == "reciprocal"  # central differences are wrong near 0
+        f, xs = called(name, options), numbers(*shapes, seed=seed)
+        agrees(f, *xs, analytic=steep, programs=seed == 0)
 
     run()
 
