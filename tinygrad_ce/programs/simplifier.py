@@ -199,11 +199,14 @@ class Simplifier:
         if line.function is constant:
             return args[0]
         options = replace(line.options, self.new.__getitem__) if line.options else line.options
+        before = len(self.lines)
         result = self.call(line.function, args, options, line)
         if result.__class__ is Line and result.function:
             result.name = result.name or line.name
             of = self.new.get(line.of) if line.of else None
-            if result.of is None and of.__class__ is Line and result not in self.before_gradients:
+            is_new = result in self.lines[before:]  # else it is named if it has a statement anyway
+            backward = self.uses[line] > 1 and result not in self.before_gradients
+            if result.of is None and of.__class__ is Line and (is_new or backward):
                 result.of = of
         return result
 
