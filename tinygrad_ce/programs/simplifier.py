@@ -203,11 +203,7 @@ class Simplifier:
         result = self.call(line.function, args, options, line)
         if result.__class__ is Line and result.function:
             result.name = result.name or line.name
-            of = self.new.get(line.of) if line.of else None
-            is_new = result in self.lines[before:]  # else it is named if it has a statement anyway
-            backward = self.uses[line] > 1 and result not in self.before_gradients
-            if result.of is None and of.__class__ is Line and (is_new or backward):
-                result.of = of
+            _mark_gradient(self, line, result, result in self.lines[before:])
         return result
 
     def emit(self, f: Any, *args: Any, **options: Any) -> Any:
@@ -312,6 +308,17 @@ class Simplifier:
         if is_call(x, np.divide) and isinstance(x.args[0], FLOATS) and x.args[0] < 0:
             return self.make(np.divide, (-x.args[0], x.args[1]), {}, like)
         return self.make(np.negative, (x,), {}, like)
+
+
+def _mark_gradient(made: Simplifier, line: Line, result: Line, is_new: bool) -> None:
+    """The result is the gradient of what the line is the gradient of: it is called after that.
+
+    A line that stood before is, too, if several read it, so that it has a statement anyway.
+    """
+    of = made.new.get(line.of) if line.of else None
+    backward = made.uses[line] > 1 and result not in made.before_gradients
+    if result.of is None and of.__class__ is Line and (is_new or backward):
+        result.of = of
 
 
 def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: Line) -> Any:
