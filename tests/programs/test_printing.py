@@ -377,3 +377,13 @@ def test_a_gradient_that_is_a_line_of_the_losss_rule_has_its_variables_name() ->
     source = str(program(f, np.eye(4), X, y))
     assert "    grad_logits = p * " in source
     assert "= grad_logits.dot(W.T)" in source
+
+
+def test_a_sum_that_one_line_reads_stays_within_it_though_a_variable_has_that_gradient() -> None:
+    z, t = np.array([3.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0])
+
+    def f(z: Any, t: Any) -> Any:
+        e = np.exp(z)
+        return -(t * np.log(e / e.sum())).sum()
+
+    assert "    grad_z = t.sum() * p - t  # (n,)\n" in str(program(f, z, t, fuse=True))
