@@ -291,3 +291,15 @@ def test_the_data_of_a_result_cannot_be_written_to(write: Any) -> None:
     loss.backward()
     np.testing.assert_allclose(w.grad, 2 * np.exp([2.0, 4.0]), rtol=1e-15)
     w.data[0] = 3.0  # a leaf's can
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Value])
+@pytest.mark.parametrize("f", [lambda x, w: (x * x * w).sum(), lambda x, w: (x**3.0 * w).sum()])
+def test_a_gradient_whose_rule_read_an_argument_knows_that_it_was_written_to(
+    f: Any, kind: Any
+) -> None:
+    w, array_of_x = Value(array((3,))), array((3,), 1)
+    loss = grad(lambda x: f(x, w))(kind(array_of_x)).sum()
+    array_of_x[0] = 3.0
+    with pytest.raises(StaleGraphError):
+        loss.backward()
