@@ -122,13 +122,16 @@ REFUSED = {
     "text": (b"a,b\n1,2\n", "damaged, or no model of this tinygrad_ce: "),
     "a pickle": (pickle.dumps(Trap()), "damaged, or no model of this tinygrad_ce: "),
     "a header without end": (b"\xff" * 7 + b"\0{", "damaged, or no model of this tinygrad_ce: "),
-    "another's": (save({"W": np.eye(2)}), "format None, of another program or a newer tinygrad_ce"),
-    "another's with facts": (save({}, {"a": "b"}), "format None, of another program or a newer"),
+    "another's": (
+        save({"W": np.eye(2)}),
+        "format None, foreign or newer: pip install --upgrade tinygrad_ce",
+    ),
+    "another's with facts": (save({}, {"a": "b"}), "format None, foreign or newer: pip install"),
     "no checksum": (save({}, {"tinygrad_ce": "2"}), "its content is not what was saved"),
     "a wrong checksum": (save({"W": np.eye(2)}, GOOD), "its content is not what was saved"),
     "a newer file": (
         save({}, GOOD | {"tinygrad_ce": "3"}),
-        "format 3, of another program or a newer tinygrad_ce",
+        "format 3, foreign or newer: pip install --upgrade tinygrad_ce",
     ),
 }
 

@@ -81,7 +81,7 @@ def read(path: AnyPath) -> dict[str, Any]:
         texts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         version = texts.pop("tinygrad_ce", None)
         if version != FORMAT:
-            text = "format {version}, of another program or a newer tinygrad_ce"
+            text = "format {version}, foreign or newer: pip install --upgrade tinygrad_ce"
             raise ValueError(_(text, version=version))
         if texts.pop("sha256", "") != _checksum(texts, tensors):
             raise ValueError(_("its content is not what was saved"))
