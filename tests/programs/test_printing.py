@@ -387,3 +387,23 @@ def test_a_sum_that_one_line_reads_stays_within_it_though_a_variable_has_that_gr
         return -(t * np.log(e / e.sum())).sum()
 
     assert "    grad_z = t.sum() * p - t  # (n,)\n" in str(program(f, z, t, fuse=True))
+
+
+@pytest.mark.parametrize("layers", [0, 12])  # of so many not all is collected
+def test_a_line_of_the_forward_pass_has_no_gradients_name(layers: int) -> None:
+    W, X = np.eye(4), np.ones((5, 4))
+
+    def f(W: Any, X: Any) -> Any:
+        for _layer in range(layers):
+            X = np.tanh(X @ W) / np.sqrt((X * X).mean(axis=-1, keepdims=True) + 1e-5)
+        h = X @ W
+        return np.exp(h).sum()  # the gradient of h is a line that stands before
+
+    source = str(program(f, W, X, wrt=(0, 1)))
+    assert "grad_h" not in source
+    assert "= np.exp(h)" in source
+
+
+def test_an_argument_called_len_does_not_hide_pythons() -> None:
+    source = str(program(lambda len, x: (len * x).sum(), np.ones(3), np.ones(3)))
+    assert "    n = len(len_)\n" in source

@@ -78,7 +78,8 @@ class Collector(Simplifier):
             if result.__class__ is Line:
                 of = self.new.get(line.of) if line.of else None
                 result.name = result.name or line.name
-                result.of = of if of.__class__ is Line else result.of
+                if of.__class__ is Line and result not in self.before_gradients:
+                    result.of = of
         if line in self.values or (line in self.ends and self.uses[line] > 1):
             self.shared.append(result)
         return result
