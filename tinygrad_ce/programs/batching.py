@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -243,8 +244,9 @@ def _read(rows: Reader, line: Line) -> Form:
     if powers := fact(f, "powers"):
         return _multiplied(rows, line, args, powers)
     if (signs := fact(f, "terms")) and (rows.opens(line) or len(signs) == 1):
-        axes = rows.labels(line.shape)
-        parts = [rows.of(x).onto(axes).scaled(sign) for x, sign in zip(args, signs)]
+        forms = [*map(rows.of, args)]
+        axes = rows.common(line.shape, forms)
+        parts = [form.onto(axes).scaled(sign) for form, sign in zip(forms, signs)]
         return Form(axes, Sum.of(pair for part in parts for pair in part.items()))
     if moves_first(f):
         return _moved(rows, line)
@@ -253,25 +255,23 @@ def _read(rows: Reader, line: Line) -> Form:
 
 def _multiplied(rows: Reader, line: Line, args: Sequence[Any], powers: Sequence[Any]) -> Form:
     """The product of arguments to whole powers; of sums to the first alone."""
-    axes = rows.labels(line.shape)
-    product = rows.deltas()
-    for x, n in zip(args, powers):
-        terms = _inverse(rows, x, axes) if n == -1 else rows.of(x).onto(axes)
-        if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(terms) != 1):
+    forms = [_inverse(rows, x) if n == -1 else rows.of(x) for x, n in zip(args, powers)]
+    axes, factors = rows.common(line.shape, forms), list[Sum]()
+    for form, n in zip(forms, powers):
+        if n not in (-1, 0, 1, 2, 3, 4) or (n not in (0, 1) and len(form.terms) != 1):
             raise NotASumError
-        for _ in range(abs(int(n))):
-            product = product * terms
-    return Form(axes, product)
+        factors += [form.onto(axes)] * abs(int(n))
+    return Form(axes, reduce(operator.mul, factors) if factors else rows.deltas())
 
 
-def _inverse(rows: Reader, x: Any, axes: Axes) -> Sum:
+def _inverse(rows: Reader, x: Any) -> Form:
     """1 / x of a product, or of an array; where it may be 0, that is an array of its own."""
     form = rows.of(x)
     if len(form.terms) != 1 or any(pairs_of(f for f, _ in product) for product in form.terms):
         if x.__class__ is not Line or x in rows.seeded:
             raise NotASumError
         form = rows.atom(rows.simplifier.new[x], x.shape)
-    ((product, c),) = form.onto(axes).items()
+    ((product, c),) = form.terms.items()
     below = []
     for f, n in product:
         x = rows.arrays[f.array]
@@ -281,7 +281,7 @@ def _inverse(rows: Reader, x: Any, axes: Axes) -> Sum:
             else rows.factor(rows.emit(np.divide, 1.0, x), f.labels)
         )
         below.append((inverse, -n if inverse is f else n))
-    return Sum.of([(term(below), 1.0 / c)])
+    return Form(form.axes, Sum.of([(term(below), 1.0 / c)]))
 
 
 def _moved(rows: Reader, line: Line) -> Form:

@@ -29,7 +29,7 @@ from .index_notation import (
     proper,
     term,
 )
-from .lines import Line, fact, live, reads, walk
+from .lines import Line, elementwise, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of
 
 LONG = 1000  # lines from which nobody reads a gradient
@@ -91,6 +91,12 @@ def _is_open(line: Line) -> bool:
     moved = fact(f, "moves") and f is not np.where
     plain = f is np.sum and is_plain_sum(line.args, line.options)
     return bool(fact(f, "terms") or fact(f, "powers") or moved or plain)
+
+
+def _may_be_a_sum(line: Line) -> bool:
+    """Whether a line is no function of each entry by itself that is neither sum nor product."""
+    f = line.function
+    return f is not None and (_is_open(line) or not elementwise(f))
 
 
 def _picks_one(index: Any, shape: Sequence[int]) -> bool:
@@ -173,8 +179,10 @@ class _Gradients(Reader):
         for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
                 self.lines[factor.array] = line
+        if not self.picks:
+            return result
         terms = [(self.with_picks(product), c) for product, c in result.terms.items()]
-        return Form(result.axes, Sum.of(terms) if self.picks else result.terms)
+        return Form(result.axes, Sum.of(terms))
 
     def times_divisor(self, q: Line, shape: Sequence[int]) -> Form:
         """Of q = a / b the numerator."""
@@ -237,10 +245,11 @@ class _Gradients(Reader):
         [(factor, n), *others] = powers.items()
         if factor.array in self.tables and not others and bound == {factor.labels[-1]}:
             return 1.0
-        if self.deep or others or n != 1 or factor.array not in self.lines:
+        line = self.lines.get(factor.array)
+        if self.deep or others or n != 1 or line is None or not _may_be_a_sum(line):
             return None
         self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)
-        axes, terms = self.sums.read(self.lines[factor.array])
+        axes, terms = self.sums.read(line)
         over = [x for x, label in zip(proper(axes), factor.labels) if label in bound]
         result = self.sums.summed(terms, over)
         return result.get(ONE, 0.0) if {*result} <= {ONE} else None

@@ -35,8 +35,11 @@ class Factor(NamedTuple):
     labels: tuple[int, ...]
 
     def relabelled(self, to: dict[int, int]) -> Factor:
-        """The same with other labels."""
-        return Factor(self.array, tuple([to.get(x, x) for x in self.labels]))
+        """The same with other labels; a diagonal, a_ii, is no such factor."""
+        result = Factor(self.array, tuple([to.get(x, x) for x in self.labels]))
+        if self.array >= 0 and len({*(free := result.free())}) < len(free):
+            raise NotASumError
+        return result
 
     def free(self) -> tuple[int, ...]:
         """The labels that are no entries."""
@@ -58,7 +61,7 @@ def proper(axes: Sequence[int | None]) -> tuple[int, ...]:
 def term(factors: Iterable[tuple[Factor, int]]) -> Term | None:
     """One product: of equal labels the first stands for all, powers of a factor add up.
 
-    None where a label would have to be two entries. A diagonal, a_ii, is none of these products.
+    None where a label would have to be two entries.
     """
     factors, first, sizes = [*factors], dict[int, int](), dict[int, int]()
     for n, pair in [factor for factor, _ in factors if factor.array < 0]:
@@ -70,9 +73,7 @@ def term(factors: Iterable[tuple[Factor, int]]) -> Term | None:
     powers = {Factor(sizes[x], (low, x)): 1 for x, low in first.items() if low != x}
     for factor, n in factors:
         if factor.array >= 0:
-            renamed = factor.relabelled(first)
-            if len({*renamed.free()}) < len(renamed.free()):
-                raise NotASumError
+            renamed = factor.relabelled(first) if first else factor
             powers[renamed] = powers.get(renamed, 0) + n
     return frozenset([(factor, n) for factor, n in powers.items() if n])
 
@@ -116,6 +117,8 @@ class Form(NamedTuple):
 
     def onto(self, axes: Sequence[int | None]) -> Sum:
         """The sum with the labels of the axes that the array is broadcast to."""
+        if self.axes == axes:
+            return self.terms
         pairs: Any = zip(self.axes[::-1], axes[::-1])
         return self.terms.relabelled({x: y for x, y in pairs if None not in (x, y)})
 
@@ -154,6 +157,13 @@ class Products:
         self.size |= {x: n for x, n in zip(result, shape) if x is not None}
         return result
 
+    def common(self, shape: Sequence[int], forms: Iterable[Form]) -> Axes:
+        """The labels of a form that has the shape, so that it keeps them; new ones if none has."""
+        for axes, _terms in forms:
+            if [1 if x is None else self.size[x] for x in axes] == [*shape]:
+                return axes
+        return self.labels(shape)
+
     def factor(self, x: Any, axes: Sequence[int | None]) -> Factor:
         """An array as a factor, without axes of length 1."""
         sizes = [n for n, label in zip(np.shape(x), axes) if label is not None]
@@ -188,8 +198,9 @@ class Products:
         large = [x for x in above if is_call(x, np.exp)][: len(below)]
         above = [x for x in above if not any(x is e for e in large)]
         above += [*others, *map(partial(self.emit, np.divide), large, below)]
-        result: Any = c
         rest = below[len(large) :]
+        whole = c == 1.0 and above and above[0].dtype == self.dtype
+        result: Any = above.pop(0) if whole else c
         for op, xs in ((np.multiply, above), (np.divide, rest), (np.multiply, deltas)):
             for x in xs:
                 result = self.emit(op, result, x)
@@ -212,8 +223,9 @@ class Products:
         turn = tuple([axes.index(a) for a in out if a in axes])
         steps = [slice(None) if a in axes else None for a in out]
         steps = steps[steps.index(slice(None)) :]
-        x = self.emit(np.transpose, x, *([] if turn == (1, 0) else [turn]))
-        return self.emit(operator.getitem, x, tuple(steps))
+        if turn != tuple(range(len(turn))):
+            x = self.emit(np.transpose, x, *([] if turn == (1, 0) else [turn]))
+        return self.emit(operator.getitem, x, tuple(steps)) if None in steps else x
 
     def shares(self, powers: Powers) -> Powers:
         """The same with ``e / Σ e`` as one factor."""
