@@ -33,7 +33,7 @@ from .lines import Line, elementwise, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of
 
 LONG = 1000  # lines from which nobody reads a gradient
-EFFORT = 250  # calls of a simplifier, that are tried: the textbook's losses take at most 200
+EFFORT = 150  # calls of a simplifier, and terms beside the first: the textbook's take half
 
 
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
@@ -62,17 +62,17 @@ class Collector(Simplifier):
                 self.moving.add(line)
         self.ends -= self.forward
         self.reader: Any = None
-        self.effort, self.until = 0, 0
+        self.left, self.until = EFFORT, 0  # what is left, and up to which call that is
 
     def rewrite(self, line: Line) -> Any:
         """What is simpler, or a sum of products; what several lines read is counted once."""
         result = self.new[line] = super().rewrite(line)
         plain = result.__class__ is not Line or not line.shape or line not in self.ends
-        if not plain and self.effort < EFFORT:  # newest first: what is next to the loss
-            before, self.until = self.calls, self.calls + EFFORT - self.effort
+        if not plain and self.left > 0:  # newest first: what is next to the loss
+            self.until = self.calls + self.left
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
-            self.effort += self.calls - before
+            self.left = self.until - self.calls
             both = [cost(live(self.lines, [*self.shared, x])) for x in (other, result)]
             result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
@@ -176,6 +176,7 @@ class _Gradients(Reader):
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
         result = self.picked(line) or _logistic(self, x) or super().form(line)
+        self.collector.until -= max(len(result.terms) - 1, 0)
         for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
                 self.lines[factor.array] = line
