@@ -30,18 +30,18 @@ from .index_notation import (
     term,
 )
 from .lines import Line, elementwise, fact, live, reads, walk
-from .simplifier import Simplifier, is_call, is_plain_sum, number_of
+from .simplifier import Simplifier, is_call, is_plain_sum, number_of, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 150  # calls of a simplifier, and terms beside the first: the textbook's take half
 
 
-def collect(lines: Sequence[Line], outputs: Any) -> tuple[Sequence[Line], Any]:
-    """The same outputs, their gradients as sums of products."""
+def collect(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
+    """The same outputs in fewer lines, gradients as sums of products where somebody reads them."""
     lines = live(lines, outputs)
     dtype = dtype_of(lines)
     if dtype is None or len(lines) >= LONG or not any(walk(outputs[1])):
-        return lines, outputs
+        return simplify(lines, outputs)
     return Collector(lines, outputs, dtype).run()
 
 

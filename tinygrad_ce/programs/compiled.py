@@ -120,8 +120,8 @@ def program(
 def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     """The same outputs in fewer operations: the first form that large arguments do not break."""
     lines, outputs = batch(lines, outputs)
-    for form in (collect(lines, outputs), (lines, outputs)):
-        simple = simplify(*form)
+    for shorter in (collect, simplify):
+        simple = shorter(lines, outputs)
         if is_stable((lines, outputs), simple):
             return simple
     return Simplifier(live(lines, outputs), outputs, limit=0).run()
