@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .losses.activations import relu as relu
     from .losses.activations import sigmoid as sigmoid
     from .losses.activations import softmax as softmax
+    from .losses.kernel import config as config
     from .losses.linear import linear_cross_entropy as linear_cross_entropy
     from .losses.losses import LogSoftmaxNLL as LogSoftmaxNLL
     from .losses.losses import binary_cross_entropy as binary_cross_entropy
@@ -84,6 +85,7 @@ _FOUND_IN = {
     "engine.transforms": "grad grad_of hessian hvp jacobian value_and_grad vjp",
     "engine.value": "Value detach",
     "losses.activations": "log_softmax logsumexp relu sigmoid softmax",
+    "losses.kernel": "config",
     "losses.linear": "linear_cross_entropy",
     "losses.losses": "LogSoftmaxNLL binary_cross_entropy cross_entropy logistic_loss mse nll",
     "programs.compiled": "Program program",

@@ -8,14 +8,19 @@ softmax functions", IMA J. Numer. Anal. 41 (2021).
 
 from __future__ import annotations
 
+import sys
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from ..engine.text import _
 from .targets import Target
-from .threads import in_threads, rows_at_once
+from .threads import CPUS, in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
+REPAID = 2**14, 32  # numbers and classes from which on a batch repays the compiled kernel
 
 
 def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
@@ -29,7 +34,7 @@ def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
     return chosen, np.einsum("ij->i", e)  # a third of the time of pairwise sums
 
 
-def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
+def by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     """Loss and gradient of a block of rows, each with one target class t. ``e`` is the gradient.
 
     Nothing cancels, whatever is added to a row. So nothing is, unless exp leaves the range where
@@ -63,7 +68,7 @@ def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     e.reshape(-1)[at] = -scale
 
 
-def _by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
+def by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
     """The same for targets on many classes, accurate where the largest logit dominates."""
     rows = np.arange(len(z))
     top = z.argmax(axis=1)  # a nan counts as the maximum
@@ -81,6 +86,54 @@ def _by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
     e -= table
 
 
+@cache
+def _compiled() -> tuple[Any, str]:
+    """The compiled kernel, tried on a few numbers; or None, and why there is none."""
+    try:
+        fast = import_module(".compiled_kernel", __package__)
+        for z in (np.zeros((1, 2), np.float32), np.zeros((1, 2))):
+            one, e = np.zeros(1, z.dtype), np.empty_like(z)
+            fast.by_index(z, np.zeros(1, np.intp), one, one, e)
+            fast.by_table(z, z, one, e)
+    except ImportError:
+        return None, _('Numba is not here: pip install "tinygrad_ce[fast]"')
+    except Exception as error:  # of whatever kind: what is fast is not needed
+        return None, _("Numba failed: {error}", error=str(error).partition("\n")[0])
+    return fast, _("Numba is here, and compiled it")
+
+
+def config() -> dict[str, Any]:
+    """What computes the fused losses on this machine, and why.
+
+    Returns
+    -------
+    A dict of the ``kernel`` ("Numba" or "NumPy") of batches in float32 or float64 with at least
+    ``numbers`` entries and ``classes`` a row (smaller ones are NumPy's), ``why`` it is that, and
+    how many ``threads`` share a large batch.
+
+    Examples
+    --------
+    >>> config()["numbers"], config()["classes"]
+    (16384, 32)
+    """
+    fast, why = _compiled()
+    kernel, (numbers, classes) = "Numba" if fast else "NumPy", REPAID
+    return {
+        "kernel": kernel,
+        "why": why,
+        "numbers": numbers,
+        "classes": classes,
+        "threads": CPUS,
+    }
+
+
+def _kernel_for(z: Any) -> Any:
+    """The module whose kernel is the faster for logits; which it is, their shape alone decides."""
+    numbers, classes = REPAID
+    repaid = z.size >= numbers and z.shape[-1] >= classes and z.dtype in (np.float32, np.float64)
+    return (repaid and _compiled()[0]) or sys.modules[__name__]
+
+
 def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     """The loss of each sample; its gradient is written into an array, which may be ``z`` itself."""
     flat = z.reshape(-1, z.shape[-1])
@@ -88,19 +141,21 @@ def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     out = None if gradient is None or gradient is z else gradient.reshape(flat.shape)
     loss = np.empty(len(flat), z.dtype)
     step = rows_at_once(len(flat), flat[0].nbytes)
+    kernel = _kernel_for(z)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
-        part, some = flat[rows], t if step >= len(flat) else t.each(lambda x: x[rows])
+        part = np.ascontiguousarray(flat[rows])
+        some = t if step >= len(flat) else t.each(lambda x: x[rows])
         e = np.empty(part.shape, z.dtype) if out is None else out[rows]
         with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
             if some.one_hot:
-                peak = some.peak[:, 0] if getattr(some.peak, "ndim", 0) else some.peak
-                _by_index(part, some.index[:, 0], peak, loss[rows], e)
+                peak = np.full((len(part), 1), some.peak, z.dtype)
+                kernel.by_index(part, some.index[:, 0], peak[:, 0], loss[rows], e)
             else:
-                _by_table(part, some.dense(part.shape[1]), loss[rows], e)
+                kernel.by_table(part, some.dense(part.shape[1]), loss[rows], e)
         if gradient is z:
-            part[:] = e
+            flat[rows] = e
 
     in_threads(run, range(0, len(flat), step))
     return loss.reshape((*z.shape[:-1], 1))
