@@ -42,8 +42,10 @@ def _check_number(x: Any, name: str, below: float = np.inf) -> float:
 def _gradient(p: Value, i: int) -> Any:
     """Return ``p.grad``, of the data's shape; None where none was assigned and no pass came by."""
     g = detach(p.grad)
-    if g is None or (g.__class__ is float and not g and not p.passes):
-        return None  # a number's grad starts at 0.0
+    if g.__class__ is float is p.data.__class__:
+        return g if g or p.passes else None  # a number's grad starts at 0.0
+    if g is None:
+        return None
     if not g.__class__ is p.data.__class__ is np.ndarray or g.dtype != p.data.dtype:
         g = as_data(g, f"params[{i}].grad")  # floats, so that momentum can scale it
     if getattr(g, "shape", ()) != p.shape:
@@ -186,5 +188,7 @@ class Adam(Optimizer):
         t, m, v = self.state[i] or (0, 0.0, 0.0)
         t, m, v = t + 1, beta * m + (1.0 - beta) * g, beta2 * v + (1.0 - beta2) * g * g
         self.state[i] = t, m, v
-        root = np.sqrt(v / (1.0 - beta2**t)) + self.eps
+        root = (v / (1.0 - beta2**t)) ** 0.5 + self.eps  # np.sqrt of a number is no float
+        if root.__class__ is float and not root:
+            root = np.float64(root)  # which can be divided by: nan
         return m / (1.0 - beta**t) / root
