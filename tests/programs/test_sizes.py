@@ -117,6 +117,54 @@ def test_a_program_refuses_fewer_rows_than_it_holds_for(name: str) -> None:
         close(made(W, X := rows(1)[0])[0], f(W, X))  # here there is a program of its own
     assert "or more" not in program(softmax_regression, W, *rows(8)).source
 
+LIMIT = 250
+
+
+def above(k: int) -> bool:
+    return k > LIMIT
+
+
+class Penalty:
+    top = 150
+
+    def __call__(self, w: Any, X: Any) -> Any:
+        return np.sum(X @ w) * (2.0 if len(X) > self.top else 3.0)
+
+
+UP_TO: dict[str, tuple[Any, int]] = {
+    "a number": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) > 500 else 3.0), 500),
+    "or more": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) >= 500 else 3.0), 499),
+    "a global of what it calls": (lambda w, X: np.sum(X @ w) * (2.0 if above(len(X)) else 3.0), 250),
+    "an attribute": (Penalty(), 150),
+    "a default": (lambda w, X, k=333: np.sum(X @ w) * min(len(X), k) / len(X), 333),
+    "one of several": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) in (200, 300) else 3.0), 199),
+    "a part": (lambda w, X: np.sum((X @ w)[:140]) / len(X), 140),
+    "a gradient": (tg.grad(lambda w, X: np.sum((X @ w) ** 2) * (1 + (len(X) > 180))), 180),
+}
+
+
+@pytest.mark.parametrize("name", UP_TO)
+def test_a_program_refuses_more_rows_than_it_holds_for(name: str) -> None:
+    f, most = UP_TO[name]
+    run = run_source(program(f, W, rows(8)[0], wrt=None if name == "a gradient" else 0))
+    for n in (8, 9, most):
+        X = rows(n)[0]
+        found = run(W, X) if name == "a gradient" else run(W, X)[0]
+        close(found, f(W, X))
+    with pytest.raises(ValueError, match=f"got {most + 1} rows, wanted {most} or fewer"):
+        run(W, rows(most + 1)[0])
+
+
+def test_a_program_refuses_numbers_of_rows_that_its_function_knows() -> None:
+    """Of 64 rows no fewer than 30, as 29 are dealt with in another way, however 1 or 2 are."""
+    f = lambda w, X: np.sum(X @ w) * (3.0 if 16 < len(X) < 30 else 2.0)
+    run = run_source(program(f, W, rows(64)[0]))
+    for n in (30, 64, 300):
+        X = rows(n)[0]
+        close(run(W, X)[0], f(W, X))
+    with pytest.raises(ValueError, match="got 29 rows, wanted 30 or more"):
+        run(W, rows(29)[0])
+
 
 def test_a_constant_of_a_size_keeps_its_dtype() -> None:
     """Also one of no entries, which is as like whole numbers in order as like ones."""

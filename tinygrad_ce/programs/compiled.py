@@ -100,10 +100,11 @@ def program(
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f does something else with 100 rows or more, or fails, it refuses arrays of other shapes; where
-    it does with half of the example's, 2 or 1, it refuses so few. Branches on types are
-    taken as for the example: what is not in ``wrt`` is no ndarray and no float to ``isinstance``,
-    ``type`` and ``np.isscalar``. As of `Value`s, ``y += 1`` makes a new array of what depends on
-    ``wrt``, whatever else is called y; of other arrays it is refused.
+    it does with half of the example's, 2 or 1, or beside a number that f's code may compare with,
+    it refuses so few or so many. Branches on types are taken as for the example: what is not in
+    ``wrt`` is no ndarray and no float to ``isinstance``, ``type`` and ``np.isscalar``. As of
+    `Value`s, ``y += 1`` makes a new array of what depends on ``wrt``, whatever else is called y; of
+    other arrays it is refused.
 
     Examples
     --------
@@ -409,7 +410,8 @@ class Program:
             def load(recording: Recording) -> Any:
                 return _load(emit(recording, self._clean))
 
-            write_sizes(recording, self._record, load, args, self._arguments.variables)
+            variables = self._arguments.variables
+            write_sizes(recording, self._record, load, args, variables, self._f)
             self._compiled = emit(recording, self._clean), self._compiled[1]
             self._make(args, self._key)
         return self._compiled[0]

@@ -86,11 +86,13 @@ class _Printer(Expressions):
         shapes = {k: x.shape for k, x in inputs if x.__class__ is Line and not x.is_number}
         checks = []
         if self.recording.rows:
-            name, place, least = self.recording.rows
+            name, place, least, most = self.recording.rows
             checks.append(f"{name} = len({place})")
-            if least > 1:
-                message = f"got {{{name}}} rows, wanted {least} or more"
-                checks += [f"if {name} < {least}:", f'    raise ValueError(f"{message}")']
+            limits = [(f"{name} < {least}", f"{least} or more")] if least > 1 else []
+            limits += [(f"{name} > {most}", f"{most} or fewer")] if most else []
+            for wrong, wanted in limits:
+                message = f"got {{{name}}} rows, wanted {wanted}"
+                checks += [f"if {wrong}:", f'    raise ValueError(f"{message}")']
         if shapes:
             checks += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))
         arrays = [f"{name} = {text}  # constant" for text, name in self.arrays.items()]

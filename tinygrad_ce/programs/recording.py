@@ -66,8 +66,8 @@ class Recording:
         like = unflatten((value, gradient) if by else value, repeat(None))
         # The structure of the results, where that has named tuples.
         self.like = like if repr(like) != repr(in_containers(like)) else None
-        # A name for the number of rows, what has so many, and how many it has at least.
-        self.rows: tuple[str, str, int] | None = None
+        # A name for the number of rows, what has so many, and how many it has at least, and at most.
+        self.rows: tuple[str, str, int, int | None] | None = None
 
     def indices_are_no_more(self) -> bool:
         """Whether whole numbers among the arguments are read as indices alone."""

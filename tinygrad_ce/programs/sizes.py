@@ -4,7 +4,8 @@
 is recorded again, with many times the rows: a constant that moves with their number is a size.
 It is at least 100 rows, where log(n), x[:4] and min(n, 64) are told from sizes; but four times as
 many where each row has calls of its own, as of a Jacobian, which take long. And with few rows: from
-how many on it does the same, as ``max(n, 6)`` does from 6, the program checks.
+how many on it does the same, as ``max(n, 6)`` does from 6, the program checks. So it does up to how
+many, where f compares: each number in its code, and in what that calls, may be one of rows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from .recording import Recording
 from .simplifier import key_of, uniform
 
 ENOUGH = 100  # rows
+MOST = 2**22  # entries of the arguments, with as many rows as are tried
 
 
 def write_sizes(
@@ -32,8 +36,9 @@ def write_sizes(
     load: Callable[[Any], Any],
     args: Sequence[Any],
     wrt: Sequence[int],
+    f: Any,
 ) -> None:
-    """Put sizes in the place of the constants of a recording, or its like, that are some.
+    """Put sizes in the place of the constants of a recording of f, or its like, that are some.
 
     ``record`` makes one for other arguments, ``load`` a function of one. The size is a number of
     rows, of data rather than of what is differentiated. There is none if f fails with more, or does
@@ -44,17 +49,71 @@ def write_sizes(
     for group in _groups(leaves, data):
         n, times = len(leaves[min(group)]), 4  # halves and doubles are exact
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-            other = record(_with_rows(args, group, times * n))
-            if other.calls == recording.calls and times * n < ENOUGH:
-                times = 2 ** (ENOUGH // n).bit_length()
-                other = record(_with_rows(args, group, times * n))
+            most, other = times * n, record(_with_rows(args, group, times * n))
+            if other.calls == recording.calls:
+                most = MOST // max(1, sum(map(np.size, leaves))) * n
+                if times * n < ENOUGH:
+                    times = 2 ** (ENOUGH // n).bit_length()
+                    other = record(_with_rows(args, group, times * n))
             pair, place = _Pair(n, times, recording, other), [*recording.arguments][min(group)]
             pair.join()
-            recording.rows = pair.name, place, 1
-            run, tried = load(recording), (1, 2, n // 2)
-            agree = (k for k in tried if _agree(run, load, record, _with_rows(args, group, k)))
-            recording.rows = pair.name, place, next(agree, n)
+            recording.rows = pair.name, place, 1, None
+            run = load(recording)
+
+            def holds(k: int) -> bool:
+                return k <= most and _agree(run, load, record, _with_rows(args, group, k))
+
+            recording.rows = pair.name, place, *_limits(n, _whole_numbers(f), holds)
             return
+
+
+def _limits(n: int, numbers: set[int], holds: Callable[[int], bool]) -> tuple[int, int | None]:
+    """From how many rows to how many the sizes found with n hold, None if there is no end."""
+    least = next(filter(holds, (1, 2, n // 2)), n)
+    beside = {k + more for k in numbers for more in (-1, 0, 1)} | {n}
+    tried = [k for k in sorted(beside) if k > least]
+    wrong = [k for k in tried if k != n and not holds(k)]
+    under = max((k for k in wrong if k < n), default=0)
+    over = min((k for k in wrong if k > n), default=None)
+    last = over and max(k for k in tried if k < over)
+    return min(k for k in (least, *tried, n) if k > under), last
+
+
+def _whole_numbers(f: Any) -> set[int]:
+    """Those in a function's code, and in what it calls: f may compare a number of rows with them."""
+    numbers, seen, todo = set[int](), dict[int, Any](), [f]
+    while todo and len(seen) < 1_000:
+        x = todo.pop()
+        if isinstance(x, int | float):
+            numbers |= {int(x)} if math.isfinite(x) else set()
+        elif id(x) not in seen:
+            seen[id(x)] = x
+            todo += _beneath(x)
+    return numbers
+
+
+def _beneath(x: Any) -> list[Any]:
+    """What a function, or what has one, rests on: its constants, and what its names stand for."""
+    if isinstance(x, dict | tuple):  # a list holds data
+        return [*(x.values() if isinstance(x, dict) else x)][:100]
+    if isinstance(x, partial):
+        return [x.func, x.args, x.keywords]
+    if x.__class__ is not FunctionType:  # a method, or an object that can be called
+        function = getattr(x, "__func__", getattr(type(x), "__call__", None))
+        owner = getattr(x, "__self__", x)
+        known = getattr(owner, "__dict__", None), *(dict(vars(c)) for c in type(owner).__mro__)
+        return [function, *known] if function.__class__ is FunctionType else []
+    cells = [cell.cell_contents for cell in x.__closure__ or ()]
+    if x.__module__.startswith(__package__.partition(".")[0] + "."):
+        return cells  # as of grad(f): f
+    codes = [x.__code__]
+    for code in codes:
+        codes += [c for c in code.co_consts if c.__class__ is CodeType]
+    names = {name for code in codes for name in code.co_names}
+    found = [x.__globals__.get(name) for name in names]
+    parts = [vars(m).get(name) for m in found if isinstance(m, ModuleType) for name in names]
+    constants = [c for code in codes for c in code.co_consts]
+    return [*constants, x.__defaults__, x.__kwdefaults__, *cells, *parts, *found]
 
 
 def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
