@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -99,7 +100,7 @@ def _beneath(x: Any) -> list[Any]:
     if isinstance(x, partial):
         return [x.func, x.args, x.keywords]
     if x.__class__ is not FunctionType:  # a method, or an object that can be called
-        function = getattr(x, "__func__", getattr(type(x), "__call__", None))
+        function = getattr(x, "__func__", getattr_static(type(x), "__call__", None))
         owner = getattr(x, "__self__", x)
         known = getattr(owner, "__dict__", None), *(dict(vars(c)) for c in type(owner).__mro__)
         return [function, *known] if function.__class__ is FunctionType else []
