@@ -117,6 +117,7 @@ def test_a_program_refuses_fewer_rows_than_it_holds_for(name: str) -> None:
         close(made(W, X := rows(1)[0])[0], f(W, X))  # here there is a program of its own
     assert "or more" not in program(softmax_regression, W, *rows(8)).source
 
+
 LIMIT = 250
 
 
@@ -134,7 +135,10 @@ class Penalty:
 UP_TO: dict[str, tuple[Any, int]] = {
     "a number": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) > 500 else 3.0), 500),
     "or more": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) >= 500 else 3.0), 499),
-    "a global of what it calls": (lambda w, X: np.sum(X @ w) * (2.0 if above(len(X)) else 3.0), 250),
+    "a global of what it calls": (
+        lambda w, X: np.sum(X @ w) * (2.0 if above(len(X)) else 3.0),
+        250,
+    ),
     "an attribute": (Penalty(), 150),
     "a default": (lambda w, X, k=333: np.sum(X @ w) * min(len(X), k) / len(X), 333),
     "one of several": (lambda w, X: np.sum(X @ w) * (2.0 if len(X) in (200, 300) else 3.0), 199),

@@ -37,7 +37,7 @@ def write_sizes(
     load: Callable[[Any], Any],
     args: Sequence[Any],
     wrt: Sequence[int],
-    f: Any,
+    f: Any = None,
 ) -> None:
     """Put sizes in the place of the constants of a recording of f, or its like, that are some.
 
@@ -60,16 +60,22 @@ def write_sizes(
             pair.join()
             recording.rows = pair.name, place, 1, None
             run = load(recording)
-
-            def holds(k: int) -> bool:
-                return k <= most and _agree(run, load, record, _with_rows(args, group, k))
-
-            recording.rows = pair.name, place, *_limits(n, _whole_numbers(f), holds)
+            agree, some = partial(_agree, run, load, record), partial(_with_rows, args, group)
+            recording.rows = pair.name, place, *_limits(n, most, _whole_numbers(f), agree, some)
             return
 
 
-def _limits(n: int, numbers: set[int], holds: Callable[[int], bool]) -> tuple[int, int | None]:
-    """From how many rows to how many the sizes found with n hold, None if there is no end."""
+def _limits(
+    n: int, most: int, numbers: set[int], agree: Callable[[Any], bool], some: Callable[[int], Any]
+) -> tuple[int, int | None]:
+    """From how many rows to how many the sizes found with n hold, None if there is no end.
+
+    ``some(k)`` are arguments of k rows, up to ``most``, for which both are to ``agree``.
+    """
+
+    def holds(k: int) -> bool:
+        return k <= most and agree(some(k))
+
     least = next(filter(holds, (1, 2, n // 2)), n)
     beside = {k + more for k in numbers for more in (-1, 0, 1)} | {n}
     tried = [k for k in sorted(beside) if k > least]
