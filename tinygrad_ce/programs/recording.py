@@ -66,7 +66,7 @@ class Recording:
         like = unflatten((value, gradient) if by else value, repeat(None))
         # The structure of the results, where that has named tuples.
         self.like = like if repr(like) != repr(in_containers(like)) else None
-        # A name for the number of rows, what has so many, and how many it has, at least and at most.
+        # A name for the number of rows, what has so many, and how many it has at least and at most.
         self.rows: tuple[str, str, int, int | None] | None = None
 
     def indices_are_no_more(self) -> bool:
