@@ -87,7 +87,7 @@ def _limits(
 
 
 def _whole_numbers(f: Any) -> set[int]:
-    """Those in a function's code and in what it calls: it may compare a number of rows with them."""
+    """Those in the code of f and of what it calls: rows may be compared with them."""
     numbers, seen, todo = set[int](), dict[int, Any](), [f]
     while todo and len(seen) < 1_000:
         x = todo.pop()
