@@ -125,7 +125,12 @@ def replace(tree: Any, f: Callable[[Any], Any], kind: type = Line) -> Any:
         return {name: replace(part, f, kind) for name, part in tree.items()}
     if container is slice:
         return slice(*replace((tree.start, tree.stop, tree.step), f, kind))
-    return container([f(x) if x.__class__ is kind else replace(x, f, kind) for x in tree])
+    return container(
+        [
+            f(x) if x.__class__ is kind else replace(x, f, kind) if x.__class__ in NESTED else x
+            for x in tree
+        ]
+    )
 
 
 def reads(line: Line) -> list[Line]:

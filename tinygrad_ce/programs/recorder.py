@@ -112,21 +112,19 @@ class Tape:
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
-        if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
-            self.refuse(f"A function that np.{function.__name__} calls", "Call it on the array.")
+            if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
+                what = f"A function that np.{function.__name__} calls"
+                self.refuse(what, "Call it on the array.")
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
-        into = (
-            f"np.{getattr(function, '__name__', 'f')} into an array",
-            "Use a = a + x or its like.",
-        )
         try:
             example = function(*examples, **how)
         except (ValueError, TypeError) as error:
-            if re.search("read-only|output array|ArrayType", str(error)):
-                self.refuse(*into)
-            raise
+            if not re.search("read-only|output array|ArrayType", str(error)):
+                raise
+            example = args[0]
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
-            self.refuse(*into)
+            what = f"np.{getattr(function, '__name__', 'f')} into an array"
+            self.refuse(what, "Use a = a + x or its like.")
         if not numbers and _shape_varies(function, args, options, example):
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)

@@ -182,9 +182,9 @@ class Simplifier:
                 self.before_gradients = {*self.lines}
             self.new[line] = result = self.rewrite(line)
             if result.__class__ is Line:
-                self.needs[result] += self.uses[line] - sum(
-                    self.new[x] is result for x in reads(line)
-                )
+                self.needs[result] += self.uses[line]
+                for x in reads(line):
+                    self.needs[result] -= self.new[x] is result
         for line in self.lines:
             line.name = line.name or ("p" if _is_softmax(line) else None)
         outputs = replace(self.outputs, self.new.__getitem__)
@@ -213,7 +213,7 @@ class Simplifier:
 
     def call(self, f: Any, args: Args, options: dict[str, Any], like: Line) -> Any:
         """What f gives for simple arguments, of the shape and kind of a line."""
-        some = any(x.__class__ is Line for x in args) or any(walk((args, options)))
+        some = Line in [x.__class__ for x in args] or any(walk((args, options)))
         if not some and f is not np.eye:  # that is shorter to read
             with np.errstate(all="ignore"):
                 return like.kind(f(*args)) if like.is_number else f(*args, **options)
@@ -421,6 +421,8 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
             return None
         result = s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
         return s.scale(c, result, like)
+    if not any(is_call(unsigned(z)[1], np.multiply, np.divide) for z in args):
+        return None
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
