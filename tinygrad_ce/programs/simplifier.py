@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from ..engine.operation import TABLE, Primitive
 from .lines import (
     Line,
     constant,
@@ -173,7 +174,7 @@ class Simplifier:
         self.before_gradients = set[Line]()  # lines that stand before the first gradient's
         self.new: dict[Line, Any] = {}
         self.seen: dict[Any, Line] = {}
-        self.needs = Counter[Line]()  # how often each new line is read, and returned
+        self.needs = defaultdict[Line, int](int)  # how often each new line is read, and returned
 
     def run(self) -> tuple[list[Line], Any]:
         """The lines and outputs, rewritten."""
@@ -323,18 +324,19 @@ def _mark_gradient(made: Simplifier, line: Line, result: Line, is_new: bool) -> 
 
 def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: Line) -> Any:
     """The same in another form, by the rules; None where there is none."""
-    if (terms := fact(f, "terms")) and not options:
-        return s.total(f, terms, args, like)
-    if (powers := fact(f, "powers")) and not options:
-        return s.product(f, powers, args, like)
+    record = TABLE.get(f, Primitive)
+    if record.terms and not options:
+        return s.total(f, record.terms, args, like)
+    if record.powers and not options:
+        return s.product(f, record.powers, args, like)
     c, u = coefficient(args[0]) if args else (1.0, None)
     if c != 1.0 and alike(u, args[0]):
-        if c == -1.0 and fact(f, "even"):
+        if c == -1.0 and record.even:
             return s.call(f, (u, *args[1:]), options, like)
         out = f is np.sum or moves_first(f)
         out = out and is_moderate(c) and s.needs[args[0]] <= 1
         out = like.size <= args[0].size if c == -1.0 else out
-        if out and 0 in fact(f, "linear") and (f is not np.sum or is_plain_sum(args, options)):
+        if out and 0 in record.linear and (f is not np.sum or is_plain_sum(args, options)):
             return s.scale(c, s.call(f, (u, *args[1:]), options, like), like)
     result = _unmoved(f, args, options, like) if moves_first(f) else None
     if result is None and f in RULES:
