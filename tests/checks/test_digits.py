@@ -181,6 +181,13 @@ def test_an_operation_that_takes_no_wider_numbers_is_not_taken_as_exact() -> Non
     assert 5 < of_loss.digits < 8
 
 
+def test_an_operation_of_whole_numbers_too_is_computed_in_wider_ones() -> None:
+    """Picking entries rounds nothing: 10 digits cancel, and all that is left is right."""
+    picked = primitive(lambda g, out, x, i: g * np.eye(2)[1], None)(lambda x, i: x[i])
+    of_loss = diagnose(lambda x: picked(x, np.array([1])) - (1.0 - 1e-10), np.ones(2)).digits[0]
+    assert of_loss.digits > 15
+
+
 def test_what_a_mask_hides_costs_nothing() -> None:
     scores = np.where(
         np.tril(np.ones((4, 4), bool)), np.outer(np.arange(4.0), [1, 2, 3, 4]), -np.inf
@@ -213,3 +220,13 @@ def test_digits_of_gradients() -> None:
     lost = diagnose(lambda x: (np.exp(x) - 1.0 - x) * 1.0, 1e-6)
     assert lost.digits[1].name == "x"
     assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
+
+
+def test_a_step_of_the_gradient_is_told_without_the_packages_own_lines() -> None:
+    def f(x: Any) -> Any:
+        e = np.exp(x)
+        return (e * e - 2 * e) * 3.0
+
+    told = next(text for text in diagnose(f, 1e-9).sentences if text.startswith("Of x"))
+    assert "9 cancel in" in told
+    assert told.endswith("+ seed * 3 * exp(x).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -420,6 +421,23 @@ def test_a_node_that_cannot_be_checked_is_not_called_right() -> None:
     assert report.blame.startswith(
         "none is wrong for sure, but kinked_1 could not be checked: kink"
     )
+
+
+def test_an_input_without_entries_is_named_as_the_others_are() -> None:
+    report = gradcheck(lambda x, p: x.sum() * 2.0 + p["b"].sum(), X, {"b": np.empty((0, 3))})
+    assert [(c.name, c.shape, c.verdict) for c in report.inputs] == [
+        ("input 0", X.shape, "pass"),
+        ("input 1['b']", (0, 3), "inconclusive"),
+    ]
+    assert report.reason == "the input has no entries"
+
+
+def test_an_error_in_another_process_has_its_report() -> None:
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(wrong_exp(2.0), X, raise_on_failure=True)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) == str(caught.value.report)
+    assert again.report == caught.value.report
 
 
 def test_raises_only_when_asked() -> None:

@@ -143,6 +143,23 @@ def test_targets_of_every_kind_give_a_name() -> None:
     assert [*names(topological(this.out)).values()] == ["x", "a", "b", "c", "d", "this.out"]
 
 
+def test_each_of_several_targets_gives_its_name_where_a_function_is_done() -> None:
+    def loss(x: Any) -> Any:
+        a, layer.b = np.exp(x), np.sin(x)
+        c, *rest = np.tanh(x), np.cosh(x), x * 3.0
+        return np.stack([a, layer.__dict__.pop("b"), c, *rest]).sum()
+
+    layer = SimpleNamespace()
+    found = [*names(topological(loss(Value([1.0, 2.0])))).values()]
+    assert [name for name in found if "expand" not in name][1:6] == [
+        "a",
+        "layer.b",
+        "c",
+        "cosh",
+        "multiply",
+    ]
+
+
 def test_scalars_are_called_after_the_variables_that_hold_them() -> None:
     a, b = Value(2.0), Value(3.0)
     c = a * b

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +45,25 @@ def test_a_mask_that_is_reused() -> None:
         return total
 
     np.testing.assert_array_equal(grad(f)(np.ones(3)), [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("twice", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("size", [(3,), (300, 200)], ids=str)
+def test_arrays_that_are_copied_together_with_a_loss(twice: Any, size: Any) -> None:
+    """A small constant is the graph's own; of a large one, and of a leaf, a write is seen."""
+    x, c = Value(array(size)), array(size, 1)
+    loss, leaf, constant = twice(((x * x * c).sum(), x, c))
+    constant[...] = 7.0
+    if constant.nbytes > 2**15:
+        with pytest.raises(StaleGraphError, match="a constant of shape"):
+            loss.backward()
+    else:
+        loss.backward()
+        np.testing.assert_allclose(leaf.grad, 2.0 * x.data * c, rtol=1e-14)
+    loss, leaf = twice(((x * x).sum(), x))
+    leaf.data[...] = 7.0
+    with pytest.raises(StaleGraphError, match="a leaf of shape"):
+        loss.backward()
 
 
 @pytest.mark.parametrize("transform", [grad, jacobian, hessian])

@@ -229,10 +229,8 @@ LINES: dict[str, Any] = {
 SPECIAL = [op for op in OPS.values() if hasattr(op.function, "nin") or op.name == "zeta"]
 SPECIAL = [op for op in SPECIAL if getattr(np, op.name, None) is not op.function]
 LINES |= {op.name: ONE if op.arity == 1 else broadcast(op.arity or 2) for op in SPECIAL}
-# Their kernels have options and an accuracy of their own: test_linear.py, test_losses.py.
-ELSEWHERE = {"LinearCrossEntropy", "LogSoftmaxNLL"}
 # Of matrices of full rank, or of one axis: test_linalg.py, test_order.py.
-ELSEWHERE |= {"inv", "solve", "det", "logabsdet", "pinv", "cholesky", "q", "r"}
+ELSEWHERE = {"inv", "solve", "det", "logabsdet", "pinv", "cholesky", "q", "r"}
 ELSEWHERE |= {"eigenvalues", "eigenvectors", "singular_values", "left_vectors", "right_vectors"}
 ELSEWHERE |= {"cumsum", "cumprod", "convolve"}
 

@@ -420,6 +420,16 @@ def test_a_block_of_logits_is_all_it_needs(shift: float) -> None:
             assert peak <= most * 2**20
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_of_many_rows_a_block_is_held_with_a_bias_or_without(bias: bool) -> None:
+    x, W, b = layer((400,), 2, 2000, float)  # 6.4 MB of logits
+    tracemalloc.start()
+    linear_cross_entropy(Value(x), W, b if bias else None, np.arange(400), block=20).backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
 # ------------------------------------------------------------------ bad input
 def call(**given: Any) -> Callable[[Any], Any]:
     args: dict[str, Any] = {"x": X, "W": W, "b": B, "target": T} | given

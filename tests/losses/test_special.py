@@ -12,6 +12,7 @@ import pytest
 from conftest import need
 
 from tinygrad_ce import Value, grad, hessian
+from tinygrad_ce.engine.operation import TABLE
 
 special = need("scipy.special")
 mpmath = need("mpmath")
@@ -37,6 +38,16 @@ def test_slopes_in_the_tails(name: str, x: float) -> None:
         for order, f in ((1, grad(UFUNC[name])), (2, grad(grad(UFUNC[name])))):
             wanted = float(mpmath.diff(EXACT[name], mpmath.mpf(x), order))
             assert f(x) == pytest.approx(wanted, rel=tol, abs=1e-310 if x else 1e-17)
+
+
+SLOPES = """beta betaln digamma entr erf erfc erfcinv erfinv expit gamma gammainc gammaincc gammaln
+    i0 i1 iv j0 j1 jn jv kl_div log_expit log_ndtr logit ndtr psi rel_entr rgamma
+    sinc xlogy y0 y1 zeta"""
+
+
+def test_which_functions_have_slopes() -> None:
+    """Each of them is checked in test_ops.py, which takes what is in the table."""
+    assert {name for name, f in UFUNC.items() if f in TABLE} == {*SLOPES.split()}
 
 
 def test_what_is_nothing_times_a_logarithm() -> None:

@@ -35,7 +35,6 @@ class GradcheckError(AssertionError):
     """A gradient check did not pass; ``report`` has the whole of it."""
 
     def __init__(self, report: GradcheckReport) -> None:
-        super().__init__(str(report))
         self.report = report
 
 

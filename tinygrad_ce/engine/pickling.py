@@ -69,9 +69,9 @@ def _node(data: Any, op: Primitive, args: list[Any], options: Any, state: Any) -
     """The node of a row."""
     args = [x.node if x.__class__ is _Row else x for x in args]
     arrays = [*map(detach, args)]
-    leaves = [(x, a) for x, a in zip(args, arrays) if x.__class__ is Value and x.op is None]
-    shared = tuple((x, snapshot(a)) for x, a in leaves if a.__class__ is np.ndarray)
-    node = make_node(data, op, (args, arrays, options, shared))
+    held = [(x, a) for x, a in zip(args, arrays) if getattr(x, "op", None) is None]
+    watched = tuple((x, snapshot(a)) for x, a in held if a.__class__ is np.ndarray)
+    node = make_node(data, op, (args, arrays, options, watched))
     for name, value in state.items():
         setattr(node, name, value)
     return node

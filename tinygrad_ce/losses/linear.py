@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.operation import REAL, primitive
+from ..engine.operation import primitive
 from ..engine.rules import matmul_left, matmul_right
 from ..engine.text import _
 from .activations import as_input, log_softmax
@@ -162,7 +162,6 @@ LinearCrossEntropy = primitive(
     (partial(_vjp, 2), r"<g> \cdot \sum (\operatorname{softmax}(<x> \, <y> + <z>) - t)"),
     None,
     latex=r"-\sum t \log \operatorname{softmax}(<x> \, <y> + <z>)",
-    domain=(REAL, REAL, REAL, REAL),
     name="LinearCrossEntropy",
     keeps=True,
 )(_linear)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import example
-from ..engine.operation import REAL, primitive
+from ..engine.operation import primitive
 from ..engine.text import _
 from ..engine.value import Value, detach
 from .activations import as_input, log_softmax, softmax
@@ -99,7 +99,6 @@ LogSoftmaxNLL = primitive(
     (fused_vjp, r"<g> \cdot (\operatorname{softmax}(<x>) - <y>)"),
     (target_vjp, r"-<g> \cdot \log \operatorname{softmax}(<x>)"),
     latex=r"-\sum <y> \log \operatorname{softmax}(<x>)",
-    domain=(REAL, REAL),
     name="LogSoftmaxNLL",
     keeps=True,
     roles=("logits", "target"),
