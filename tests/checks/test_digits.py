@@ -172,6 +172,26 @@ def test_of_arrays_and_their_gradients(kind: Any, count: int) -> None:
     judge(gradients, kind)
 
 
+def test_of_linear_algebra() -> None:
+    """LAPACK has no wider numbers, and what it gives may be far more off than its last digit."""
+    mp = need("mpmath")
+    rng, pairs = np.random.default_rng(2), list[tuple[float, float]]()
+    with mp.workdps(50):
+        for _draw in range(80):
+            A = np.eye(3) + 10.0 ** rng.uniform(-3, 1) * rng.normal(size=(3, 3))
+            M, ones = mp.matrix(A.tolist()), np.ones(3)
+            for f, true in (
+                (lambda A: np.linalg.slogdet(A)[1], mp.log(abs(mp.det(M)))),
+                (lambda A: np.linalg.det(A), mp.det(M)),
+                (lambda A: np.linalg.inv(A).sum(), sum(M**-1)),
+                (lambda A, b=ones: np.linalg.solve(A, b) @ b, sum(mp.lu_solve(M, ones.tolist()))),
+            ):
+                found = diagnose(f, A).digits[0]
+                error = abs(mp.mpf(float(f(A))) - true) / abs(true)
+                pairs.append((found.error, float(error)))
+    judge(pairs, np.float64)
+
+
 def test_an_operation_that_takes_no_wider_numbers_is_not_taken_as_exact() -> None:
     @primitive(lambda g, out, x: g * out)
     def narrow(x: Any) -> Any:

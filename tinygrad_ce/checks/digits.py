@@ -17,6 +17,7 @@ import numpy as np
 
 from ..engine.transforms import grad_of
 from ..engine.value import Value, detach
+from ..programs.lines import elementwise
 from .births import backward_births, is_real, ones_like, ordered
 from .wording import Names
 
@@ -24,7 +25,8 @@ FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 DRAWS = 3  # of combinations of a gradient's entries
 WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
 EPS = float(np.finfo(float).eps)
-SAFE, REST, SIGMAS = 1.25, 0.05, 1.8  # on a sum of errors, where it is 0 by chance; on their norm
+SAFE, REST, SIGMAS = 1.25, 0.05, 2.3  # on a sum of errors, where it is 0 by chance; on their norm
+NEARBY = 0.06  # of how far a result moves when its arguments do by 4 eps, three times
 _HAS_WIDE = float(np.finfo(np.longdouble).eps) < EPS
 
 
@@ -96,10 +98,16 @@ def rounding(node: Value) -> Any:
             if exact.dtype == wide:
                 return _finite(float(v - exact) if v.__class__ is float else v - exact)
     eps = float(np.finfo(node.dtype).eps)
-    if not op.linear:
+    if len(op.linear) == len(data):
+        count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
+        return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
+    if elementwise(op.function):
         return _finite(eps * np.asarray(v, float))
-    count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
-    return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
+    rng, moved = np.random.default_rng(0), 0.0  # an inverse is that of a matrix nearby
+    for _draw in range(DRAWS):
+        near = [x * (1.0 + rng.normal(0.0, 4 * eps, np.shape(x))) if is_real(x) else x for x in data]
+        moved = np.hypot(moved, op.fn(*near, **node.options) - v)
+    return _finite(0.5 * eps * np.abs(v) + NEARBY * moved)
 
 
 def _finite(x: Any) -> Any:
