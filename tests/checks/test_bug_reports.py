@@ -18,6 +18,8 @@ X = RNG.normal(size=(6, 3))
 SEEN = np.tril(np.ones((4, 4), bool))
 SEEN[2] = False  # a row of which all is masked
 TEN = np.array([10.0, 0.0])
+SPREAD = np.array([0.5, 60.0])
+RATES = np.array([[1.0, -300.0], [2.0, -1.0]])
 
 
 class Report(NamedTuple):
@@ -107,6 +109,27 @@ def coldest(z: Any, T: Any) -> Any:
     return -np.log(tg.softmax(z / T)[0])
 
 
+def mixture(mu: Any, sigma: Any) -> Any:
+    pdf = np.exp(-0.5 * ((SPREAD[:, None] - mu) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    return -np.log(pdf.mean(axis=1)).sum()
+
+
+def hidden_states(start: Any) -> Any:
+    a = start
+    for _step in range(400):
+        a = (a @ np.full((2, 2), 0.5)) * 0.01
+    return -np.log(a.sum())
+
+
+def poisson(w: Any) -> Any:
+    rate = np.exp(RATES @ w)
+    return (rate - np.log(rate)).mean()
+
+
+def hellinger(p: Any, q: Any) -> Any:
+    return np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum())
+
+
 def labels_of_2(z: Any) -> Any:
     p, y = tg.sigmoid(z), np.array([2.0, 0.0])
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
@@ -131,12 +154,12 @@ REPORTS = {
         cosine, (X, 0.0 * X), "sum(a * b) / norms", "0 / 0", "sqrt(sum(b * b) + 1e-12)", 1.0
     ),
     "batch norm of one sample": Report(
-        batch_norm, (X[:1],), "var = sum(centred ** 2) / 0", "0 / 0", "max(0, 1)", 0.0
+        batch_norm, (X[:1],), "var = sum(centred ** 2) / 0", "0 / 0", "np.maximum(0, 1)", 0.0
     ),
     "a mean of nothing": Report(
         lambda x: (x * np.zeros(6)[:, None]).sum() / np.zeros(6).sum(),
         (X,),
-        *("/ 0", "0 / 0", "max(0, 1)", 0.0),
+        *("/ 0", "0 / 0", "np.maximum(0, 1)", 0.0),
     ),
     "an RNN that explodes": Report(
         recurrent,
@@ -156,7 +179,7 @@ REPORTS = {
         distances, (X,), "sqrt(sum(d ** 2))", "sum(d ** 2) = 0 at [0, 0]", "sum(d ** 2) + 1e-12"
     ),
     "arccos of 1": Report(
-        margin, (np.array([1.0, 0.0]),), "arccos(c)", "c[0] = 1", "np.clip(c, -0"
+        margin, (np.array([1.0, 0.0]),), "arccos(c)", "c[0] = 1", "np.clip(c, -1 + 1e-07, 1 -"
     ),
     "nan in a row of the data": Report(
         features, (BAD, np.ones(3)), "X[4, 1] = nan", "where the data are from", ""
@@ -165,15 +188,61 @@ REPORTS = {
         coldest, (np.array([1.0, 2.0]), 0.0), "inf - inf", "T = 0", "T is 0 there"
     ),
     "a fractional power of a negative number": Report(
-        lambda x, a: (x**a).sum(), (-TEN - 1.0, 1.5), "x ** a", "x[0] = -11", "np.abs(x)"
+        lambda x, a: (x**a).sum(), (-TEN - 1.0, 1.5), "x ** a", "x[0] = -11", "by np.maximum"
     ),
     "a third root": Report(
-        lambda x: (x ** (1 / 3)).sum(), (np.array([8.0, -8.0]),), "-8 **", "", "np.cbrt(x)", 0.0
+        lambda x: (x ** (1 / 3)).sum(), (np.array([8.0, -8.0]),), "(-8) **", "", "np.cbrt(x)", 0.0
     ),
     "logit of 1": Report(
         lambda p: np.log(p / (1 - p)).sum(),
         (np.array([0.5, 1.0]),),
         *("p / (1 - p)", "p[1] = 1", "p / (1 - p + 1e-12)", 12 * np.log(10.0)),
+    ),
+    "probabilities multiplied": Report(
+        lambda p: -np.log(np.prod(p)),
+        (np.full(2000, 0.5),),
+        *("log(0)", "The smallest float64 is 4.9e-324", "np.log(p).sum()", 2000 * np.log(2.0)),
+    ),
+    "a hidden Markov model": Report(
+        hidden_states,
+        (np.full(2, 0.5),),
+        *("log(sum(a_400))", "became 0 478 steps before", "compute with their logarithms"),
+    ),
+    "a mixture far from the data": Report(
+        mixture,
+        (np.array([0.0, 1.0]), np.ones(2)),
+        *("log(mean(pdf))", "exp underflows below -745.13 in float64", "logsumexp(x - np.log(a))"),
+        float(
+            -tg.logsumexp(-0.5 * (SPREAD[:, None] - [0.0, 1.0]) ** 2, axis=1).sum()
+            + 2 * np.log(2 * np.sqrt(2 * np.pi))
+        ),
+    ),
+    "a rate that underflows": Report(
+        poisson,
+        (np.array([1.0, 3.0]),),
+        *("log(rate)", "RATES @ w = -899 at [0]", "x for np.log(np.exp(x)), where x is RATES @ w"),
+        (899.0 + np.exp(-1.0) + 1.0) / 2,
+    ),
+    "a matrix that is singular": Report(
+        lambda A: np.linalg.slogdet(A)[1],
+        (np.array([[1.0, 2.0], [2.0, 4.0]]),),
+        *("logabsdet(A)", "infinite of these 4 numbers", "A + 1e-12 * np.eye(len(A))"),
+    ),
+    "arccos of a little more than 1": Report(
+        lambda c: np.arccos(c), (1.0 + 2e-15,), "arccos(1.000000000000002)", "", "np.clip(c, -1"
+    ),
+    "arctanh of tanh": Report(
+        lambda x: np.arctanh(np.tanh(x)).sum(), (2 * TEN,), "arctanh(1)", "", "x for np.arct", 20.0
+    ),
+    "the Hellinger distance of equals": Report(
+        hellinger,
+        (np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+        *("sqrt(sum((… - …) ** 2))", "1 × inf", "np.sqrt(q + 1e-12) and np.sqrt(p + 1e-12)", 1e-6),
+    ),
+    "a loss of -inf logits alone": Report(
+        lambda a: tg.logsumexp(a + np.full(3, -np.inf)),
+        (np.zeros(3),),
+        *("log(0)", "A constant in a + … (test_bug_reports.py", ""),
     ),
     "softplus undone": Report(
         lambda x: np.log(np.exp(x) - 1).sum(),
@@ -252,6 +321,40 @@ def test_reports(name: str) -> None:
     if case.loss is not None:
         assert found.cure
         assert found.cure.loss == pytest.approx(case.loss, rel=1e-9, abs=2e-6)
+
+
+def test_what_makes_it_finite_and_another_loss_is_no_cure() -> None:
+    """Eigenvectors of equal eigenvalues have no derivative; a matrix of ones is another one."""
+    A = np.eye(3)
+    found = diagnose(lambda A: (np.linalg.eigh(A)[1][:, 0] ** 2 * np.arange(3)).sum(), A)
+    assert found.births[0].node.op.name == "eigenvectors"
+    assert found.cure is None
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_a_mean_of_no_numbers() -> None:
+    first = diagnose(lambda x: x[x.data > 9.0].mean(), np.zeros(3)).sentences[0]
+    assert "mean(x[...])" in first
+    assert first.endswith("mean of no numbers.")
+
+
+def test_a_cure_that_the_loss_rests_on_says_so() -> None:
+    of_loss = diagnose(lambda p: -np.log(p).sum(), np.array([0.5, 0.0]))
+    assert "though the loss rests on that number" in of_loss.sentences[-1]
+    of_norm = diagnose(lambda x: np.sqrt((x * x).sum()), np.zeros(2))
+    assert "which moves numbers by little" in of_norm.sentences[-1]
+
+
+def test_a_parameter_that_is_nan_is_the_steps_and_no_datas() -> None:
+    w = Value(np.array([1.0, 0.0]))
+    with np.errstate(all="ignore"):
+        (w * w).sum().backward()
+        w.data = w.data - w.grad / np.sqrt(w.grad**2)
+        loss = (w * w).sum()
+    assert "though its last gradient is finite: look at the" in diagnose(loss).sentences[0]
+    w.grad = None
+    loss.backward()
+    assert "its last gradient is not finite either" in diagnose((w * w).sum()).sentences[0]
 
 
 def test_a_cure_is_right_by_mpmath() -> None:

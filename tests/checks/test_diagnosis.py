@@ -296,6 +296,12 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "layer norm": (layer_norm, (X, np.ones(3))),
     "rms norm": (lambda x: np.sum(x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-6)), (X,)),
     "Gaussian likelihood": (gaussian, (X[:, 0], 0.1, 1.3)),
+    "a scale that is a softplus": (
+        lambda raw: np.sum(np.log(np.log(1.0 + np.exp(raw))) + X[:, 0] ** 2 / 2.0),
+        (X[:, 1],),
+    ),
+    "a list of weights": (lambda w: (w * X[0]).sum(), ([0.5, -0.5, 0.1],)),
+    "a whole number": (lambda x: x * x + 1.0, (3,)),
     "KL of softmaxes": (
         lambda z: np.sum(T.mean(0) * (np.log(T.mean(0)) - tg.log_softmax(z))),
         (Z[0],),
@@ -365,6 +371,11 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
         (Z,),
         "are rows meant?",
     ),
+    "a label that a mask hides": (
+        lambda z: tg.cross_entropy(np.where(T > 0, -np.inf, z), Y),
+        (Z,),
+        "a mask hides the right class",
+    ),
     "no path": (lambda w, b: np.sum(X @ w), (W, B), "b does not reach"),
     "dead units": (
         lambda W: tg.cross_entropy(np.maximum(X @ W - 100.0, 0.0) @ U, Y),
@@ -384,7 +395,7 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
 def test_habits(name: str) -> None:
     f, args, words = HABITS[name]
     found = diagnose(f, *args)
-    assert not found.births
+    assert not [birth for birth in found.births if birth.cause != "data"]
     assert any(words in text for text in found.warnings), found
 
 

@@ -8,21 +8,24 @@ of an upstream gradient of one entry is not 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine import ops
 from ..engine.backward import gradients, share
 from ..engine.data import unbroadcast
+from ..engine.operation import TABLE
 from ..engine.value import Value, apply, detach
 from ..programs.lines import elementwise
 from .wording import met, number
 
 Entry = tuple[int, ...]
 Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
+PRODUCTS = (ops.POWER, TABLE[np.prod])  # and what has powers
 
 
 class Birth(NamedTuple):
@@ -33,11 +36,11 @@ class Birth(NamedTuple):
     node, step : the node, and its number in `topological` order, from 1
     entry, value : where in it, and what is there: nan, inf or -inf
     cause : "overflow", "pole" (log 0, 1 / 0), "domain" (log −1), "indeterminate" (0 · ∞), "data" (a
-        leaf or constant that holds it) or "rule" (of the way back)
+        leaf or constant that holds it), "rule" (of the way back), or "underflow" of one before
     numbers : the operation with the numbers that met there
     sources : the entries that these stood in
-    before : births of the infinite ones among them
-    entries : how many of the node are not finite
+    before : births of the infinite ones among them, or of a 0 that is none but for underflow
+    entries : how many of the node are not finite, or 0
     target : on the way back, the argument whose gradient it is
     upstream, local : on the way back, the two that met, if the share is their product
     """
@@ -146,26 +149,54 @@ class Forward:
         node, numbers = path[-1], [entry_of(*s) for s in meeting]
         where = (node, self.step[node], entry, value)
         count = int(np.sum(~np.isfinite(detach(x))))
-        if not meeting:
+        if not (isinstance(x, Value) and x.op):
             return Birth(*where, "data", number(value), ((x, entry),), (), count), path[::-1]
         earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one entry of each
         births = (self.birth(*source)[0] for source in [*earlier.items()][:2])
         before = tuple({birth.node: birth for birth in births}.values())
-        why = _cause(node, value, numbers), met(node.op, numbers)
-        return Birth(*where, *why, tuple(meeting), before, count), path[::-1]
+        why = _cause(node, entry, value, numbers), met(node.op, numbers)
+        birth = Birth(*where, *why, tuple(meeting), before, count)
+        if not bad and meeting and (vanished := self.vanished(*culprit(birth))):
+            birth = birth._replace(before=(vanished,))
+        return birth, path[::-1]
+
+    def vanished(self, x: Any, entry: Entry) -> Birth | None:
+        """Where an entry that is 0 was made of numbers that are not, and too small."""
+        while isinstance(x, Value) and x.op and entry_of(x, entry) == 0.0:
+            meeting, op = sources(x, entry), x.op
+            zeros = [s for s in meeting if entry_of(*s) == 0.0]
+            if op.positive or (not zeros and (op.powers or op in PRODUCTS)):
+                infinite = [s for s in meeting if not self.finite(*s)]
+                if infinite:
+                    return self.birth(*infinite[0])[0]
+                fields = "underflow", met(op, [entry_of(*s) for s in meeting]), tuple(meeting)
+                return Birth(x, self.step[x], entry, 0.0, *fields, (), int(np.sum(detach(x) == 0)))
+            if not zeros or (op.linear and len(zeros) * len(op.linear) < len(meeting)):
+                return None  # numbers that cancel, or a 0 that is one
+            x, entry = min(zeros, key=lambda s: not isinstance(s[0], Value))
+        return None
 
 
-def _cause(node: Value, value: float, numbers: Sequence[float]) -> str:
+def _cause(node: Value, entry: Entry, value: float, numbers: Sequence[float]) -> str:
     """Why an operation makes nan or inf of these numbers."""
-    if np.isnan(value) and not all(map(np.isfinite, numbers)):
-        return "indeterminate"
+    if np.isnan(value) and not (numbers and all(map(np.isfinite, numbers))):
+        return "indeterminate"  # of no numbers, too
     if node.op.linear or node.op.terms:
         return "overflow"  # of terms or products: inf - inf
     domain = node.op.domain or ()
     edges = [x == end for x, pair in zip(numbers, domain) for end in pair]
     if len(numbers) == len(domain) and any(edges):
         return "indeterminate" if np.isnan(value) else "pole"
-    return "domain" if np.isnan(value) else "overflow"
+    if np.isnan(value):
+        return "domain"
+    return "overflow" if any(map(np.isfinite, _smaller(node, entry))) else "pole"
+
+
+def _smaller(node: Value, entry: Entry) -> Iterator[float]:
+    """An entry of a node, of arguments that are smaller, and not rounded anew."""
+    for by in (2.0**-3, 2.0**-10, 2.0**-30, 2.0**-100, 2.0**-1000):
+        args = [Value(x * by) if is_real(x) else x for x in map(detach, node.parents)]
+        yield entry_of(apply(node.op, args, node.options), entry)
 
 
 def culprit(birth: Birth) -> Source:
@@ -173,18 +204,20 @@ def culprit(birth: Birth) -> Source:
     domain = (birth.node.op and birth.node.op.domain) or ()
     pairs = [*zip(birth.sources, domain)] if len(domain) == len(birth.sources) else []
     out = [s for s, (low, high) in pairs if not low < entry_of(*s) < high]
-    if birth.cause != "overflow" and out:
+    if birth.cause not in ("overflow", "underflow") and out:
         return out[-1]
-    return max(birth.sources, key=lambda s: abs(entry_of(*s)))
+    which = min if birth.cause == "underflow" and len(birth.sources) > 1 else max
+    return which(birth.sources, key=lambda s: abs(entry_of(*s)))
 
 
 def limit(node: Value, x: float) -> float:
-    """How large a number the operation takes before its result is infinite; x overflows."""
+    """How far the operation takes numbers before its result is infinite, or 0, as it is of x."""
     low, high = 0.0, x
     with np.errstate(all="ignore"):
         for _halving in range(1_200):  # from 1e308 down to any number
             middle = 0.5 * (low + high)
-            fits = np.isfinite(node.op.fn(node.dtype.type(middle)))
+            out = node.op.fn(node.dtype.type(middle))
+            fits = np.isfinite(out) and out != 0.0
             low, high = (middle, high) if fits else (low, middle)
     return low
 

@@ -21,6 +21,7 @@ from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
+from ..programs.lines import elementwise
 from .births import Birth, changed_since, is_finite, is_real, ones_like, ordered
 from .forms import FORMS, matched, spelled, written
 from .habits import is_fused, moved, sigmoid_of
@@ -30,8 +31,13 @@ New = dict[Value, Any]  # the nodes that are computed again
 Change = dict[Value, Callable[[New], Any]]  # what computes some of them, from those before
 Try = tuple[str, Change]  # what to write, and the change
 Argument = tuple[Value, int]  # of a node, one of its arguments
-SMALLER = (1.0, 0.1, 1e-3, -1e-3)  # times the leaves: where an exponential is finite
-NEAR, HUGE = 1e-7, 1e20  # beside the ends of a domain; of a loss that a mask's -1e30 is no part of
+SMALLER: tuple[
+    Callable[[Any], Any], ...
+] = (  # of leaves, where an exponential is finite, a product
+    *(lambda x: x, lambda x: 0.1 * x, lambda x: 1e-3 * x, lambda x: -1e-3 * x),
+    lambda x: np.sign(x) * abs(x) ** 1e-4,
+)
+HUGE = 1e20  # of a loss that a mask's -1e30 is no part of
 MANY = 20_000  # nodes of a graph that is not computed again
 
 
@@ -52,8 +58,8 @@ class Trials:
 
     def cure(self) -> Cure | None:
         """The first change after which the loss and all its gradients are finite."""
-        tries = [self.fused, self.forms, self.shifted]
-        tries += [self.guarded, self.wider, self.constants, self.edges]
+        tries = [self.fused, self.forms, self.shifted, self.guarded, self.wider, self.constants]
+        tries += [] if self.too_small() else [self.edges]
         with np.errstate(all="ignore"):
             for make in tries if len(self.nodes) <= MANY else ():
                 with suppress(Exception):  # what cannot be computed is no cure
@@ -63,7 +69,7 @@ class Trials:
                             return Cure(text, float(np.sum(loss.data)))
         return None
 
-    def recompute(self, change: Change, times: float = 1.0) -> New:
+    def recompute(self, change: Change, leaf: Callable[[Any], Any] = SMALLER[0]) -> New:
         """The nodes computed anew with a change, from leaves of their own."""
         new: New = {}
         for node in self.nodes:
@@ -71,18 +77,25 @@ class Trials:
                 new[node] = change[node](new)
             else:
                 is_input = node in self.inputs
-                new[node] = Value(detach(node) * times) if is_input else _computed(node, (), new)
+                new[node] = Value(leaf(detach(node))) if is_input else _computed(node, (), new)
         return new
 
     def keeps(self, change: Change, nodes: Iterable[Value], near: float) -> bool:
         """Whether a change keeps what is finite without it, as far as smaller leaves tell."""
         close = []
-        for times in SMALLER:
-            old, new = self.recompute({}, times), self.recompute(change, times)
+        for leaf in SMALLER:
+            old, new = self.recompute({}, leaf), self.recompute(change, leaf)
             for x, y in ((np.asarray(detach(old[n])), np.asarray(detach(new[n]))) for n in nodes):
                 if np.any(known := np.isfinite(x)):
                     close.append(np.allclose(y[known], x[known], near, 1e-9))
         return bool(close) and all(close)
+
+    def too_small(self) -> bool:
+        """Whether a 0 is one by underflow alone: the loss would rest on what is added to it."""
+        births = [self.birth]
+        for birth in births:
+            births += birth.before
+        return any(b.cause == "underflow" or (b.cause == "pole" and b.before) for b in births)
 
     # -------------------------------------------------------------- changes of form
     def fused(self) -> Iterator[Try]:
@@ -105,8 +118,9 @@ class Trials:
         for old, new in FORMS:
             bound = {node: known for node in self.live if (known := matched(old, node))}
             if bound:
-                name = self.names(next(iter(bound.values()))["x"])
-                text = _("{new} for {old}", new=spelled(new, name), old=spelled(old, name))
+                letters = _letters(next(iter(bound.values())), self.names)
+                better, worse, where = spelled((new, old), letters)
+                text = _("{new} for {old}{where}", new=better, old=worse, where=where)
                 change: Change = {n: partial(_rewritten, new, known) for n, known in bound.items()}
                 if self.keeps(change, bound, 1e-2):  # where digits cancel, few are kept
                     yield text, change
@@ -140,7 +154,9 @@ class Trials:
         """Arguments at which a node, or its slope, is not finite; and where both are."""
         for node in (n for n in nodes if n in self.live):
             for k in [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]:
-                slope = np.isfinite(share(node, k, ones_like(node)))
+                slope: Any = np.False_
+                with suppress(np.linalg.LinAlgError):  # which a rule cannot invert
+                    slope = np.isfinite(share(node, k, ones_like(node)))
                 slope = slope if slope.shape == node.shape else np.all(slope)
                 if not np.all(finite := slope & np.isfinite(node.data)):
                     yield node, k, finite
@@ -155,7 +171,9 @@ class Trials:
                 hows = [f"np.where(c, x, {number})" for number in (1.0, 2.0)]
                 tries = [self.replaced(text, [(node, k)], how, finite) for how in hows]
                 losses = [detach(self.recompute(change)[self.root]) for _text, change in tries]
-                if np.shape(node.parents[k]) == node.shape and np.array_equal(*losses):
+                losses += [detach(self.root)] if is_finite(detach(self.root)) else []
+                same = all(np.array_equal(loss, losses[0]) for loss in losses)
+                if np.shape(node.parents[k]) == node.shape and same:
                     yield tries[0]
 
     def wider(self) -> Iterator[Try]:
@@ -172,8 +190,8 @@ class Trials:
         real = [each for each in every if not isinstance(each[2], Value) and is_real(each[2])]
         mask = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
         for number, used, how, text in (
-            (0.0, (ops.DIVIDE,), "max(x, 1)", "{new} for {old}: nothing is counted there"),
-            (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "max(x, -1e30)", mask),
+            (0.0, (ops.DIVIDE,), "np.maximum(x, 1)", "{new} for {old}: nothing is counted there"),
+            (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "np.maximum(x, -1e30)", mask),
         ):
             if at := [(n, k) for n, k, x in real if n.op in used and np.any(x == number)]:
                 text, change = self.replaced(text, at, how)
@@ -182,15 +200,32 @@ class Trials:
 
     def edges(self) -> Iterator[Try]:
         """What stands on an edge of a domain, a little away from it."""
-        text, on = "{new} for {old}, which moves numbers by little", list[Argument]()
+        on, added = list[Argument](), "x + {by}"
         nodes = dict.fromkeys([*ordered(self.birth.node)[::-1], *reversed(self.live)])
         for node, k, _finite in self.singular(nodes):
             low, high = node.op.domain[k] if node.op.domain else REAL
-            if np.isfinite(low):
-                clip = f"np.clip(x, {low + NEAR}, {high - NEAR})"
-                on += [(node, k)] if high == np.inf else []
-                yield self.replaced(text, [(node, k)], "x + 1e-12" if high == np.inf else clip)
-        yield self.replaced(text, on[:2], "x + 1e-12")
+            shape, at = np.shape(node.parents[k]), [(node, k)]
+            if low > -np.inf and high == np.inf:
+                on += at
+                yield self.nudged(at, added, 1e-12)
+            elif low > -np.inf:
+                yield self.nudged(at, f"np.clip(x, {low:g} + {{by}}, {high:g} - {{by}})", 1e-7)
+            elif len({*shape[-2:]}) < len(shape[-2:]) and not elementwise(node.op.function):
+                yield self.nudged(at, "x + {by} * np.eye(len(x))", 1e-12)
+        several = [on[:2]] if self.rests(on, added, 1e-12) else [on[:2], on]
+        yield from (self.nudged(at, added, 1e-12) for at in several)
+
+    def nudged(self, at: Sequence[Argument], how: str, by: float) -> Try:
+        """Arguments moved by little; where the loss rests on how little, that is said."""
+        text = "{new} for {old}, which moves numbers by little"
+        rests = "{new} for {old}, though the loss rests on that number"
+        return self.replaced(rests if self.rests(at, how, by) else text, at, how.format(by=by))
+
+    def rests(self, at: Sequence[Argument], how: str, by: float) -> bool:
+        """Whether the loss rests on how little its arguments are moved."""
+        changes = [self.replaced("", at, how.format(by=size))[1] for size in (by, 10 * by)]
+        loss, other = (np.sum(self.recompute(change)[self.root].data) for change in changes)
+        return not abs(loss - other) <= 0.01 * max(1.0, abs(loss))
 
 
 def _works(loss: Any) -> bool:
@@ -217,4 +252,10 @@ def _known(x: Any, new: New) -> Any:
 
 
 def _rewritten(text: str, known: dict[str, Any], new: New) -> Any:
-    return written(text, new[known["x"]], known["options"])
+    letters = _letters(known, lambda x: new[x] if isinstance(x, Value) else x)
+    return written(text, options=known["options"], **letters)
+
+
+def _letters(known: dict[str, Any], look: Callable[[Any], Any]) -> dict[str, Any]:
+    """What is known of the letters of a form."""
+    return {letter: look(x) for letter, x in known.items() if letter != "options"}

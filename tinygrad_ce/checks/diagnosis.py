@@ -165,13 +165,13 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
     with suppress(ValueError):  # of what is no Python function
         parameters = [*inspect.signature(f).parameters]
     parameters += [f"argument_{i}" for i in range(len(parameters), len(args))]
-    leaves, trees = [], []
-    for name, tree in zip(parameters, args):
-        named = [(name + path, detach(x)) for path, x in flatten(tree)]
-        values = [Value(x, path) if is_real(x) else x for path, x in named]
-        leaves += [x for x in values if isinstance(x, Value)]
-        trees.append(unflatten(tree, values))
-    result = f(*trees)
+    named = [(name + path, x) for name, tree in zip(parameters, args) for path, x in flatten(tree)]
+    data = [np.asarray(x) if isinstance(x, list | tuple) else detach(x) for _path, x in named]
+    whole = "" if any(map(is_real, data)) else "iu"  # beside others they are labels, or sizes
+    kinds = [np.asarray(x).dtype.kind in "f" + whole for x in data]
+    values = [Value(x, path) if k else x for x, k, (path, _x) in zip(data, kinds, named)]
+    leaves, supply = [x for x in values if isinstance(x, Value)], iter(values)
+    result = f(*[unflatten(tree, supply) for tree in args])
     reached = {*ordered(result)} if isinstance(result, Value) else {*leaves}
     text = "{name} does not reach the loss: its gradient is 0"
     return result, [_(text, name=x.name) for x in leaves if x not in reached]

@@ -105,7 +105,8 @@ def rounding(node: Value) -> Any:
         return _finite(eps * np.asarray(v, float))
     rng, moved = np.random.default_rng(0), 0.0  # an inverse is that of a matrix nearby
     for _draw in range(DRAWS):
-        near = [x * (1.0 + rng.normal(0.0, 4 * eps, np.shape(x))) if is_real(x) else x for x in data]
+        off = [1.0 + rng.normal(0.0, 4 * eps, np.shape(x)) for x in data]
+        near = [x * y if is_real(x) else x for x, y in zip(data, off)]
         moved = np.hypot(moved, op.fn(*near, **node.options) - v)
     return _finite(0.5 * eps * np.abs(v) + NEARBY * moved)
 

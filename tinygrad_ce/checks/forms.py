@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache, partial
 from itertools import permutations
 from typing import Any
@@ -12,12 +13,18 @@ import numpy as np
 from ..engine import ops
 from ..engine.data import NONE
 from ..engine.operation import TABLE
+from ..engine.text import _
 from ..engine.value import Value, detach
 from ..losses.activations import log_softmax, logsumexp, sigmoid
 
 SUMS = (ops.SUM, TABLE[np.mean])
 # As one writes them, and what is finite in their place; sums may have an axis.
 FORMS = (
+    ("np.log(np.exp(x))", "x"),
+    ("np.log((a * np.exp(x)).sum())", "logsumexp(x + np.log(a))"),
+    ("np.log((np.exp(x) / a).sum())", "logsumexp(x - np.log(a))"),
+    ("np.log((np.exp(x) / a).mean())", "logsumexp(x - np.log(a)) - np.log(n)"),
+    ("np.log((np.exp(x) / a * b).sum())", "logsumexp(x - np.log(a) + np.log(b))"),
     ("np.log(np.exp(x).sum())", "logsumexp(x)"),
     ("np.log(np.exp(x).mean())", "logsumexp(x) - np.log(n)"),
     ("np.log(np.exp(x) / np.exp(x).sum())", "log_softmax(x)"),
@@ -28,6 +35,8 @@ FORMS = (
     ("np.log(1 - 1 / (1 + np.exp(-x)))", "-np.logaddexp(0.0, x)"),
     ("np.log(sigmoid(x))", "-np.logaddexp(0.0, -x)"),
     ("np.log(1 - sigmoid(x))", "-np.logaddexp(0.0, x)"),
+    ("np.log(sigmoid(x) / (1 - sigmoid(x)))", "x"),
+    ("np.arctanh(np.tanh(x))", "x"),
     ("np.log(np.cosh(x))", "np.logaddexp(x, -x) - np.log(2)"),
     ("np.log(np.prod(x))", "np.log(x).sum()"),
     ("x / (1 + np.exp(-x))", "x * sigmoid(x)"),
@@ -49,17 +58,20 @@ EXACT = (
 )
 
 
-def spelled(text: str, name: str) -> str:
-    """A form of the table, of what has this name; of what has none, of x."""
-    return re.sub(r"\bx\b", name if name.replace(".", "_").isidentifier() else "x", text)
+def spelled(texts: Sequence[str], names: dict[str, str]) -> list[str]:
+    """Forms of the table, with what each letter is called; and what it is, where that is long."""
+    short = {c: name for c, name in names.items() if name.replace(".", "_").isidentifier()}
+    long = [_("{x} is {text}", x=c, text=name) for c, name in names.items() if c not in short]
+    known = [re.sub(r"\b[abx]\b", lambda c: short.get(c[0], c[0]), text) for text in texts]
+    return [*known, _(", where {what}", what=_(" and ").join(long)) if long else ""]
 
 
-def written(text: str, x: Any, options: dict[str, Any] = NONE, c: Any = None) -> Any:
-    """Code of this x: its sums with these options, its maximum as NumPy's, where c is true."""
+def written(text: str, x: Any, options: dict[str, Any] = NONE, **others: Any) -> Any:
+    """Code of this x and others, its sums with these options."""
     n = np.size(x) / np.size(np.max(detach(x), **options))
     over = partial(log_softmax, axis=options.get("axis", -1))
     known = {"logsumexp": partial(logsumexp, **options), "log_softmax": over, "sigmoid": sigmoid}
-    return eval(text, {"np": np, "max": np.maximum, "x": x, "n": n, "c": c, **known})
+    return eval(text, {"np": np, "x": x, "n": n, **known, **others})
 
 
 @cache

@@ -27,6 +27,7 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
     looks = (_labels, _stretched, _over_all, _dead, _scaled)
     tables = [node for node in names.nodes if node.op and node.data.__class__ is not float]
     texts = [text for node in names.nodes if node.op for text in _twice(node, names)]
+    texts += [text for node in names.nodes if is_fused(node) for text in _masked(node, names)]
     texts += [text for node in tables for look in looks for text in look(node, names)]
     yield from dict.fromkeys(texts)
     text = "{name} was assigned since, and no backward pass has reached it"
@@ -101,9 +102,21 @@ def _twice(node: Value, names: Names) -> Iterator[str]:
     if is_fused(node) and _is_probability(moved(x)):
         text = "{loss} wants logits, and {inner} are probabilities: rows from 0 to 1 that sum to 1"
         yield _(text, loss=names.placed(node, _("the loss")), inner=names(moved(x)))
-    if node.op is ops.LOG and isinstance(x, Value) and x.op is ops.LOG:
+    softplus = isinstance(x, Value) and matched("np.log(1 + x)", x)
+    if node.op is ops.LOG and isinstance(x, Value) and x.op is ops.LOG and not softplus:
         text = "{name} is the logarithm of {inner}, which is one already"
         yield _(text, name=names.placed(node), inner=names(x))
+
+
+def _masked(node: Value, names: Names) -> Iterator[str]:
+    """A label of a class that a mask forbids."""
+    z, t = (np.asarray(detach(x)) for x in node.parents[:2])
+    if np.any(np.isposinf(node.data)) and t.dtype.kind in "iu":
+        labels, rows = t.ravel(), z.reshape(-1, z.shape[-1])
+        for i in np.flatnonzero(np.isneginf(rows[np.arange(len(rows)), labels]))[:1]:
+            text = "the label of sample {i} is {label}, and its logit in {logits} is -inf: a mask "
+            text += "hides the right class"
+            yield _(text, i=i, label=labels[i], logits=names.placed(node.parents[0]))
 
 
 def _labels(node: Value, names: Names) -> Iterator[str]:

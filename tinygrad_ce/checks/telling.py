@@ -10,7 +10,7 @@ import numpy as np
 from ..engine import ops
 from ..engine.text import _
 from ..engine.value import Value
-from .births import Birth, Entry, Source, culprit, entry_of, limit, sources
+from .births import Birth, Entry, Source, culprit, entry_of, is_finite, limit, sources
 from .cures import Cure
 from .digits import Digits
 from .forms import EXACT, matched, spelled
@@ -20,14 +20,20 @@ SHOWN = 4  # nodes of a way that are named
 WEAK = 0.5  # of the digits of a dtype: with fewer, the report says which step costs them
 WHY = {
     "overflow": "{op} overflows above {limit:.5g} in {dtype}",
-    "products": "The largest {dtype} is {largest:.2g}",
+    "underflow": "{op} underflows below {limit:.5g} in {dtype}",
+    "products": "The largest {dtype} is {end.max:.2g}",
+    "small products": "The smallest {dtype} is {end.smallest_subnormal:.2g}",
     "pole": "{op} is infinite there",
+    "singular": "{op} is infinite of these {n} numbers",
     "domain": "{op} has no real value there",
 }
+SEVERAL = {"overflow": "products", "underflow": "small products", "pole": "singular"}
 ADVICE = {
     "overflow": "{x} is {value} there: a smaller step or start, np.clip, or its logarithm",
     "pole": "{x} is {value} there: add a small number to it, or mask it before",
-    "domain": "{x} is {value} there: np.maximum(x, 0.0), np.abs(x) or np.clip before",
+    "domain": "{x} is {value} there: keep it in the domain by np.maximum, np.abs or np.clip before",
+    "underflow": "numbers so small underflow: compute with their logarithms, by sums of those of "
+    "factors and logsumexp of those of terms",
 }
 
 
@@ -61,8 +67,10 @@ def _forward(names: Names, birth: Birth, last: Birth | None = None) -> Iterator[
     where = _(" at {entry}", entry=at(birth.entry)) if birth.entry else ""
     fields = {"value": number(birth.value), "numbers": birth.numbers, "at": where, "more": more}
     yield _(text, step=birth.step, n=n, formula=names.equation(birth.node), **fields)
-    yield from _why(names, birth)
-    for earlier in sorted(birth.before, key=lambda b: b.step):
+    if not birth.before:
+        yield from _why(names, birth)
+    before = {names.formula(b.node): b for b in sorted(birth.before, key=lambda b: -b.step)}
+    for earlier in reversed(before.values()):
         yield from _forward(names, earlier, birth)
 
 
@@ -75,18 +83,29 @@ def _data(names: Names, birth: Birth) -> str:
         return _("A constant in {formula} is {value}{at}.", **fields)
     more = _(", and {n} more entries,", n=birth.entries - 1) if birth.entries > 1 else ""
     text = "{where}{more} before anything is computed: look where the data are from."
+    if isinstance(x, Value) and x.passes:  # a parameter
+        text = "{where}{more} before anything is computed, and its last gradient is not finite "
+        text += "either: look at the loss of the step before."
+        if is_finite(x.grad):
+            text = "{where}{more} before anything is computed, though its last gradient is finite: "
+            text += "look at the optimizer's step."
     return _(text, where=names.at(x, entry, birth.value), more=more)
 
 
 def _why(names: Names, birth: Birth) -> Iterator[str]:
     """What the operation cannot do with these numbers, and which entry they come from."""
     kind, op = birth.node.dtype, birth.node.op
-    cause = "products" if birth.cause == "overflow" and len(birth.sources) > 1 else birth.cause
+    cause, n = birth.cause, len(birth.sources)
+    cause = SEVERAL.get(cause, cause) if n > (2 if cause == "pole" else 1) else cause
     if cause in WHY:
-        most = limit(birth.node, entry_of(*birth.sources[0])) if cause == "overflow" else 0.0
-        fields = {"limit": most, "largest": float(np.finfo(kind).max)}
-        text = _(WHY[cause], op=op and op.name, dtype=kind, **fields)
-        yield _("{why}; {entry}.", why=text, entry=_behind(names, *culprit(birth)))
+        ends = cause in ("overflow", "underflow")
+        most = limit(birth.node, entry_of(*birth.sources[0])) if ends else 0.0
+        fields = {"dtype": kind, "limit": most, "end": np.finfo(kind), "n": n}
+        text, source = _(WHY[cause], op=op and op.name, **fields), culprit(birth)
+        exact = birth.cause == "underflow"
+        entry = names.at(*source, entry_of(*source)) if exact else _behind(names, *source)
+        said = cause == "singular" or isinstance(source[0], float)  # a number has no name
+        yield _("{why}.", why=text) if said else _("{why}; {entry}.", why=text, entry=entry)
 
 
 def _backward(names: Names, birth: Birth) -> Iterator[str]:
@@ -107,10 +126,11 @@ def tell_cure(names: Names, cure: Cure | None, births: Sequence[Birth]) -> Itera
     if cure:
         text = "Cure: {text}. The loss is then {loss:.6g}, and all gradients are finite."
         yield _(text, text=cure.text, loss=cure.loss)
-    for birth in births[:1] if not cure else ():
+    for birth in [b for b in births[:1] if b.sources and not cure]:
         first = min((*birth.before, birth), key=lambda b: b.step)
         x, entry = culprit(first)
-        kind = "overflow" if abs(entry_of(x, entry)) > 10.0 else "pole"
+        size = abs(entry_of(x, entry))
+        kind = "overflow" if size > 10.0 else "pole" if size == 0.0 else "of a rule"
         advice = ADVICE.get(kind if first.cause in ("rule", "indeterminate") else first.cause)
         if advice and names.has(x):
             advice = _(advice, x=names(x), value=number(entry_of(x, entry)))
@@ -138,7 +158,8 @@ def _instead(names: Names, node: Value) -> str:
     above = [n for n in names.nodes if any(x is node for x in n.parents)]
     for old, new in EXACT:
         for known in filter(None, (matched(old, n) for n in (node, *above))):
-            return _("; {function} keeps them", function=spelled(new, names(known["x"])))
+            better, where = spelled((new,), {"x": names(known["x"])})
+            return _("; {function} keeps them{where}", function=better, where=where)
     return ""
 
 

@@ -102,15 +102,20 @@ def template(op: Any, n: int) -> str:
 
 def met(op: Any, numbers: Sequence[float]) -> str:
     """The numbers that met in an operation: ``inf / inf``."""
+    if not numbers:
+        return _("{op} of no numbers", op=op.name)
     if len(numbers) <= 3:
-        return template(op, len(numbers)).format(*map(number, numbers))
-    fields = {"n": len(numbers), "low": number(np.min(numbers)), "high": number(np.max(numbers))}
+        form, texts = template(op, len(numbers)), [*map(number, numbers)]
+        bare = [not op.symbol or is_bare(form, k, text) for k, text in enumerate(texts)]
+        return form.format(*(t if plain else f"({t})" for t, plain in zip(texts, bare)))
+    fields = {"n": len(numbers), "low": number(min(numbers)), "high": number(max(numbers))}
     return _("{op} of {n} numbers from {low} to {high}", op=op.name, **fields)
 
 
 def number(x: Any) -> str:
-    """A number in a sentence."""
-    return f"{x:.6g}"
+    """A number in a sentence; what is near 1, where many domains end, with all its digits."""
+    text = f"{x:.6g}"
+    return text if text not in ("1", "-1") or float(x) == float(text) else repr(float(x))
 
 
 def at(entry: Any) -> str:
