@@ -512,3 +512,7 @@ def test_the_first_number_that_is_not_finite_is_marked() -> None:
     (back,) = [s for s in step_through(root) if s.birth]  # the loss is finite, its gradient is not
     assert (back.phase, back.node, back.after[0]) == ("backward", "sqrt", np.inf)
     assert not any(s.birth for s in step_through((z / 1000.0).sum()))
+    rate = np.exp(Value(-800.0))  # 0, and finite
+    with np.errstate(all="ignore"):
+        (birth,) = [s for s in step_through(np.log(rate)) if s.birth]
+    assert birth.number == 3

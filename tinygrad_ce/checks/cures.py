@@ -48,26 +48,13 @@ class Cure(NamedTuple):
     loss: float
 
 
-class Trials:
-    """Changes of one graph, tried one by one: each with what to write."""
+class Changes:
+    """One graph computed again with changes of it: each with what to write."""
 
     def __init__(self, names: Names, birth: Birth) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
         self.inputs = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
-
-    def cure(self) -> Cure | None:
-        """The first change after which the loss and all its gradients are finite."""
-        tries = [self.fused, self.forms, self.shifted, self.guarded, self.wider, self.constants]
-        tries += [] if self.too_small() else [self.edges]
-        with np.errstate(all="ignore"):
-            for make in tries if len(self.nodes) <= MANY else ():
-                with suppress(Exception):  # what cannot be computed is no cure
-                    for text, change in make():
-                        loss = self.recompute(change)[self.root]
-                        if _works(loss):
-                            return Cure(text, float(np.sum(loss.data)))
-        return None
 
     def recompute(self, change: Change, leaf: Callable[[Any], Any] = SMALLER[0]) -> New:
         """The nodes computed anew with a change, from leaves of their own."""
@@ -90,6 +77,60 @@ class Trials:
                     close.append(np.allclose(y[known], x[known], near, 1e-9))
         return bool(close) and all(close)
 
+    def replaced(self, text: str, at: Sequence[Argument], how: str, mask: Any = None) -> Try:
+        """Code of x in place of arguments x; c in it is a mask."""
+        texts, change = [], Change()
+        for node, k in at:
+            old, form = self.names.parts(node), template(node.op, len(node.parents))
+            code = self.names(node.parents[k]).join(re.split(r"\bx\b", how))
+            code = code if not node.op.symbol or is_bare(form, k, how) else f"({code})"
+            if not node.op.symbol and getattr(np, node.op.name, None) is node.op.function:
+                form = f"np.{form}"
+            texts.append((form.format(*old[:k], code, *old[k + 1 :]), form.format(*old)))
+            change[node] = partial(_computed, node, ((k, how, mask),))
+        new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
+        return _(text, new=new, old=old_text), change
+
+    def singular(self, nodes: Iterable[Value]) -> Iterator[tuple[Value, int, Any]]:
+        """Arguments at which a node, or its slope, is not finite; and where both are."""
+        for node in (n for n in nodes if n in self.live):
+            for k in [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]:
+                slope: Any = np.False_
+                with suppress(np.linalg.LinAlgError):  # which a rule cannot invert
+                    slope = np.isfinite(share(node, k, ones_like(node)))
+                slope = slope if slope.shape == node.shape else np.all(slope)
+                if not np.all(finite := slope & np.isfinite(node.data)):
+                    yield node, k, finite
+
+    def nudged(self, at: Sequence[Argument], how: str, by: float) -> Try:
+        """Arguments moved by little; where the loss rests on how little, that is said."""
+        text = "{new} for {old}, which moves numbers by little"
+        rests = "{new} for {old}, though the loss rests on that number"
+        return self.replaced(rests if self.rests(at, how, by) else text, at, how.format(by=by))
+
+    def rests(self, at: Sequence[Argument], how: str, by: float) -> bool:
+        """Whether the loss rests on how little its arguments are moved."""
+        changes = [self.replaced("", at, how.format(by=size))[1] for size in (by, 10 * by)]
+        loss, other = (np.sum(self.recompute(change)[self.root].data) for change in changes)
+        return not abs(loss - other) <= 0.01 * max(1.0, abs(loss))
+
+
+class Trials(Changes):
+    """Changes that may make a graph's loss finite, tried one by one."""
+
+    def cure(self) -> Cure | None:
+        """The first change after which the loss and all its gradients are finite."""
+        tries = [self.fused, self.forms, self.shifted, self.guarded, self.wider, self.constants]
+        tries += [] if self.too_small() else [self.edges]
+        with np.errstate(all="ignore"):
+            for make in tries if len(self.nodes) <= MANY else ():
+                with suppress(Exception):  # what cannot be computed is no cure
+                    for text, change in make():
+                        loss = self.recompute(change)[self.root]
+                        if _works(loss):
+                            return Cure(text, float(np.sum(loss.data)))
+        return None
+
     def too_small(self) -> bool:
         """Whether a 0 is one by underflow alone: the loss would rest on what is added to it."""
         births = [self.birth]
@@ -97,7 +138,6 @@ class Trials:
             births += birth.before
         return any(b.cause == "underflow" or (b.cause == "pole" and b.before) for b in births)
 
-    # -------------------------------------------------------------- changes of form
     def fused(self) -> Iterator[Try]:
         """The package's own loss in place of the textbook's; targets may have to be constants."""
         whole = [n for n in self.live if n.op is ops.EXP]
@@ -134,32 +174,6 @@ class Trials:
             text, change = self.replaced(text, exponentials, how)
             if self.keeps(change, [self.root], 1e-6 if self.root.dtype == np.float64 else 1e-3):
                 yield text, change
-
-    # -------------------------------------------------------------- arguments kept from an edge
-    def replaced(self, text: str, at: Sequence[Argument], how: str, mask: Any = None) -> Try:
-        """Code of x in place of arguments x; c in it is a mask."""
-        texts, change = [], Change()
-        for node, k in at:
-            old, form = self.names.parts(node), template(node.op, len(node.parents))
-            code = self.names(node.parents[k]).join(re.split(r"\bx\b", how))
-            code = code if not node.op.symbol or is_bare(form, k, how) else f"({code})"
-            if not node.op.symbol and getattr(np, node.op.name, None) is node.op.function:
-                form = f"np.{form}"
-            texts.append((form.format(*old[:k], code, *old[k + 1 :]), form.format(*old)))
-            change[node] = partial(_computed, node, ((k, how, mask),))
-        new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
-        return _(text, new=new, old=old_text), change
-
-    def singular(self, nodes: Iterable[Value]) -> Iterator[tuple[Value, int, Any]]:
-        """Arguments at which a node, or its slope, is not finite; and where both are."""
-        for node in (n for n in nodes if n in self.live):
-            for k in [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]:
-                slope: Any = np.False_
-                with suppress(np.linalg.LinAlgError):  # which a rule cannot invert
-                    slope = np.isfinite(share(node, k, ones_like(node)))
-                slope = slope if slope.shape == node.shape else np.all(slope)
-                if not np.all(finite := slope & np.isfinite(node.data)):
-                    yield node, k, finite
 
     def guarded(self) -> Iterator[Try]:
         """Other numbers where np.where, or a factor 0, drops the result: any give the same loss."""
@@ -214,18 +228,6 @@ class Trials:
                 yield self.nudged(at, "x + {by} * np.eye(len(x))", 1e-12)
         several = [on[:2]] if self.rests(on, added, 1e-12) else [on[:2], on]
         yield from (self.nudged(at, added, 1e-12) for at in several)
-
-    def nudged(self, at: Sequence[Argument], how: str, by: float) -> Try:
-        """Arguments moved by little; where the loss rests on how little, that is said."""
-        text = "{new} for {old}, which moves numbers by little"
-        rests = "{new} for {old}, though the loss rests on that number"
-        return self.replaced(rests if self.rests(at, how, by) else text, at, how.format(by=by))
-
-    def rests(self, at: Sequence[Argument], how: str, by: float) -> bool:
-        """Whether the loss rests on how little its arguments are moved."""
-        changes = [self.replaced("", at, how.format(by=size))[1] for size in (by, 10 * by)]
-        loss, other = (np.sum(self.recompute(change)[self.root].data) for change in changes)
-        return not abs(loss - other) <= 0.01 * max(1.0, abs(loss))
 
 
 def _works(loss: Any) -> bool:

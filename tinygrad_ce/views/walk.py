@@ -98,7 +98,7 @@ class Walker:
         drawing = draw(self.order[-1], show=[part for part in SHOW if part != "gradient"])
         with np.errstate(all="ignore"):
             births = find_births(self.order, self.seed)[0][:1]
-        firsts = [min((b, *b.before), key=lambda b: b.step) for b in births]
+        firsts = [min((b, *b.before), key=lambda b: (b.value == 0.0, b.step)) for b in births]
         ends = [(self.place[b.node], self.place.get(b.target)) for b in firsts]
         steps = (replace(s, birth=(s.index, s.target_index) in ends) for s in self.records)
         return Steps(tuple(steps), tuple(self.called.values()), drawing)
