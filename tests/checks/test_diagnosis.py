@@ -399,6 +399,33 @@ def test_habits(name: str) -> None:
     assert any(words in text for text in found.warnings), found
 
 
+@pytest.mark.parametrize(
+    ("rows", "units", "dead", "said"), [(8, 4, 1, True), (7, 4, 1, False), (8, 5, 1, False)]
+)
+@pytest.mark.parametrize("floor", [tg.relu, lambda x: np.maximum(0.0, x)])
+def test_how_many_samples_and_units_tell_that_some_are_dead(
+    rows: int, units: int, dead: int, said: bool, floor: Any
+) -> None:
+    x = np.ones((rows, units))
+    x[:, :dead] = -1.0
+    found = diagnose(lambda x: np.sum(floor(x) ** 2), x).warnings
+    assert any(f"{dead} of {units} units" in text for text in found) == said
+
+
+@pytest.mark.parametrize(("labels", "said"), [([1] * 8, True), ([1] * 7, False), ([0] * 8, False)])
+def test_how_many_labels_tell_that_none_is_0(labels: list[int], said: bool) -> None:
+    found = diagnose(tg.cross_entropy(Value(np.ones((len(labels), 3))), labels)).notes
+    assert any("classes are counted from 0" in text for text in found) == said
+
+
+@pytest.mark.parametrize(("top", "said"), [(8.3e4, False), (8.5e4, True)])
+def test_from_which_logits_on_a_dtype_does_not_tell_them_apart(top: float, said: bool) -> None:
+    """From 0.01 / eps, of float32 83,886."""
+    z = np.array([[top, 0.0, -np.inf]], np.float32)
+    found = diagnose(lambda z: tg.cross_entropy(z, [0]), z).warnings
+    assert any("steps of" in text for text in found) == said
+
+
 def test_notes() -> None:
     w = Value(W)
     for _pass in range(2):

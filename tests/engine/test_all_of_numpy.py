@@ -67,6 +67,24 @@ def test_no_reason_is_given_for_what_has_a_record() -> None:
     assert not REFUSED & {name for _module, name, f in EVERY if f in KNOWN}
 
 
+UNSAID = (inspect.Parameter.empty, np._NoValue)
+SPELLED = [f for _m, _name, f in EVERY if f in SPELLINGS and SPELLINGS[f] not in KNOWN]
+OURS = {f: inspect.signature(SPELLINGS[f]) for f in SPELLED}
+RECORDED = [f for *_names, f in EVERY if f in TABLE and f not in SPELLINGS and not TABLE[f].plain]
+OURS |= {f: TABLE[f].signature for f in RECORDED}
+
+
+@pytest.mark.parametrize("f", OURS, ids=lambda f: f.__name__)
+def test_an_option_left_out_is_what_it_is_in_numpy(f: Any) -> None:
+    try:
+        theirs = inspect.signature(f).parameters
+    except (TypeError, ValueError):  # NumPy does not say
+        return
+    for name, option in OURS[f].parameters.items():
+        if name in theirs and not {option.default, theirs[name].default} & {*UNSAID}:
+            assert option.default == theirs[name].default
+
+
 V, W = Value([[2.0, 1.0], [1.0, 3.0]]), Value([1.0, 2.0])
 ARGUMENTS: list[Any] = [(V,), (V, V), (V, 1), (V, V, V), (V, 1, 1), (W, W), (W, 1, V), ([V],)]
 ARGUMENTS += [(V, V, V, 0), (V, [True, False], W)]

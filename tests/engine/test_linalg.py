@@ -292,6 +292,18 @@ def test_norm_at_0_has_slope_0_as_pytorch_has(ord: float) -> None:
     np.testing.assert_array_equal(x.grad, t.grad.numpy())
 
 
+@pytest.mark.parametrize("ord", [None, "fro", 2, 2.0, 4])
+def test_the_curvature_of_a_norm_where_an_entry_is_0(ord: Any) -> None:
+    """Of the usual one (I − n nᵀ) / |x|: though |x| has a kink there, x² has none."""
+    x = np.array([[3.0], [0.0], [4.0]])
+    found = hessian(lambda x: LA.norm(x, ord, None if ord in (None, "fro") else 0).sum())(x)
+    wanted = (np.eye(3) - x @ x.T / 25.0) / 5.0
+    if ord == 4:
+        r = np.sum(x**4) ** 0.25
+        wanted = 3.0 * (np.diagflat(x**2) / r**3 - x**3 @ x.T**3 / r**7)
+    np.testing.assert_allclose(found.reshape(3, 3), wanted, atol=1e-15)
+
+
 def test_norm_counts_what_is_not_0_without_a_gradient() -> None:
     x = Value([[3.0, 0.0], [1.0, 2.0]])
     out = LA.norm(x, 0, axis=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import need
 
 from tinygrad_ce import Value, grad, grad_of, primitive
 from tinygrad_ce.engine.operation import TABLE
@@ -79,6 +80,24 @@ def test_the_slope_of_a_power(x: float, n: float) -> None:
     v = Value(x)
     (v**n).backward()
     assert v.grad == pytest.approx(n * x ** (n - 1.0), rel=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", [float, np.array])
+@pytest.mark.parametrize("x", [-np.inf, -2.0, -1.0, -0.0, 0.0, 1.0, 2.0, np.inf])
+def test_slopes_of_powers_at_every_edge_are_pytorchs(x: float, kind: Any) -> None:
+    torch = need("torch")
+    for y in [-np.inf, -1.5, -1.0, -0.0, 0.5, 1.0, 2.0, 2.5, 3.0, np.inf, np.nan]:
+        t = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (x, y)]
+        (t[0] ** t[1]).backward()
+        by_base, by_exponent = (a.grad.item() for a in t)
+        base, exponent = Value(kind(x)), Value(kind(y))
+        (base**exponent).backward()
+        alone = Value(kind(x))
+        (alone ** kind(y)).backward()
+        np.testing.assert_allclose([base.grad, alone.grad], [by_base] * 2, rtol=1e-14)
+        if x != 0.0 or not y < 0.0:  # there it is infinite for every exponent
+            np.testing.assert_allclose(exponent.grad, by_exponent, rtol=1e-14)
 
 
 def test_a_slope_too_small_for_all_digits_is_left_to_the_rule() -> None:

@@ -37,7 +37,7 @@ def cofactors(g: Any, out: Any, a: Any) -> Any:
     if hasattr(a, "apply_primitive"):
         return g * np.expand_dims(out, (-2, -1)) * turn(np.linalg.inv(a))
     u, s, vt = np.linalg.svd(a)
-    others = np.where(np.eye(s.shape[-1], dtype=bool), 1.0, s[..., None, :])
+    others = np.where(np.eye(s.shape[-1]), 1.0, s[..., None, :])
     sign = np.expand_dims(np.linalg.det(u) * np.linalg.det(vt), (-2, -1))
     return g * sign * ((u * np.prod(others, axis=-1)[..., None, :]) @ vt)
 
