@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_ce as tg
-from tinygrad_ce import Value, diagnose, watching
+from tinygrad_ce import Value, diagnose, primitive, watching
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), np.arange(12) % 4
@@ -464,6 +464,58 @@ def test_watching_forward_and_back() -> None:
         np.exp(Value(1000.0))
     with watching(stop=False), pytest.warns(RuntimeWarning, match=r"test_diagnosis.py, line \d+"):
         np.log(x)
+
+
+def test_watching_says_which_operation_of_numpys_several_calls() -> None:
+    x, big = Value(np.full(400, 10.0)), Value(np.full(4, 2e38, np.float32))
+
+    @primitive(lambda g, out, x: g / (x - 10.0))
+    def shifted(x: Any) -> Any:
+        return x * 1.0
+
+    for function, argument, match in (
+        (np.prod, x, "overflow in prod .*line"),
+        (np.cumprod, x, "overflow in cumprod .*line"),
+        (np.mean, big, "overflow in mean .*line"),
+        (lambda x: shifted(x).sum().backward(), x, "on the way back through shifted .*line"),
+    ):
+        with watching(), pytest.raises(FloatingPointError, match=match):
+            function(argument)
+
+
+def test_watching_sees_at_the_pass_what_sets_no_flag() -> None:
+    x, A = Value(1e200, "x"), Value(np.full((3, 3), 1e200))
+    bad, w = np.array([[1.0, 2.0], [3.0, np.nan]]), Value(np.ones(2))
+    hidden = Value([[1.0, -np.inf]])
+    for f, match in (
+        (lambda: x * x, r"inf was born in step 2, .*1e\+200 \* 1e\+200"),
+        (lambda: x * x - x * x, "inf - inf"),
+        (lambda: np.einsum("ij,jk->", A, A), r"einsum\(A, A\) \(test_diagnosis.py, line"),
+        (lambda: ((bad @ w) ** 2).sum(), r"bad\[1, 1\] = nan"),
+        (lambda: tg.cross_entropy(hidden, np.array([1])), r"\[0, 1\] = -inf"),
+        (lambda: Value(1e-200) * x * (x * 1e200) * 0.0, "inf"),
+    ):
+        with watching(), pytest.raises(FloatingPointError, match=match):
+            f().backward()
+    with watching(), pytest.raises(FloatingPointError, match="1e"):
+        tg.grad(lambda x: x * x)(1e200)
+    (x * x).backward()  # it is over
+
+
+def test_watching_leaves_masks_and_what_is_to_be_ignored_alone() -> None:
+    masked: Any = np.where(np.eye(2) > 0, Value(np.ones((2, 2))), -np.inf)
+    with watching():
+        masked.backward(np.ones((2, 2)))
+        with np.errstate(all="ignore"):
+            np.log(Value([0.0])).sum().backward()
+        assert diagnose(lambda x: np.log(x).sum(), np.zeros(2)).births
+
+
+def test_a_warning_of_watching_is_on_the_learners_line_and_comes_once() -> None:
+    with watching(stop=False), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        np.sqrt(Value([0.0, 1.0])).sum().backward()
+    assert [w.filename for w in caught] == [__file__]
 
 
 @pytest.mark.parametrize("name", HEALTHY)

@@ -82,7 +82,7 @@ def is_real(x: Any) -> bool:
 
 def is_finite(x: Any) -> bool:
     """Whether all entries are finite."""
-    return math.isfinite(x) if x.__class__ is float else bool(np.all(np.isfinite(x)))
+    return math.isfinite(x) if x.__class__ is float else bool(np.isfinite(x).all())
 
 
 def ones_like(node: Value) -> Any:

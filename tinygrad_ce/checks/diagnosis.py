@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.backward import topological
+from ..engine.backward import topological, watcher
 from ..engine.data import StaleGraphError
 from ..engine.origin import learners_frame
 from ..engine.text import _
@@ -181,9 +181,10 @@ def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:
 def watching(*, stop: bool = True) -> Iterator[None]:
     """Raise at the operation that makes the first inf or nan, forward or on the way back.
 
-    It costs nothing while all is finite: NumPy calls only where its floating-point flags are set
-    (a network's step took 1.01 times as long with it, the median of 15 pairs).
-    What Python's own + and * of two numbers make is seen when NumPy next meets it.
+    NumPy calls only where its floating-point flags are set. What sets none (the + and * of Python's
+    numbers, ``einsum``, data that are nan) is seen at the end of the next backward pass, in the
+    loss and the leaves' gradients, and told with the line where it began. A thread needs a ``with``
+    of its own. Steps of 90 µs took 1.1 times as long with it, those of 1,400 µs 1.03 times.
 
     Parameters
     ----------
@@ -203,24 +204,45 @@ def watching(*, stop: bool = True) -> Iterator[None]:
     ...     print(str(error)[:21])
     divide by zero in log
     """
+    told = list[str]()  # since the last pass
+
+    def say(text: str) -> None:
+        told.append(text)
+        if stop:
+            raise FloatingPointError(text)
+        if (frame := learners_frame()) is not None:
+            registry = frame.f_globals.setdefault("__warningregistry__", {})
+            at = frame.f_code.co_filename, frame.f_lineno
+            warnings.warn_explicit(text, RuntimeWarning, *at, registry=registry)
+
+    def look(nodes: list[Value], gradients: dict[Value, Any]) -> None:
+        finite = is_finite(nodes[0].data) and all(
+            is_finite(detach(gradients[n])) for n in nodes if n.op is None
+        )
+        asked = not finite and np.geterrcall() is met and np.geterr()["invalid"] == "call"
+        if asked and not told and (text := _silent(nodes[0])):
+            say(text)
+        told.clear()
 
     def met(kind: str, flag: int) -> None:
-        if stop:
-            raise FloatingPointError(_said(kind))
-        warnings.warn(_said(kind), RuntimeWarning, stacklevel=2)
+        say(_said(kind))
 
-    with np.errstate(over="call", divide="call", invalid="call", call=met):
-        yield
+    token = watcher.set(look)
+    try:
+        with np.errstate(over="call", divide="call", invalid="call", call=met):
+            yield
+    finally:
+        watcher.reset(token)
 
 
 def _said(kind: str) -> str:
     """What happened, in which operation, and on which line of the learner's."""
     frame: FrameType | None = sys._getframe(2)
     op, node = None, None
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        known = frame.f_locals
+    while frame is not None and node is None:
+        known = frame.f_locals if frame.f_code.co_filename.startswith(PACKAGE) else {}
         op = known.get("op") if op is None else op
-        node = known.get("node") if node is None and "gradients" in known else node
+        node = known.get("node") if "gradients" in known else None
         frame = frame.f_back
     if node is not None:
         text = "{kind} on the way back through {what}{where}: look at it with diagnose(f, ...)"
@@ -229,3 +251,10 @@ def _said(kind: str) -> str:
     at = where(learners.f_code.co_filename, learners.f_lineno) if learners else ""
     text = "{kind} in {what}{where}: look at it with diagnose(f, ...)"
     return _(text, kind=kind, what=getattr(op, "name", _("NumPy")), where=at)
+
+
+def _silent(root: Value) -> str:
+    """Where began what a pass ended with that is not finite; "" where a mask is not meant to be."""
+    report = diagnose(root)
+    masked = root.size > 1 and [birth.cause for birth in report.births] == ["data"]
+    return "" if masked and not np.any(np.isnan(root.data)) else report.sentences[0]

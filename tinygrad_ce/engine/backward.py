@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from _thread import RLock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from operator import attrgetter
 from sys import getrefcount
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from .text import _
 Node = Any  # a `Value`: this is what its method `backward` is made of, so it comes before it
 _number = attrgetter("number")
 NOTHING = 0.0  # this very object: where a sum of shares starts
+watcher: ContextVar[Callable[..., None]] = ContextVar("watcher", default=lambda *_pass: None)
 
 
 def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = False) -> None:
@@ -38,6 +40,7 @@ def _chain_rule(nodes: list[Node], gradients: dict[Node, Any], graph: bool = Fal
             if parent.__class__ is kind:
                 d = unbroadcast(share(node, k, g, graph), parent._array, node.op)
                 gradients[parent] = _add(gradients[parent], d)
+    watcher.get()(nodes, gradients)
 
 
 def share(node: Node, k: int, g: Any, graph: bool = False) -> Any:
