@@ -41,7 +41,13 @@ def agrees(f: Function, *arrays: Any) -> None:
 def test_all_of_them_are_tested_here() -> None:
     here = {np.concatenate, np.clip, np.take_along_axis, np.einsum}
     here |= {np.sum, np.prod, np.max, np.min, np.amax, np.amin, np.mean}  # test_spelled.py
-    here |= {np.cumsum, np.cumprod, np.convolve, np.linalg.solve}  # test_order.py, test_linalg.py
+    here |= {
+        np.cumsum,
+        np.cumprod,
+        np.convolve,
+        np.linalg.solve,
+        np.linalg.cholesky,
+    }  # test_order.py, test_linalg.py
     assert {f for f in SPELLINGS if f in TABLE} == here
 
 

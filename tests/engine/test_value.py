@@ -495,8 +495,8 @@ def test_a_decorated_operation_is_pickled_by_its_name() -> None:
 
 # ------------------------------------------------------------------ NumPy's functions
 def test_a_call_with_too_many_or_too_few_arguments() -> None:
-    with pytest.raises(TypeError, match="max: too many positional arguments"):
-        Value(A).max(0, None, True)
+    with pytest.raises(TypeError, match="max: got an unexpected keyword argument 'out'"):
+        Value(A).max(0, np.empty(3))
     with pytest.raises(TypeError, match="where: missing a required argument"):
         np.where(Value(A))
 

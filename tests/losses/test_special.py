@@ -70,6 +70,33 @@ def test_log_gamma_to_the_third_derivative() -> None:
         assert f(2.5) == pytest.approx(float(mpmath.diff(mpmath.loggamma, 2.5, order)), rel=1e-12)
 
 
+OF_SEVERAL = {
+    "ive": ((1.5,), lambda n, x: mpmath.besseli(n, x) * mpmath.exp(-x), 0.8),
+    "betainc": ((1.5, 2.5), lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True), 0.3),
+}
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_slopes_by_the_last_of_several(name: str) -> None:
+    first, exact, x = OF_SEVERAL[name]
+    f = lambda x: UFUNC[name](*first, x)
+    for order, slope in ((1, grad(f)), (2, grad(grad(f)))):
+        wanted = float(mpmath.diff(lambda x: exact(*first, x), x, order))
+        assert slope(x) == pytest.approx(wanted, rel=1e-9)
+    assert UFUNC["gammasgn"](Value(-0.5)) == -1.0
+
+
+def test_slopes_are_as_precise_as_the_result() -> None:
+    """Also by the argument of more precision, of one that has less."""
+    less = np.array([0.3, 0.7], np.float32)
+    for name in ("xlogy", "rel_entr", "beta", "betaln"):
+        f = lambda x, y, name=name: np.sum(UFUNC[name](x, y))
+        x = np.array([1.5, 2.5])
+        for args, by in (((x, less), 0), ((less, x), 1)):
+            wide = [a.astype(np.float64) for a in args]
+            np.testing.assert_allclose(grad(f, by)(*args), grad(f, by)(*wide), 1e-14)
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_what_is_no_ufunc_names_ours(name: str) -> None:
     code = f"""

@@ -630,3 +630,14 @@ def test_a_mask_is_not_dropped() -> None:
     for call in (lambda: run(masked), lambda: program(np.sum, masked)):
         with pytest.raises(TypeError, match="MaskedArray"):
             call()
+
+
+def test_results_that_numpy_names_and_mT_of_what_no_gradient_flows_to() -> None:
+    def f(w: Any, x: Any) -> Any:
+        factors = np.linalg.qr(x)
+        return w * np.sum(factors.R**2 + np.linalg.slogdet(x).logabsdet * x.mT)
+
+    args = 1.5, np.array([[2.0, 0.5], [0.25, 1.0]])
+    for made in (program(f, *args)(*args), program(grad(f), *args, wrt=None)(*args)):
+        wanted = (f(*args), grad(f)(*args)) if isinstance(made, tuple) else grad(f)(*args)
+        np.testing.assert_allclose(made, wanted, 1e-14)

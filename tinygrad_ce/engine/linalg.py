@@ -33,13 +33,24 @@ def turn(x: Any) -> Any:
 
 def cofactors(g: Any, out: Any, a: Any) -> Any:
     """∂det A/∂A = det A · A⁻ᵀ; of an array that is singular, too, by its SVD (Stewart 1998)."""
-    g = np.expand_dims(g, (-2, -1))
+    g, data = np.expand_dims(g, (-2, -1)), detach(a)
+    graph = a is not data and data.__class__ is np.ndarray and data.size
+    if graph and np.any(np.linalg.cond(data) > 1e6):
+        return g * minors(a)  # two inverses there are all rounding
     if hasattr(a, "apply_primitive"):
         return g * np.expand_dims(out, (-2, -1)) * turn(np.linalg.inv(a))
     u, s, vt = np.linalg.svd(a)
     others = np.where(np.eye(s.shape[-1]), 1.0, s[..., None, :])
     sign = np.expand_dims(np.linalg.det(u) * np.linalg.det(vt), (-2, -1))
     return g * sign * ((u * np.prod(others, axis=-1)[..., None, :]) @ vt)
+
+
+def minors(a: Any) -> Any:
+    """Each cofactor, ± the determinant of all other rows and columns."""
+    n = a.shape[-1]
+    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int).reshape(n, n - 1)
+    signs = np.where(np.indices((n, n)).sum(0) % 2, -1.0, 1.0).astype(a.dtype)
+    return signs * np.linalg.det(a[..., others[:, None, :, None], others[:, None]])
 
 
 def pinv_back(g: Any, out: Any, a: Any, rcond: Any = None, *, rtol: Any = None) -> Any:
@@ -114,7 +125,7 @@ SOLVE = define(np.linalg.solve, r"<x>^{-1} <y>",
     linear=(1,), roles=("matrix", "right side"))
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
 define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
-define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
+CHOLESKY = define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
 LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
     (lambda g, out, a: np.expand_dims(g, (-2, -1)) * turn(np.linalg.inv(a)),
      r"<g> \cdot <x>^{-\top}"))
@@ -233,7 +244,8 @@ spell(
     qr=qr,
     lstsq=lstsq,
     matrix_power=matrix_power,
-    multi_dot=lambda arrays: reduce(np.matmul, arrays),
+    multi_dot=lambda arrays: reduce(np.dot, arrays),
+    cholesky=lambda a, /, *, upper=False: turn(CHOLESKY(turn(a))) if upper else CHOLESKY(a),
     slogdet=lambda a: like(np.linalg.slogdet, np.linalg.slogdet(detach(a))[0], LOGABSDET(a)),
     trace=lambda x, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype=dtype),
     diagonal=lambda x, *, offset=0: np.diagonal(x, offset, -2, -1),

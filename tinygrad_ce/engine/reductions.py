@@ -50,7 +50,10 @@ def reduction(function: Any, combine: Any, neutral: float | None = None) -> Rule
         fill = initial if neutral is None else neutral
         if fill is None and where is not True:
             function([0.0], where=[True])  # NumPy's error: it needs an initial one
-        out = TABLE[function](only(cast(a, dtype), where, fill), axis=axis, **options)
+        a = only(cast(a, dtype), where, fill)
+        if initial is not None and neutral is None and not np.size(a):
+            return np.sum(a, axis, **options) + initial
+        out = TABLE[function](a, axis=axis, **options)
         return out if initial is None else combine(out, initial)
 
     return spelling
@@ -68,6 +71,7 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, *, ddof: Any = 0, where: Any = True, **options: Any
 ) -> Any:
     """The mean of the squared distances from the mean."""
+    ddof = options.pop("correction", ddof)
     a = only(cast(a, dtype), where, 0.0)  # nan there would be nan in the gradient, too
     squares = np.square(a - np.mean(a, axis, keepdims=True, where=where))
     if not ddof:

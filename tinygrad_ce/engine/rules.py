@@ -64,7 +64,9 @@ def power_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
         if x < 0.0:
             raise ArithmeticError  # NumPy has nan
         return g * out * (math.log(x) if x else 0.0)
-    return g * out * np.log(np.where(np.equal(x, 0), 1.0, x))
+    x = np.where(np.equal(x, 0), 1.0, x)
+    dtype = getattr(out, "dtype", x.dtype)
+    return g * out * np.log(x if x.dtype == dtype else astype(x, dtype))
 
 
 def product(x: Any, y: Any) -> Any:

@@ -37,8 +37,13 @@ def row(x: Any, axis: int | None) -> tuple[Any, int]:
 
 
 def reshaped(function: Any) -> Rule:
-    """Spell a function that changes the shape alone."""
-    return lambda x: np.reshape(x, function(np.empty(np.shape(x))).shape)
+    """Spell a function that changes the shape alone, of each array."""
+
+    def spelling(*arrays: Any) -> Any:
+        results = [np.reshape(x, function(np.empty(np.shape(x))).shape) for x in arrays]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    return spelling
 
 
 def turned(function: Any) -> Rule:
@@ -59,11 +64,15 @@ def split(function: Any) -> Rule:
     return spelling
 
 
-def concatenate(arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Any:
+def concatenate(
+    arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Any:
     """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
-    return cast(TABLE[np.concatenate](*arrays, axis=axis), dtype)
+    joined = TABLE[np.concatenate](*arrays, axis=axis)
+    np.empty(0, joined.dtype).astype(dtype or joined.dtype, casting=casting)  # or NumPy's error
+    return cast(joined, dtype)
 
 
 # ------------------------------------------------------------------ entry by entry
@@ -87,11 +96,13 @@ def nan_to_num(
     return known(np.where(np.equal(x, -np.inf), -top if neginf is None else neginf, x), nan)
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, dtype: Any = None, axis: int = 0
+) -> Any:
     """Start and stop, each in parts that add up to 1."""
     lengths = (-1,) + (1,) * max(np.ndim(start), np.ndim(stop))
     share = np.reshape(np.linspace(0.0, 1.0, num, endpoint), lengths)
-    points = cast(start * (1.0 - share) + stop * share, np.result_type(start, stop))
+    points = cast(start * (1.0 - share) + stop * share, dtype or np.result_type(start, stop))
     return np.moveaxis(points, 0, axis)
 
 
@@ -130,6 +141,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """The chord of the two points beside x; beyond them the last, or what is given."""
+    xp, fp = (np.asarray(a) if isinstance(a, list | tuple) else a for a in (xp, fp))
     if np.shape(xp) != np.shape(fp) or np.ndim(xp) != 1 or np.size(xp) < 2:
         text = "interp: got xp of shape {xp} and fp of shape {fp}, wanted 2 points or more of each"
         raise ValueError(_(text, xp=np.shape(xp), fp=np.shape(fp)))
@@ -172,9 +184,13 @@ def quantile(
     return np.expand_dims(result, tuple(k + np.ndim(q) for k in axes)) if keepdims else result
 
 
-def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each entry but the first minus the one before, n times."""
     np.diff([0.0], n)  # of n < 0
+    edge = np.shape(np.sum(a, axis, keepdims=True))  # of a number beside the entries
+    ends = [x if x is None or np.ndim(x) else np.broadcast_to(x, edge) for x in (prepend, append)]
+    parts = [x for x in (ends[0], a, ends[1]) if x is not None]
+    a = np.concatenate(parts, axis) if len(parts) > 1 else a
     for _time in range(n):
         a = part(a, axis, 1) - part(a, axis, None, -1)
     return a
@@ -325,8 +341,8 @@ spell(
         a, np.argpartition(a, kth, axis, *kind, **how), axis
     ),
     take_along_axis=take_along_axis,
-    cumsum=lambda a, axis=None: TABLE[np.cumsum](*row(a, axis)),
-    cumprod=lambda a, axis=None: TABLE[np.cumprod](*row(a, axis)),
+    cumsum=lambda a, axis=None, dtype=None: TABLE[np.cumsum](*row(cast(a, dtype), axis)),
+    cumprod=lambda a, axis=None, dtype=None: TABLE[np.cumprod](*row(cast(a, dtype), axis)),
     quantile=quantile,
     percentile=lambda a, q, axis=None, **how: np.quantile(a, np.asarray(q) / 100.0, axis, **how),
     median=lambda a, axis=None, *, keepdims=False: np.quantile(a, 0.5, axis, keepdims=keepdims),

@@ -31,7 +31,7 @@ from .data import (
     lost,
     snapshot,
 )
-from .operation import SPELLINGS, TABLE, Primitive, bound
+from .operation import SPELLINGS, TABLE, Primitive, bound, plainly
 from .origin import Origin, called, here, line, written
 from .text import _
 
@@ -431,8 +431,10 @@ def _spelled(function: Any, args: Any, options: Any) -> Any:
     try:
         return spelling(*args, **options)
     except TypeError:
-        bound(function.__name__, signature(spelling), args, options)
-        raise
+        if (plain := plainly(function, args, options)) is None:
+            bound(function.__name__, signature(spelling), args, options)
+            raise
+    return _spelled(function, *plain)
 
 
 def record_of(function: Any) -> Primitive | None:

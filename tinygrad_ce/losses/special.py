@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from ..engine.operation import POSITIVE, REAL, Primitive, define
-from ..engine.rules import pick
+from ..engine.rules import astype, pick
 
 # Where SCIPY_ARRAY_API is set SciPy wraps them.
 sp: Any = SimpleNamespace(
@@ -31,13 +31,21 @@ def share(x: Any, y: Any) -> Any:
 
 def define_slopes(function: Any, *slopes: Any, **fields: Any) -> Primitive:
     """Put a function into the table whose derivatives are these, of its result and arguments."""
-    reads = rf"\operatorname{{{function.__name__}}}({', '.join(['<x>', '<y>'][: len(slopes)])})"
+    letters = ", ".join(["<x>", "<y>", "<z>"][: len(slopes)])
+    reads = rf"\operatorname{{{function.__name__}}}({letters})"
 
     def rule(k: int, slope: Any) -> Any:
         part = rf"<g> \cdot \partial_{k + 1} {reads}"
-        return slope and (lambda g, out, *args: g * slope(out, *args), part)
+        return slope and (lambda g, out, *args: g * slope(out, *wide(out, args)), part)
 
-    return define(function, reads, *map(rule, range(2), slopes), **fields)
+    return define(function, reads, *map(rule, range(3), slopes), **fields)
+
+
+def wide(out: Any, args: Any) -> Any:
+    """Arguments as precise as the result, which one of them alone may not be."""
+    dtype = getattr(out, "dtype", None)
+    same = all(getattr(x, "dtype", dtype) == dtype for x in args)
+    return args if same or dtype is None else [astype(x, dtype) for x in args]
 
 
 # Of each the slope by every argument; None where there is none, or no formula.
@@ -87,6 +95,20 @@ define_slopes(sp.j1, lambda out, x: 0.5 * (sp.j0(x) - sp.jv(2, x)))
 define_slopes(sp.jv, None, lambda out, n, x: 0.5 * (sp.jv(n - 1, x) - sp.jv(n + 1, x)), domain=BOTH)
 define_slopes(sp.y0, lambda out, x: -sp.y1(x), domain=(POSITIVE,))
 define_slopes(sp.y1, lambda out, x: sp.y0(x) - out / x, domain=(POSITIVE,))
+define_slopes(
+    sp.ive,
+    None,
+    lambda out, n, x: 0.5 * (sp.ive(n - 1, x) + sp.ive(n + 1, x)) - out * np.sign(x),
+    domain=BOTH,
+)
+define_slopes(
+    sp.betainc,
+    None,
+    None,
+    lambda out, a, b, x: np.exp((a - 1.0) * np.log(x) + (b - 1.0) * np.log1p(-x) - sp.betaln(a, b)),
+    domain=(POSITIVE, POSITIVE, UNIT),
+)
+define(sp.gammasgn, "", plain=True)
 for _function, _sign in ((sp.gammainc, 1.0), (sp.gammaincc, -1.0)):
     define_slopes(
         _function,

@@ -131,7 +131,8 @@ class Tape:
         if isinstance(example, tuple | list):
             several = enumerate(example)
             parts = [self.write(operator.getitem, (made, i), {}, part) for i, part in several]
-            return parts if isinstance(example, list) else tuple(parts)
+            named = getattr(example, "_make", tuple)
+            return parts if isinstance(example, list) else named(parts)
         if not isinstance(example, np.ndarray | np.generic | float | int):
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
@@ -242,7 +243,7 @@ class RecordedArray(NDArrayOperatorsMixin):
     name = property(operator.attrgetter("line.name"), _rename)
     shape, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("shape", "dtype"))
     ndim, size = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "size"))
-    T, real = property(np.transpose), property(np.real)
+    T, mT, real = property(np.transpose), property(np.matrix_transpose), property(np.real)
 
     # ------------------------------------------------------------------ NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
