@@ -8,6 +8,7 @@ of them, in the order of the imports:
   origin.py           where a node was written: the learner's line, and the names in it
   rules.py            the derivative rules of `ops.py` that take more than a line
   data.py             what a `Value` can hold, and what may flow back to it
+  calls.py            calls as NumPy documents them
   arraylike.py        what a `Value` shares with an ndarray, and what it refuses
   numpy_functions.py  NumPy's other functions: their rules and records
   reductions.py       sums, means, products and extrema, with all that NumPy's take

@@ -97,14 +97,6 @@ class Primitive:
         """Whether a call needs no spelling, as all in it means the same to the record."""
         return self.direct and len(args) == self.arity and options.keys() <= self.options.keys()
 
-    def bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
-        """Tell arrays from options given by position, and refuse options that no rule takes."""
-        call = bound(self.name, self.signature, args, options, self.function)
-        if self.arity is None:
-            return call.args, call.kwargs
-        given = list(call.arguments.items())
-        return tuple(x for _name, x in given[: self.arity]), dict(given[self.arity :])
-
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute it; an argument that records operations (a `Value`) records this one."""
         for arg in (*args, *options.values()):
@@ -114,44 +106,6 @@ class Primitive:
 
     def __deepcopy__(self, memo: Any) -> Primitive:
         return self
-
-
-def bound(
-    name: str, signature: inspect.Signature, args: Any, options: Any, function: Any = None
-) -> Any:
-    """Arguments by their names, or the error of a call that does not fit."""
-    try:
-        return signature.bind(*args, **options)
-    except TypeError as error:
-        call = function and plainly(function, args, options)
-        if call:
-            return bound(name, signature, *call)
-        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-        text = "{op}: {error}. On Values it takes {taken}"
-        raise TypeError(_(text, op=name, error=error, taken=inspect.Signature(plain))) from None
-
-
-def plainly(function: Rule, args: Any, options: Any) -> tuple[Any, Any] | None:
-    """A call with what it needs in front, without what says what holds anyway (``out=None``).
-
-    None where that is how it stands already.
-    """
-    try:
-        call = inspect.signature(function).bind(*args, **options)
-    except (TypeError, ValueError):
-        return None
-    front, named = list[Any](), dict[str, Any]()
-    for name, x in call.arguments.items():
-        p = call.signature.parameters[name]
-        if p.kind is p.VAR_POSITIONAL:
-            front += x
-        elif p.kind is p.VAR_KEYWORD:
-            named |= x
-        elif p.default is p.empty:
-            front.append(x)
-        elif x is not p.default:
-            named[name] = x
-    return None if (len(front), named.keys()) == (len(args), options.keys()) else (front, named)
 
 
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib import import_module
-from inspect import signature
 from itertools import count, zip_longest
 from math import inf, isfinite
 from typing import Any, NoReturn, final
@@ -19,6 +18,7 @@ from numpy import ndarray  # with np. in front it takes longer than what is aske
 from . import backward as chain_rule
 from . import ops
 from .arraylike import ArrayLike
+from .calls import arrays_and_options, spelled
 from .data import (
     LEAF,
     NONE,
@@ -31,7 +31,7 @@ from .data import (
     lost,
     snapshot,
 )
-from .operation import SPELLINGS, TABLE, Primitive, bound, plainly
+from .operation import SPELLINGS, TABLE, Primitive
 from .origin import Origin, called, here, line, written
 from .text import _
 
@@ -256,7 +256,7 @@ class Value(ArrayLike):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         op = TABLE.get(function)
         if function in SPELLINGS and not (op and op.takes(args, options)):
-            return _spelled(function, args, options)
+            return spelled(function, args, options)
         op = op or record_of(function)
         if op is None:
             _no_rule(function)
@@ -381,7 +381,7 @@ def _wide(op: Primitive, args: Any, data: Any, options: dict[str, Any], out: Any
 def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
     """Arguments and options as the operation's rules take them, those that they do not refused."""
     if len(args) != op.arity or not options.keys() <= op.options.keys():
-        args, options = op.bind(args, options)
+        args, options = arrays_and_options(op, args, options)
     if not op.keeps and Value not in map(type, args):  # np.tile(x, v)
         which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
         lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
@@ -423,18 +423,6 @@ def _place(op: Primitive, args: Any, origin: Origin | None) -> tuple[str, list[s
         where = f"{os.path.basename(file)}, line {number}: "
         words = written(origin).names(called(op), len(args))
     return where, [getattr(a, "name", None) or word or "" for a, word in zip_longest(args, words)]
-
-
-def _spelled(function: Any, args: Any, options: Any) -> Any:
-    """Call what spells a function, and refuse options that this does not take."""
-    spelling = SPELLINGS[function]
-    try:
-        return spelling(*args, **options)
-    except TypeError:
-        if (plain := plainly(function, args, options)) is None:
-            bound(function.__name__, signature(spelling), args, options)
-            raise
-    return _spelled(function, *plain)
 
 
 def record_of(function: Any) -> Primitive | None:
