@@ -478,6 +478,13 @@ def test_outside_its_domain_no_rule_is_wrong_though_complex_numbers_go_on(f: Any
     assert "has no real value there" in report.diagnosis
 
 
+def test_of_a_gradient_that_is_not_finite_at_a_kink_the_report_says_where_that_began() -> None:
+    with np.errstate(all="ignore"):
+        report = gradcheck(lambda x: np.where(x > 0.0, x**0.5, 0.0).sum(), np.array([0.0, 4.0]))
+    assert report.verdict == "inconclusive"
+    assert "np.where chooses a value, not a gradient" in report.diagnosis
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -84,6 +84,13 @@ def test_a_loop_leaves_its_variable_and_a_list_keeps_its_entries() -> None:
     assert [*names(topological(W * b)).values()][:2] == ["W", "b"]
 
 
+def test_what_a_call_makes_of_its_argument_is_not_called_like_it() -> None:
+    """The reshape that np.cumsum begins with is a part of it."""
+    p = Value(np.ones((2, 2)))
+    q = np.cumsum(p)
+    assert list(names(topological(q)).values()) == ["p", "reshape", "q"]
+
+
 def test_a_transposed_leaf_has_the_name_that_its_transpose_is_made_of() -> None:
     def sums(A: Any) -> Any:
         return A.T @ np.ones(2)

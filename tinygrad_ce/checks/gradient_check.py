@@ -60,7 +60,7 @@ class GradcheckReport(NamedTuple):
     order: int
     inputs: list[InputCheck]
     blame: str = ""  # on a failure: the first node whose own rule is wrong
-    diagnosis: str = ""  # where f is not finite: where that began
+    diagnosis: str = ""  # where f or its gradient is not finite: where that began
 
     @property
     def verdict(self) -> str:
@@ -148,7 +148,7 @@ def gradcheck(
         raise ValueError(_("gradcheck needs inputs: gradcheck(f, x)"))
     contraction = _Contraction(f, inputs, method, seed, number=gradient is not None)
     report = _report(contraction, gradient, order, seed)
-    if gradient is None and not all(math.isfinite(c.numeric) for c in report.inputs):
+    if gradient is None and not all(math.isfinite(c.numeric - c.analytic) for c in report.inputs):
         born = _born(contraction.graph())
         report = report._replace(diagnosis=born if born != report.blame else "")
     if raise_on_failure and not report:

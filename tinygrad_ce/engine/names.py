@@ -98,7 +98,8 @@ def operands(node: Value) -> list[tuple[Any, str]]:
 
 def _named(call: Call, expression: Written) -> list[tuple[Any, str]]:
     texts = expression.names(call.called, len(call.args))
-    return [(x, text) for x, text in zip(call.args, texts) if text]
+    parts = [getattr(x, "origin", None) == call.origin for x in call.args]  # of the call itself
+    return [(x, text) for x, text, part in zip(call.args, texts, parts) if text and not part]
 
 
 def _call(node: Value) -> Call:
