@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -11,7 +13,18 @@ import mpmath
 import numpy as np
 import pytest
 from conftest import need
-from helpers.operations import ELSEWHERE, LINES, OPS, Case, H, cases, domain_of, inside, slope
+from helpers.operations import (
+    ELSEWHERE,
+    LINES,
+    OPS,
+    SPECIAL,
+    Case,
+    H,
+    cases,
+    domain_of,
+    inside,
+    slope,
+)
 from hypothesis import Phase, given, settings
 
 from tinygrad_ce import Value, detach, grad, primitive
@@ -101,6 +114,60 @@ def test_second_order(name: str) -> None:
         check_second(op, *case)
 
     run()
+
+
+# ------------------------------------------------------------------ what records say besides
+def is_linear(op: Primitive, args: list[Any], options: dict[str, Any], at: Sequence[int]) -> bool:
+    """Whether f(x + y) = f(x) + f(y) in some of the arguments, the others fixed."""
+    other, both = list(args), list(args)
+    for i in at:
+        other[i] = np.sin(args[i] + 0.1 * np.arange(args[i].size).reshape(args[i].shape))
+        both[i] = args[i] + other[i]
+    x, y, z = (op.fn(*each, **options) for each in (args, other, both))
+    return np.allclose(x + y, z, rtol=1e-13, atol=1e-13)
+
+
+def is_moving(op: Primitive, args: list[Any], options: dict[str, Any]) -> bool:
+    """Whether the entries of the result are entries of the arguments."""
+    entries = [np.ravel(a) for a in args if a.dtype.kind == "f"]
+    return bool(np.isin(op.fn(*args, **options), np.concatenate(entries)).all())
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # f(x + y) may be outside of the domain
+def test_what_a_record_says_of_its_function_holds_and_is_all(name: str) -> None:
+    """In which arguments it is linear, whether it moves entries, and what a program needs."""
+    op = OPS[name]
+    seen, other = set[Any](), set[Any]()  # the arguments; those in which it is not linear
+
+    @given(cases(op))
+    @settings(max_examples=15)
+    def run(case: Case) -> None:
+        args, options = case
+        args = [np.asarray(a, float) if a.dtype.kind == "f" else a for a in args]
+        out = op.fn(*args, **options)
+        floats = [i for i, a in enumerate(args) if a.dtype.kind == "f"]
+        if not all(map(np.size, args)):
+            return
+        seen.update(floats)
+        other.update([] if is_moving(op, args, options) else ["moves"])
+        other.update(i for i in floats if not is_linear(op, args, options, [i]))
+        if op.moves and len(floats) > 1:  # np.where, np.concatenate
+            assert is_linear(op, args, options, floats)
+        if op.terms:
+            np.testing.assert_allclose(out, sum(n * x for n, x in zip(op.terms, args)), 1e-15)
+        if op.powers:
+            np.testing.assert_allclose(out, math.prod(map(np.power, args, op.powers)), 1e-15)
+        if op.even:
+            np.testing.assert_array_equal(out, op.fn(-args[0], **options))
+        assert not op.positive or np.all(out > 0.0)
+
+    run()
+    if op.piece or op in SPECIAL or op.name in ("positive", "negative", "astype"):
+        return  # with drawn numbers alone one cannot tell; and astype rounds
+    if not op.powers:
+        assert seen - other == {*op.linear}
+    assert op.moves == ("moves" not in other)
 
 
 # ------------------------------------------------------------------ the check is checked
