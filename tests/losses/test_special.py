@@ -120,6 +120,16 @@ def run(code: str) -> None:
     assert not done.returncode, done.stderr[-2000:]
 
 
+def test_the_first_use_of_scipy_finds_its_slopes() -> None:
+    code = """
+import scipy.special, tinygrad_ce as tg
+x = tg.Value(0.0)
+scipy.special.expit(x).backward()
+assert x.grad == 0.25, x.grad
+"""
+    run(code)
+
+
 def test_scipy_may_come_late_and_a_program_calls_it(tmp_path: Any) -> None:
     kept = tmp_path / "graph.pickle"
     out = np.sum(UFUNC["expit"](Value(np.array([0.5, -1.0]))))
