@@ -154,12 +154,12 @@ CASES: list[Case] = [
         ]
     ),
     # What other libraries' arrays have
-    ("item()", lambda: s().item(), AttributeError, ["item()", "float(v.data)"]),
-    ("detach()", lambda: v().detach(), AttributeError, ["detach()", "v.data"]),
-    ("numpy()", lambda: v().numpy(), AttributeError, ["numpy()", "v.data"]),
-    ("cpu()", lambda: v().cpu(), AttributeError, ["cpu()", "v.data"]),
+    ("item()", lambda: s().item(), AttributeError, ["has no item(): float(v.data)"]),
+    ("detach()", lambda: v().detach(), AttributeError, ["has no detach(): v.data"]),
+    ("numpy()", lambda: v().numpy(), AttributeError, ["has no numpy() or cpu(): v.data"]),
+    ("cpu()", lambda: v().cpu(), AttributeError, ["has no numpy() or cpu(): v.data"]),
     ("astype()", lambda: v().astype(int), TypeError, ["dtype=int64", "a float type"]),
-    ("zero_grad()", lambda: v().zero_grad(), AttributeError, ["zero_grad()", "v.grad = None"]),
+    ("zero_grad()", lambda: v().zero_grad(), AttributeError, ["has no zero_grad(): v.grad = None"]),
     ("asarray", lambda: np.asarray(v()), TypeError, [LOST, "v.data", "np.stack"]),
     ("asarray, dtype", lambda: np.asarray(v(), np.float32), TypeError, [LOST, "v.data"]),
     ("array of Values", lambda: np.array([v(), v()]), TypeError, [LOST, "np.stack([v, w])"]),

@@ -21,6 +21,7 @@ from tinygrad_ce import (
     jacobian,
     primitive,
     softmax,
+    topological,
     value_and_grad,
     vjp,
 )
@@ -521,6 +522,25 @@ def test_grad_of_has_the_dtype_of_what_it_is_by(f: Any, dtype: Any) -> None:
     assert grad_of(slope.sum(), x).dtype == x.dtype
     wide = Value(x.data.astype(float))
     np.testing.assert_allclose(slope.data, grad_of(np.sum(f(wide)), wide).data, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ops"),
+    [
+        ((2, 3), []),
+        ((1, 3), ["sum"]),
+        ((2, 1), ["sum"]),
+        ((3,), ["sum"]),
+        ((1,), ["sum", "reshape"]),
+    ],
+)
+def test_a_graph_of_a_gradient_undoes_broadcasting_in_as_few_nodes_as_it_takes(
+    shape: tuple[int, ...], ops: list[str]
+) -> None:
+    x, b = Value(np.ones((2, 3))), Value(np.ones(shape))
+    db = grad_of((x * b).sum(), b)
+    np.testing.assert_array_equal(db.data, np.full(shape, 6.0 / b.size))
+    assert [node.op.name for node in topological(db) if node.op][2:] == ops
 
 
 def test_grad_of_interior_nodes_unreached_ones_and_seeds() -> None:
