@@ -42,7 +42,8 @@ def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path
         cwd=tmp_path,  # where files that it writes may lie
         env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(WHERE), "PYTHONUTF8": "1"},
     )
-    assert run.stderr == ""
+    slow = r".*distributed\.nanny - WARNING - Worker process still alive.*\n"  # on a busy machine
+    assert re.sub(slow, "", run.stderr) == ""
     assert run.stdout == printed
 
 
