@@ -22,7 +22,9 @@ PEERS = {
     "NumPy, out=": "numpy",
     "plain Python": "math",
     "micrograd": "micrograd",
+    "our NumPy kernel": "numpy",
     "PyTorch": "torch",
+    "PyTorch, in chunks": "torch",
     "scikit-learn": "sklearn",
     "torch.compile": "torch",
     "autograd": "autograd",
@@ -182,6 +184,8 @@ def notes() -> list[str]:
     for name, told_as in (("NumPy", "NumPy"), ("PyTorch", "PyTorch"), ("jax.jit", "JAX")):
         if modules[name]:
             versions.append(f"{told_as} {modules[name].__version__}")
+    if numba := find("numba"):
+        versions.append(f"Numba {numba.__version__}")
     where = f"{cpu()}, {os.cpu_count()} cores, {vectors()}, {platform.system()}"
     lines = [f"Measured on {where}, {', '.join(versions)}."]
     if LOAD > 0.5:

@@ -87,14 +87,15 @@ def by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
 
 
 @cache
-def _compiled() -> tuple[Any, str]:
-    """The compiled kernel, tried on a few numbers; or None, and why there is none."""
+def _compiled(dtype: Any, one_hot: bool) -> tuple[Any, str]:
+    """The compiled kernel, tried on two numbers; or None, and why there is none."""
+    z, one = np.zeros((1, 2), dtype), np.zeros(1, dtype)
     try:
         fast = import_module(".compiled_kernel", __package__)
-        for z in (np.zeros((1, 2), np.float32), np.zeros((1, 2))):
-            one, e = np.zeros(1, z.dtype), np.empty_like(z)
-            fast.by_index(z, np.zeros(1, np.intp), one, one, e)
-            fast.by_table(z, z, one, e)
+        if one_hot:
+            fast.by_index(z, np.zeros(1, np.intp), one, one, np.empty_like(z))
+        else:
+            fast.by_table(z, z, one, np.empty_like(z))
     except ImportError:
         return None, _('Numba is not here: pip install "tinygrad_ce[fast]"')
     except Exception as error:  # of whatever kind: what is fast is not needed
@@ -116,7 +117,7 @@ def config() -> dict[str, Any]:
     >>> config()["numbers"], config()["classes"]
     (16384, 32)
     """
-    fast, why = _compiled()
+    fast, why = _compiled(np.dtype(float), True)
     kernel, (numbers, classes) = "Numba" if fast else "NumPy", REPAID
     return {
         "kernel": kernel,
@@ -127,11 +128,11 @@ def config() -> dict[str, Any]:
     }
 
 
-def _kernel_for(z: Any) -> Any:
-    """The module whose kernel is the faster for logits; which it is, their shape alone decides."""
+def _kernel_for(z: Any, t: Target) -> Any:
+    """The module whose kernel is the faster; which it is, shape and dtype alone decide."""
     numbers, classes = REPAID
     repaid = z.size >= numbers and z.shape[-1] >= classes and z.dtype in (np.float32, np.float64)
-    return (repaid and _compiled()[0]) or sys.modules[__name__]
+    return (repaid and _compiled(z.dtype, t.one_hot)[0]) or sys.modules[__name__]
 
 
 def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
@@ -141,7 +142,7 @@ def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     out = None if gradient is None or gradient is z else gradient.reshape(flat.shape)
     loss = np.empty(len(flat), z.dtype)
     step = rows_at_once(len(flat), flat[0].nbytes)
-    kernel = _kernel_for(z)
+    kernel = _kernel_for(z, t)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
