@@ -365,13 +365,38 @@ def flat(results: Any) -> list[Any]:
     return [np.asarray(x) for x in (value, *(slopes if isinstance(slopes, tuple) else (slopes,)))]
 
 
-def near(got: Any, wanted: Any) -> None:
-    """The same where that is a number, and no nan that was none."""
-    for x, y in zip(flat(got), flat(wanted)):
-        known = np.isfinite(y)
-        bound = 1e-9 * np.max(np.abs(y[known]), initial=0.0)
-        np.testing.assert_allclose(x[known], y[known], 1e-9, bound)
-        assert not np.isnan(x[~np.isnan(y)]).any()
+class Noisy(np.ndarray[Any, Any]):
+    """An array of which each operation that rounds does so anew, by some units in the last place."""
+
+    rng = np.random.default_rng(0)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [np.asarray(x) if isinstance(x, Noisy) else x for x in inputs]
+        options.pop("out", None)  # which np.mean divides into
+        result = np.asarray(getattr(ufunc, method)(*plain, **options))
+        if result.dtype.kind == "f" and ufunc not in (np.maximum, np.minimum, np.negative):
+            result = result * (1.0 + 2.0**-50 * self.rng.uniform(-1.0, 1.0, result.shape))
+        return result.view(Noisy)
+
+
+def near(got: Any, raw: Any, args: Any) -> None:
+    """The same where that is a number, and no nan that was none.
+
+    What cancels in the raw program may differ by as much as that moves if it rounds anew.
+    """
+    pairs = [*zip(flat(got), flat(raw(*args)))]
+    assert not any(np.isnan(x[~np.isnan(y)]).any() for x, y in pairs)
+    tops = [np.max(np.abs(y[np.isfinite(y)]), initial=0.0) for _x, y in pairs]
+    bounds = [np.full(y.shape, 1e-9 * top + 1e-290) for (_x, y), top in zip(pairs, tops)]
+    if not all(np.all(abs(x - y)[np.isfinite(y)] <= b.max()) for (x, y), b in zip(pairs, bounds)):
+        names: dict[str, Any] = {}
+        exec(raw.source, names)
+        for _ in range(8):
+            noisy = flat(names["loss_and_grad"](*[np.asarray(x).view(Noisy) for x in args]))
+            moved = [abs(np.asarray(x) - y) for x, (_, y) in zip(noisy, pairs)]
+            bounds = [np.fmax(a, 10.0 * b) for a, b in zip(bounds, moved)]
+    for (x, y), bound in zip(pairs, bounds):
+        assert np.all(abs(x - y)[np.isfinite(y)] <= bound[np.isfinite(y)]), (x, y)
 
 
 @pytest.mark.slow
@@ -381,8 +406,12 @@ def test_drawn_functions_are_the_same_with_no_more_operations(case: Any) -> None
     f, args, wrt, how = case
     with np.errstate(all="ignore"):
         raw, made = (program(f, *args, wrt=wrt, clean=clean, **how) for clean in (False, True))
-        near(made(*args), raw(*args))
+        near(made(*args), raw, args)
         assert operations(made.source) <= operations(raw.source), made.source
+
+
+def mean(x: Any) -> Any:
+    return x.mean(axis=-1, keepdims=True) if np.ndim(x) else x
 
 
 LARGE: list[Any] = [
@@ -396,10 +425,18 @@ LARGE: list[Any] = [
     lambda x: np.log(softmax(x)),
     lambda x: x / (1 + np.exp(x)),
     lambda x: np.exp(x) * np.exp(-x),
-    lambda x: x - x.mean(axis=-1, keepdims=True),
+    lambda x: x - mean(x),
     lambda x: x / np.sqrt((x * x).sum(axis=-1, keepdims=True)),
     lambda x: x.sum(axis=0),
     lambda x: np.tanh(x) * x,
+    lambda x: np.log(np.exp(x).sum(axis=-1, keepdims=True)) - x,
+    lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-abs(x))),
+    lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)),
+    lambda x: (x - mean(x)) / np.sqrt(mean((x - mean(x)) ** 2) + 1e-5),
+    lambda x: 0.3 * np.log(sigma(x)) + 0.7 * np.log(1 - sigma(x)),
+    lambda x: softmax(x) * (1 - softmax(x)),
+    lambda x: np.exp(2 * x) / np.exp(x) ** 2,
+    lambda x: x / (x + np.exp(x)),
 ]
 STEP = st.tuples(st.integers(0, len(LARGE) - 1), st.integers(0, 9))
 
@@ -423,4 +460,4 @@ def test_at_700_nothing_is_nan_that_was_none(steps: Any, seed: int) -> None:
 
     with np.errstate(all="ignore"):
         raw, made = (program(f, x, y, wrt=(0, 1), clean=clean) for clean in (False, True))
-        near(made(x, y), raw(x, y))
+        near(made(x, y), raw, (x, y))

@@ -12,7 +12,7 @@ from ..engine.transforms import flatten
 from .lines import Line, distributions, evaluate, replace
 
 DRAWS, DRAWN = 16, 2**16  # of large arguments, and different entries of each, at most
-LINES = 2**10  # and entries of arguments in all draws: what breaks mostly does in the first
+LINES, ENTRIES = 2**10, 2**9  # run in all draws, and of arguments: many entries need few draws
 
 
 def is_stable(old: Any, new: Any) -> bool:
@@ -26,8 +26,8 @@ def is_stable(old: Any, new: Any) -> bool:
     rng = np.random.default_rng(0)
     quiet = suppress(ArithmeticError, ValueError, IndexError, TypeError)
     with catch_warnings(action="ignore"), np.errstate(all="ignore"), quiet:
-        size = len(old[0]) + sum(x.size for x in inputs)
-        for _draw in range(max(1, min(DRAWS, LINES // size))):
+        most = min(DRAWS, LINES // len(old[0]), ENTRIES // max(1, sum(x.size for x in inputs)))
+        for _draw in range(max(1, most)):
             data = {x: _large(x, rng, x in tables) for x in inputs}
             for x, y in zip(_results(old, data), _results(new, data)):
                 lost = np.isfinite(x) & ~np.isfinite(y) | ~np.isnan(x) & np.isnan(y)
