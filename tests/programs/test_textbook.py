@@ -366,7 +366,7 @@ def flat(results: Any) -> list[Any]:
 
 
 class Noisy(np.ndarray[Any, Any]):
-    """An array of which each operation that rounds does so anew, by some units in the last place."""
+    """An array that each operation which rounds moves by some units in the last place."""
 
     rng = np.random.default_rng(0)
 
