@@ -19,6 +19,9 @@ SEEN = np.tril(np.ones((4, 4), bool))
 SEEN[2] = False  # a row of which all is masked
 TEN = np.array([10.0, 0.0])
 SPREAD = np.array([0.5, 60.0])
+WORDS = np.array([[1, 2], [0, 0]])
+SEEN_WORDS = WORDS != 0
+WORDS_SEEN = SEEN_WORDS.sum(axis=1)[:, None]
 RATES = np.array([[1.0, -300.0], [2.0, -1.0]])
 
 
@@ -130,6 +133,12 @@ def hellinger(p: Any, q: Any) -> Any:
     return np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum())
 
 
+def softmax_of_numbers(a: Any, b: Any) -> Any:
+    e = [np.exp(a), np.exp(b)]
+    p = e[0] / (e[0] + e[1])
+    return (p - 0.5) ** 2
+
+
 def labels_of_2(z: Any) -> Any:
     p, y = tg.sigmoid(z), np.array([2.0, 0.0])
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
@@ -211,7 +220,7 @@ REPORTS = {
     "a mixture far from the data": Report(
         mixture,
         (np.array([0.0, 1.0]), np.ones(2)),
-        *("log(mean(pdf))", "exp underflows below -745.13 in float64", "logsumexp(x - np.log(a))"),
+        *("log(mean(pdf))", "exp underflows below -745.13 in float64", "logsumexp(x - np.log(y))"),
         float(
             -tg.logsumexp(-0.5 * (SPREAD[:, None] - [0.0, 1.0]) ** 2, axis=1).sum()
             + 2 * np.log(2 * np.sqrt(2 * np.pi))
@@ -243,6 +252,19 @@ REPORTS = {
         lambda a: tg.logsumexp(a + np.full(3, -np.inf)),
         (np.zeros(3),),
         *("log(0)", "A constant in a + … (test_bug_reports.py", ""),
+    ),
+    "a target of 0": Report(
+        lambda p: np.abs((p - TEN) / TEN).mean(), (np.ones(2),), "/ TEN", "TEN[1] = 0", "mask it"
+    ),
+    "a sentence of padding": Report(
+        lambda E: ((E[WORDS] * SEEN_WORDS[..., None]).sum(axis=1) / WORDS_SEEN).sum(),
+        (np.ones((3, 2)),),
+        *("/ WORDS_SEEN", "0 / 0", "np.maximum(WORDS_SEEN, 1)", 2.0),
+    ),
+    "softmax of numbers": Report(
+        softmax_of_numbers,
+        (1000.0, 10.0),
+        *("p = e[0] / (e[0]", "exp(1000)", "the largest of the exponents subtracted first", 0.25),
     ),
     "softplus undone": Report(
         lambda x: np.log(np.exp(x) - 1).sum(),

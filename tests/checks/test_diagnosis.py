@@ -313,6 +313,10 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda x: np.where(x > 0, np.sqrt(np.where(x > 0, x, 1.0)), 0.0).sum(),
         (np.array([0.0, 4.0]),),
     ),
+    "classes in rows, samples in columns": (
+        lambda z: -np.sum(T.T * np.log(tg.softmax(z, axis=0))),
+        (Z.T,),
+    ),
     "contrastive": (
         lambda a: tg.cross_entropy(a @ a.T * 5.0, np.arange(12)),
         (X / np.linalg.norm(X, axis=1, keepdims=True),),
@@ -371,6 +375,21 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
         (Z,),
         "are rows meant?",
     ),
+    "over each column": (
+        lambda z: -np.log((np.exp(z) / np.exp(z).sum(axis=0))[np.arange(12), Y]).mean(),
+        (Z,),
+        "are rows meant?",
+    ),
+    "over each column, one-hot labels": (
+        lambda z: -np.sum(T * np.log(tg.softmax(z, axis=0))),
+        (Z,),
+        "are rows meant?",
+    ),
+    "a binary loss of probabilities": (
+        lambda z: tg.binary_cross_entropy(tg.sigmoid(z), T),
+        (Z,),
+        "a sigmoid already",
+    ),
     "a label that a mask hides": (
         lambda z: tg.cross_entropy(np.where(T > 0, -np.inf, z), Y),
         (Z,),
@@ -424,6 +443,18 @@ def test_from_which_logits_on_a_dtype_does_not_tell_them_apart(top: float, said:
     z = np.array([[top, 0.0, -np.inf]], np.float32)
     found = diagnose(lambda z: tg.cross_entropy(z, [0]), z).warnings
     assert any("steps of" in text for text in found) == said
+
+
+def test_many_layers_with_dead_units_are_one_sentence() -> None:
+    def deep(x: Any, V: Any) -> Any:
+        for _layer in range(20):
+            x = np.maximum(x @ V, 0.0) * 1e16
+        return (x**2).sum()
+
+    found = diagnose(deep, np.abs(X) + 1.0, np.diag([1.0, 1.0, -1.0]))
+    assert found.births
+    assert len(str(found).splitlines()) < 15
+    assert any("and so it is with 19 more" in text for text in found.warnings)
 
 
 def test_notes() -> None:

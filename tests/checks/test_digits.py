@@ -232,6 +232,12 @@ def test_what_cancels_is_named() -> None:
     assert any("9 cancel in r = q - 1" in text for text in found.sentences)
 
 
+def test_what_cancels_on_the_way_back_is_not_spelled() -> None:
+    x = np.array([[1.0, 3.0], [4.0, 3.0], [2.0, 3.0]])
+    found = diagnose(lambda x: (((x - x.mean(axis=0)) / (np.std(x, axis=0) + 1e-8)) ** 2).mean(), x)
+    assert any("cancel in add on the way back" in text for text in found.sentences), found
+
+
 def test_digits_of_gradients() -> None:
     """Of Σ(p − t), with every p near t, the gradient has lost what the difference lost."""
     found = diagnose(lambda z: tg.cross_entropy(z, 0), np.array([1.0, 2.0, 3.0]))

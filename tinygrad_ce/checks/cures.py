@@ -22,7 +22,7 @@ from ..engine.value import Value, apply, detach
 from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from ..programs.lines import elementwise
-from .births import Birth, changed_since, is_finite, is_real, ones_like, ordered
+from .births import Birth, changed_since, is_finite, ones_like, ordered
 from .forms import FORMS, matched, spelled, written
 from .habits import is_fused, moved, sigmoid_of
 from .wording import Names, template
@@ -174,6 +174,11 @@ class Trials(Changes):
             text, change = self.replaced(text, exponentials, how)
             if self.keeps(change, [self.root], 1e-6 if self.root.dtype == np.float64 else 1e-3):
                 yield text, change
+        numbers = [n for n in self.live if n.op is ops.EXP and not n.shape]
+        text = _("the largest of the exponents subtracted first, np.exp(x - max(xs))")
+        change = {n: partial(_below_largest, n, numbers) for n in numbers}
+        if numbers and self.keeps(change, [self.root], 1e-6):
+            yield text, change
 
     def guarded(self) -> Iterator[Try]:
         """Other numbers where np.where, or a factor 0, drops the result: any give the same loss."""
@@ -201,13 +206,15 @@ class Trials(Changes):
     def constants(self) -> Iterator[Try]:
         """Something for counts of nothing; and for -inf, of which nothing is left in the loss."""
         every = [(n, k, x) for n in self.live for k, x in enumerate(n.parents)]
-        real = [each for each in every if not isinstance(each[2], Value) and is_real(each[2])]
+        fixed = [each for each in every if np.asarray(detach(each[2])).dtype.kind in "iuf"]
+        fixed = [each for each in fixed if not isinstance(each[2], Value)]
+        counts = (ops.DIVIDE,) if self.birth.cause == "indeterminate" else ()
         mask = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
         for number, used, how, text in (
-            (0.0, (ops.DIVIDE,), "np.maximum(x, 1)", "{new} for {old}: nothing is counted there"),
+            (0.0, counts, "np.maximum(x, 1)", "{new} for {old}: nothing is counted there"),
             (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "np.maximum(x, -1e30)", mask),
         ):
-            if at := [(n, k) for n, k, x in real if n.op in used and np.any(x == number)]:
+            if at := [(n, k) for n, k, x in fixed if n.op in used and np.any(x == number)]:
                 text, change = self.replaced(text, at, how)
                 if np.all(np.abs(self.recompute(change)[self.root].data) < HUGE):
                     yield text, change
@@ -247,6 +254,12 @@ def _computed(node: Value, how: Sequence[tuple[int, str, Any]], new: New) -> Any
     if not any(isinstance(x, Value) for x in args):  # of targets that are constants now
         return node.op.fn(*args, **node.options)
     return apply(node.op, args, node.options)
+
+
+def _below_largest(node: Value, exponentials: Sequence[Value], new: New) -> Any:
+    """An exponential of a number, less the largest that there is an exponential of."""
+    largest = max(detach(new[n.parents[0]]) for n in exponentials)
+    return np.exp(new[node.parents[0]] - largest)
 
 
 def _known(x: Any, new: New) -> Any:

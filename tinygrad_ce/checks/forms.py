@@ -61,8 +61,10 @@ EXACT = (
 def spelled(texts: Sequence[str], names: dict[str, str]) -> list[str]:
     """Forms of the table, with what each letter is called; and what it is, where that is long."""
     short = {c: name for c, name in names.items() if name.replace(".", "_").isidentifier()}
-    long = [_("{x} is {text}", x=c, text=name) for c, name in names.items() if c not in short]
+    free = [c for c in "xyzuvw" if not re.search(rf"\b{c}\b", "; ".join(names.values()))]
+    short |= {c: c if c in free else free[i] for i, c in enumerate(names) if c not in short}
     known = [re.sub(r"\b[abx]\b", lambda c: short.get(c[0], c[0]), text) for text in texts]
+    long = [_("{x} is {text}", x=short[c], text=names[c]) for c in names if short[c] != names[c]]
     return [*known, _(", where {what}", what=_(" and ").join(long)) if long else ""]
 
 

@@ -19,16 +19,24 @@ FUSED = "LogSoftmaxNLL"
 SOFTMAX = "np.exp(x) / np.exp(x).sum()"
 SIGMOIDS = ("1 / (1 + np.exp(x))", "np.exp(x) / (1 + np.exp(x))", "sigmoid(x)")
 LABELS = "a * np.log(x) + b * np.log(y)"
+MANY = 3  # sentences of one kind, of which no more are told
 SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 
 def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value]) -> Iterator[str]:
     """A sentence for each habit that is most likely a mistake."""
-    looks = (_labels, _stretched, _over_all, _dead, _scaled)
+    looks = (_labels, _stretched, _over_all, _over_columns, _dead, _scaled)
     tables = [node for node in names.nodes if node.op and node.data.__class__ is not float]
     texts = [text for node in names.nodes if node.op for text in _twice(node, names)]
     texts += [text for node in names.nodes if is_fused(node) for text in _masked(node, names)]
-    texts += [text for node in tables for look in looks for text in look(node, names)]
+    for look in looks:
+        found = [*dict.fromkeys(text for node in tables for text in look(node, names))]
+        more = (
+            _("{text}, and so it is with {n} more", text=found[0], n=len(found) - 1)
+            if found
+            else ""
+        )
+        texts += [more] if len(found) > MANY else found
     yield from dict.fromkeys(texts)
     text = "{name} was assigned since, and no backward pass has reached it"
     yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
@@ -102,6 +110,16 @@ def _twice(node: Value, names: Names) -> Iterator[str]:
     if is_fused(node) and _is_probability(moved(x)):
         text = "{loss} wants logits, and {inner} are probabilities: rows from 0 to 1 that sum to 1"
         yield _(text, loss=names.placed(node, _("the loss")), inner=names(moved(x)))
+    x = moved(node.parents[-1])
+    if (
+        node.op.function is np.logaddexp
+        and isinstance(x, Value)
+        and x.op
+        and sigmoid_of(x) is not None
+    ):
+        text = "{loss} wants logits, and {inner} is a sigmoid already"
+        yield _(text, loss=names.placed(node, _("the loss")), inner=names(x))
+    x = node.parents[0]
     softplus = isinstance(x, Value) and matched("np.log(1 + x)", x)
     if node.op is ops.LOG and isinstance(x, Value) and x.op is ops.LOG and not softplus:
         text = "{name} is the logarithm of {inner}, which is one already"
@@ -112,11 +130,12 @@ def _masked(node: Value, names: Names) -> Iterator[str]:
     """A label of a class that a mask forbids."""
     z, t = (np.asarray(detach(x)) for x in node.parents[:2])
     if np.any(np.isposinf(node.data)) and t.dtype.kind in "iu":
-        labels, rows = t.ravel(), z.reshape(-1, z.shape[-1])
-        for i in np.flatnonzero(np.isneginf(rows[np.arange(len(rows)), labels]))[:1]:
+        pairs = [*zip(t.ravel(), z.reshape(-1, z.shape[-1]))]  # a label below 0 is none
+        hidden = [i for i, (label, row) in enumerate(pairs) if np.any(np.isneginf(row[label:][:1]))]
+        for i in [i for i in hidden if pairs[i][0] >= 0][:1]:
             text = "the label of sample {i} is {label}, and its logit in {logits} is -inf: a mask "
             text += "hides the right class"
-            yield _(text, i=i, label=labels[i], logits=names.placed(node.parents[0]))
+            yield _(text, i=i, label=pairs[i][0], logits=names.placed(node.parents[0]))
 
 
 def _labels(node: Value, names: Names) -> Iterator[str]:
@@ -153,6 +172,31 @@ def _over_all(node: Value, names: Names) -> Iterator[str]:
         text = "{name} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
         yield _(text, name=names.placed(node), shape=node.shape)
+
+
+def _over_columns(node: Value, names: Names) -> Iterator[str]:
+    """A softmax over the samples, of which each row's label is looked up."""
+    for x in node.parents if _by_row(node) else ():
+        x = moved(x)
+        p = moved(x.parents[0]) if isinstance(x, Value) and x.op is ops.LOG else x
+        known = matched(SOFTMAX, p) if isinstance(p, Value) and p.op and len(p.shape) == 2 else None
+        if known and known["options"].get("axis") in (0, -2):
+            text = "{name} sums to 1 over each column, and labels are looked up by row: are rows "
+            text += "meant? sum(axis=1, keepdims=True)"
+            yield _(text, name=names.placed(p))
+
+
+def _by_row(node: Value) -> bool:
+    """Whether one entry of each row is looked up, by an index or labels that are one-hot."""
+    index = node.options.get("index")
+    if node.op is ops.GETITEM:
+        n = (*node.parents[0].shape, 0)[0]
+        rows = index[0] if isinstance(index, tuple) and len(index) == 2 else None
+        return np.array_equal(rows, np.arange(n))
+    for t in node.parents if node.op is ops.MULTIPLY else ():
+        if not isinstance(t, Value) and np.ndim(t) == 2 and np.shape(t) == node.shape:
+            return bool(np.all(np.sum(t, axis=1) == 1.0) and np.any(np.sum(t, axis=0) != 1.0))
+    return False
 
 
 def _dead(node: Value, names: Names) -> Iterator[str]:

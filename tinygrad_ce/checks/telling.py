@@ -29,7 +29,8 @@ WHY = {
 }
 SEVERAL = {"overflow": "products", "underflow": "small products", "pole": "singular"}
 ADVICE = {
-    "overflow": "{x} is {value} there: a smaller step or start, np.clip, or its logarithm",
+    "overflow": "{x} is {value} there: a smaller step or start, np.clip, its logarithm, or a "
+    "number subtracted that cancels",
     "pole": "{x} is {value} there: add a small number to it, or mask it before",
     "domain": "{x} is {value} there: keep it in the domain by np.maximum, np.abs or np.clip before",
     "underflow": "numbers so small underflow: compute with their logarithms, by sums of those of "
@@ -148,7 +149,10 @@ def tell_digits(names: Names, known: Sequence[Digits]) -> Iterator[str]:
             if d.node is not None:
                 text += ": {n:.0f} cancel in {formula}{instead}" if d.cancelled else ""
                 text += "" if d.cancelled else ": the rounding of {formula} counts most{instead}"
-                fields |= {"n": d.cancelled, "formula": names.equation(d.node)}
+                formula = names.equation(d.node)
+                if d.node not in names.called and formula.count("…") > 1:
+                    formula = _("{op} on the way back", op=d.node.op and d.node.op.name)
+                fields |= {"n": d.cancelled, "formula": formula}
                 fields["instead"] = _instead(names, d.node)
             yield _(text + ".", **fields)
 
