@@ -191,7 +191,7 @@ def _by_row(node: Value) -> bool:
     index = node.options.get("index")
     if node.op is ops.GETITEM:
         n = (*node.parents[0].shape, 0)[0]
-        rows = index[0] if isinstance(index, tuple) and len(index) == 2 else None
+        rows: Any = index[0] if isinstance(index, tuple) and len(index) == 2 else None
         return np.array_equal(rows, np.arange(n))
     for t in node.parents if node.op is ops.MULTIPLY else ():
         if not isinstance(t, Value) and np.ndim(t) == 2 and np.shape(t) == node.shape:
