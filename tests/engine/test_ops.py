@@ -40,8 +40,8 @@ def is_analytic(op: Primitive) -> bool:
     """Whether complex numbers may be put in: there are no pieces, and NumPy has it for them."""
     if isinstance(op.function, np.ufunc):  # of SciPy's not all are accurate
         known = hasattr(np, op.name) and "D->D" in "".join(op.function.types)
-        return op.piece is None and (known or "DD->D" in op.function.types)
-    return op.piece is None and op.name not in ("astype", "zeta")
+        return not op.piecewise and (known or "DD->D" in op.function.types)
+    return not op.piecewise and op.name not in ("astype", "zeta")
 
 
 def check(op: Primitive, args: list[Any], options: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ def test_what_a_record_says_of_its_function_holds_and_is_all(name: str) -> None:
         assert not op.positive or np.all(out > 0.0)
 
     run()
-    if op.piece or op in SPECIAL or op.name in ("positive", "negative", "astype"):
+    if op.piecewise or op in SPECIAL or op.name in ("positive", "negative", "astype"):
         return  # with drawn numbers alone one cannot tell; and astype rounds
     if not op.powers:
         assert seen - other == {*op.linear}

@@ -110,7 +110,7 @@ def sources(node: Value, entry: Entry) -> list[Source]:
     rng, slopes = np.random.default_rng(0), []
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
         drawn = [
-            Value(x if op.piece else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
+            Value(x if op.piecewise else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
             for x in map(detach, parents)
         ]
         alone, leaves = apply(op, drawn, node.options), [isinstance(x, Value) for x in drawn]

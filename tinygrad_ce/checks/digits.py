@@ -85,7 +85,7 @@ def _total(x: Any) -> float:
 def _is_exact(node: Value) -> bool:
     """Whether a node's entries are entries of its arguments, or their negatives."""
     op = node.op
-    return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piece)
+    return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piecewise)
 
 
 def rounding(node: Value) -> Any:

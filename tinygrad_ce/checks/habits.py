@@ -238,7 +238,7 @@ def _vanished(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
 def _is_saturated(node: Value, g: Any) -> bool:
     """Whether a smooth operation lets nothing through, here and beside: not a minimum."""
     op = node.op
-    if len(node.parents) != 1 or op.piece or op.linear or op.terms or not np.any(g):
+    if len(node.parents) != 1 or op.piecewise or op.linear or op.terms or not np.any(g):
         return False
     x = Value(np.asarray(detach(node.parents[0])) * 1.01 + 0.01)
     out = apply(op, (x,), node.options)

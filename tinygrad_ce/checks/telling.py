@@ -193,5 +193,5 @@ def _weighty(names: Names, node: Any, entry: Entry) -> Source | None:
         largest = int(np.argmax(abs(numbers)))
         cancel = abs(numbers[largest]) > 2.0 * abs(v)
         return named[largest] if not cancel else inner[0] if len(inner) == 1 else None
-    same = [s for s, x in zip(named, numbers) if x == v and (node.op.piece or node.op.moves)]
+    same = [s for s, x in zip(named, numbers) if x == v and (node.op.piecewise or node.op.moves)]
     return same[0] if same else None

@@ -176,11 +176,11 @@ def selection(function: Any) -> Any:
 define(np.maximum, r"\max(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
-    piece=np.less, number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
+    piecewise=True, number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
 define(np.minimum, r"\min(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
-    piece=np.less, number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
+    piecewise=True, number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
 define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
     (lambda g, out, x, y: g * _logistic(y - x), r"<g> \cdot e^{<x> - <out>}"),
     (lambda g, out, x, y: g * _logistic(x - y), r"<g> \cdot e^{<y> - <out>}"),
@@ -240,13 +240,13 @@ define(np.logaddexp2, r"\log_2(2^{<x>} + 2^{<y>})",
     (lambda g, out, x, y: g * _logistic(LN2 * (x - y)), r"<g> \cdot 2^{<y> - <out>}"))
 define(np.remainder, r"<x> \bmod <y>", (lambda g, out, x, y: g, "<g>"),
     (lambda g, out, x, y: -g * np.floor_divide(x, y), r"-<g> \lfloor <x> / <y> \rfloor"),
-    domain=(REAL, POSITIVE), piece=np.floor_divide, scalar=operator.mod, symbol="%",
+    domain=(REAL, POSITIVE), piecewise=True, scalar=operator.mod, symbol="%",
     number="float(np.remainder({}, {}))", roles=("dividend", "divisor"))
 define(np.clip, r"\operatorname{clip}(<x>, <y>, <z>)",
     (lambda g, out, x, lo, hi: np.where((x < lo) | (x > hi), 0.0, g), r"<g> [<y> \le <x> \le <z>]"),
     (lambda g, out, x, lo, hi: np.where((x < lo) & (lo <= hi), g, 0.0), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, lo, hi: np.where((x > hi) | (lo > hi), g, 0.0), r"<g> \cdot [<x> > <z>]"),
-    domain=(REAL, (-math.inf, 0.0), POSITIVE), piece=lambda x, lo, hi: 1 * (x < lo) + 2 * (x > hi),
+    domain=(REAL, (-math.inf, 0.0), POSITIVE), piecewise=True,
     number=lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), roles=("clipped", "low", "high"),
     entrywise=True)
 define(np.mean, r"\frac1n \sum <x>",
@@ -254,9 +254,9 @@ define(np.mean, r"\frac1n \sum <x>",
         g * (math.prod(np.shape(out)) / (math.prod(np.shape(x)) or 1)), x, axis, keepdims),
      "<g> / n"), linear=(0,), direct=True)
 MAX = define(np.max, r"\max <x>", (extremum, r"<g> \cdot [<x> = \max <x>]"), direct=True,
-    piece=lambda x, axis=None, keepdims=False: x == np.max(x, axis=axis, keepdims=True))
+    piecewise=True)
 MIN = define(np.min, r"\min <x>", (extremum, r"<g> \cdot [<x> = \min <x>]"), direct=True,
-    piece=lambda x, axis=None, keepdims=False: x == np.min(x, axis=axis, keepdims=True))
+    piecewise=True)
 define(np.prod, r"\prod <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: (
         spread(g, x, axis, keepdims) * others(x, axis)), r"<g> \prod_{j \ne i} {<x>}_j"),

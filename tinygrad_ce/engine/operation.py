@@ -39,7 +39,7 @@ class Primitive:
     vjps: Any  # a tuple, with None where no gradient flows, or `Each`
     latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <args> <arg> <out> <g>
     domain: tuple[Interval, ...] | None = None  # of each argument: where rules hold, and smooth ...
-    piece: Rule | None = None  # ... but for the borders of these pieces (of abs: x < 0 and x > 0)
+    piecewise: bool = False  # ... but for borders between pieces (of abs: x < 0 and x > 0)
     scalar: Rule | None = None  # the same on Python floats, faster
     roles: tuple[str, ...] = ()  # what arguments are, where exchanging them changes the result
     plain: bool = False  # its result carries no gradient: on `Value`s it reads the data

@@ -59,7 +59,7 @@ NEGATIVE = define(np.negative, "-<x>",
     (lambda g, out, x: -g, "-<g>"), scalar=operator.neg, terms=(-1,), symbol="-")
 ABS = define(np.absolute, "|<x>|",
     (lambda g, out, x: g * np.sign(x), r"<g> \cdot \operatorname{sign} <x>"),
-    piece=np.signbit, scalar=abs, name="abs", even=True, number="abs({})")
+    piecewise=True, scalar=abs, name="abs", even=True, number="abs({})")
 EXP = define(np.exp, "e^{<x>}",
     (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), scalar=math.exp, positive=True)
 LOG = define(np.log, r"\log <x>",
@@ -67,12 +67,12 @@ LOG = define(np.log, r"\log <x>",
 WHERE = define(np.where, r"<y> \text{ if } <x> \text{ else } <z>", None,
     (lambda g, out, c, x, y: rules.pick(c, g, 0.0), r"<g> \cdot [<x>]"),
     (lambda g, out, c, x, y: rules.pick(c, 0.0, g), r"<g> \cdot [\neg <x>]"),
-    piece=lambda c, x, y: c, scalar=lambda c, x, y: (y, x)[c],  # TypeError if c is no bool
+    piecewise=True, scalar=lambda c, x, y: (y, x)[c],  # TypeError if c is no bool
     linear=(1, 2), moves=True, entrywise=True, number="{1} if {0} else {2}",
     roles=("condition", "if", "else"))
 RELU = define(rules.relu, r"\max(0, <x>)",
     (lambda g, out, x: rules.pick(x <= 0.0, 0.0, g), r"<g> \cdot [<x> > 0]"),
-    piece=lambda x: x <= 0.0, scalar=lambda x: 0.0 if x <= 0.0 else x)
+    piecewise=True, scalar=lambda x: 0.0 if x <= 0.0 else x)
 SUM = define(np.sum, r"\sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: rules.spread(g, x, axis, keepdims), "<g>"),
     fn=rules.total, linear=(0,), direct=True)
