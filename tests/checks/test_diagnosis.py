@@ -457,6 +457,24 @@ def test_many_layers_with_dead_units_are_one_sentence() -> None:
     assert any("and so it is with 19 more" in text for text in found.warnings)
 
 
+def test_gradients_that_are_not_finite_in_two_places() -> None:
+    """Each says in which entry, and what met there; in sentences the last is told first."""
+    x, y = Value([4.0, 0.0]), Value([0.0, 1.0, 9.0])
+    with np.errstate(all="ignore"):
+        found = diagnose(2.0 * np.sqrt(x).sum() + (3.0 * y**0.5).sum())
+    births = [(b.target, b.entry, b.upstream, b.local, b.entries) for b in found.births]
+    assert births == [(y, (0,), 3.0, np.inf, 1), (x, (1,), 2.0, np.inf, 1)]
+    assert "upstream × slope is 3 × inf for y[0] = 0." in found.sentences[0]
+    assert found.sentences[1] == "Others begin in sqrt(x)."
+
+
+def test_a_leaf_that_is_nan_has_a_row_without_an_operation() -> None:
+    with np.errstate(all="ignore"):
+        report = json.loads(diagnose(np.log(Value([1.0, np.nan])).sum()).to_json())
+    (birth,) = report["births"]
+    assert (birth["op"], birth["entry"], birth["cause"]) == ("", [1], "data")
+
+
 def test_notes() -> None:
     w = Value(W)
     for _pass in range(2):

@@ -469,6 +469,17 @@ def test_nan_is_never_a_pass() -> None:
     assert report.diagnosis in str(report)
 
 
+def test_where_f_raises_it_is_not_finite() -> None:
+    def f(x: Any) -> Any:
+        if np.min(x) < 1.0:
+            raise ValueError("wanted 1 or more")
+        return x * x
+
+    report = gradcheck(f, np.array([2.0, 1.0]))
+    assert (report.verdict, report.reason) == ("inconclusive", "f is not finite around entry (1,)")
+    assert gradcheck(f, np.array([2.0, 3.0]))
+
+
 @pytest.mark.parametrize("f", [np.log, np.sqrt, np.arctanh, lambda x: x**0.5])
 def test_outside_its_domain_no_rule_is_wrong_though_complex_numbers_go_on(f: Any) -> None:
     with np.errstate(all="ignore"):

@@ -109,6 +109,7 @@ REAL_FUNCTIONS: list[tuple[str, Callable[[Any], Any], np.ndarray[Any, Any]]] = [
     ("sign", lambda x: np.sign(x) * x, np.array([-2.0, 3.0])),
     ("logaddexp", lambda x: np.logaddexp(x, 1.0), np.array([-800.0, 3.0])),
     ("concatenate", lambda x: np.concatenate([x, x * x]), np.array([-2.0, 3.0])),
+    ("conj", lambda x: np.conj(x) * x, np.array([-2.0, 3.0])),
     ("in place", lambda x: np.multiply(x, 2.0, out=x * 0), np.array([-2.0, 3.0])),
     ("einsum", lambda x: np.einsum("i,j->ij", x, x), np.array([-2.0, 3.0])),
 ]

@@ -285,6 +285,26 @@ def test_a_failed_backward_leaves_every_grad_as_it_was(
     np.testing.assert_array_equal(x.grad, 2 * A)
 
 
+NO_GRADIENTS: dict[str, Callable[[Any], Any]] = {
+    "complex128 data": lambda d: d * (1.0 + 2.0j),
+    "a matrix": lambda d: np.asmatrix(np.atleast_2d(d)),
+    "a MaskedArray": lambda d: np.ma.masked_array(d),
+    "object data": lambda d: np.asarray(d, object),
+    "<U3 data": lambda d: np.full(np.shape(d), "0.0"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("kind", NO_GRADIENTS)
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)], ids=str)
+def test_a_rule_that_returns_what_is_no_array_of_numbers_is_refused(kind: str, shape: Any) -> None:
+    odd = primitive(lambda g, out, x: NO_GRADIENTS[kind](g * 2.0), name="odd")(lambda x: x * 2.0)
+    v = Value(np.ones(shape))
+    with pytest.raises(TypeError, match=f"a VJP of odd: got {kind}"):
+        odd(v).backward(np.ones(shape))
+    assert v.grad is None
+
+
 def test_a_rule_may_return_what_broadcasts_to_the_argument() -> None:
     half = primitive(lambda g, out, x: 0.5, name="half")(lambda x: np.sum(x) / 2)
     x = Value(A)

@@ -348,6 +348,14 @@ def test_a_package_beside_numpys_is_the_learners() -> None:
     assert found_in(space["f"](Value([1.0]))) == ["x", "e", "multiply"]
 
 
+def test_of_a_source_that_is_no_python_nothing_is_read() -> None:
+    code, shown = "def f(x):\n    e = np.exp(x)\n    return e * 1.0\n", "%%time\n  def f(\n"
+    linecache.cache["<shown>"] = (len(shown), None, shown.splitlines(True), "<shown>")
+    space: dict[str, Any] = {"np": np}
+    exec(compile(code, "<shown>", "exec"), space)
+    assert found_in(space["f"](Value([1.0]))) == ["leaf", "exp", "multiply"]
+
+
 def test_a_thread_may_begin_with_an_operation() -> None:
     code = """
 import _thread, time

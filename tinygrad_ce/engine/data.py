@@ -163,7 +163,8 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     if d is None or isinstance(d, tuple):
         text = "a VJP of {op} returned {got}, wanted the gradient of one argument"
         raise TypeError(_(text, op=op.name, got=d))
-    d = d if hasattr(d, "shape") else np.asarray(as_data(d, f"a VJP of {op.name}"))
+    d = as_data(d, f"a VJP of {op.name}")
+    d = np.asarray(d) if d.__class__ is float else d
     shape, got = getattr(data, "shape", ()), d.shape
     if got != shape:
         try:
@@ -178,8 +179,6 @@ def unbroadcast(d: Any, data: Any, op: Primitive) -> Any:
     dtype = getattr(data, "dtype", None)  # None of a float
     if hasattr(d, "apply_primitive"):  # an array that records; or a graph of its own
         return d if d.dtype == (dtype or float) else d.astype(dtype or float)
-    if d.dtype.kind == "c":
-        return d  # the complex step's numbers
     if dtype is None:
         return float(d)
     return d if d.dtype == dtype and not isinstance(d, np.generic) else np.asarray(d).astype(dtype)
