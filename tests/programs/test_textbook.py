@@ -347,6 +347,13 @@ def test_the_last_lines_are_those_of_the_table(name: str, formatted: dict[str, s
                 np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
 
 
+def test_what_is_small_in_a_sigmoid_s_tail_stays_accurate() -> None:
+    """-σ(-40) is -4e-18; as σ(40) - 1 it is 0."""
+    signs = np.ones(3)
+    made = program(lambda z, y: np.logaddexp(0.0, -y * z).sum(), signs, signs)
+    np.testing.assert_allclose(made(40.0 * signs, signs)[1], -np.exp(-40.0), rtol=1e-13)
+
+
 # ------------------------------------------------------------------ drawn functions
 FREE = {"reshape", "transpose", "broadcast_to", "expand_dims", "copy", "zeros", "ones", "full"}
 

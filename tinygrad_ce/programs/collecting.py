@@ -112,21 +112,6 @@ def _one(factor: Factor) -> Sum:
     return Sum({frozenset([(factor, 1)]): 1.0})
 
 
-def _logistic(rows: Reader, x: Any) -> Form | None:
-    """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
-    z, zero = x, None
-    for f in (np.exp, np.negative, np.logaddexp):
-        if not is_call(z, f):
-            return None
-        zero, z = z.args[0], z.args[-1]
-    if number_of(zero) != 0.0 or is_call(z, np.negative):
-        return None
-    for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
-        z = rows.emit(f, *args, z)
-    axes, terms = rows.atom(z, x.shape)
-    return Form(axes, Sum.of([(ONE, 1.0), *terms.scaled(-1.0).items()]))
-
-
 class _Gradients(Reader):
     """Lines in index notation: of the backward pass down to arrays of the forward pass.
 
@@ -138,6 +123,7 @@ class _Gradients(Reader):
         self.collector, self.deep = collector, deep
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
+        self.complements = dict[int, int]()  # of 1 / (1 + exp -z) the array 1 / (1 + exp z)
         self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
         self.tables = set[int]()  # of ones, one in each row
         self.sums: Any = None  # the deep ones
@@ -175,7 +161,7 @@ class _Gradients(Reader):
             self.nonzero |= {factor.array for product in below for factor, _ in product}
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
-        result = self.picked(line) or _logistic(self, x) or super().form(line)
+        result = self.picked(line) or self.logistic(x) or super().form(line)
         self.collector.until -= max(len(result.terms) - 1, 0)
         for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
@@ -191,6 +177,33 @@ class _Gradients(Reader):
         factor, below = self.factor(x, axes), self.atom(b, b.shape).onto(axes)
         self.lines[factor.array] = q
         return Form(axes, _one(factor) * below)
+
+    def logistic(self, x: Any) -> Form | None:
+        """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
+        z, zero = x, None
+        for f in (np.exp, np.negative, np.logaddexp):
+            if not is_call(z, f):
+                return None
+            zero, z = z.args[0], z.args[-1]
+        if number_of(zero) != 0.0 or is_call(z, np.negative):
+            return None
+        for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
+            z = self.emit(f, *args, z)
+        axes = self.labels(x.shape)
+        factor = self.factor(z, axes)
+        self.complements[factor.array] = self.factor(x, axes).array
+        return Form(axes, Sum.of([(ONE, 1.0), *_one(factor).scaled(-1.0).items()]))
+
+    def write(self, form: Form, shape: Sequence[int]) -> Any:
+        """A line; where 1 - 1 / (1 + exp -z) was of no use it is 1 / (1 + exp z) again."""
+        terms = Sum(form.terms)
+        for product, c in form.terms.items() if self.complements else ():
+            for factor, n in product:
+                rest, other = product - {(factor, n)}, self.complements.get(factor.array)
+                if n == 1 and other is not None and terms.get(rest) == -c and product in terms:
+                    del terms[product], terms[rest]
+                    terms[rest | {(Factor(other, factor.labels), 1)}] = -c
+        return super().write(Form(form.axes, terms), shape)
 
     def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
         """A product; none of more exponentials than divisors: in another order it may overflow."""
