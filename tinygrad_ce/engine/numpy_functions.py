@@ -61,7 +61,8 @@ def others(x: Any, axis: Any) -> Any:
 def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """∂(max x)/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
     hit = np.equal(x, spread(out, x, axis, keepdims)) | np.isnan(x)
-    return spread(g, x, axis, keepdims) * (hit / np.sum(hit, axis=axis, keepdims=True))
+    share = hit / np.sum(hit, axis=axis, keepdims=True)
+    return spread(g, x, axis, keepdims) * share.astype(x.dtype, copy=False)
 
 
 def win(g: Any, loses: Any, ties: Any) -> Any:

@@ -73,7 +73,10 @@ def dtype_of(lines: Sequence[Line]) -> Any:
 
     Of two dtypes, the narrow one's rounding would spread; where no entry is, all axes are alike.
     """
-    floats = {line.dtype for line in lines if line.dtype.kind == "f" and not line.is_number}
+    floats = {x.dtype for x in lines if x.dtype.kind == "f" and not x.is_number}
+    if len(floats) > 1:  # counts that are divided are float64, until they meet others
+        counts = {x for x in lines if x.function and all(y.dtype.kind in "biu" for y in reads(x))}
+        floats = {x.dtype for x in lines if x.dtype.kind == "f" and x not in counts}
     none = any(0 in line.shape for line in lines)
     return next(iter(floats)) if len(floats) == 1 and not none else None
 

@@ -13,11 +13,10 @@ import numpy as np
 
 from ..engine.data import example
 from .lines import Line, Size, astype, constant, entry, fact, name_of, option
-from .literals import array_text, dtype_text, fresh_text, number_text, quoted, structure_text
+from .literals import LONG, array_text, dtype_text, fresh_text, number_text, quoted, structure_text
 from .simplifier import REDUCTIONS, is_call, is_plain_sum, key_of, number_of
 
 OPERATIONS = ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.Compare | ast.IfExp
-LONG = 9  # letters of a number that its inverse, a whole one, is shorter than
 ATOM = "{}.x"  # a place where every operation needs brackets
 
 

@@ -7,6 +7,7 @@ be equal. Like terms merge: two products are one where their factors are. Writte
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .lines import Line, astype
-from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of
+from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of, uniform
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 
@@ -262,9 +263,12 @@ class Writer(Products):
             outside: list[tuple[Factor, int]] = []
             for over, group in connected(product, bound):
                 number = self.known(group, over) if over else None
+                if over and number is None:
+                    group = {(whole := self.total(group, over)): 1}
+                    x = self.arrays[whole.array]  # a constant where the caller says what it is
+                    number = float(x.flat[0]) if x.__class__ is np.ndarray and uniform(x) else None
                 c *= 1.0 if number is None else number
-                if number is None:
-                    outside += [(self.total(group, over), 1)] if over else group.items()
+                outside += group.items() if number is None else ()
             parts.append((term(outside), c))
         return Sum.of(parts)
 
@@ -335,7 +339,8 @@ class Writer(Products):
             return self.product(d, shared, out, self.sum(rest, out))
         groups: dict[float, list[tuple[float, Powers]]] = {}  # by the number in front
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
-            groups.setdefault(abs(d), []).append((d, powers))
+            c = next((c for c in groups if math.isclose(c, abs(d), rel_tol=1e-14)), abs(d))
+            groups.setdefault(c, []).append((math.copysign(c, d), powers))
         result: Any = 0.0
         [c, *others] = groups
         for parts in groups.values() if others else [[term] for term in groups[c]]:

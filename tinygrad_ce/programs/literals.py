@@ -16,6 +16,7 @@ from .simplifier import uniform
 
 LARGEST = 10_000  # entries of an array written out in the source
 WIDTH, TAB = 88, "    "
+LONG = 9  # letters of a number that its inverse, a whole one, is shorter than
 STRING = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""")
 PRINT: Any = {
     "threshold": LARGEST + 1, "floatmode": "unique", "linewidth": WIDTH - 8,

@@ -501,6 +501,16 @@ def _power(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     return square if n == 2 else s.call(np.multiply, (square, x if n == 3 else square), {}, like)
 
 
+def _transpose(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
+    """(Aᵀ B)ᵀ is Bᵀ A."""
+    factors = args[0].args if is_call(args[0], np.matmul) and not args[1:] else ()
+    if [np.ndim(x) for x in factors] != [2, 2] or not any(
+        is_call(x, np.transpose) for x in factors
+    ):
+        return None
+    return s.emit(np.matmul, *[s.emit(np.transpose, x) for x in factors[::-1]])
+
+
 def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     """0 if x == 0 else x is x."""
     c, x, y = args
@@ -558,6 +568,7 @@ def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 RULES: dict[Any, Callable[..., Any]] = {
     np.power: _power,
+    np.transpose: _transpose,
     np.where: _where,
     np.sum: _sum,
     np.mean: _mean,

@@ -23,7 +23,7 @@ import numpy as np
 from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten
 from .lines import Line, Size, live, within
-from .literals import dtype_text, fresh_text
+from .literals import LONG, dtype_text, fresh_text
 from .recording import Recording
 from .simplifier import key_of, uniform
 
@@ -158,6 +158,7 @@ class _Pair:
         while self.name in one.parameters:
             self.name += "_"
         self.same = dict[Line, Line]()  # of each line the other
+        self.eps = np.finfo(np.float64).eps  # of the line at hand
         self.of_floats = False  # whether the line at hand has other arguments that are floats
 
     def join(self) -> None:
@@ -175,6 +176,7 @@ class _Pair:
             raise NotASizeError
         if x.function is within and x.args[1:] != y.args[1:]:
             raise NotASizeError  # a check of indices holds the numbers
+        self.eps = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
         self.of_floats = any(a.__class__ is Line and a.dtype.kind == "f" for a in x.args)
         args, others = x.args, y.args
         if x.function is scatter and _are_uniform(args[0], others[0]):
@@ -224,7 +226,7 @@ class _Pair:
         n, name, whole = self.n, self.name, isinstance(x, int)
         if whole and y == x + (self.times - 1) * n != self.times * n:
             return f"{name} {'+' if x > n else '-'} {abs(x - n)}"
-        near = 0.0 if whole else 4 * float(np.finfo(np.asarray(x).dtype).eps)
+        near = 0.0 if whole else 4 * float(self.eps)
         symbol, c = "*", float(x) / n
         if not math.isclose(self.times * x, y, rel_tol=near):
             symbol, c = "/", float(x) * n
@@ -236,6 +238,8 @@ class _Pair:
             raise NotASizeError
         text = f"{c:.0f}" if c.is_integer() else repr(c)
         text = name if (c, symbol) == (1, "*") else f"{text} {symbol} {name}"
+        if symbol == "/" and len(repr(c)) > LONG and (1 / abs(c)).is_integer() and c > 0:
+            text = f"1 / ({1 / c:.0f} * {name})"
         is_int = symbol == "*" and c.is_integer() and not whole and not self.of_floats
         return f"float({text})" if is_int else text
 
