@@ -112,6 +112,23 @@ def _one(factor: Factor) -> Sum:
     return Sum({frozenset([(factor, 1)]): 1.0})
 
 
+def _logistic(rows: _Gradients, x: Any) -> Form | None:
+    """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
+    z, zero = x, None
+    for f in (np.exp, np.negative, np.logaddexp):
+        if not is_call(z, f):
+            return None
+        zero, z = z.args[0], z.args[-1]
+    if number_of(zero) != 0.0 or is_call(z, np.negative):
+        return None
+    for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
+        z = rows.emit(f, *args, z)
+    axes = rows.labels(x.shape)
+    factor = rows.factor(z, axes)
+    rows.complements[factor.array] = rows.factor(x, axes).array
+    return Form(axes, Sum.of([(ONE, 1.0), *_one(factor).scaled(-1.0).items()]))
+
+
 class _Gradients(Reader):
     """Lines in index notation: of the backward pass down to arrays of the forward pass.
 
@@ -161,7 +178,7 @@ class _Gradients(Reader):
             self.nonzero |= {factor.array for product in below for factor, _ in product}
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
-        result = self.picked(line) or self.logistic(x) or super().form(line)
+        result = self.picked(line) or _logistic(self, x) or super().form(line)
         self.collector.until -= max(len(result.terms) - 1, 0)
         for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
@@ -177,22 +194,6 @@ class _Gradients(Reader):
         factor, below = self.factor(x, axes), self.atom(b, b.shape).onto(axes)
         self.lines[factor.array] = q
         return Form(axes, _one(factor) * below)
-
-    def logistic(self, x: Any) -> Form | None:
-        """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
-        z, zero = x, None
-        for f in (np.exp, np.negative, np.logaddexp):
-            if not is_call(z, f):
-                return None
-            zero, z = z.args[0], z.args[-1]
-        if number_of(zero) != 0.0 or is_call(z, np.negative):
-            return None
-        for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
-            z = self.emit(f, *args, z)
-        axes = self.labels(x.shape)
-        factor = self.factor(z, axes)
-        self.complements[factor.array] = self.factor(x, axes).array
-        return Form(axes, Sum.of([(ONE, 1.0), *_one(factor).scaled(-1.0).items()]))
 
     def write(self, form: Form, shape: Sequence[int]) -> Any:
         """A line; where 1 - 1 / (1 + exp -z) was of no use it is 1 / (1 + exp z) again."""
