@@ -62,7 +62,7 @@ def extremum(g: Any, out: Any, x: Any, axis: Any = None, *, keepdims: bool = Fal
     """∂(max x)/∂x = 1/k at each of the k entries that attain it, 0 elsewhere."""
     hit = np.equal(x, spread(out, x, axis, keepdims)) | np.isnan(x)
     share = hit / np.sum(hit, axis=axis, keepdims=True)
-    return spread(g, x, axis, keepdims) * share.astype(x.dtype, copy=False)
+    return spread(g, x, axis, keepdims) * share.astype(getattr(x, "dtype", float), copy=False)
 
 
 def win(g: Any, loses: Any, ties: Any) -> Any:

@@ -504,9 +504,8 @@ def _power(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 def _transpose(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     """(Aᵀ B)ᵀ is Bᵀ A."""
     factors = args[0].args if is_call(args[0], np.matmul) and not args[1:] else ()
-    if [np.ndim(x) for x in factors] != [2, 2] or not any(
-        is_call(x, np.transpose) for x in factors
-    ):
+    turned = any(is_call(x, np.transpose) for x in factors)
+    if not turned or any(np.ndim(x) != 2 for x in factors):
         return None
     return s.emit(np.matmul, *[s.emit(np.transpose, x) for x in factors[::-1]])
 
