@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
-from helpers.answers import and_seeds, answer_of, torch_losses
+from helpers.answers import and_seeds, answer_of, sm, soft, torch_losses
 
 from tinygrad_ce.exercises import load, names
 
@@ -49,6 +49,22 @@ def test_random_wrong_answers_are_taken_for_no_mistake(name: str, count: int) ->
         assert not feedback.passed
         assert feedback.mistake is None, (k, feedback)
         assert feedback.message.startswith("No known pattern: ")
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "softmax_regression", "soft_labels"])
+def test_probabilities_that_are_kept_away_from_0_and_1_are_not_right(name: str) -> None:
+    def kept(z: Any) -> Any:
+        return np.clip(sm(z), 1e-3, 1.0 - 1e-3)
+
+    answers = {
+        "softmax_cross_entropy": lambda z, t: kept(z) - t,
+        "softmax_regression": lambda x, W, b, t: (
+            x.T @ (kept(x @ W + b) - t) / len(x),
+            (kept(x @ W + b) - t).mean(axis=0),
+        ),
+        "soft_labels": lambda z, t, e: (kept(z) - soft(t, e)) / len(z),
+    }
+    assert not load(name).check(answers[name]).passed
 
 
 # ------------------------------------------------------------------ against PyTorch

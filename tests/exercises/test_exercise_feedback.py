@@ -102,8 +102,8 @@ def test_several_gradients_come_as_a_tuple_or_a_list() -> None:
         "db is NoneType of object, wanted real" in two.check(lambda *a: (good(*a)[0], None)).message
     )
     assert "returns None: is there a return" in two.check(lambda *a: None).message
-    swapped = two.check(lambda *a: good(*a)[::-1])
-    assert re.search(r"\nNo known pattern: dW has shape \(\d,\), wanted", str(swapped))
+    flat = two.check(lambda *a: (good(*a)[0].ravel(), good(*a)[1]))
+    assert re.search(r"\nNo known pattern: dW has shape \(\d,\), wanted", str(flat))
 
 
 # ------------------------------------------------------------------ credits and the example

@@ -14,12 +14,22 @@ import pytest
 from helpers.answers import and_seeds, answer_of, sig, sm, soft, total
 
 from tinygrad_ce.exercises import load, names
-from tinygrad_ce.exercises.framework.mistakes import wrong_answers
+from tinygrad_ce.exercises.framework.mistakes import FACTORS, SHAPES, SOFTMAXES, wrong_answers
 
 
 def regression(change: Callable[..., Any]) -> Any:
     """An answer to softmax_regression from x, p − t, t and N."""
     return lambda x, W, b, t: change(x, sm(x @ W + b) - t, t, len(x))
+
+
+def predicted(p: Callable[..., Any]) -> Any:
+    """One with something else in place of the softmax."""
+
+    def answer(x: Any, W: Any, b: Any, t: Any) -> Any:
+        d = (p(x @ W + b) - t) / len(x)
+        return x.T @ d, d.sum(axis=0)
+
+    return answer
 
 
 def l2(change: Callable[..., Any]) -> Any:
@@ -93,6 +103,7 @@ DERIVED: dict[str, dict[str, Any]] = {
             lambda p, t: np.outer(p, p) + diag(p - 2 * p**2)
         ),
         "normaliser treated as a constant": hessian(lambda p, t: diag(p)),
+        "plus where minus stands": hessian(lambda p, t: diag(p) + np.outer(p, p)),
         "the numerator's own slope forgotten": hessian(lambda p, t: -np.outer(p, p)),
         "1 where p belongs on the diagonal": hessian(lambda p, t: np.eye(len(p)) - np.outer(p, p)),
     },
@@ -104,6 +115,13 @@ DERIVED: dict[str, dict[str, Any]] = {
             sm(z) * (t / (1 - sm(z)) - total(t * sm(z) / (1 - sm(z))))
         ),
         "log forgotten": lambda z, t: -sm(z) * (t - total(t * sm(z))),
+        "the loss itself": lambda z, t: -np.sum(t * np.log(sm(z))),
+        "one softmax over all rows": lambda z, t: np.exp(z) / np.exp(z).sum() - t,
+        "the sigmoid in place of the softmax": lambda z, t: sig(z) - t,
+        "scores in place of probabilities": lambda z, t: z - t,
+        "exp not divided by its sum": lambda z, t: np.exp(z) - t,
+        "still a logarithm": lambda z, t: z - np.log(total(np.exp(z))) - t,
+        "K times too small": lambda z, t: (sm(z) - t) / z.shape[1],
         "softmax over the wrong axis": lambda z, t: (
             np.exp(z) / np.exp(z).sum(axis=0) * t.sum(axis=0) - t
         ),
@@ -117,7 +135,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign flipped": lambda z, t, e: (soft(t, e) - sm(z)) / len(z),
         "N times too large": lambda z, t, e: sm(z) - soft(t, e),
         "N times too small": lambda z, t, e: (sm(z) - soft(t, e)) / len(z) ** 2,
-        "smoothing forgotten": lambda z, t, e: (sm(z) - t) / len(z),
+        "e forgotten": lambda z, t, e: (sm(z) - t) / len(z),
         "e not divided among the classes": lambda z, t, e: (sm(z) - (1 - e) * t - e) / len(z),
         "the right class not lowered": lambda z, t, e: (sm(z) - t - e / t.shape[1]) / len(z),
         "e spread over the wrong classes only": lambda z, t, e: (
@@ -133,8 +151,25 @@ DERIVED: dict[str, dict[str, Any]] = {
         "target forgotten": regression(
             lambda x, d, t, n: (x.T @ (d + t) / n, (d + t).mean(axis=0))
         ),
-        "db not summed over the batch": regression(lambda x, d, t, n: (x.T @ d / n, d / n)),
-        "a mean over the classes, too": regression(
+        "db not summed": regression(lambda x, d, t, n: (x.T @ d / n, d / n)),
+        "db summed over the wrong axes": regression(
+            lambda x, d, t, n: (x.T @ d / n, d.sum(axis=1) / n)
+        ),
+        "the results swapped": regression(lambda x, d, t, n: (d.mean(axis=0), x.T @ d / n)),
+        "divided by K in place of N": regression(
+            lambda x, d, t, n: (x.T @ d / t.shape[1], d.sum(axis=0) / t.shape[1])
+        ),
+        "b forgotten": lambda x, W, b, t: (
+            x.T @ (sm(x @ W) - t) / len(x),
+            (sm(x @ W) - t).mean(axis=0),
+        ),
+        "softmax over the wrong axis": predicted(lambda z: np.exp(z) / np.exp(z).sum(axis=0)),
+        "one softmax over all rows": predicted(lambda z: np.exp(z) / np.exp(z).sum()),
+        "the sigmoid in place of the softmax": predicted(sig),
+        "scores in place of probabilities": predicted(lambda z: z),
+        "exp not divided by its sum": predicted(np.exp),
+        "still a logarithm": predicted(lambda z: z - np.log(total(np.exp(z)))),
+        "K times too small": regression(
             lambda x, d, t, n: (x.T @ d / d.size, d.sum(axis=0) / d.size)
         ),
     },
@@ -201,7 +236,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "not divided by the sum": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
         "inner derivative forgotten": lambda z: np.ones(z.shape) / total(np.exp(z)),
         "still a logarithm": lambda z: z - np.log(total(np.exp(z))),
-        "one sum over all rows": lambda z: np.exp(z) / np.exp(z).sum(),
+        "one softmax over all rows": lambda z: np.exp(z) / np.exp(z).sum(),
         "differentiated twice": lambda z: sm(z) * (1 - sm(z)),
     },
     "temperature": {
@@ -217,7 +252,9 @@ DERIVED: dict[str, dict[str, Any]] = {
             (sm(z * T) - t) * T,
             ((sm(z * T) - t) * z).sum(),
         ),
-        "dT not summed": tempered(lambda z, d, t, T: (d / T, -(d * z).sum(axis=1) / T**2)),
+        "dT summed over the wrong axes": tempered(
+            lambda z, d, t, T: (d / T, -(d * z).sum(axis=1) / T**2)
+        ),
     },
     "hessian_of_cross_entropy": {
         "sign flipped": hessian(lambda p, t: np.outer(p, p) - diag(p)),
@@ -240,7 +277,7 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "fused_vjp": {
         "sign flipped": lambda z, t, g: g[:, None] * (t - sm(z)),
-        "upstream gradient forgotten": lambda z, t, g: sm(z) - t,
+        "g forgotten": lambda z, t, g: sm(z) - t,
         "upstream gradient summed": lambda z, t, g: np.sum(g) * (sm(z) - t),
         "upstream gradient averaged": lambda z, t, g: np.mean(g) * (sm(z) - t),
         "upstream gradient on p only": lambda z, t, g: g[:, None] * sm(z) - t,
@@ -254,7 +291,9 @@ CASES = [(name, mistake) for name, derived in DERIVED.items() for mistake in der
 
 def test_every_known_mistake_is_here_and_there_are_enough() -> None:
     own = {(name, text.split(": ")[0]) for name in names() for text in load(name).mistakes}
-    derived = {case for case in set(CASES) - own if case[1].split(" between ")[0] in USUAL}
+    derived = {
+        case for case in set(CASES) - own if case[1].split(" between ")[0] in DERIVED_ANYWHERE
+    }
     assert own <= set(CASES) == own | derived
     assert len(derived) >= 40
     assert len({mistake for _, mistake in CASES}) >= 25
@@ -273,6 +312,18 @@ def test_a_mistake_is_known_by_its_name(name: str, mistake: str, seeds: Any) -> 
         assert mistake in feedback.message
 
 
+DERIVED_ANYWHERE = {text.split(": ")[0] for text in [*FACTORS, *SHAPES, *SOFTMAXES]} | {
+    "the loss itself",
+    "the results swapped",
+    "db not summed",
+    "db summed over the wrong axes",
+    "dT summed over the wrong axes",
+    "divided by K in place of N",
+    "K times too small",
+    "b forgotten",
+    "e forgotten",
+    "g forgotten",
+}
 USUAL: dict[str, Callable[[Any, int], Any]] = {
     "no gradient": lambda part, n: 0 * part,
     "sign flipped": lambda part, n: -part,
@@ -302,7 +353,8 @@ def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
         feedback = [load(name).check(wrong, seed=seed) for seed in (0, 60)]
         own = {text.split(": ")[0] for text in load(name).mistakes}
         if not feedback[0].passed:  # a vector transposed is the same
-            assert {f.mistake for f in feedback} <= {mistake, None} | own, name
+            other = mistake.replace("N", "K")  # the first axis, where there is no batch
+            assert {f.mistake for f in feedback} <= {mistake, other, None} | own, name
             named += [name] * all(f.mistake == mistake for f in feedback)
     assert len(named) >= 5
 

@@ -57,7 +57,7 @@ def scores(*dimensions: str) -> Input:
     draw, rows = real(*dimensions), "K" in dimensions  # else each score has a sigmoid
 
     def moved(d: Drawing) -> Any:
-        x = draw(d)
+        x = draw(d) * (1.0 if d.integers or d.seed % 2 else 4.0)  # some probabilities are tiny
         first = x[..., :1] if rows else x  # of those that move together
         odd = (np.arange(np.size(first)) + d.seed) % 2
         by = np.where(odd, -LARGE, LARGE).reshape(np.shape(first))

@@ -1,8 +1,9 @@
 """Known wrong derivations, and which of them an answer is.
 
 A wrong derivation is the right one with one step changed: what arrives over one path of the graph,
-or all of it, is forgotten, has the wrong sign, or a factor. What else can go wrong stands with its
-exercise. Each has a name and, behind a colon, where to look.
+or all of it, is forgotten, has the wrong sign, or a factor; what is summed is not, or over another
+axis; something else stands where the softmax belongs; the steps end too early. What else can go
+wrong stands with its exercise. Each has a name and, behind a colon, where to look.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from inspect import signature
+from itertools import product
 from typing import Any
+
+import numpy as np
 
 from ...engine.backward import gradients, share, topological
 from ...engine.data import unbroadcast
@@ -18,6 +22,7 @@ from ...engine.names import names
 from ...engine.text import _
 from ...engine.transforms import grad
 from ...engine.value import Value
+from ...losses.activations import log_softmax, logsumexp, sigmoid, softmax
 from .problem import Arrays, Problem, Trial, close, draw
 
 BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
@@ -37,26 +42,110 @@ SHAPES: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
-def paths(t: Trial) -> Iterator[tuple[str, Arrays]]:
-    """What arrives of the answer over each edge of the loss's graph, and where that is.
+# What can stand where the softmax of scores z belongs.
+SOFTMAXES: dict[str, Callable[[Any], Any]] = {
+    "softmax over the wrong axis: the classes of a sample stand in a row": lambda z: softmax(
+        z, axis=0
+    ),
+    "one softmax over all rows: each row has its own": lambda z: softmax(z.ravel()).reshape(
+        z.shape
+    ),
+    "the sigmoid in place of the softmax: the classes of a row share one sum": sigmoid,
+    "scores in place of probabilities: where is the softmax?": lambda z: z,
+    "exp not divided by its sum: what makes probabilities of it?": np.exp,
+    "not divided by the sum: by what?": lambda z: np.exp(z - z.max(axis=-1, keepdims=True)),
+    "still a logarithm: take exp of it": log_softmax,
+}
 
-    Those at the inputs come first, then those near the loss: of a chain they say most.
-    """
-    leaves = {name: Value(t.inputs[name], name=name) for name in t.problem.wrt}
-    nodes = topological(t.problem.loss(*{**t.inputs, **leaves}.values()))
-    called = names(nodes)
-    upstream = dict(zip(nodes, gradients(nodes[-1], 1.0, nodes)))
-    ends = [(n, k, x) for n in nodes[::-1] for k, x in enumerate(n.parents) if x.__class__ is Value]
-    for node, k, x in sorted(ends, key=lambda end: end[2].op is not None):
-        handed = unbroadcast(share(node, k, upstream[node]), x.data, node.op)
-        arriving = gradients(x, handed, [*leaves.values()])
-        where = _(" between {x} and {node}", x=called[x], node=called[node])
-        yield where, {n: 0.0 if g is None else g for n, g in zip(t.problem.parts, arriving)}
+
+class Backward:
+    """The gradient of the loss in a draw, node by node."""
+
+    def __init__(self, t: Trial) -> None:
+        self.leaves = {name: Value(t.inputs[name], name=name) for name in t.problem.wrt}
+        self.nodes = topological(t.problem.loss(*{**t.inputs, **self.leaves}.values()))
+        self.called, self.parts = names(self.nodes), t.problem.parts
+        self.upstream = dict(zip(self.nodes, gradients(self.nodes[-1], 1.0, self.nodes)))
+        ends = [(n, k, p) for n in self.nodes[::-1] for k, p in enumerate(n.parents)]
+        ends = [end for end in ends if end[2].__class__ is Value]
+        # At the inputs first, then near the loss: of a chain these say most.
+        self.ends = sorted(ends, key=lambda end: end[2].op is not None)
+
+    def arriving(self, node: Any, upstream: Any) -> Arrays:
+        """What comes to each part of the answer, of an upstream gradient at a node."""
+        found = gradients(node, upstream, [*self.leaves.values()])
+        return {name: 0.0 if g is None else g for name, g in zip(self.parts, found)}
+
+    def paths(self) -> Iterator[tuple[str, Arrays]]:
+        """What arrives of the answer over each edge of the graph, and where that is."""
+        for node, k, x in self.ends:
+            handed = unbroadcast(share(node, k, self.upstream[node]), x.data, node.op)
+            where = _(" between {x} and {node}", x=self.called[x], node=self.called[node])
+            yield where, self.arriving(x, handed)
+
+    def sums(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+        """Answers where what an input receives is not added up as it should be."""
+        for node, k, x in self.ends:
+            handed = share(node, k, self.upstream[node])
+            if x.op is None and np.shape(handed) == node.shape and node.ndim > x.ndim:
+                name = dict(zip(self.leaves.values(), self.parts))[x]
+                text = "{name} not summed: all that {x} is added to or multiplied by has it in it"
+                yield _(text, name=name, x=x.name), {**right, name: handed}
+                text = "{name} summed over the wrong axes: which numbers have a {x} in common?"
+                for axis in range(np.ndim(handed)):
+                    part = np.sum(handed, axis=axis)
+                    yield _(text, name=name, x=x.name), {**right, name: part}
+
+    def softmaxes(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+        """Answers where something else stands for the softmax, the slope of logsumexp."""
+        firsts: list[Any] = []  # scores from which no maximum is subtracted yet
+        for z in (x for x in self.nodes if x.ndim and x.shape[-1] > 1):
+            p, total = softmax(z.data), logsumexp(z.data, axis=-1)
+            alike = (x for x in firsts if x.shape == p.shape and np.allclose(softmax(x.data), p))
+            if (first := next(alike, z)) is z:
+                firsts.append(z)
+            for node in self.nodes:
+                g = self.upstream[node]
+                if node.shape == p.shape and np.allclose(node.data, p):
+                    g = -np.sum(p * g, axis=-1, keepdims=True)  # what every z of a row receives
+                elif node.size == total.size and np.allclose(np.ravel(node.data), np.ravel(total)):
+                    g = np.reshape(g, (*total.shape, 1))
+                else:
+                    continue
+                for text, wrong in SOFTMAXES.items():
+                    more = self.arriving(first, g * (wrong(first.data) - p))
+                    yield text, {name: x + more[name] for name, x in right.items()}
+
+
+def _factors(t: Trial) -> dict[str, float]:
+    """How many times too large all of an answer can be, in a draw."""
+    found = {text: factor(t.batch) for text, factor in FACTORS.items()}
+    for name, size in t.sizes.items():
+        if name != "N":
+            found[_("{size} times too large: what is a mean?", size=name)] = size
+            found[_("{size} times too small: what is a mean?", size=name)] = 1 / size
+            if "N" in t.sizes:
+                text = "divided by {size} in place of N: of how many samples is the mean?"
+                found[_(text, size=name)] = t.batch / size
+    return found
+
+
+def _finite(x: Any) -> bool:
+    return bool(np.isfinite(x).all())  # beside inf, every answer would be close enough
+
+
+def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
+    """Answers without one of the inputs: as if it were 0, or 1."""
+    for name, x in t.inputs.items():
+        text = _("{name} forgotten: where has it gone?", name=name)
+        for number in (0.0, 1.0):
+            inputs = {**t.inputs, name: np.full_like(x, number) if np.ndim(x) else number}
+            yield text, t.problem.named(t.problem.derivative(*inputs.values()))
 
 
 @lru_cache(maxsize=1024)
 def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
-    """What each mistake arrives at in a draw, the exercise's own first; in one order for all."""
+    """What each mistake arrives at in a draw, the exercise's own first; a name may stand twice."""
     t = draw(problem, seed)
     known = {"right": next(iter(t.right.values())), **t.right, **t.inputs}
     wrong_ones = [
@@ -65,14 +154,25 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     ]
     for text, change in SHAPES.items():
         wrong_ones.append((text, {name: change(g, t.batch) for name, g in t.right.items()}))
-    whole, edges = [("", t.right)], [*paths(t)] if problem.derive is grad else []
-    for places in (whole, edges):
-        for text, factor in FACTORS.items():
-            more = factor(t.batch) - 1
-            for where, part in places:
-                wrong = {name: g + more * part[name] for name, g in t.right.items()}
-                wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
-    return wrong_ones
+    places = [("", t.right)]
+    if problem.derive is grad:
+        backward = Backward(t)
+        places += backward.paths()
+        loss = np.asarray(backward.nodes[-1].data)
+        text = "the loss itself: how fast does it change?"
+        wrong_ones.append((text, dict.fromkeys(problem.parts, loss)))
+        wrong_ones += [*backward.sums(t.right), *backward.softmaxes(t.right)]
+    if len(problem.parts) == 2:
+        swapped = dict(zip(problem.parts, [*t.right.values()][::-1]))
+        wrong_ones.append(("the results swapped: in which order are they wanted?", swapped))
+    factors = _factors(t).items()
+    for (text, factor), (where, part) in product(factors, places):
+        wrong = {name: g + (factor - 1) * part[name] for name, g in t.right.items()}
+        wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
+    # Of all of it first: what arrives over an edge may be all.
+    wrong_ones.sort(key=lambda known: " between " in known[0])
+    wrong_ones += _forgotten(t)
+    return [(text, wrong) for text, wrong in wrong_ones if all(map(_finite, wrong.values()))]
 
 
 def name_mistake(trials: Sequence[Trial]) -> str:
@@ -82,9 +182,14 @@ def name_mistake(trials: Sequence[Trial]) -> str:
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-    for same in zip(*(wrong_answers(problem, t.seed) for t in trials)):
-        text: str = same[0][0]
-        pairs = [(t, wrong) for t, (_text, wrong) in zip(trials, same)]
-        if all(close(t.yours[n], wrong[n], t.right[n]) for t, wrong in pairs for n in off):
-            return text
-    return ""
+    left = dict.fromkeys(text for text, _wrong in wrong_answers(problem, trials[0].seed))
+    for t in trials:
+        found = [
+            text
+            for text, wrong in wrong_answers(problem, t.seed)
+            if text in left and all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
+        ]
+        left = {text: None for text in left if text in found}
+        if not left:
+            return ""
+    return next(iter(left))

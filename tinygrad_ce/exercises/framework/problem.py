@@ -37,13 +37,18 @@ class Trial(NamedTuple):
     problem: Problem
     seed: int  # the number of the draw
     large: bool  # with scores near 1000
-    batch: int  # how many samples; 1 if there are none
+    sizes: Mapping[str, int]  # of the dimensions; N is that of the batch
     inputs: Arrays
     right: Arrays
     function: Callable[..., Any]  # the engine's own, until a learner's is tried
     yours: Arrays = {}  # what that returned
     trouble: str = ""  # why it returned nothing
     where: str = ""  # the entry that is furthest off, and by how much
+
+    @property
+    def batch(self) -> int:
+        """How many samples there are; 1 if there are none."""
+        return self.sizes.get("N", 1)
 
     @property
     def triples(self) -> list[tuple[str, Any, Any]]:
@@ -81,6 +86,12 @@ class Problem:
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
         self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {self.function}"]
 
+    @cached_property
+    def derivative(self) -> Callable[..., Any]:
+        """The engine's own answer, of the inputs."""
+        places = [[*self.inputs].index(name) for name in self.wrt]
+        return self.derive(self.loss, places if len(places) > 1 else places[0])
+
     def named(self, answer: Any) -> Arrays:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""
         arrays = answer if len(self.wrt) > 1 else (answer,)
@@ -101,7 +112,5 @@ def draw(problem: Problem, seed: int, large: bool = False) -> Trial:
         x = np.array(sample(drawing))
         x.flags.writeable = False  # whoever changes an input is told of it
         inputs[name] = x if x.ndim else float(x)
-    places = [[*inputs].index(name) for name in problem.wrt]
-    function = problem.derive(problem.loss, places if len(places) > 1 else places[0])
-    right, batch = problem.named(function(*inputs.values())), drawing.sizes.get("N", 1)
-    return Trial(problem, drawing.seed, large, batch, inputs, right, function)
+    right = problem.named(problem.derivative(*inputs.values()))
+    return Trial(problem, drawing.seed, large, drawing.sizes, inputs, right, problem.derivative)

@@ -11,7 +11,6 @@ exercise = Exercise(
     loss=lambda z, t, g: -(g * (t * log_softmax(z)).sum(axis=1)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
     mistakes={
-        "upstream gradient forgotten: where is g?": lambda z, t: softmax(z) - t,
         "upstream gradient squared: g is one factor": lambda right, g: right * g[:, None],
         "upstream gradient summed: a row has its g": lambda z, t, g: g.sum() * (softmax(z) - t),
         "upstream gradient averaged: a row has its g": lambda z, t, g: g.mean() * (softmax(z) - t),

@@ -17,6 +17,8 @@ exercise = Exercise(
         "sign of the entries off the diagonal: does a larger z_j make another p_i larger?":
             lambda right: 2 * np.diag(np.diag(right)) - right,
         "normaliser treated as a constant: z_j is in it, too": lambda z: np.diag(softmax(z)),
+        "plus where minus stands: a larger z_j makes every other p_i smaller":
+            lambda right, z: 2 * np.diag(softmax(z)) - right,
         "the numerator's own slope forgotten: exp(z_i) depends on z_i":
             lambda z: -np.outer(softmax(z), softmax(z)),
         "1 where p belongs on the diagonal: what is the slope of exp(z_i)?":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...engine.transforms import grad
-from ...losses.activations import log_softmax, logsumexp, softmax
+from ...losses.activations import log_softmax, logsumexp
 from ..framework import SOFTMAX, Exercise, one_hot, real, scores
 
 exercise = Exercise(
@@ -17,10 +17,6 @@ exercise = Exercise(
         "x forgotten: what does a weight scale?": lambda W, db: (np.broadcast_to(db, W.shape), db),
         "target forgotten: where has t gone?":
             grad(lambda x, W, b: logsumexp(x @ W + b, axis=1).mean(), (1, 2)),
-        "db not summed over the batch: b is shared by all samples, as W is":
-            lambda dW, x, W, b, t: (dW, (softmax(x @ W + b) - t) / len(x)),
-        "a mean over the classes, too: is it N samples or N · K numbers?":
-            lambda dW, db: (dW / len(db), db / len(db)),
     },
     hints=["Begin with the logits z = x W + b: what is ∂L/∂z, with the mean?",
            "For one sample, ∂zₖ/∂W_dk = x_d and ∂zₖ/∂bₖ = 1. All samples share them: add up.",

@@ -14,7 +14,6 @@ exercise = Exercise(
     mistakes={
         "1/T forgotten in dz: z enters as z/T": lambda dz, dT, T: (dz * T, dT),
         "1/T not differentiated: what is (1/T)′?": lambda dz, dT, T: (dz, dT * T),
-        "dT not summed: T is one number": lambda dz, z, T: (dz, -(dz * z).sum(axis=1) / T),
         "softmax without the temperature: p is the softmax of z/T, not of z":
             lambda z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T),
         "multiplied in place of divided: a higher T makes flatter probabilities":
