@@ -159,6 +159,15 @@ def test_a_program_refuses_more_rows_than_it_holds_for(name: str) -> None:
         run(W, rows(most + 1)[0])
 
 
+def test_a_function_without_a_module_has_limits_as_well() -> None:
+    space: dict[str, Any] = {"np": np}
+    exec("def f(w, X): return np.sum(X @ w) * (1 + (len(X) > 160)) / max(len(X), 6)", space)
+    run = run_source(program(space["f"], W, rows(8)[0]))
+    for n, wanted in ((7, "8 or more"), (161, "160 or fewer")):
+        with pytest.raises(ValueError, match=f"got {n} rows, wanted {wanted}"):
+            run(W, rows(n)[0])
+
+
 def test_a_program_refuses_numbers_of_rows_that_its_function_knows() -> None:
     """Of 64 rows no fewer than 30, as 29 are dealt with in another way, however 1 or 2 are."""
     f = lambda w, X: np.sum(X @ w) * (3.0 if 16 < len(X) < 30 else 2.0)

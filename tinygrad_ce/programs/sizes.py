@@ -60,6 +60,7 @@ def write_sizes(
             pair.join()
             recording.rows = pair.name, place, 1, None
             run = load(recording)
+            recording.rows = pair.name, place, n, n  # until more is known
             agree, some = partial(_agree, run, load, record), partial(_with_rows, args, group)
             recording.rows = pair.name, place, *_limits(n, most, _whole_numbers(f), agree, some)
             return
@@ -111,7 +112,7 @@ def _beneath(x: Any) -> list[Any]:
         known = getattr(owner, "__dict__", None), *(dict(vars(c)) for c in type(owner).__mro__)
         return [function, *known] if function.__class__ is FunctionType else []
     cells = [cell.cell_contents for cell in x.__closure__ or ()]
-    if x.__module__.startswith(__package__.partition(".")[0] + "."):
+    if str(x.__module__).startswith(__package__.partition(".")[0] + "."):
         return cells  # as of grad(f): f
     codes = [x.__code__]
     for code in codes:
