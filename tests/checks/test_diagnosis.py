@@ -457,6 +457,22 @@ def test_many_layers_with_dead_units_are_one_sentence() -> None:
     assert any("and so it is with 19 more" in text for text in found.warnings)
 
 
+@pytest.mark.parametrize(
+    ("f", "x", "entry"),
+    [
+        (np.exp, [0.0, 1000.0], (1,)),
+        (np.log, [[1.0, 2.0], [0.0, 3.0]], (1, 0)),
+        (np.log, [0.0, -1.0], (1,)),  # nan before inf
+    ],
+)
+def test_of_a_result_of_several_entries_the_one_that_is_not_finite(
+    f: Any, x: Any, entry: tuple[int, ...]
+) -> None:
+    with np.errstate(all="ignore"):
+        found = diagnose(f(Value(x)))
+    assert found.births[0].entry == entry
+
+
 def test_gradients_that_are_not_finite_in_two_places() -> None:
     """Each says in which entry, and what met there; in sentences the last is told first."""
     x, y = Value([4.0, 0.0]), Value([0.0, 1.0, 9.0])
