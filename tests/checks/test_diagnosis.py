@@ -307,6 +307,10 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (Z[0],),
     ),
     "entropy": (lambda z: -(tg.softmax(z) * tg.log_softmax(z)).sum(), (Z,)),
+    "exponentials of one over those of another": (
+        lambda z: np.sum(np.exp(tg.softmax(z)) / np.exp(tg.softmax(-z)).sum(axis=1, keepdims=True)),
+        (Z,),
+    ),
     "focal loss": (lambda z: -(((1 - tg.softmax(z)) ** 2) * T * tg.log_softmax(z)).sum(), (Z,)),
     "softplus": (lambda x: np.logaddexp(0.0, x).sum(), (Z * 100,)),
     "the trap avoided": (
@@ -323,6 +327,7 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "distances": (lambda x: np.sum((x[:, None] - X[None]) ** 2), (X + 1.0,)),
     "outer, as it was meant": (lambda a: np.sum((a[:, None] - a) ** 2), (X[:, 0],)),
+    "large numbers of float32": (lambda x: np.sum(x * 1e-6), (np.full(3, 1e6, np.float32),)),
     "hinge": (lambda w: np.maximum(0.0, 1.0 - np.sign(X[:, 0]) * (X @ w)).mean(), (W[:, 0],)),
     "Huber": (
         lambda r: np.where(np.abs(r) < 1.0, 0.5 * r**2, np.abs(r) - 0.5).sum(),
@@ -471,6 +476,7 @@ def test_of_a_result_of_several_entries_the_one_that_is_not_finite(
     with np.errstate(all="ignore"):
         found = diagnose(f(Value(x)))
     assert found.births[0].entry == entry
+    assert not found.healthy
 
 
 def test_gradients_that_are_not_finite_in_two_places() -> None:
@@ -489,6 +495,13 @@ def test_a_leaf_that_is_nan_has_a_row_without_an_operation() -> None:
         report = json.loads(diagnose(np.log(Value([1.0, np.nan])).sum()).to_json())
     (birth,) = report["births"]
     assert (birth["op"], birth["entry"], birth["cause"]) == ("", [1], "data")
+
+
+def test_what_is_saturated_is_told_of_the_leaves_below_it() -> None:
+    """That the gradient of the other is 0 has another reason."""
+    x, other = Value([50.0, 60.0]), Value([1.0, 2.0])
+    (said,) = diagnose(np.sum(np.tanh(x)) + np.sum(0.0 * other)).warnings
+    assert said.startswith("the gradient of x is exactly 0: tanh(x)")
 
 
 def test_notes() -> None:

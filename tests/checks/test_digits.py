@@ -238,6 +238,13 @@ def test_what_cancels_on_the_way_back_is_not_spelled() -> None:
     assert any("cancel in add on the way back" in text for text in found.sentences), found
 
 
+@pytest.mark.parametrize("scale", [2.0**-20, 1.0, 2.0**20])
+def test_how_many_digits_cancel_does_not_rest_on_the_size_of_the_terms(scale: float) -> None:
+    found = diagnose(lambda x: (scale * np.exp(x) - scale) * 3.0, 1e-9)
+    assert 6 < found.digits[0].digits < 8
+    assert 8.9 < found.digits[0].cancelled < 9.1
+
+
 def test_digits_of_gradients() -> None:
     """Of Σ(p − t), with every p near t, the gradient has lost what the difference lost."""
     found = diagnose(lambda z: tg.cross_entropy(z, 0), np.array([1.0, 2.0, 3.0]))

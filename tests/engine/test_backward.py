@@ -79,6 +79,15 @@ def test_a_second_backward_doubles_leaves_only() -> None:
     assert (x.grad, square.grad, cube.grad) == (28.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("data", [[3.0, 0.0], [0.0, 0.0, 1.0], [[0.0], [2.0]]], ids=str)
+def test_passes_add_up_where_an_entry_of_the_gradient_is_0_too(data: Any) -> None:
+    x = Value(np.array(data))
+    for n in (1, 2, 3):
+        (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad, 2.0 * n * x.data)
+        assert x.passes == n
+
+
 def test_a_leaf_says_how_many_passes_its_gradient_adds_up() -> None:
     x, w = Value(3.0), Value([1.0, 2.0])
     assert x.passes == w.passes == 0

@@ -186,6 +186,7 @@ CASES: list[Case] = [
     ("cross", lambda: np.cross(v()[:2], v()[:2]), ValueError, ["cross", "3"]),
     ("split", lambda: np.split(v(), 2), ValueError, ["equal division"]),
     ("tile", lambda: np.tile(v(), v()), TypeError, ["lose the gradient"]),
+    ("tile of an array", lambda: np.tile(X, s()), TypeError, ["tile: reps is a Value, which would lose"]),
     ("split, places", lambda: np.split(v(), v()), TypeError, ["lose the gradient", "v.data"]),
     ("full", lambda: np.full(3, v()[0]), TypeError, ["np.full", "np.broadcast_to"]),
     ("pad, value", lambda: np.pad(np.ones(2), 1, constant_values=v()[0]), TypeError, ["np.pad"]),

@@ -105,6 +105,14 @@ def test_a_leaf_that_nobody_holds_is_called_as_where_it_is_used() -> None:
     assert [*names(topological(loss(Value([1.0, 2.0])))).values()] == ["weights", "multiply", "sum"]
 
 
+def test_a_function_called_by_its_bare_name_gives_the_names_too() -> None:
+    def loss(weights: Any) -> Any:
+        return tanh(weights).sum()
+
+    tanh = np.tanh
+    assert [*names(topological(loss(Value([1.0, 2.0])))).values()] == ["weights", "tanh", "sum"]
+
+
 def test_a_given_name_wins_and_what_has_none_keeps_the_operations() -> None:
     x, y = Value(1.0, name="input"), Value(2.0)
     assert [*names(topological((x + y) * (x + y))).values()] == [

@@ -19,7 +19,7 @@ from helpers.operations import FULL, ONE, Case, axis_of, broadcast, reduced
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce import Value, grad, hessian, program
+from tinygrad_ce import Value, grad, hessian, primitive, program
 from tinygrad_ce.engine.operation import SPELLINGS, TABLE
 
 SMALL = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3)
@@ -466,6 +466,29 @@ def test_what_numpy_refuses_is_refused(f: Callable[[Any], Any]) -> None:
 def test_axes_and_masks_of_fewer_dimensions(f: Callable[..., Any]) -> None:
     (x,) = numbers((3, 2, 3), seed=2)
     agrees(f, x[:, 1, :2] if "average" in f.__code__.co_names else x, programs=False)
+
+
+def test_a_users_record_counts_more_than_a_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPELLINGS, np.median, SPELLINGS[np.median])  # which it is again afterwards
+    monkeypatch.setitem(TABLE, np.median, None)
+    primitive(lambda g, out, x: np.full(3, 5.0 * g))(np.median)
+    np.testing.assert_array_equal(grad(np.median)(np.arange(3.0)), 5.0)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("options", [{}, {"axis": 0, "keepdims": True}, {"where": True}], ids=str)
+def test_a_usual_reduction_is_one_node(name: str, options: dict[str, Any]) -> None:
+    v = Value(np.arange(1.0, 7.0).reshape(2, 3))
+    out = getattr(np, name)(v, **options)
+    assert (out.op.name, out.parents) == (name, (v,))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("ddof", [1, 2, 3])
+@pytest.mark.parametrize("function", [np.var, np.std])
+def test_a_variance_of_too_few(function: Any, ddof: int) -> None:
+    x = np.array([1.0, 3.0])
+    np.testing.assert_array_equal(function(Value(x), ddof=ddof).data, function(x, ddof=ddof))
 
 
 def test_norms_of_infinity_and_of_nothing() -> None:

@@ -449,6 +449,14 @@ def test_ragged_lists_of_numbers_are_structures() -> None:
 
 
 # ------------------------------------------------------------------ errors
+@pytest.mark.parametrize("transform", [grad, value_and_grad, jacobian, hessian, hvp])
+def test_what_is_no_function_or_position_is_refused_before_a_call(transform: Any) -> None:
+    with pytest.raises(TypeError, match="got float, wanted a function"):
+        transform(3.0)
+    with pytest.raises(TypeError, match="argnums: got 'x', wanted an int or several"):
+        transform(np.exp, "x")
+
+
 def test_what_a_transform_refuses() -> None:
     with pytest.raises(ValueError, match=r"f.s result of shape \(3,\)"):
         grad(lambda x: x * 2)(X)
