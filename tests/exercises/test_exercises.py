@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import need
 from helpers.answers import answer_of, sm
@@ -20,6 +22,7 @@ import tinygrad_ce.exercises
 from tinygrad_ce import cross_entropy
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex
+from tinygrad_ce.exercises.framework import real
 
 FOLDER = Path(tinygrad_ce.exercises.__file__).parent / "tasks"
 FILES = [FOLDER / f"{name}.py" for name in names()]
@@ -148,6 +151,38 @@ def test_a_loss_may_ask_for_plain_targets_and_lists_no_mistakes() -> None:
     assert mean.check(lambda z, t: right(z, t) / len(z)).passed
     assert mean.check(right).mistake == "N times too large"
     assert mean.check(lambda z, t: -right(z, t) / len(z)).mistake == "sign flipped"
+
+
+def test_mistakes_are_derived_from_any_loss() -> None:
+    """A tanh layer with squared errors, which is no exercise of ours and lists no mistakes."""
+
+    def loss(X: Any, w: Any, y: Any) -> Any:
+        h = np.tanh(X @ w)
+        return ((h - y) ** 2).mean()
+
+    inputs = {"X": real("N", "D"), "w": real("D"), "y": real("N")}
+    neuron = dataclasses.replace(ex, loss=loss, inputs=inputs, wrt=["w"], mistakes={})
+
+    def answer(X: Any, w: Any, y: Any) -> Any:
+        h = np.tanh(X @ w)
+        return 2 / len(X) * X.T @ ((h - y) * (1 - h**2))
+
+    def named(change: Callable[..., Any]) -> Any:
+        """The mistake in an answer made of X, the errors, the slopes of tanh, and N."""
+
+        def wrong(X: Any, w: Any, y: Any) -> Any:
+            h = np.tanh(X @ w)
+            return change(X, h - y, 1 - h**2, len(X))
+
+        return neuron.check(wrong).mistake
+
+    assert neuron.check(answer).passed
+    assert named(lambda X, e, s, n: -2 / n * X.T @ (e * s)) == "sign flipped"
+    assert named(lambda X, e, s, n: 2 * X.T @ (e * s)) == "N times too large"
+    assert named(lambda X, e, s, n: 1 / n * X.T @ (e * s)) == "a factor 2 missing"
+    assert named(lambda X, e, s, n: 2 / n * X.T @ e) == "the slope of h by matmul left out"
+    assert named(lambda X, e, s, n: np.mean(e**2)) == "the loss itself"
+    assert neuron.check(lambda X, w, y: answer(X, w, 0 * y)).mistake == "y forgotten"
 
 
 @pytest.mark.slow

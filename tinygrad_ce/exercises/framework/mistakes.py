@@ -96,6 +96,22 @@ class Backward:
                     part = np.sum(handed, axis=axis)
                     yield _(text, name=name, x=x.name), {**right, name: part}
 
+    def steps(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+        """Answers where a step of the chain rule is left out, or where it ends too early."""
+        for node, k, x in self.ends:
+            if node.shape == x.shape:
+                handed = unbroadcast(share(node, k, self.upstream[node]), x.data, node.op)
+                more = self.arriving(x, self.upstream[node] - handed)
+                text = "the slope of {node} by {x} left out: how fast does it change?"
+                text = _(text, node=self.called[node], x=self.called[x])
+                yield text, {name: g + more[name] for name, g in right.items()}
+        for node in self.nodes if len(right) == 1 else ():
+            if node.op:
+                text = "stopped at {node}: what comes before it?"
+                yield _(text, node=self.called[node]), dict.fromkeys(right, self.upstream[node])
+                text = "{node} itself: how fast does it change?"
+                yield _(text, node=self.called[node]), dict.fromkeys(right, node.data)
+
     def softmaxes(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
         """Answers where something else stands for the softmax, the slope of logsumexp."""
         firsts: list[Any] = []  # scores from which no maximum is subtracted yet
@@ -155,12 +171,11 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     for text, change in SHAPES.items():
         wrong_ones.append((text, {name: change(g, t.batch) for name, g in t.right.items()}))
     places = [("", t.right)]
-    if problem.derive is grad:
-        backward = Backward(t)
+    backward = Backward(t) if problem.derive is grad else None
+    if backward:
         places += backward.paths()
-        loss = np.asarray(backward.nodes[-1].data)
-        text = "the loss itself: how fast does it change?"
-        wrong_ones.append((text, dict.fromkeys(problem.parts, loss)))
+        loss = dict.fromkeys(problem.parts, backward.nodes[-1].data)
+        wrong_ones.append(("the loss itself: how fast does it change?", loss))
         wrong_ones += [*backward.sums(t.right), *backward.softmaxes(t.right)]
     if len(problem.parts) == 2:
         swapped = dict(zip(problem.parts, [*t.right.values()][::-1]))
@@ -171,8 +186,9 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
         wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
     # Of all of it first: what arrives over an edge may be all.
     wrong_ones.sort(key=lambda known: " between " in known[0])
-    wrong_ones += _forgotten(t)
-    return [(text, wrong) for text, wrong in wrong_ones if all(map(_finite, wrong.values()))]
+    wrong_ones += [*_forgotten(t), *(backward.steps(t.right) if backward else ())]
+    arrays = [(text, {n: np.asarray(x) for n, x in wrong.items()}) for text, wrong in wrong_ones]
+    return [(text, wrong) for text, wrong in arrays if all(map(_finite, wrong.values()))]
 
 
 def name_mistake(trials: Sequence[Trial]) -> str:
