@@ -19,10 +19,10 @@ from conftest import need
 from helpers.answers import answer_of, sm
 
 import tinygrad_ce.exercises
-from tinygrad_ce import cross_entropy
+from tinygrad_ce import cross_entropy, jacobian
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex
-from tinygrad_ce.exercises.framework import real
+from tinygrad_ce.exercises.framework import Exercise, one_hot, real
 
 FOLDER = Path(tinygrad_ce.exercises.__file__).parent / "tasks"
 FILES = [FOLDER / f"{name}.py" for name in names()]
@@ -161,7 +161,7 @@ def test_mistakes_are_derived_from_any_loss() -> None:
         return ((h - y) ** 2).mean()
 
     inputs = {"X": real("N", "D"), "w": real("D"), "y": real("N")}
-    neuron = dataclasses.replace(ex, loss=loss, inputs=inputs, wrt=["w"], mistakes={})
+    neuron = Exercise(loss=loss, inputs=inputs, wrt=["w"])
 
     def answer(X: Any, w: Any, y: Any) -> Any:
         h = np.tanh(X @ w)
@@ -183,6 +183,33 @@ def test_mistakes_are_derived_from_any_loss() -> None:
     assert named(lambda X, e, s, n: 2 / n * X.T @ e) == "the slope of h by matmul left out"
     assert named(lambda X, e, s, n: np.mean(e**2)) == "the loss itself"
     assert neuron.check(lambda X, w, y: answer(X, w, 0 * y)).mistake == "y forgotten"
+
+
+def test_an_exercise_needs_a_loss_and_its_inputs_and_derives_the_rest() -> None:
+    def my_loss(z: Any, t: Any) -> Any:
+        e = np.exp(z)
+        p = e / e.sum(axis=1, keepdims=True)
+        return -(t * np.log(p)).sum() / len(z)
+
+    mine = Exercise(loss=my_loss, inputs={"z": real("N", "K"), "t": one_hot("N", "K")}, wrt=["z"])
+    assert mine.name == mine.title == "my_loss"
+    assert "Return ∂L/∂z." in str(mine)
+    assert "ex.solution() derives it" in str(mine)
+    assert "Σⱼt = 1" in str(mine.solution())
+    assert re.search(r"∂L/∂z = .*= \(p − t\) / n", str(mine.solution()), re.DOTALL)
+    assert mine.check(lambda z, t: (sm(z) - t) / len(z)).passed
+    with pytest.raises(ValueError, match=r"hint: my_loss has none; solution\(\) has all"):
+        mine.hint()
+
+
+def test_a_jacobian_of_ones_own_is_printed_as_a_program() -> None:
+    def p(z: Any) -> Any:
+        return np.exp(z) / np.exp(z).sum()
+
+    mine = Exercise(loss=p, inputs={"z": real("K")}, wrt=["z"], derive=jacobian)
+    assert "Return the jacobian by z." in str(mine)
+    assert "np.diag(p) - np.outer(p, p)" in str(mine.solution())
+    assert mine.check(lambda z: np.diag(sm(z)) - np.outer(sm(z), sm(z))).passed
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _
+from ...engine.transforms import grad
+from ...programs.compiled import program
+from ...views.derivation import derive
 from .calling import attempt
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
@@ -27,17 +30,18 @@ class Exercise(Problem):
 
     Parameters
     ----------
-    file : the ``__name__`` of its file, whose last part is the exercise's name
     loss : a function of the inputs in NumPy; array-valued for a Jacobian
     inputs : how each input is drawn (see ``inputs.py``), in the order of the arguments
     wrt : the inputs to differentiate by; for several, the answer is a tuple
     mistakes : what no path of the graph explains: ``"its name: where to look"``, and a function of
         the inputs that it names, of ``right``, or where there are several of ``dW`` and ``db``
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
+    file : the ``__name__`` of its file, whose last part is the exercise's name; else the loss's
     level : where it stands in the list; easy ones first
     title, task, formula : what to do, in words, and the loss, as it is written
     hints : ever more direct; all of them are the derivation
-    result, code : the solution, as it is written and in NumPy; a check asks the engine, not these
+    result, code : the solution, as it is written and in NumPy; a check asks the engine, not these.
+        Without them it is what `derive` and `program` print.
 
     Examples
     --------
@@ -50,21 +54,32 @@ class Exercise(Problem):
     True
     """
 
-    level: int
-    title: str
-    task: str
-    formula: str
-    hints: Sequence[str]
-    result: str
-    code: str
+    level: int = 0
+    title: str = ""
+    task: str = ""
+    formula: str = ""
+    hints: Sequence[str] = ()
+    result: str = ""
+    code: str = ""
 
     _hinted = 0  # the number of the last hint
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.title = self.title or self.name
+        wanted = ", ".join(f"∂L/∂{name}" for name in self.wrt)
+        text = "Return {wanted}." if self.derive is grad else "Return the {function} by {inputs}."
+        usual = _(text, wanted=wanted, function=self.function, inputs=", ".join(self.wrt))
+        self.task = self.task or usual
+
     def note(self, then: str = "") -> Note:
         """The task, and how to go on; an exercise shows it by itself."""
-        then = then or _("ex.check({name}) checks it, ex.hint() helps.", name=self.function)
+        usual = "ex.check({name}) checks it, ex.hint() helps."
+        if not self.hints:
+            usual = "ex.check({name}) checks it, ex.solution() derives it."
+        then = then or _(usual, name=self.function)
         write = _("Write {call}. {then}", call=self.call, then=then)
-        return Note(self.title, [f"  {self.formula}", self.task, write])
+        return Note(self.title, [*[f"  {self.formula}"] * bool(self.formula), self.task, write])
 
     def __repr__(self) -> str:
         return str(self.note())
@@ -103,6 +118,10 @@ class Exercise(Problem):
     def hint(self, number: int | None = None) -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
+        if not last:
+            raise ValueError(
+                _("hint: {title} has none; solution() has all of it", title=self.title)
+            )
         if number is not None and not 1 <= number <= last:
             raise ValueError(_("hint: got {n}, there are hints 1 to {last}", n=number, last=last))
         self._hinted = number or min(self._hinted + 1, last)
@@ -112,7 +131,15 @@ class Exercise(Problem):
     def solution(self) -> Note:
         """The hints, which are the derivation, the formula and the code."""
         title = _("{title}: solution", title=self.title)
-        return Note(title, [*self.hints, f"  {self.result}", self.source])
+        if self.code:
+            return Note(title, [*self.hints, f"  {self.result}", self.source])
+        some = [draw(self, seed).inputs for seed in range(DRAWS)]
+        if self.derive is not grad:
+            return Note(title, [*self.hints, str(program(self.derivative, *some[-1].values()))])
+        sums = [x for x in self.inputs if all(np.allclose(np.sum(s[x], -1), 1) for s in some)]
+        places = [[*self.inputs].index(name) for name in self.wrt]
+        found = derive(self.loss, *some[-1].values(), wrt=places, sums_to_one=sums)
+        return Note(title, [*self.hints, str(found)])
 
     @property
     def source(self) -> str:

@@ -72,15 +72,15 @@ class Trial(NamedTuple):
 class Problem:
     """A derivative to find; `Exercise` describes the fields."""
 
-    file: str
     loss: Callable[..., Any]
     inputs: Mapping[str, Input]
     wrt: Sequence[str]
     mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     derive: Callable[..., Callable[..., Any]] = grad
+    file: str = ""
 
     def __post_init__(self) -> None:
-        self.name = self.file.rpartition(".")[2]  # what it is imported by
+        self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
         # What the learner's function is called: gradient, jacobian or hessian.
         self.function = "gradient" if self.derive is grad else self.derive.__name__
         self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
