@@ -375,7 +375,7 @@ def test_a_gradient_that_is_a_line_of_the_losss_rule_has_its_variables_name() ->
         return tg.cross_entropy(logits, y)
 
     source = str(program(f, np.eye(4), X, y))
-    assert "    grad_logits = p * " in source
+    assert "    grad_logits = p / n - " in source
     assert "= grad_logits.dot(W.T)" in source
 
 

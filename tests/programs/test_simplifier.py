@@ -373,3 +373,14 @@ def test_numbers_come_out_where_no_dtype_changes() -> None:
         made = program(f, x, a, b)
         np.testing.assert_allclose(made(x, a, b)[0], f(x, a, b), rtol=1e-14, atol=1e-13)
         np.testing.assert_allclose(made(x, a, b)[1], tg.grad(f)(x, a, b), rtol=1e-14)
+
+
+def test_zeros_that_spread_a_number_add_nothing() -> None:
+    made = program(lambda x: np.sum(x) + np.full((1,), -0.0), Z, wrt=None)
+    assert "np.full" not in made.source
+    np.testing.assert_array_equal(made(Z), np.sum(Z)[None])
+
+
+def test_numpy_s_whole_numbers_are_plain_ones_in_an_index() -> None:
+    made = program(lambda x: np.sum(x[0, np.int64(1)] * x), Z, wrt=None)
+    assert "x[0, 1]" in made.source

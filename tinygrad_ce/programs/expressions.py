@@ -132,7 +132,7 @@ class Expressions:
         if x.__class__ is slice:
             parts = ["" if p is None else self.text(p) for p in (x.start, x.stop, x.step)]
             return ":".join(parts[:2] if not parts[2] else parts)
-        return self.text(x)
+        return self.text(int(x) if isinstance(x, np.integer) else x)
 
     def expression(self, line: Line) -> tuple[str, str]:
         """The right-hand side, and its `pattern`."""

@@ -37,6 +37,7 @@ from .lines import (
     reads,
     replace,
     walk,
+    within,
 )
 
 Args = tuple[Any, ...]
@@ -251,8 +252,10 @@ class Simplifier:
         if len(args) == 1:
             return self.scale(signs[0], args[0], like)
         for x, y, sign in zip(args, args[::-1], signs):
-            if number_of(y) == 0.0 and alike(x, like):
-                return self.scale(sign, x, like)
+            zero = number_of(y.flat[0] if y.__class__ is np.ndarray and uniform(y) else y) == 0.0
+            if zero and x.__class__ is Line and x.kind == like.kind:
+                whole = x if alike(x, like) else self.emit(np.broadcast_to, x, like.shape)
+                return self.scale(sign, whole, like)
         (a, x), (b, y) = [(s * sign, z) for s, (sign, z) in zip(signs, map(unsigned, args))]
         if a < 0 and b < 0:
             return self.scale(-1.0, self.total(np.add, (1, 1), (x, y), like), like)
@@ -527,6 +530,9 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     c, t = coefficient(x)
     if is_call(t, distributions) and t.shape == x.shape:
         return _sum_of_shares(c, args, options, like)
+    if is_call(t, np.where) and _is_one_hot(t.args[0]) and number_of(t.args[2]) == 0.0:
+        one = number_of(t.args[1])
+        return None if one is None else _sum_of_shares(c * one, args, options, like)
     if not is_plain_sum(args, options) or x.__class__ is not Line:
         return None
     if not like.shape and x.function is np.multiply:
@@ -545,6 +551,18 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         c, r = _apart(s, s.emit(np.reshape, x.args[0], (-1,)))
         return s.scale(c, s.emit(np.matmul, s.emit(np.transpose, x.args[1]), r), like)
     return None
+
+
+def _is_one_hot(x: Any) -> bool:
+    """Whether one entry of each row is true, ``y[:, None] == np.arange(k)`` of class indices."""
+    pair: Any = x.args if is_call(x, np.equal) else (None, None)
+    y, classes = pair
+    across = np.shape(y)[-1:] == (1,) and classes.__class__ is np.ndarray
+    while y.__class__ is Line and moves_first(y.function) and y.size == y.args[0].size:
+        y = y.args[0]
+    every = range(x.shape[-1]) if across else ()
+    checked = is_call(y, within) and [*y.args[1:]] == [0, len(every)]
+    return checked and y.size == x.size // len(every) and np.array_equal(np.ravel(classes), every)
 
 
 def _sum_of_shares(c: float, args: Args, options: Any, like: Line) -> Any:
