@@ -641,3 +641,23 @@ def test_results_that_numpy_names_and_mT_of_what_no_gradient_flows_to() -> None:
     for made in (program(f, *args)(*args), program(grad(f), *args, wrt=None)(*args)):
         wanted = (f(*args), grad(f)(*args)) if isinstance(made, tuple) else grad(f)(*args)
         np.testing.assert_allclose(made, wanted, 1e-14)
+
+
+MASK = np.array([[True, False], [True, True]])
+OF_DATA: dict[str, Any] = {  # what no gradient flows to, beside arrays and lists
+    "a mask": lambda x, y: np.sum((np.sum(y, axis=1, where=MASK) / (1.5 + x**2)) ** 2),
+    "a list": lambda x, y: np.sum((y + [1, 2]) * x),
+    "a list of two signs": lambda x, y: np.sum(np.power([2.0, 3.0], y) * (x - [-1.0, 2.0])),
+    "a tuple": lambda x, y: np.sum((y * (1.0, 2.0)) @ [1.0, -2.0] * x),
+    "einsum by lists": lambda x, y: np.sum(np.einsum(y, [0, 1], np.exp(y), [0, 1], [1]) * x),
+}
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("name", OF_DATA)
+def test_what_no_gradient_flows_to_beside_constants_of_any_kind(name: str, clean: bool) -> None:
+    f = OF_DATA[name]
+    x, y = np.array([[0.3, 0.1], [0.7, 0.2]]), np.array([[0.3, 0.4], [0.5, 0.7]])
+    for derived in (grad(f), tg.jacobian(lambda x, y: f(x, y) * np.sin(x)), tg.hessian(f)):
+        made = program(derived, x, y, wrt=None, clean=clean)
+        close(made(x + 0.1, y - 0.1), derived(x + 0.1, y - 0.1))

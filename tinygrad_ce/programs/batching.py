@@ -168,7 +168,8 @@ class Reader(Writer):
 
     def of(self, x: Any) -> Form:
         """An argument in index notation; small whole numbers, which overflow, have none."""
-        kind = x.dtype if x.__class__ is Line else np.asarray(x).dtype
+        x = x if x.__class__ is Line else np.asarray(x)
+        kind = x.dtype
         if kind.kind != "f" and (kind.kind != "i" or kind.itemsize < 4):
             raise NotASumError
         if x.__class__ is Line:
@@ -348,7 +349,7 @@ def _contracted(
 def _contraction(line: Line) -> tuple[Any, Any, Any] | None:
     """Operands, the names of their axes, and those of the result, where it is a Σ of products."""
     f, args = line.function, line.args
-    if f is np.einsum:
+    if f is np.einsum and args[0].__class__ is str:
         inputs, arrow, result = args[0].partition("->")
         plain = arrow and inputs.replace(",", "").isalpha() and not line.options
         return (args[1:], inputs.split(","), result) if plain else None

@@ -523,7 +523,8 @@ def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     """Σ a·b over all axes is one product, Σ of sums one sum, Σ (t / s) is (Σ t) / s."""
     x, keep = args[0], options.get("keepdims")
-    other = {name: n for name, n in {**options, "keepdims": not keep}.items() if n}
+    every = {**options, "keepdims": not keep}.items()
+    other = {name: n for name, n in every if n.__class__ is np.ndarray or n}
     twin = s.seen.get((np.sum, key_of(x), *([key_of(other)] if other else [])))
     if twin and len(args) == 1:
         return s.emit(np.reshape, twin, like.shape)

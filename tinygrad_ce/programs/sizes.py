@@ -11,6 +11,7 @@ many, where f compares: each number in its code, and in what that calls, may be 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -133,7 +134,8 @@ def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
 
 def _agree(run: Any, load: Any, record: Any, args: Sequence[Any]) -> bool:
     """Whether lines with sizes do with such arguments what f does, but for rounding."""
-    with suppress(Exception), np.errstate(all="ignore"):  # f may need more rows
+    quiet = warnings.catch_warnings(action="ignore"), np.errstate(all="ignore")
+    with suppress(Exception), quiet[0], quiet[1]:  # f may need more rows
         pairs = zip(flatten(run(*args)), flatten(load(record(args))(*args)))  # of one number, more
         return all(np.allclose(x, y, 1e-4, 1e-6, equal_nan=True) for (_, x), (_, y) in pairs)
     return False
