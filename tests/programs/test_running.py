@@ -646,7 +646,7 @@ def test_results_that_numpy_names_and_mT_of_what_no_gradient_flows_to() -> None:
 MASK = np.array([[True, False], [True, True]])
 OF_DATA: dict[str, Any] = {  # what no gradient flows to, beside arrays and lists
     "a mask": lambda x, y: np.sum((np.sum(y, axis=1, where=MASK) / (1.5 + x**2)) ** 2),
-    "a list": lambda x, y: np.sum((y + [1, 2]) * x),
+    "a list": lambda x, y: np.sum(np.add(y, [1, 2]) * x),
     "a list of two signs": lambda x, y: np.sum(np.power([2.0, 3.0], y) * (x - [-1.0, 2.0])),
     "a tuple": lambda x, y: np.sum((y * (1.0, 2.0)) @ [1.0, -2.0] * x),
     "einsum by lists": lambda x, y: np.sum(np.einsum(y, [0, 1], np.exp(y), [0, 1], [1]) * x),
