@@ -79,7 +79,7 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
 
 
 def _total(x: Any) -> float:
-    return x if x.__class__ is float else float(np.sum(x))
+    return x if x.__class__ is float else float(x.sum())
 
 
 def _is_exact(node: Value) -> bool:
@@ -115,7 +115,8 @@ def _finite(x: Any) -> Any:
     """What is masked by an infinite number is not off."""
     if x.__class__ is float:
         return x if math.isfinite(x) else 0.0
-    return np.nan_to_num(np.asarray(x, float), nan=0.0, posinf=0.0, neginf=0.0)
+    x = np.asarray(x, float)
+    return x if np.isfinite(x).all() else np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _cancelled(gradients: dict[Value, Any], much: float) -> Iterator[tuple[float, int, Value]]:

@@ -85,7 +85,8 @@ def _graph(text: str) -> Any:
 
 def matched(text: str, node: Value) -> dict[str, Any] | None:
     """What each letter stands for and the ``options`` of sums, if a node is of a form; or None."""
-    return _match(_graph(text), node, {"options": {}})
+    form, op = _graph(text), node.op
+    return _match(form, node, {"options": {}}) if op is form.op or (op and op.moves) else None
 
 
 def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None:

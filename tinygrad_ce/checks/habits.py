@@ -18,6 +18,7 @@ from .wording import Names
 FUSED = "LogSoftmaxNLL"
 SOFTMAX = "np.exp(x) / np.exp(x).sum()"
 SIGMOIDS = ("1 / (1 + np.exp(x))", "np.exp(x) / (1 + np.exp(x))", "sigmoid(x)")
+SOFTPLUS = "np.log(1 + x)"
 LABELS = "a * np.log(x) + b * np.log(y)"
 MANY = 3  # sentences of one kind, of which no more are told
 SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
@@ -110,20 +111,17 @@ def _twice(node: Value, names: Names) -> Iterator[str]:
     if is_fused(node) and _is_probability(moved(x)):
         text = "{loss} wants logits, and {inner} are probabilities: rows from 0 to 1 that sum to 1"
         yield _(text, loss=names.placed(node, _("the loss")), inner=names(moved(x)))
-    x = moved(node.parents[-1])
-    if (
-        node.op.function is np.logaddexp
-        and isinstance(x, Value)
-        and x.op
-        and sigmoid_of(x) is not None
-    ):
+    if node.op.function is np.logaddexp and (s := _sigmoid(moved(node.parents[-1]))) is not None:
         text = "{loss} wants logits, and {inner} is a sigmoid already"
-        yield _(text, loss=names.placed(node, _("the loss")), inner=names(x))
-    x = node.parents[0]
-    softplus = isinstance(x, Value) and matched("np.log(1 + x)", x)
-    if node.op is ops.LOG and isinstance(x, Value) and x.op is ops.LOG and not softplus:
+        yield _(text, loss=names.placed(node, _("the loss")), inner=names(s))
+    if node.op is ops.LOG and getattr(x, "op", None) is ops.LOG and not matched(SOFTPLUS, x):
         text = "{name} is the logarithm of {inner}, which is one already"
         yield _(text, name=names.placed(node), inner=names(x))
+
+
+def _sigmoid(x: Any) -> Value | None:
+    """A node that is a sigmoid, else None."""
+    return x if isinstance(x, Value) and x.op and sigmoid_of(x) is not None else None
 
 
 def _masked(node: Value, names: Names) -> Iterator[str]:
@@ -152,7 +150,7 @@ def _labels(node: Value, names: Names) -> Iterator[str]:
 
 def _stretched(node: Value, names: Names) -> Iterator[str]:
     """(N, 1) with (N,): N × N where N was meant."""
-    if len(node.parents) != 2 or not isinstance(node.op.function, np.ufunc) or node.op.linear:
+    if node.op.linear or not isinstance(node.op.function, np.ufunc) or len(node.parents) != 2:
         return
     for column, row in (node.parents, node.parents[::-1]):
         n, shapes = np.size(row), (np.shape(column), np.shape(row))
@@ -188,9 +186,8 @@ def _over_columns(node: Value, names: Names) -> Iterator[str]:
 
 def _by_row(node: Value) -> bool:
     """Whether one entry of each row is looked up, by an index or labels that are one-hot."""
-    index = node.options.get("index")
     if node.op is ops.GETITEM:
-        n = (*node.parents[0].shape, 0)[0]
+        n, index = (*node.parents[0].shape, 0)[0], node.options["index"]
         rows: Any = index[0] if isinstance(index, tuple) and len(index) == 2 else None
         return np.array_equal(rows, np.arange(n))
     for t in node.parents if node.op is ops.MULTIPLY else ():
