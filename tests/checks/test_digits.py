@@ -232,6 +232,28 @@ def test_what_cancels_is_named() -> None:
     assert any("9 cancel in r = q - 1" in text for text in found.sentences)
 
 
+@pytest.mark.parametrize("kind", HALF)
+def test_of_the_fused_loss_whose_gradient_does_not_cancel(kind: Any) -> None:
+    mp = need("mpmath")
+    rng, losses, gradients = np.random.default_rng(4), [], []
+    with mp.workdps(50):
+        for _draw in range(40):
+            z = (10.0 ** rng.uniform(-3, 1.4) * rng.normal(size=(3, 4))).astype(kind)
+            leaf, t = Value(z), np.argmax(z, axis=1)
+            found = diagnose(loss := tg.cross_entropy(leaf, t)).digits
+            loss.backward()
+            e = [[mp.exp(mp.mpf(float(x))) for x in row] for row in z]
+            p = [[x / mp.fsum(row) for x in row] for row in e]
+            true = -mp.fsum(mp.log(row[k]) for row, k in zip(p, t)) / 3
+            right = [(p[i][k] - int(t[i] == k)) / 3 for i, k in np.ndindex(z.shape)]
+            off = [mp.mpf(float(x)) - y for x, y in zip(leaf.grad.flat, right)]
+            error = abs(mp.mpf(float(loss.data)) - true) / abs(true)
+            losses.append((found[0].error, float(error)))
+            gradients.append((found[1].error, float(mp.norm(off) / mp.norm(right))))
+    judge(losses, kind)
+    judge(gradients, kind)
+
+
 def test_what_cancels_on_the_way_back_is_not_spelled() -> None:
     x = np.array([[1.0, 3.0], [4.0, 3.0], [2.0, 3.0]])
     found = diagnose(lambda x: (((x - x.mean(axis=0)) / (np.std(x, axis=0) + 1e-8)) ** 2).mean(), x)

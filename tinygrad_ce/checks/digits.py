@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.transforms import grad_of
+from ..engine.backward import share
+from ..engine.data import unbroadcast
 from ..engine.value import Value, detach
 from ..programs.lines import elementwise
 from .births import backward_births, is_real, ones_like, ordered
@@ -25,7 +26,7 @@ FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 DRAWS = 3  # of combinations of a gradient's entries
 WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
 EPS = float(np.finfo(float).eps)
-SAFE, REST, SIGMAS = 1.25, 0.05, 2.3  # on a sum of errors, where it is 0 by chance; on their norm
+SAFE, REST, SIGMAS = 1.25, 0.05, 2.8  # on a sum of errors, where it is 0 by chance; on their norm
 NEARBY = 0.06  # of how far a result moves when its arguments do by 4 eps, three times
 _HAS_WIDE = float(np.finfo(np.longdouble).eps) < EPS
 
@@ -51,10 +52,12 @@ class Digits(NamedTuple):
     cancelled: float = 0.0
 
 
-def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Digits | None:
+def digits_of(
+    root: Value, name: str, probes: Sequence[dict[Value, Any]], least: float = 0.5
+) -> Digits | None:
     """The digits of a node by its gradients, of an array those of its entries times drawn numbers.
 
-    None of an exact 0.
+    The result itself is rounded, by ``least`` of its last digit. None of an exact 0.
     """
     off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n)}
     parts = [{node: by * gradients[node] for node, by in off.items()} for gradients in probes]
@@ -69,7 +72,7 @@ def digits_of(root: Value, name: str, probes: Sequence[dict[Value, Any]]) -> Dig
     if not (size or error) or not math.isfinite(size + error):
         return None
     eps = float(np.finfo(root.dtype).eps)
-    relative = max(error / size if size else math.inf, 0.5 * eps)  # the result itself is rounded
+    relative = max(error / size if size else math.inf, least * eps)
     known = Digits(name, max(-math.log10(relative), 0.0), relative, -math.log10(eps))
     if relative <= eps**0.5:
         return known
@@ -101,14 +104,14 @@ def rounding(node: Value) -> Any:
     if len(op.linear) == len(data):
         count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
         return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
-    if elementwise(op.function):
-        return _finite(eps * np.asarray(v, float))
+    if op.keeps or elementwise(op.function):
+        return _finite(0.75 * eps * np.asarray(v, float))
     rng, moved = np.random.default_rng(0), 0.0  # an inverse is that of a matrix nearby
     for _draw in range(DRAWS):
         off = [1.0 + rng.normal(0.0, 4 * eps, np.shape(x)) for x in data]
         near = [x * y if is_real(x) else x for x, y in zip(data, off)]
         moved = np.hypot(moved, op.fn(*near, **node.options) - v)
-    return _finite(0.5 * eps * np.abs(v) + NEARBY * moved)
+    return _finite(0.6 * eps * np.abs(v) + NEARBY * moved)
 
 
 def _finite(x: Any) -> Any:
@@ -133,16 +136,31 @@ def _cancelled(gradients: dict[Value, Any], much: float) -> Iterator[tuple[float
                 yield math.log10(largest / small), node.number, node
 
 
+def slopes_of(nodes: Sequence[Value]) -> dict[Value, Value]:
+    """The gradients of all nodes as graphs; what an operation has kept for its rule is as it is."""
+    slopes: dict[Value, Any] = {nodes[-1]: Value(ones_like(nodes[-1]), "seed")}
+    for node in reversed(nodes):
+        g = slopes[node]
+        for k, parent in enumerate(node.parents):
+            if isinstance(parent, Value):
+                kept = node.op.keeps  # by a kernel, with more care than the rule that is a graph
+                raw = Value(share(node, k, detach(g))) if kept else share(node, k, g, True)
+                d = unbroadcast(raw, parent.data, node.op)
+                slopes[parent] = slopes[parent] + d if parent in slopes else d
+    return {node: g if isinstance(g, Value) else Value(g) for node, g in slopes.items()}
+
+
 def all_digits(names: Names, slopes: dict[Value, Any]) -> list[Digits]:
     """The digits of the loss, then those of the gradient of each leaf."""
     nodes, root = names.nodes, names.nodes[-1]
     known = [digits_of(root, names(root), [slopes])]
-    rng = np.random.default_rng(0)
-    for leaf in [n for n in nodes if n.op is None] if len(nodes) <= FEW else []:
-        slope = grad_of(root, leaf, np.ones_like(root.data) if root.shape else None)
+    rng, graphs = np.random.default_rng(0), slopes_of(nodes) if len(nodes) <= FEW else {}
+    least = 1.0 if any(n.op and n.op.keeps for n in nodes) else 0.5
+    for leaf in [n for n in nodes if n.op is None and n in graphs]:
+        slope = graphs[leaf]
         seeds = [rng.normal(size=slope.shape).astype(slope.dtype) for _draw in range(DRAWS)]
         seeds = seeds if slope.size > 1 else [ones_like(slope)]
         below = ordered(slope)
         probes = [backward_births(below, seed)[1] for seed in seeds]
-        known.append(digits_of(slope, names(leaf), probes))
+        known.append(digits_of(slope, names(leaf), probes, least))
     return [x for x in known if x]
