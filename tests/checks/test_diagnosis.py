@@ -462,6 +462,22 @@ def test_many_layers_with_dead_units_are_one_sentence() -> None:
     assert any("and so it is with 19 more" in text for text in found.warnings)
 
 
+POLES: list[tuple[Callable[[Any], Any], float]] = [
+    *((f, 0.0) for f in (np.log, np.log2, np.log10, lambda x: 1.0 / x, lambda x: x**-1.5)),
+    *((f, x) for f, x in ((np.log1p, -1.0), (np.arctanh, -1.0), (np.arctanh, 1.0))),
+]
+
+
+@pytest.mark.parametrize(("f", "x"), POLES)
+@pytest.mark.parametrize("kind", [float, lambda x: np.array([0.5, x])])
+def test_where_an_operation_is_infinite_the_cause_is_a_pole(f: Any, x: float, kind: Any) -> None:
+    with np.errstate(all="ignore"):
+        (birth,) = diagnose(f(Value(kind(x))) * 2.0).births
+        (beyond,) = diagnose(f(Value(kind(3.0 * x))) * 2.0).births
+    assert birth.cause == "pole"
+    assert beyond.cause == ("domain" if x else "pole")
+
+
 @pytest.mark.parametrize(
     ("f", "x", "entry"),
     [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import need
 
-from tinygrad_ce import Value, grad, hessian
+from tinygrad_ce import Value, diagnose, grad, hessian
 from tinygrad_ce.engine.operation import TABLE
 
 special = need("scipy.special")
@@ -48,6 +48,17 @@ SLOPES = """beta betaln digamma entr erf erfc erfcinv erfinv expit gamma gammain
 def test_which_functions_have_slopes() -> None:
     """Each of them is checked in test_ops.py, which takes what is in the table."""
     assert not [name for name in SLOPES.split() if UFUNC[name] not in TABLE]
+
+
+POLES = [(name, 0.0) for name in ("gammaln", "gamma", "psi", "y0", "y1", "logit", "erfcinv")]
+POLES += [("logit", 1.0), ("erfcinv", 2.0), ("erfinv", -1.0), ("erfinv", 1.0)]
+
+
+@pytest.mark.parametrize(("name", "x"), POLES)
+def test_where_a_function_is_infinite_it_is_at_an_edge_of_its_domain(name: str, x: float) -> None:
+    with np.errstate(all="ignore"):
+        (birth,) = diagnose(UFUNC[name](Value(x)) * 2.0).births
+    assert birth.cause == "pole"
 
 
 def test_what_is_nothing_times_a_logarithm() -> None:
