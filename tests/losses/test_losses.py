@@ -148,6 +148,17 @@ def test_an_ignored_class_may_be_a_valid_one(dtype: Any, rng: Any) -> None:
         assert not gradient[t == 1].any()
 
 
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (3, 2, 4)], ids=str)
+def test_the_classes_are_on_the_last_axis_where_none_is_named(shape: Any, rng: Any) -> None:
+    z, t = rng.standard_normal(shape), rng.integers(0, 4, shape[:-1])
+    log_p = z - np.log(np.sum(np.exp(z), axis=-1, keepdims=True))
+    wanted = -np.mean(np.take_along_axis(log_p, t[..., None], -1))
+    for found in (cross_entropy(z, t), cross_entropy(z, t, fused=False), nll(log_p, t)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    np.testing.assert_allclose(softmax(z), np.exp(log_p), rtol=1e-14)
+    np.testing.assert_allclose(log_softmax(z), log_p, rtol=1e-13, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_nll_is_pytorchs(name: str, dtype: Any, rng: Any) -> None:
