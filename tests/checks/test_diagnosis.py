@@ -495,6 +495,14 @@ def test_of_a_result_of_several_entries_the_one_that_is_not_finite(
     assert not found.healthy
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_of_a_constant_and_a_leaf_that_are_not_finite_the_constant_is_told(bad: float) -> None:
+    """Whichever stands first: it is the data, that no step of an optimiser has made."""
+    x, c = Value([2.0, bad]), np.array([1.0, bad])
+    for loss in ((x * c).sum(), (c * x).sum()):
+        assert diagnose(loss).sentences[0].startswith(f"c[1] = {bad} before anything is computed")
+
+
 def test_gradients_that_are_not_finite_in_two_places() -> None:
     """Each says in which entry, and what met there; in sentences the last is told first."""
     x, y = Value([4.0, 0.0]), Value([0.0, 1.0, 9.0])
