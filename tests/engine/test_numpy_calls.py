@@ -61,6 +61,8 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "correction": lambda x: np.var(x, axis=0, correction=1),
     "the upper triangle": lambda x: LA.cholesky(x @ x.T + np.triu(x), upper=True),
     "lists of points": lambda x: np.interp(x, [-1, 0, 3], (2, 3.5, 3)),
+    "of no difference": lambda x: np.diff(x, 0, prepend=1.0) * 2.0,
+    "one choice": lambda x: np.choose([[[0, 0]]], [x * x]),
     "two, one of them a stack": lambda x: LA.multi_dot([x[:1], np.stack([x, x])]),
 }
 # fmt: on
@@ -106,12 +108,23 @@ def test_an_extremum_of_no_entries_is_the_initial_one(f: Any, keepdims: bool) ->
         f(Value(np.zeros(0)))
 
 
+def test_the_largest_of_no_entries_is_0_in_a_norm() -> None:
+    """As NumPy has it from 2.3 on."""
+    out = LA.norm(Value(np.zeros((2, 0))), np.inf, axis=-1)
+    np.testing.assert_array_equal(out.data, [0.0, 0.0])
+
+
 def test_the_exponent_of_a_base_of_less_precision() -> None:
     """The logarithm is as precise as the result."""
     x, y = np.array([2.0, 3.0], np.float32), np.array([0.3, 0.7])
     wide = x.astype(np.float64)
-    for slope in (grad(lambda y: np.sum(x**y))(y), grad(lambda x, y: np.sum(x**y), 1)(x, y)):
+    for slope in (
+        grad(lambda y: np.sum(np.power(x, y)))(y),
+        grad(lambda x, y: np.sum(np.power(x, y)), 1)(x, y),
+    ):
         np.testing.assert_allclose(slope, wide**y * np.log(wide), 1e-15)
-    curve = hessian(lambda y: np.sum(x**y))(y)
+    curve = hessian(lambda y: np.sum(np.power(x, y)))(y)
     np.testing.assert_allclose(np.diag(curve), wide**y * np.log(wide) ** 2, 1e-15)
-    np.testing.assert_allclose(program(lambda y: np.sum(x**y), y)(y)[1], wide**y * np.log(wide))
+    np.testing.assert_allclose(
+        program(lambda y: np.sum(np.power(x, y)), y)(y)[1], wide**y * np.log(wide)
+    )

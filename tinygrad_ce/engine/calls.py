@@ -47,19 +47,20 @@ def _plainly(function: Any, args: Any, options: Any) -> tuple[Any, Any] | None:
 
     None where that is how it stands already.
     """
+    front, named = list[Any](), dict[str, Any]()
     try:
         call = signature(function).bind(*args, **options)
-    except (TypeError, ValueError):
-        return None
-    front, named = list[Any](), dict[str, Any]()
-    for name, x in call.arguments.items():
-        p = call.signature.parameters[name]
-        if p.kind is p.VAR_POSITIONAL:
-            front += x
-        elif p.kind is p.VAR_KEYWORD:
-            named |= x
-        elif p.default is p.empty:
-            front.append(x)
-        elif x is not p.default:
-            named[name] = x
+        for name, x in call.arguments.items():
+            p = call.signature.parameters[name]
+            if p.kind is p.VAR_POSITIONAL:
+                front += x
+            elif p.kind is p.VAR_KEYWORD:
+                named |= x
+            elif p.default is p.empty:
+                front.append(x)
+            elif x is not p.default:
+                named[name] = x
+    except (TypeError, ValueError):  # an older NumPy does not tell what its C functions take
+        front = [x for x in args if x is not None]
+        named = {name: x for name, x in options.items() if x is not None and x is not True}
     return None if (len(front), named.keys()) == (len(args), options.keys()) else (front, named)

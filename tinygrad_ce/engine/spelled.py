@@ -123,7 +123,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
 def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     """The choice that each entry of a numbers: which that is, and what is none, NumPy knows."""
     which = np.choose(detach(a), [*range(len(choices))], mode=mode)
-    return np.select([which == i for i in range(len(choices) - 1)], choices[:-1], choices[-1])
+    others = choices[:-1] or choices  # there may be one alone
+    return np.select([which == i for i in range(len(others))], others, choices[-1])
 
 
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
@@ -190,7 +191,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     edge = np.shape(np.sum(a, axis, keepdims=True))  # of a number beside the entries
     ends = [x if x is None or np.ndim(x) else np.broadcast_to(x, edge) for x in (prepend, append)]
     parts = [x for x in (ends[0], a, ends[1]) if x is not None]
-    a = np.concatenate(parts, axis) if len(parts) > 1 else a
+    a = np.concatenate(parts, axis) if n and len(parts) > 1 else a
     for _time in range(n):
         a = part(a, axis, 1) - part(a, axis, None, -1)
     return a
