@@ -661,3 +661,18 @@ def test_what_no_gradient_flows_to_beside_constants_of_any_kind(name: str, clean
     for derived in (grad(f), tg.jacobian(lambda x, y: f(x, y) * np.sin(x)), tg.hessian(f)):
         made = program(derived, x, y, wrt=None, clean=clean)
         close(made(x + 0.1, y - 0.1), derived(x + 0.1, y - 0.1))
+
+
+def test_an_array_to_the_power_of_an_argument_and_a_matrix_that_is_a_list() -> None:
+    """NumPy 2.0 asks an exponent whether it is a whole number."""
+    x, y = np.array([2.0, 3.0]), np.array([0.5, 1.5])
+    for f in (
+        lambda y: np.sum(x**y),
+        lambda y: np.sum(np.power(x, y)),
+        lambda y: np.sum(x ** y[0]),
+    ):
+        close(program(f, y)(y)[1], grad(f)(y))
+    f = lambda x, y: np.sum(np.clip(np.matmul([[1.0, 2.0]], np.cumsum(y, -1)), -0.2, None))
+    g = tg.jacobian(lambda x, y: f(x, y) * np.sin(x))
+    y = np.array([[0.5, 1.5], [-1.0, 0.25]])
+    close(program(g, x, y, wrt=None)(x, -y), g(x, -y))

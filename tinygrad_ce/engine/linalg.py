@@ -157,8 +157,9 @@ def like(function: Any, *results: Any) -> Any:
 def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Σ |x|ᵖ to the power 1/p; of p = ±∞ an extremum, of 0 the number of what is not 0."""
     if ord in (math.inf, -math.inf):
+        extremum: Any = np.max if ord > 0 else np.min
         nothing = {"initial": 0.0} if ord > 0 and not np.size(x) else {}
-        return (np.max if ord > 0 else np.min)(np.abs(x), axis=axis, keepdims=keepdims, **nothing)
+        return extremum(np.abs(x), axis=axis, keepdims=keepdims, **nothing)
     if ord == 0:
         return np.linalg.vector_norm(detach(x), axis=axis, keepdims=keepdims, ord=0)
     if ord == 2:

@@ -254,7 +254,8 @@ class RecordedArray(NDArrayOperatorsMixin):
         if method == "at":  # which writes into a read-only array too
             self.tape.refuse(f"np.{ufunc.__name__}.at", "Use a = a + x or its like.")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        return self.tape.call(function, inputs, options)
+        args = tuple([np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs])
+        return self.tape.call(function, args, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if Value in types:
@@ -301,7 +302,6 @@ class RecordedArray(NDArrayOperatorsMixin):
         "For r[i] = x: collect in a list, then np.stack. For math.log(x): np.log(x).",
     )
     __int__ = _refusal("int(x)", "Use x itself.")
-    __index__ = _refusal("An index", "Use an array as index, or make it a whole number.")
     __array__ = _refusal(
         "An array made from x (as np.array(x), r[i] = x and table[x] do)",
         "Use x itself; np.stack([x, y]) of a list; for np.eye(k)[y], y[:, None] == np.arange(k).",
@@ -329,6 +329,14 @@ class RecordedArray(NDArrayOperatorsMixin):
         return self
 
     __copy__ = __deepcopy__
+
+    def __index__(self) -> int:
+        before = self.tape.refusal
+        try:
+            self.tape.refuse("An index", "Use an array as index, or make it a whole number.")
+        finally:
+            if self.ndim or self.dtype.kind not in "iu":  # NumPy 2.0 asks it of each exponent ...
+                self.tape.refusal = before  # ... and does without
 
     def __len__(self) -> int:
         return len(self.example)
