@@ -47,14 +47,14 @@ PASSES = 4  # of numbers: what one pass takes out may let the next take more
 
 
 def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
-    """The same outputs in fewer lines."""
-    result = Simplifier(live(lines, outputs), outputs).run()
-    for _ in range(PASSES - 1 if all(line.is_number for line in result[0]) else 0):
-        shorter = Simplifier(*result).run()
-        if len(shorter[0]) >= len(result[0]):
+    """The same outputs in fewer lines; of numbers, while a pass takes out one in fifty."""
+    lines = live(lines, outputs)
+    for _ in range(PASSES if all(line.is_number for line in lines) else 1):
+        before = len(lines)
+        lines, outputs = Simplifier(lines, outputs).run()
+        if before - len(lines) < before / 50:
             break
-        result = shorter
-    return result
+    return lines, outputs
 
 
 # ------------------------------------------------------------------ arguments
@@ -239,10 +239,11 @@ class Simplifier:
         parts = fact(f, "terms") or fact(f, "powers")
         if len(parts) == 2 and parts[0] == parts[1]:
             key = (f, frozenset(key[1:]))  # x + y is y + x
-        if key not in self.seen:
-            self.seen[key] = Line(f, args, options, like.shape, like.kind)
-            self.lines.append(self.seen[key])
-        return self.seen[key]
+        line = self.seen.get(key)
+        if line is None:
+            line = self.seen[key] = Line(f, args, options, like.shape, like.kind)
+            self.lines.append(line)
+        return line
 
     # ------------------------------------------------------------------ sums
     def total(self, f: Any, signs: Sequence[float], args: Args, like: Line) -> Any:
