@@ -33,7 +33,7 @@ from .lines import Line, elementwise, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
-EFFORT = 150  # calls of a simplifier, and terms beside the first: the textbook's take half
+EFFORT = 150  # calls of a simplifier, and terms beside the first: the textbook's take up to 100
 
 
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
