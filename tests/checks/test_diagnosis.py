@@ -715,6 +715,22 @@ def test_what_is_no_value() -> None:
         diagnose(lambda x: 3.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda z: (np.exp(z) / np.exp(z).sum()).reshape(2, -1).sum(), Z),
+        (lambda x: np.log(x / np.inf).sum(), np.ones(2)),
+        (lambda A: np.linalg.inv(A).sum(), np.diag([1e-323, 1.0])),
+        (lambda A: np.linalg.solve(A, np.ones(2)).sum(), np.diag([1e-323, 1.0])),
+        (lambda x: (x[:, None] * 1e308).sum(axis=0), np.ones(3)),
+    ],
+)
+def test_a_report_of_anything_is_one(f: Callable[..., Any], x: Any) -> None:
+    found = diagnose(f, x)
+    assert len(str(found).splitlines()) < 15
+    assert found.cure is None or np.isfinite(found.cure.loss)
+
+
 def test_nothing_is_changed() -> None:
     x = Value([1.0, 2.0])
     loss = np.sum(np.sqrt(x - 1.0))

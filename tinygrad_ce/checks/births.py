@@ -168,7 +168,8 @@ class Forward:
             if op.positive or (not zeros and (op.powers or op in PRODUCTS)):
                 infinite = [s for s in meeting if not self.finite(*s)]
                 if infinite:
-                    return self.birth(*infinite[0])[0]
+                    x, entry = infinite[0]
+                    return self.birth(x, entry)[0] if isinstance(x, Value) else None
                 fields = "underflow", met(op, [entry_of(*s) for s in meeting]), tuple(meeting)
                 return Birth(x, self.step[x], entry, 0.0, *fields, (), int(np.sum(detach(x) == 0)))
             if not zeros or (op.linear and len(zeros) * len(op.linear) < len(meeting)):
@@ -196,7 +197,8 @@ def _smaller(node: Value, entry: Entry) -> Iterator[float]:
     """An entry of a node, of arguments that are smaller, and not rounded anew."""
     for by in (2.0**-3, 2.0**-10, 2.0**-30, 2.0**-100, 2.0**-1000):
         args = [Value(x * by) if is_real(x) else x for x in map(detach, node.parents)]
-        yield entry_of(apply(node.op, args, node.options), entry)
+        with suppress(np.linalg.LinAlgError):  # of a matrix that is singular now
+            yield entry_of(apply(node.op, args, node.options), entry)
 
 
 def culprit(birth: Birth) -> Source:

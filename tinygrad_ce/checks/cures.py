@@ -127,8 +127,8 @@ class Trials(Changes):
                 with suppress(Exception):  # what cannot be computed is no cure
                     for text, change in make():
                         loss = self.recompute(change)[self.root]
-                        if _works(loss):
-                            return Cure(text, float(np.sum(loss.data)))
+                        if _works(loss) and is_finite(total := float(np.sum(loss.data))):
+                            return Cure(text, total)
         return None
 
     def too_small(self) -> bool:

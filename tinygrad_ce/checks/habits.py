@@ -165,7 +165,7 @@ def _stretched(node: Value, names: Names) -> Iterator[str]:
 
 def _over_all(node: Value, names: Names) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
-    is_table = len(node.shape) == 2 and min(node.shape) > 1
+    is_table = node.op is ops.DIVIDE and len(node.shape) == 2 and min(node.shape) > 1
     if is_table and softmax_of(node) is not None and np.size(moved(node.parents[1])) == 1:
         text = "{name} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
