@@ -61,6 +61,12 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "correction": lambda x: np.var(x, axis=0, correction=1),
     "the upper triangle": lambda x: LA.cholesky(x @ x.T + np.triu(x), upper=True),
     "lists of points": lambda x: np.interp(x, [-1, 0, 3], (2, 3.5, 3)),
+    "add.reduce": lambda x: np.add.reduce(x),
+    "multiply.reduce": lambda x: np.multiply.reduce(x, axis=-1, keepdims=True, initial=0.5),
+    "maximum.reduce": lambda x: np.maximum.reduce(x, axis=1),
+    "minimum.reduce": lambda x: np.minimum.reduce(x, axis=None, out=None),
+    "add.accumulate": lambda x: np.add.accumulate(x),
+    "multiply.accumulate": lambda x: np.multiply.accumulate(x, axis=1),
     "of no difference": lambda x: np.diff(x, 0, prepend=1.0) * 2.0,
     "one choice": lambda x: np.choose([[[0, 0]]], [x * x]),
     "two, one of them a stack": lambda x: LA.multi_dot([x[:1], np.stack([x, x])]),
@@ -84,6 +90,8 @@ def test_what_a_call_does_not_take_is_refused_in_short() -> None:
         np.quantile(Value(M), 0.5, weights=np.ones(2), method="inverted_cdf")
     with pytest.raises(TypeError, match="according to the rule 'safe'"):
         np.concatenate([Value(M)], dtype=np.float32, casting="safe")
+    with pytest.raises(TypeError, match=r"all arrays in one list: np.concatenate\(\[x, y\]\)"):
+        np.concatenate(Value(M), Value(M))  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"take: .*'mode'"):
         np.take(Value(M), [5], mode="wrap")
 

@@ -125,3 +125,12 @@ spell(
     nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
     nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
 )
+for _ufunc, _whole, _running in (
+    (np.add, np.sum, np.cumsum),
+    (np.multiply, np.prod, np.cumprod),
+    (np.maximum, np.max, None),
+    (np.minimum, np.min, None),
+):  # np.add.reduce and np.add.accumulate
+    spell(_ufunc, reduce=lambda a, axis=0, *args, f=_whole, **how: f(a, axis, *args, **how))
+    if _running:
+        spell(_ufunc, accumulate=lambda a, axis=0, *args, f=_running: f(a, axis, *args))

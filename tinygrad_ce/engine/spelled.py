@@ -68,6 +68,8 @@ def concatenate(
     arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Any:
     """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
+    if hasattr(axis, "apply_primitive"):
+        raise TypeError(_("concatenate: wanted all arrays in one list: np.concatenate([x, y])"))
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
     joined = TABLE[np.concatenate](*arrays, axis=axis)
