@@ -503,6 +503,17 @@ def test_of_a_constant_and_a_leaf_that_are_not_finite_the_constant_is_told(bad: 
         assert diagnose(loss).sentences[0].startswith(f"c[1] = {bad} before anything is computed")
 
 
+@pytest.mark.parametrize(
+    ("file", "where"), [("/tmp/kernel_7/1234.py", "(line 2)"), ("train.py", "(train.py, line 2)")]
+)
+def test_a_line_of_a_notebook_is_told_without_its_cells_number(file: str, where: str) -> None:
+    space: dict[str, Any] = {"np": np}
+    exec(compile("def f(x):\n    y = np.log(x)\n    return y * 1.0\n", file, "exec"), space)
+    with np.errstate(all="ignore"):
+        told = diagnose(space["f"](Value([1.0, 0.0]))).sentences[0]
+    assert f"log(leaf) {where}" in told
+
+
 def test_gradients_that_are_not_finite_in_two_places() -> None:
     """Each says in which entry, and what met there; in sentences the last is told first."""
     x, y = Value([4.0, 0.0]), Value([0.0, 1.0, 9.0])

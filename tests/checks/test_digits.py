@@ -277,6 +277,14 @@ def test_digits_of_gradients() -> None:
     assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
 
 
+def test_a_gradient_that_is_rounding_alone_is_told() -> None:
+    """The sum of a softmax is 1; where its square is summed, there is a gradient."""
+    told = "The gradient of x is 0 but for rounding."
+    for power, said in ((1, True), (2, False)):
+        found = diagnose(lambda x, n=power: np.sum(tg.softmax(x) ** n), np.array([1.0, 2.0, 3.0]))
+        assert (told in found.sentences) == said
+
+
 def test_a_step_of_the_gradient_is_told_without_the_packages_own_lines() -> None:
     def f(x: Any) -> Any:
         e = np.exp(x)

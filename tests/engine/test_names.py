@@ -175,6 +175,16 @@ def test_each_of_several_targets_gives_its_name_where_a_function_is_done() -> No
     ]
 
 
+def test_a_result_that_is_added_to_a_variable_has_its_name_where_a_function_is_done() -> None:
+    def loss(x: Any) -> Any:
+        total = np.exp(x)
+        total += np.sin(x) * 2.0
+        return np.stack([total]).sum()
+
+    found = [*names(topological(loss(Value([1.0, 2.0])))).values()]
+    assert [name for name in found if "total" in name] == ["total_1", "total_2"]
+
+
 def test_scalars_are_called_after_the_variables_that_hold_them() -> None:
     a, b = Value(2.0), Value(3.0)
     c = a * b

@@ -170,6 +170,24 @@ def test_what_a_record_says_of_its_function_holds_and_is_all(name: str) -> None:
     assert op.moves == ("moves" not in other)
 
 
+A, ROW = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([1.0, -2.0, 0.5])
+SEVERAL: dict[Any, tuple[list[Any], dict[str, Any]]] = {
+    np.cumsum: ([A], {"axis": 0}),
+    np.cumprod: ([A], {"axis": 0}),
+    np.convolve: ([ROW, ROW[:2]], {}),
+    np.linalg.solve: ([A, A + 1.0], {}),
+    np.linalg.inv: ([A], {}),
+    np.linalg.det: ([A], {}),
+}
+
+
+@pytest.mark.parametrize("f", SEVERAL, ids=lambda f: f.__name__)
+def test_in_which_arguments_other_functions_are_linear(f: Any) -> None:
+    op, (args, options) = TABLE[f], SEVERAL[f]
+    found = [i for i in range(len(args)) if is_linear(op, args, options, [i])]
+    assert [*op.linear] == found
+
+
 # ------------------------------------------------------------------ the check is checked
 def mutant(op: Primitive, i: int, factor: float) -> Primitive:
     """A copy whose rule for argument i is wrong by a factor; the table keeps the right one."""
