@@ -181,6 +181,9 @@ def test_mistakes_are_derived_from_any_loss() -> None:
     assert named(lambda X, e, s, n: 2 * X.T @ (e * s)) == "N times too large"
     assert named(lambda X, e, s, n: 1 / n * X.T @ (e * s)) == "a factor 2 missing"
     assert named(lambda X, e, s, n: 2 / n * X.T @ e) == "the slope of h by matmul left out"
+    assert (
+        named(lambda X, e, s, n: 2 / n * X.T @ (e * s**2)) == "the slope of h by matmul taken twice"
+    )
     assert named(lambda X, e, s, n: np.mean(e**2)) == "the loss itself"
     assert neuron.check(lambda X, w, y: answer(X, w, 0 * y)).mistake == "y forgotten"
 

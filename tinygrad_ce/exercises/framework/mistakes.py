@@ -100,11 +100,17 @@ class Backward:
         """Answers where a step of the chain rule is left out, or where it ends too early."""
         for node, k, x in self.ends:
             if node.shape == x.shape:
-                handed = unbroadcast(share(node, k, self.upstream[node]), x.data, node.op)
-                more = self.arriving(x, self.upstream[node] - handed)
-                text = "the slope of {node} by {x} left out: how fast does it change?"
-                text = _(text, node=self.called[node], x=self.called[x])
-                yield text, {name: g + more[name] for name, g in right.items()}
+                upstream = self.upstream[node]
+                handed = unbroadcast(share(node, k, upstream), x.data, node.op)
+                twice = unbroadcast(share(node, k, handed), x.data, node.op)
+                wrong_ones = {
+                    "the slope of {node} by {x} left out: how fast does it change?": upstream,
+                    "the slope of {node} by {x} taken twice: where is it already?": twice,
+                }
+                for text, wrong in wrong_ones.items():
+                    more = self.arriving(x, wrong - handed)
+                    text = _(text, node=self.called[node], x=self.called[x])
+                    yield text, {name: g + more[name] for name, g in right.items()}
         for node in self.nodes if len(right) == 1 else ():
             if node.op:
                 text = "stopped at {node}: what comes before it?"
