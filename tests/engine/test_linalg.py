@@ -357,7 +357,7 @@ def test_a_pickled_decomposition_finds_its_rules() -> None:
     np.testing.assert_array_equal(leaf.grad, a.grad)
 
 
-@pytest.mark.parametrize("shape", [(3, 2), (3, 1), (4, 2), (2, 1), (5, 3), (2, 2, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 2), (3, 1), (4, 2), (2, 1), (5, 3), (2, 3, 2, 1)], ids=str)
 def test_the_curvature_of_a_determinant_that_is_0(shape: tuple[int, ...]) -> None:
     """Of rank n - 1 and less: as differences of the gradient have it, which takes no inverse."""
     x = np.random.default_rng(3).normal(size=shape)
