@@ -514,6 +514,13 @@ def test_a_line_of_a_notebook_is_told_without_its_cells_number(file: str, where:
     assert f"log(leaf) {where}" in told
 
 
+def test_of_what_cancels_to_0_the_variable_is_told() -> None:
+    c = np.array([3.0, 7.0])
+    with np.errstate(all="ignore"):
+        said = diagnose(lambda x: np.sum(1.0 / (x - c)), np.array([5.0, 7.0])).sentences
+    assert said[1].endswith("x[1] = 7.")
+
+
 def test_gradients_that_are_not_finite_in_two_places() -> None:
     """Each says in which entry, and what met there; in sentences the last is told first."""
     x, y = Value([4.0, 0.0]), Value([0.0, 1.0, 9.0])
