@@ -514,6 +514,21 @@ def test_a_line_of_a_notebook_is_told_without_its_cells_number(file: str, where:
     assert f"log(leaf) {where}" in told
 
 
+@pytest.mark.parametrize(("function", "other"), [(np.maximum, 1.0), (np.minimum, 2000.0)])
+def test_of_two_arguments_the_one_that_is_picked_is_told(function: Any, other: float) -> None:
+    with np.errstate(all="ignore"):
+        a, b = Value([0.0, 1000.0]), Value([other, other])
+        for loss in (np.exp(function(a, b)), np.exp(function(b, a))):
+            assert diagnose(loss).sentences[1].endswith("a[1] = 1000.")
+
+
+def test_in_how_many_entries_a_birth_is() -> None:
+    with np.errstate(all="ignore"):
+        found = diagnose(lambda x: np.sum(np.log(x)), np.array([0.0, 0.0, 1.0, 0.0, 2.0]))
+    assert found.births[0].entries == 3
+    assert found.sentences[0].endswith("log(0) at [0], and in 2 more entries.")
+
+
 def test_of_what_cancels_to_0_the_variable_is_told() -> None:
     c = np.array([3.0, 7.0])
     with np.errstate(all="ignore"):
