@@ -207,9 +207,9 @@ def watching(*, stop: bool = True) -> Iterator[None]:
     told = list[str]()  # since the last pass
 
     def say(text: str) -> None:
-        told.append(text)
-        if stop:
+        if stop:  # what is tried with Python's numbers first catches it
             raise FloatingPointError(text)
+        told.append(text)
         if (frame := learners_frame()) is not None:
             registry = frame.f_globals.setdefault("__warningregistry__", {})
             at = frame.f_code.co_filename, frame.f_lineno
