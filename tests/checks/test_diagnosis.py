@@ -634,9 +634,10 @@ def test_watching_sees_at_the_pass_what_sets_no_flag() -> None:
             f().backward()
     with watching(), pytest.raises(FloatingPointError, match="1e"):
         tg.grad(lambda x: x * x)(1e200)
-    with watching(), pytest.raises(FloatingPointError, match="1e"):
+    with watching():
         np.arccos(Value(1.0))  # whose slope is tried as a Python number's
-        (x * x).backward()
+        with pytest.raises(FloatingPointError, match="1e"):
+            (x * x).backward()
     (x * x).backward()  # it is over
 
 
