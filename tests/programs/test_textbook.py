@@ -190,10 +190,25 @@ def squares(w: Any, x: Any, y: Any) -> Any:
     return (r**2).mean()
 
 
+class Model:
+    """Scores to probabilities, and a loss of them."""
+
+    def probabilities(self, z: Any) -> Any:
+        e = np.exp(z)
+        return e / e.sum(axis=1, keepdims=True)
+
+    def loss(self, z: Any, t: Any) -> Any:
+        p = self.probabilities(z)
+        return -np.mean(np.sum(t * np.log(p), axis=1))
+
+
 # A table t in n rows: with what is said of it `(p - t) / n`, else with its sum before p.
 TABLES: dict[str, Any] = {
     "sum, over n": lambda z, t: -(t * np.log(softmax(z))).sum() / len(z),
     "mean of sums": lambda z, t: -np.mean(np.sum(t * np.log(softmax(z)), axis=1)),
+    "a mean of each class": lambda z, t: -(t * np.log(softmax(z))).mean(axis=0).sum(),
+    "np.average": lambda z, t: -np.average((t * np.log(softmax(z))).sum(axis=1)),
+    "methods of a class": Model().loss,
     "minus inside": lambda z, t: (-t * np.log(softmax(z))).sum(axis=-1).mean(),
     "log p in front": lambda z, t: -(np.log(softmax(z)) * t).sum() / len(z),
     "the sum as a column": lambda z, t: -(t * np.log(by_columns(z))).sum() / len(z),
@@ -286,6 +301,15 @@ TABLE: dict[str, Row] = {
     "signs": (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), [Z[:, 0], SIGNS], {},
         "grad_z = -y * (exp_1 / add_1)"),
     "squares": (squares, [V, X, BITS], {}, "grad_w = 2 / n * (x.T @ r)"),
+    "squares, np.square": (
+        lambda w, x, y: np.mean(np.square(np.dot(x, w) - y)), [V, X, BITS], {},
+        "grad_w = 2 / n * (x.T @ subtract_1)"),
+    "squares, r @ r": (
+        lambda w, x, y: (lambda r: r @ r / len(r))(x.dot(w) - y), [V, X, BITS], {},
+        "grad_w = 2 / n * (x.T @ r)"),
+    "L2, w @ w": (lambda w, alpha: alpha * (w @ w) / 2, [V, 0.3], {}, "grad_w = alpha * w"),
+    "L1, abs": (
+        lambda W, alpha: alpha * np.sum(abs(W)), [W, 0.3], {}, "grad_W = alpha * np.sign(W)"),
     "L2": (lambda W, alpha: alpha / 2 * (W**2).sum(), [W, 0.3], {}, "grad_W = alpha * W"),
     "L1": (lambda W, alpha: alpha * np.abs(W).sum(), [W, 0.3], {}, "grad_W = alpha * np.sign(W)"),
     "tanh": (tanh_layer, [W, X, D], {}, "grad_w = x.T.dot(d * (1.0 - h**2))"),
