@@ -363,6 +363,11 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
         (Z,),
         "softmax already",
     ),
+    "softmax of a masked softmax": (
+        lambda z: np.sum(tg.softmax(np.where(T > 0, tg.softmax(z), 0.0)) * T),
+        (Z,),
+        "softmax already",
+    ),
     "a loss of probabilities": (
         lambda z: tg.cross_entropy(tg.softmax(z), Y),
         (Z,),
