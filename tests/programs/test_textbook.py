@@ -351,24 +351,21 @@ def rows() -> dict[str, Row]:
 ROWS = rows()
 
 
-@pytest.fixture(scope="module")
-def formatted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The source of each row's program as the formatter lays it out."""
+def formatted(source: str) -> str:
+    """Source as the formatter lays it out."""
     need("ruff")
-    folder = tmp_path_factory.mktemp("rows")
-    for i, (f, args, how, _) in enumerate(ROWS.values()):
-        (folder / f"{i}.py").write_text(program(f, *args, **how).source, encoding="utf-8")
-    ruff = [sys.executable, "-m", "ruff", "format", "--no-cache", "--line-length", "88", "-q"]
-    subprocess.run([*ruff, str(folder)], check=True)
-    return {name: (folder / f"{i}.py").read_text() for i, name in enumerate(ROWS)}
+    ruff = [sys.executable, "-m", "ruff", "format", "--no-cache", "--line-length", "88", "-"]
+    run = subprocess.run(ruff, input=source, capture_output=True, check=True, encoding="utf-8")
+    return run.stdout
 
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.filterwarnings("ignore:.*encountered")
-def test_the_last_lines_are_those_of_the_table(name: str, formatted: dict[str, str]) -> None:
+def test_the_last_lines_are_those_of_the_table(name: str) -> None:
     f, args, how, last = ROWS[name]
-    source = formatted[name].replace("item_1] -=", "y] -=")  # of take_along_axis: y[:, None]
-    found = source.partition("# backward, newest first\n")[2].splitlines()[:-1]
+    source = formatted(program(f, *args, **how).source)
+    found = source.replace("item_1] -=", "y] -=")  # of take_along_axis: y[:, None]
+    found = found.partition("# backward, newest first\n")[2].splitlines()[:-1]
     found = [NUMBERS.sub(r"\1", line.partition("  #")[0].strip()) for line in found]
     wanted = [NUMBERS.sub(r"\1", line.strip()) for line in last.split("\n")]
     if found[0] == "grad_log_sum_exp = t.sum()":  # `fuse` has a name for what that flows to
@@ -376,7 +373,7 @@ def test_the_last_lines_are_those_of_the_table(name: str, formatted: dict[str, s
     assert found[-len(wanted) :] == wanted
     assert [line[:10] for line in found[: -len(wanted)]] in ([], ["p = exp / "])
     names: dict[str, Any] = {}
-    exec(formatted[name], names)
+    exec(source, names)
     raw = program(f, *args, clean=False, wrt=how.get("wrt", 0))
     for scale in (1.0, 3.0):
         at = [scale * args[0], *args[1:]]

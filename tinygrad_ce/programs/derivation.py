@@ -119,7 +119,7 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
     made = Derived(recording, args)
 
     def anew(args: Any) -> Derived:
-        return Derived(program._record(args), args)
+        return Derived(program._record(args, program._clean), args)
 
     write_sizes(
         made, anew, lambda made: None, args, program._arguments.variables

@@ -39,12 +39,13 @@ def write_sizes(
     args: Sequence[Any],
     wrt: Sequence[int],
     f: Any = None,
+    by_f: Callable[..., Any] | None = None,
 ) -> None:
     """Put sizes in the place of the constants of a recording of f, or its like, that are some.
 
-    ``record`` makes one for other arguments, ``load`` a function of one. The size is a number of
-    rows, of data rather than of what is differentiated. There is none if f fails with more, or does
-    something else.
+    ``record`` makes one for other arguments, ``load`` a function of one; ``by_f`` gives what such a
+    function is to give. The size is a number of rows, of data rather than of variables.
+    There is none if f fails with more, or does something else.
     """
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
@@ -62,7 +63,7 @@ def write_sizes(
             recording.rows = pair.name, place, 1, None
             run = load(recording)
             recording.rows = pair.name, place, n, n  # until more is known
-            agree, some = partial(_agree, run, load, record), partial(_with_rows, args, group)
+            agree, some = partial(_agree, run, by_f or run), partial(_with_rows, args, group)
             recording.rows = pair.name, place, *_limits(n, most, _whole_numbers(f), agree, some)
             return
 
@@ -132,11 +133,11 @@ def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
     return [unflatten(arg, rows) for arg in args]
 
 
-def _agree(run: Any, load: Any, record: Any, args: Sequence[Any]) -> bool:
+def _agree(run: Any, by_f: Any, args: Sequence[Any]) -> bool:
     """Whether lines with sizes do with such arguments what f does, but for rounding."""
     quiet = warnings.catch_warnings(action="ignore"), np.errstate(all="ignore")
     with suppress(Exception), quiet[0], quiet[1]:  # f may need more rows
-        pairs = zip(flatten(run(*args)), flatten(load(record(args))(*args)))  # of one number, more
+        pairs = zip(flatten(run(*args)), flatten(by_f(*args)))  # of one number, more
         return all(np.allclose(x, y, 1e-4, 1e-6, equal_nan=True) for (_, x), (_, y) in pairs)
     return False
 
