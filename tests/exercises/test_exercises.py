@@ -22,7 +22,7 @@ import tinygrad_ce.exercises
 from tinygrad_ce import cross_entropy, jacobian
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex
-from tinygrad_ce.exercises.framework import Exercise, one_hot, real
+from tinygrad_ce.exercises.framework import Exercise, one_hot, real, scalar
 
 FOLDER = Path(tinygrad_ce.exercises.__file__).parent / "tasks"
 FILES = [FOLDER / f"{name}.py" for name in names()]
@@ -203,6 +203,29 @@ def test_an_exercise_needs_a_loss_and_its_inputs_and_derives_the_rest() -> None:
     assert mine.check(lambda z, t: (sm(z) - t) / len(z)).passed
     with pytest.raises(ValueError, match=r"hint: my_loss has none; solution\(\) has all"):
         mine.hint()
+
+
+@pytest.mark.parametrize("ask", ["check", "solution"])
+def test_a_loss_may_refuse_inputs_that_are_not_of_their_kind(ask: str) -> None:
+    """A target of zeros has no cross-entropy, and a matrix of them no inverse."""
+
+    def fused(z: Any, t: Any, T: Any) -> Any:
+        return cross_entropy(z / T, t)
+
+    def inverse(x: Any, d: Any) -> Any:
+        return np.linalg.inv(d * np.eye(3)).sum() * x.sum()
+
+    one = {"z": real("N", "K"), "t": one_hot("N", "K"), "T": scalar(1.0, 1.0)}
+    for loss, inputs, wrt in (
+        (fused, one, ["z"]),
+        (inverse, {"x": real("N"), "d": scalar(2.0, 3.0)}, ["x"]),
+    ):
+        mine = Exercise(loss=loss, inputs=inputs, wrt=wrt)
+        if ask == "check":
+            twice = mine.check(lambda *args, f=mine.derivative: 2 * f(*args))
+            assert twice.mistake == "a factor 2 too many"
+        else:
+            assert "∂L/∂" in str(mine.solution())
 
 
 def test_a_jacobian_of_ones_own_is_printed_as_a_program() -> None:

@@ -79,7 +79,8 @@ class Exercise(Problem):
             usual = "ex.check({name}) checks it, ex.solution() derives it."
         then = then or _(usual, name=self.function)
         write = _("Write {call}. {then}", call=self.call, then=then)
-        return Note(self.title, [*[f"  {self.formula}"] * bool(self.formula), self.task, write])
+        formula = [f"  {self.formula}"] if self.formula else []
+        return Note(self.title, [*formula, self.task, write])
 
     def __repr__(self) -> str:
         return str(self.note())
@@ -136,7 +137,7 @@ class Exercise(Problem):
         some = [draw(self, seed).inputs for seed in range(DRAWS)]
         if self.derive is not grad:
             return Note(title, [*self.hints, str(program(self.derivative, *some[-1].values()))])
-        sums = [x for x in self.inputs if all(np.allclose(np.sum(s[x], -1), 1) for s in some)]
+        sums = [name for name in self.inputs if all(_sums_to_one(s[name]) for s in some)]
         places = [[*self.inputs].index(name) for name in self.wrt]
         found = derive(self.loss, *some[-1].values(), wrt=places, sums_to_one=sums)
         return Note(title, [*self.hints, str(found)])
@@ -159,6 +160,10 @@ class Exercise(Problem):
         inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
+
+
+def _sums_to_one(x: Any) -> bool:
+    return np.ndim(x) > 0 and np.allclose(np.sum(x, axis=-1), 1.0)
 
 
 def _judge(trials: Sequence[Trial]) -> Feedback:
