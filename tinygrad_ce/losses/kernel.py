@@ -96,9 +96,9 @@ def _compiled(dtype: Any, one_hot: bool) -> tuple[Any, str]:
             fast.by_index(z, np.zeros(1, np.intp), one, one, np.empty_like(z))
         else:
             fast.by_table(z, z, one, np.empty_like(z))
-    except ImportError:
-        return None, _('Numba is not here: pip install "tinygrad_ce[fast]"')
     except Exception as error:  # of whatever kind: what is fast is not needed
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            return None, _('Numba is not here: pip install "tinygrad_ce[fast]"')
         return None, _("Numba failed: {error}", error=str(error).partition("\n")[0])
     return fast, _("Numba is here, and compiled it")
 
@@ -118,14 +118,8 @@ def config() -> dict[str, Any]:
     (16384, 32)
     """
     fast, why = _compiled(np.dtype(float), True)
-    kernel, (numbers, classes) = "Numba" if fast else "NumPy", REPAID
-    return {
-        "kernel": kernel,
-        "why": why,
-        "numbers": numbers,
-        "classes": classes,
-        "threads": CPUS,
-    }
+    known = {"kernel": "Numba" if fast else "NumPy", "why": why, "threads": CPUS}
+    return known | dict(zip(("numbers", "classes"), REPAID))
 
 
 def _kernel_for(z: Any, t: Target) -> Any:
