@@ -6,6 +6,7 @@ its rows taken a few at a time are NumPy's.
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,31 @@ def test_a_target_of_probability_zero_costs_infinitely_much(rng: Any) -> None:
     loss, gradient = loss_and_gradient(z, np.full(ROWS, 3))
     assert (loss == np.inf).all()
     np.testing.assert_allclose(gradient[:, 3], -1.0, rtol=1e-15)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_what_is_ignored_costs_nothing_whatever_its_logits_are(smoothing: float, rng: Any) -> None:
+    """Not even 0 times inf, or nan, though its class or the whole row be masked."""
+    z, t = rng.normal(size=(ROWS, CLASSES)), rng.integers(1, CLASSES, ROWS)
+    t[::4], z[::4, 0], z[4] = 0, -np.inf, np.nan
+    loss = cross_entropy(z, t, ignore_index=0, label_smoothing=smoothing, reduction="none")
+    assert not loss[::4].any()
+    assert loss[1::4].all()
+
+
+def test_a_small_probability_has_all_its_digits() -> None:
+    z = np.tile(-np.arange(0.0, 708.0, 708.0 / 512), (64, 1))
+    gradient = loss_and_gradient(z, np.zeros(64, int))[1]
+    e = np.array([math.exp(x) for x in z[0]])
+    np.testing.assert_allclose(gradient[:, 1:], np.tile(e / math.fsum(e), (64, 1))[:, 1:], 1e-15)
+
+
+def test_many_small_terms_beside_a_large_one_are_all_added_up() -> None:
+    """Each 256 of them are lost beside 1."""
+    z = np.full((1, 2**20), math.log(1e-19))
+    z[0, 0] = 0.0
+    gradient = loss_and_gradient(z, np.array([1]))[1]
+    assert gradient[0, 0] == pytest.approx(1.0 / (1.0 + (2**20 - 1) * 1e-19), rel=1e-15, abs=0)
 
 
 def test_rows_of_weight_0_cost_nothing(rng: Any) -> None:
