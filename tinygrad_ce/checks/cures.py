@@ -31,10 +31,12 @@ New = dict[Value, Any]  # the nodes that are computed again
 Change = dict[Value, Callable[[New], Any]]  # what computes some of them, from those before
 Try = tuple[str, Change]  # what to write, and the change
 Argument = tuple[Value, int]  # of a node, one of its arguments
-SMALLER: tuple[
-    Callable[[Any], Any], ...
-] = (  # of leaves, where an exponential is finite, a product
-    *(lambda x: x, lambda x: 0.1 * x, lambda x: 1e-3 * x, lambda x: -1e-3 * x),
+Leaf = Callable[[Any], Any]
+SMALLER: Sequence[Leaf] = (  # leaves where exponentials are finite, and products
+    lambda x: x,
+    lambda x: 0.1 * x,
+    lambda x: 1e-3 * x,
+    lambda x: -1e-3 * x,
     lambda x: np.sign(x) * abs(x) ** 1e-4,
 )
 HUGE = 1e20  # of a loss that a mask's -1e30 is no part of
@@ -56,7 +58,7 @@ class Changes:
         self.inputs = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
 
-    def recompute(self, change: Change, leaf: Callable[[Any], Any] = SMALLER[0]) -> New:
+    def recompute(self, change: Change, leaf: Leaf = SMALLER[0]) -> New:
         """The nodes computed anew with a change, from leaves of their own."""
         new: New = {}
         for node in self.nodes:

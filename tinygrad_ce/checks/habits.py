@@ -32,12 +32,10 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
     texts += [text for node in names.nodes if is_fused(node) for text in _masked(node, names)]
     for look in looks:
         found = [*dict.fromkeys(text for node in tables for text in look(node, names))]
-        more = (
-            _("{text}, and so it is with {n} more", text=found[0], n=len(found) - 1)
-            if found
-            else ""
-        )
-        texts += [more] if len(found) > MANY else found
+        if len(found) > MANY:
+            text = "{text}, and so it is with {n} more"
+            found = [_(text, text=found[0], n=len(found) - 1)]
+        texts += found
     yield from dict.fromkeys(texts)
     text = "{name} was assigned since, and no backward pass has reached it"
     yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
