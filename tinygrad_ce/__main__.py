@@ -1,7 +1,5 @@
 """The tour: from three logits to p − t by the chain rule, checked, and put to work on Iris."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

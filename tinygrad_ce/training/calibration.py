@@ -4,8 +4,6 @@ C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On calibration of modern neural
 ICML 2017: the temperature, the bins and the expected calibration error are theirs.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, NamedTuple
 

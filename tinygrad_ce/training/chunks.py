@@ -5,8 +5,6 @@ cluster. What goes to a chunk is a function and the parameters; what comes back 
 chunks (a loss and its gradient). Dask is imported only where a collection of its own was passed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

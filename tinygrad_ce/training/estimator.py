@@ -1,12 +1,10 @@
 """`SoftmaxRegression`: a linear classifier of scikit-learn's kind, fitted with the engine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import wraps
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -173,7 +171,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SoftmaxRegression:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to X (samples, features) and labels y (samples,).
 
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
@@ -189,9 +187,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
                 descend(self, new_optimizer(self, params), train, rng, monitor, self.max_iter)
         return self
 
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> SoftmaxRegression:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Go on fitting, one epoch of "sgd" or "adam" over these rows.
 
         The first call wants ``classes``, all labels there will be. Ctrl-C is passed on; the steps

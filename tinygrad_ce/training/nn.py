@@ -3,8 +3,6 @@
 As in micrograd's ``nn.py``, but a layer is one matrix, not a list of neurons.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any

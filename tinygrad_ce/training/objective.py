@@ -5,14 +5,12 @@ result, and nothing here is derived by hand. It is taken of a block of rows at a
 array of a number for each row and class is larger than a block.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -77,15 +75,15 @@ class Rows:
         """How many there are."""
         return len(self.y)
 
-    def __getitem__(self, index: Any) -> Rows:
-        return Rows(self.X[index], self.y[index], self.weight[index], self.loss, self.threads)
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(self.X[index], self.y[index], self.weight[index], self.loss, self.threads)
 
-    def batches(self, size: int, rng: Any = None) -> Iterator[Rows]:
+    def batches(self, size: int, rng: Any = None) -> Iterator[Self]:
         """Yield copies of ``size`` rows at a time, in random order if there is an ``rng``."""
         order = np.arange(self.count) if rng is None else rng.permutation(self.count)
         return (self[order[i : i + size]] for i in range(0, self.count, size))
 
-    def sum(self, f: Callable[[Rows], Params], width: int) -> Params:
+    def sum(self, f: Callable[[Self], Params], width: int) -> Params:
         """Return the sum of ``f(rows)``, a list of arrays, over blocks of the rows.
 
         ``width`` tells how many numbers f makes of a row. Which thread takes which block does not

@@ -4,8 +4,6 @@ A step is plain arithmetic, no graph. It moves data as ``p.data -= lr * p.grad``
 place; and a graph that was computed from the data before refuses to run backward.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import count
 from typing import Any

@@ -4,8 +4,6 @@ Arrays of numbers are its tensors; all else is JSON in its metadata, name by nam
 ``{"tensor": "coef_"}`` stands for one of them; and a SHA-256 of both.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

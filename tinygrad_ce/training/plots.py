@@ -4,8 +4,6 @@ A script saves it with ``ax.figure.savefig("name.png")``. For a confusion matrix
 and calibration, scikit-learn's displays take a `SoftmaxRegression`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ A solver moves the parameters in place and calls a `Monitor` with the loss after
 has the curve, the progress bar and the callback, and knows when to stop.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

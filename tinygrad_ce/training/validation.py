@@ -1,7 +1,5 @@
 """What a fit takes, checked: parameters, and rows in memory or in Dask's chunks."""
 
-from __future__ import annotations
-
 from copy import copy
 from typing import Any
 

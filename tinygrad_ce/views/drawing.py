@@ -1,7 +1,5 @@
 """The picture of a graph: nodes with value and gradient, edges with what flows, scopes as boxes."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence

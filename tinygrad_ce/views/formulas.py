@@ -5,8 +5,6 @@ arguments, ``<args>`` for all, ``<arg>`` for the one that the rule is for, ``<ou
 and ``<g>`` for the upstream gradient. `fill` puts names or numbers there, in both notations.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Sequence

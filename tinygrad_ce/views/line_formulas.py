@@ -1,7 +1,5 @@
 """The lines of a program as formulas, in no more brackets than they need."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A picture as data, items and edges, and what it becomes: DOT, SVG, PNG, PDF, indented text."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Steps as data, and what they become: a table, LaTeX, one HTML page (`page.html`)."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The two passes over a graph, step by step: the numbers, and how rules read."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any

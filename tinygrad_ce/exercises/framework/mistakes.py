@@ -6,8 +6,6 @@ axis; something else stands where the softmax belongs; the steps end too early. 
 wrong stands with its exercise. Each has a name and, behind a colon, where to look.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What is asked of a learner, as the engine sees it: a function, its inputs, its derivative."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -34,7 +32,7 @@ def close(answer: Any, *wanted: Any) -> bool:
 class Trial(NamedTuple):
     """A draw of the inputs, the engine's answer there, and the learner's."""
 
-    problem: Problem
+    problem: "Problem"
     seed: int  # the number of the draw
     large: bool  # with scores near 1000
     sizes: Mapping[str, int]  # of the dimensions; N is that of the batch
