@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.data import as_data
-from ..engine.text import _
+from ..engine.text import _, require
 from ..engine.value import detach
 from ..losses.activations import softmax
 
@@ -34,18 +34,15 @@ class Reliability(NamedTuple):
 def _check_samples(x: Any, y: Any, name: str) -> tuple[Any, Any]:
     """Return finite scores of shape (N, K) or (N,), and a class index for each."""
     x, y = np.asarray(as_data(detach(x), name), float), np.asarray(detach(y))
-    if x.ndim not in (1, 2) or x.size == 0 or x.shape[-1:] == (1,) != x.shape:
-        text = "{name}: got shape {shape}, wanted (N, K), or (N,) of two classes"
-        raise ValueError(_(text, name=name, shape=x.shape))
-    if not np.isfinite(x).all():
-        raise ValueError(_("{name}: wanted finite numbers, got inf or nan", name=name))
-    if y.shape != x.shape[:1] or y.dtype.kind not in "iub":
-        text = "y: got {dtype} of shape {shape}, wanted {n} indices: np.searchsorted(classes, y)"
-        raise ValueError(_(text, dtype=y.dtype, shape=y.shape, n=len(x)))
-    last = 1 if x.ndim == 1 else x.shape[1] - 1
-    if y.min() < 0 or y.max() > last:
-        text = "y: got {low} to {high}, wanted 0 to {last}"
-        raise ValueError(_(text, low=y.min(), high=y.max(), last=last))
+    fits = x.size and (x.ndim == 1 or (x.ndim == 2 and x.shape[1] > 1))
+    text = "{name}: got shape {shape}, wanted (N, K), or (N,) of two classes"
+    require(fits, text, name=name, shape=x.shape)
+    require(np.isfinite(x).all(), "{name}: wanted finite numbers, got inf or nan", name=name)
+    text = "y: got {y.dtype} of shape {y.shape}, wanted {n} indices: np.searchsorted(classes, y)"
+    require(y.shape == x.shape[:1] and y.dtype.kind in "iub", text, y=y, n=len(x))
+    low, high, last = y.min(), y.max(), 1 if x.ndim == 1 else x.shape[1] - 1
+    text = "y: got {low} to {high}, wanted 0 to {last}"
+    require(low >= 0 and high <= last, text, low=low, high=high, last=last)
     return x, y.astype(np.intp)
 
 
@@ -121,16 +118,15 @@ def reliability(p: Any, y: Any, bins: int = 15) -> Reliability:
     (array([0, 4]), array([ nan, 0.75]), array([nan,  1.]), 0.25)
     """
     x, y = _check_samples(p, y, "p")
-    if x.min() < 0 or x.max() > 1:
-        text = "p: got {low:g} to {high:g}, wanted probabilities, from 0 to 1"
-        raise ValueError(_(text, low=x.min(), high=x.max()))
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise ValueError(_("bins: got {got}, wanted an int from 1 up", got=repr(bins)))
+    text = "p: got {low:g} to {high:g}, wanted probabilities, from 0 to 1"
+    require(x.min() >= 0 and x.max() <= 1, text, low=x.min(), high=x.max())
+    text = "bins: got {got!r}, wanted an int from 1 up"
+    require(isinstance(bins, int | np.integer) and bins > 0, text, got=bins)
     sure, true = (x, y) if x.ndim == 1 else (x.max(axis=1), x.argmax(axis=1) == y)
-    if x.ndim == 2 and (off := np.abs(x.sum(axis=1) - 1.0)).max() > 1e-3:
-        row = int(off.argmax())
-        text = "p: row {row} sums to {sum:.6g}, wanted 1"
-        raise ValueError(_(text, row=row, sum=x[row].sum()))
+    sums = x.sum(axis=1) if x.ndim == 2 else np.ones(1)
+    row = int(np.abs(sums - 1.0).argmax())
+    text = "p: row {row} sums to {sum:.6g}, wanted 1"
+    require(abs(sums[row] - 1.0) <= 1e-3, text, row=row, sum=sums[row])
     place = np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], sure)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):  # 0 / 0: a bin without samples has no mean

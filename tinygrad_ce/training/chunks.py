@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.text import _
+from ..engine.text import require
 from .objective import Params, Rows, add
 
 TREE = 8  # how many chunks' results are added in one task
@@ -33,9 +33,7 @@ def _as_array(x: Any) -> Any:
 def as_rows(X: Any) -> Any:
     """Return a Dask array or DataFrame as a Dask array of two axes, all columns in each chunk."""
     X = _as_array(X)
-    if X.ndim != 2:
-        text = "X: got a Dask array of shape {shape}, wanted two axes"
-        raise ValueError(_(text, shape=X.shape))
+    require(X.ndim == 2, "X: got a Dask array of shape {shape}, wanted two axes", shape=X.shape)
     return X.rechunk({1: -1})
 
 
@@ -51,9 +49,8 @@ def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
             column = _dask().array.ones(len(X), chunks=(rows,))
         column = _sized(_dask().array.asarray(_as_array(column)))
         column = column if column.ndim else _dask().array.broadcast_to(column, (len(X),))
-        if column.shape != (len(X),):
-            text = "{name}: got shape {shape} for the {n} rows of X"
-            raise ValueError(_(text, name=name, shape=column.shape, n=len(X)))
+        text, shape = "{name}: got shape {shape} for the {n} rows of X", column.shape
+        require(shape == (len(X),), text, name=name, shape=shape, n=len(X))
         columns.append(column.rechunk((rows,)))
     return X.rechunk({0: rows}), columns[0], columns[1]
 

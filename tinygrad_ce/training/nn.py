@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.text import _
+from ..engine.text import require
 from ..engine.value import Value
 from ..losses.activations import relu
 
@@ -70,9 +70,8 @@ class Linear(Module):
 
     def __init__(self, inputs: int, outputs: int, rng: Rng = None) -> None:
         for size in (inputs, outputs):
-            if not isinstance(size, int | np.integer) or size < 1:
-                text = "Linear: got size {size}, wanted an int from 1 up"
-                raise ValueError(_(text, size=repr(size)))
+            text = "Linear: got size {size!r}, wanted an int from 1 up"
+            require(isinstance(size, int | np.integer) and size > 0, text, size=size)
         W = np.random.default_rng(rng).normal(0.0, (2.0 / inputs) ** 0.5, (inputs, outputs))
         self.W, self.b = Value(W, name="W"), Value(np.zeros(outputs), name="b")
 
@@ -101,8 +100,7 @@ class MLP(Module):
     def __init__(
         self, inputs: int, outputs: Sequence[int], rng: Rng = None, activation: Activation = relu
     ) -> None:
-        if not outputs:
-            raise ValueError(_("MLP: got no layers, wanted one size at least, as in MLP(2, [1])"))
+        require(outputs, "MLP: got no layers, wanted one size at least, as in MLP(2, [1])")
         rng, sizes = np.random.default_rng(rng), [inputs, *outputs]
         self.layers = [Linear(n, m, rng) for n, m in pairwise(sizes)]
         self.activation = activation

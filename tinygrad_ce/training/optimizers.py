@@ -11,30 +11,29 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data
-from ..engine.text import _
+from ..engine.text import _, require
 from ..engine.value import Value, detach
 
 
 def _check_leaves(params: Iterable[Value]) -> list[Value]:
     """Return what an optimizer may move: leaves, each once, with data that can be written."""
     leaves = list(params) if isinstance(params, Iterable) and not isinstance(params, Value) else []
-    if not leaves:
-        kind = type(params).__name__
-        raise TypeError(_("params: got a {kind}, wanted a list of one Value or more", kind=kind))
+    text = "params: got a {kind}, wanted a list of one Value or more"
+    require(leaves, text, TypeError, kind=type(params).__name__)
     for i, p in enumerate(leaves):
-        if not isinstance(p, Value) or p.op is not None:
-            kind = p.op.name if isinstance(p, Value) else type(p).__name__
-            raise TypeError(_("params[{i}]: got a {kind}, wanted a leaf, Value(x)", i=i, kind=kind))
-    if len({id(p) for p in leaves}) < len(leaves):
-        raise ValueError(_("params: a Value is there twice, and would be moved twice a step"))
+        text = "params[{i}]: got a {kind}, wanted a leaf, Value(x)"
+        kind = p.op.name if isinstance(p, Value) and p.op else type(p).__name__
+        require(isinstance(p, Value) and p.op is None, text, TypeError, i=i, kind=kind)
+    text = "params: a Value is there twice, and would be moved twice a step"
+    require(len({id(p) for p in leaves}) == len(leaves), text)
     return leaves
 
 
 def _check_number(x: Any, name: str, below: float = np.inf) -> float:
-    if isinstance(x, float | int | np.number) and 0 <= x < below:
-        return float(x)
-    text = "{name}: got {got}, wanted a number from 0 up, below {below}"
-    raise ValueError(_(text, name=name, got=repr(x), below=below))
+    text = "{name}: got {got!r}, wanted a number from 0 up, below {below}"
+    fits = isinstance(x, float | int | np.number) and 0 <= x < below
+    require(fits, text, name=name, got=x, below=below)
+    return float(x)
 
 
 def _gradient(p: Value, i: int) -> Any:
@@ -82,9 +81,8 @@ class Optimizer:
             If none has: no backward pass has come by since ``zero_grad``.
         """
         lr, gradients = _check_number(self.lr, "lr"), [*map(_gradient, self.params, count())]
-        if all(g is None for g in gradients):
-            text = "step: no parameter has a gradient: call backward() on a loss of theirs before"
-            raise RuntimeError(_(text))
+        text = "step: no parameter has a gradient: call backward() on a loss of theirs before"
+        require(any(g is not None for g in gradients), text, RuntimeError)
         for i, (p, g) in enumerate(zip(self.params, gradients)):
             if g is not None:
                 g = g + self.weight_decay * p.data if self.weight_decay else g
@@ -132,9 +130,8 @@ class SGD(Optimizer):
         self.momentum = _check_number(momentum, "momentum")
         self.dampening = float(dampening)
         self.nesterov = nesterov
-        if nesterov and not (momentum and not dampening):
-            text = "nesterov=True wants momentum above 0 and dampening=0, got {m}, {d}"
-            raise ValueError(_(text, m=momentum, d=dampening))
+        text = "nesterov=True wants momentum above 0 and dampening=0, got {m}, {d}"
+        require(not nesterov or (momentum and not dampening), text, m=momentum, d=dampening)
 
     def _direction(self, g: Any, i: int) -> Any:
         if not self.momentum:

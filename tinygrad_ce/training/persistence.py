@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..engine.text import _
+from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 from .solvers import new_optimizer
 from .validation import params_of
@@ -73,16 +73,13 @@ def read(path: AnyPath) -> dict[str, Any]:
     safetensors = _safetensors()
     data = Path(os.fsdecode(path)).read_bytes()
     try:
-        if data.startswith(b"PK\x03\x04"):
-            raise ValueError(_("an .npz file of tinygrad_ce 0.1: fit anew"))
+        require(data[:4] != b"PK\x03\x04", "an .npz file of tinygrad_ce 0.1: fit anew")
         tensors = safetensors.load(data)
         texts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-        version = texts.pop("tinygrad_ce", None)
-        if version != FORMAT:
-            text = "format {version}, foreign or newer: pip install --upgrade tinygrad_ce"
-            raise ValueError(_(text, version=version))
-        if texts.pop("sha256", "") != _checksum(texts, tensors):
-            raise ValueError(_("its content is not what was saved"))
+        version, sha = texts.pop("tinygrad_ce", None), texts.pop("sha256", "")
+        text = "format {version}, foreign or newer: pip install --upgrade tinygrad_ce"
+        require(version == FORMAT, text, version=version)
+        require(sha == _checksum(texts, tensors), "its content is not what was saved")
     except Exception as why:  # ours, and whatever a damaged header trips over
         text = "{path}: damaged, or no model of this tinygrad_ce: {why}"
         raise ValueError(_(text, path=os.fsdecode(path), why=why)) from None

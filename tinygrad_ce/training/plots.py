@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.text import _
+from ..engine.text import _, require
 from ..engine.value import detach
 
 # M. Okabe and K. Ito, "Color universal design" (2008), in the order in which neighbours differ most
@@ -18,9 +18,8 @@ FEW = 20  # names up to which each has its tick
 
 def _axes(ax: Any) -> Any:
     """Return the Axes given, or those of a new figure."""
-    if ax is not None and not hasattr(ax, "get_xlim"):
-        text = "ax: got a {kind}, wanted Matplotlib's Axes or None"
-        raise TypeError(_(text, kind=type(ax).__name__))
+    text = "ax: got a {kind}, wanted Matplotlib's Axes or None"
+    require(ax is None or hasattr(ax, "get_xlim"), text, TypeError, kind=type(ax).__name__)
     try:
         from matplotlib import pyplot
     except ImportError:
@@ -88,17 +87,17 @@ def plot_weights(model: Any, *, features: Any = None, classes: Any = None, ax: A
         classes = classes[1:]  # two classes share a row: what speaks for the second
     names = [range(n) if x is None else x for n, x in zip(weights.shape, (classes, features))]
     rows, columns = ([str(name) for name in each] for each in names)
-    if (len(rows), len(columns)) != weights.shape:
-        text = "plot_weights: got {n} classes and {m} features for weights of shape {shape}"
-        raise ValueError(_(text, n=len(rows), m=len(columns), shape=weights.shape))
+    n, m = len(rows), len(columns)
+    text = "plot_weights: got {n} classes and {m} features for weights of shape {shape}"
+    require((n, m) == weights.shape, text, n=n, m=m, shape=weights.shape)
     ax, most = _axes(ax), np.abs(weights).max() or 1.0
     image = ax.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
     ax.figure.colorbar(image, ax=ax, label="weight")
     ax.set(xlabel="feature", ylabel="class")
-    if len(rows) <= FEW:
-        ax.set_yticks(range(len(rows)), rows)
-    if len(columns) <= FEW:
-        ax.set_xticks(range(len(columns)), columns)
+    if n <= FEW:
+        ax.set_yticks(range(n), rows)
+    if m <= FEW:
+        ax.set_xticks(range(m), columns)
         if sum(map(len, columns)) > 50:
             ax.tick_params("x", rotation=45)
     for (i, j), w in np.ndenumerate(weights) if max(weights.shape) <= FEW // 2 else ():

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classi
 from sklearn.utils.validation import _check_sample_weight, check_non_negative, validate_data
 
 from ..engine.data import array_of_a_kind
-from ..engine.text import _
+from ..engine.text import require
 from .chunks import ChunkedRows, aligned, as_rows, is_dask
 from .objective import Params, Rows
 
@@ -46,16 +46,12 @@ def params_of(model: Any) -> Params:
 
 def start(model: Any, classes: Any, dtype: Any) -> None:
     """Set all that is fitted to where a fit begins: weights of 0 for these classes."""
-    if len(classes) < 2:
-        text = "y: got the one class {classes}, wanted two or more"
-        raise ValueError(_(text, classes=classes.tolist()))
-    if model.loss == "logistic" and len(classes) > 2:
-        raise ValueError(_('loss="logistic" is for two classes, got {n}', n=len(classes)))
-    smooth = not strengths(model)[0]
-    if model.solver == "lbfgs" and not smooth:
-        text = 'solver="lbfgs" wants a smooth penalty, got {got}: take "sgd" or "adam"'
-        raise ValueError(_(text, got=repr(model.penalty)))
-    columns = 1 if len(classes) == 2 else len(classes)
+    n, smooth = len(classes), not strengths(model)[0]
+    require(n > 1, "y: got the one class {got}, wanted two or more", got=classes.tolist())
+    require(n == 2 or model.loss != "logistic", 'loss="logistic" is for two classes, got {n}', n=n)
+    text = 'solver="lbfgs" wants a smooth penalty, got {got!r}: take "sgd" or "adam"'
+    require(smooth or model.solver != "lbfgs", text, got=model.penalty)
+    columns = 1 if n == 2 else n
     model.classes_ = classes
     model.coef_ = np.zeros((columns, model.n_features_in_), dtype)
     model.intercept_ = np.zeros(columns, dtype)
@@ -79,11 +75,9 @@ def rows_to_fit(model: Any, X: Any, y: Any, weight: Any, rng: Any) -> tuple[Any,
 
 def rows_to_add(model: Any, X: Any, y: Any, classes: Any, weight: Any) -> Any:
     """Return the rows of a `partial_fit`, whose first call starts the fit."""
-    if model.solver == "lbfgs":
-        raise ValueError(_('partial_fit: got solver="lbfgs", wanted "sgd" or "adam"'))
-    if model.class_weight == "balanced":
-        text = 'class_weight="balanced" wants all rows: pass the dict of sklearn.utils.class_weight'
-        raise ValueError(_(text))
+    require(model.solver != "lbfgs", 'partial_fit: got solver="lbfgs", wanted "sgd" or "adam"')
+    text = 'class_weight="balanced" wants all rows: pass the dict of sklearn.utils.class_weight'
+    require(model.class_weight != "balanced", text)
     first = not hasattr(model, "coef_")
     X, y, weight, _labels = _validated(model, X, y, weight, reset=first)
     if first:
@@ -124,9 +118,9 @@ def _checked(model: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return rows in memory and their labels, if they are such."""
     X, y = validate_data(model, X, y, reset=reset, dtype=FLOATS)
     largest = max(X.max(), -X.min())
-    if largest > np.finfo(X.dtype).max ** 0.5 / len(X):
-        text = "X: got {largest:.3g}, which overflows when squared: scale the features, as by "
-        raise ValueError(_(text + "sklearn.preprocessing.MaxAbsScaler", largest=largest))
+    text = "X: got {largest:.3g}, which overflows when squared: scale the features, as by "
+    text += "sklearn.preprocessing.MaxAbsScaler"
+    require(largest <= np.finfo(X.dtype).max ** 0.5 / len(X), text, largest=largest)
     return X, y
 
 
@@ -140,10 +134,10 @@ def _rows(model: Any, classes: Any, dtype: Any, X: Any, y: Any, weight: Any) -> 
     with np.errstate(all="ignore"):
         total = by_class @ sums
         scaled = by_class * (len(index) / total)
-    if not 0 < total < np.inf or not np.isfinite(scaled).all() or by_class.min() < 0:
-        text = "class_weight={class_weight!r}: the weights of {n} rows sum to {total}, wanted "
-        text += "weights from 0 up with a finite sum above 0"
-        raise ValueError(_(text, class_weight=class_weight, n=len(index), total=total))
+    text = "class_weight={class_weight!r}: the weights of {n} rows sum to {total}, wanted "
+    text += "weights from 0 up with a finite sum above 0"
+    fits = 0 < total < np.inf and np.isfinite(scaled).all() and by_class.min() >= 0
+    require(fits, text, class_weight=class_weight, n=len(index), total=total)
     weight = weight * (index.map_blocks(scaled.take) if lazy else scaled[index])
     y = (2 * index - 1).astype(dtype) if len(classes) == 2 else index
     weight = weight.astype(dtype)

@@ -5,13 +5,13 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from ..engine.backward import topological
 from ..engine.names import names, operands
-from ..engine.text import _
+from ..engine.text import _, require
 from ..engine.value import Value, numbers
 from .formulas import ENTRIES, Formula, bracketed, flow, inline, joined, product, small, summarise
 from .picture import FORMS, Drawing, Edge, Item
@@ -57,8 +57,8 @@ def scope(name: str) -> Iterator[None]:
       softmax  (4 nodes)
         z  (leaf)
     """
-    if not isinstance(name, str):
-        raise TypeError(_('scope: got {got!r}, wanted a name, as in scope("softmax")', got=name))
+    text = 'scope: got {got!r}, wanted a name, as in scope("softmax")'
+    require(isinstance(name, str), text, TypeError, got=name)
     box = Box(name, next(numbers))
     _boxes.append(box)
     try:
@@ -120,10 +120,8 @@ def not_finite(node: Value) -> str:
         bad = ~np.isfinite(x)
         if np.any(bad):
             kind = "nan" if np.any(np.isnan(x)) else "inf"
-            count = _(" in {n} of {size} entries", n=int(np.sum(bad)), size=bad.size) * (
-                bad.size > 1
-            )
-            return f"⚠ {what}{kind}{count}"
+            text = "⚠ {what}{kind} in {n} of {size} entries" if bad.size > 1 else "⚠ {what}{kind}"
+            return _(text, what=what, kind=kind, n=int(np.sum(bad)), size=bad.size)
     return ""
 
 
@@ -146,9 +144,10 @@ class Sketch:
 
     def choose(self, collapse: Collection[str], limit: int) -> None:
         """Give each node the id of what stands for it: itself, its scope, or what is left out."""
-        if unknown := [name for name in collapse if name not in self.scopes]:
+        for name in collapse:
             known = ", ".join(dict.fromkeys(self.scopes)) or "none"
-            _refuse("collapse", repr(unknown[0]), f"scopes of the graph: {known}")
+            text = "draw: collapse: got {name!r}, wanted scopes of the graph: {known}"
+            require(name in self.scopes, text, name=name, known=known)
         for i, node in enumerate(self.nodes):
             scope = next((j for j in self.rings[node] if self.scopes[j] in collapse), None)
             self.members[f"node-{i}" if scope is None else f"scope-{scope}"].append(node)
@@ -285,14 +284,14 @@ def draw(
     """
     outputs = _outputs(value, fused)
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
-    if unknown := [part for part in show if part not in SHOW]:
-        _refuse("show", repr(unknown[0]), f"some of {', '.join(SHOW)}")
-    if direction not in ("LR", "TB"):
-        _refuse("direction", repr(direction), "'LR' or 'TB'")
-    if gradients not in ("nodes", "edges"):
-        _refuse("gradients", repr(gradients), "'nodes' or 'edges'")
-    if not isinstance(max_nodes, int) or max_nodes < 2:
-        _refuse("max_nodes", repr(max_nodes), "2 or more")
+    options = {"direction": ([direction], ("LR", "TB")), "show": (show, SHOW)}
+    options["gradients"] = [gradients], ("nodes", "edges")
+    for option, (taken, known) in options.items():
+        for got in taken:
+            text = "draw: {option}: got {got!r}, wanted one of {known}"
+            require(got in known, text, option=option, got=got, known=", ".join(known))
+    text = "draw: max_nodes: got {got}, wanted 2 or more"
+    require(isinstance(max_nodes, int) and max_nodes > 1, text, got=max_nodes)
     sketch = Sketch(outputs, show, is_compared=outputs[-1] is fused is not value)
     sketch.choose(collapse, max_nodes)
     edges, constants = sketch.edges(follow=gradients == "edges")
@@ -304,19 +303,13 @@ def draw(
 
 def _outputs(value: Any, fused: Any) -> list[Value]:
     """Return the outputs to draw, the fused form of one behind it."""
-    outputs = [value] if isinstance(value, Value) else value
-    outputs = list(outputs) if isinstance(outputs, Iterable) else [outputs]
-    if not outputs or not all(isinstance(out, Value) for out in outputs):
-        got = type(value).__name__ if outputs else "no Value"
-        _refuse("value", got, "a Value, or several in a list", TypeError)
+    outputs = [value] if isinstance(value, Value) or not isinstance(value, Iterable) else [*value]
+    got = type(value).__name__ if outputs else "no Value"
+    text = "draw: got {got}, wanted a Value, or several in a list"
+    require(outputs and all(isinstance(out, Value) for out in outputs), text, TypeError, got=got)
     if fused is None or fused is value:
         return outputs
-    if not isinstance(fused, Value) or len(outputs) != 1:
-        got = f"{len(outputs)} Values and {type(fused).__name__}"
-        _refuse("fused", got, "a Value beside one, as fuse makes", TypeError)
+    text = "draw: fused: got {n} Values and {kind}, wanted a Value beside one, as fuse makes"
+    is_beside = isinstance(fused, Value) and len(outputs) == 1
+    require(is_beside, text, TypeError, n=len(outputs), kind=type(fused).__name__)
     return [*outputs, fused]
-
-
-def _refuse(option: str, got: str, wanted: str, error: type[Exception] = ValueError) -> NoReturn:
-    problem = "draw: {option}: got {got}, wanted {wanted}"
-    raise error(_(problem, option=option, got=got, wanted=wanted))

@@ -8,7 +8,7 @@ wrong stands with its exercise. Each has a name and, behind a colon, where to lo
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import signature
 from itertools import product
 from typing import Any
@@ -39,16 +39,10 @@ SHAPES: dict[str, Callable[[Any, int], Any]] = {
     "summed over the batch: each sample has a row of its own; only what the samples share, such as "
     "weights, adds them up": lambda g, n: g.sum(axis=0) if g.shape[:1] == (n,) else g,
 }
-
-
 # What can stand where the softmax of scores z belongs.
 SOFTMAXES: dict[str, Callable[[Any], Any]] = {
-    "softmax over the wrong axis: the classes of a sample stand in a row": lambda z: softmax(
-        z, axis=0
-    ),
-    "one softmax over all rows: each row has its own": lambda z: softmax(z.ravel()).reshape(
-        z.shape
-    ),
+    "softmax over the wrong axis: the classes of a sample stand in a row": partial(softmax, axis=0),
+    "one softmax over all rows: each row has its own": lambda z: np.exp(z) / np.exp(z).sum(),
     "the sigmoid in place of the softmax: the classes of a row share one sum": sigmoid,
     "scores in place of probabilities: where is the softmax?": lambda z: z,
     "exp not divided by its sum: what makes probabilities of it?": np.exp,
@@ -63,7 +57,7 @@ class Backward:
     def __init__(self, t: Trial) -> None:
         self.leaves = {name: Value(t.inputs[name], name=name) for name in t.problem.wrt}
         self.nodes = topological(t.problem.loss(*{**t.inputs, **self.leaves}.values()))
-        self.called, self.parts = names(self.nodes), t.problem.parts
+        self.called, self.right = names(self.nodes), t.right
         self.upstream = dict(zip(self.nodes, gradients(self.nodes[-1], 1.0, self.nodes)))
         ends = [(n, k, p) for n in self.nodes[::-1] for k, p in enumerate(n.parents)]
         ends = [end for end in ends if end[2].__class__ is Value]
@@ -73,51 +67,57 @@ class Backward:
     def arriving(self, node: Any, upstream: Any) -> Arrays:
         """What comes to each part of the answer, of an upstream gradient at a node."""
         found = gradients(node, upstream, [*self.leaves.values()])
-        return {name: 0.0 if g is None else g for name, g in zip(self.parts, found)}
+        return {name: 0.0 if g is None else g for name, g in zip(self.right, found)}
+
+    def changed(self, node: Any, by: Any) -> Arrays:
+        """The answer, had a node another upstream gradient."""
+        more = self.arriving(node, by)
+        return {name: g + more[name] for name, g in self.right.items()}
+
+    def handed(self, node: Any, k: int, x: Any, upstream: Any) -> Any:
+        """What a node hands its argument x."""
+        return unbroadcast(share(node, k, upstream), x.data, node.op)
 
     def paths(self) -> Iterator[tuple[str, Arrays]]:
         """What arrives of the answer over each edge of the graph, and where that is."""
         for node, k, x in self.ends:
-            handed = unbroadcast(share(node, k, self.upstream[node]), x.data, node.op)
             where = _(" between {x} and {node}", x=self.called[x], node=self.called[node])
-            yield where, self.arriving(x, handed)
+            yield where, self.arriving(x, self.handed(node, k, x, self.upstream[node]))
 
-    def sums(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+    def sums(self) -> Iterator[tuple[str, Arrays]]:
         """Answers where what an input receives is not added up as it should be."""
         for node, k, x in self.ends:
             handed = share(node, k, self.upstream[node])
             if x.op is None and np.shape(handed) == node.shape and node.ndim > x.ndim:
-                name = dict(zip(self.leaves.values(), self.parts))[x]
+                name = dict(zip(self.leaves.values(), self.right))[x]
                 text = "{name} not summed: all that {x} is added to or multiplied by has it in it"
-                yield _(text, name=name, x=x.name), {**right, name: handed}
+                yield _(text, name=name, x=x.name), {**self.right, name: handed}
                 text = "{name} summed over the wrong axes: which numbers have a {x} in common?"
                 for axis in range(np.ndim(handed)):
                     part = np.sum(handed, axis=axis)
-                    yield _(text, name=name, x=x.name), {**right, name: part}
+                    yield _(text, name=name, x=x.name), {**self.right, name: part}
 
-    def steps(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+    def steps(self) -> Iterator[tuple[str, Arrays]]:
         """Answers where a step of the chain rule is left out, or where it ends too early."""
         for node, k, x in self.ends:
             if node.shape == x.shape:
                 upstream = self.upstream[node]
-                handed = unbroadcast(share(node, k, upstream), x.data, node.op)
-                twice = unbroadcast(share(node, k, handed), x.data, node.op)
-                wrong_ones = {
-                    "the slope of {node} by {x} left out: how fast does it change?": upstream,
-                    "the slope of {node} by {x} taken twice: where is it already?": twice,
-                }
-                for text, wrong in wrong_ones.items():
-                    more = self.arriving(x, wrong - handed)
-                    text = _(text, node=self.called[node], x=self.called[x])
-                    yield text, {name: g + more[name] for name, g in right.items()}
-        for node in self.nodes if len(right) == 1 else ():
-            if node.op:
-                text = "stopped at {node}: what comes before it?"
-                yield _(text, node=self.called[node]), dict.fromkeys(right, self.upstream[node])
-                text = "{node} itself: how fast does it change?"
-                yield _(text, node=self.called[node]), dict.fromkeys(right, node.data)
+                handed = self.handed(node, k, x, upstream)
+                called = {"node": self.called[node], "x": self.called[x]}
+                text = "the slope of {node} by {x} left out: how fast does it change?"
+                yield _(text, **called), self.changed(x, upstream - handed)
+                text = "the slope of {node} by {x} taken twice: where is it already?"
+                twice = self.handed(node, k, x, handed)
+                yield _(text, **called), self.changed(x, twice - handed)
+        for node in self.nodes if len(self.right) == 1 else ():
+            ends = {
+                "stopped at {node}: what comes before it?": self.upstream[node],
+                "{node} itself: how fast does it change?": node.data,
+            }
+            for text, wrong in ends.items() if node.op else ():
+                yield _(text, node=self.called[node]), dict.fromkeys(self.right, wrong)
 
-    def softmaxes(self, right: Arrays) -> Iterator[tuple[str, Arrays]]:
+    def softmaxes(self) -> Iterator[tuple[str, Arrays]]:
         """Answers where something else stands for the softmax, the slope of logsumexp."""
         firsts: list[Any] = []  # scores from which no maximum is subtracted yet
         for z in (x for x in self.nodes if x.ndim and x.shape[-1] > 1):
@@ -134,8 +134,7 @@ class Backward:
                 else:
                     continue
                 for text, wrong in SOFTMAXES.items():
-                    more = self.arriving(first, g * (wrong(first.data) - p))
-                    yield text, {name: x + more[name] for name, x in right.items()}
+                    yield text, self.changed(first, g * (wrong(first.data) - p))
 
 
 def _factors(t: Trial) -> dict[str, float]:
@@ -177,12 +176,11 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     for text, change in SHAPES.items():
         wrong_ones.append((text, {name: change(g, t.batch) for name, g in t.right.items()}))
     places = [("", t.right)]
-    backward = Backward(t) if problem.derive is grad else None
-    if backward:
+    if backward := Backward(t) if problem.derive is grad else None:
         places += backward.paths()
         loss = dict.fromkeys(problem.parts, backward.nodes[-1].data)
         wrong_ones.append(("the loss itself: how fast does it change?", loss))
-        wrong_ones += [*backward.sums(t.right), *backward.softmaxes(t.right)]
+        wrong_ones += [*backward.sums(), *backward.softmaxes()]
     if len(problem.parts) == 2:
         swapped = dict(zip(problem.parts, [*t.right.values()][::-1]))
         wrong_ones.append(("the results swapped: in which order are they wanted?", swapped))
@@ -192,7 +190,7 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
         wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
     # Of all of it first: what arrives over an edge may be all.
     wrong_ones.sort(key=lambda known: " between " in known[0])
-    wrong_ones += [*_forgotten(t), *(backward.steps(t.right) if backward else ())]
+    wrong_ones += [*_forgotten(t), *(backward.steps() if backward else ())]
     arrays = [(text, {n: np.asarray(x) for n, x in wrong.items()}) for text, wrong in wrong_ones]
     return [(text, wrong) for text, wrong in arrays if all(map(_finite, wrong.values()))]
 
@@ -204,14 +202,12 @@ def name_mistake(trials: Sequence[Trial]) -> str:
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-    left = dict.fromkeys(text for text, _wrong in wrong_answers(problem, trials[0].seed))
-    for t in trials:
-        found = [
+    found = [
+        [
             text
             for text, wrong in wrong_answers(problem, t.seed)
-            if text in left and all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
+            if all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
         ]
-        left = {text: None for text in left if text in found}
-        if not left:
-            return ""
-    return next(iter(left))
+        for t in trials
+    ]
+    return next((text for text in found[0] if all(text in each for each in found)), "")
