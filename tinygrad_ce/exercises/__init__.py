@@ -20,7 +20,7 @@ Each file in ``tasks/`` is an exercise, and `names` finds it. What they are made
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ..engine.text import _
+from ..engine.text import require
 from . import tasks
 from .framework import Exercise
 
@@ -51,6 +51,7 @@ def load(name: str) -> Exercise:
 
 def __getattr__(name: str) -> Exercise:
     """``from tinygrad_ce.exercises import sigmoid`` loads it."""
-    if name not in names():
-        raise AttributeError(_("there is no exercise {name!r}: see names()", name=name))
+    require(
+        name in names(), "there is no exercise {name!r}: see names()", AttributeError, name=name
+    )
     return load(name)

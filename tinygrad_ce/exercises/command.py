@@ -6,7 +6,7 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from ..engine.text import _
+from ..engine.text import _, require
 from . import load, names
 from .framework import Exercise
 from .framework.calling import Trouble, explained
@@ -87,8 +87,8 @@ def _function(ex: Exercise, path: Path) -> Any:
             defined = run_path(str(path))
     finally:
         del sys.path[0]
-    if not callable(defined.get(ex.function)):
-        raise Trouble(_("there is no function {call} in {file}", call=ex.call, file=path.name))
+    text = "there is no function {call} in {file}"
+    require(callable(defined.get(ex.function)), text, Trouble, call=ex.call, file=path.name)
     return defined[ex.function]
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from shutil import which
 from typing import Any, NamedTuple
 
-from ..engine.text import _
+from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 
 DEPTH = 40  # levels that the text form indents
@@ -174,9 +174,8 @@ class Drawing:
             For a picture, where there is no Graphviz.
         """
         form = os.path.splitext(os.fsdecode(path))[1].lower().removeprefix(".")
-        if form not in ("svg", "png", "pdf", "dot"):
-            wanted = "save: got {got}, wanted a name in .svg, .png, .pdf or .dot"
-            raise ValueError(_(wanted, got=repr(os.fsdecode(path))))
+        text = "save: got {got!r}, wanted a name in .svg, .png, .pdf or .dot"
+        require(form in ("svg", "png", "pdf", "dot"), text, got=os.fsdecode(path))
         replace_file(path, self._as(form))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
@@ -219,11 +218,7 @@ def render(dot: str, form: str) -> bytes:
             if done.returncode == 0:
                 return done.stdout
             failures.append(f"{name}: {done.stderr.decode(errors='replace').strip()[-200:]}")
-    if failures:
-        problem = "Graphviz could not draw the graph: {failures}"
-        raise RuntimeError(_(problem, failures="; ".join(failures)))
-    problem = (
-        'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
-        "or install the program dot (https://graphviz.org/download)"
-    )
-    raise ImportError(_(problem))
+    text = "Graphviz could not draw the graph: {failures}"
+    require(not failures, text, RuntimeError, failures="; ".join(failures))
+    text = 'no Graphviz for a picture: pip install "tinygrad_ce[render]", '
+    raise ImportError(_(text + "or install the program dot (https://graphviz.org/download)"))

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..checks.wording import table
-from ..engine.text import _
+from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 from .formulas import spell, summarise
 from .picture import FONT, Drawing
@@ -143,8 +143,8 @@ class Steps(Sequence[Step]):
 
 def page(walk: Steps) -> str:
     """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml."""
-    if find_spec("latex2mathml") is None:
-        raise ImportError(_('page: its rules need latex2mathml: pip install "tinygrad_ce[render]"'))
+    text = 'page: its rules need latex2mathml: pip install "tinygrad_ce[render]"'
+    require(find_spec("latex2mathml"), text, ImportError)
     walks: list[Steps] = [walk] if walk.fused is None else [walk, walk.fused]
     template = (files(__package__) / "page.html").read_text(encoding="utf-8")
     differ = "Composed and fused gradients differ by at most {difference}."

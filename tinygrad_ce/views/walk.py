@@ -11,7 +11,7 @@ from ..engine.backward import topological
 from ..engine.data import as_upstream, unbroadcast
 from ..engine.names import names, operands
 from ..engine.origin import line
-from ..engine.text import _
+from ..engine.text import require
 from ..engine.value import Value
 from .drawing import SHOW, draw
 from .formulas import Flow, Formula, equation, flow, inline, name, number, operation, product, slope
@@ -57,9 +57,8 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
         return walk.steps()
     other = Walker("fused", fused, gradient)
     shared = [node for node in walk.order if node.op is None and node in other.last]
-    if not shared:
-        problem = "step_through: fused shares no leaf with the loss, wanted both of the same Values"
-        raise ValueError(_(problem))
+    text = "step_through: fused shares no leaf with the loss, wanted both of the same Values"
+    require(shared, text)
     with np.errstate(all="ignore"):
         off = [np.max(abs(walk.last[v].after - other.last[v].after), initial=0.0) for v in shared]
     return replace(walk.steps(), fused=other.steps(), difference=float(np.max(off)))
@@ -69,9 +68,8 @@ class Walker:
     """Goes forward and back through one graph, and writes down every step."""
 
     def __init__(self, what: str, loss: Value, gradient: Any) -> None:
-        if not isinstance(loss, Value):
-            problem = "step_through: got {got} for {what}, wanted a Value, computed with Values"
-            raise TypeError(_(problem, got=type(loss).__name__, what=what))
+        text = "step_through: got {got} for {what}, wanted a Value, computed with Values"
+        require(isinstance(loss, Value), text, TypeError, got=type(loss).__name__, what=what)
         self.order = topological(loss)
         self.place: dict[Value | None, int] = {node: i for i, node in enumerate(self.order)}
         called = names(self.order).items()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.text import _
+from ...engine.text import _, require
 from .problem import Arrays, Problem, Trial
 
 # Where code lies that is not a learner's: this package, Python's own, what is installed.
@@ -62,34 +62,31 @@ def attempt(function: Any, t: Trial) -> Trial:
 
 def _require_function(function: Any, problem: Problem) -> None:
     """Say what is wrong with what is no function, or has the inputs in another order."""
-    if not callable(function):
-        text = "check wants your function, got {got}: define {call} and pass its name"
-        raise Trouble(_(text, got=type(function).__name__, call=problem.call))
+    text = "check wants your function, got {got}: define {call} and pass its name"
+    require(callable(function), text, Trouble, got=type(function).__name__, call=problem.call)
     with suppress(ValueError, TypeError):  # a function in C may tell no signature
-        taken = [*inspect.signature(function).parameters]
-        if taken != [*problem.inputs] and {*taken} == {*problem.inputs}:
-            text = "your function takes ({taken}), but it will be called as {call}"
-            raise Trouble(_(text, taken=", ".join(taken), call=problem.call))
+        taken, wanted = [*inspect.signature(function).parameters], [*problem.inputs]
+        text = "your function takes ({taken}), but it will be called as {call}"
+        fits = taken == wanted or {*taken} != {*wanted}
+        require(fits, text, Trouble, taken=", ".join(taken), call=problem.call)
 
 
 def _arrays(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
-    if result is None:
-        raise Trouble(_("your function returns None: is there a return at its end?"))
-    count = len(problem.parts)
+    text = "your function returns None: is there a return at its end?"
+    require(result is not None, text, Trouble)
+    count, wanted = len(problem.parts), ", ".join(problem.parts)
     parts = result if count > 1 and isinstance(result, tuple | list) else [result]
-    if len(parts) != count:
-        text, wanted = "your function returns {n} of the {count} wanted: ({wanted})", problem.parts
-        raise Trouble(_(text, n=len(parts), count=count, wanted=", ".join(wanted)))
+    text = "your function returns {n} of the {count} wanted: ({wanted})"
+    require(len(parts) == count, text, Trouble, n=len(parts), count=count, wanted=wanted)
     arrays = {}
     for name, part in zip(problem.parts, parts):
         try:
             array = np.array(part)  # a copy: a function may use one buffer again and again
         except Exception:
             array = np.array(None)
-        if array.dtype.kind not in "fiu" or array.dtype == np.float16:
-            text = "{name} is {got}, wanted real numbers, float32 or finer, in rows of one length"
-            got = f"{type(part).__name__} of {array.dtype}"
-            raise Trouble(_(text, name=name, got=got))
+        text = "{name} is {got}, wanted real numbers, float32 or finer, in rows of one length"
+        fits = array.dtype.kind in "fiu" and array.dtype != np.float16
+        require(fits, text, Trouble, name=name, got=f"{type(part).__name__} of {array.dtype}")
         arrays[name] = array if array.dtype == np.float32 else array.astype(float)
     return arrays

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.text import _
+from ...engine.text import _, require
 from ...engine.transforms import grad
 from ...programs.compiled import program
 from ...views.derivation import derive
@@ -119,12 +119,9 @@ class Exercise(Problem):
     def hint(self, number: int | None = None) -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
-        if not last:
-            raise ValueError(
-                _("hint: {title} has none; solution() has all of it", title=self.title)
-            )
-        if number is not None and not 1 <= number <= last:
-            raise ValueError(_("hint: got {n}, there are hints 1 to {last}", n=number, last=last))
+        require(last, "hint: {title} has none; solution() has all of it", title=self.title)
+        text = "hint: got {n}, there are hints 1 to {last}"
+        require(number is None or 1 <= number <= last, text, n=number, last=last)
         self._hinted = number or min(self._hinted + 1, last)
         title = _("{title}: hint {n} of {last}", title=self.title, n=self._hinted, last=last)
         return Note(title, [self.hints[self._hinted - 1]])

@@ -1,7 +1,6 @@
 """The fused node's backward rule: softmax and cross-entropy as one step of a larger graph."""
 
-from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, one_hot, real, scores
+from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, real, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=160, title="The fused node's backward rule",

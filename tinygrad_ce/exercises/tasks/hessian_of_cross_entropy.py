@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from ...engine.transforms import hessian
-from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, one_hot, scores
+from ..framework import SOFTMAX, Exercise, hessian, log_softmax, one_hot, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=140, title="The Hessian of cross-entropy",

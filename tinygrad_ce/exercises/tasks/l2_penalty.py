@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ...losses.losses import binary_cross_entropy
-from ..framework import Exercise, bits, real, scalar, scores
+from ..framework import Exercise, binary_cross_entropy, bits, real, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=90, title="An L2 penalty",

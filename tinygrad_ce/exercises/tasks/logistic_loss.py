@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ...losses.activations import sigmoid
-from ..framework import Exercise, scores, signs
+from ..framework import Exercise, scores, sigmoid, signs
 
 exercise = Exercise(
     file=__name__, level=110, title="The logistic loss",

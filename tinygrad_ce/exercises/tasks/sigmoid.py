@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ...losses.activations import sigmoid
-from ..framework import Exercise, scores
+from ..framework import Exercise, scores, sigmoid
 
 exercise = Exercise(
     file=__name__, level=30, title="The sigmoid", formula="L = Σᵢ σ(zᵢ),  σ(z) = 1 / (1 + exp(−z))",

@@ -1,7 +1,6 @@
 """Label smoothing: the target is a distribution, the loss a mean over the batch."""
 
-from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, one_hot, scalar, scores
+from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, scalar, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=70, title="Soft labels",

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from ...engine.transforms import grad
-from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, one_hot, scores
+from ..framework import SOFTMAX, Exercise, grad, log_softmax, one_hot, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=60, title="Softmax and cross-entropy",

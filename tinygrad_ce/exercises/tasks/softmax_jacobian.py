@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from ...engine.transforms import jacobian
-from ...losses.activations import softmax
-from ..framework import SOFTMAX, Exercise, scores
+from ..framework import SOFTMAX, Exercise, jacobian, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=50, title="The softmax's Jacobian",

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from ...engine.transforms import grad
-from ...losses.activations import log_softmax, logsumexp
-from ..framework import SOFTMAX, Exercise, one_hot, real, scores
+from ..framework import SOFTMAX, Exercise, grad, log_softmax, logsumexp, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=80, title="Softmax regression",

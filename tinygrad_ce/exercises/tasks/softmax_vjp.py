@@ -1,7 +1,6 @@
 """The softmax's rule for a backward pass: a Jacobian that is never written down."""
 
-from ...losses.activations import softmax
-from ..framework import SOFTMAX, Exercise, real, scores
+from ..framework import SOFTMAX, Exercise, real, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=150, title="The softmax's backward rule",

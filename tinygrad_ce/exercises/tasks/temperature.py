@@ -1,8 +1,6 @@
 """Temperature: logits divided by a number that has a gradient of its own."""
 
-from ...engine.transforms import grad
-from ...losses.activations import log_softmax, softmax
-from ..framework import SOFTMAX, Exercise, one_hot, scalar, scores
+from ..framework import SOFTMAX, Exercise, grad, log_softmax, one_hot, scalar, scores, softmax
 
 exercise = Exercise(
     file=__name__, level=130, title="Temperature",
