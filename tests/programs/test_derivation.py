@@ -55,6 +55,11 @@ def binary(z: Any, y: Any) -> Any:
     return -(y * np.log(s) + (1 - y) * np.log(1 - s)).sum()
 
 
+def binary_of_numbers(z: Any, y: Any) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return -(y * np.log(s) + (1 - y) * np.log(1 - s))
+
+
 def squared(w: Any, X: Any, y: Any) -> Any:
     r = X @ w - y
     return (r**2).mean()
@@ -107,6 +112,37 @@ ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last line
     "logistic": (lambda z, y: np.log(1 + np.exp(-y * z)).sum(), (Z[0], 2 * T[0] - 1), {}, []),
     "scalars": (scalars, (1.0, 2.0, 3.0), {"wrt": (0, 1, 2)}, []),
     "norm": (normed, (Z[0], T[0]), {}, []),
+    "log of a sum, of numbers": (
+        np.logaddexp,
+        (0.5, 2.0),
+        {"wrt": (0, 1)},
+        ["∂L/∂x1 = 1 / (1 + exp(x2 − x1))", "∂L/∂x2 = 1 / (1 + exp(x1 − x2))"],
+    ),
+    "softplus": (
+        lambda z: np.logaddexp(0, z).sum(),
+        (Z[0],),
+        {},
+        ["L = Σlog(1 + exp(z))", "∂L/∂z = 1 / (1 + exp(−z))"],
+    ),
+    "two rows": (
+        squared,
+        (W[:, 0], X[:2], B[:2]),
+        {},
+        ["∂L/∂r = 2 / n · r", "∂L/∂w = Xᵀ ∂L/∂r", "∂L/∂w = Xᵀ (2 / n · r)"],
+    ),
+    "a sigmoid of numbers": (binary_of_numbers, (0.3, 1.0), {}, ["∂L/∂z = s − y"]),
+    "the package's sigmoid": (
+        lambda z, y: -(y * np.log(s := tg.sigmoid(z)) + (1 - y) * np.log(1 - s)).sum(),
+        (Z[0], T[0]),
+        {},
+        ["∂L/∂z = s − y"],
+    ),
+    "a gradient in which the loss is": (
+        lambda z: np.tanh(2 * z),
+        (0.3,),
+        {},
+        ["L = tanh(2 · z)", "∂L/∂z = 2 · (1 − L · L)"],
+    ),
     "package": (
         lambda z, t: tg.cross_entropy(z, t),
         (Z[0], SOFT[0]),
@@ -155,6 +191,22 @@ def test_every_line_of_the_textbooks_losses_holds_and_the_last_is_the_textbooks(
     assert formulas[len(formulas) - len(last) :] == last
     assert all(step.checked == 4 for step in made.steps)
     assert max(map(len, str(made).splitlines())) <= 100
+
+
+def test_smoothed_labels_sum_to_one() -> None:
+    made = derive(lambda z, y: tg.cross_entropy(z, y, label_smoothing=0.1), Z, Y)
+    assert made.steps[-1].formula.startswith("∂L/∂z = p / n − (0.933333 / n if y = ")
+
+
+def test_every_gradient_of_numbers_has_its_last_line() -> None:
+    def tiny(a: Any, b: Any) -> Any:
+        c = a + b
+        d = a * b + b**3
+        e = c - d
+        return e**2 / 2
+
+    lines = [step.formula for step in derive(tiny, -4.0, 2.0, wrt=(0, 1)).steps[-3:]]
+    assert lines == ["∂L/∂d = −e", "∂L/∂a = e − e · b", "∂L/∂b = e − e · (3 · b² + a)"]
 
 
 def test_the_chain_rule_has_the_learners_names_and_each_step_its_reason() -> None:

@@ -9,7 +9,6 @@ Where a target, ``weight`` or option changes a loss, its meaning is PyTorch's.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -19,11 +18,9 @@ from ..engine.data import example
 from ..engine.operation import primitive
 from ..engine.text import _
 from ..engine.value import Value, detach
-from .activations import as_input, log_softmax, softmax
+from .activations import COMPOSED, as_input, log_softmax, softmax
 from .kernel import sample_losses
 from .targets import Target, check_reduction, factor, read_target, refuse, soft
-
-COMPOSED = ContextVar("COMPOSED", default=False)  # whether no loss is fused: `derive` opens it
 
 
 def compose(log_p: Any, t: Target) -> Any:

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import wraps
+from contextlib import suppress
+from functools import partial, wraps
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ..engine.text import _
-from ..engine.transforms import flatten
-from ..losses.losses import COMPOSED
+from ..engine.transforms import flatten, unflatten
+from ..losses.activations import COMPOSED
 from .compiled import Program, cleaned
 from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
 from .recording import Recording, places
-from .simplifier import PASSES, Simplifier, alike, coefficient, is_call
+from .simplifier import Simplifier, alike, coefficient, is_call
 from .sizes import write_sizes
 
 DRAWS = 3  # beside the example
 MOST = 150  # stages; of a longer simplification, each is several of the simplifier's steps
+FEW = range(2, 5)  # rows, of which a size may be no number of its own
 LONG = 8  # operations that a variable without a name may be
 Named = dict[str, Any]  # of each variable its gradient, a line or a constant; f itself as ""
 Stage = tuple[Named, Any, Any]  # the gradients, and of the last step what it rewrote, and to what
@@ -54,6 +57,9 @@ class Derived:
         self.parameters, self.calls, self.rows = recording.parameters, recording.calls, None
         self.arguments, self.stages, self.is_whole = recording.arguments, list[Stage](), True
         self.claimed = set[int]()
+        if not recording.differentiated and recording.outputs[0].__class__ is not Line:
+            text = "derive: f gives {got}, wanted one number, or one array to simplify"
+            raise ValueError(_(text, got=recording.outputs[0]))
         lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
         self.constants = _name(self.arguments, recording.constants, lines, value)
         wrt = dict(zip(_variables(recording), [x for _at, x in flatten(slopes)]))
@@ -90,9 +96,7 @@ class Derived:
 
     def collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
         """The gradients as a program has them, if that is shorter than the last stage."""
-        shorter, (value, slopes) = cleaned(lines, (value, [*wrt.values()]))
-        if value.__class__ is Line and value.name == "loss":
-            value.name = "L"  # as in the rest
+        shorter, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
         last = self.stages[-1][0]
         if length(slopes) < length([last[name] for name in wrt]):
             yield [*self.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
@@ -112,19 +116,38 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
     program = Program(
         composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one
     )
-    recording, args = program._example  # recorded once; its source is not asked for
-    if not recording.differentiated and recording.outputs[0].__class__ is not Line:
-        text = "derive: f gives {got}, wanted one number, or one array to simplify"
-        raise ValueError(_(text, got=recording.outputs[0]))
-    made = Derived(recording, args)
 
     def anew(args: Any) -> Derived:
-        return Derived(program._record(args, program._clean), args)
+        return Derived(program._record(args, clean=False), args)
 
-    write_sizes(
-        made, anew, lambda made: None, args, program._arguments.variables
-    )  # nobody calls it
+    def sized(args: Any) -> Derived:
+        made = anew(args)
+        write_sizes(made, anew, lambda made: None, args, variables)  # nobody calls it
+        return made
+
+    variables, (_recording, args) = program._arguments.variables, program._example
+    args = [_changed(_as_array, arg) for arg in args]  # of a number x · x would be no square
+    made, few = sized(args), {np.shape(x)[0] for _at, x in flatten(args) if np.ndim(x)}
+    for n, kept in product(sorted(few & {*FEW}) if made.rows is None else (), ((), variables)):
+        if made.rows is None:  # 2 / n is 1, and gone, where n is 2
+            taller = partial(_changed, partial(_taller, n))
+            with suppress(Exception):  # what f raises of arrays that do not fit is no one class
+                more = sized([arg if i in kept else taller(arg) for i, arg in enumerate(args)])
+                made = more if more.rows else made
     return made
+
+
+def _changed(change: Any, arg: Any) -> Any:
+    return unflatten(arg, [change(x) for _at, x in flatten(arg)])
+
+
+def _as_array(x: Any) -> Any:
+    return np.asarray(x) if x.__class__ is float else x
+
+
+def _taller(n: int, x: Any) -> Any:
+    """Arrays of n rows with many times as many, the same again and again."""
+    return np.resize(x, (8 * n, *x.shape[1:])) if np.shape(x)[:1] == (n,) else x
 
 
 # ------------------------------------------------------------------ what has a name
@@ -134,6 +157,8 @@ def _name(arguments: Named, constants: Named, lines: Sequence[Line], value: Any)
     Those of constants are returned, by their `key_of`.
     """
     often = Counter(x.name for x in arguments.values() if x.__class__ is Line)
+    if value.__class__ is Line and value.function and value.name in (None, "", "loss"):
+        value.name = "L"
     often["n"] += any(line.shape for line in lines)  # the number of rows
 
     def numbered(name: str) -> str:
@@ -226,21 +251,15 @@ def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[
     """What becomes of the gradients, with the lines that they are computed by."""
     yield lines, (named, None, None)
     outputs: Any = [named[name] for name in ("", *wrt)]
-    for _pass in range(PASSES if all(line.is_number for line in lines) else 1):
-        whole = Simplifier(lines, outputs)
-        shorter, simple = whole.run()
-        steps = [*_steps(whole)]
-        for place, limit in steps[:: 1 + len(steps) // MOST]:
-            part = Simplifier(lines, outputs, limit)
-            part.run()
-            before, after = next(entry[2:] for entry in part.log if entry[0] == place)
-            yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
-        named = replace(named, whole.new.__getitem__)
-        yield whole.lines, (named, None, None)
-        if len(shorter) >= len(lines):
-            break
-        lines, outputs = shorter, simple
-        named = {name: x for name, x in named.items() if {*live(whole.lines, x)} <= {*lines}}
+    whole = Simplifier(lines, outputs)
+    whole.run()
+    steps = [*_steps(whole)]
+    for place, limit in steps[:: 1 + len(steps) // MOST]:
+        part = Simplifier(lines, outputs, limit)
+        part.run()
+        before, after = next(entry[2:] for entry in part.log if entry[0] == place)
+        yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
+    yield whole.lines, (replace(named, whole.new.__getitem__), None, None)
 
 
 def _steps(whole: Simplifier) -> Iterator[tuple[int, int]]:

@@ -43,6 +43,7 @@ from .lines import (
 Args = tuple[Any, ...]
 FLOATS = float | np.floating
 REDUCTIONS = (np.sum, np.mean, np.max, np.min)  # one axis after the other
+PLAIN = (1, 1), (1, -1)  # the powers of a product, and of a quotient
 PASSES = 4  # of numbers: what one pass takes out may let the next take more
 
 
@@ -277,17 +278,16 @@ class Simplifier:
         """±x · y or ±x / y, the sign and a number in front."""
         if powers == (2,) and like.is_number:
             return self.call(np.multiply, 2 * args, {}, like)
-        if powers not in ((1, 1), (1, -1)):
+        if powers not in PLAIN:
             return self.make(f, args, {}, like)
-        if like.shape and (result := _cancelled(self, powers, args, like)) is not None:
-            return result
         (a, x), (b, y) = [unsigned(z) if alike(z, like) else (1.0, z) for z in args]
         (c, u), (d, v) = coefficient(x), coefficient(y)
         if powers == (1, 1) and (alike(u, like) or alike(v, like)) and is_moderate(c * d):
             one = c * d == 1.0 and (u is not x or v is not y)
             if one or (c != 1.0 != d and max(self.needs[x], self.needs[y]) <= 1):
                 return self.scale(a * b * c * d, self.call(f, (u, v), {}, like), like)
-        if powers == (1, -1) and y.__class__ is float and y and abs(math.frexp(1 / y)[0]) == 0.5:
+        plain = powers == (1, -1) and y.__class__ in (int, float) and y
+        if plain and abs(math.frexp(1 / y)[0]) == 0.5:
             f, powers, y = np.multiply, (1, 1), 1.0 / y
         for u, v in ((x, y), (y, x)) if powers == (1, 1) else ():
             if number_of(v) is not None and alike(u, like) and like.dtype.kind == "f":
@@ -332,7 +332,9 @@ def _simpler(s: Simplifier, f: Any, args: Args, options: dict[str, Any], like: L
     if record.terms and not options:
         return s.total(f, record.terms, args, like)
     if record.powers and not options:
-        return s.product(f, record.powers, args, like)
+        plain = record.powers in PLAIN
+        result = _cancelled(s, record.powers, args, like) if plain else None
+        return s.product(f, record.powers, args, like) if result is None else result
     c, u = coefficient(args[0]) if args else (1.0, None)
     if c != 1.0 and alike(u, args[0]):
         if c == -1.0 and record.even:
@@ -532,9 +534,10 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     c, t = coefficient(x)
     if is_call(t, distributions) and t.shape == x.shape:
         return _sum_of_shares(c, args, options, like)
-    if is_call(t, np.where) and _is_one_hot(t.args[0]) and number_of(t.args[2]) == 0.0:
-        one = number_of(t.args[1])
-        return None if one is None else _sum_of_shares(c * one, args, options, like)
+    if is_call(t, np.where) and t.shape == x.shape and _is_one_hot(t.args[0]):
+        one, rest = map(number_of, t.args[1:])
+        if one is not None is not rest:
+            return _sum_of_shares(c * (one + (x.shape[-1] - 1) * rest), args, options, like)
     if not is_plain_sum(args, options) or x.__class__ is not Line:
         return None
     if not like.shape and x.function is np.multiply:

@@ -188,8 +188,7 @@ class Writer:
         self.formulas = partial(Formulas, made.constants)
         self.value = rules[""]
         is_computed = self.value.__class__ is Line and self.value.function
-        is_named = is_computed and self.value.name not in (None, "", "loss")
-        self.loss = self.value.name if is_named else "L"
+        self.loss = self.value.name if is_computed else "L"
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
         forms = [self.gradients(named) for named, *_step in self.stages[::-1]][::-1]
         self.forms = {x: [stage.get(x, EMPTY) for stage in forms] for x in self.last}

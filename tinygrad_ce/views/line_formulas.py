@@ -73,6 +73,13 @@ class Formulas:
             return self.write(Line(np.sum, (product,)))
         if f in (operator.getitem, scatter, np.expand_dims):
             return self.indexed(line)
+        if f is np.exp and self.part(args[0]).text == "0":
+            return fill("1")
+        log = args[0].args[0] if f is np.exp and is_call(args[0], np.negative) else line
+        if is_call(log, np.logaddexp) and (log is line or not log.name):  # as the textbook has it
+            total = Line(np.add, tuple(Line(np.exp, (x,)) for x in log.args))
+            whole = Line(np.log, (total,)) if log is line else Line(np.divide, (1.0, total))
+            return self.definition(whole)
         latex = _template(line)
         if latex == "<x>":
             return self.part(args[0])
