@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine.backward import share
-from ..engine.data import unbroadcast
+from ..engine.data import example, unbroadcast
 from ..engine.operation import Primitive
 from ..engine.value import Value, detach
 from ..programs.lines import elementwise
@@ -32,6 +32,7 @@ WORDS = {
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
 }  # fmt: skip
+MARK = re.compile(r"(?:\\text\{)?⟦(±?)(\d+)⟧\}?")  # the place of a number that can change
 TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of nothing
 
 
@@ -164,7 +165,12 @@ def plain(latex: str) -> str:
 
 
 def number(x: Any) -> Formula:
-    """Return data as a formula."""
+    """Return data as a formula; of recorded data, if it is shown in full, a `MARK` of it."""
+    x = detach(x)
+    if hasattr(x, "tape") and (x.size == 1 or (x.ndim == 1 and x.size <= FEW)):
+        mark = f"⟦{x.tape.lines.index(x.line)}⟧"
+        return Formula(mark, rf"\text{{{mark}}}")
+    x = example(x)
     latex = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
     latex = latex.replace("inf", r"\infty").replace("nan", r"\text{nan}")
     return Formula(spell(x), powers_of_ten(latex))
@@ -182,6 +188,8 @@ def name(x: str) -> Formula:
 
 def bracketed(text: str) -> str:
     """Return a number as it can be a factor: one that begins with a sign gets brackets."""
+    if MARK.fullmatch(text):
+        return text.replace("⟦", "⟦±")  # whether it gets them depends on what will stand there
     return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
 
 

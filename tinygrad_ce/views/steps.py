@@ -1,14 +1,20 @@
 """Steps as data, and what they become: a table, LaTeX, one HTML page (`page.html`)."""
 
 import json
+import linecache
 import re
+from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from hashlib import sha256
 from html import escape, unescape
 from importlib.resources import files
 from importlib.util import find_spec
 from itertools import pairwise
+from textwrap import dedent
 from typing import Any, Self, overload
 from xml.etree import ElementTree
 
@@ -18,9 +24,11 @@ from ..checks.wording import table
 from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 from .formulas import spell, summarise
+from .live import Live, fields
 from .picture import FONT, Drawing
 
 Data = Any  # a float, or an array that cannot be written to
+LONGEST = 40  # lines of code that are shown with those between them
 LARGEST = 8  # rows and columns of an array that is shown in full
 # Of MathML's attributes; a user's LaTeX can have href, class and style as well.
 KEPT = {"accent", "fence", "form", "linethickness", "mathcolor", "mathvariant", "stretchy", "width"}
@@ -94,6 +102,7 @@ class Steps(Sequence[Step]):
     drawing : the picture of the graph, without the gradients, which the walk is to find
     fused, difference : the walk over the fused form of the same loss, if one was given, and the
         largest difference between the two gradients of the leaves they share
+    live, still : what its page needs to follow when its reader changes a number; or why it cannot
     """
 
     records: tuple[Step, ...]
@@ -101,6 +110,8 @@ class Steps(Sequence[Step]):
     drawing: Drawing
     fused: Self | None = None
     difference: float | None = None
+    live: Live | None = None
+    still: str = ""
 
     @overload
     def __getitem__(self, k: int) -> Step: ...
@@ -151,21 +162,30 @@ def page(walk: Steps) -> str:
     if not np.isfinite(walk.difference or 0.0):
         differ = "The composed or the fused gradient is not finite."
     text = escape(_(differ, difference=spell(walk.difference or 0.0)))
-    payload = json.dumps([list(map(numbers, one)) for one in walks], separators=(",", ":"))
+    tables = [list(map(numbers, one)) for one in walks]
+    live = walk.live and walk.live.payload
+    payload = json.dumps({"walks": tables, "live": live}, separators=(",", ":"))
+    still = escape(_("Its numbers stay as they are: {why}", why=walk.still))
     filled = {
         "title": escape(_("Steps of {loss}", loss=walk.nodes[-1])),
-        "walks": "\n".join(section(one, "fused-" * k) for k, one in enumerate(walks)),
+        "walks": "\n".join(section(one, "fused-" * k, walk.live) for k, one in enumerate(walks)),
         "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
         "payload": payload.replace("<", "\\u003c"),
+        "live": walk.live.source if walk.live else "null",
+        "birth": birth(),
+        "still": f'<p id="still">{still}</p>' * bool(walk.still),
     }
+    for tag in ("style", "script"):  # the page runs these alone, which it knows by their digests
+        inside = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = sha256(inside.replace("{{live}}", filled["live"]).encode()).digest()
+        filled[tag] = b64encode(digest).decode()
     # In one sweep: what is filled in may itself hold {{...}}.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
 
 
 def numbers(step: Step) -> list[Any]:
     """Return a step as the page's script reads it; the order is that of its FIELDS."""
-    data = (step.upstream, step.local, step.contribution, step.before, step.after)
-    return [step.number, step.index, step.target_index, step.argument, *map(shown, data)]
+    return [step.number, step.index, step.target_index, step.argument, *map(shown, fields(step))]
 
 
 def shown(x: Any) -> str | dict[str, Any] | None:
@@ -178,18 +198,31 @@ def shown(x: Any) -> str | dict[str, Any] | None:
     return array
 
 
-def section(walk: Steps, prefix: str) -> str:
+def section(walk: Steps, prefix: str, live: Live | None) -> str:
     """Return a walk's picture, its rules, and the table of its nodes."""
+    items, derivation = [*map(item, walk)], ""
+    if live:  # rules with places for numbers that follow
+        marked = live.walks[bool(prefix)]
+        items = [live.placed(item(step, marked[step.number - 1])) for step in walk]
+    with suppress(TypeError, ValueError, NotImplementedError):  # not all is derived
+        if live and not prefix:
+            title, text = escape(_("From the numbers to the formula")), live.derive()._repr_html_()
+            derivation = (
+                f"<details><summary>{title}</summary>{text.partition('</style>')[2]}</details>"
+            )
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
     )
     return f"""<section class="walk" aria-label="{"Fused" if prefix else "Steps"}">
+<div class="left">
 <div class="graph" role="region" tabindex="0" aria-label="Graph">
 {graph(walk, prefix)}
 </div>
+{code(walk)}
+</div>
 <div class="side" role="region" tabindex="0" aria-label="Rule and numbers">
 <ol class="steps">
-{"".join(map(item, walk))}</ol>
+{"".join(items)}</ol>
 <div class="work"></div>
 <div class="table" role="region" tabindex="0" aria-label="Values and gradients">
 <table class="nodes"><caption></caption>
@@ -198,16 +231,33 @@ def section(walk: Steps, prefix: str) -> str:
 {rows}
 </tbody></table>
 </div>
+{derivation}
 </div>
 </section>"""
 
 
-def item(step: Step) -> str:
-    """Return one step: a sentence, and its rule typeset, and as text."""
-    *head, result = map(mathml, step.latex_pieces)
-    *words, last = map(escape, step.pieces)
+def code(walk: Steps) -> str:
+    """Return the learner's lines from the first that made a node to the last."""
+    where = [step.written[:2] for step in walk if step.written]
+    if not where:
+        return ""
+    file = Counter(path for path, _number in where).most_common(1)[0][0]
+    made = sorted({number for path, number in where if path == file})
+    shown = made if made[-1] - made[0] > LONGEST else range(made[0], made[-1] + 1)
+    text = dedent("".join(linecache.getline(file, n) or "\n" for n in shown)).splitlines()
+    lines = "".join(f'<span data-line="{n}">{escape(x)}</span>' for n, x in zip(shown, text))
+    label = escape(_("Your code"))
+    return f'<pre class="code" role="region" tabindex="0" aria-label="{label}">{lines}</pre>'
+
+
+def item(step: Step, rule: Step | None = None) -> str:
+    """Return one step: a sentence, and its rule (or another's) typeset, and as text."""
+    rule = rule or step
+    *head, result = map(mathml, rule.latex_pieces)
+    *words, last = map(escape, rule.pieces)
+    made = f' data-line="{step.written[1]}"' if step.written else ""
     return (
-        f'<li value="{step.number}"><p class="say">{sentence(step)}</p>'
+        f'<li value="{step.number}"{made}><p class="say">{sentence(step)}</p>'
         f'<p class="rule">{"".join(head)}<span class="answer">{result}</span></p>'
         f'<p class="words">{" ".join(words)}<span class="answer"> {last}</span></p></li>\n'
     )
@@ -229,9 +279,13 @@ def sentence(step: Step) -> str:
             text = "{node} hands {target} its share: upstream gradient, through its rule."
         if step.nth > 1:
             text += " Share {nth} to arrive there: where paths meet, shares add up."
-    if step.birth:
-        text += " <strong>⚠ The first number that is not finite begins here.</strong>"
-    return _(text, node=node, op=op, target=target, nth=step.nth)
+    said = _(text, node=node, op=op, target=target, nth=step.nth)
+    return said + birth() if step.birth else said
+
+
+def birth() -> str:
+    """Say that a step is where the first nan or inf begins."""
+    return f" <strong>{_('⚠ The first number that is not finite begins here.')}</strong>"
 
 
 @lru_cache(4096)
@@ -269,6 +323,14 @@ def graph(walk: Steps, prefix: str) -> str:
     return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
 
 
+def roomy(fact: str) -> str:
+    """Return a line of a picture with room for a sign and four digits a number."""
+    what, space, rest = fact.partition(" ")
+    if what not in ("value", "gradient", "constant"):
+        return fact
+    return what + space + re.sub(r"[−\d.e]+", lambda m: m[0].center(9, chr(160)), rest)
+
+
 def with_gradients(walk: Steps) -> Drawing:
     """Return the picture from top to bottom, with room for each gradient, which the page writes."""
     room: dict[str, str] = {}  # the last gradient, as wide as the widest; a blank would be dropped
@@ -277,4 +339,6 @@ def with_gradients(walk: Steps) -> Drawing:
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
     lines = {place: (f"gradient {text}",) for place, text in room.items()}
     items = (i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items)
+    if walk.live:  # numbers will change: room for four digits of each
+        items = (i._replace(facts=tuple(map(roomy, i.facts))) for i in items)
     return replace(walk.drawing, items=tuple(items), direction="TB")

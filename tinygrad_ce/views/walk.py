@@ -1,34 +1,52 @@
 """The two passes over a graph, step by step: the numbers, and how rules read."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..checks.births import find_births
 from ..engine.backward import topological
-from ..engine.data import as_upstream, unbroadcast
+from ..engine.data import as_data, as_upstream, example, unbroadcast
 from ..engine.names import names, operands
 from ..engine.origin import line
-from ..engine.text import require
-from ..engine.value import Value
+from ..engine.text import _, require
+from ..engine.transforms import flatten, unflatten
+from ..engine.value import Value, apply, detach
+from ..programs import lines
+from ..programs.recorder import RecordedArray, Tape, identifier
+from ..programs.recording import parameters
+from .derivation import derive
 from .drawing import SHOW, draw
 from .formulas import Flow, Formula, equation, flow, inline, name, number, operation, product, slope
+from .live import Live, StillError
 from .steps import Data, Step, Steps
 
 
-def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = None) -> Steps:
+def step_through(
+    loss: Any,
+    *args: Any,
+    gradient: Any = None,
+    wrt: int | Sequence[int] = 0,
+    fused: Any = None,
+) -> Steps:
     """Walk through a graph: each node's value, then each gradient, edge by edge.
 
-    The walk computes everything itself: no ``.grad`` is read or changed.
+    The walk computes everything itself: no ``.grad`` is read or changed. That of a function has a
+    page in which all numbers follow when its reader changes one.
 
     Parameters
     ----------
-    loss : the node to start from
-    gradient : float or array of its shape; a node of more than one entry needs it
-        The upstream gradient to start from; 1 by default.
-    fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves
+    loss : the node to start from; or a function that computes it, written in NumPy
+    *args : the function's arguments, arrays and numbers
+    gradient : float or array of the loss's shape; a node of more than one entry needs it
+        The upstream gradient to start from; 1 by default. After a node it may stand alone.
+    wrt : which of the arguments are differentiated, by position
+    fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves; or as a
+        function of the same arguments
         Its walk is shown beside this one.
 
     Returns
@@ -51,7 +69,22 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     >>> x = Value(3.0)
     >>> print(step_through(x * x)[-1].words)
     ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
+    >>> print(step_through(lambda x: x * x, 3.0)[-1].words)
+    ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
     """
+    if callable(loss):
+        try:
+            live, *plain = _recorded(loss, args, wrt, gradient, fused)
+        except (StillError, TypeError, ValueError, NotImplementedError) as error:
+            given = _given(loss, args, wrt, lambda x, at: x)
+            walk = _of_graph(loss(*given), gradient, _called(fused, given))
+            return replace(walk, still=str(error))
+        return replace(_of_graph(plain[0], gradient, plain[1]), live=live)
+    return _of_graph(loss, args[0] if args else gradient, fused)
+
+
+def _of_graph(loss: Any, gradient: Any, fused: Any) -> Steps:
+    """The walk through a graph, and through the fused one."""
     walk = Walker("loss", loss, gradient)
     if fused is None:
         return walk.steps()
@@ -64,10 +97,54 @@ def step_through(loss: Value, gradient: Any = None, *, fused: Value | None = Non
     return replace(walk.steps(), fused=other.steps(), difference=float(np.max(off)))
 
 
+def _called(fused: Any, given: Sequence[Any]) -> Any:
+    return fused(*given) if callable(fused) else fused
+
+
+def _given(f: Any, args: Sequence[Any], wrt: Any, of: Callable[[Any, str], Any]) -> list[Any]:
+    """The arguments as the function gets them, ``of`` each array: in a `Value`, or as it is."""
+    numbers = {wrt} if isinstance(wrt, int) else {*wrt}
+    given = []
+    for k, (called, arg) in enumerate(zip(parameters(f, len(args))[0], args)):
+        leaves = []
+        for at, x in flatten(arg, called):
+            x = as_data(detach(x), at) if k in numbers else np.asarray(x) if np.ndim(x) else x
+            leaves.append(Value(of(x, at), name=at) if k in numbers else of(x, at))
+        given.append(unflatten(arg, leaves))
+    return given
+
+
+def _recorded(f: Any, args: Sequence[Any], wrt: Any, gradient: Any, fused: Any) -> Any:
+    """The walks as programs, through graphs of arrays that record; and the graphs, of plain data.
+
+    The second is None without ``fused``.
+    """
+    tape = Tape()
+
+    def recorded(x: Any, at: str) -> Any:
+        dtype = getattr(x, "dtype", np.dtype(type(x)))
+        if dtype.kind == "f" and dtype != np.float64:
+            raise StillError(_("JavaScript has no {dtype}", dtype=dtype))
+        return tape.argument(x, identifier(at)) if dtype.kind == "f" else x
+
+    given = _given(f, args, wrt, recorded)
+    losses = [f(*given), _called(fused, given)]
+    walkers = [Walker("loss", loss, gradient) for loss in losses if loss is not None]
+    plain: dict[Any, Any] = {None: None}
+    for node in sorted({node for one in walkers for node in one.order}, key=lambda x: x.number):
+        call = lines.replace((node.parents, node.options), plain.get, Value)
+        inner, options = lines.replace(call, example, RecordedArray)
+        made = apply(node.op, inner, options) if node.op else Value(example(node.data))
+        plain[node] = made
+        made.name, made.origin = node.name, node.origin
+    live = Live(tape, walkers, partial(derive, f, *args, wrt=wrt))
+    return live, *map(plain.get, losses)
+
+
 class Walker:
     """Goes forward and back through one graph, and writes down every step."""
 
-    def __init__(self, what: str, loss: Value, gradient: Any) -> None:
+    def __init__(self, what: str, loss: Any, gradient: Any) -> None:
         text = "step_through: got {got} for {what}, wanted a Value, computed with Values"
         require(isinstance(loss, Value), text, TypeError, got=type(loss).__name__, what=what)
         self.order = topological(loss)
@@ -163,7 +240,7 @@ class Walker:
 
 def frozen(x: Any) -> Data:
     """Return a copy that later changes of the graph do not reach."""
-    if x is None or x.__class__ is float:
+    if x is None or x.__class__ is float or hasattr(x, "tape"):
         return x
     x = np.array(x)
     x.flags.writeable = False

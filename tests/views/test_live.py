@@ -1,0 +1,293 @@
+"""The page of a function: its numbers follow when its reader changes one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Visit, need
+from test_page_in_browser import matches, read
+
+import tinygrad_ce as tg
+from tinygrad_ce import step_through
+from tinygrad_ce.views.steps import page
+
+need("latex2mathml")
+RNG = np.random.default_rng(0)
+LABELS = np.array([0, 2, 1])
+
+
+# ------------------------------------------------------------------ losses as people write them
+def by_hand(z: Any, t: Any) -> Any:
+    e = np.exp(z)
+    s = e.sum()
+    p = e / s
+    return -(t * np.log(p)).sum()
+
+
+def regression(w: Any, x: Any, b: Any) -> Any:
+    z = x @ w + b
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    return -(np.eye(3)[LABELS] * np.log(p)).sum() / len(x)
+
+
+def fused(z: Any) -> Any:
+    return tg.cross_entropy(z, LABELS)
+
+
+def composed(z: Any) -> Any:
+    return tg.cross_entropy(z, LABELS, fused=False)
+
+
+def logistic(z: Any, y: Any) -> Any:
+    return np.mean(np.logaddexp(0.0, -y * z))
+
+
+def pieces(z: Any) -> Any:
+    chosen = np.where(z > 0, z**2, np.clip(z, -0.5, 0.3))
+    return chosen.sum() + np.maximum(z, 0.1).sum() - np.abs(z).min() + z[:, 1].max()
+
+
+def normalised(x: Any) -> Any:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return ((centred / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)) ** 3).sum()
+
+
+def layers(p: Any) -> Any:
+    h = np.maximum(p["x"] @ p["w"] + p["b"], 0.0)
+    return ((h @ p["v"]) ** 2).sum()
+
+
+def of_numbers(a: Any, b: Any, c: Any) -> Any:
+    return np.tanh(a * b + c) / (1.0 + np.exp(-a)) + a**3
+
+
+def moved(x: Any, y: Any) -> Any:
+    table = np.concatenate([x, y]).reshape(2, -1).T
+    return table.sum(axis=0)[1] * np.stack([x, x]).mean() + np.cumsum(x).prod() + x[[0, 0, 1]].sum()
+
+
+def curves(x: Any) -> Any:
+    return (
+        np.sin(x).sum()
+        + np.arctan2(x, x + 2.0).sum()
+        + np.log1p(x**2).sum()
+        + np.hypot(x, 1.0).sum()
+        + np.einsum("i,j->", x, x)
+        + np.linalg.norm(x)
+        + np.sqrt(np.square(x)).sum()
+    )
+
+
+def some(*shape: int) -> Any:
+    return RNG.standard_normal(shape)
+
+
+LOSSES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+    (by_hand, (np.array([3.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0]))),
+    (regression, (some(2, 3), some(3, 2), some(3))),
+    (fused, (some(3, 3),)),
+    (composed, (some(3, 3),)),
+    (logistic, (some(4), np.array([1.0, -1.0, 1.0, -1.0]))),
+    (pieces, (some(2, 3),)),
+    (normalised, (some(2, 4),)),
+    (layers, ({"x": some(2, 3), "w": some(3, 4), "b": some(4), "v": some(4, 1)},)),
+    (of_numbers, (1.5, -2.0, 0.3)),
+    (moved, (some(3), some(3))),
+    (curves, (some(3),)),
+]
+ids = [f.__name__ for f, _args in LOSSES]
+
+
+def drawn(args: Any, rng: Any) -> Any:
+    """Arguments of the same structure and shapes with other numbers."""
+    if isinstance(args, dict):
+        return {name: drawn(x, rng) for name, x in args.items()}
+    if isinstance(args, tuple):
+        return tuple(drawn(x, rng) for x in args)
+    x = rng.normal(size=np.shape(args)).round(3)
+    return x if np.ndim(args) else float(x)
+
+
+def flat(args: Any) -> list[float]:
+    parts = args.values() if isinstance(args, dict) else args if isinstance(args, tuple) else None
+    return np.ravel(args).tolist() if parts is None else [x for part in parts for x in flat(part)]
+
+
+def data_of(step: Any) -> list[Any]:
+    return [step.upstream, step.local, step.contribution, step.before, step.after]
+
+
+# ------------------------------------------------------------------ the walk
+@pytest.mark.parametrize(("f", "args"), LOSSES, ids=ids)
+def test_the_walk_of_a_function_is_that_of_its_graph(f: Any, args: Any) -> None:
+    steps = step_through(f, *args)
+    assert steps.live is not None, steps.still
+    assert steps[-1].phase == "backward"
+    first = next(iter(args[0].values())) if isinstance(args[0], dict) else args[0]
+    wanted = tg.grad(
+        lambda x: f({**args[0], "x": x} if isinstance(args[0], dict) else x, *args[1:])
+    )
+    name = steps.nodes[0]
+    last = [s.after for s in steps if s.target == name][-1]
+    np.testing.assert_allclose(last, wanted(first), rtol=1e-12, atol=1e-15)
+
+
+def test_rules_have_the_same_words_as_those_of_a_graph_made_of_values() -> None:
+    z, t = tg.Value([3.2, 1.3, 0.5], name="z"), np.array([1.0, 0.0, 0.0])
+    ours = step_through(by_hand, [3.2, 1.3, 0.5], t)
+    assert [s.words for s in ours] == [s.words for s in step_through(by_hand(z, t))]
+
+
+def test_wrt_chooses_what_is_differentiated_and_a_fused_function_stands_beside() -> None:
+    z, t = np.arange(9.0).reshape(3, 3), np.eye(3)[LABELS]
+    steps = step_through(
+        lambda z, t: tg.cross_entropy(z, t, fused=False), z, t, wrt=(0, 1), fused=tg.cross_entropy
+    )
+    assert steps.fused is not None
+    assert steps.live is not None
+    assert {s.target for s in steps} >= {"z", "t"}
+    assert (steps.difference or 0.0) < 1e-15
+
+
+def step_of(x: Any) -> Any:
+    return x * x if x > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "why"),
+    [
+        (np.linalg.det, (np.eye(2),), "np.linalg.det"),
+        (lambda x: np.sort(x)[0], (np.ones(3),), "np.argsort"),
+        (lambda x: np.sinc(x).sum(), (np.ones(3),), "np.sinc"),
+        (step_of, (2.0,), "np.where"),
+    ],
+)
+def test_what_cannot_follow_stays_and_says_why(f: Any, args: Any, why: str) -> None:
+    steps = step_through(f, *args)
+    assert steps.live is None
+    assert why in steps.still
+    assert "Its numbers stay as they are" in page(steps)
+    assert len(steps) > 1
+
+
+def test_float32_stays_for_javascript_has_float64() -> None:
+    steps = step_through(lambda x: (x * x).sum(), np.ones(3, np.float32))
+    assert steps.live is None
+    assert "float32" in steps.still
+
+
+def test_a_mistake_in_the_function_is_the_learners_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        step_through(lambda x: x * (1 // 0), 2.0)
+    with pytest.raises(TypeError, match="wanted a Value"):
+        step_through(lambda x: 3.0, 2.0)
+
+
+def test_the_page_holds_the_code_the_derivation_and_no_mark() -> None:
+    text = page(step_through(by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])))
+    assert "s = e.sum()" in text
+    assert "From the numbers to the formula" in text
+    assert "⟦" not in text
+    assert len(text) < 400_000
+
+
+# ------------------------------------------------------------------ in a browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("f", "args"), LOSSES, ids=ids)
+def test_javascript_has_pythons_numbers(visit: Visit, f: Any, args: Any) -> None:
+    steps = step_through(f, *args)
+    assert steps.live is not None
+    tab, rng = visit(steps), np.random.default_rng(1)
+    shapes, places = steps.live.payload["shapes"], steps.live.payload["fields"][0]
+    for _ in range(20):
+        new = drawn(args, rng)
+        wanted = step_through(f, *new)
+        call = f"JSON.stringify(({steps.live.source})({json.dumps(flat(new))}))"
+        got = json.loads(tab.evaluate(call))
+        for k, (mine, theirs) in enumerate(zip(wanted, steps)):
+            for x, before, slot in zip(data_of(mine), data_of(theirs), places[k]):
+                if slot is not None:
+                    y = np.reshape(got[slot], shapes[slot])
+                    assert np.all(abs(y - x) <= 1e-12 * np.maximum(1.0, abs(x))), mine.words
+                else:  # it does not depend on them
+                    assert np.array_equal(np.asarray(x), np.asarray(before)), mine.words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("f", "args"), LOSSES[:9], ids=ids[:9])
+def test_everything_shown_follows_the_numbers_in_the_address(
+    visit: Visit, f: Any, args: Any
+) -> None:
+    need("pygraphviz")
+    steps, rng = step_through(f, *args), np.random.default_rng(2)
+    assert steps.live is not None
+    names = [(x["name"], math.prod(x["shape"])) for x in steps.live.payload["arguments"]]
+    tab = visit(steps)
+    for _ in range(4):
+        new = drawn(args, rng)
+        numbers, wanted, k = iter(flat(new)), step_through(f, *new), int(rng.integers(len(steps)))
+        given = "&".join(
+            f"{name}={','.join(str(next(numbers)) for _ in range(n))}" for name, n in names
+        )
+        tab.evaluate(f"location.hash = '#step={k + 1}&{given}'")
+        tab.evaluate("new Promise((then) => setTimeout(then, 50))")  # the event of the address
+        matches(read(tab), wanted, k)
+
+
+@pytest.mark.slow
+def test_a_number_is_typed_dragged_stepped_and_put_back(visit: Visit) -> None:
+    z, t = [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])
+    tab = visit(step_through(by_hand, z, t), "#step=17")
+    box = tab.get_by_label("z[1]", exact=True)
+    box.fill("-2,5")
+    box.press("Enter")
+    matches(read(tab), step_through(by_hand, [3.2, -2.5, 0.5], t), 16)
+    box.press("ArrowUp")
+    assert box.input_value() == "-2.45"
+    place = box.bounding_box()
+    tab.mouse.move(place["x"] + 20, place["y"] + 10)
+    tab.mouse.down()
+    tab.mouse.move(place["x"] + 50, place["y"] + 10)
+    tab.mouse.up()
+    assert float(box.input_value()) == pytest.approx(-2.45 + 30 * 5 / 150)
+    for wrong in ("", "two"):
+        box.fill(wrong)
+        box.press("Enter")
+        assert tab.evaluate("document.querySelector('.numbers .wrong') !== null")
+    assert "z=" in tab.url
+    tab.get_by_role("button", name="Reset").click()
+    matches(read(tab), step_through(by_hand, z, t), 16)
+    assert tab.url.endswith("#step=17")
+
+
+@pytest.mark.slow
+def test_one_step_downhill_is_a_step_of_gradient_descent(visit: Visit) -> None:
+    z, t = np.array([0.2, 1.3, 0.5]), np.array([1.0, 0.0, 0.0])
+    tab = visit(step_through(by_hand, z, t), "#step=17")
+    for _ in range(3):
+        tab.get_by_role("button", name="One step downhill").click()
+        z = z - 0.1 * tg.grad(by_hand)(z, t)
+    matches(read(tab), step_through(by_hand, z, t), 16)
+    assert tab.evaluate("document.querySelector('.downhill polyline').points.length") == 4
+    assert tab.get_by_text(f"loss {by_hand(z, t):.4g}").is_visible()
+
+
+@pytest.mark.slow
+def test_the_first_nan_is_found_when_the_numbers_overflow(visit: Visit) -> None:
+    tab = visit(step_through(by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])))
+    button = tab.get_by_role("button", name="To the first nan or inf")
+    assert button.is_hidden()
+    box = tab.get_by_label("z[0]", exact=True)
+    box.fill("1000")
+    box.press("Enter")
+    button.click()
+    seen = read(tab)
+    assert seen["words"] == "e = e^z = e^[1000, 1.3, 0.5] = [inf, 3.669, 1.649]"
+    assert tab.locator("li:not([hidden]) strong").is_visible()
+    assert tab.locator(".code .now").inner_text() == "e = np.exp(z)"

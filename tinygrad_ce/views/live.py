@@ -1,0 +1,267 @@
+"""A walk as JavaScript: what the page computes anew when its reader changes a number.
+
+The function is recorded, and walked through with the arrays that record: all numbers of the walk
+are lines of a program. Run on arrays of symbols, one an entry, which write down what is done to
+them, that program is its own JavaScript; an operation that moves entries moves symbols.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ..engine.text import _
+from ..engine.value import Value
+from ..programs.lines import (
+    CHECKED,
+    Line,
+    astype,
+    constant,
+    elementwise,
+    entry,
+    evaluate,
+    live,
+    name_of,
+    replace,
+)
+from ..programs.recorder import Tape, identifier
+from .formulas import MARK, spell
+
+MOST = 20_000  # statements
+SAME = (constant, astype, *CHECKED)
+SIGNS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.USub: "-", ast.Not: "!",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "===", ast.NotEq: "!==",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.Invert: "!", ast.And: "&&", ast.Or: "||",
+}  # fmt: skip
+MATH = {
+    "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+    "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot", "atan2", "pow", "abs",
+    "floor", "ceil", "trunc", "sign",
+}  # fmt: skip
+CALLS = {"isnan": "Number.isNaN", "isfinite": "Number.isFinite", "fabs": "Math.abs"}
+
+
+class StillError(Exception):
+    """Why a walk cannot be computed anew in a page."""
+
+
+@cache
+def _parsed(template: str, n: int) -> ast.expr:
+    return ast.parse(template.format(*[f"x{k}" for k in range(n)]), mode="eval").body
+
+
+def javascript(node: ast.expr, args: dict[str, str]) -> str:
+    """An expression of Python's on numbers, as the records have it, in JavaScript."""
+    inner = partial(javascript, args=args)
+    match node:
+        case ast.Name(name):
+            return args[name]
+        case ast.Constant(value):
+            return literal(value)
+        case ast.BinOp(x, ast.Pow(), y):
+            return f"Math.pow({inner(x)},{inner(y)})"
+        case ast.BinOp(x, sign, y) | ast.Compare(x, [sign], [y]) if type(sign) in SIGNS:
+            return f"({inner(x)}{SIGNS[type(sign)]}{inner(y)})"
+        case ast.BoolOp(sign, parts):
+            return f"({SIGNS[type(sign)].join(map(inner, parts))})"
+        case ast.UnaryOp(sign, x) if type(sign) in SIGNS:
+            return f"({SIGNS[type(sign)]}{inner(x)})"
+        case ast.IfExp(test, x, y):
+            return f"({inner(test)}?{inner(x)}:{inner(y)})"
+        case ast.Call(ast.Name("float" | "bool"), [x]):
+            return inner(x)
+        case ast.Call(f, parts):
+            node = f
+            name = ast.unparse(f).rpartition(".")[2].replace("arc", "a")
+            if called := f"Math.{name}" if name in MATH else CALLS.get(name):
+                return f"{called}({','.join(map(inner, parts))})"
+    raise StillError(_("JavaScript has no {name}", name=ast.unparse(node)))
+
+
+def literal(x: Any) -> str:
+    """A number, or a truth value, in JavaScript; a negative one is in brackets."""
+    if isinstance(x, bool | np.bool_):
+        return str(bool(x)).lower()
+    text = "NaN" if math.isnan(x) else repr(float(x)).replace("inf", "Infinity").removesuffix(".0")
+    return f"({text})" if text[0] == "-" else text
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """One number of the script; what NumPy is asked to do with it becomes a statement."""
+
+    def __init__(self, name: str, script: Script) -> None:
+        self.name, self.script = name, script
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return self.script.elementwise(ufunc, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return self.script.elementwise(function, args)
+
+    def __bool__(self) -> bool:
+        raise StillError(_("what it does depends on the numbers"))
+
+    __float__ = __int__ = __index__ = __bool__
+
+
+class Script:
+    """Statements of JavaScript, each of one number, none of them twice."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}  # an expression -> the variable that holds it
+
+    def symbol(self, text: str) -> Symbol:
+        """The number that an expression gives."""
+        if len(self.names) > MOST:
+            raise StillError(_("it has too many numbers"))
+        return Symbol(self.names.setdefault(text, f"v{len(self.names)}"), self)
+
+    def call(self, function: Any, *args: Any) -> Any:
+        """One entry of an elementwise function."""
+        args = tuple(map(_bare, args))
+        if not any(x.__class__ is Symbol for x in args):
+            return function(*args)
+        template = entry(function)
+        if callable(template):
+            return template(*args)
+        if not template:
+            raise StillError(_("JavaScript has no {name}", name=name_of(function)))
+        names = {f"x{k}": _written(x) for k, x in enumerate(args)}
+        return self.symbol(javascript(_parsed(template, len(args)), names))
+
+    def elementwise(self, function: Any, args: Sequence[Any]) -> Any:
+        """An elementwise function of arrays of symbols."""
+        arrays = [np.asarray(x, object) for x in args]  # a symbol has __array_ufunc__
+        return np.frompyfunc(partial(self.call, function), len(args), 1)(*arrays)
+
+    def run(self, line: Line, args: Any, options: Any) -> Any:
+        """What a line gives, of symbols or of numbers."""
+        f = line.function
+        if f in SAME:
+            return args[0]
+        if elementwise(f):
+            return self.elementwise(f, args)
+        if f in (np.max, np.min):
+            pair = np.maximum if f is np.max else np.minimum
+            return self.extremum(pair, *args, **options)
+        try:
+            return f(*args, **options)
+        except Exception as error:
+            raise StillError(_("JavaScript has no {name}", name=name_of(f))) from error
+
+    def extremum(self, pair: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """The largest or smallest along axes, two by two."""
+        x = np.asarray(x, object)
+        axes = {*range(x.ndim)} if axis is None else {k % x.ndim for k in np.atleast_1d(axis)}
+        rest = [k for k in range(x.ndim) if k not in axes]
+        moved = np.transpose(x, [*sorted(axes), *rest])
+        flat = moved.reshape((-1, *moved.shape[len(axes) :]))
+        out = np.frompyfunc(partial(self.call, pair), 2, 1).reduce(flat, axis=0)
+        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+        return np.reshape(np.asarray(out, object), kept) if keepdims else out
+
+    def text(self, results: Sequence[Any]) -> str:
+        """A function of the numbers of all arguments that gives the results', each in one list."""
+        lines = [f"const {name}={text};" for text, name in self.names.items()]
+        rows = [f"[{','.join(map(_written, np.ravel(np.asarray(x, object))))}]" for x in results]
+        return f"(x)=>{{\n{chr(10).join(lines)}\nreturn [{','.join(rows)}];}}"
+
+
+def _bare(x: Any) -> Any:
+    """An entry of an array of objects, which may be an array of one."""
+    return x.item() if x.__class__ is np.ndarray else x
+
+
+def _written(x: Any) -> str:
+    x = _bare(x)
+    return x.name if x.__class__ is Symbol else literal(x)
+
+
+def expanded(tape: Tape, outputs: Sequence[Line]) -> tuple[str, list[float]]:
+    """A recorded program as `Script.text`, and the numbers that it starts from."""
+    script, values, start = Script(), dict[Line, Any](), list[float]()
+    for line, data in tape.arguments.items():
+        symbols = [script.symbol(f"x[{len(start) + k}]") for k in range(np.size(data))]
+        values[line] = np.array([*symbols, None], object)[:-1].reshape(np.shape(data))
+        start += np.ravel(data).tolist()
+    for line in live(tape.lines, outputs):
+        if line not in values:
+            args, options = (replace(x, values.__getitem__) for x in (line.args, line.options))
+            out = script.run(line, args, options)
+            values[line] = np.asarray(out, object) if out.__class__ is Symbol else out
+    return script.text([values[line] for line in outputs]), start
+
+
+def recorded(x: Any) -> Line | None:
+    """The line of data that are recorded; None of others, which never change."""
+    return x.line if hasattr(x, "tape") else None
+
+
+def fields(step: Any) -> tuple[Any, ...]:
+    """A step's data, in the order of the page's table."""
+    return step.upstream, step.local, step.contribution, step.before, step.after
+
+
+class Live:
+    """A walk's numbers as a function of its arguments, in JavaScript.
+
+    Attributes
+    ----------
+    walks : the steps of each walk, of data that are recorded, with `MARK`s for numbers in rules
+    derive : gives the derivation of the same function
+    source : the function, of the numbers of all arguments, which gives those of all slots
+    payload : what the page's script reads besides; slots of None are for data that never change
+    """
+
+    def __init__(self, tape: Tape, walkers: Sequence[Any], derive: Callable[[], Any]) -> None:
+        self.walks = [walker.records for walker in walkers]
+        self.lines, self.derive = tape.lines, derive
+        steps = [step for walk in self.walks for step in walk]
+        marks = [tape.lines[int(m[2])] for step in steps for m in MARK.finditer(step.words)]
+        data = [line for step in steps for x in fields(step) if (line := recorded(x))]
+        self.slots = {line: k for k, line in enumerate(dict.fromkeys(marks + data))}
+        with np.errstate(all="ignore"):
+            self.examples = evaluate(live(tape.lines, [*self.slots]), tape.arguments)
+        self.source, start = expanded(tape, [*self.slots])
+        slopes = {identifier(s.target): s.after for s in self.walks[0] if s.target}
+        loss = next(step.after for step in reversed(self.walks[0]) if step.phase == "forward")
+        self.payload = {
+            "arguments": [
+                {"name": x.name, "shape": x.shape, "slope": self.slot(slopes.get(x.name or ""))}
+                for x in tape.arguments
+            ],
+            "start": start,
+            "loss": self.slot(loss) if np.size(loss) == 1 else None,
+            "shapes": [line.shape for line in self.slots],
+            "constants": [self.constants(walker.order) for walker in walkers],
+            "fields": [[[*map(self.slot, fields(s))] for s in walk] for walk in self.walks],
+        }
+
+    def slot(self, x: Any) -> int | None:
+        """Where the numbers of data are in what the function gives."""
+        line = recorded(x)
+        return None if line is None else self.slots.get(line)
+
+    def constants(self, order: Sequence[Value]) -> dict[str, int | None]:
+        """The slots of constants, by the name that each has in the picture."""
+        shown = {f"const-{i}-{k}": x for i, v in enumerate(order) for k, x in enumerate(v.parents)}
+        return {name: self.slot(x) for name, x in shown.items() if self.slot(x) is not None}
+
+    def placed(self, html: str) -> str:
+        """HTML in which each `MARK` is the number, and can be found to be changed."""
+
+        def put(match: re.Match[str]) -> str:
+            line, tag = self.lines[int(match[2])], "mn" if match[0][0] == "<" else "span"
+            text, factor = spell(self.examples[line]), ' data-b=""' * bool(match[1])
+            text = f"({text})" if factor and text[0] == "−" else text
+            return f'<{tag} data-n="{self.slots[line]}"{factor}>{text}</{tag}>'
+
+        return re.sub(r"(?:<mtext>)?⟦(±?)(\d+)⟧(?:</mtext>)?", put, html)
