@@ -201,10 +201,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     logits = Value(z, name="z")
     with np.errstate(all="ignore"):  # large logits overflow here; the fused node has the answer
-        loss, fused = _textbook(logits, t), cross_entropy(logits, t)
+        loss = _textbook(logits, t)
         loss.backward()
-        fused.name = "L"
-        steps = step_through(loss, fused=fused)
+        steps = step_through(_textbook, z, t, fused=cross_entropy)
         try:
             written = list(write(loss, steps, given.out))
         except OSError as error:

@@ -136,7 +136,7 @@ def _recorded(f: Any, args: Sequence[Any], wrt: Any, gradient: Any, fused: Any) 
         inner, options = lines.replace(call, example, RecordedArray)
         made = apply(node.op, inner, options) if node.op else Value(example(node.data))
         plain[node] = made
-        made.name, made.origin = node.name, node.origin
+        made.name, made.origin, made.number = node.name, node.origin, node.number  # its scope's
     live = Live(tape, walkers, partial(derive, f, *args, wrt=wrt))
     return live, *map(plain.get, losses)
 
