@@ -38,13 +38,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Exercise:
-    """The exercise of a name.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If there is none of that name.
-    """
+    """The exercise of a name; ModuleNotFoundError if there is none."""
     exercise: Exercise = import_module(f".tasks.{name}", __name__).exercise
     return exercise
 

@@ -38,15 +38,6 @@ def scope(name: str) -> Iterator[None]:
 
     Scopes nest. Only the last 10,000 are remembered; nodes know nothing of them.
 
-    Parameters
-    ----------
-    name : what the box is called
-
-    Raises
-    ------
-    TypeError
-        If the name is no text.
-
     Examples
     --------
     >>> z = Value([1.0, 2.0])
@@ -104,14 +95,6 @@ def _operation(node: Value) -> str:
         shown = {k: repr(x) for k, x in node.options.items() if x is not None and x is not False}
     options = ", ".join(f"{name}={' '.join(x.split())}" for name, x in shown.items())
     return inline(f"{node.op.name}({options})" if options else node.op.name)
-
-
-def _role(node: Value, k: int) -> str:
-    """Return what an argument is to the operation; of any number of them, its number."""
-    assert node.op is not None
-    if node.op.arity is None:
-        return str(k + 1)
-    return inline(node.op.roles[k]) if node.op.roles else ""
 
 
 def not_finite(node: Value) -> str:
@@ -177,10 +160,11 @@ class Sketch:
                 else:
                     self.results[tail].add(parent)
                     sent = self.flow(node, k, parent) if drawn and follow and node.passes else ""
-                if drawn and "roles" in self.show:
-                    role = _role(node, k)
+                if drawn and node.op and "roles" in self.show:  # of any number, its own
+                    roles = node.op.roles or ("",) * len(node.parents)
+                    role = str(k + 1) if node.op.arity is None else roles[k]
                 ends = (i, k) if drawn and tail != LEFT_OUT else (tail, head)  # groups have one
-                edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, role, sent))
+                edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, inline(role), sent))
         return list(edges.values()), constants
 
     def flow(self, node: Value, k: int, parent: Value) -> str:
@@ -265,15 +249,6 @@ def draw(
     Returns
     -------
     `Drawing`, which a notebook shows as a picture; ``save("graph.svg")`` it, or ``print`` it.
-
-    Raises
-    ------
-    TypeError
-        If there is no `Value` to draw.
-    ValueError
-        For an unknown option, or a scope that is not in the graph.
-    StaleGraphError
-        If the data of a leaf was assigned after it was used.
 
     Examples
     --------

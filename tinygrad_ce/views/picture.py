@@ -164,15 +164,7 @@ class Drawing:
         return render(self.dot.replace("{", size, 1), form)
 
     def save(self, path: AnyPath) -> None:
-        """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source.
-
-        Raises
-        ------
-        ValueError
-            For another ending.
-        ImportError
-            For a picture, where there is no Graphviz.
-        """
+        """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source."""
         form = os.path.splitext(os.fsdecode(path))[1].lower().removeprefix(".")
         text = "save: got {got!r}, wanted a name in .svg, .png, .pdf or .dot"
         require(form in ("svg", "png", "pdf", "dot"), text, got=os.fsdecode(path))

@@ -54,16 +54,6 @@ def step_through(
     `Steps`, a sequence of `Step`: ``print`` it, index and slice it, ``save("steps.html")`` it. In
     a notebook it is that page.
 
-    Raises
-    ------
-    TypeError
-        If ``loss`` or ``fused`` is no `Value`.
-    ValueError
-        If a node with more than one entry gets no ``gradient``, or one of another shape; if
-        ``fused`` has no leaf of ``loss``.
-    StaleGraphError
-        If the data of a leaf was assigned after it was used.
-
     Examples
     --------
     >>> x = Value(3.0)

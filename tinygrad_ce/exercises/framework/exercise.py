@@ -134,7 +134,8 @@ class Exercise(Problem):
         some = [draw(self, seed).inputs for seed in range(DRAWS)]
         if self.derive is not grad:
             return Note(title, [*self.hints, str(program(self.derivative, *some[-1].values()))])
-        sums = [name for name in self.inputs if all(_sums_to_one(s[name]) for s in some)]
+        rows = [name for name in self.inputs if np.ndim(some[0][name])]
+        sums = [n for n in rows if all(np.allclose(np.sum(s[n], axis=-1), 1.0) for s in some)]
         places = [[*self.inputs].index(name) for name in self.wrt]
         found = derive(self.loss, *some[-1].values(), wrt=places, sums_to_one=sums)
         return Note(title, [*self.hints, str(found)])
@@ -157,10 +158,6 @@ class Exercise(Problem):
         inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
-
-
-def _sums_to_one(x: Any) -> bool:
-    return np.ndim(x) > 0 and np.allclose(np.sum(x, axis=-1), 1.0)
 
 
 def _judge(trials: Sequence[Trial]) -> Feedback:

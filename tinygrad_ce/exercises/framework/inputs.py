@@ -72,12 +72,8 @@ def positive(d: Drawing, shape: Shape) -> Any:
     return d.rng.integers(1, 5, shape) * 1.0 if d.integers else d.rng.uniform(0.2, 4.0, shape)
 
 
-def _one_of(*values: float) -> Callable[..., Input]:
-    return drawn(lambda d, shape: d.rng.choice(values, shape))
-
-
-signs = _one_of(-1.0, 1.0)  # the two classes, in one of two codings
-bits = _one_of(0.0, 1.0)  # and in the other
+signs = drawn(lambda d, shape: d.rng.choice((-1.0, 1.0), shape))  # the two classes, in one coding
+bits = drawn(lambda d, shape: d.rng.choice((0.0, 1.0), shape))  # and in the other
 
 
 @drawn

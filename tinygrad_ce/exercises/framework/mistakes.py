@@ -150,10 +150,6 @@ def _factors(t: Trial) -> dict[str, float]:
     return found
 
 
-def _finite(x: Any) -> bool:
-    return bool(np.isfinite(x).all())  # beside inf, every answer would be close enough
-
-
 def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
     """Answers without one of the inputs: as if it were 0, or 1."""
     for name, x in t.inputs.items():
@@ -192,7 +188,8 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     wrong_ones.sort(key=lambda known: " between " in known[0])
     wrong_ones += [*_forgotten(t), *(backward.steps() if backward else ())]
     arrays = [(text, {n: np.asarray(x) for n, x in wrong.items()}) for text, wrong in wrong_ones]
-    return [(text, wrong) for text, wrong in arrays if all(map(_finite, wrong.values()))]
+    # Beside inf, every answer would be close enough.
+    return [known for known in arrays if all(np.isfinite(x).all() for x in known[1].values())]
 
 
 def name_mistake(trials: Sequence[Trial]) -> str:
