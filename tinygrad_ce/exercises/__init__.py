@@ -8,6 +8,7 @@ Each file in ``tasks/`` is an exercise, and `names` finds it. What they are made
   framework/inputs.py      what an answer is tried on, from small integers up
   framework/problem.py     `Problem`: a function, its inputs, and the engine's derivative
   framework/calling.py     the learner's function called, and what goes wrong there in a sentence
+  framework/apart.py       a learner's file in a process of its own
   framework/feedback.py    what a check found, a task, a hint: text, a card, JSON
   framework/properties.py  what an answer has right on its own, which earns it credits
   framework/mistakes.py    known wrong derivations, and which of them an answer is

@@ -3,13 +3,13 @@
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from runpy import run_path
 from typing import Any
 
-from ..engine.text import _, require
+from ..engine.text import _
 from . import load, names
 from .framework import Exercise
-from .framework.calling import Trouble, explained
+from .framework.apart import apart
+from .framework.calling import Trouble
 
 
 def exercise(argv: list[str], parser: ArgumentParser) -> int:
@@ -68,7 +68,8 @@ def _list() -> int:
 
 def _check(ex: Exercise, options: Any) -> int:
     try:
-        feedback = ex.check(_function(ex, options.file))
+        with apart(options.file, ex.function, ex.call, len(ex.parts)) as function:
+            feedback = ex.check(function)
     except Trouble as trouble:
         feedback = ex.untried(str(trouble))
     print(feedback.note(redraw=False))
@@ -77,19 +78,6 @@ def _check(ex: Exercise, options: Any) -> int:
         (solved / ex.name).touch()
         print(_("progress kept in {path}", path=solved), file=sys.stderr)
     return 0 if feedback else 1
-
-
-def _function(ex: Exercise, path: Path) -> Any:
-    """The learner's function in a file."""
-    sys.path.insert(0, str(path.parent.resolve()))  # the file may import what lies beside it
-    try:
-        with explained(_("your file")):
-            defined = run_path(str(path))
-    finally:
-        del sys.path[0]
-    text = "there is no function {call} in {file}"
-    require(callable(defined.get(ex.function)), text, Trouble, call=ex.call, file=path.name)
-    return defined[ex.function]
 
 
 def _solved() -> Path | None:

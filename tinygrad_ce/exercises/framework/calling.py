@@ -32,6 +32,8 @@ def explained(what: str) -> Iterator[None]:
     """Turn what a learner's code raises into trouble: a sentence, with the line it comes from."""
     try:
         yield
+    except Trouble:
+        raise
     except (Exception, SystemExit) as error:
         frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(FOREIGN)]
         at: Any = frames[-1] if frames else error  # a SyntaxError has a line as well
