@@ -75,7 +75,16 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), HOSTILE.values(), ids=HOSTILE)
+QUICK = ("exits as if all were well", "prints 10**7 lines", "patches NumPy", "kills its parent")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name, case in HOSTILE.items()
+    ],
+)
 def test_hostile_files(capsys: Any, tmp_path: Path, monkeypatch: Any, text: str, said: str) -> None:
     if "memory" in said or "2**28" in text:
         pytest.importorskip("resource", reason="this system cannot limit memory")
@@ -90,6 +99,7 @@ def test_hostile_files(capsys: Any, tmp_path: Path, monkeypatch: Any, text: str,
     assert said in out
 
 
+@pytest.mark.slow
 def test_what_a_file_has_started_ends_with_it(tmp_path: Path) -> None:
     path, note = tmp_path / "answer.py", tmp_path / "note"
     later = (
