@@ -1,26 +1,36 @@
 """``tinygrad-ce exercise``: the same exercises for who works in files and a terminal."""
 
+import json
 import sys
 from argparse import ArgumentParser
+from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
+from ..checks.wording import table
 from ..engine.text import _
+from ..programs.files import replace_file
 from . import load, names
 from .framework import Exercise
 from .framework.apart import apart
 from .framework.calling import Trouble
+from .framework.feedback import Feedback
 
 
 def exercise(argv: list[str], parser: ArgumentParser) -> int:
-    """List the exercises, show one, or check a file; return the exit status."""
-    options = _parse(argv, parser)
+    """List the exercises, show one, or check a file or a class's; return the exit status."""
+    options, known = _parse(argv, parser)
     if not options.exercise:
-        return _list()
-    ex = load(options.exercise)
+        return _list(known)
+    ex = known[options.exercise]
     try:
+        if options.submissions:
+            return _check_all(ex, options)
         if options.file:
-            return _check(ex, options)
+            return _check_one(ex, options)
         if options.hint is not None:
             print(ex.hint(options.hint))
         elif options.solution:
@@ -33,51 +43,100 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
     return 0
 
 
-def _parse(argv: list[str], parser: ArgumentParser) -> Any:
+def _parse(argv: list[str], parser: ArgumentParser) -> tuple[Any, dict[str, Exercise]]:
     description = "Derive a gradient by hand, write it as a function, and have it checked."
     parser.description, add = _(description), parser.add_argument
+    add("--folder", type=Path, metavar="COURSE", help=_("take the exercises in its Python files"))
+    folder = parser.parse_known_args([x for x in argv if x not in ("-h", "--help")])[0].folder
+    known = _of_course(folder, parser) if folder else {name: load(name) for name in names()}
     one = parser.add_mutually_exclusive_group().add_argument
     name, hint = _("its name; without one, they are listed"), _("show a hint, the first or Nth")
-    add("exercise", nargs="?", choices=names(), metavar="NAME", help=name)
+    add("exercise", nargs="?", choices=known, metavar="NAME", help=name)
     one("--file", type=Path, metavar="ANSWER.PY", help=_("check the function in it"))
+    one("--submissions", type=Path, metavar="FOLDER", help=_("check all files in it: a table"))
     one("--hint", nargs="?", type=int, const=1, metavar="N", help=hint)
     one("--solution", action="store_true", help=_("show the solution"))
+    add("--json", action="store_true", help=_("print a line of JSON for each file"))
+    add("--gradescope", type=Path, metavar="RESULTS.JSON", help=_("write what Gradescope reads"))
     add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
-    if not options.exercise and (options.file or options.hint is not None or options.solution):
+    checks = options.file or options.submissions
+    if not options.exercise and (checks or options.hint is not None or options.solution):
         parser.error(_("which exercise? tinygrad-ce exercise lists their names"))
-    if not options.file and options.keep_progress:
-        parser.error(_("--keep-progress goes with --file"))
+    for name in ("keep_progress", "gradescope"):
+        if getattr(options, name) and not options.file:
+            text = "{option} goes with --file"
+            parser.error(_(text, option=f"--{name}".replace("_", "-")))
+    if options.json and not checks:
+        parser.error(_("--json goes with --file or --submissions"))
     if options.file and not options.file.is_file():
         parser.error(_("--file: there is no file {path}", path=options.file))
+    if options.submissions and not options.submissions.is_dir():
+        parser.error(_("--submissions: there is no folder {path}", path=options.submissions))
     if options.keep_progress and not _solved():
         needs = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
         parser.error(_(needs))
-    return options
+    return options, known
 
 
-def _list() -> int:
-    solved, width = _solved(), max(map(len, names()))
-    done = [name for name in names() if solved and (solved / name).exists()]
-    for name in names():
-        print(f"{'done' if name in done else '':4}  {name:{width}}  {load(name).title}")
-    first = next((name for name in names() if name not in done), names()[0])
+def _of_course(folder: Path, parser: ArgumentParser) -> dict[str, Exercise]:
+    """The exercises in a teacher's files, by the files' names."""
+    files = sorted(folder.glob("*.py"))
+    found = {path.stem: run_path(str(path), run_name=path.stem).get("exercise") for path in files}
+    known = {name: x for name, x in found.items() if isinstance(x, Exercise)}
+    if not known:
+        text = "--folder: no file in {folder} has a line exercise = Exercise(...)"
+        parser.error(_(text, folder=folder))
+    return known
+
+
+def _list(known: dict[str, Exercise]) -> int:
+    solved, width = _solved(), max(map(len, known))
+    done = [name for name in known if solved and (solved / name).exists()]
+    for name, ex in known.items():
+        print(f"{'done' if name in done else '':4}  {name:{width}}  {ex.title}")
+    first = next((name for name in known if name not in done), next(iter(known)))
     print(_("\nShow one: tinygrad-ce exercise {name}", name=first))
     return 0
 
 
-def _check(ex: Exercise, options: Any) -> int:
+def _checked(ex: Exercise, path: Path) -> Feedback:
     try:
-        with apart(options.file, ex.function, ex.call, len(ex.parts)) as function:
-            feedback = ex.check(function)
+        with apart(path, ex.function, ex.call, len(ex.parts)) as function:
+            return ex.check(function)
     except Trouble as trouble:
-        feedback = ex.untried(str(trouble))
-    print(feedback.note(redraw=False))
+        return ex.untried(str(trouble))
+
+
+def _check_one(ex: Exercise, options: Any) -> int:
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):  # what it prints
+        feedback = _checked(ex, options.file)
+    print(feedback.to_json() if options.json else feedback.note(redraw=False))
+    if options.gradescope:
+        replace_file(options.gradescope, feedback.to_gradescope().encode())
     if options.keep_progress and feedback and (solved := _solved()):
         solved.mkdir(parents=True, exist_ok=True)
-        (solved / ex.name).touch()
+        (solved / options.exercise).touch()
         print(_("progress kept in {path}", path=solved), file=sys.stderr)
     return 0 if feedback else 1
+
+
+def _check_all(ex: Exercise, options: Any) -> int:
+    """A table of a class's files and the mistakes in them; or a line of JSON for each."""
+    rows, mistakes = [("file", "score", "finding")], Counter[str]()
+    for path in sorted(options.submissions.rglob("*.py")):
+        with redirect_stdout(StringIO()):  # what they print
+            feedback, name = _checked(ex, path), str(path.relative_to(options.submissions))
+        if options.json:
+            print(json.dumps({"file": name} | json.loads(feedback.to_json()), ensure_ascii=False))
+            continue
+        finding = "passed" if feedback else feedback.mistake or feedback.message
+        rows.append((name, f"{feedback.score:.0%}", finding))
+        mistakes[finding] += 1
+    if not options.json:
+        counts = [(str(n), finding) for finding, n in mistakes.most_common()]
+        print(*table(rows), "", *table([("files", "finding"), *counts]), sep="\n")
+    return 0
 
 
 def _solved() -> Path | None:

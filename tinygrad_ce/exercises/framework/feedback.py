@@ -100,6 +100,18 @@ class Feedback:
             texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
         return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
 
+    def to_gradescope(self) -> str:
+        """The same as Gradescope's ``results.json``, a point for each credit.
+
+        Its format: https://gradescope-autograders.readthedocs.io/en/latest/specs/
+        """
+        tests = [
+            {"name": c.name, "score": float(c.earned), "max_score": 1.0, "output": c.note}
+            for c in self.credits
+        ]
+        report = {"output": str(self.note(redraw=False)), "tests": tests, "visibility": "visible"}
+        return json.dumps(report, ensure_ascii=False)
+
     def to_json(self) -> str:
         """The same for a program: an object of plain numbers, strings and lists."""
         report = vars(self) | {"score": self.score, "credits": [c._asdict() for c in self.credits]}
