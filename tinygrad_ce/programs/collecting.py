@@ -33,7 +33,7 @@ from .lines import Line, elementwise, fact, live, reads, walk
 from .simplifier import Simplifier, is_call, is_plain_sum, number_of, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
-EFFORT = 150  # calls of a simplifier, and terms beside the first: the textbook's take up to 100
+EFFORT = 60  # calls of a simplifier, and terms beside the first: the textbook's take up to 40
 
 
 def collect(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
@@ -144,6 +144,8 @@ class _Gradients(Reader):
         self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
         self.tables = set[int]()  # of ones, one in each row
         self.sums: Any = None  # the deep ones
+        last = [x.args[-1] for x in collector.forward if x.function in (np.divide, np.log)]
+        self.divisors = {x for x in last if x.__class__ is Line}
         for line in () if deep else collector.forward:
             if line.function is np.divide and line.shape:
                 a, b = line.args
@@ -151,11 +153,25 @@ class _Gradients(Reader):
                     self.quotients.setdefault(collector.new[a], line)
 
     def read(self, line: Line) -> Form:
-        """A line in index notation, once those before it are."""
-        for x in self.collector.old if line not in self.forms else ():
-            if x not in self.forms and x in self.collector.new:
+        """A line in index notation, once those that it is made of are."""
+        needed, todo = set[Line](), [line, *self.divisors]
+        while todo:
+            if (x := todo.pop()) not in needed and x not in self.forms:
+                needed.add(x)
+                todo += reads(x) if self.takes_apart(x) else ()
+        for x in self.collector.old if needed else ():
+            if x in needed:
                 self.forms[x] = self.form(x)
+                if x in self.divisors:  # it is 0 where the loss is no number
+                    factors = [f for product in self.forms[x].terms for f, _ in product]
+                    self.nonzero |= {factor.array for factor in factors}
         return self.forms[line]
+
+    def takes_apart(self, line: Line) -> bool:
+        """Whether a line is more than one array."""
+        f = line.function
+        several = len(fact(f, "terms")) > 1
+        return self.opens(line) if several else f is np.power or _may_be_a_sum(line)
 
     def written(self, line: Line) -> Any:
         """A line as a sum of products, or as it is."""
@@ -173,9 +189,6 @@ class _Gradients(Reader):
         if self.collector.calls > self.collector.until:
             raise NotASumError
         x, forward = self.collector.new[line], line in self.collector.forward
-        if forward and line.function in (np.divide, np.log) and line.args[-1].__class__ is Line:
-            below = self.forms[line.args[-1]].terms  # it is 0 where the loss is no number
-            self.nonzero |= {factor.array for product in below for factor, _ in product}
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
         result = self.picked(line) or _logistic(self, x) or super().form(line)
