@@ -143,6 +143,12 @@ SPELLINGS: dict[str, tuple[Loss, Any]] = {
     "the reciprocal": (
         lambda z: -(T * np.log(np.exp(z) * np.exp(z).sum(1, keepdims=True) ** -1.0)).sum(), T),
     "a loop": (loop, T / N),
+    "columns, one by one": (
+        lambda z: -(T * np.log(np.exp(z) / sum(np.exp(z).T)[:, None])).sum(), T),
+    "a product with ones": (
+        lambda z: -(T * np.log(np.exp(z) / (np.exp(z) @ np.ones((C, 1))))).sum(), T),
+    "vdot": (lambda z: -np.vdot(SOFT, np.log(p(z))) / N, SOFT / N),
+    "tensordot": (lambda z: -np.tensordot(SOFT, np.log(p(z))) / N, SOFT / N),
     "one loss a sample": (lambda z: -np.log(p(z))[ROWS, Y], T),
     "one loss a sample, soft": (lambda z: -(SOFT * np.log(p(z))).sum(1, keepdims=True), SOFT),
     "what cancels": (lambda z: cancelling(np.log(p(z))), T),
@@ -235,6 +241,10 @@ NEAR_MISSES: dict[str, Loss] = {
         T * np.log(np.exp(z) / (1 + np.exp(z).sum(1, keepdims=True)))).sum(),
     "half of the classes in the sum": lambda z: -(
         T * np.log(np.exp(z) / np.exp(z[:, :2]).sum(1, keepdims=True))).sum(),
+    "a column twice in the sum": lambda z: -(
+        T * np.log(np.exp(z) / sum(np.exp(z[:, [0, 0, 1, 2]]).T)[:, None])).sum(),
+    "twice the sum": lambda z: -(
+        T * np.log(np.exp(z) / (np.exp(z) @ np.full((C, 1), 2.0)))).sum(),
     "the sum of other logits": lambda z: -(
         T * np.log(np.exp(z) / np.exp(OTHER).sum(1, keepdims=True))).sum(),
     "two temperatures": lambda z: -(

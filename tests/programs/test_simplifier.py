@@ -360,6 +360,34 @@ def test_the_last_lines_are_those_of_the_textbook(f: Any, args: Any, wrt: Any, l
             close(a[known], b[known])
 
 
+@pytest.mark.parametrize("f", [np.vdot, np.inner, np.tensordot])
+def test_products_of_tables_are_one_product(f: Any) -> None:
+    z, t = (R, T[:, 0]) if f is np.inner else (X[:, :3], T)
+
+    def loss(z: Any, t: Any) -> Any:
+        e = np.exp(z)
+        p = e / e.sum(axis=-1, keepdims=True)
+        return -f(t, np.log(p))
+
+    made = program(loss, z, t)
+    product = "t @ np.log(p)" if f is np.inner else "np.vdot(t, np.log(p))"
+    assert product in made.source
+    assert "moveaxis" not in made.source
+    close(made(z, t)[0], loss(z, t))
+    close(made(z, t)[1], tg.softmax(z) * t.sum(axis=-1, keepdims=True) - t)
+
+
+def test_binary_cross_entropy_of_numbers() -> None:
+    made = program(of_sigmoid_of_numbers, 0.3, 1.0)
+    assert "grad_z = s - y" in made.source
+    close(made(-2.0, 0.25)[1], tg.grad(of_sigmoid_of_numbers)(-2.0, 0.25))
+
+
+def of_sigmoid_of_numbers(z: Any, y: Any) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return -(y * np.log(s) + (1 - y) * np.log(1 - s))
+
+
 def test_numbers_come_out_where_no_dtype_changes() -> None:
     """Labels of 0 and 255 in eight bits: their difference, before it is halved, would wrap."""
     a, b = np.array([0, 255, 3], np.uint8), np.array([255, 0, 4], np.uint8)

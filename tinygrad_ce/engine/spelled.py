@@ -264,7 +264,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     axes = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
     left, right = ([x] if isinstance(x, int) else [*x] for x in axes)
     k = len(left)
-    a, b = np.moveaxis(a, left, range(-k, 0)), np.moveaxis(b, right, range(k))
+    move = turned(np.moveaxis)  # also of plain arrays: a program sees that it changes nothing
+    a, b = move(a, left, range(-k, 0)), move(b, right, range(k))
     if np.shape(a)[np.ndim(a) - k :] != np.shape(b)[:k]:
         text = "tensordot: got {a} and {b} with the axes {axes}, whose lengths are not the same"
         raise ValueError(_(text, a=np.shape(a), b=np.shape(b), axes=axes))
@@ -357,7 +358,9 @@ spell(
     dot=dot,
     vdot=lambda a, b: np.dot(np.reshape(a, -1), np.reshape(b, -1)),
     outer=lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, -1),
-    inner=lambda a, b: a * b if 0 in (np.ndim(a), np.ndim(b)) else np.tensordot(a, b, (-1, -1)),
+    inner=lambda a, b: (
+        np.dot(a, np.transpose(b)) if np.ndim(b) < 3 else np.tensordot(a, b, (-1, -1))
+    ),
     tensordot=tensordot,
     kron=kron,
     cross=cross,

@@ -49,39 +49,56 @@ class NoLoss(Exception):
 
 
 # ------------------------------------------------------------------ softmaxes and sigmoids
-def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
+def read_logs(lines: Iterable[Line], draw: Callable[[Line], Any]) -> dict[Line, Log]:
     """The logarithms of the softmaxes' sums and of the sigmoids; of log1p, the line itself."""
-    logs = dict[Line, Log]()
+    logs, linear = dict[Line, Log](), dict[Line, tuple[Line, Any]]()
     for line in lines:
-        op, args, log = line.function, line.args, None
-        if op is ops.SUM:
-            log = _of_sum(line)
-        elif e := _exponential(line):
-            log = 1, _signed(e.args[0]), []
-        elif op is ops.DIVIDE:
-            log = _of_sigmoid(args[0], args[1], line.shape)
-        elif op is ops.POWER and _equals(args[1], -1.0):
-            log = _of_sigmoid(1.0, args[0], line.shape)
-        elif (op is ops.SUBTRACT and _equals(args[0], 1.0)) or op is LOG1P:
-            x = args[1] if op is ops.SUBTRACT else _signed(args[0])[1]
-            sign, term, _shifts = logs.get(x, (1, (), []))
-            log = (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
-        if log:
+        if line.function is ops.EXP:
+            linear[line] = line, draw(line)
+        if log := _of_sum(line, linear) or _of_one(line, logs):
             logs[line] = log
     return logs
 
 
-def _of_sum(line: Line) -> Log | None:
-    """log Σ exp(z ± m) over one axis, along which m is constant."""
-    e, reduced = line.args[0], axes_of(line)
-    axes = [a for a in reduced if e.shape[a] != 1] or reduced[-1:]
-    if e.function is not ops.EXP or len(axes) != 1:
+def _of_sum(line: Line, linear: dict[Line, tuple[Line, Any]]) -> Log | None:
+    """log Σ exp(z ± m) over one axis, along which m is constant.
+
+    ``linear`` gets each line that is linear in an exponential: that, and what numbers drawn for it
+    become. It is a sum where they are added up.
+    """
+    below = [linear.get(x, (None, None)) for x in reads(line)]
+    if not below or any(e is None or e is not below[0][0] for e, _value in below):
         return None
-    z, shifts = e.args[0], []
-    while step := _shift(z, axes[0]):
-        z, sign, m = step
-        shifts.append((sign, m))
-    return 1, ("log", z, axes[0], 1), shifts
+    with suppress(NoLoss):
+        f, xs = _linear_in(line)
+        value = f([linear[x][1] if x.__class__ is Line else x for x in xs])
+        e: Any = below[0][0]
+        linear[line] = e, value
+        for axis in [a for a, n in enumerate(e.shape) if n != 1 or line.function is ops.SUM]:
+            total = np.ravel(np.sum(example(linear[e][1]), axis=axis))
+            if total.size == line.size and np.allclose(np.ravel(example(value)), total, 1e-12, 0.0):
+                z, shifts = e.args[0], []
+                while step := _shift(z, axis):
+                    z, sign, m = step
+                    shifts.append((sign, m))
+                return 1, ("log", z, axis, 1), shifts
+    return None
+
+
+def _of_one(line: Line, logs: dict[Line, Log]) -> Log | None:
+    """log(1 + exp z), and the log of what is a sigmoid."""
+    op, args = line.function, line.args
+    if e := _exponential(line):
+        return 1, _signed(e.args[0]), []
+    if op is ops.DIVIDE:
+        return _of_sigmoid(args[0], args[1], line.shape)
+    if op is ops.POWER and _equals(args[1], -1.0):
+        return _of_sigmoid(1.0, args[0], line.shape)
+    if (op is ops.SUBTRACT and _equals(args[0], 1.0)) or op is LOG1P:
+        x = args[1] if op is ops.SUBTRACT else _signed(args[0])[1]
+        sign, term, _shifts = logs.get(x, (1, (), []))
+        return (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
+    return None
 
 
 def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
@@ -155,7 +172,8 @@ class Forms:
     """Lines and their logarithms as linear forms, as far as they have one."""
 
     def __init__(self, lines: Sequence[Line], tape: Tape | None, data: dict[Line, Any]) -> None:
-        self.logs, self.tape, self.data = read_logs(lines), tape, data
+        self.tape, self.data, self.rng = tape, data, np.random.default_rng(0)
+        self.logs = read_logs(lines, lambda line: self._recorded(self._drawn(line.shape)))
         self.soft: dict[Line, Line] = {}  # of a target that is a `Value` times a logarithm, it
         self.logits = {term[1] for _sign, term, _shifts in self.logs.values()}
         self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
@@ -165,7 +183,6 @@ class Forms:
         self.groups: dict[Line, set[Any]] = {}  # logits and axis (None: sigmoid) of softmaxes in it
         self.reasons = [NoLoss("there is no log of a softmax or a sigmoid", 4)]
         self.work = 0  # nodes that searches for coefficients went over
-        self.rng = np.random.default_rng(0)
         in_log = {line.args[0] for line in lines if line.function is ops.LOG}
         for line in reversed(lines):
             if line in in_log and line.function is not ops.EXP:
@@ -218,9 +235,12 @@ class Forms:
     def _atom(self, term: Term, shape: tuple[int, ...], kind: Any) -> Value:
         """A leaf, of any numbers: what the form gives for them shows that it is what it seems."""
         if term not in self.atoms:
-            x = self.rng.uniform(1.0, 2.0, shape)  # float64, whatever the graph is of
+            x = self._drawn(shape)
             self.atoms[term] = Value(self._recorded(x if kind is float else np.asarray(x)))
         return self.atoms[term]
+
+    def _drawn(self, shape: Any) -> Any:
+        return self.rng.uniform(1.0, 2.0, shape)  # float64, whatever the graph is of
 
     def _recorded(self, x: Any) -> Any:
         """An array that an index or a condition of a program can be applied to."""
@@ -281,7 +301,7 @@ class Forms:
 
         Then the log of a sum is the sum of logs, whatever x is.
         """
-        drawn = [self.rng.uniform(1.0, 2.0, np.shape(x)) for x in xs]
+        drawn = [self._drawn(np.shape(x)) for x in xs]
         logs = [self._recorded(np.log(x)) for x in drawn]
         return np.array_equal(np.log(example(f([*map(self._recorded, drawn)]))), example(f(logs)))
 

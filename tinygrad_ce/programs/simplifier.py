@@ -541,9 +541,7 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     if not is_plain_sum(args, options) or x.__class__ is not Line:
         return None
     if not like.shape and x.function is np.multiply:
-        a, b = x.args
-        equal = a.__class__ is Line is b.__class__ and (a.shape, a.kind) == (b.shape, b.kind)
-        return s.make(np.vdot, (a, b), {}, like) if equal and a.ndim else None
+        return _vdot(s, *x.args)
     if not like.shape and x.function is np.sum and is_plain_sum(x.args, x.options):
         return s.call(np.sum, x.args[:1], {}, like)
     if is_call(x, np.divide) and (keep or not like.shape) and is_positive(x.args[1]):
@@ -556,6 +554,19 @@ def _sum(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
         c, r = _apart(s, s.emit(np.reshape, x.args[0], (-1,)))
         return s.scale(c, s.emit(np.matmul, s.emit(np.transpose, x.args[1]), r), like)
     return None
+
+
+def _vdot(s: Simplifier, a: Any, b: Any) -> Any:
+    """Σ a·b over all axes of two arrays of one shape."""
+    equal = a.__class__ is Line is b.__class__ and (a.shape, a.kind) == (b.shape, b.kind)
+    return s.emit(np.vdot, a, b) if equal and a.ndim else None
+
+
+def _matmul(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
+    """The product of two arrays that are laid out as vectors is Σ a·b."""
+    flat = [x.args[0] if is_call(x, np.reshape) else x for x in args]
+    result = _vdot(s, *flat) if like.size == 1 and flat != [*args] else None
+    return None if result is None else s.emit(np.reshape, result, like.shape)
 
 
 def _is_one_hot(x: Any) -> bool:
@@ -589,6 +600,7 @@ def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 RULES: dict[Any, Callable[..., Any]] = {
+    np.matmul: _matmul,
     np.power: _power,
     np.transpose: _transpose,
     np.where: _where,
