@@ -30,7 +30,7 @@ from .index_notation import (
     term,
 )
 from .lines import Line, elementwise, fact, live, reads, walk
-from .simplifier import Simplifier, is_call, is_plain_sum, number_of, simplify
+from .simplifier import Simplifier, alike, is_call, is_plain_sum, number_of, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 60  # calls of a simplifier, and terms beside the first: the textbook's take up to 40
@@ -93,12 +93,6 @@ def _is_open(line: Line) -> bool:
     return bool(fact(f, "terms") or fact(f, "powers") or moved or plain)
 
 
-def _may_be_a_sum(line: Line) -> bool:
-    """Whether a line is no function of each entry by itself that is neither sum nor product."""
-    f = line.function
-    return f is not None and (_is_open(line) or not elementwise(f))
-
-
 def _picks_one(index: Any, shape: Sequence[int]) -> bool:
     """Whether an index reads an entry of each row of a matrix, ``[np.arange(n), y]``."""
     pair: Any = index if index.__class__ is tuple and len(index) == 2 else (None, None)
@@ -147,10 +141,9 @@ class _Gradients(Reader):
         last = [x.args[-1] for x in collector.forward if x.function in (np.divide, np.log)]
         self.divisors = {x for x in last if x.__class__ is Line}
         for line in () if deep else collector.forward:
-            if line.function is np.divide and line.shape:
-                a, b = line.args
-                if a.__class__ is b.__class__ is Line and a.shape == line.shape:
-                    self.quotients.setdefault(collector.new[a], line)
+            a, b = line.args if line.function is np.divide and line.shape else (None, None)
+            if alike(a, line) and b.__class__ is Line:
+                self.quotients.setdefault(collector.new[a], line)
 
     def read(self, line: Line) -> Form:
         """A line in index notation, once those that it is made of are."""
@@ -162,16 +155,16 @@ class _Gradients(Reader):
         for x in self.collector.old if needed else ():
             if x in needed:
                 self.forms[x] = self.form(x)
-                if x in self.divisors:  # it is 0 where the loss is no number
-                    factors = [f for product in self.forms[x].terms for f, _ in product]
-                    self.nonzero |= {factor.array for factor in factors}
+                below = self.forms[x].terms if x in self.divisors else ()  # else there is no loss
+                self.nonzero |= {factor.array for product in below for factor, _ in product}
         return self.forms[line]
 
     def takes_apart(self, line: Line) -> bool:
-        """Whether a line is more than one array."""
+        """Whether a line may be a sum of products; a function of each entry by itself is none."""
         f = line.function
-        several = len(fact(f, "terms")) > 1
-        return self.opens(line) if several else f is np.power or _may_be_a_sum(line)
+        if len(fact(f, "terms")) > 1:
+            return self.opens(line)
+        return f is not None and (f is np.power or _is_open(line) or not elementwise(f))
 
     def written(self, line: Line) -> Any:
         """A line as a sum of products, or as it is."""
@@ -203,10 +196,10 @@ class _Gradients(Reader):
 
     def times_divisor(self, q: Line, shape: Sequence[int]) -> Form:
         """Of q = a / b the numerator."""
-        axes, (x, b) = self.labels(shape), map(self.collector.new.__getitem__, (q, q.args[1]))
-        factor, below = self.factor(x, axes), self.atom(b, b.shape).onto(axes)
-        self.lines[factor.array] = q
-        return Form(axes, _one(factor) * below)
+        x, b = map(self.collector.new.__getitem__, (q, q.args[1]))
+        axes, terms = self.atom(x, shape)
+        self.lines |= {factor.array: q for product in terms for factor, _ in product}
+        return Form(axes, terms * self.atom(b, b.shape).onto(axes))
 
     def write(self, form: Form, shape: Sequence[int]) -> Any:
         """A line; where 1 - 1 / (1 + exp -z) was of no use it is 1 / (1 + exp z) again."""
@@ -274,9 +267,11 @@ class _Gradients(Reader):
         if factor.array in self.tables and not others and bound == {factor.labels[-1]}:
             return 1.0
         line = self.lines.get(factor.array)
-        if self.deep or others or n != 1 or line is None or not _may_be_a_sum(line):
+        if self.deep or others or n != 1 or line is None:
             return None
         self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)
+        if not self.sums.takes_apart(line):
+            return None
         axes, terms = self.sums.read(line)
         over = [x for x, label in zip(proper(axes), factor.labels) if label in bound]
         result = self.sums.summed(terms, over)
