@@ -123,6 +123,16 @@ def _logistic(rows: _Gradients, x: Any) -> Form | None:
     return Form(axes, Sum.of([(ONE, 1.0), *_one(factor).scaled(-1.0).items()]))
 
 
+def _with_picks(picks: dict[tuple[int, int], int], product: Term) -> Term | None:
+    """What a table of picks multiplies, as the entries picked alone."""
+    to = dict[Factor, Factor]()
+    for (f, _), (g, _) in permutations(product, 2):
+        entry = picks.get((g.array, f.array))
+        if entry is not None and f.labels == g.labels:
+            to[f] = Factor(entry, f.labels[:-1])
+    return term([(to.get(f, f), n) for f, n in product])
+
+
 class _Gradients(Reader):
     """Lines in index notation: of the backward pass down to arrays of the forward pass.
 
@@ -191,7 +201,7 @@ class _Gradients(Reader):
                 self.lines[factor.array] = line
         if not self.picks:
             return result
-        terms = [(self.with_picks(product), c) for product, c in result.terms.items()]
+        terms = [(_with_picks(self.picks, product), c) for product, c in result.terms.items()]
         return Form(result.axes, Sum.of(terms))
 
     def times_divisor(self, q: Line, shape: Sequence[int]) -> Form:
@@ -241,15 +251,6 @@ class _Gradients(Reader):
             if [n for _, n in product] == [1]:
                 self.picks |= {(table.array, factor.array): entry.array for factor, _ in product}
         return result
-
-    def with_picks(self, product: Term) -> Term | None:
-        """What a table of picks multiplies, as the entries picked alone."""
-        to = dict[Factor, Factor]()
-        for (f, _), (g, _) in permutations(product, 2):
-            entry = self.picks.get((g.array, f.array))
-            if entry is not None and f.labels == g.labels:
-                to[f] = Factor(entry, f.labels[:-1])
-        return term([(to.get(f, f), n) for f, n in product])
 
     # ------------------------------------------------------------------ sums over indices
     def operand(self, x: Any) -> Form:
