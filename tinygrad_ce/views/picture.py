@@ -78,12 +78,6 @@ class Drawing:
     """A picture of a graph, as it was when drawn: what `draw` returns.
 
     Jupyter, VS Code and Colab show it as SVG, or PNG; where there is no Graphviz, as text.
-
-    Attributes
-    ----------
-    dot : the source, in Graphviz's language
-    svg : the picture; ImportError where there is no Graphviz
-    text : the graph as indented text, from the output to the leaves
     """
 
     items: tuple[Item, ...]
