@@ -1,10 +1,11 @@
 """The picture of a graph: nodes with value and gradient, edges with what flows, scopes as boxes."""
 
 import math
+from bisect import bisect
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,9 @@ SHOW = ("op", "shape", "value", "gradient", "roles")
 LEFT_OUT = "left-out"
 
 
-@dataclass(eq=False, slots=True)
-class Box:
-    """One time that a scope was entered: the nodes numbered between ``start`` and ``stop``."""
-
-    name: str
-    start: int
-    stop: float = math.inf
-
-
-_boxes: deque[Box] = deque(maxlen=10_000)  # a training loop may enter scopes for days
+# For each time that a scope was entered, its name, and the numbers of nodes between which it was
+# open: the last ones, for a training loop may enter scopes for days.
+_boxes: deque[SimpleNamespace] = deque(maxlen=10_000)
 
 
 @contextmanager
@@ -50,7 +44,7 @@ def scope(name: str) -> Iterator[None]:
     """
     text = 'scope: got {got!r}, wanted a name, as in scope("softmax")'
     require(isinstance(name, str), text, TypeError, got=name)
-    box = Box(name, next(numbers))
+    box = SimpleNamespace(name=name, start=next(numbers), stop=math.inf)
     _boxes.append(box)
     try:
         yield
@@ -61,20 +55,17 @@ def scope(name: str) -> Iterator[None]:
 def boxes(nodes: Iterable[Value]) -> tuple[list[str], dict[Value, tuple[int, ...]]]:
     """Name the scopes that nodes were made in; and give each node the places of its own there.
 
-    Outermost first; in one sweep over nodes and scopes.
+    Outermost first.
     """
-    nodes = sorted(nodes, key=lambda node: node.number)
-    first = nodes[0].number if nodes else math.inf
-    waiting = [box for box in reversed(_boxes) if box.stop > first]  # the newest first
-    inside: list[Box] = []
-    place: dict[Box, int] = {}
-    around = {}
-    for node in nodes:
-        while waiting and waiting[-1].start < node.number:
-            inside.append(waiting.pop())
-        inside = [box for box in inside if box.stop > node.number]
-        around[node] = tuple(place.setdefault(box, len(place)) for box in inside)
-    return [box.name for box in place], around
+    nodes, called = sorted(nodes, key=lambda node: node.number), list[str]()
+    around: dict[Value, tuple[int, ...]] = dict.fromkeys(nodes, ())
+    made = [node.number for node in nodes]
+    for box in _boxes:
+        inside = nodes[bisect(made, box.start) : bisect(made, box.stop)]
+        for node in inside:
+            around[node] += (len(called),)
+        called += [box.name] if inside else []
+    return called, around
 
 
 def _brief(x: Any) -> str:
