@@ -319,7 +319,7 @@ DERIVED_ANYWHERE = {text.split(": ")[0] for text in [*FACTORS, *SHAPES, *SOFTMAX
     "db summed over the wrong axes",
     "dT summed over the wrong axes",
     "divided by K in place of N",
-    "K times too small",
+    *("N times too large", "N times too small", "K times too small"),
     "b forgotten",
     "e forgotten",
     "g forgotten",

@@ -6,6 +6,7 @@ chunks (a loss and its gradient). Dask is imported only where a collection of it
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,14 @@ def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
 
     Chunks without rows are left out. If the sizes of chunks are unknown, that takes a pass.
     """
+    da = import_module("dask.array")
     X = _sized(as_rows(X))
     rows, columns = tuple(n for n in X.chunks[0] if n), []
     for name, column in ("y", y), ("sample_weight", weight):
         if column is None:  # a 1 that is broadcast makes Dask warn
-            column = _dask().array.ones(len(X), chunks=(rows,))
-        column = _sized(_dask().array.asarray(_as_array(column)))
-        column = column if column.ndim else _dask().array.broadcast_to(column, (len(X),))
+            column = da.ones(len(X), chunks=(rows,))
+        column = _sized(da.asarray(_as_array(column)))
+        column = column if column.ndim else da.broadcast_to(column, (len(X),))
         text, shape = "{name}: got shape {shape} for the {n} rows of X", column.shape
         require(shape == (len(X),), text, name=name, shape=shape, n=len(X))
         columns.append(column.rechunk((rows,)))
@@ -57,12 +59,6 @@ def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
 
 def _sized(x: Any) -> Any:
     return x.copy().compute_chunk_sizes() if x.ndim and np.isnan(x.shape[0]) else x
-
-
-def _dask() -> Any:
-    import dask.array
-
-    return dask
 
 
 class ChunkedRows:
@@ -87,7 +83,7 @@ class ChunkedRows:
 
 
 def _delayed(x: Any) -> Any:
-    return _dask().delayed(x, pure=False, traverse=False)
+    return import_module("dask").delayed(x, pure=False, traverse=False)
 
 
 def _call(shared: Any, X: Any, y: Any, weight: Any) -> Any:

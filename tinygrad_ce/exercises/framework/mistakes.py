@@ -24,15 +24,12 @@ from ...engine.value import Value
 from ...losses.activations import log_softmax, logsumexp, sigmoid, softmax
 from .problem import Arrays, Problem, Trial, close, draw
 
-BATCH_OF_ONE = "it is right for a batch of one only: what is summed, and what is a mean?"
-# How many times too large all of an answer can be, or what arrives over one path: for N samples.
-FACTORS: dict[str, Callable[[int], float]] = {
-    "no gradient: is every path from the input to L in it?": lambda n: 0,
-    "sign flipped: follow the minus signs, one by one": lambda n: -1,
-    "a factor 2 too many: where does a 2 come from, or a 1/2 go?": lambda n: 2,
-    "a factor 2 missing: is there a square, or a sum of two?": lambda n: 1 / 2,
-    f"N times too large: {BATCH_OF_ONE}": lambda n: n,
-    f"N times too small: {BATCH_OF_ONE}": lambda n: 1 / n,
+# How many times too large all of an answer can be, or what arrives over one path.
+FACTORS = {
+    "no gradient: is every path from the input to L in it?": 0.0,
+    "sign flipped: follow the minus signs, one by one": -1.0,
+    "a factor 2 too many: where does a 2 come from, or a 1/2 go?": 2.0,
+    "a factor 2 missing: is there a square, or a sum of two?": 0.5,
 }
 SHAPES: dict[str, Callable[[Any, int], Any]] = {
     "transposed: your answer has the shape of the input, turned round": lambda g, n: g.T,
@@ -139,14 +136,16 @@ class Backward:
 
 def _factors(t: Trial) -> dict[str, float]:
     """How many times too large all of an answer can be, in a draw."""
-    found = {text: factor(t.batch) for text, factor in FACTORS.items()}
+    found = dict(FACTORS)
     for name, size in t.sizes.items():
-        if name != "N":
-            found[_("{size} times too large: what is a mean?", size=name)] = size
-            found[_("{size} times too small: what is a mean?", size=name)] = 1 / size
-            if "N" in t.sizes:
-                text = "divided by {size} in place of N: of how many samples is the mean?"
-                found[_(text, size=name)] = t.batch / size
+        look = "what is a mean?"
+        if name == "N":
+            look = "it is right for a batch of one only: what is summed, and what is a mean?"
+        elif "N" in t.sizes:
+            text = "divided by {size} in place of N: of how many samples is the mean?"
+            found[_(text, size=name)] = t.batch / size
+        found[_("{size} times too large: ", size=name) + _(look)] = size
+        found[_("{size} times too small: ", size=name) + _(look)] = 1 / size
     return found
 
 
