@@ -60,18 +60,9 @@ def heard(x: Any) -> Any:
 
 
 class Apart:
-    """The function in a learner's file, called in a process of its own.
+    """The function in a learner's file, called in a process of its own; or `Trouble`, a sentence.
 
-    Parameters
-    ----------
-    path : the file
-    name, call : the function's name, and how it is called
-    count : how many results it has
-
-    Raises
-    ------
-    Trouble
-        A sentence, where there is no answer.
+    ``name`` is what it is called, ``call`` how, and ``count`` how many results it has.
     """
 
     def __init__(self, path: Path, name: str, call: str, count: int) -> None:
