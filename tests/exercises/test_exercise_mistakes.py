@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.answers import and_seeds, answer_of, sig, sm, soft, total
+from helpers.answers import GRADIENTS, and_seeds, answer_of, sig, sm, soft, total
 
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises.framework.mistakes import FACTORS, SHAPES, SOFTMAXES, wrong_answers
@@ -275,6 +275,15 @@ DERIVED: dict[str, dict[str, Any]] = {
         "no gradient": lambda z, g: sm(z) * (1 - total(sm(z))),
         "p forgotten before the bracket": lambda z, g: g - total(g * sm(z)),
     },
+    "engine_division": {
+        "sign flipped": lambda g, x, y: (-g / y, g * x / y**2),
+        "denominator not squared": lambda g, x, y: (g / y, -g * x / y),
+        "the upstream gradient in the numerator only": lambda g, x, y: (g / y, -x / y**2),
+        "x for y": lambda g, x, y: (g / x, -g * y / x**2),
+        "the slope of x · y": lambda g, x, y: (g * y, g * x),
+        "the results swapped": lambda g, x, y: (-g * x / y**2, g / y),
+        "g forgotten": lambda g, x, y: (1 / y, -x / y**2),
+    },
     "fused_vjp": {
         "sign flipped": lambda z, t, g: g[:, None] * (t - sm(z)),
         "g forgotten": lambda z, t, g: sm(z) - t,
@@ -290,7 +299,7 @@ CASES = [(name, mistake) for name, derived in DERIVED.items() for mistake in der
 
 
 def test_every_known_mistake_is_here_and_there_are_enough() -> None:
-    own = {(name, text.split(": ")[0]) for name in names() for text in load(name).mistakes}
+    own = {(name, text.split(": ")[0]) for name in GRADIENTS for text in load(name).mistakes}
     derived = {
         case for case in set(CASES) - own if case[1].split(" between ")[0] in DERIVED_ANYWHERE
     }
@@ -341,7 +350,7 @@ USUAL: dict[str, Callable[[Any, int], Any]] = {
 def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
     """Where an exercise has a name of its own for it, that one is said."""
     named = []
-    for name in names():
+    for name in GRADIENTS:
         right, change = answer_of(name), USUAL[mistake]
 
         def wrong(*args: Any, right: Any = right, change: Any = change) -> Any:

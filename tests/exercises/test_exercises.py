@@ -127,8 +127,8 @@ exercise = Exercise(
 
 def test_the_readme_counts_them() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert "\nSixteen of them" in readme
-    assert len(names()) == 16
+    assert "\nNineteen of them" in readme
+    assert len(names()) == 19
 
 
 def test_a_new_file_is_found(tmp_path: Path, monkeypatch: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_ce.exercises import load
+from tinygrad_ce.exercises import load, names
 
 
 def and_seeds(*more: int) -> Any:
@@ -44,6 +44,10 @@ def soft(t: Any, e: float) -> Any:
     return (1 - e) * t + e / t.shape[1]
 
 
+# Those that ask for a derivative; the others, for parts of an engine.
+GRADIENTS = [name for name in names() if not load(name).asks]
+
+
 def torch_losses(torch: Any) -> dict[str, Any]:
     """Every loss once more, in PyTorch's own words."""
     f = torch.nn.functional
@@ -54,6 +58,7 @@ def torch_losses(torch: Any) -> dict[str, Any]:
     return {
         "log_derivative": lambda x: torch.log(x).sum(),
         "quotient_rule": lambda x: (x / (1 + x**2)).sum(),
+        "engine_division": lambda g, x, y: torch.dot(g, torch.div(x, y)),
         "sigmoid": lambda z: torch.sigmoid(z).sum(),
         "two_paths": lambda x: (x**2 * torch.exp(2 * x)).sum(),
         "softmax_jacobian": lambda z: torch.softmax(z, -1),

@@ -13,6 +13,7 @@ Each file in ``tasks/`` is an exercise, and `names` finds it. What they are made
   framework/properties.py  what an answer has right on its own, which earns it credits
   framework/mistakes.py    known wrong derivations, and which of them an answer is
   framework/exercise.py    `Exercise`: a problem with its words and a check, on draws of every size
+  framework/graphs.py      small graphs, on which an engine is tried that a learner writes
 
 
 ``command.py`` is the command ``tinygrad-ce exercise``.

@@ -102,7 +102,7 @@ def _list(known: dict[str, Exercise]) -> int:
 
 def _checked(ex: Exercise, path: Path) -> Feedback:
     try:
-        with apart(path, ex.function, ex.call, len(ex.parts)) as function:
+        with apart(path, ex) as function:
             return ex.check(function)
     except Trouble as trouble:
         return ex.untried(str(trouble))

@@ -3,10 +3,11 @@
 from ...engine.transforms import grad, hessian, jacobian
 from ...losses.activations import log_softmax, logsumexp, sigmoid, softmax
 from ...losses.losses import binary_cross_entropy
+from . import graphs
 from .exercise import Exercise
 from .inputs import bits, nonzero, one_hot, positive, real, scalar, scores, signs
 
-__all__ = ["SOFTMAX", "Exercise"]
+__all__ = ["SOFTMAX", "Exercise", "graphs"]
 __all__ += ["bits", "nonzero", "one_hot", "positive", "real", "scalar", "scores", "signs"]
 __all__ += ["binary_cross_entropy", "log_softmax", "logsumexp", "sigmoid", "softmax"]
 __all__ += ["grad", "hessian", "jacobian"]

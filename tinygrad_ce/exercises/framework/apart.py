@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from pkgutil import resolve_name
 from queue import Empty, SimpleQueue
 from runpy import run_path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ import numpy as np
 
 from ...engine.text import _, require
 from .calling import Trouble, explained
+from .problem import Problem
 
 SECONDS = 10.0  # for an answer
 PRINTED = 2**16  # bytes
@@ -60,19 +62,18 @@ def heard(x: Any) -> Any:
 
 
 class Apart:
-    """The function in a learner's file, called in a process of its own; or `Trouble`, a sentence.
+    """The function in a learner's file, called in a process of its own; or `Trouble`, a sentence."""
 
-    ``name`` is what it is called, ``call`` how, and ``count`` how many results it has.
-    """
-
-    def __init__(self, path: Path, name: str, call: str, count: int) -> None:
+    def __init__(self, path: Path, problem: Problem) -> None:
         self.lines: SimpleQueue[bytes] = SimpleQueue()
         self.folder, self.ended, self.shown = TemporaryDirectory(), "", 0
         self.printed = Path(self.folder.name, "printed")
         start = f"import sys; sys.path[:0] = {sys.path!r}; from {__name__} import answer; answer()"
+        through = f"{problem.through.__module__}:{problem.through.__name__}"
+        asked = problem.function, problem.call, str(len(problem.parts)), through
         with self.printed.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-u", "-c", start, str(path), name, call, str(count)],
+                [sys.executable, "-I", "-u", "-c", start, str(path), *asked],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -143,9 +144,9 @@ class Apart:
 
 
 @contextmanager
-def apart(path: Path, name: str, call: str, count: int) -> Iterator[Apart]:
+def apart(path: Path, problem: Problem) -> Iterator[Apart]:
     """An `Apart` that has begun, and ends."""
-    function = Apart(path, name, call, count)
+    function = Apart(path, problem)
     try:
         function.begin()
         yield function
@@ -155,7 +156,7 @@ def apart(path: Path, name: str, call: str, count: int) -> Iterator[Apart]:
 
 def answer() -> None:
     """Run a file and answer calls of its function: the other side of `Apart`."""
-    path, name, call, count = sys.argv[1:]
+    path, name, call, count, through = sys.argv[1:]
     asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what it prints is no answer
@@ -166,6 +167,7 @@ def answer() -> None:
     sys.addaudithook(_starts_and_ends_nothing)
     reply = function = _loaded(path, name, call)
     if callable(function):
+        function = resolve_name(through)(function)
         with suppress(TypeError, ValueError):  # a function in C may tell no signature
             reply = {"takes": [*signature(function).parameters]}
         reply = reply if isinstance(reply, dict) else {"takes": None}

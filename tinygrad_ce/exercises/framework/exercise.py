@@ -14,6 +14,7 @@ from ...engine.text import _, require
 from ...engine.transforms import grad
 from ...programs.compiled import program
 from ...views.derivation import derive
+from .apart import Apart
 from .calling import attempt
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
@@ -37,6 +38,8 @@ class Exercise(Problem):
         the inputs that it names, of ``right``, or where there are several of ``dW`` and ``db``
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     file : the ``__name__`` of its file, whose last part is the exercise's name; else the loss's
+    asks, through : another function to write than the gradient, as ``"backward(loss)"``, and what
+        makes of that a function of the inputs that gives the gradient
     level : where it stands in the list; easy ones first
     title, task, formula : what to do, in words, and the loss, as it is written
     hints : ever more direct; all of them are the derivation
@@ -103,6 +106,8 @@ class Exercise(Problem):
             ``to_json()``. Whatever the function does, it says so there and raises nothing.
             A right derivation has passed; that its exp overflows at large scores costs a credit.
         """
+        if callable(function) and not isinstance(function, Apart):  # that has done so
+            function = self.through(function)
         start = draw(self, seed).seed
         draws = sorted((draw(self, start + i) for i in range(DRAWS)), key=lambda t: t.size)
         trials = [attempt(function, draws[0])]  # what it prints is heard once

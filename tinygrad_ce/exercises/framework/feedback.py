@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...engine.text import _
-from .problem import Trial
+from .problem import Trial, array_text
 
 CARD = 'style="border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break-word"'
 
@@ -79,7 +79,8 @@ class Feedback:
         return str(self.note())
 
     def _repr_html_(self) -> str:
-        return self.note()._repr_html_()
+        picture = self.example.problem.picture(self.example.inputs) if self.example else ""
+        return self.note()._repr_html_() + picture
 
     def note(self, redraw: bool = True) -> Note:
         """All that there is to say, with how to draw the example again unless told not to."""
@@ -95,8 +96,8 @@ class Feedback:
             text = "Smallest failing example, seed={seed}"
             text += " (ex.try_it(seed={seed}{large}) draws it again):" if redraw else ":"
             texts.append(_(text, seed=t.seed, large=", large=True" * t.large))
-            lines = [f"{name} = {_array(x)}" for name, x in t.inputs.items()]
-            lines += [f"yours: {name} = {_array(x)}" for name, x in t.yours.items()]
+            lines = t.problem.told(t.inputs)
+            lines += [f"yours: {name} = {array_text(x)}" for name, x in t.yours.items()]
             texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
         return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
 
@@ -119,12 +120,6 @@ class Feedback:
             keep = ("seed", "large", "inputs", "yours", "where")
             report["example"] = {name: getattr(t, name) for name in keep}
         return json.dumps(report, ensure_ascii=False, allow_nan=False, default=_plain)
-
-
-def _array(x: Any) -> str:
-    text = np.array2string(np.asarray(x), separator=", ", precision=4, suppress_small=True)
-    text = " ".join(text.split()).replace("-0. ", "0. ")  # aligned by NumPy for lines of its own
-    return text.replace("[ ", "[").replace(" ]", "]").replace(" ,", ",")
 
 
 def _plain(x: Any) -> Any:

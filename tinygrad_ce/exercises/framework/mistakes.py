@@ -153,7 +153,7 @@ def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
     """Answers without one of the inputs: as if it were 0, or 1."""
     for name, x in t.inputs.items():
         text = _("{name} forgotten: where has it gone?", name=name)
-        for number in (0.0, 1.0):
+        for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
             inputs = {**t.inputs, name: np.full_like(x, number) if np.ndim(x) else number}
             with suppress(ValueError, ArithmeticError):  # a loss may want a target that sums to 1
                 yield text, t.problem.named(t.problem.derivative(*inputs.values()))

@@ -29,6 +29,13 @@ def close(answer: Any, *wanted: Any) -> bool:
     return answer.shape == wanted[0].shape and bool(np.all(np.abs(answer - wanted[0]) <= allowed))
 
 
+def array_text(x: Any) -> str:
+    """An array on one line."""
+    text = np.array2string(np.asarray(x), separator=", ", precision=4, suppress_small=True)
+    text = " ".join(text.split()).replace("-0. ", "0. ")  # aligned by NumPy for lines of its own
+    return text.replace("[ ", "[").replace(" ]", "]").replace(" ,", ",")
+
+
 class Trial(NamedTuple):
     """A draw of the inputs, the engine's answer there, and the learner's."""
 
@@ -66,6 +73,11 @@ class Trial(NamedTuple):
         return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
+def same(function: Any) -> Any:
+    """The function itself."""
+    return function
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class Problem:
     """A derivative to find; `Exercise` describes the fields."""
@@ -76,13 +88,17 @@ class Problem:
     mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     derive: Callable[..., Callable[..., Any]] = grad
     file: str = ""
+    asks: str = ""
+    through: Callable[[Any], Callable[..., Any]] = same
 
     def __post_init__(self) -> None:
         self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
         # What the learner's function is called: gradient, jacobian or hessian.
         self.function = "gradient" if self.derive is grad else self.derive.__name__
-        self.call = f"{self.function}({', '.join(self.inputs)})"  # and how
-        self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {self.function}"]
+        self.call = self.asks or f"{self.function}({', '.join(self.inputs)})"  # and how
+        self.function = self.call.partition("(")[0]
+        one = "your gradient" if self.asks else f"your {self.function}"
+        self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [one]
 
     @cached_property
     def derivative(self) -> Callable[..., Any]:
@@ -94,6 +110,14 @@ class Problem:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""
         arrays = answer if len(self.wrt) > 1 else (answer,)
         return dict(zip(self.parts, map(np.asarray, arrays)))
+
+    def told(self, inputs: Arrays) -> list[str]:
+        """The inputs, a line each."""
+        return [f"{name} = {array_text(x)}" for name, x in inputs.items()]
+
+    def picture(self, inputs: Arrays) -> str:
+        """The inputs as an SVG, where that says more than lines."""
+        return ""
 
     @cached_property
     def scores(self) -> str:

@@ -1,0 +1,23 @@
+"""The order in which an engine goes through a graph."""
+
+from ..framework import graphs
+
+exercise = graphs.EngineExercise(
+    file=__name__, level=52, title="Write an engine: the order of the nodes",
+    task="Each node of a graph has .parents, the nodes that it is computed from; a leaf has none. "
+    "Return a list of all nodes that the loss is computed from, itself included, each once and "
+    "after all of its parents. Graphs may be deep: 3,000 nodes in a row.",
+    formula="order(loss) = [leaves, …, loss]",
+    asks="order(loss)", through=graphs.in_order,
+    mistakes={text: graphs.passes(graphs.engine(f)) for text, f in graphs.ORDERS.items()},
+    hints=["A node can be put into the list once all of its parents are in it.",
+           "Depth first: see the parents of a node, then put the node itself behind them. A set of "
+           "what was seen keeps each to one visit.",
+           "3,000 calls inside each other are too many for Python: keep a list of what is to do, "
+           "and note for each node whether its parents were done."],
+    result="depth first, a node behind its parents",
+    code="nodes, seen, stack = [], set(), [(loss, False)]\nwhile stack:\n"
+    "    node, done = stack.pop()\n    if done:\n        nodes.append(node)\n"
+    "    elif node not in seen:\n        seen.add(node)\n        stack.append((node, True))\n"
+    "        stack += [(parent, False) for parent in node.parents]\nreturn nodes",
+)  # fmt: skip
