@@ -62,7 +62,7 @@ def heard(x: Any) -> Any:
 
 
 class Apart:
-    """The function in a learner's file, called in a process of its own; or `Trouble`, a sentence."""
+    """The function in a learner's file, called in a process of its own; or a `Trouble`."""
 
     def __init__(self, path: Path, problem: Problem) -> None:
         self.lines: SimpleQueue[bytes] = SimpleQueue()
