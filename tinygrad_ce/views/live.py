@@ -159,14 +159,8 @@ class Script:
 
     def extremum(self, pair: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         """The largest or smallest along axes, two by two."""
-        x = np.asarray(x, object)
-        axes = {*range(x.ndim)} if axis is None else {k % x.ndim for k in np.atleast_1d(axis)}
-        rest = [k for k in range(x.ndim) if k not in axes]
-        moved = np.transpose(x, [*sorted(axes), *rest])
-        flat = moved.reshape((-1, *moved.shape[len(axes) :]))
-        out = np.frompyfunc(partial(self.call, pair), 2, 1).reduce(flat, axis=0)
-        kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
-        return np.reshape(np.asarray(out, object), kept) if keepdims else out
+        two = np.frompyfunc(partial(self.call, pair), 2, 1, identity=None)
+        return two.reduce(np.asarray(x, object), axis, keepdims=keepdims)
 
     def text(self, results: Sequence[Any]) -> str:
         """A function of the numbers of all arguments that gives the results', each in one list."""
