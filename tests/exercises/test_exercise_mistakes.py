@@ -295,6 +295,8 @@ DERIVED: dict[str, dict[str, Any]] = {
         "upstream gradient squared": lambda z, t, g: g[:, None] ** 2 * (sm(z) - t),
     },
 }
+# The Hessian is the softmax's Jacobian.
+DERIVED["hessian_of_cross_entropy"] |= DERIVED["softmax_jacobian"]
 CASES = [(name, mistake) for name, derived in DERIVED.items() for mistake in derived]
 
 

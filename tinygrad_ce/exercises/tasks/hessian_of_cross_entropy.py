@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..framework import SOFTMAX, Exercise, hessian, log_softmax, one_hot, scores, softmax
+from .softmax_jacobian import exercise as of_the_softmax
 
 exercise = Exercise(
     file=__name__, level=140, title="The Hessian of cross-entropy",
@@ -12,10 +13,7 @@ exercise = Exercise(
     loss=lambda z, t: -(t * log_softmax(z)).sum(),
     inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
     mistakes={
-        "only the diagonal: p_i has a slope by z_j": lambda right: np.diag(np.diag(right)),
-        "normaliser treated as a constant: z_j is in it, too": lambda z: np.diag(softmax(z)),
-        "plus where minus stands: a larger z_j makes every other p_i smaller":
-            lambda right, z: 2 * np.diag(softmax(z)) - right,
+        **of_the_softmax.mistakes,
         "the gradient's outer product: that is the square of the slope, not its slope":
             lambda z, t: np.outer(softmax(z) - t, softmax(z) - t),
         "the gradient once more: what are the slopes of its entries?": lambda z, t: softmax(z) - t,
