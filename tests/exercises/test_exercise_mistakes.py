@@ -70,7 +70,7 @@ DERIVED: dict[str, dict[str, Any]] = {
     "log_derivative": {
         "sign flipped": lambda x: -1 / x,
         "log to base 10": lambda x: 1 / (x * np.log(10)),
-        "the logarithm itself": np.log,
+        "log itself": np.log,
         "one power too many": lambda x: 1 / x**2,
         "differentiated twice": lambda x: -1 / x**2,
     },
@@ -324,7 +324,7 @@ def test_a_mistake_is_known_by_its_name(name: str, mistake: str, seeds: Any) -> 
 
 
 DERIVED_ANYWHERE = {text.split(": ")[0] for text in [*FACTORS, *SHAPES, *SOFTMAXES]} | {
-    "the loss itself",
+    *("log itself", "the loss itself"),
     "the results swapped",
     "db not summed",
     "db summed over the wrong axes",

@@ -74,11 +74,11 @@ class Monitor:
             loss = loss_and_grad(self.valid, self.params, 0.0)[0]
         elif model.solver_ == "lbfgs":
             return False  # SciPy looks at the gradient
-        self.waited = 0 if loss < self.best_loss - max(tol, 0.0) else self.waited + 1
+        self.waited = 0 if loss < self.best_loss - tol else self.waited + 1
         if loss < self.best_loss and self.valid is not None:
             self.best_params = [p.copy() for p in self.params]
         self.best_loss = min(loss, self.best_loss)
-        enough = tol >= 0 and self.waited >= model.n_iter_no_change
+        enough = model.tol is not None and self.waited >= model.n_iter_no_change
         self.trouble = "" if enough else self.trouble
         return enough
 

@@ -26,10 +26,9 @@ def strengths(model: Any) -> tuple[float, float]:
 
 
 def tolerance(model: Any) -> float:
-    """Return the tolerance as a number; one below 0 is never reached."""
-    if model.tol == "auto":
-        return 1e-10 if model.solver_ == "lbfgs" else 1e-4
-    return -1.0 if model.tol is None else float(model.tol)
+    """Return the tolerance as a number: 0 for None."""
+    auto = 1e-10 if model.solver_ == "lbfgs" else 1e-4
+    return auto if model.tol == "auto" else float(model.tol or 0.0)
 
 
 def random_generator(model: Any) -> Any:
