@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.answers import GRADIENTS, answer_of, sm
 
-from tinygrad_ce import grad
+from tinygrad_ce import cross_entropy, grad, softmax
 from tinygrad_ce.exercises import load, names
 from tinygrad_ce.exercises import softmax_cross_entropy as ex
 from tinygrad_ce.exercises.framework.inputs import DRAWS
@@ -103,7 +103,69 @@ def test_several_gradients_come_as_a_tuple_or_a_list() -> None:
     )
     assert "returns None: is there a return" in two.check(lambda *a: None).message
     flat = two.check(lambda *a: (good(*a)[0].ravel(), good(*a)[1]))
-    assert re.search(r"\nNo known pattern: dW has shape \(\d,\), wanted", str(flat))
+    assert re.search(r"\ndb is right. No known pattern: dW has shape \(\d,\), wanted", str(flat))
+
+
+def test_which_part_is_right_is_said_first() -> None:
+    two, good = load("softmax_regression"), answer_of("softmax_regression")
+    feedback = two.check(lambda *a: (good(*a)[0], 2 * good(*a)[1]))
+    assert feedback.message.startswith("dW is right. ")
+    assert "is right" not in two.check(lambda *a: (2 * good(*a)[0], 3 * good(*a)[1])).message
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"), [(2.0, "it is 2 times"), (0.5, "it is 0.5 times"), (1.0001, "1.0001 times")]
+)
+def test_a_factor_is_told_with_as_many_digits_as_it_needs(factor: float, said: str) -> None:
+    assert said in str(ex.check(lambda z, t: factor * right(z, t)))
+
+
+def test_a_size_that_is_no_factor_is_not_told_as_one() -> None:
+    text = str(ex.check(lambda z, t: right(z, t) * (2.0 + z**2)))
+    assert "scale: it is too large" in text
+    assert "times the size" not in text
+
+
+@pytest.mark.parametrize("entry", [0.0, 1.0, -0.25])
+def test_an_answer_that_is_the_same_for_all_inputs_earns_its_shape_alone(entry: float) -> None:
+    feedback = ex.check(lambda z, t: np.full_like(z, entry))
+    assert [c.name for c in feedback.credits if c.earned] == ["shape"]
+    assert not load("log_derivative").check(lambda x: np.ones_like(x)).passed
+
+
+def test_an_answer_that_the_engine_derived_passes_with_a_remark() -> None:
+    feedback = ex.check(grad(lambda z, t: cross_entropy(z, t, reduction="sum")))
+    assert feedback.passed
+    assert "but the engine derived it" in " ".join(str(feedback).split())
+    assert "engine derived" not in str(ex.check(lambda z, t: softmax(z) - t))
+
+
+def test_an_answer_from_differences_passes_with_a_remark() -> None:
+    def differences(z: Any, t: Any) -> Any:
+        out = np.zeros_like(z)
+        for at in np.ndindex(z.shape):
+            step = np.zeros_like(z)
+            step[at] = 1e-5
+            up, down = (cross_entropy(z + s, t, reduction="sum") for s in (step, -step))
+            out[at] = (up - down) / 2e-5
+        return out
+
+    feedback = ex.check(differences)
+    assert feedback.passed
+    assert "digits only: is it from differences" in " ".join(str(feedback).split())
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda z, t: z / z.sum(axis=1) - t, "is a keepdims=True missing"),
+        (lambda z, t: z @ t, "which of the two is to be transposed (.T)?"),
+        (lambda z, t: z.dot(t), "which of the two is to be transposed (.T)?"),
+        (lambda z, t: z + t.T, "is a transpose (.T) missing?"),
+    ],
+)
+def test_an_error_of_shapes_comes_with_what_it_is_from(function: Any, said: str) -> None:
+    assert said in " ".join(str(ex.check(function)).split())
 
 
 # ------------------------------------------------------------------ credits and the example
@@ -135,7 +197,7 @@ def test_each_credit_counts_for_itself() -> None:
     assert moved["sign"]
     assert not moved["the same when z is shifted"]
     shapeless = earned(lambda z, t: right(z, t).ravel())
-    assert [name for name, has in shapeless.items() if has] == ["stable at large scores"]
+    assert not any(shapeless.values())  # nothing counts before the shape is right
     jacobian = load("softmax_jacobian").check(lambda z: np.triu(answer_of("softmax_jacobian")(z)))
     assert not next(c.earned for c in jacobian.credits if c.name == "symmetric")
 

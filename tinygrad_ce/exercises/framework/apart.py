@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _, require
-from .calling import Trouble, explained
+from .calling import Trouble, engine_watched, explained
 from .problem import Problem
 
 SECONDS = 10.0  # for an answer
@@ -107,7 +107,9 @@ class Apart:
             assert self.process.stdin
             self.process.stdin.write(json.dumps([*map(told, inputs)]).encode() + b"\n")
             self.process.stdin.flush()
-        parts = [*map(heard, self._answer()["parts"])]
+        reply = self._answer()
+        self.derived = bool(reply.get("derived"))
+        parts = [*map(heard, reply["parts"])]
         return parts[0] if len(parts) == 1 else parts
 
     def _listen(self) -> None:
@@ -199,8 +201,10 @@ def _called(function: Any, inputs: list[Any], call: str, count: int) -> dict[str
     try:
         with explained(call), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            out = function(*inputs)
+            with engine_watched() as passes:
+                out = function(*inputs)
             several = count > 1 and isinstance(out, tuple | list)
-            return {"parts": [*map(told, out if several else [out])]}
+            parts = [*map(told, out if several else [out])]
+            return {"parts": parts, "derived": bool(passes)}
     except Trouble as trouble:
         return {"trouble": str(trouble)}

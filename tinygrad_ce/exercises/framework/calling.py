@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.backward import watcher
 from ...engine.text import _, require
 from .problem import Arrays, Problem, Trial
 
@@ -42,10 +44,35 @@ def explained(what: str) -> Iterator[None]:
         where += f", `{line.strip()}`," if line and line.strip() else ""
         said = " ".join(format_exception_only(error)[-1].split())[:300]
         said = "".join(c if c.isprintable() else "?" for c in said)
-        text = "{where} stops with {error}"
-        if "read-only" in said:
-            text += ": it changes an input, work on a copy (.copy())"
-        raise Trouble(_(text, where=where, error=said)) from None
+        told = _("{where} stops with {error}", where=where, error=said)
+        why = _probably(said)
+        raise Trouble(f"{told}: {why}" if why else told) from None
+
+
+def _probably(said: str) -> str:
+    """What an error of NumPy's comes of, most of the time."""
+    if "read-only" in said:
+        return _("it changes an input, work on a copy (.copy())")
+    if "core dimension" in said or "not aligned" in said:
+        return _("which of the two is to be transposed (.T)?")
+    shapes = [re.findall(r"\d+", shape) for shape in re.findall(r"\(([\d, ]*)\)", said)]
+    if "broadcast" not in said or len(shapes) != 2:
+        return ""
+    long, short = sorted(shapes, key=len, reverse=True)
+    if short in [long[:k] + long[k + 1 :] for k in range(len(long))]:
+        return _("is a keepdims=True missing, where an axis was summed?")
+    return _("is a transpose (.T) missing?") if long == short[::-1] else ""
+
+
+@contextmanager
+def engine_watched() -> Iterator[list[Any]]:
+    """A list, in which something is once a gradient was computed by the engine."""
+    passes = list[Any]()
+    token = watcher.set(lambda *nodes: passes.append(None))
+    try:
+        yield passes
+    finally:
+        watcher.reset(token)
 
 
 def attempt(function: Any, t: Trial) -> Trial:
@@ -56,8 +83,10 @@ def attempt(function: Any, t: Trial) -> Trial:
         # What overflows is seen in the result; a function may have asked NumPy for the warning.
         with explained(t.problem.call), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            result = function(*t.inputs.values())
-        return t._replace(yours=_arrays(result, t.problem))
+            with engine_watched() as passes:
+                result = function(*t.inputs.values())
+        derived = bool(passes) or getattr(function, "derived", False)
+        return t._replace(yours=_arrays(result, t.problem), derived=derived)
     except Trouble as trouble:
         return t._replace(trouble=str(trouble))
 

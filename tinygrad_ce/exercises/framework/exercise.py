@@ -19,7 +19,7 @@ from .calling import attempt
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
 from .mistakes import name_mistake
-from .problem import Problem, Trial, draw
+from .problem import Problem, Trial, close, draw
 from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
 
 OVERFLOWS = "exp(1000) is too large for a float: can you write it so that no exponent is above 0?"
@@ -180,6 +180,7 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
     telling.sort(key=lambda name: (name != "shape", name in COMMON))
     if not telling:
         message = _("Your answer agrees with the engine's on {n} draws of different sizes", n=DRAWS)
+        message += _made(trials)
         if not notes.get(STABLE):
             return Feedback(problem.name, True, credits, message)
         message += _("; but {note}", note=notes[STABLE])
@@ -192,22 +193,51 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
     else:
         text = "Known mistake: {name}" if name else "No known pattern: {note}"
     message = _(text, name=name, note=strange or notes[telling[0]])
+    right = [n for n in problem.parts if all(close(t.yours[n], t.right[n]) for t in trials)]
+    if right:
+        message = _("{parts} is right. {rest}", parts=", ".join(right), rest=message)
     shown = shown._replace(where=judge_agreement(shown))
     return Feedback(problem.name, False, credits, message, name or None, look, shown)
+
+
+def _made(trials: Sequence[Trial]) -> str:
+    """How an answer that is right was made, where that is no derivation."""
+    if any(t.derived for t in trials):
+        return _("; but the engine derived it: what would you write without its gradients?")
+    pairs = [(a, g) for t in trials for _name, a, g in t.triples if a.dtype == float]
+    off = max((np.max(abs(a - g) / (1.0 + np.max(abs(g)))) for a, g in pairs), default=0.0)
+    if off < 1e-10:
+        return ""
+    text = "; but it has {n} digits only: is it from differences, or of float32?"
+    return _(text, n=int(-np.log10(off)))
 
 
 def _faults(trials: Sequence[Trial]) -> dict[str, tuple[str, Trial | None]]:
     """What is off, by property, and in which trial first; "" and None if nothing is."""
     faults: dict[str, tuple[str, Trial | None]] = {}
     shaped = [t for t in trials if not judge_shape(t)]
-    zero = not any(np.any(a) for t in trials for a in t.yours.values())
-    wrong = [t for t in trials if not t.agrees]  # large scores are not to blame for these
-    judged = {"shape": trials, "agreement": trials, STABLE: wrong or trials}
+    same = _is_constant(shaped)
+    # Large scores are not to blame for what is wrong without them.
+    tried = [t for t in shaped if not t.agrees] or shaped
+    judged = {"shape": trials, "agreement": trials, STABLE: tried}
     for name, judge in properties(trials[0].problem).items():
-        if zero and name not in COMMON:
-            faults[name] = _("not seen while every entry is 0"), None  # which has every symmetry
+        if same and name not in COMMON:  # it has every symmetry
+            faults[name] = _("your answer is the same for all inputs"), None
         elif not (seen := judged.get(name, shaped)):
             faults[name] = _("not seen before the shape is right"), None
         else:
             faults[name] = next(((note, t) for t in seen if (note := judge(t))), ("", None))
     return faults
+
+
+def _is_constant(trials: Sequence[Trial]) -> bool:
+    """Whether answers do not depend on the inputs, though the right ones do."""
+    seen = dict[Any, tuple[Any, Any]]()
+    pairs = []
+    for t in trials:
+        yours, right = ([*map(np.asarray, x.values())] for x in (t.yours, t.right))
+        before = seen.setdefault(str([x.shape for x in yours]), (yours, right))
+        alike = [all(map(np.array_equal, x, y)) for x, y in zip(before, (yours, right))]
+        pairs.append((before[0] is not yours and not alike[1], alike[0]))
+    varied = [alike for differs, alike in pairs if differs]
+    return bool(varied) and all(varied)

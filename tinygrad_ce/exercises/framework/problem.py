@@ -48,6 +48,7 @@ class Trial(NamedTuple):
     function: Callable[..., Any]  # the engine's own, until a learner's is tried
     yours: Arrays = {}  # what that returned
     trouble: str = ""  # why it returned nothing
+    derived: bool = False  # whether the engine was asked for a gradient
     where: str = ""  # the entry that is furthest off, and by how much
 
     @property

@@ -90,7 +90,12 @@ def judge_scale(t: Trial) -> str:
     got, wanted = (math.hypot(*map(np.linalg.norm, x.values())) for x in (t.yours, t.right))
     if abs(got - wanted) <= sum(tolerance(a, g) * math.sqrt(g.size) for _name, a, g in t.triples):
         return ""
-    return _("it is {times:.3g} times the size that it should be", times=np.divide(got, wanted))
+    inner = sum(float(np.sum(a * g)) for _name, a, g in t.triples)
+    times = np.divide(inner, wanted**2)
+    if not all(close(a, times * g) for _name, a, g in t.triples):
+        return _("it is too large") if got > wanted else _("it is too small")
+    text = next(x for n in range(3, 18) if float(x := f"{abs(times):.{n}g}") != 1.0)
+    return _("it is {times} times the size that it should be", times=text)
 
 
 def judge_rows(t: Trial, total: float) -> str:
