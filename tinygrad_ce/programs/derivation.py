@@ -62,7 +62,10 @@ class Derived:
             raise ValueError(_(text, got=recording.outputs[0]))
         lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
         self.constants = _name(self.arguments, recording.constants, lines, value)
-        wrt = dict(zip(_variables(recording), [x for _at, x in flatten(slopes)]))
+        names = [x.name or x.args[0].name for x in recording.variables]  # of a table, its own
+        wrt = {
+            name: g for name, (_at, g) in zip(names, flatten(slopes)) if recording.differentiated
+        }
         named = _targets(lines, value) | wrt | {"": value}
         self.draws, self.checked = _draws(recording, args, lines, named)
         wanted, marked = _values(lines, named, self.draws), _marked(lines, named)
@@ -174,14 +177,6 @@ def _name(arguments: Named, constants: Named, lines: Sequence[Line], value: Any)
         if line.function and line.name and line.function not in CHECKED:
             line.name = numbered(line.name)
     return called
-
-
-def _variables(recording: Recording) -> list[str]:
-    """What the variables are called, in the order of their gradients."""
-    wrt = recording.differentiated.split(", ")
-    places = [at for at in recording.arguments if at.partition("[")[0] in wrt]
-    places.sort(key=lambda at: wrt.index(at.partition("[")[0]))
-    return [recording.arguments[at].name for at in places]
 
 
 def _targets(lines: Sequence[Line], value: Any) -> Named:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import reduce
+from itertools import product
 from operator import add
 from typing import Any
 
@@ -25,9 +26,8 @@ from ..engine.numpy_functions import LOG1P, MAX
 from ..engine.text import _
 from ..engine.value import Value
 from ..losses.activations import softmax
-from .lines import Line, evaluate, lower, reads
+from .lines import Line, evaluate, lower, reads, replace, walk
 from .recorder import RecordedArray, Tape
-from .simplifier import is_call
 
 # What a leaf of a form stands for: ("lin", z), a line itself; ("log", z, axis, 1), logsumexp(z);
 # ("log", z, None, s), log(1 + exp(s z)); ("max", z, axes); ("const", its numbers).
@@ -49,70 +49,68 @@ class NoLoss(Exception):
 
 
 # ------------------------------------------------------------------ softmaxes and sigmoids
-def read_logs(lines: Iterable[Line], draw: Callable[[Line], Any]) -> dict[Line, Log]:
-    """The logarithms of the softmaxes' sums and of the sigmoids; of log1p, the line itself."""
-    logs, linear = dict[Line, Log](), dict[Line, tuple[Line, Any]]()
+def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
+    """The logarithms of the softmaxes' sums and of the sigmoids; of log1p, the line itself.
+
+    They are told by what they compute: numbers are drawn for what an exponential is of, and go
+    through the lines that rest on it alone.
+    """
+    logs, drawn, rng = dict[Line, Log](), dict[Line, Any](), np.random.default_rng(0)
+    known = dict[Line, tuple[Line, Any]]()  # the exponential, and the value
     for line in lines:
-        if line.function is ops.EXP:
-            linear[line] = line, draw(line)
-        if log := _of_sum(line, linear) or _of_one(line, logs):
-            logs[line] = log
+        op: Any = line.function
+        rest_on: set[Any] = {known[x][0] if x in known else None for x in reads(line)}
+        fixed = op is not ops.WHERE and [*walk((line.args, line.options), RecordedArray)]
+        if op is ops.EXP:
+            u, of = _exponent(line.args[0])
+            known[line] = line, np.exp(of(drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))))
+        elif None not in rest_on and len(rest_on) == 1 and not fixed and _is_sum_or_product(op):
+            [e] = rest_on
+            u, _of = _exponent(e.args[0])
+            args = replace(replace(line.args, lambda x: known[x][1]), example, RecordedArray)
+            known[line] = e, op(*args, **line.options)
+            if log := _of_sigmoid(line, u, drawn[u], known[line][1]) or _of_sum(line, known):
+                logs[line] = log
     return logs
 
 
-def _of_sum(line: Line, linear: dict[Line, tuple[Line, Any]]) -> Log | None:
-    """log Σ exp(z ± m) over one axis, along which m is constant.
+def _exponent(v: Line) -> tuple[Line, Callable[[Any], Any]]:
+    """What v is but for signs, also where these differ by a condition, and v as its function."""
+    sign, branches = 1.0, v.args[1:] if v.function is ops.WHERE else ()
+    while v.function is ops.NEGATIVE:
+        v, sign = v.args[0], -sign
+    if len({*walk(branches)}) == 2:
+        (u, f), (w, g) = map(_exponent, branches)
+        if u is w:
+            return u, lambda x: np.where(example(v.args[0]), f(x), g(x))
+    return v, lambda x: sign * x
 
-    ``linear`` gets each line that is linear in an exponential: that, and what numbers drawn for it
-    become. It is a sum where they are added up.
-    """
-    below = [linear.get(x, (None, None)) for x in reads(line)]
-    if not below or any(e is None or e is not below[0][0] for e, _value in below):
-        return None
-    with suppress(NoLoss):
-        f, xs = _linear_in(line)
-        value = f([linear[x][1] if x.__class__ is Line else x for x in xs])
-        e: Any = below[0][0]
-        linear[line] = e, value
-        for axis in [a for a, n in enumerate(e.shape) if n != 1 or line.function is ops.SUM]:
-            total = np.ravel(np.sum(example(linear[e][1]), axis=axis))
-            if total.size == line.size and np.allclose(np.ravel(example(value)), total, 1e-12, 0.0):
-                z, shifts = e.args[0], []
-                while step := _shift(z, axis):
-                    z, sign, m = step
-                    shifts.append((sign, m))
-                return 1, ("log", z, axis, 1), shifts
+
+def _is_sum_or_product(op: Any) -> bool:
+    return bool(op and (op.terms or op.powers or op.linear)) or op in (ops.POWER, LOG1P)
+
+
+def _of_sigmoid(line: Line, u: Line, drawn: Any, value: Any) -> Log | None:
+    """log(1 + exp ±u), and log σ(±u)."""
+    value = np.exp(value) if line.function is LOG1P else value
+    for s, n in product((1, -1), repeat=2) if line.shape == u.shape else ():
+        if np.allclose(value, (1.0 + np.exp(s * drawn)) ** n, 1e-12, 0.0):
+            return n, ("log", u, None, s), []
     return None
 
 
-def _of_one(line: Line, logs: dict[Line, Log]) -> Log | None:
-    """log(1 + exp z), and the log of what is a sigmoid."""
-    op, args = line.function, line.args
-    if e := _exponential(line):
-        return 1, _signed(e.args[0]), []
-    if op is ops.DIVIDE:
-        return _of_sigmoid(args[0], args[1], line.shape)
-    if op is ops.POWER and _equals(args[1], -1.0):
-        return _of_sigmoid(1.0, args[0], line.shape)
-    if (op is ops.SUBTRACT and _equals(args[0], 1.0)) or op is LOG1P:
-        x = args[1] if op is ops.SUBTRACT else _signed(args[0])[1]
-        sign, term, _shifts = logs.get(x, (1, (), []))
-        return (-1, (*term[:3], -term[3]), []) if sign < 0 else None  # 1 − σ(z) = σ(−z)
+def _of_sum(line: Line, known: dict[Line, tuple[Line, Any]]) -> Log | None:
+    """log Σ exp(z ± m) over one axis, along which m is constant."""
+    e, value = known[line]
+    for axis in [a for a, n in enumerate(e.shape) if n != 1 or line.function is ops.SUM]:
+        total = np.sum(known[e][1], axis=axis)
+        if total.size == line.size and np.allclose(np.ravel(value), np.ravel(total), 1e-12, 0.0):
+            z, shifts = e.args[0], []
+            while step := _shift(z, axis):
+                z, sign, m = step
+                shifts.append((sign, m))
+            return 1, ("log", z, axis, 1), shifts
     return None
-
-
-def _of_sigmoid(top: Any, below: Any, shape: tuple[int, ...]) -> Log | None:
-    """log σ(±z): 1 or exp over 1 + exp, or the package's own, which chooses between the two."""
-    e = _exponential(below) if is_call(below, ops.ADD) and below.shape == shape else None
-    if e is None:
-        return None
-    branches = [(top, u := e.args[0])]
-    if is_call(top, ops.WHERE) and is_call(u, ops.WHERE) and _same(top.args[0], u.args[0]):
-        branches = [*zip(top.args[1:], u.args[1:])]
-    if not all((x is e or _equals(x, 1.0)) and v.__class__ is Line for x, v in branches):
-        return None
-    terms = {_signed(v, -1 if x is e else 1) for x, v in branches}
-    return (-1, terms.pop(), []) if len(terms) == 1 else None
 
 
 def axes_of(line: Line) -> tuple[int, ...]:
@@ -120,30 +118,6 @@ def axes_of(line: Line) -> tuple[int, ...]:
     axis, rank = line.options.get("axis"), line.args[0].ndim
     axes: tuple[int, ...] = normalize_axis_tuple(range(rank) if axis is None else axis, rank)
     return axes
-
-
-def _same(x: Any, y: Any) -> bool:
-    """Whether two conditions are one; a graph may hold a copy of each."""
-    return x is y or (x.__class__ is np.ndarray is y.__class__ and np.array_equal(x, y))
-
-
-def _equals(x: Any, number: float) -> bool:
-    """Whether a constant is one number; of an argument of a program nobody knows."""
-    return x.__class__ not in (Line, RecordedArray) and bool(np.all(np.equal(x, number)))
-
-
-def _exponential(line: Line) -> Line | None:
-    """The exp of 1 + exp, and of log1p(exp)."""
-    one = line.function is ops.ADD and any(_equals(x, 1.0) for x in line.args)
-    e = next((x for x in reads(line) if x.function is ops.EXP and x.shape == line.shape), None)
-    return e if one or line.function is LOG1P else None
-
-
-def _signed(u: Line, s: int = 1) -> Term:
-    """What log(1 + exp(s u)) is, for z, where u is z or −z."""
-    while u.function is ops.NEGATIVE:
-        u, s = u.args[0], -s
-    return "log", u, None, s
 
 
 def _shift(v: Line, axis: int) -> tuple[Line, int, Any] | None:
@@ -172,8 +146,8 @@ class Forms:
     """Lines and their logarithms as linear forms, as far as they have one."""
 
     def __init__(self, lines: Sequence[Line], tape: Tape | None, data: dict[Line, Any]) -> None:
-        self.tape, self.data, self.rng = tape, data, np.random.default_rng(0)
-        self.logs = read_logs(lines, lambda line: self._recorded(self._drawn(line.shape)))
+        self.logs, self.tape, self.data = read_logs(lines), tape, data
+        self.rng = np.random.default_rng(0)
         self.soft: dict[Line, Line] = {}  # of a target that is a `Value` times a logarithm, it
         self.logits = {term[1] for _sign, term, _shifts in self.logs.values()}
         self.shifts = {id(m) for *_log, shifts in self.logs.values() for _sign, m in shifts}
@@ -235,12 +209,9 @@ class Forms:
     def _atom(self, term: Term, shape: tuple[int, ...], kind: Any) -> Value:
         """A leaf, of any numbers: what the form gives for them shows that it is what it seems."""
         if term not in self.atoms:
-            x = self._drawn(shape)
+            x = self.rng.uniform(1.0, 2.0, shape)  # float64, whatever the graph is of
             self.atoms[term] = Value(self._recorded(x if kind is float else np.asarray(x)))
         return self.atoms[term]
-
-    def _drawn(self, shape: Any) -> Any:
-        return self.rng.uniform(1.0, 2.0, shape)  # float64, whatever the graph is of
 
     def _recorded(self, x: Any) -> Any:
         """An array that an index or a condition of a program can be applied to."""
@@ -301,7 +272,7 @@ class Forms:
 
         Then the log of a sum is the sum of logs, whatever x is.
         """
-        drawn = [self._drawn(np.shape(x)) for x in xs]
+        drawn = [self.rng.uniform(1.0, 2.0, np.shape(x)) for x in xs]
         logs = [self._recorded(np.log(x)) for x in drawn]
         return np.array_equal(np.log(example(f([*map(self._recorded, drawn)]))), example(f(logs)))
 
