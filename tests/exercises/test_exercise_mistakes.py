@@ -439,3 +439,25 @@ def test_a_mistake_has_to_fit_on_every_draw() -> None:
     assert small.mistake is None
     only_single = ex.check(lambda x, *rest: (twice if len(x) == 1 else right)(x, *rest))
     assert only_single.passed
+
+
+TWO = {
+    ("softmax_cross_entropy", "sign flipped", "N times too small"): lambda z, t: (
+        (t - sm(z)) / len(z)
+    ),
+    ("softmax_cross_entropy", "softmax over the wrong axis", "a factor 2 too many"): lambda z, t: (
+        2 * (sm(z.T).T - t)
+    ),
+    ("softmax_cross_entropy", "target forgotten", "sign flipped"): lambda z, t: -sm(z),
+    ("softmax_regression", "sign flipped", "N times too large"): regression(
+        lambda x, d, t, n: (-x.T @ d, -d.sum(axis=0))
+    ),
+    ("two_paths", "sign flipped", "a factor 2 too many"): lambda x: -4 * (x + x**2) * np.exp(2 * x),
+}
+
+
+@pytest.mark.parametrize(("name", "one", "other"), TWO)
+def test_two_mistakes_at_once_are_named(name: str, one: str, other: str) -> None:
+    for seed in (0, 60):
+        mistake = load(name).check(TWO[name, one, other], seed=seed).mistake
+        assert {*(mistake or "").split(", and ")} == {one, other}

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _, require
-from .calling import Trouble, engine_watched, explained
+from .calling import Trouble, engine_watched, explained, parts_of
 from .problem import Problem
 
 SECONDS = 10.0  # for an answer
@@ -70,7 +70,7 @@ class Apart:
         self.printed = Path(self.folder.name, "printed")
         start = f"import sys; sys.path[:0] = {sys.path!r}; from {__name__} import answer; answer()"
         through = f"{problem.through.__module__}:{problem.through.__name__}"
-        asked = problem.function, problem.call, str(len(problem.parts)), through
+        asked = problem.function, problem.call, ",".join(problem.parts), through
         with self.printed.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-u", "-c", start, str(path), *asked],
@@ -158,7 +158,7 @@ def apart(path: Path, problem: Problem) -> Iterator[Apart]:
 
 def answer() -> None:
     """Run a file and answer calls of its function: the other side of `Apart`."""
-    path, name, call, count, through = sys.argv[1:]
+    path, name, call, parts, through = sys.argv[1:]
     asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what it prints is no answer
@@ -175,7 +175,7 @@ def answer() -> None:
         reply = reply if isinstance(reply, dict) else {"takes": None}
     print(json.dumps(reply), file=answers, flush=True)
     for line in asked:
-        reply = _called(function, [*map(heard, json.loads(line))], call, int(count))
+        reply = _called(function, [*map(heard, json.loads(line))], call, parts.split(","))
         print(json.dumps(reply), file=answers, flush=True)
 
 
@@ -196,15 +196,14 @@ def _loaded(path: str, name: str, call: str) -> Any:
     return function if callable(function) else {"trouble": text}
 
 
-def _called(function: Any, inputs: list[Any], call: str, count: int) -> dict[str, Any]:
+def _called(function: Any, inputs: list[Any], call: str, names: list[str]) -> dict[str, Any]:
     """What it gives, or what is wrong with that."""
     try:
         with explained(call), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             with engine_watched() as passes:
                 out = function(*inputs)
-            several = count > 1 and isinstance(out, tuple | list)
-            parts = [*map(told, out if several else [out])]
+            parts = [*map(told, parts_of(out, names))]
             return {"parts": parts, "derived": bool(passes)}
     except Trouble as trouble:
         return {"trouble": str(trouble)}

@@ -5,7 +5,7 @@ import os
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import extract_tb, format_exception_only
@@ -102,12 +102,19 @@ def _require_function(function: Any, problem: Problem) -> None:
         require(fits, text, Trouble, taken=", ".join(taken), call=problem.call)
 
 
+def parts_of(result: Any, names: Sequence[str]) -> Sequence[Any]:
+    """The results in an answer: of several a tuple, a list, or a dict by their names."""
+    if len(names) > 1 and isinstance(result, dict) and {*names} <= {*result}:
+        return [result[name] for name in names]
+    return result if len(names) > 1 and isinstance(result, tuple | list) else [result]
+
+
 def _arrays(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
     text = "your function returns None: is there a return at its end?"
     require(result is not None, text, Trouble)
     count, wanted = len(problem.parts), ", ".join(problem.parts)
-    parts = result if count > 1 and isinstance(result, tuple | list) else [result]
+    parts = parts_of(result, problem.parts)
     text = "your function returns {n} of the {count} wanted: ({wanted})"
     require(len(parts) == count, text, Trouble, n=len(parts), count=count, wanted=wanted)
     arrays = {}

@@ -6,11 +6,12 @@ axis; something else stands where the softmax belongs; the steps end too early. 
 wrong stands with its exercise. Each has a name and, behind a colon, where to look.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from inspect import signature
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ...engine.value import Value
 from ...losses.activations import log_softmax, logsumexp, sigmoid, softmax
 from .problem import Arrays, Problem, Trial, close, draw
 
+COMMONEST = 24  # mistakes of which two may be made at once
 # How many times too large all of an answer can be, or what arrives over one path.
 FACTORS = {
     "no gradient: is every path from the input to L in it?": 0.0,
@@ -149,14 +151,17 @@ def _factors(t: Trial) -> dict[str, float]:
     return found
 
 
-def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
+def _forgotten(t: Trial) -> list[tuple[str, Arrays]]:
     """Answers without one of the inputs: as if it were 0, or 1."""
+    found = []
     for name, x in t.inputs.items():
         text = _("{name} forgotten: where has it gone?", name=name)
         for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
             inputs = {**t.inputs, name: np.full_like(x, number) if np.ndim(x) else number}
-            with suppress(ValueError, ArithmeticError):  # a loss may want a target that sums to 1
-                yield text, t.problem.named(t.problem.derivative(*inputs.values()))
+            # A loss may want a target that sums to 1, or divide by what is 0 now.
+            with suppress(ValueError, ArithmeticError), np.errstate(all="ignore"):
+                found.append((text, t.problem.named(t.problem.derivative(*inputs.values()))))
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -206,4 +211,39 @@ def name_mistake(trials: Sequence[Trial]) -> str:
         ]
         for t in trials
     ]
-    return next((text for text in found[0] if all(text in each for each in found)), "")
+    one = next((text for text in found[0] if all(text in each for each in found)), "")
+    return one or _two_mistakes(trials, off)
+
+
+def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
+    """The first two common mistakes that, made at once, explain the answers; "" for none."""
+    pairs: Sequence[tuple[str, str]] = ()
+    for t in reversed(trials):  # the largest first, which leaves the fewest
+        known, factors = defaultdict[str, list[Arrays]](list), _factors(t)
+        for text, wrong in wrong_answers(t.problem, t.seed):
+            if " between " not in text and all(wrong[n].shape == t.right[n].shape for n in off):
+                known[text].append(wrong)
+        pairs = [
+            pair
+            for pair in pairs or combinations([*known][:COMMONEST], 2)
+            if any(
+                all(close(t.yours[n], made[n], t.right[n]) for n in off)
+                for made in _at_once(t, known, factors, *pair)
+            )
+        ]
+        if not pairs:
+            return ""
+    (one, _colon, look), (other, _colon, then) = (text.partition(": ") for text in pairs[0])
+    return _("{one}, and {other}: {look}; {then}", one=one, other=other, look=look, then=then)
+
+
+def _at_once(
+    t: Trial, known: Mapping[str, Any], factors: Mapping[str, float], a: str, b: str
+) -> Iterator[Arrays]:
+    """Answers in a draw with two mistakes: a factor is of all, what others add adds up."""
+    for one, other in product(known[a], known[b]):
+        if not {a, b} & factors.keys():
+            yield {name: one[name] + other[name] - g for name, g in t.right.items()}
+        for factor, wrong in ((factors.get(a), other), (factors.get(b), one)):
+            if factor:
+                yield {name: factor * x for name, x in wrong.items()}
