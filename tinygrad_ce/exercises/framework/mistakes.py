@@ -221,7 +221,8 @@ def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
     for t in reversed(trials):  # the largest first, which leaves the fewest
         known, factors = defaultdict[str, list[Arrays]](list), _factors(t)
         for text, wrong in wrong_answers(t.problem, t.seed):
-            if " between " not in text and all(wrong[n].shape == t.right[n].shape for n in off):
+            alike = all(x.shape == wrong[name].shape for name, x in t.right.items())
+            if alike and " between " not in text:
                 known[text].append(wrong)
         pairs = [
             pair
