@@ -8,7 +8,7 @@ array of a number for each row and class is larger than a block.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Self
 
@@ -99,8 +99,9 @@ class Rows:
         sums: list[Params] = [[] for _ in range(threads)]
 
         def run(thread: int) -> None:
-            parts = (f(self[start : start + size]) for start in blocks[thread::threads])
-            sums[thread] = reduce(lambda total, part: add([total, part]), parts)
+            for start in blocks[thread::threads]:
+                part = f(self[start : start + size])
+                sums[thread] = add([sums[thread], part]) if sums[thread] else part
 
         in_threads(run, range(threads))
         return add(sums)
