@@ -165,6 +165,7 @@ def _forgotten(t: Trial) -> list[tuple[str, Arrays]]:
 
 
 @lru_cache(maxsize=1024)
+@np.errstate(all="ignore")  # what is not finite is left out
 def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     """What each mistake arrives at in a draw, the exercise's own first; a name may stand twice."""
     t = draw(problem, seed)
