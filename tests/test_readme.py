@@ -1,4 +1,4 @@
-"""What the README shows is what its code prints."""
+"""What the README and the guide show is what their code prints."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import reference
 from conftest import need
 
 import tinygrad_ce
 
 WHERE = Path(tinygrad_ce.__file__).parents[1]  # the package that is tested: here or installed
-README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
+FOLDER = Path(__file__).parents[1]
+README, GUIDE = (
+    FOLDER.joinpath(name).read_text(encoding="utf-8")
+    for name in ("README.md", "notebooks/guide.md")
+)
+SHOWN = re.compile(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", re.DOTALL)
+EXAMPLES = [*dict.fromkeys([*SHOWN.findall(README), *SHOWN.findall(GUIDE)])]
 CASES = [
     pytest.param(code, printed, marks=[pytest.mark.slow] * ("sklearn" in code or "dask" in code))
     for code, printed in EXAMPLES
@@ -48,7 +54,37 @@ def test_python_block_prints_the_text_below_it(code: str, printed: str, tmp_path
 
 
 def test_every_python_block_is_tried() -> None:
-    assert len(EXAMPLES) == README.count("```python") > 4
+    for page in (README, GUIDE):
+        assert len(SHOWN.findall(page)) == page.count("```python") >= 4
+
+
+def test_the_readme_takes_five_minutes() -> None:
+    words = re.sub(r"```.*?```", "", README, flags=re.DOTALL).split()
+    assert len(words) <= 700
+
+
+def test_its_figures_of_speed_are_those_of_the_table() -> None:
+    speed = README.partition("## Speed")[2].partition("## Licence")[0]
+    table = FOLDER.joinpath("tests/benchmarks/README.md").read_text(encoding="utf-8")
+    rows = [
+        ("softmax regression 32×4×3, composed ", "13.5 µs", "PyTorch 5.8", "jax.jit 4.1"),
+        ("scalar MLP 2-16-16-1, 20 samples, garbage collector on", "16.3 ms", "micrograd 7.2"),
+        ("fused cross-entropy 4096×32000", "110 ms", "PyTorch 4.0"),
+        ("L-BFGS, Digits", "81.6 ms", "scikit-learn 25"),
+        ("tiny GPT in arrays", "531 µs", "plain Python 54"),
+    ]
+    for work, *figures in rows:
+        lines = [line for line in table.splitlines() if work in line]
+        assert any(all(figure in line for figure in figures) for line in lines), work
+        assert figures[0] in speed
+        for peer in figures[1:]:
+            assert re.search(rf"[ (]{re.escape(peer.split()[-1])}\b", speed), peer
+
+
+def test_the_list_of_names_is_what_help_says() -> None:
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.text(), (
+        "write it anew: python tests/reference.py"
+    )
 
 
 def test_there_are_two_shell_commands_and_each_makes_its_own_environment() -> None:
@@ -61,7 +97,7 @@ def test_there_are_two_shell_commands_and_each_makes_its_own_environment() -> No
 
 def test_files_that_a_text_names_are_there() -> None:
     """In documents, docstrings and comments; ``answer.py`` and such are a reader's own."""
-    folder, package = Path(__file__).parents[1], WHERE / "tinygrad_ce"
+    folder, package = FOLDER, WHERE / "tinygrad_ce"
     texts = [folder / "README.md", *folder.glob(".github/*.md"), *folder.glob("notebooks/**/*.md")]
     code = [*package.glob("**/*.py")]
     there = [path.as_posix() for path in [*code, *folder.glob("tests/**/*.py")]]

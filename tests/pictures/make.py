@@ -1,4 +1,4 @@
-"""The pictures of the README: ``python tests/pictures/make.py`` draws them anew.
+"""The pictures of the README and the guide: ``python tests/pictures/make.py`` draws them anew.
 
 A test tells when they are no longer what the code draws. Fonts and versions of Graphviz and
 Chromium move pixels, so what is compared is the text: of the graph, what its SVG says; of the page,
@@ -7,6 +7,7 @@ what was to be read on it, which is kept inside the PNG file. Of the regions it 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -68,6 +70,67 @@ def screenshot(browser: Any) -> tuple[bytes, str]:
     return png, text
 
 
+def by_hand(z: Any, t: Any) -> Any:
+    """The README's loss."""
+    e = np.exp(z)
+    s = e.sum()
+    p = e / s
+    return -(t * np.log(p)).sum()
+
+
+def frames(browser: Any) -> list[tuple[bytes, str]]:
+    """The page of that loss while a score is moved, and then takes steps downhill."""
+    steps = step_through(by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0]))
+    size, found = {"width": 1000, "height": 640}, []
+    with tempfile.TemporaryDirectory() as folder:
+        steps.save(Path(folder, "steps.html"))
+        tab = browser.new_page(viewport=size, offline=True, reduced_motion="reduce")
+        tab.goto(f"{Path(folder, 'steps.html').as_uri()}#step=17")
+        move = "(x) => { const s = document.querySelector('input[aria-label=\"z[1], slider\"]');"
+        move += " s.value = x; s.dispatchEvent(new Event('input')); }"
+        for x in (1.3, 1.8, 2.3, 2.8, 3.3, 3.8):
+            tab.evaluate(move, x)
+            found.append((tab.screenshot(), tab.evaluate(READ)))
+        for _ in range(6):
+            tab.evaluate("for (let k = 0; k < 4; k++) document.querySelector('#down').click()")
+            found.append((tab.screenshot(), tab.evaluate(READ)))
+        tab.close()
+    return found
+
+
+def told(frames: list[tuple[bytes, str]]) -> str:
+    """What is to be read on all of them, short."""
+    return sha256("\n".join(text for _png, text in frames).encode()).hexdigest()
+
+
+def moving(frames: list[tuple[bytes, str]]) -> bytes:
+    """A GIF of them."""
+    from PIL import Image
+
+    first, *others = (
+        Image.open(io.BytesIO(png)).convert("RGB").quantize(48) for png, _text in frames
+    )
+    out = io.BytesIO()
+    first.save(
+        out, "GIF", save_all=True, append_images=others, duration=700, loop=0, comment=told(frames)
+    )
+    return out.getvalue()
+
+
+def card(browser: Any) -> tuple[bytes, str]:
+    """The card of an answer whose sign is flipped, and what is to be read on it."""
+    from tinygrad_ce import softmax
+    from tinygrad_ce.exercises import softmax_cross_entropy as ex
+
+    html = ex.check(lambda z, t: t - softmax(z))._repr_html_()
+    tab = browser.new_page(viewport={"width": 880, "height": 460}, offline=True)
+    tab.set_content(f"<body style='font: 16px sans-serif; background: white; padding: 4px'>{html}")
+    png = tab.locator("body").screenshot()
+    text = " ".join(tab.locator("body").inner_text().split())
+    tab.close()
+    return png, text
+
+
 def with_text(png: bytes, text: str) -> bytes:
     """A PNG file with a comment, behind its first 33 bytes: signature and header."""
     chunk = b"iTXtComment\0\0\0\0\0" + text.encode()
@@ -84,7 +147,9 @@ def text_of(png: bytes) -> str:
 def regions() -> bytes:
     """What the README's example of training draws."""
     root = HERE.parents[1]
-    blocks = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text("utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (root / "notebooks" / "guide.md").read_text("utf-8"), re.DOTALL
+    )
     (code,) = [block for block in blocks if "regions.png" in block]
     env = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(root)}
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +168,8 @@ def main() -> None:
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         (HERE / "steps.png").write_bytes(with_text(*screenshot(browser)))
+        (HERE / "card.png").write_bytes(with_text(*card(browser)))
+        (HERE / "live.gif").write_bytes(moving(frames(browser)))
         browser.close()
 
 

@@ -50,6 +50,22 @@ def test_the_regions_are_those_of_the_model() -> None:
 
 
 def test_the_readme_shows_them() -> None:
-    readme = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"!\[[^\]]+\]\(tests/pictures/([^)]+)\)", readme)
-    assert shown == ["graph.svg", "steps.png", "regions.png"]
+    root, picture = HERE.parents[1], r"!\[[^\]]+\]\([./]*tests/pictures/([^)]+)\)"
+    shown = [
+        re.findall(picture, (root / page).read_text(encoding="utf-8"))
+        for page in ("README.md", "notebooks/guide.md")
+    ]
+    assert shown == [["live.gif", "card.png"], ["graph.svg", "steps.png", "regions.png"]]
+
+
+@pytest.mark.slow
+def test_the_moving_picture_and_the_card_are_those_of_the_pages_as_they_are(browser: Any) -> None:
+    need("latex2mathml")
+    frames = make.frames(browser)
+    with need("PIL.Image").open(HERE / "live.gif") as kept:
+        assert kept.n_frames == len(frames)
+        assert kept.info["comment"].decode() == make.told(frames), AGAIN
+    assert (HERE / "live.gif").stat().st_size < 500_000
+    png, text = make.card(browser)
+    assert make.text_of((HERE / "card.png").read_bytes()) == text, AGAIN
+    assert len(png) < 150_000
