@@ -18,7 +18,7 @@ from ..engine.text import _
 from ..programs.derivation import Derived, called, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
 from ..programs.simplifier import is_call
-from .formulas import EMPTY, Formula, fill, joined, name, slope
+from .formulas import Formula, fill, joined, name, slope
 from .line_formulas import Formulas
 from .steps import mathml
 
@@ -179,7 +179,7 @@ class Writer:
 
     Attributes
     ----------
-    chain, put_in : the chain rule with the names of gradients; and with their last form instead
+    chain : the chain rule, with the names of gradients
     forms : of each gradient what it is in each stage, with the last form of those before it
     """
 
@@ -191,12 +191,10 @@ class Writer:
         self.loss = self.value.name if is_computed else "L"
         self.last: dict[str, Formula] = {}  # each gradient, as it stands in others
         forms = [self.gradients(named) for named, *_step in self.stages[::-1]][::-1]
-        self.forms = {x: [stage.get(x, EMPTY) for stage in forms] for x in self.last}
+        self.forms = {x: [stage[x] for stage in forms] for x in self.last}
         names = [(x, x.args[1]) for x in live(made.lines, rules) if x.function is called]
         chain = self.formulas({x: slope(self.loss, of) for x, of in names})
-        put_in = self.formulas({x: self.last[of] for x, of in names})
         self.chain = {x: chain.of(rules[x]) for x in self.last}
-        self.put_in = {x: put_in.of(rules[x]) for x in self.last}
 
     def gradients(self, named: dict[str, Any]) -> dict[str, Formula]:
         """Each gradient, with the last form of those before it, or their name if that is long."""
@@ -273,11 +271,12 @@ class Writer:
 
     def lines(self, variable: str) -> list[tuple[Formula, int]]:
         """A gradient as it becomes simpler, and the stage in which it does."""
-        forms, lines = self.forms[variable], [(self.put_in[variable], 0)]
-        for k in range(1, len(forms)):
-            form, last = forms[k], lines[-1][0]
+        forms = self.forms[variable]
+        lines = [(forms[0], 0)]
+        for k, form in enumerate(forms[1:], 1):
+            last = lines[-1][0]
             is_collected = self.stages[k][1] is None and len(form.text) >= len(last.text)
-            if is_collected or form in (EMPTY, forms[k - 1]):
+            if is_collected or form == forms[k - 1]:
                 continue
             if _letters(form) != _letters(last):
                 lines.append((form, k))
