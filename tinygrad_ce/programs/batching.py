@@ -30,7 +30,6 @@ from .simplifier import (
 )
 
 BASIC = (slice, type(None), type(...))  # steps of an index that pick no entries by number
-FEW = 3  # terms of a line, where only what was a sum before is written as one
 
 
 def batch(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
@@ -116,8 +115,8 @@ def _seeded(lines: list[Line], rows: Sequence[Line], eye: Line) -> set[Line]:
 class Reader(Writer):
     """The first row's lines in index notation, of all rows at once.
 
-    Those that are ``seeded``, linear in a unit vector, have to be sums of products, and of a few
-    terms, unless all sums are multiplied out, which ``expand`` says.
+    Those that are ``seeded``, linear in a unit vector, have to be sums of products. All sums are
+    multiplied out where ``expand`` says so.
     """
 
     def __init__(
@@ -159,12 +158,9 @@ class Reader(Writer):
         seeded = line in self.seeded
         x = None if seeded else self.simplifier.new[line]
         try:
-            form = _read(self, line) if seeded or x.__class__ is Line else self.of(x)
+            return _read(self, line) if seeded or x.__class__ is Line else self.of(x)
         except NotASumError:
             return self.lifted(line) if seeded else self.atom(x, line.shape)
-        self.forms[line] = form
-        few = self.expand or not seeded or len(form.terms) <= FEW
-        return form if few else self.whole(line)
 
     def of(self, x: Any) -> Form:
         """An argument in index notation; small whole numbers, which overflow, have none."""
