@@ -62,10 +62,9 @@ class Derived:
             raise ValueError(_(text, got=recording.outputs[0]))
         lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
         self.constants = _name(self.arguments, recording.constants, lines, value)
+        gradients = [g for _at, g in flatten(slopes)] if recording.differentiated else []
         names = [x.name or x.args[0].name for x in recording.variables]  # of a table, its own
-        wrt = {
-            name: g for name, (_at, g) in zip(names, flatten(slopes)) if recording.differentiated
-        }
+        wrt = dict(zip(names, gradients))
         named = _targets(lines, value) | wrt | {"": value}
         self.draws, self.checked = _draws(recording, args, lines, named)
         wanted, marked = _values(lines, named, self.draws), _marked(lines, named)
@@ -80,9 +79,8 @@ class Derived:
         self.tables = [x.args[0].name for x in lines if x.function is distributions]
         self.lines, rules = (short, rules) if right else marked
         self.outputs: Any = rules, self.stages
-        self.keep(_stages(*_joined(self.lines, rules), wrt), wanted)
-        if self.is_whole and wrt:
-            self.keep(self.collected(lines, value, wrt), wanted)
+        raw: Any = lines, (value, [*wrt.values()])
+        self.keep(_stages(*_joined(self.lines, rules), [*wrt], raw), wanted)
 
     def keep(self, stages: Iterator[tuple[list[Line], Stage]], wanted: list[Named]) -> None:
         """Keep the stages that are right, up to the first that is not."""
@@ -96,13 +94,6 @@ class Derived:
             wanted = values
             self.stages.append(stage)
             self.lines = [*dict.fromkeys([*self.lines, *lines])]
-
-    def collected(self, lines: list[Line], value: Any, wrt: Named) -> Iterator[Any]:
-        """The gradients as a program has them, if that is shorter than the last stage."""
-        shorter, (_value, slopes) = cleaned(lines, (value, [*wrt.values()]))
-        last = self.stages[-1][0]
-        if length(slopes) < length([last[name] for name in wrt]):
-            yield [*self.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
 
 
 def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
@@ -242,8 +233,13 @@ def length(results: Sequence[Any]) -> int:
 
 
 # ------------------------------------------------------------------ the steps
-def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[Line], Stage]]:
-    """What becomes of the gradients, with the lines that they are computed by."""
+def _stages(
+    lines: list[Line], named: Named, wrt: Sequence[str], raw: tuple[list[Line], Any]
+) -> Iterator[tuple[list[Line], Stage]]:
+    """What becomes of the gradients, with the lines that they are computed by.
+
+    The last stage is what a program makes of the ``raw`` lines, if that is shorter.
+    """
     yield lines, (named, None, None)
     outputs: Any = [named[name] for name in ("", *wrt)]
     whole = Simplifier(lines, outputs)
@@ -254,29 +250,29 @@ def _stages(lines: list[Line], named: Named, wrt: Named) -> Iterator[tuple[list[
         part.run()
         before, after = next(entry[2:] for entry in part.log if entry[0] == place)
         yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
-    yield whole.lines, (replace(named, whole.new.__getitem__), None, None)
+    last = replace(named, whole.new.__getitem__)
+    yield whole.lines, (last, None, None)
+    shorter, (_value, slopes) = cleaned(*raw) if wrt else ([], (None, ()))
+    if wrt and length(slopes) < length([last[name] for name in wrt]):
+        yield [*whole.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
 
 
 def _steps(whole: Simplifier) -> Iterator[tuple[int, int]]:
     """The call that is a step of a simplification, and the last one in it.
 
     A call and those in it are one step, but of a product with a sum, which is multiplied out first,
-    and where a claim is used, which is a step of its own.
+    and where it is used that a table sums to 1, which is a step of its own.
     """
     log, done = sorted(whole.log, key=lambda entry: entry[0]), 0
-    claims = [place for place, _last, x, _new in log if is_claim(x)]
+    sums = [(place, x.args[0]) for place, _last, x, _new in log if x.function is np.sum]
+    claims = [place for place, x in sums if is_call(coefficient(x)[1], distributions)]
     for place, last, before, _after in log:
         if place > done:
-            sums = any(is_call(coefficient(x)[1], np.add, np.subtract) for x in before.args)
-            opened = before.function is np.multiply and sums
+            several = any(is_call(coefficient(x)[1], np.add, np.subtract) for x in before.args)
+            opened = several and before.function is np.multiply
             opened = opened or any(place < claim <= last for claim in claims)
             done = place if opened else last
             yield place, done
-
-
-def is_claim(x: Line) -> bool:
-    """Whether a line is the sum of a table of which the caller says that it is 1."""
-    return x.function is np.sum and is_call(coefficient(x.args[0])[1], distributions)
 
 
 # ------------------------------------------------------------------ the check
