@@ -20,6 +20,7 @@ from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..losses.activations import COMPOSED
 from .compiled import Program, cleaned
+from .fusion import other_data
 from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
 from .recording import Recording, places
 from .simplifier import Simplifier, alike, coefficient, is_call
@@ -285,26 +286,12 @@ def _draws(
     claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
     draws = list[dict[Line, Any]]()
     for i in range(1 + DRAWS):
-        data = {x: _drawn(y, rng) if i else y for x, y in inputs if x.__class__ is Line}
+        data = {x: other_data(y, rng) if i else y for x, y in inputs if x.__class__ is Line}
         data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
         [values] = _values(lines, named, [data])
         draws += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []
     free = [data | {x: 1.7 * data[x] for x in claimed} for data in draws if claimed]
     return draws + free, len(draws)
-
-
-def _drawn(x: Any, rng: np.random.Generator) -> Any:
-    """Data of the same shape, kind and range, not far from 0; whole numbers as they are."""
-    a = np.asarray(x)
-    if a.dtype.kind != "f" or not a.size:
-        return x
-    if len(np.unique(a)) <= 2 < a.size and a.any():  # a table of 0 and 1, signs
-        new = rng.permuted(a, axis=-1)
-    elif np.all(a >= 0) and np.any(a):  # what is 0, or at most 1, stays so
-        new = a ** rng.uniform(0.5, 1.5, a.shape)
-    else:
-        new = (a * min(1.0, 3.0 / np.max(np.abs(a), initial=1.0))) + rng.normal(size=a.shape)
-    return float(new) if x.__class__ is float else new.astype(a.dtype)
 
 
 def _values(lines: Sequence[Line], named: Named, draws: Sequence[Any]) -> list[Named]:

@@ -176,12 +176,12 @@ def draw_others(tape: Tape, nodes: Nodes) -> list[dict[Line, Any]]:
     lines, arguments = live(tape.lines, [x.line for x in arrays]), tape.arguments.items()
     rng = np.random.default_rng(0)
     with suppress(IndexError):  # there may be no index into all that it picks from
-        draws = [{line: _other_data(x, rng) for line, x in arguments} for _i in range(3)]
+        draws = [{line: other_data(x, rng) for line, x in arguments} for _i in range(3)]
         return [evaluate(lines, draw) for draw in draws]
     return []
 
 
-def _other_data(example: Any, rng: Any) -> Any:
+def other_data(example: Any, rng: Any) -> Any:
     """Other data for an argument: targets stay from 0 to 1, class indices stay in their range."""
     x = np.asarray(example)
     low, high = min(0, x.min(initial=0)), max(1, x.max(initial=0))
