@@ -11,7 +11,7 @@ from runpy import run_path
 from typing import Any
 
 from ..checks.wording import table
-from ..engine.text import _
+from ..engine.text import _, require
 from ..programs.files import replace_file
 from . import load, names
 from .framework import Exercise
@@ -22,11 +22,11 @@ from .framework.feedback import Feedback
 
 def exercise(argv: list[str], parser: ArgumentParser) -> int:
     """List the exercises, show one, or check a file or a class's; return the exit status."""
-    options, known = _parse(argv, parser)
-    if not options.exercise:
-        return _list(known)
-    ex = known[options.exercise]
     try:
+        options, known = _parse(argv, parser)
+        if not options.exercise:
+            return _list(known)
+        ex = known[options.exercise]
         if options.submissions:
             return _check_all(ex, options)
         if options.file:
@@ -38,7 +38,7 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
         else:
             print(ex.note(_("Save it in a file, with its imports.")))
             print(_("\n--file answer.py checks it; --hint 1, 2, 3 help, --solution tells all."))
-    except (ValueError, OSError) as error:  # no such hint; progress that cannot be kept
+    except (ValueError, OSError) as error:  # such as progress that cannot be kept
         parser.error(str(error))
     return 0
 
@@ -48,7 +48,7 @@ def _parse(argv: list[str], parser: ArgumentParser) -> tuple[Any, dict[str, Exer
     parser.description, add = _(description), parser.add_argument
     add("--folder", type=Path, metavar="COURSE", help=_("take the exercises in its Python files"))
     folder = parser.parse_known_args([x for x in argv if x not in ("-h", "--help")])[0].folder
-    known = _of_course(folder, parser) if folder else {name: load(name) for name in names()}
+    known = _of_course(folder) if folder else {name: load(name) for name in names()}
     one = parser.add_mutually_exclusive_group().add_argument
     name, hint = _("its name; without one, they are listed"), _("show a hint, the first or Nth")
     add("exercise", nargs="?", choices=known, metavar="NAME", help=name)
@@ -61,32 +61,27 @@ def _parse(argv: list[str], parser: ArgumentParser) -> tuple[Any, dict[str, Exer
     add("--keep-progress", action="store_true", help=_("note in your data folder what is solved"))
     options = parser.parse_args(argv)
     checks = options.file or options.submissions
-    if not options.exercise and (checks or options.hint is not None or options.solution):
-        parser.error(_("which exercise? tinygrad-ce exercise lists their names"))
-    for name in ("keep_progress", "gradescope"):
-        if getattr(options, name) and not options.file:
-            text = "{option} goes with --file"
-            parser.error(_(text, option=f"--{name}".replace("_", "-")))
-    if options.json and not checks:
-        parser.error(_("--json goes with --file or --submissions"))
-    if options.file and not options.file.is_file():
-        parser.error(_("--file: there is no file {path}", path=options.file))
-    if options.submissions and not options.submissions.is_dir():
-        parser.error(_("--submissions: there is no folder {path}", path=options.submissions))
-    if options.keep_progress and not _solved():
-        needs = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
-        parser.error(_(needs))
+    asked = checks or options.hint is not None or options.solution
+    require(options.exercise or not asked, "which exercise? tinygrad-ce exercise lists their names")
+    require(options.file or not options.keep_progress, "--keep-progress goes with --file")
+    require(options.file or not options.gradescope, "--gradescope goes with --file")
+    require(checks or not options.json, "--json goes with --file or --submissions")
+    file, folder = options.file, options.submissions
+    require(not file or file.is_file(), "--file: there is no file {path}", path=file)
+    text = "--submissions: there is no folder {path}"
+    require(not folder or folder.is_dir(), text, path=folder)
+    text = '--keep-progress needs platformdirs: pip install "tinygrad_ce[exercises]"'
+    require(not options.keep_progress or _solved(), text)
     return options, known
 
 
-def _of_course(folder: Path, parser: ArgumentParser) -> dict[str, Exercise]:
+def _of_course(folder: Path) -> dict[str, Exercise]:
     """The exercises in a teacher's files, by the files' names."""
     files = sorted(folder.glob("*.py"))
     found = {path.stem: run_path(str(path), run_name=path.stem).get("exercise") for path in files}
     known = {name: x for name, x in found.items() if isinstance(x, Exercise)}
-    if not known:
-        text = "--folder: no file in {folder} has a line exercise = Exercise(...)"
-        parser.error(_(text, folder=folder))
+    text = "--folder: no file in {folder} has a line exercise = Exercise(...)"
+    require(known, text, folder=folder)
     return known
 
 

@@ -151,17 +151,14 @@ def _factors(t: Trial) -> dict[str, float]:
     return found
 
 
-def _forgotten(t: Trial) -> list[tuple[str, Arrays]]:
+def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
     """Answers without one of the inputs: as if it were 0, or 1."""
-    found = []
     for name, x in t.inputs.items():
         text = _("{name} forgotten: where has it gone?", name=name)
         for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
             inputs = {**t.inputs, name: np.full_like(x, number) if np.ndim(x) else number}
-            # A loss may want a target that sums to 1, or divide by what is 0 now.
-            with suppress(ValueError, ArithmeticError), np.errstate(all="ignore"):
-                found.append((text, t.problem.named(t.problem.derivative(*inputs.values()))))
-    return found
+            with suppress(ValueError, ArithmeticError):  # a loss may want a target that sums to 1
+                yield text, t.problem.named(t.problem.derivative(*inputs.values()))
 
 
 @lru_cache(maxsize=1024)

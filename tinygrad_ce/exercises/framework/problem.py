@@ -94,12 +94,10 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
-        # What the learner's function is called: gradient, jacobian or hessian.
-        self.function = "gradient" if self.derive is grad else self.derive.__name__
-        self.call = self.asks or f"{self.function}({', '.join(self.inputs)})"  # and how
+        wanted = "gradient" if self.derive is grad else self.derive.__name__
+        self.call = self.asks or f"{wanted}({', '.join(self.inputs)})"  # the learner's function
         self.function = self.call.partition("(")[0]
-        one = "your gradient" if self.asks else f"your {self.function}"
-        self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [one]
+        self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {wanted}"]
 
     @cached_property
     def derivative(self) -> Callable[..., Any]:

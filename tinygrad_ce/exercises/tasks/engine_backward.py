@@ -16,11 +16,8 @@ exercise = graphs.EngineExercise(
            "For each node, each parent and slope: parent.grad += slope * node.grad. Before that, "
            "set the .grad of all nodes that have parents to 0.0, and that of the loss to 1.0."],
     result="newest node first: parent.grad += slope · node.grad",
-    code="nodes, seen, stack = [], set(), [(loss, False)]\nwhile stack:\n"
-    "    node, done = stack.pop()\n    if done:\n        nodes.append(node)\n"
-    "    elif node not in seen:\n        seen.add(node)\n        stack.append((node, True))\n"
-    "        stack += [(parent, False) for parent in node.parents]\n"
-    "for node in nodes:\n    node.grad = 0.0 if node.parents else node.grad\nloss.grad += 1.0\n"
-    "for node in reversed(nodes):\n    for parent, slope in zip(node.parents, node.slopes):\n"
+    code=graphs.ORDER + "for node in nodes:\n    node.grad = 0.0 if node.parents else node.grad\n"
+    "loss.grad += 1.0\nfor node in reversed(nodes):\n"
+    "    for parent, slope in zip(node.parents, node.slopes):\n"
     "        parent.grad += slope * node.grad",
 )  # fmt: skip

@@ -16,8 +16,5 @@ exercise = graphs.EngineExercise(
            "3,000 calls inside each other are too many for Python: keep a list of what is to do, "
            "and note for each node whether its parents were done."],
     result="depth first, a node behind its parents",
-    code="nodes, seen, stack = [], set(), [(loss, False)]\nwhile stack:\n"
-    "    node, done = stack.pop()\n    if done:\n        nodes.append(node)\n"
-    "    elif node not in seen:\n        seen.add(node)\n        stack.append((node, True))\n"
-    "        stack += [(parent, False) for parent in node.parents]\nreturn nodes",
+    code=graphs.ORDER + "return nodes",
 )  # fmt: skip
