@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import Parameter, Signature, signature
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _, require
-from .calling import Trouble, engine_watched, explained, parts_of
+from .calling import Trouble, called, explained, parts_of
 from .problem import Problem
 
 SECONDS = 10.0  # for an answer
@@ -199,11 +198,8 @@ def _loaded(path: str, name: str, call: str) -> Any:
 def _called(function: Any, inputs: list[Any], call: str, names: list[str]) -> dict[str, Any]:
     """What it gives, or what is wrong with that."""
     try:
-        with explained(call), np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            with engine_watched() as passes:
-                out = function(*inputs)
-            parts = [*map(told, parts_of(out, names))]
-            return {"parts": parts, "derived": bool(passes)}
+        out, derived = called(function, inputs, call)
+        with explained(call):  # an object may do anything where it is read
+            return {"parts": [*map(told, parts_of(out, names))], "derived": derived}
     except Trouble as trouble:
         return {"trouble": str(trouble)}

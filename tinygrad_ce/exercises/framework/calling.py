@@ -5,7 +5,7 @@ import os
 import re
 import sysconfig
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import extract_tb, format_exception_only
@@ -64,13 +64,15 @@ def _probably(said: str) -> str:
     return _("is a transpose (.T) missing?") if long == short[::-1] else ""
 
 
-@contextmanager
-def engine_watched() -> Iterator[list[Any]]:
-    """A list, in which something is once a gradient was computed by the engine."""
+def called(function: Any, inputs: Iterable[Any], call: str) -> tuple[Any, bool]:
+    """What a learner's function gives, and whether the engine computed a gradient in it."""
     passes = list[Any]()
     token = watcher.set(lambda *nodes: passes.append(None))
     try:
-        yield passes
+        # What overflows is seen in the result; a function may have asked NumPy for the warning.
+        with explained(call), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return function(*inputs), bool(passes)
     finally:
         watcher.reset(token)
 
@@ -80,12 +82,8 @@ def attempt(function: Any, t: Trial) -> Trial:
     t = t._replace(function=function)
     try:
         _require_function(function, t.problem)
-        # What overflows is seen in the result; a function may have asked NumPy for the warning.
-        with explained(t.problem.call), np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            with engine_watched() as passes:
-                result = function(*t.inputs.values())
-        derived = bool(passes) or getattr(function, "derived", False)
+        result, derived = called(function, t.inputs.values(), t.problem.call)
+        derived = derived or getattr(function, "derived", False)
         return t._replace(yours=_arrays(result, t.problem), derived=derived)
     except Trouble as trouble:
         return t._replace(trouble=str(trouble))
