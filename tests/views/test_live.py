@@ -197,6 +197,35 @@ def test_the_page_holds_the_code_the_derivation_and_no_mark() -> None:
     assert len(text) < 400_000
 
 
+def test_every_argument_that_gets_a_gradient_can_step_downhill() -> None:
+    """Where that never changes, its numbers stand in the page."""
+    steps = step_through(lambda x, w: (w * x).sum(), [1.0, 2.0], [3.0, 4.0], wrt=(0, 1))
+    assert steps.live is not None
+    assert all(x["slope"] is not None for x in steps.live.payload["arguments"])
+    linear = step_through(lambda x: (np.array([3.0, 4.0]) * x).sum(), [1.0, 2.0])
+    assert linear.live is not None
+    assert linear.live.payload["arguments"][0]["slope"] == [3.0, 4.0]
+
+
+def test_arguments_that_are_nearly_called_the_same_are_told_apart() -> None:
+    steps = step_through(lambda p: (p["a b"] * p["a_b"]).sum(), {"a b": [1.0], "a_b": [2.0]})
+    assert steps.live is not None
+    names = [x["name"] for x in steps.live.payload["arguments"]]
+    assert names == ["p['a b']", "p['a_b']"]
+    assert len({x["slope"] for x in steps.live.payload["arguments"]}) == 2
+
+
+@pytest.mark.parametrize("wrt", [2, (0, 0), (), -3])
+def test_positions_that_are_none_are_refused(wrt: Any) -> None:
+    with pytest.raises(ValueError, match="wanted the positions of some of them"):
+        step_through(lambda x, y: (x * y).sum(), 1.0, 2.0, wrt=wrt)
+
+
+def test_a_function_without_a_loss_is_refused() -> None:
+    with pytest.raises(TypeError, match="got NoneType for loss, wanted a Value"):
+        step_through(lambda x: None, 1.0)
+
+
 # ------------------------------------------------------------------ in a browser
 @pytest.mark.slow
 @pytest.mark.parametrize(("f", "args"), LOSSES, ids=ids)

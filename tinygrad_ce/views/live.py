@@ -31,7 +31,7 @@ from ..programs.lines import (
     name_of,
     replace,
 )
-from ..programs.recorder import Tape, identifier
+from ..programs.recorder import Tape
 from .formulas import MARK, spell
 
 MOST = 20_000  # statements
@@ -107,7 +107,7 @@ class Symbol(NDArrayOperatorsMixin):
         return self.script.elementwise(function, args)
 
     def __bool__(self) -> bool:
-        raise StillError(_("what it does depends on the numbers"))
+        raise TypeError(_("what it does depends on the numbers"))
 
     __float__ = __int__ = __index__ = __bool__
 
@@ -154,6 +154,8 @@ class Script:
             return self.extremum(pair, *args, **options)
         try:
             return f(*args, **options)
+        except StillError:
+            raise
         except Exception as error:
             raise StillError(_("JavaScript has no {name}", name=name_of(f))) from error
 
@@ -215,7 +217,9 @@ class Live:
     payload : what the page's script reads besides; slots of None are for data that never change
     """
 
-    def __init__(self, tape: Tape, walkers: Sequence[Any], derive: Callable[[], Any]) -> None:
+    def __init__(
+        self, tape: Tape, names: Sequence[str], walkers: Sequence[Any], derive: Callable[[], Any]
+    ) -> None:
         self.walks = [walker.records for walker in walkers]
         self.lines, self.derive = tape.lines, derive
         steps = [step for walk in self.walks for step in walk]
@@ -225,12 +229,17 @@ class Live:
         with np.errstate(all="ignore"):
             self.examples = evaluate(live(tape.lines, [*self.slots]), tape.arguments)
         self.source, start = expanded(tape, [*self.slots])
-        slopes = {identifier(s.target): s.after for s in self.walks[0] if s.target}
+        places = {node.name: k for k, node in enumerate(walkers[0].order) if node.op is None}
+        last = {step.target_index: step.after for step in self.walks[0]}
         loss = next(step.after for step in reversed(self.walks[0]) if step.phase == "forward")
         self.payload = {
             "arguments": [
-                {"name": x.name, "shape": x.shape, "slope": self.slot(slopes.get(x.name or ""))}
-                for x in tape.arguments
+                {
+                    "name": name,
+                    "shape": line.shape,
+                    "slope": self.slope(last.get(places.get(name, -1))),
+                }
+                for name, line in zip(names, tape.arguments)
             ],
             "start": start,
             "loss": self.slot(loss) if np.size(loss) == 1 else None,
@@ -243,6 +252,10 @@ class Live:
         """Where the numbers of data are in what the function gives."""
         line = recorded(x)
         return None if line is None else self.slots.get(line)
+
+    def slope(self, x: Any) -> int | list[float] | None:
+        """The slot of a gradient, or its numbers where they never change."""
+        return np.ravel(x).tolist() if x is not None and recorded(x) is None else self.slot(x)
 
     def constants(self, order: Sequence[Value]) -> dict[str, int | None]:
         """The slots of constants, by the name that each has in the picture."""

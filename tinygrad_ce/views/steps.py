@@ -28,7 +28,7 @@ from .live import Live, fields
 from .picture import FONT, Drawing
 
 Data = Any  # a float, or an array that cannot be written to
-LONGEST = 40  # lines of code that are shown with those between them
+LONGEST = 40  # lines of code that are shown with those between them; nodes that are derived
 LARGEST = 8  # rows and columns of an array that is shown in full
 # Of MathML's attributes; a user's LaTeX can have href, class and style as well.
 KEPT = {"accent", "fence", "form", "linethickness", "mathcolor", "mathvariant", "stretchy", "width"}
@@ -205,7 +205,7 @@ def section(walk: Steps, prefix: str, live: Live | None) -> str:
         marked = live.walks[bool(prefix)]
         items = [live.placed(item(step, marked[step.number - 1])) for step in walk]
     with suppress(TypeError, ValueError, NotImplementedError):  # not all is derived
-        if live and not prefix:
+        if live and not prefix and len(walk.nodes) <= LONGEST:  # more is not to be read
             title, text = escape(_("From the numbers to the formula")), live.derive()._repr_html_()
             derivation = (
                 f"<details><summary>{title}</summary>{text.partition('</style>')[2]}</details>"

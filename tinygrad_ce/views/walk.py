@@ -93,8 +93,10 @@ def _called(fused: Any, given: Sequence[Any]) -> Any:
 
 def _given(f: Any, args: Sequence[Any], wrt: Any, of: Callable[[Any, str], Any]) -> list[Any]:
     """The arguments as the function gets them, ``of`` each array: in a `Value`, or as it is."""
-    numbers = {wrt} if isinstance(wrt, int) else {*wrt}
-    given = []
+    n, given = len(args), []
+    numbers = {k % n for k in np.atleast_1d(wrt).tolist() if -n <= k < n}
+    text = "step_through: got wrt={wrt} and {n} arguments, wanted the positions of some of them"
+    require(len(numbers) == np.size(wrt) > 0, text, wrt=wrt, n=n)
     for k, (called, arg) in enumerate(zip(parameters(f, len(args))[0], args)):
         leaves = []
         for at, x in flatten(arg, called):
@@ -109,25 +111,30 @@ def _recorded(f: Any, args: Sequence[Any], wrt: Any, gradient: Any, fused: Any) 
 
     The second is None without ``fused``.
     """
-    tape = Tape()
+    tape, called = Tape(), list[str]()
 
     def recorded(x: Any, at: str) -> Any:
         dtype = getattr(x, "dtype", np.dtype(type(x)))
         if dtype.kind == "f" and dtype != np.float64:
             raise StillError(_("JavaScript has no {dtype}", dtype=dtype))
-        return tape.argument(x, identifier(at)) if dtype.kind == "f" else x
+        if dtype.kind != "f":
+            return x
+        called.append(inline(at))
+        return tape.argument(x, identifier(at))
 
     given = _given(f, args, wrt, recorded)
-    losses = [f(*given), _called(fused, given)]
-    walkers = [Walker("loss", loss, gradient) for loss in losses if loss is not None]
+    with np.errstate(all="ignore"):
+        losses = [f(*given), _called(fused, given)]
+    walkers = [Walker("loss", x, gradient) for x in losses[: 2 if fused is not None else 1]]
     plain: dict[Any, Any] = {None: None}
     for node in sorted({node for one in walkers for node in one.order}, key=lambda x: x.number):
         call = lines.replace((node.parents, node.options), plain.get, Value)
         inner, options = lines.replace(call, example, RecordedArray)
-        made = apply(node.op, inner, options) if node.op else Value(example(node.data))
+        with np.errstate(all="ignore"):
+            made = apply(node.op, inner, options) if node.op else Value(example(node.data))
         plain[node] = made
         made.name, made.origin, made.number = node.name, node.origin, node.number  # its scope's
-    live = Live(tape, walkers, partial(derive, f, *args, wrt=wrt))
+    live = Live(tape, called, walkers, partial(derive, f, *args, wrt=wrt))
     return live, *map(plain.get, losses)
 
 
