@@ -202,15 +202,15 @@ def name_mistake(trials: Sequence[Trial]) -> str:
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
     found = [
-        [
-            text
-            for text, wrong in wrong_answers(problem, t.seed)
-            if all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
-        ]
+        [text for text, wrong in wrong_answers(problem, t.seed) if _explains(t, wrong, off)]
         for t in trials
     ]
     one = next((text for text in found[0] if all(text in each for each in found)), "")
     return one or _two_mistakes(trials, off)
+
+
+def _explains(t: Trial, wrong: Arrays, off: Sequence[str]) -> bool:
+    return all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
 
 
 def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
@@ -225,10 +225,7 @@ def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
         pairs = [
             pair
             for pair in pairs or combinations([*known][:COMMONEST], 2)
-            if any(
-                all(close(t.yours[n], made[n], t.right[n]) for n in off)
-                for made in _at_once(t, known, factors, *pair)
-            )
+            if any(_explains(t, made, off) for made in _at_once(t, known, factors, *pair))
         ]
         if not pairs:
             return ""
