@@ -5,8 +5,6 @@ are lines of a program. Run on arrays of symbols, one an entry, which write down
 them, that program is its own JavaScript; an operation that moves entries moves symbols.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 import re
@@ -97,7 +95,7 @@ def literal(x: Any) -> str:
 class Symbol(NDArrayOperatorsMixin):
     """One number of the script; what NumPy is asked to do with it becomes a statement."""
 
-    def __init__(self, name: str, script: Script) -> None:
+    def __init__(self, name: str, script: "Script") -> None:
         self.name, self.script = name, script
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
