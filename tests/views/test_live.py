@@ -264,7 +264,7 @@ def test_everything_shown_follows_the_numbers_in_the_address(
         given = "&".join(
             f"{name}={','.join(str(next(numbers)) for _ in range(n))}" for name, n in names
         )
-        tab.evaluate(f"location.hash = '#step={k + 1}&{given}'")
+        tab.evaluate(f"location.hash = {json.dumps(f'#step={k + 1}&{given}')}")
         tab.evaluate("new Promise((then) => setTimeout(then, 50))")  # the event of the address
         matches(read(tab), wanted, k)
 
