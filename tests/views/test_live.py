@@ -320,3 +320,17 @@ def test_the_first_nan_is_found_when_the_numbers_overflow(visit: Visit) -> None:
     assert seen["words"] == "e = e^z = e^[1000, 1.3, 0.5] = [inf, 3.669, 1.649]"
     assert tab.locator("li:not([hidden]) strong").is_visible()
     assert tab.locator(".code .now").inner_text() == "e = np.exp(z)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_a_reader_out(visit: Visit, width: int, scheme: str) -> None:
+    axe = need("axe_playwright_python.sync_playwright").Axe()
+    steps = step_through(
+        by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0]), fused=tg.cross_entropy
+    )
+    tab = visit(steps, "#step=17", width=width, scheme=scheme)
+    tab.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    found = axe.run(tab).response["violations"]
+    assert [rule["id"] for rule in found] == []

@@ -31,7 +31,7 @@ READ = """() => {
     rows: [...walk.querySelectorAll('.nodes > tbody > tr')].map(row =>
       [row.cells[0].textContent, data(row.cells[1]), data(row.cells[2])]),
     work: [...walk.querySelectorAll('.work > div')].map(box =>
-      [box.querySelector('h3').textContent, data(box)]),
+      [box.querySelector('h2').textContent, data(box)]),
     now: [...walk.querySelectorAll('.graph .now')].map(e => e.id),
     to: [...walk.querySelectorAll('.graph .to')].map(e => e.id),
     picture: [...walk.querySelectorAll('svg .node')].map(node => [node.id,
