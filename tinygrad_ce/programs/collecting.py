@@ -30,7 +30,7 @@ from .index_notation import (
     term,
 )
 from .lines import Line, elementwise, fact, live, reads, walk
-from .simplifier import Simplifier, alike, is_call, is_plain_sum, number_of, simplify
+from .simplifier import Simplifier, alike, is_call, is_plain_sum, mark_gradient, number_of, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 60  # calls of a simplifier, and terms beside the first: the textbook's take up to 40
@@ -76,10 +76,8 @@ class Collector(Simplifier):
             both = [cost(live(self.lines, [*self.shared, x])) for x in (other, result)]
             result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
-                of = self.new.get(line.of) if line.of else None
                 result.name = result.name or line.name
-                if of.__class__ is Line and result not in self.before_gradients:
-                    result.of = of
+                mark_gradient(self, line, result, result not in self.before_gradients)
         if line in self.values or (line in self.ends and self.uses[line] > 1):
             self.shared.append(result)
         return result

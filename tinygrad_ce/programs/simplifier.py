@@ -206,7 +206,7 @@ class Simplifier:
         result = self.call(line.function, args, options, line)
         if result.__class__ is Line and result.function:
             result.name = result.name or line.name
-            _mark_gradient(self, line, result, result in self.lines[before:])
+            mark_gradient(self, line, result, result in self.lines[before:])
         return result
 
     def emit(self, f: Any, *args: Any, **options: Any) -> Any:
@@ -315,7 +315,7 @@ class Simplifier:
         return self.make(np.negative, (x,), {}, like)
 
 
-def _mark_gradient(made: Simplifier, line: Line, result: Line, is_new: bool) -> None:
+def mark_gradient(made: Simplifier, line: Line, result: Line, is_new: bool) -> None:
     """The result is the gradient of what the line is the gradient of: it is called after that.
 
     A line that stood before is, too, if several read it, so that it has a statement anyway.
