@@ -332,22 +332,21 @@ class Writer(Products):
         """Terms, with numbers and δ that they share in front; it broadcasts to ``out``."""
         if len(terms) == 1:
             return self.term(*terms[0], out)
-        if shared := self.shared([powers for _, powers in terms]):
-            least = [abs(c) for c, _ in terms]
-            d = least[0] if np.allclose(least, least[0], 1e-14, 0.0) else 1.0
-            rest = [(c / d, {f: n for f, n in p.items() if f not in shared}) for c, p in terms]
-            return self.product(d, shared, out, self.sum(rest, out))
         groups: dict[float, list[tuple[float, Powers]]] = {}  # by the number in front
         for d, powers in sorted(terms, key=lambda term: (term[0] < 0, -len(pairs_of(term[1])))):
             c = next((c for c in groups if math.isclose(c, abs(d), rel_tol=1e-14)), abs(d))
             groups.setdefault(c, []).append((math.copysign(c, d), powers))
+        shared, [c, *others] = self.shared([powers for _, powers in terms]), groups
+        if shared or (c != 1.0 and not others):
+            c = 1.0 if others else c
+            rest = [(d / c, {f: n for f, n in p.items() if f not in shared}) for d, p in terms]
+            return self.product(c, shared, out, self.sum(rest, out))
         result: Any = 0.0
-        [c, *others] = groups
         for parts in groups.values() if others else [[term] for term in groups[c]]:
             f, sign = (np.subtract, -1) if parts[0][0] < 0 else (np.add, 1)
-            parts = [(sign * d / (1.0 if others else c), powers) for d, powers in parts]
+            parts = [(sign * d, powers) for d, powers in parts]
             result = self.emit(f, result, self.sum(parts, out))
-        return result if others else self.emit(np.multiply, c, result)
+        return result
 
     def shared(self, terms: Sequence[Powers]) -> Powers:
         """The factors of all products; beside δ, numbers alone."""
