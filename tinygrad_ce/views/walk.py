@@ -64,16 +64,15 @@ def step_through(
     """
     if callable(loss):
         try:
-            live, *plain = _recorded(loss, args, wrt, gradient, fused)
+            live, plain, other = _recorded(loss, fused, args, wrt, gradient)
         except (StillError, TypeError, ValueError, NotImplementedError) as error:
-            given = _given(loss, args, wrt, lambda x, at: x)
-            walk = _of_graph(loss(*given), gradient, _called(fused, given))
-            return replace(walk, still=str(error))
-        return replace(_of_graph(plain[0], gradient, plain[1]), live=live)
-    return _of_graph(loss, args[0] if args else gradient, fused)
+            losses = _losses(loss, fused, args, wrt, lambda x, at: x)
+            return replace(_of_graph(*losses, gradient), still=str(error))
+        return replace(_of_graph(plain, other, gradient), live=live)
+    return _of_graph(loss, fused, args[0] if args else gradient)
 
 
-def _of_graph(loss: Any, gradient: Any, fused: Any) -> Steps:
+def _of_graph(loss: Any, fused: Any, gradient: Any) -> Steps:
     """The walk through a graph, and through the fused one."""
     walk = Walker("loss", loss, gradient)
     if fused is None:
@@ -87,12 +86,10 @@ def _of_graph(loss: Any, gradient: Any, fused: Any) -> Steps:
     return replace(walk.steps(), fused=other.steps(), difference=float(np.max(off)))
 
 
-def _called(fused: Any, given: Sequence[Any]) -> Any:
-    return fused(*given) if callable(fused) else fused
-
-
-def _given(f: Any, args: Sequence[Any], wrt: Any, of: Callable[[Any, str], Any]) -> list[Any]:
-    """The arguments as the function gets them, ``of`` each array: in a `Value`, or as it is."""
+def _losses(
+    f: Any, fused: Any, args: Sequence[Any], wrt: Any, of: Callable[[Any, str], Any]
+) -> tuple[Any, Any]:
+    """What the functions give, called with what is made ``of`` each array: a `Value`, or that."""
     n, given = len(args), []
     numbers = {k % n for k in np.atleast_1d(wrt).tolist() if -n <= k < n}
     text = "step_through: got wrt={wrt} and {n} arguments, wanted the positions of some of them"
@@ -103,10 +100,10 @@ def _given(f: Any, args: Sequence[Any], wrt: Any, of: Callable[[Any, str], Any])
             x = as_data(detach(x), at) if k in numbers else np.asarray(x) if np.ndim(x) else x
             leaves.append(Value(of(x, at), name=at) if k in numbers else of(x, at))
         given.append(unflatten(arg, leaves))
-    return given
+    return f(*given), fused(*given) if callable(fused) else fused
 
 
-def _recorded(f: Any, args: Sequence[Any], wrt: Any, gradient: Any, fused: Any) -> Any:
+def _recorded(f: Any, fused: Any, args: Sequence[Any], wrt: Any, gradient: Any) -> Any:
     """The walks as programs, through graphs of arrays that record; and the graphs, of plain data.
 
     The second is None without ``fused``.
@@ -122,9 +119,8 @@ def _recorded(f: Any, args: Sequence[Any], wrt: Any, gradient: Any, fused: Any) 
         called.append(inline(at))
         return tape.argument(x, identifier(at))
 
-    given = _given(f, args, wrt, recorded)
     with np.errstate(all="ignore"):
-        losses = [f(*given), _called(fused, given)]
+        losses = _losses(f, fused, args, wrt, recorded)
     walkers = [Walker("loss", x, gradient) for x in losses[: 2 if fused is not None else 1]]
     plain: dict[Any, Any] = {None: None}
     for node in sorted({node for one in walkers for node in one.order}, key=lambda x: x.number):
