@@ -334,3 +334,70 @@ def test_axe_finds_nothing_that_keeps_a_reader_out(visit: Visit, width: int, sch
     tab.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     found = axe.run(tab).response["violations"]
     assert [rule["id"] for rule in found] == []
+
+
+def predicting(visit: Visit, level: str) -> Any:
+    """The page of the loss by hand, where the way back begins, at a level."""
+    tab = visit(step_through(by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])))
+    tab.get_by_label("Predict first").check()
+    tab.get_by_label("What to predict").select_option(level)
+    tab.locator("#slider").fill("16")
+    answer(tab, "1")  # of the loss by itself
+    assert tab.locator(".verdict").inner_text() == "Right: 1."
+    return tab
+
+
+def answer(tab: Any, typed: str) -> str:
+    tab.locator("#guess").fill(typed)
+    tab.get_by_role("button", name="Check").click()
+    return str(tab.locator(".verdict").inner_text())
+
+
+@pytest.mark.slow
+def test_the_derivative_is_asked_for_in_letters(visit: Visit) -> None:
+    tab = predicting(visit, "derivative")
+    right = {  # by the step of the walk
+        10: "-1", 11: "1", 12: "t", 13: "1/p", 14: "1 / s", 15: "-e/s**2", 16: "1", 17: "exp(z)"
+    }  # fmt: skip
+    for step, formula in right.items():
+        tab.keyboard.press("ArrowRight")
+        assert f"Step {step} of" in tab.locator("#link").inner_text()
+        assert tab.locator(".work div").count() == 0  # which would tell it
+        assert "letters" in tab.locator(".predict label").inner_text()
+        assert answer(tab, formula) == "Right.", step
+    assert tab.locator("#score").inner_text() == "9 of 9 right at first"
+
+
+@pytest.mark.slow
+def test_wrong_derivatives_have_three_tries_names_and_a_hint(visit: Visit) -> None:
+    tab = predicting(visit, "derivative")
+    for _ in range(4):
+        tab.keyboard.press("ArrowRight")
+        if "Step 13" in tab.locator("#link").inner_text():
+            break
+        tab.get_by_role("button", name="Show me").click()
+    assert answer(tab, "-1/p") == "Not so. But the sign is flipped."
+    assert answer(tab, "p") == "Not so. But it is upside down. The rule is ∂L/∂log / p."
+    assert answer(tab, "p**2") == "That was the third try: here it is."
+    assert tab.locator("#score").inner_text() == "1 of 2 right at first"
+    tab.keyboard.press("ArrowRight")
+    assert answer(tab, "1/u").startswith("There is no u here: z, e, s")
+    assert answer(tab, "1/(s") == "Type a formula, such as 1/s."
+    assert answer(tab, "1//s") == "I cannot read / s."
+    assert answer(tab, "(1/s^2)*s") == "Right."
+
+
+@pytest.mark.slow
+def test_the_next_edge_is_asked_for_and_not_lit(visit: Visit) -> None:
+    tab = predicting(visit, "edge")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator(".graph .now").count() == 0
+    assert tab.locator("li:not([hidden]) .say").is_hidden()
+    check = tab.get_by_role("button", name="Check")
+    tab.get_by_label("Edge", exact=True).select_option("e → z")
+    check.click()
+    assert tab.locator(".verdict").inner_text().startswith("Not so.")
+    tab.get_by_label("Edge", exact=True).select_option("negative → sum")
+    check.click()
+    assert tab.locator(".verdict").inner_text() == "Right."
+    assert tab.locator("#score").inner_text() == "1 of 2 right at first"
