@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,67 @@ def test_a_program_refuses_numbers_of_rows_that_its_function_knows() -> None:
         run(W, rows(29)[0])
 
 
+TABLE = [1.0] * 150 + [2.0] * 150
+
+
+def scale(n: int) -> float:
+    return 2.0 if n > 170 else 1.0
+
+
+def first_or_all(w: Any, X: Any) -> Any:
+    try:
+        return np.sum((X @ w)[150])
+    except IndexError:
+        return np.sum(X @ w)
+
+
+DECIDES: dict[str, Any] = {
+    "a power": lambda w, X: np.sum(X @ w) * (2.0 if len(X) ** 2 > 30_000 else 3.0),
+    "a product": lambda w, X: np.sum(X @ w) * (2.0 if X.shape[0] * 4 > 666 else 3.0),
+    "entries": lambda w, X: np.sum(X @ w) * (2.0 if np.size(X) > 666 else 3.0),
+    "the least": lambda w, X: np.sum(X @ w) / min(len(X), 133),
+    "np.minimum": lambda w, X: np.sum(X @ w) / np.minimum(len(X), 133),
+    "odd or even": lambda w, X: np.sum(X @ w) * (1 + len(X) % 2),
+    "a logarithm": lambda w, X: np.sum(X @ w) * (2.0 if math.log(len(X)) > 5.0 else 3.0),
+    "like it": lambda w, X: np.sum(X @ w) * (2.0 if len(np.zeros_like(X)) > 150 else 3.0),
+    "what it calls": lambda w, X: np.sum(X @ w) * scale(len(X)),
+    "a table": lambda w, X: np.sum(X @ w) * TABLE[len(X)],
+    "a table in place": lambda w, X: np.sum(X @ w) * ([1.0] * 150 + [2.0] * 150)[X.shape[0]],
+    "a part": lambda w, X: np.mean((X @ w)[:144]),
+    "a part of positions": lambda w, X: np.sum((X @ w)[np.arange(len(X))[:144]]),
+    "an entry, if there is one": first_or_all,
+    "columns": lambda w, X: np.sum(np.linalg.svdvals(np.tanh(X @ w) @ np.ones((3, 144)))),
+    "within a gradient": lambda w, X: np.sum(
+        tg.grad(lambda v: np.sum((X @ v) ** 2) * (2.0 if len(X) > 160 else 1.0))(w) ** 2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECIDES)
+def test_what_f_decides_by_the_number_of_rows_is_right_or_refused(name: str) -> None:
+    f = DECIDES[name]
+    made = program(f, W, rows(8)[0])
+    run = run_source(made)
+    agreed = 0
+    for n in (1, 8, 9, 132, 134, 143, 145, 151, 152, 171, 174, 200, 299):
+        X = rows(n)[0]
+        try:
+            found = run(W, X)
+        except ValueError as error:
+            assert re.search("got .*wanted", str(error))  # noqa: PT017
+            continue
+        for got, want in zip(found, value_and_grad(f)(W, X)):
+            np.testing.assert_allclose(got, want, 1e-9, 1e-11)
+        agreed += 1
+    assert agreed
+
+
+def test_what_asks_for_no_number_of_rows_is_for_any() -> None:
+    f = lambda w, X: np.mean(np.tanh(X @ w)[:, :2] ** 2) + np.sum(w) / len(X)
+    assert "rows" not in program(lambda w, X: np.mean(np.tanh(X @ w)[1:, :2]), W, rows(8)[0]).source
+    assert "or fewer" in program(f, W, rows(8)[0]).source  # it may take a part of what it counts
+
+
 def test_a_constant_of_a_size_keeps_its_dtype() -> None:
     """Also one of no entries, which is as like whole numbers in order as like ones."""
     f = lambda x: np.sum(x * np.arange(len(x), dtype=np.float32))
@@ -270,7 +332,7 @@ def test_the_function_is_called_once_until_its_source_is_asked_for() -> None:
     assert made(np.ones(3))[0] == 1.0
     assert calls == [3]
     assert "/ n" in made.source
-    assert 1 < len(calls) < 5
+    assert len(calls) > 1
     before = list(calls)
     assert made.source == str(made) + "\n"
     assert calls == before

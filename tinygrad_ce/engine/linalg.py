@@ -23,6 +23,7 @@ from .text import _
 from .value import detach
 
 thin_svd = partial(np.linalg.svd, full_matrices=False)
+FEW = 8  # rows of a matrix whose minors take no longer than others' SVD
 CHAIN = r"<g> \cdot \frac{\partial <out>}{\partial <x>}"  # how a rule of many products reads
 
 
@@ -34,9 +35,9 @@ def turn(x: Any) -> Any:
 def cofactors(g: Any, out: Any, a: Any) -> Any:
     """∂det A/∂A = det A · A⁻ᵀ; of an array that is singular, too, by its SVD (Stewart 1998)."""
     g, data = np.expand_dims(g, (-2, -1)), detach(a)
-    graph = a is not data and data.__class__ is np.ndarray and data.size
-    if graph and np.any(np.linalg.cond(data) > 1e6):
-        return g * minors(a)  # two inverses there are all rounding
+    recorded = data.__class__ is not np.ndarray  # whose numbers are not known
+    if a.shape[-1] <= FEW or (a is not data and (recorded or np.any(np.linalg.cond(data) > 1e4))):
+        return g * minors(a)  # two inverses of what is nearly singular are all rounding
     if hasattr(a, "apply_primitive"):
         return g * np.expand_dims(out, (-2, -1)) * turn(np.linalg.inv(a))
     u, s, vt = np.linalg.svd(a)
@@ -48,7 +49,7 @@ def cofactors(g: Any, out: Any, a: Any) -> Any:
 def minors(a: Any) -> Any:
     """Each cofactor, ± the determinant of all other rows and columns."""
     n = a.shape[-1]
-    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int).reshape(n, n - 1)
+    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int).reshape(n, max(0, n - 1))
     signs = np.where(np.indices((n, n)).sum(0) % 2, -1.0, 1.0).astype(a.dtype)
     return signs * np.linalg.det(a[..., others[:, None, :, None], others[:, None]])
 

@@ -68,9 +68,15 @@ def called(op: Primitive) -> tuple[str, ...]:
 def learners_frame() -> FrameType | None:
     """The innermost frame that is of a learner."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((*_CALLED, *_CALLING, _NUMPY)):
+    while frame is not None and not is_learners(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+@cache
+def is_learners(filename: str) -> bool:
+    """Whether a file is neither of this package nor NumPy's."""
+    return not filename.startswith((*_CALLED, *_CALLING, _NUMPY))
 
 
 @cache

@@ -355,11 +355,13 @@ class Program:
                 break
 
     # ------------------------------------------------------------------ one for each signature
-    def _record(self, args: Sequence[Any], clean: bool) -> Recording:
-        recording = Recording(self._f, args, self._wrt, self._fuse, self._tables)
+    def _record(
+        self, args: Sequence[Any], clean: bool | None = None, backward: bool = True
+    ) -> Recording:
+        recording = Recording(self._f, args, self._wrt, self._fuse, self._tables, backward)
         if self._arguments.indices and not recording.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
-        if clean:
+        if self._clean if clean is None else clean:
             recording.lines, recording.outputs = cleaned(recording.lines, recording.outputs)
             for x, (_at, g) in zip(recording.variables, flatten(recording.outputs[1])):
                 if getattr(g, "of", None) and g.of not in recording.variables:
@@ -376,7 +378,7 @@ class Program:
             raise ValueError(_(text, got=got, wanted=wanted))
         compiled = self._compiled if key == self._key else None
         if compiled is None:
-            recording = self._record(args, self._clean)
+            recording = self._record(args)
             compiled = emit(recording, self._clean), recording.like
             self._example = self._example if self._compiled else (recording, args)
         run, either = _runs(*compiled)
@@ -407,17 +409,10 @@ class Program:
         if self._example:
             (recording, args), self._example = self._example, ()
 
-            def record(args: Any) -> Recording:
-                return self._record(args, self._clean)
-
             def load(recording: Recording) -> Any:
                 return _load(emit(recording, self._clean))
 
-            def by_f(*args: Any) -> Any:
-                return load(self._record(args, clean=False))(*args)
-
-            variables = self._arguments.variables
-            write_sizes(recording, record, load, args, variables, self._f, by_f)
+            write_sizes(recording, self._record, args, self._arguments.variables, load)
             self._compiled = emit(recording, self._clean), self._compiled[1]
             self._make(args, self._key)
         return self._compiled[0]

@@ -117,7 +117,7 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
 
     def sized(args: Any) -> Derived:
         made = anew(args)
-        write_sizes(made, anew, lambda made: None, args, variables)  # nobody calls it
+        write_sizes(made, anew, args, variables)
         return made
 
     variables, (_recording, args) = program._arguments.variables, program._example

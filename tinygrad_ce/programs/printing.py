@@ -91,7 +91,7 @@ class _Printer(Expressions):
             limits = [(f"{name} < {least}", f"{least} or more")] if least > 1 else []
             limits += [(f"{name} > {most}", f"{most} or fewer")] if most else []
             for wrong, wanted in limits:
-                message = f"got {{{name}}} rows, wanted {wanted}"
+                message = f"got {{{name}}} rows, wanted {wanted}: make a program of as many"
                 checks += [f"if {wrong}:", f'    raise ValueError(f"{message}")']
         if shapes:
             checks += literals.check_shapes(shapes, self.unique("shapes"), self.unique("wanted"))

@@ -12,11 +12,12 @@ import inspect
 import keyword
 import operator
 import re
+import sys
 from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NoReturn
 from unicodedata import normalize
 
@@ -26,7 +27,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import GETITEM, RELU, SCATTER
-from ..engine.origin import Origin, here, learners_frame
+from ..engine.origin import Origin, here, is_learners, learners_frame
 from ..engine.rules import scatter
 from ..engine.text import _
 from ..engine.value import Value, apply
@@ -38,6 +39,7 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "len", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
+ASK = {"shape", "size", "__len__", "__iter__", "__array_function__"}  # how many entries there are
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
 
 
@@ -65,6 +67,8 @@ class Tape:
         self.arguments: dict[Line, Any] = {}  # and their examples
         self.origins: dict[Line, Origin | None] = {}
         self.constants: list[tuple[Any, str]] = []  # arrays that f did not compute here, and names
+        self.caller: CodeType | None = None  # what calls f
+        self.asking: set[CodeType] = set()  # f's code under way where it asks for a size
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
@@ -118,8 +122,9 @@ class Tape:
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
         try:
             example = function(*examples, **how)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             if not re.search("read-only|output array|ArrayType", str(error)):
+                self.note(sys._getframe())  # f may go on, and do something else
                 raise
             example = args[0]
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
@@ -136,6 +141,21 @@ class Tape:
         if not isinstance(example, np.ndarray | np.generic | float | int):
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
+
+    def asked(self) -> None:
+        """Note the learner's code under way, where it asks how many entries there are."""
+        frame: Any = sys._getframe(1)
+        while frame.f_code.co_name in ASK and not is_learners(frame.f_code.co_filename):
+            frame = frame.f_back
+        if is_learners(frame.f_code.co_filename):
+            self.note(frame)
+
+    def note(self, frame: Any) -> None:
+        """Note the learner's code under way."""
+        while frame and frame.f_code is not self.caller:
+            if is_learners(frame.f_code.co_filename):
+                self.asking.add(frame.f_code)
+            frame = frame.f_back
 
     def refuse(self, what: str, instead: str) -> NoReturn:
         """Say which line would make a program that is wrong for other data."""
@@ -241,9 +261,20 @@ class RecordedArray(NDArrayOperatorsMixin):
         self.line.name = name
 
     name = property(operator.attrgetter("line.name"), _rename)
-    shape, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("shape", "dtype"))
-    ndim, size = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "size"))
+    ndim, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "dtype"))
     T, mT, real = property(np.transpose), property(np.matrix_transpose), property(np.real)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As ndarray's."""
+        self.tape.asked()
+        return self.line.shape
+
+    @property
+    def size(self) -> int:
+        """As ndarray's."""
+        self.tape.asked()
+        return self.line.size
 
     # ------------------------------------------------------------------ NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -262,6 +293,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             return NotImplemented
         follows = fact(function, "follows")
         if follows == "shapes":
+            self.tape.asked()
             args, options = replace((args, options), _example, RecordedArray)
             return function(*args, **options)
         if follows == "count" or (function is np.where and len(args) == 1):
@@ -339,6 +371,7 @@ class RecordedArray(NDArrayOperatorsMixin):
                 self.tape.refusal = before  # ... and does without
 
     def __len__(self) -> int:
+        self.tape.asked()
         return len(self.example)
 
     def __iter__(self) -> Any:

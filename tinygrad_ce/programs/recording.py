@@ -30,7 +30,13 @@ class Recording:
     """One call of a function on arrays that record, and the backward pass on top, as lines."""
 
     def __init__(
-        self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool, sums_to_one: Sequence[str]
+        self,
+        f: Any,
+        args: Sequence[Any],
+        wrt: Any,
+        fuse: bool,
+        sums_to_one: Sequence[str],
+        backward: bool = True,
     ) -> None:
         self.parameters = names = parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
@@ -51,10 +57,11 @@ class Recording:
         variables = [v for _, v in flatten(trees)]
         with np.errstate(all="ignore"):
             out, value = _call(f, given, tape, fuse)
-            if numbers and not isinstance(out, dict | list | tuple) and np.size(value) == 1:
+            one = not isinstance(out, dict | list | tuple) and np.size(value) == 1
+            if numbers and one and backward:
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
-        self.lines, self.calls = tape.lines, len(tape.lines)
+        self.lines, self.calls, self.asking = tape.lines, len(tape.lines), tape.asking
         self.arguments: dict[str, Any] = {  # each by its place in the source, ``p["w"]``
             path_text(at): x.line if x.__class__ is RecordedArray else x for at, x in leaves.items()
         }
@@ -80,6 +87,7 @@ class Recording:
 
 def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any]:
     """What f returns, and its data."""
+    tape.caller = _call.__code__
     out = f(*args)
     tape.name_lines()
     if tape.refusal:  # that f caught: what it did instead is for no data

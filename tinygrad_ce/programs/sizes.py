@@ -3,127 +3,99 @@
 ``len(X)`` is a plain number, so one recording does not tell a size from other numbers. The function
 is recorded again, with many times the rows: a constant that moves with their number is a size.
 It is at least 100 rows, where log(n), x[:4] and min(n, 64) are told from sizes; but four times as
-many where each row has calls of its own, as of a Jacobian, which take long. And with few rows: from
-how many on it does the same, as ``max(n, 6)`` does from 6, the program checks. So it does up to how
-many, where f compares: each number in its code, and in what that calls, may be one of rows.
+many where each row has calls of its own, as of a Jacobian, which take long. Where f may decide by
+how many rows there are, as ``max(n, 6)`` does, each number of rows around the example's is tried,
+and the program refuses others.
 """
 
 from __future__ import annotations
 
+import dis
 import math
+import operator
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from inspect import getattr_static
-from types import CodeType, FunctionType, ModuleType
+from itertools import pairwise
+from types import CodeType, EllipsisType
 from typing import Any
 
 import numpy as np
 
+from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten
-from .lines import Line, Size, live, within
+from .lines import CHECKED, Line, Size, constant, elementwise, live, replace, within
 from .literals import LONG, dtype_text, fresh_text
+from .printing import NEW
 from .recording import Recording
 from .simplifier import key_of, uniform
 
 ENOUGH = 100  # rows
-MOST = 2**22  # entries of the arguments, with as many rows as are tried
+# How many numbers of rows are tried, of how many lines and entries in all.
+MOST, TRIED, ENTRIES = 500, 4_000, 2**24
+HUGE = 2**30  # rows
+# What does the same with any number of rows; of names in f's code, what is smooth in a size.
+ALIKE = {np.matmul, np.reshape, np.transpose, np.expand_dims, np.squeeze, np.broadcast_to}
+ALIKE |= {np.take_along_axis, np.argsort, np.argmax, np.cumsum, constant, *CHECKED, *NEW}
+SMOOTH = {f.__name__ for f, op in TABLE.items() if elementwise(f) and not op.piecewise | op.plain}
+SMOOTH |= {"np", "tg", "len", "float", "shape", "size", "T", "newaxis", "arange", "ones", "sum"}
+SMOOTH |= {"mean", "dot", "softmax", "log_softmax", "logsumexp", "cross_entropy", "nll", "mse"}
+DECIDES = re.compile(
+    r".*(JUMP|COMPARE|CONTAINS|SLICE|FOR_|MATCH)|.*BINARY_OP (//|%|<<|>>|&|\|)"
+    r"|(?!LOAD_CONST|LOAD_SMALL|BUILD_TUPLE).+ BINARY_(SUBSCR|OP \[)"  # an entry of a table
+)
 
 
 def write_sizes(
     recording: Any,
-    record: Callable[[Any], Any],
-    load: Callable[[Any], Any],
+    record: Callable[..., Any],
     args: Sequence[Any],
     wrt: Sequence[int],
-    f: Any = None,
-    by_f: Callable[..., Any] | None = None,
+    load: Callable[[Any], Any] | None = None,
 ) -> None:
     """Put sizes in the place of the constants of a recording of f, or its like, that are some.
 
-    ``record`` makes one for other arguments, ``load`` a function of one; ``by_f`` gives what such a
-    function is to give. The size is a number of rows, of data rather than of variables.
-    There is none if f fails with more, or does something else.
+    ``record`` makes one for other arguments; where ``load`` makes a function of one, it has limits,
+    and ``record`` makes one as f does it, too, and without a backward pass. The size is a number of
+    rows, of data rather than of variables. There is none if f fails with more, or does something
+    else.
     """
     leaves = [x for arg in args for _, x in flatten(arg)]
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
     for group in _groups(leaves, data):
         n, times = len(leaves[min(group)]), 4  # halves and doubles are exact
+        some, place = partial(_with_rows, args, group), [*recording.arguments][min(group)]
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-            most, other = times * n, record(_with_rows(args, group, times * n))
-            if other.calls == recording.calls:
-                most = MOST // max(1, sum(map(np.size, leaves))) * n
-                if times * n < ENOUGH:
-                    times = 2 ** (ENOUGH // n).bit_length()
-                    other = record(_with_rows(args, group, times * n))
-            pair, place = _Pair(n, times, recording, other), [*recording.arguments][min(group)]
+            other = record(some(times * n))
+            by_row = other.calls != recording.calls  # a Jacobian has blocks once it is clean
+            if not by_row and times * n < ENOUGH:
+                times = 2 ** (ENOUGH // n).bit_length()
+                other = record(some(times * n))
+            least, most = 1, None
+            if load:
+                forward = partial(record, clean=by_row, backward=False)
+                alone = _Pair(n, times, forward(args), forward(some(times * n)))
+                alone.join()
+                least, most = _limits(alone, forward, some, sum(map(np.size, leaves)))
+            pair = _Pair(n, times, recording, other)
             pair.join()
             recording.rows = pair.name, place, 1, None
-            run = load(recording)
-            recording.rows = pair.name, place, n, n  # until more is known
-            agree, some = partial(_agree, run, by_f or run), partial(_with_rows, args, group)
-            recording.rows = pair.name, place, *_limits(n, most, _whole_numbers(f), agree, some)
+            if load:
+                holds = partial(_agrees, recording, record, load)
+                least = max(least, next((k for k in (1, 2, n // 2) if holds(some(k))), n))
+                recording.rows = pair.name, place, least, most
             return
 
 
-def _limits(
-    n: int, most: int, numbers: set[int], agree: Callable[[Any], bool], some: Callable[[int], Any]
-) -> tuple[int, int | None]:
-    """From how many rows to how many the sizes found with n hold, None if there is no end.
-
-    ``some(k)`` are arguments of k rows, up to ``most``, for which both are to ``agree``.
-    """
-
-    def holds(k: int) -> bool:
-        return k <= most and agree(some(k))
-
-    least = next(filter(holds, (1, 2, n // 2)), n)
-    beside = {k + more for k in numbers for more in (-1, 0, 1)} | {n}
-    tried = [k for k in sorted(beside) if k > least]
-    wrong = [k for k in tried if k != n and not holds(k)]
-    under = max((k for k in wrong if k < n), default=0)
-    over = min((k for k in wrong if k > n), default=None)
-    last = over and max(k for k in tried if k < over)
-    return min(k for k in (least, *tried, n) if k > under), last
-
-
-def _whole_numbers(f: Any) -> set[int]:
-    """Those in the code of f and of what it calls: rows may be compared with them."""
-    numbers, seen, todo = set[int](), dict[int, Any](), [f]
-    while todo and len(seen) < 1_000:
-        x = todo.pop()
-        if isinstance(x, int | float):
-            numbers |= {int(x)} if math.isfinite(x) else set()
-        elif id(x) not in seen:
-            seen[id(x)] = x
-            todo += _beneath(x)
-    return numbers
-
-
-def _beneath(x: Any) -> list[Any]:
-    """What a function, or what has one, rests on: its constants, and what its names stand for."""
-    if isinstance(x, dict | tuple):  # a list holds data
-        return [*(x.values() if isinstance(x, dict) else x)][:100]
-    if isinstance(x, partial):
-        return [x.func, x.args, x.keywords]
-    if x.__class__ is not FunctionType:  # a method, or an object that can be called
-        function = getattr(x, "__func__", getattr_static(type(x), "__call__", None))
-        owner = getattr(x, "__self__", x)
-        known = getattr(owner, "__dict__", None), *(dict(vars(c)) for c in type(owner).__mro__)
-        return [function, *known] if function.__class__ is FunctionType else []
-    cells = [cell.cell_contents for cell in x.__closure__ or ()]
-    if str(x.__module__).startswith(__package__.partition(".")[0] + "."):
-        return cells  # as of grad(f): f
-    codes = [x.__code__]
-    for code in codes:
-        codes += [c for c in code.co_consts if c.__class__ is CodeType]
-    names = {name for code in codes for name in code.co_names}
-    found = [x.__globals__.get(name) for name in names]
-    parts = [vars(m).get(name) for m in found if isinstance(m, ModuleType) for name in names]
-    constants = [c for code in codes for c in code.co_consts]
-    return [*constants, x.__defaults__, x.__kwdefaults__, *cells, *parts, *found]
+def _is_straight(code: CodeType) -> bool:
+    """Whether code does the same with any size: smooth functions, no table, no comparison."""
+    steps = [f"{step.opname} {step.argrepr}" for step in dis.get_instructions(code)]
+    decides = any(DECIDES.match(" ".join(two)) for two in pairwise(steps))
+    others = code.co_freevars or code.co_exceptiontable or not SMOOTH.issuperset(code.co_names)
+    return not (decides or others or {CodeType, slice} & {*map(type, code.co_consts)})
 
 
 def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
@@ -133,11 +105,12 @@ def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
     return [unflatten(arg, rows) for arg in args]
 
 
-def _agree(run: Any, by_f: Any, args: Sequence[Any]) -> bool:
+def _agrees(recording: Any, record: Any, load: Any, args: Sequence[Any]) -> bool:
     """Whether lines with sizes do with such arguments what f does, but for rounding."""
     quiet = warnings.catch_warnings(action="ignore"), np.errstate(all="ignore")
     with suppress(Exception), quiet[0], quiet[1]:  # f may need more rows
-        pairs = zip(flatten(run(*args)), flatten(by_f(*args)))  # of one number, more
+        found, wanted = (load(x)(*args) for x in (recording, record(args, clean=False)))
+        pairs = zip(flatten(found), flatten(wanted))  # of one number, more
         return all(np.allclose(x, y, 1e-4, 1e-6, equal_nan=True) for (_, x), (_, y) in pairs)
     return False
 
@@ -148,6 +121,32 @@ def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[set[int]]:
     for n in dict.fromkeys(rows[k] for k in sorted(rows, key=data.__getitem__, reverse=True)):
         alike = {k for k in rows if rows[k] == n > 1}
         yield from filter(None, (alike, {k for k in alike if data[k]}))
+
+
+def _limits(
+    pair: _Pair, record: Callable[[Any], Recording], some: Callable[[int], Any], entries: int
+) -> tuple[int, int | None]:
+    """From how many rows to how many f does the same as with n, None for any more.
+
+    Where nothing tells one number of rows from another that is any; else each one around n is
+    tried. ``some(k)`` are arguments of k rows; ``entries``, those of the example.
+    """
+    n, codes = pair.n, pair.one.asking | pair.other.asking
+    if all(map(_is_straight, codes)) and all(map(pair.is_alike, _lines(pair.one))):
+        return 1, None
+    several = min(MOST, TRIED // pair.other.calls)
+    several = min(several, ENTRIES * n // (entries * (n + several)))
+
+    def end(ks: range) -> int:
+        last = n
+        with suppress(Exception):  # f may need more rows
+            for k in ks:
+                if not pair.holds_for(record(some(k)), k):
+                    break
+                last = k
+        return last
+
+    return end(range(n - 1, max(0, n - several // 2), -1)), end(range(n + 1, n + several))
 
 
 class NotASizeError(Exception):
@@ -164,6 +163,7 @@ class _Pair:
         self.same = dict[Line, Line]()  # of each line the other
         self.eps = np.finfo(np.float64).eps  # of the line at hand
         self.of_floats = False  # whether the line at hand has other arguments that are floats
+        self.rows = n * times  # of the recording at hand
 
     def join(self) -> None:
         """Write the sizes into the lines, or raise an error."""
@@ -174,6 +174,32 @@ class _Pair:
             x.args, x.options, x.shape = new
         self.one.outputs = outputs
 
+    def at(self, x: Any, k: int) -> Any:
+        """What sizes are for k rows, in arguments or a shape."""
+        return replace(x, lambda size: eval(size.text, {"np": np, self.name: k}), Size)
+
+    def is_alike(self, line: Line) -> bool:
+        """Whether a line does the same with any number of rows, as a part of them does not."""
+        f = line.function
+        if f is not operator.getitem:
+            return f is None or elementwise(f) or f in ALIKE or (f is np.diag and line.ndim == 2)
+        index = line.args[1] if line.args[1].__class__ is tuple else line.args[1:]
+        if not {*map(type, index)} <= {slice, int, type(None), EllipsisType}:
+            return all(x.start is x.stop is None for x in index if x.__class__ is slice)
+        whole = np.broadcast_to(False, self.at(line.args[0].shape, HUGE))  # takes no memory
+        return bool(whole[self.at(index, HUGE)].shape == self.at(line.shape, HUGE))
+
+    def holds_for(self, other: Recording, k: int) -> bool:
+        """Whether a recording for k rows is as the sizes say."""
+        self.rows, self.same = k, {}
+        try:
+            for x, y in zip(_lines(self.one), _lines(other), strict=True):
+                self.line(x, y)
+            self.both(self.one.outputs, other.outputs)
+        except (NotASizeError, ValueError):
+            return False
+        return True
+
     def line(self, x: Line, y: Line) -> Any:
         """The arguments, options and shape of a line, with sizes."""
         if (x.function, x.kind) != (y.function, y.kind):
@@ -182,9 +208,7 @@ class _Pair:
             raise NotASizeError  # a check of indices holds the numbers
         self.eps = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
         self.of_floats = any(a.__class__ is Line and a.dtype.kind == "f" for a in x.args)
-        args, others = x.args, y.args
-        if x.function is scatter and _are_uniform(args[0], others[0]):
-            args, others = ((a[0].flat[0].item(), *a[1:]) for a in (args, others))  # it spreads
+        args, others = map(_spread, (x, y))
         sized = self.both((args, x.options, x.shape), (others, y.options, y.shape))
         self.same[x] = y
         return sized
@@ -192,6 +216,8 @@ class _Pair:
     def both(self, x: Any, y: Any) -> Any:
         """What two arguments are: the same, or one that depends on the number of rows."""
         if x is y and x.__class__ is not Line:
+            return x
+        if x.__class__ is Size and self.is_like(self.at(x, self.rows), y):
             return x
         if x.__class__ is not y.__class__ or (x.__class__ is Line and self.same.get(x) is not y):
             raise NotASizeError
@@ -208,6 +234,12 @@ class _Pair:
         if isinstance(x, range | np.ndarray):
             return self.array(np.asarray(x), np.asarray(y))
         return Size(self.size(x, y), x)
+
+    def is_like(self, x: Any, y: Any) -> bool:
+        """Whether both are one constant, but for rounding."""
+        if isinstance(x, int | float) and isinstance(y, float):
+            return math.isclose(x, y, rel_tol=8 * float(self.eps))
+        return bool(key_of(x) == key_of(np.asarray(y) if isinstance(y, range) else y))
 
     def array(self, x: Any, y: Any) -> Size:
         """An array of one number, or of whole numbers in order."""
@@ -246,6 +278,12 @@ class _Pair:
             text = f"1 / ({1 / c:.0f} * {name})"
         is_int = symbol == "*" and c.is_integer() and not whole and not self.of_floats
         return f"float({text})" if is_int else text
+
+
+def _spread(line: Line) -> Any:
+    """The arguments of a line; of what spreads one number, the number."""
+    spreads = line.function is scatter and _are_uniform(line.args[0])
+    return (line.args[0].flat[0].item(), *line.args[1:]) if spreads else line.args
 
 
 def _are_uniform(*arrays: Any) -> bool:
