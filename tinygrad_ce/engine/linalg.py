@@ -49,7 +49,7 @@ def cofactors(g: Any, out: Any, a: Any) -> Any:
 def minors(a: Any) -> Any:
     """Each cofactor, ± the determinant of all other rows and columns."""
     n = a.shape[-1]
-    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int).reshape(n, max(0, n - 1))
+    others = np.nonzero(1.0 - np.eye(n))[1].reshape(n, max(0, n - 1))
     signs = np.where(np.indices((n, n)).sum(0) % 2, -1.0, 1.0).astype(a.dtype)
     return signs * np.linalg.det(a[..., others[:, None, :, None], others[:, None]])
 
