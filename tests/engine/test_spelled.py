@@ -6,6 +6,7 @@ import ast
 import math
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -555,3 +556,20 @@ def test_outer_of_ufuncs() -> None:
     for f in (np.multiply, np.subtract, np.maximum, np.hypot):
         agrees(f.outer, x, y)
     agrees(lambda x: np.subtract.outer(x, x), x)
+
+
+@pytest.mark.parametrize("ddof", [1, 2, 3, 0.5])
+@pytest.mark.parametrize("name", ["var", "std", "nanvar", "nanstd"])
+def test_too_few_numbers_for_a_variance(name: str, ddof: float) -> None:
+    """Of no degree of freedom: nan of those that leave nan out, inf or nan of the others."""
+    f, x = getattr(np, name), np.array([[1.0, 2.0, np.nan], [4.0, np.nan, np.nan], [3.0, 3.5, 7.0]])
+    for axis in (None, 0, 1):
+        for where in (True, np.arange(9).reshape(3, 3) % 2 == 0):
+            how = {"axis": axis, "ddof": ddof, "where": where}
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                wanted, found = f(x, **how), f(Value(x), **how).data
+            np.testing.assert_allclose(found, wanted, 1e-12)
+    with np.errstate(all="ignore"):
+        slope = grad(lambda x: np.nanvar(x, axis=1, ddof=2.0).sum())(x)
+    assert np.isnan(slope[0, :2]).all()
+    assert np.isfinite(slope[2]).all()

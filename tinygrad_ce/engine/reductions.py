@@ -80,6 +80,15 @@ def var(
     return np.sum(squares, axis, where=where, **options) / n
 
 
+def nanvar(a: Any, axis: Any = None, *args: Any, where: Any = True, **options: Any) -> Any:
+    """The variance of what is no nan; nan where that is ``ddof`` numbers or fewer, as in NumPy."""
+    counted = np.logical_and(where, np.logical_not(np.isnan(a)))
+    ddof = options.get("ddof", options.get("correction", 0))
+    n = count(a, axis, counted, keepdims=options.get("keepdims", False))
+    enough = np.where(n > ddof, 1.0, np.nan).astype(n.dtype)
+    return np.var(a, axis, *args, where=counted, **options) * enough
+
+
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """Σ w·a / Σ w; weights of one axis count along it."""
     weights = np.ones_like(a) if weights is None else weights
@@ -120,8 +129,8 @@ spell(
     nansum=of_numbers(np.sum),
     nanprod=of_numbers(np.prod),
     nanmean=of_numbers(np.mean),
-    nanvar=of_numbers(np.var),
-    nanstd=of_numbers(np.std),
+    nanvar=nanvar,
+    nanstd=lambda *args, **options: TABLE[root](np.nanvar(*args, **options)),
     nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
     nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
 )

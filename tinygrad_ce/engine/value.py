@@ -444,6 +444,11 @@ def _no_rule(function: Any) -> NoReturn:
     for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
         module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
     called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))
+    frame: Any = sys._getframe(1)
+    while (file := frame.f_globals.get("__name__", "")).startswith((__package__, "scipy.")):
+        if file.startswith("scipy."):  # a function that calls a ufunc of another name
+            called = re.sub(r"\._\w*", "", file) + f".{frame.f_code.co_name}"
+        frame = frame.f_back
     text = (
         "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one by "
         "@primitive, the derivative for the dots: primitive(lambda g, out, x: g * ...)({name})"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..engine.operation import POSITIVE, REAL, Primitive, define
+from ..engine.operation import POSITIVE, REAL, TABLE, Primitive, define
 from ..engine.rules import astype, pick
 
 # Where SCIPY_ARRAY_API is set SciPy wraps them.
@@ -73,8 +73,14 @@ define_slopes(sp.gamma, lambda out, x: out * sp.psi(x), domain=(POSITIVE,))
 define_slopes(sp.rgamma, lambda out, x: -out * sp.psi(x), domain=(POSITIVE,))
 define_slopes(sp.psi, lambda out, x: ZETA(2.0, x), domain=(POSITIVE,))
 ZETA: Primitive = define_slopes(
-    sp.zeta, None, lambda out, s, x: -s * ZETA(s + 1.0, x), domain=((1.0, 4.0), POSITIVE)
+    sp.zeta,
+    None,
+    lambda out, s, x: -s * ZETA(s + 1.0, x),
+    domain=((1.0, 4.0), POSITIVE),
+    entrywise=True,
+    number="float(scipy.special.zeta({}, {}))",
 )
+TABLE[special._ufuncs._zeta] = ZETA  # which it calls
 define_slopes(
     sp.beta,
     lambda out, x, y: out * (sp.psi(x) - sp.psi(x + y)),

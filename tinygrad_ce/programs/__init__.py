@@ -12,9 +12,9 @@
   batching.py     the rows of a derivative as one block
   collecting.py   gradients as sums of products over indices, down to p - t
   stability.py    whether a program is as good as another where its arguments are large
-  sizes.py        constants that depend on the number of rows
   expressions.py  a line as an expression
   printing.py     a program as source
+  sizes.py        constants that depend on the number of rows, and for which it holds
   compiled.py     a function and its gradient as NumPy source, compiled
   derivation.py   the chain rule, then what the simplifier does, by steps that are checked
 

@@ -213,7 +213,7 @@ def name_of(f: Any) -> str:
     name, owner = f.__name__, getattr(f, "__self__", None)
     if owner.__class__ is np.ufunc:  # of np.add.reduce
         return f"{name_of(owner)}.{name}"
-    home = getattr(f, "__module__", None)  # ufuncs have none
+    home = re.sub(r"\._.*", "", getattr(f, "__module__", None) or "")  # ufuncs have none
     for module in ["numpy", *([home] if home else sorted(sys.modules, key=len))]:
         is_public = not re.search(r"(^|\.)_", module)
         if is_public and getattr(sys.modules.get(module), name, None) is f:

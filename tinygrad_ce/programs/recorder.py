@@ -284,7 +284,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             return self
         if method == "at":  # which writes into a read-only array too
             self.tape.refuse(f"np.{ufunc.__name__}.at", "Use a = a + x or its like.")
-        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        called = getattr(TABLE.get(ufunc), "function", ufunc)  # zeta, which calls a ufunc _zeta
+        function = called if method == "__call__" else getattr(ufunc, method)
         args = tuple([np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs])
         return self.tape.call(function, args, options)
 

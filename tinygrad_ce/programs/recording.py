@@ -30,13 +30,7 @@ class Recording:
     """One call of a function on arrays that record, and the backward pass on top, as lines."""
 
     def __init__(
-        self,
-        f: Any,
-        args: Sequence[Any],
-        wrt: Any,
-        fuse: bool,
-        sums_to_one: Sequence[str],
-        backward: bool = True,
+        self, f: Any, args: Sequence[Any], wrt: Any, fuse: bool, tables: Any, backward: Any = True
     ) -> None:
         self.parameters = names = parameters(f, len(args))[0]
         numbers = () if wrt is None else (wrt,) if isinstance(wrt, int) else tuple(wrt)
@@ -45,11 +39,8 @@ class Recording:
             at: tape.argument(x, identifier(at)) if x.__class__ in (float, np.ndarray) else x
             for at, x in places(names, args).items()
         }
-        tables = {
-            at: tape.write(distributions, (leaves[at],), {}, leaves[at].example)
-            for at in sums_to_one
-        }
-        supply = iter((leaves | tables).values())
+        summed = {at: tape.write(distributions, (x := leaves[at],), {}, x.example) for at in tables}
+        supply = iter((leaves | summed).values())
         given = [unflatten(arg, supply) for arg in args]
         for i in numbers:
             variables = [variable(x, name=x.name) for _, x in flatten(given[i])]
