@@ -201,5 +201,5 @@ def make_run(made: Any) -> Any:
 def test_a_function_without_a_rule_is_called_as_the_user_calls_it(f: Any, name: str) -> None:
     with pytest.raises(NotImplementedError, match=rf"^{name} has no rule.*\({name}\)$"):
         f(Value(1.5))
-    with pytest.raises(TypeError, match="^zeta: argument 0 has no derivative"):
+    with pytest.raises(TypeError, match=r"^zeta: argument 0 has no derivative"):
         special.zeta(Value(1.5), 2.0)
