@@ -41,6 +41,7 @@ def run(*argv: str) -> int:
     return tour.main(["exercise", *argv])
 
 
+@pytest.mark.slow
 def test_a_table_has_every_file_and_counts_the_mistakes(capsys: Any, submissions: Path) -> None:
     assert run(NAME, "--submissions", str(submissions)) == 0
     first, counts = capsys.readouterr().out.split("\n\n")

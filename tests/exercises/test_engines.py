@@ -149,6 +149,7 @@ def test_the_smallest_graph_that_breaks_it_is_written_and_drawn() -> None:
     assert "gradient" in card
 
 
+@pytest.mark.slow
 def test_a_file_with_an_engine_is_checked(capsys: Any, tmp_path: Path) -> None:
     path = tmp_path / "answer.py"
     path.write_text(engine_backward.source, encoding="utf-8")
