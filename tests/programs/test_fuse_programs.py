@@ -182,6 +182,11 @@ def test_what_has_a_stable_form_for_any_table_gets_it(name: str) -> None:
     np.testing.assert_allclose(slope, leaf.grad, rtol=1e-12, atol=1e-14)
 
 
+def test_the_packages_sigmoid_of_a_choice_is_taken_whole() -> None:
+    f, table = FOR_ANY_TABLE["signs of bits, the package's sigmoid"]
+    assert ">= 0" not in program(f, Z[:5], table[:5], fuse=True).source
+
+
 def test_a_sign_is_not_taken_from_the_data_drawn() -> None:
     """Of one whole number, all that is drawn beside the example's -1 may be 1."""
     rng = np.random.default_rng(5)  # its own: tests run in any order

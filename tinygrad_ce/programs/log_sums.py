@@ -62,11 +62,12 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
         rest_on: set[Any] = {known[x][0] if x in known else None for x in reads(line)}
         fixed = op is not ops.WHERE and [*walk((line.args, line.options), RecordedArray)]
         if op is ops.EXP:
-            u, of = _exponent(line.args[0])
-            known[line] = line, np.exp(of(drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))))
+            u, sign = _exponent(line.args[0])
+            x = drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))
+            known[line] = line, np.exp(sign * x)
         elif None not in rest_on and len(rest_on) == 1 and not fixed and _is_sum_or_product(op):
             [e] = rest_on
-            u, _of = _exponent(e.args[0])
+            u, _sign = _exponent(e.args[0])
             args = replace(replace(line.args, lambda x: known[x][1]), example, RecordedArray)
             known[line] = e, op(*args, **line.options)
             if log := _of_sigmoid(line, u, drawn[u], known[line][1]) or _of_sum(line, known):
@@ -74,16 +75,21 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
     return logs
 
 
-def _exponent(v: Line) -> tuple[Line, Callable[[Any], Any]]:
-    """What v is but for signs, also where these differ by a condition, and v as its function."""
-    sign, branches = 1.0, v.args[1:] if v.function is ops.WHERE else ()
+def _exponent(v: Line) -> tuple[Line, Any]:
+    """What v is but for signs, which may differ by a condition, and these."""
+    if v.function is ops.WHERE and len([*walk(v.args[1:])]) == 2:
+        (u, s), (w, t) = map(_signed, v.args[1:])
+        if u is w:
+            return u, np.where(example(v.args[0]), s, t)
+    return _signed(v)
+
+
+def _signed(v: Line) -> tuple[Line, float]:
+    """U and the sign of ±u."""
+    sign = 1.0
     while v.function is ops.NEGATIVE:
         v, sign = v.args[0], -sign
-    if len({*walk(branches)}) == 2:
-        (u, f), (w, g) = map(_exponent, branches)
-        if u is w:
-            return u, lambda x: np.where(example(v.args[0]), f(x), g(x))
-    return v, lambda x: sign * x
+    return v, sign
 
 
 def _is_sum_or_product(op: Any) -> bool:
