@@ -8,9 +8,10 @@ of an upstream gradient of one entry is not 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import compress
+from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,14 @@ import numpy as np
 from ..engine import ops
 from ..engine.backward import gradients, share
 from ..engine.data import unbroadcast
-from ..engine.operation import TABLE
+from ..engine.operation import TABLE, Primitive
 from ..engine.value import Value, apply, detach
 from ..programs.lines import elementwise
 from .wording import met, number
 
 Entry = tuple[int, ...]
 Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
+SMALL = 1_000  # entries of a node of which is remembered what they rest on
 PRODUCTS = (ops.POWER, TABLE[np.prod])  # and what has powers
 
 
@@ -101,38 +103,121 @@ def first(mask: Any) -> Entry:
     return tuple(int(i) for i in np.unravel_index(np.argmax(mask), np.shape(mask)))
 
 
+# ------------------------------------------------------------------ what an entry rests on
 def sources(node: Value, entry: Entry) -> list[Source]:
     """The entries of its arguments that an entry of a node rests on."""
+    found = list[Source]()
+    for x, at in meeting(node, entry):
+        several = zip(*[i.tolist() for i in at]) if _is_several(at) else [at]
+        found += [(x, place) for place in several]
+    return found
+
+
+def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
+    """Arguments, and the index in each of what an entry of a node rests on: numbers or arrays."""
     op, parents = node.op, node.parents
-    if elementwise(op.function) and not op.moves:
-        pairs = [(x, zip(np.shape(x)[::-1], entry[::-1])) for x in parents]  # axes from the last
-        return [(x, tuple(i if n > 1 else 0 for n, i in axes)[::-1]) for x, axes in pairs]
-    rng, slopes = np.random.default_rng(0), []
-    with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there, any entry
+    if op.moves:
+        return _moved_from(node, entry)
+    if elementwise(op.function):
+        shapes = [*map(np.shape, parents)]
+        own = [entry if shape == node.shape else _stretched(shape, entry) for shape in shapes]
+        return [*zip(parents, own)]
+    data, options = [*map(detach, parents)], node.options
+    places = None
+    if not op.piecewise and node.size < SMALL and all(map(is_real, data)):
+        with suppress(TypeError):  # of options that are no keys
+            places = _known(op, (*map(np.shape, data),), (*options.items(),), entry)
+    places = places or _places(op, data, options, entry)
+    every = [np.nonzero(np.ones(np.shape(x))) if np.ndim(x) else () for x in data]
+    pairs = zip(parents, places if any(at is not None for at in places) else every)
+    return [(x, at) for x, at in pairs if at is not None]
+
+
+def _is_several(at: Any) -> bool:
+    return bool(at) and at[0].__class__ is np.ndarray
+
+
+def _numbers(x: Any, at: Any) -> Any:
+    """What is there at an index."""
+    x = detach(x)
+    return x if x.__class__ is float else np.asarray(x)[at]
+
+
+def _is_infinite(x: Any) -> Any:
+    """Whether numbers are inf or nan."""
+    return ~np.isfinite(x)
+
+
+def _stretched(shape: Sequence[int], entry: Entry) -> Entry:
+    """Where an entry is of what broadcasting has stretched."""
+    return tuple([i if n > 1 else 0 for n, i in zip(shape, entry[len(entry) - len(shape) :])])
+
+
+def _moved_from(node: Value, entry: Entry) -> list[tuple[Any, Entry]]:
+    """Where an entry was before it was moved: the places, from 1, are moved to see it."""
+    parents, size, args = node.parents, 0, [*map(detach, node.parents)]
+    moved = node.op.linear or range(len(parents))
+    for k in moved:
+        shape, size = np.shape(args[k]), size + np.size(args[k])
+        args[k] = np.arange(size - np.size(args[k]), size).reshape(shape) + 1.0
+    place = int(np.asarray(node.op.fn(*args, **node.options))[entry]) - 1
+    for k in moved:
+        if place < np.size(args[k]):
+            at = np.unravel_index(place, np.shape(args[k])) if place >= 0 and np.ndim(args[k]) else ()
+            return [(parents[k], tuple(map(int, at)))] if place >= 0 else []
+        place -= np.size(args[k])
+    return []
+
+
+def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
+    """The index in each argument of what an entry rests on; None of those that have none.
+
+    That is where its share of an upstream gradient of that entry is not 0, for drawn numbers.
+    """
+    rng, places = np.random.default_rng(0), [None] * len(data)
+    with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there
         drawn = [
             Value(x if op.piecewise else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
-            for x in map(detach, parents)
+            for x in data
         ]
-        alone, leaves = apply(op, drawn, node.options), [isinstance(x, Value) for x in drawn]
+        alone = apply(op, drawn, options)
         seed = np.zeros(alone.shape)
         seed[entry] = 1.0
-        shares = gradients(alone, seed if alone.shape else 1.0, [*compress(drawn, leaves)])
-        slopes = [*zip(compress(parents, leaves), shares)]
-    places = [(x, tuple(map(int, at))) for x, g in slopes for at in np.argwhere(g)]
-    return places or [(x, at) for x in parents for at in np.ndindex(np.shape(x))]
+        for k, x in enumerate(drawn):
+            if isinstance(x, Value):
+                g = np.asarray(unbroadcast(share(alone, k, seed if alone.shape else 1.0), x.data, op))
+                places[k] = np.nonzero(g) if g.shape else () if g else None
+    return places
+
+
+@lru_cache(maxsize=256)
+def _known(op: Primitive, shapes: Any, options: Any, entry: Entry) -> list[Any]:
+    """The same of what does not rest on the data, for the shapes of a long loop."""
+    return _places(op, [np.zeros(shape) for shape in shapes], dict(options), entry)
 
 
 # ------------------------------------------------------------------ forward
 class Forward:
-    """Births on the way forward, in a graph whose nodes are ordered."""
+    """Births on the way forward, in a graph whose nodes are ordered.
 
-    def __init__(self, nodes: Sequence[Value]) -> None:
+    What was ``assigned`` since was finite, as far as one knows.
+    """
+
+    def __init__(self, nodes: Sequence[Value], assigned: Collection[Value]) -> None:
         self.step = {node: i for i, node in enumerate(nodes, 1)}
-        self.changed = {x for node in nodes for x in changed_since(node)}
+        self.assigned = {*assigned}
 
-    def finite(self, x: Any, entry: Entry) -> bool:
-        """Whether an entry is finite; what was assigned since then was, as far as one knows."""
-        return (isinstance(x, Value) and x in self.changed) or bool(np.isfinite(entry_of(x, entry)))
+    def first(self, node: Value, entry: Entry, test: Callable[[Any], Any]) -> list[Source]:
+        """Of each argument the first entry that an entry of a node rests on, and that is so."""
+        found = list[Source]()
+        for x, at in meeting(node, entry) if node.op else ():
+            if x.__class__ is not Value or x not in self.assigned:
+                true = test(_numbers(x, at))
+                if not _is_several(at):
+                    found += [(x, at)] if true else []
+                elif true.any():
+                    found.append((x, tuple([int(i[np.argmax(true)]) for i in at])))
+        return found
 
     def birth(self, x: Any, entry: Entry) -> tuple[Birth, list[Value]]:
         """Where an entry that is not finite began, and the nodes from there on."""
@@ -140,39 +225,37 @@ class Forward:
         while True:
             path += [x] if isinstance(x, Value) else []
             value = entry_of(x, entry)
-            meeting = sources(x, entry) if isinstance(x, Value) and x.op else []
-            bad = [s for s in meeting if not self.finite(*s)]
-            worse = [s for s in bad if np.isnan(entry_of(*s))] if np.isnan(value) else bad
-            if not worse:
+            worse = np.isnan if np.isnan(value) else _is_infinite
+            found = self.first(x, entry, worse) if isinstance(x, Value) else []
+            if not found:
                 break
-            x, entry = min(worse, key=lambda s: isinstance(s[0], Value))  # a constant first
-        node, numbers = path[-1], [entry_of(*s) for s in meeting]
+            x, entry = min(found, key=lambda s: isinstance(s[0], Value))  # a constant first
+        node, count = path[-1], int(np.sum(~np.isfinite(detach(x))))
         where = (node, self.step[node], entry, value)
-        count = int(np.sum(~np.isfinite(detach(x))))
         if not (isinstance(x, Value) and x.op):
             return Birth(*where, "data", number(value), ((x, entry),), (), count), path[::-1]
-        earlier = {x: at for x, at in bad[::-1] if isinstance(x, Value)}  # one entry of each
-        births = (self.birth(*source)[0] for source in [*earlier.items()][:2])
-        before = tuple({birth.node: birth for birth in births}.values())
+        met_there = sources(x, entry)
+        numbers, bad = [entry_of(*s) for s in met_there], self.first(x, entry, _is_infinite)
+        births = (self.birth(*source)[0] for source in bad[::-1] if isinstance(source[0], Value))
+        before = tuple({birth.node: birth for birth in islice(births, 2)}.values())
         why = _cause(node, entry, value, numbers), met(node.op, numbers)
-        birth = Birth(*where, *why, tuple(meeting), before, count)
-        if not bad and meeting and (vanished := self.vanished(*culprit(birth))):
+        birth = Birth(*where, *why, tuple(met_there), before, count)
+        if not bad and met_there and (vanished := self.vanished(*culprit(birth))):
             birth = birth._replace(before=(vanished,))
         return birth, path[::-1]
 
     def vanished(self, x: Any, entry: Entry) -> Birth | None:
         """Where an entry that is 0 was made of numbers that are not, and too small."""
         while isinstance(x, Value) and x.op and entry_of(x, entry) == 0.0:
-            meeting, op = sources(x, entry), x.op
-            zeros = [s for s in meeting if entry_of(*s) == 0.0]
+            op, zeros = x.op, self.first(x, entry, lambda numbers: numbers == 0.0)
             if op.positive or (not zeros and (op.powers or op in PRODUCTS)):
-                infinite = [s for s in meeting if not self.finite(*s)]
-                if infinite:
-                    x, entry = infinite[0]
-                    return self.birth(x, entry)[0] if isinstance(x, Value) else None
-                fields = "underflow", met(op, [entry_of(*s) for s in meeting]), tuple(meeting)
-                return Birth(x, self.step[x], entry, 0.0, *fields, (), int(np.sum(detach(x) == 0)))
-            if not zeros or (op.linear and len(zeros) * len(op.linear) < len(meeting)):
+                for source, at in self.first(x, entry, _is_infinite)[:1]:
+                    return self.birth(source, at)[0] if isinstance(source, Value) else None
+                met_there = tuple(sources(x, entry))
+                why = "underflow", met(op, [entry_of(*s) for s in met_there]), met_there
+                return Birth(x, self.step[x], entry, 0.0, *why, (), int(np.sum(detach(x) == 0)))
+            numbers = [np.ravel(_numbers(*each)) == 0.0 for each in meeting(x, entry)]
+            if not zeros or (op.linear and np.mean(np.concatenate(numbers)) * len(op.linear) < 1.0):
                 return None  # numbers that cancel, or a 0 that is one
             x, entry = min(zeros, key=lambda s: not isinstance(s[0], Value))
         return None
@@ -225,52 +308,57 @@ def limit(node: Value, x: float) -> float:
 
 
 # ------------------------------------------------------------------ the way back
-def backward_births(nodes: Sequence[Value], seed: Any) -> tuple[list[Birth], dict[Value, Any]]:
-    """Where a share is not finite though what it is made of is; and the gradients of all nodes."""
-    slopes, births = {nodes[-1]: seed}, list[Birth]()
-    with np.errstate(all="ignore"):
-        for step, node in zip(range(len(nodes), 0, -1), reversed(nodes)):
-            g = slopes[node]
-            for k, parent in enumerate(node.parents):
-                if isinstance(parent, Value):
-                    raw = share(node, k, g)
-                    d = unbroadcast(raw, parent.data, node.op)
-                    before = slopes.get(parent, 0.0)
-                    total = slopes[parent] = before + d if parent in slopes else d
-                    if not is_finite(total) and is_finite(g) and is_finite(before):
-                        births.append(_share_born(node, step, k, g, raw, total))
-    return births, slopes
+def _backward(nodes: Sequence[Value], slopes: dict[Value, Any]) -> Iterator[Birth]:
+    """Where a share is not finite though what it is made of is, by the gradients of all nodes."""
+    bad, totals = {node for node in nodes if not is_finite(slopes[node])}, dict[Value, Any]()
+    for step, node in zip(range(len(nodes), 0, -1), reversed(nodes)):
+        for k, parent in enumerate(node.parents):
+            if isinstance(parent, Value) and parent in bad:
+                raw = share(node, k, slopes[node])
+                d = unbroadcast(raw, parent.data, node.op)
+                total = totals[parent] = totals[parent] + d if parent in totals else d
+                if not is_finite(total):
+                    bad.remove(parent)  # the first share that is not finite counts
+                    if is_finite(slopes[node]):
+                        yield _share_born(node, step, k, slopes[node], raw, total)
 
 
 def _share_born(node: Value, step: int, k: int, g: Any, raw: Any, total: Any) -> Birth:
     """A birth on the way back: the upstream gradient and the slope that met in an entry."""
     bad, target = ~np.isfinite(total), node.parents[k]
     entry, upstream, local = first(bad), None, None
-    meeting = [(target, entry)]
+    met_there = [(target, entry)]
     lost = ~np.isfinite(np.asarray(raw, target.dtype))  # which may be a narrow one
     if np.shape(raw) == node.shape and np.any(lost):
         at, slope = first(lost), share(node, k, ones_like(node))
-        meeting, upstream = sources(node, at), entry_of(g, at)
+        met_there, upstream = sources(node, at), entry_of(g, at)
         local = entry_of(slope, at) if np.shape(slope) == node.shape else None
-    text = met(node.op, [entry_of(*s) for s in meeting])
+    text = met(node.op, [entry_of(*s) for s in met_there])
     fields = (node, step, entry, entry_of(total, entry), "rule", text, ((target, entry),), ())
     return Birth(*fields, int(np.sum(bad)), target, upstream, local)
 
 
 def find_births(
-    nodes: Sequence[Value], seed: Any
+    nodes: Sequence[Value], seed: Any, assigned: Collection[Value] = ()
 ) -> tuple[list[Birth], list[Value], dict[Value, Any]]:
     """Births forward and the way of the first; else those on the way back, and all gradients.
+
+    What is infinite on the way back and dropped before a leaf is none.
 
     Parameters
     ----------
     nodes : as of `ordered`
     seed : the gradient to start from; None for no way back
+    assigned : the leaves whose data are not those that the graph was computed from
     """
     data = np.asarray(nodes[-1].data)
-    if is_finite(data):
-        births, slopes = ([], {}) if seed is None else backward_births(nodes, seed)
-        return births, [], slopes
-    bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
-    birth, path = Forward(nodes).birth(nodes[-1], first(bad))
-    return [birth], path, {}
+    if not is_finite(data):
+        bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
+        birth, path = Forward(nodes, assigned).birth(nodes[-1], first(bad))
+        return [birth], path, {}
+    if seed is None:
+        return [], [], {}
+    with np.errstate(all="ignore"):
+        slopes = dict(zip(nodes, gradients(nodes[-1], seed, nodes)))
+        finite = all(is_finite(g) for node, g in slopes.items() if node.op is None)
+        return [] if finite else [*_backward(nodes, slopes)], [], slopes

@@ -123,12 +123,12 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
             raise TypeError(_(text, got=type(root).__name__))
         names, stale = Names(ordered(root)), _staleness(root)
-        assigned = [*dict.fromkeys(x for node in names.nodes for x in changed_since(node))]
+        changed = (x for node in names.nodes for x in changed_since(node)) if stale else ()
+        assigned = [*dict.fromkeys(changed)]
         if root.op and not names.learners(root):
             names.called[root] = _("the loss")
-        births, path, slopes = find_births(names.nodes, None if stale else ones_like(root))
-        if slopes and all(is_finite(g) for node, g in slopes.items() if node.op is None):
-            births = []  # what is infinite on the way is dropped before a leaf
+        seed = None if stale else ones_like(root)
+        births, path, slopes = find_births(names.nodes, seed, assigned)
         digits = all_digits(names, slopes) if slopes and not births else []
         cure = Trials(names, births[0]).cure() if births else None
         warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)

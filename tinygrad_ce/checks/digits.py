@@ -9,22 +9,27 @@ wider numbers. Those of an array's gradient are taken as independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.backward import share
-from ..engine.data import unbroadcast
+from ..engine.backward import gradients, share
+from ..engine.data import SCALARS, unbroadcast
+from ..engine.operation import Primitive
+from ..engine.text import _
 from ..engine.value import Value, detach
 from ..programs.lines import elementwise
-from .births import backward_births, is_real, ones_like, ordered
+from .births import is_real, ones_like, ordered
 from .wording import Names
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 DRAWS = 3  # of combinations of a gradient's entries
 WORK = 1e10  # the arguments' sizes, multiplied: a larger product of matrices is not computed again
+SHOWN = 8  # leaves whose gradients are weighed each by itself
+ENTRIES = 2**16  # of nodes that are weighed at once
 EPS = float(np.finfo(float).eps)
 SAFE, REST, SIGMAS = 1.25, 0.05, 2.8  # on a sum of errors, where it is 0 by chance; on their norm
 NEARBY = 0.06  # of how far a result moves when its arguments do by 4 eps, three times
@@ -59,13 +64,18 @@ def digits_of(
 
     The result itself is rounded, by ``least`` of its last digit. None of an exact 0.
     """
-    off = {n: rounding(n) for n in probes[0] if n.op is not None and not _is_exact(n)}
-    parts = [{node: by * gradients[node] for node, by in off.items()} for gradients in probes]
-    totals = [sum(map(_total, part.values())) for part in parts]
-    squares = {node: sum(_total(part[node] * part[node]) for part in parts) for node in off}
-    spread, v = math.fsum(squares.values()) / len(probes), np.asarray(root.data, float)
+    totals, spread, largest, costly = np.zeros(len(probes)), 0.0, 0.0, None
+    for nodes, off in _roundings(probes[0]):
+        slopes = ([gradients[node] for node in nodes] for gradients in probes)
+        parts = np.array([off * _row(several) for several in slopes])
+        starts = np.cumsum([0, *[node.size for node in nodes[:-1]]])
+        squares = np.add.reduceat(np.mean(parts * parts, axis=0), starts)
+        totals, spread = totals + parts.sum(axis=1), spread + float(squares.sum())
+        if (most := np.max(squares)) > largest:
+            largest, costly = most, nodes[np.argmax(squares)]
+    v, total = np.asarray(root.data, float), float(abs(totals[0]))
     if v.size == 1:
-        size, error = abs(float(v.sum()) - totals[0]), SAFE * abs(totals[0]) + REST * spread**0.5
+        size, error = abs(float(v.sum()) - float(totals[0])), SAFE * total + REST * spread**0.5
     else:  # a drawn combination of the errors has their norm on average
         size = float(np.linalg.norm(v))
         error = SIGMAS * (spread + float(np.mean(np.square(totals)))) ** 0.5
@@ -76,55 +86,95 @@ def digits_of(
     known = Digits(name, max(-math.log10(relative), 0.0), relative, -math.log10(eps))
     if relative <= eps**0.5:
         return known
-    costly = max(squares, key=squares.__getitem__, default=None)
     cancelled = max(_cancelled(probes[0], 0.1 * error), default=(0.0, 0, costly))
     return known._replace(node=cancelled[-1], cancelled=cancelled[0])
 
 
-def _total(x: Any) -> float:
-    return x if x.__class__ is float else float(x.sum())
+# ------------------------------------------------------------------ how much a node is off
+def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[list[Value], Any]]:
+    """Nodes that round, some at a time, and how much all their entries are off, in one row."""
+    alike = defaultdict[Any, list[Call]](list)
+    for node in nodes:
+        if node.op is not None and node.size and not _is_exact(node.op):
+            call = Call(node, [detach(x) for x in node.parents])
+            alike[_likeness(call)].append(call)
+    for likeness, calls in alike.items():
+        n = max(1, ENTRIES // max(call.node.size for call in calls))
+        for block in (calls[i : i + n] for i in range(0, len(calls), n)):
+            off = _together(block) if likeness[0] else None
+            off = _row([rounding(*call) for call in block]) if off is None else off
+            off = off.astype(float)
+            off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
+            yield [call.node for call in block], off
 
 
-def _is_exact(node: Value) -> bool:
-    """Whether a node's entries are entries of its arguments, or their negatives."""
-    op = node.op
+class Call(NamedTuple):
+    """A node and the data of its arguments."""
+
+    node: Value
+    data: list[Any]
+
+
+def _row(arrays: Sequence[Any]) -> Any:
+    """The entries of several arrays, or several numbers, in one row."""
+    return np.concatenate(arrays, axis=None) if np.ndim(arrays[0]) else np.array(arrays)
+
+
+def _is_exact(op: Primitive) -> bool:
+    """Whether a result's entries are entries of its arguments, or their negatives."""
     return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piecewise)
 
 
-def rounding(node: Value) -> Any:
-    """How much the entries of a node are off because it rounds them."""
-    op, v, data = node.op, node.data, [detach(x) for x in node.parents]
-    wide = np.longdouble if node.dtype == np.float64 else np.float64
-    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and math.prod(map(np.size, data)) < WORK:
+def _likeness(call: Call) -> Any:
+    """What nodes have in common that are computed at once; their operation first, or None."""
+    op, shape = call.node.op, call.node.shape
+    numbers = tuple([x.__class__ in SCALARS for x in call.data])
+    fits = all(n or x.shape == shape for x, n in zip(call.data, numbers))
+    alone = not fits or op.keeps or call.node.options or not elementwise(op.function)
+    return (None if alone else op), not shape, call.node.dtype, numbers
+
+
+def _together(calls: Sequence[Call]) -> Any:
+    """The rounding of nodes that are alike; None where there are no wider numbers."""
+    sizes, columns = [call.node.size for call in calls], zip(*[call.data for call in calls])
+    rows = [_row(x) if np.ndim(x[0]) else np.repeat(x, sizes) for x in columns]
+    exact = _wider(calls[0].node, rows)
+    return None if exact is None else _row([detach(call.node) for call in calls]) - exact
+
+
+def _wider(node: Value, data: Sequence[Any]) -> Any:
+    """What a node's operation makes of data in wider numbers; None where it makes none."""
+    op, wide = node.op, np.longdouble if node.dtype == np.float64 else np.float64
+    few = elementwise(op.function) or math.prod(map(np.size, data)) < WORK
+    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and few:
         with suppress(Exception):  # a user's own need not take wider numbers
             exact = op.fn(*[wide(x) if is_real(x) else x for x in data], **node.options)
-            if exact.dtype == wide:
-                return _finite(float(v - exact) if v.__class__ is float else v - exact)
+            return exact if exact.dtype == wide else None
+    return None
+
+
+def rounding(node: Value, data: Sequence[Any]) -> Any:
+    """How much the entries of a node are off because it rounds them."""
+    op, v = node.op, detach(node)
+    if (exact := _wider(node, data)) is not None:
+        return v - exact
     eps = float(np.finfo(node.dtype).eps)
     if len(op.linear) == len(data):
         count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
-        return _finite(0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count))
+        return 0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count)
     if op.keeps or elementwise(op.function):
-        return _finite(0.75 * eps * np.asarray(v, float))
+        return 0.75 * eps * np.asarray(v, float)
     rng, moved = np.random.default_rng(0), 0.0  # an inverse is that of a matrix nearby
     for _draw in range(DRAWS):
         off = [1.0 + rng.normal(0.0, 4 * eps, np.shape(x)) for x in data]
         near = [x * y if is_real(x) else x for x, y in zip(data, off)]
         moved = np.hypot(moved, op.fn(*near, **node.options) - v)
-    return _finite(0.6 * eps * np.abs(v) + NEARBY * moved)
+    return 0.6 * eps * np.abs(v) + NEARBY * moved
 
 
-def _finite(x: Any) -> Any:
-    """What is masked by an infinite number is not off."""
-    if x.__class__ is float:
-        return x if math.isfinite(x) else 0.0
-    x = np.asarray(x, float)
-    return x if np.isfinite(x).all() else np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _cancelled(gradients: dict[Value, Any], much: float) -> Iterator[tuple[float, int, Value]]:
+def _cancelled(slopes: dict[Value, Any], much: float) -> Iterator[tuple[float, int, Value]]:
     """How many digits cancel in a sum, where that is much of the whole error; the sum is last."""
-    for node, g in gradients.items():
+    for node, g in slopes.items():
         terms = node.parents if node.op is not None and len(node.op.terms) == 2 else ()
         inexact = [x.data for x in terms if isinstance(x, Value) and x.op is not None]
         largest = max((float(np.max(np.abs(x), initial=0.0)) for x in inexact), default=0.0)
@@ -151,16 +201,19 @@ def slopes_of(nodes: Sequence[Value]) -> dict[Value, Value]:
 
 
 def all_digits(names: Names, slopes: dict[Value, Any]) -> list[Digits]:
-    """The digits of the loss, then those of the gradient of each leaf."""
+    """The digits of the loss, then those of the gradient of each leaf; of many some together."""
     nodes, root = names.nodes, names.nodes[-1]
     known = [digits_of(root, names(root), [slopes])]
     rng, graphs = np.random.default_rng(0), slopes_of(nodes) if len(nodes) <= FEW else {}
     least = 1.0 if any(n.op and n.op.keeps for n in nodes) else 0.5
-    for leaf in [n for n in nodes if n.op is None and n in graphs]:
-        slope = graphs[leaf]
+    leaves = [n for n in nodes if n.op is None and n in graphs]
+    gradients_of = [(names(leaf), graphs[leaf]) for leaf in leaves[:SHOWN]]
+    if rest := [np.ravel(graphs[leaf]) for leaf in leaves[SHOWN:]]:
+        gradients_of.append((_("{n} more", n=len(rest)), np.concatenate(rest)))
+    for name, slope in gradients_of:
         seeds = [rng.normal(size=slope.shape).astype(slope.dtype) for _draw in range(DRAWS)]
         seeds = seeds if slope.size > 1 else [ones_like(slope)]
         below = ordered(slope)
-        probes = [backward_births(below, seed)[1] for seed in seeds]
-        known.append(digits_of(slope, names(leaf), probes, least))
+        probes = [dict(zip(below, gradients(slope, seed, below))) for seed in seeds]
+        known.append(digits_of(slope, name, probes, least))
     return [x for x in known if x]

@@ -133,8 +133,8 @@ class Value(ArrayLike):
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.call is not None:
-            args, data, *_rest = self.call
-            return tuple(x if x.__class__ is Value else a for x, a in zip(args, data))
+            args, data, _options, _watched = self.call
+            return tuple([x if x.__class__ is Value else a for x, a in zip(args, data)])
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
