@@ -163,7 +163,11 @@ def _moved_from(node: Value, entry: Entry) -> list[tuple[Any, Entry]]:
     place = int(np.asarray(node.op.fn(*args, **node.options))[entry]) - 1
     for k in moved:
         if place < np.size(args[k]):
-            at = np.unravel_index(place, np.shape(args[k])) if place >= 0 and np.ndim(args[k]) else ()
+            at = (
+                np.unravel_index(place, np.shape(args[k]))
+                if place >= 0 and np.ndim(args[k])
+                else ()
+            )
             return [(parents[k], tuple(map(int, at)))] if place >= 0 else []
         place -= np.size(args[k])
     return []
@@ -185,7 +189,9 @@ def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> l
         seed[entry] = 1.0
         for k, x in enumerate(drawn):
             if isinstance(x, Value):
-                g = np.asarray(unbroadcast(share(alone, k, seed if alone.shape else 1.0), x.data, op))
+                g = np.asarray(
+                    unbroadcast(share(alone, k, seed if alone.shape else 1.0), x.data, op)
+                )
                 places[k] = np.nonzero(g) if g.shape else () if g else None
     return places
 

@@ -19,12 +19,13 @@ from ..engine.backward import gradients, share
 from ..engine.operation import REAL
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
+from ..losses.losses import LogSoftmaxNLL
 from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from ..programs.lines import elementwise
 from .births import Birth, changed_since, is_finite, ones_like, ordered
 from .forms import FORMS, matched, spelled, written
-from .habits import is_fused, moved, sigmoid_of
+from .habits import moved, sigmoid_of
 from .wording import Names, template
 
 New = dict[Value, Any]  # the nodes that are computed again
@@ -147,7 +148,7 @@ class Trials(Changes):
         targets: Change = {n: partial(_known, detach(n)) for n in self.inputs if n not in below}
         for fixed in ({}, targets):
             stable = fuse(self.recompute(fixed)[self.root], allow_unnormalized=True)
-            softmax = any(map(is_fused, ordered(stable)))
+            softmax = any(n.op is LogSoftmaxNLL for n in ordered(stable))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
                 z = moved(self.birth.node if self.birth.node.op is ops.EXP else whole[0].parents[0])
                 z = self.names.learners(z) or "z" if isinstance(z, Value) else "z"

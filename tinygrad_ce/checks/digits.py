@@ -9,21 +9,24 @@ wider numbers. Those of an array's gradient are taken as independent.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from string import ascii_letters
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..engine import ops
 from ..engine.backward import gradients, share
-from ..engine.data import SCALARS, unbroadcast
-from ..engine.operation import Primitive
+from ..engine.data import NONE, unbroadcast
+from ..engine.operation import TABLE, Primitive
 from ..engine.text import _
 from ..engine.value import Value, detach
 from ..programs.lines import elementwise
 from .births import is_real, ones_like, ordered
-from .wording import Names
+from .wording import Names, by_op
 
 FEW = 3_000  # nodes of a graph, up to which its gradients are weighed too
 DRAWS = 3  # of combinations of a gradient's entries
@@ -65,11 +68,10 @@ def digits_of(
     The result itself is rounded, by ``least`` of its last digit. None of an exact 0.
     """
     totals, spread, largest, costly = np.zeros(len(probes)), 0.0, 0.0, None
-    for nodes, off in _roundings(probes[0]):
+    for nodes, sizes, off in _roundings(probes[0]):
         slopes = ([gradients[node] for node in nodes] for gradients in probes)
         parts = np.array([off * _row(several) for several in slopes])
-        starts = np.cumsum([0, *[node.size for node in nodes[:-1]]])
-        squares = np.add.reduceat(np.mean(parts * parts, axis=0), starts)
+        squares = np.add.reduceat(np.mean(parts * parts, axis=0), np.cumsum(sizes) - sizes)
         totals, spread = totals + parts.sum(axis=1), spread + float(squares.sum())
         if (most := np.max(squares)) > largest:
             largest, costly = most, nodes[np.argmax(squares)]
@@ -91,33 +93,40 @@ def digits_of(
 
 
 # ------------------------------------------------------------------ how much a node is off
-def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[list[Value], Any]]:
-    """Nodes that round, some at a time, and how much all their entries are off, in one row."""
-    alike = defaultdict[Any, list[Call]](list)
-    for node in nodes:
-        if node.op is not None and node.size and not _is_exact(node.op):
-            call = Call(node, [detach(x) for x in node.parents])
-            alike[_likeness(call)].append(call)
-    for likeness, calls in alike.items():
-        n = max(1, ENTRIES // max(call.node.size for call in calls))
-        for block in (calls[i : i + n] for i in range(0, len(calls), n)):
-            off = _together(block) if likeness[0] else None
-            off = _row([rounding(*call) for call in block]) if off is None else off
-            off = off.astype(float)
-            off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
-            yield [call.node for call in block], off
-
-
 class Call(NamedTuple):
-    """A node and the data of its arguments."""
+    """A node, what is in it, the data of its arguments, and its options."""
 
     node: Value
-    data: list[Any]
+    result: Any
+    data: Sequence[Any]
+    options: dict[str, Any]
 
 
-def _row(arrays: Sequence[Any]) -> Any:
-    """The entries of several arrays, or several numbers, in one row."""
-    return np.concatenate(arrays, axis=None) if np.ndim(arrays[0]) else np.array(arrays)
+def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[list[Value], Any, Any]]:
+    """Nodes that round, some at a time; their sizes; and how much their entries are off, in a row.
+
+    What a loop computes again and again, of arguments of the same shapes, is computed at once.
+    """
+    for op, several in by_op(nodes).items():
+        if op is None or _is_exact(op):
+            continue
+        alike, stacks = defaultdict[Any, list[Call]](list), _stacks(op)
+        for node in several:
+            call = node.call or (None, [*map(detach, node.parents)], NONE)
+            result, data, options = detach(node), call[1], call[2]
+            shapes = tuple([getattr(x, "shape", ()) for x in (result, *data)])
+            key = shapes, node.dtype, repr(options) if options else ""
+            alike[key if stacks else shapes[0] == ()].append(Call(node, result, data, options))
+        for calls in alike.values():
+            n = max(1, ENTRIES // max(1, *map(np.size, (calls[0].result, *calls[0].data))))
+            for block in (calls[i : i + n] for i in range(0, len(calls), n)):
+                off = _together(op, block) if stacks else None
+                off = _row([rounding(*call) for call in block]) if off is None else off
+                off = off.astype(float)
+                off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
+                sizes = np.array([np.size(call.result) for call in block])
+                if off.size:
+                    yield [call.node for call in block], sizes, off
 
 
 def _is_exact(op: Primitive) -> bool:
@@ -125,50 +134,65 @@ def _is_exact(op: Primitive) -> bool:
     return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piecewise)
 
 
-def _likeness(call: Call) -> Any:
-    """What nodes have in common that are computed at once; their operation first, or None."""
-    op, shape = call.node.op, call.node.shape
-    numbers = tuple([x.__class__ in SCALARS for x in call.data])
-    fits = all(n or x.shape == shape for x, n in zip(call.data, numbers))
-    alone = not fits or op.keeps or call.node.options or not elementwise(op.function)
-    return (None if alone else op), not shape, call.node.dtype, numbers
+def _stacks(op: Primitive) -> bool:
+    """Whether an operation can be computed of several arguments stacked along a new first axis."""
+    known = elementwise(op.function) or op.direct or op in (ops.MATMUL, TABLE[np.einsum])
+    return known and not op.keeps
 
 
-def _together(calls: Sequence[Call]) -> Any:
-    """The rounding of nodes that are alike; None where there are no wider numbers."""
-    sizes, columns = [call.node.size for call in calls], zip(*[call.data for call in calls])
-    rows = [_row(x) if np.ndim(x[0]) else np.repeat(x, sizes) for x in columns]
-    exact = _wider(calls[0].node, rows)
-    return None if exact is None else _row([detach(call.node) for call in calls]) - exact
+def _row(arrays: Sequence[Any]) -> Any:
+    """The entries of several arrays, or several numbers, in one row."""
+    return np.concatenate(arrays, axis=None) if np.ndim(arrays[0]) else np.array(arrays)
 
 
-def _wider(node: Value, data: Sequence[Any]) -> Any:
-    """What a node's operation makes of data in wider numbers; None where it makes none."""
-    op, wide = node.op, np.longdouble if node.dtype == np.float64 else np.float64
-    few = elementwise(op.function) or math.prod(map(np.size, data)) < WORK
-    if (wide is np.float64 or _HAS_WIDE) and not op.keeps and few:
+def _together(op: Primitive, calls: Sequence[Call]) -> Any:
+    """The rounding of nodes that are alike, in a row; None where there are no wider numbers."""
+    shapes, options = [*map(np.shape, calls[0].data)], dict(calls[0].options)
+    if op is ops.MATMUL:  # a vector is a row on the left, a column on the right
+        shapes = [s if s[1:] else (*s, 1) if k else (1, *s) for k, s in enumerate(shapes)]
+    if subscripts := options.get("subscripts"):
+        letter = min({*ascii_letters} - {*subscripts})
+        options["subscripts"] = re.sub("(^|,|>)", rf"\1{letter}", subscripts)
+    elif op.direct:
+        axes, n = options.get("axis"), len(shapes[0])
+        axes = range(n) if axes is None else np.atleast_1d(axes).tolist()
+        options["axis"] = tuple([i % n + 1 for i in axes])
+    else:  # what broadcasts has as many axes as the others
+        shapes = [(1,) * (max(map(len, shapes)) - len(shape)) + shape for shape in shapes]
+    columns = zip(shapes, zip(*[call.data for call in calls]))
+    data = [_row(column).reshape(len(calls), *shape) for shape, column in columns]
+    result = _row([call.result for call in calls])
+    exact = _wider(op, result.dtype, data, options)
+    return None if exact is None else result - exact.reshape(-1)
+
+
+def _wider(op: Primitive, dtype: Any, data: Sequence[Any], options: dict[str, Any]) -> Any:
+    """What an operation makes of data in numbers wider than a dtype; None where it makes none."""
+    wide = np.longdouble if dtype == np.float64 else np.float64
+    if (wide is np.float64 or _HAS_WIDE) and not op.keeps:
         with suppress(Exception):  # a user's own need not take wider numbers
-            exact = op.fn(*[wide(x) if is_real(x) else x for x in data], **node.options)
-            return exact if exact.dtype == wide else None
+            if elementwise(op.function) or math.prod(map(np.size, data)) < WORK:
+                exact = op.fn(*[wide(x) if is_real(x) else x for x in data], **options)
+                return exact if exact.dtype == wide else None
     return None
 
 
-def rounding(node: Value, data: Sequence[Any]) -> Any:
+def rounding(node: Value, v: Any, data: Sequence[Any], options: dict[str, Any]) -> Any:
     """How much the entries of a node are off because it rounds them."""
-    op, v = node.op, detach(node)
-    if (exact := _wider(node, data)) is not None:
+    op = node.op
+    if (exact := _wider(op, node.dtype, data, options)) is not None:
         return v - exact
     eps = float(np.finfo(node.dtype).eps)
     if len(op.linear) == len(data):
-        count = op.fn(*[np.ones_like(x) for x in data], **node.options)  # terms may cancel
-        return 0.2 * eps * op.fn(*map(np.abs, data), **node.options) * np.sqrt(count)
+        count = op.fn(*[np.ones_like(x) for x in data], **options)  # terms may cancel
+        return 0.2 * eps * op.fn(*map(np.abs, data), **options) * np.sqrt(count)
     if op.keeps or elementwise(op.function):
         return 0.75 * eps * np.asarray(v, float)
     rng, moved = np.random.default_rng(0), 0.0  # an inverse is that of a matrix nearby
     for _draw in range(DRAWS):
         off = [1.0 + rng.normal(0.0, 4 * eps, np.shape(x)) for x in data]
         near = [x * y if is_real(x) else x for x, y in zip(data, off)]
-        moved = np.hypot(moved, op.fn(*near, **node.options) - v)
+        moved = np.hypot(moved, op.fn(*near, **options) - v)
     return 0.6 * eps * np.abs(v) + NEARBY * moved
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from itertools import permutations
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import ops
+from ..engine.backward import topological
 from ..engine.data import NONE
 from ..engine.operation import TABLE
 from ..engine.text import _
@@ -77,16 +78,25 @@ def written(text: str, x: Any, options: dict[str, Any] = NONE, **others: Any) ->
 
 
 @cache
-def _graph(text: str) -> Any:
-    """The graph of a form of numbers; its leaves are called by their letters."""
+def _graph(text: str) -> tuple[Any, frozenset[Any]]:
+    """The graph of a form of numbers, its leaves called by their letters; and its operations."""
     letters = {name: Value(0.5, name) for name in re.findall(r"\b[a-z]\b", text)}
-    return eval(text, {"np": np, "sigmoid": sigmoid, **letters})
+    form = eval(text, {"np": np, "sigmoid": sigmoid, **letters})
+    return form, frozenset(node.op for node in topological(form) if node.op)
 
 
 def matched(text: str, node: Value) -> dict[str, Any] | None:
     """What each letter stands for and the ``options`` of sums, if a node is of a form; or None."""
-    form, op = _graph(text), node.op
-    return _match(form, node, {"options": {}}) if op is form.op or (op and op.moves) else None
+    form = _graph(text)[0]
+    return _match(form, node, {"options": {}}) if node.op is form.op else None
+
+
+def found(text: str, nodes: dict[Any, list[Value]]) -> Iterator[tuple[Value, dict[str, Any]]]:
+    """The nodes of a form, and what its letters stand for there, of nodes by their operations."""
+    form, needed = _graph(text)
+    for node in nodes[form.op] if needed <= nodes.keys() else ():
+        if known := _match(form, node, {"options": {}}):
+            yield node, known
 
 
 def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None:

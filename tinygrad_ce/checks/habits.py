@@ -9,13 +9,15 @@ import numpy as np
 
 from ..engine import ops
 from ..engine.backward import gradients, share
+from ..engine.operation import TABLE
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
-from .births import ones_like, ordered
+from ..losses.losses import LogSoftmaxNLL as FUSED
+from .births import ones_like
 from .forms import matched
 from .wording import Names
 
-FUSED = "LogSoftmaxNLL"
+PICKS = (ops.GETITEM, ops.MULTIPLY, TABLE[np.take_along_axis])
 SOFTMAX = "np.exp(x) / np.exp(x).sum()"
 SIGMOIDS = ("1 / (1 + np.exp(x))", "np.exp(x) / (1 + np.exp(x))", "sigmoid(x)")
 SOFTPLUS = "np.log(1 + x)"
@@ -26,17 +28,24 @@ SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value]) -> Iterator[str]:
     """A sentence for each habit that is most likely a mistake."""
-    looks = (_labels, _stretched, _over_all, _over_columns, _dead, _scaled)
-    tables = [node for node in names.nodes if node.op and node.data.__class__ is not float]
-    texts = [text for node in names.nodes if node.op for text in _twice(node, names)]
-    texts += [text for node in names.nodes if is_fused(node) for text in _masked(node, names)]
-    for look in looks:
-        found = [*dict.fromkeys(text for node in tables for text in look(node, names))]
+    two = [op for op in names.by_op if op and isinstance(op.function, np.ufunc) and op.arity == 2]
+    for look, which in (
+        (_twice, (ops.DIVIDE, ops.LOG, FUSED, TABLE[np.logaddexp])),
+        (_masked, (FUSED,)),
+        (_labels, (ops.ADD,)),
+        (_stretched, two),
+        (_over_all, (ops.DIVIDE,)),
+        (_over_columns, PICKS),
+        (_dead, (ops.RELU, TABLE[np.maximum])),
+        (_scaled, (FUSED, ops.DIVIDE)),
+    ):
+        nodes = (node for op in which for node in names.by_op.get(op, ()))
+        found = [*dict.fromkeys(text for node in nodes for text in look(node, names))]
         if len(found) > MANY:
             text = "{text}, and so it is with {n} more"
             found = [_(text, text=found[0], n=len(found) - 1)]
-        texts += found
-    yield from dict.fromkeys(texts)
+        yield from found
+    yield from _without_logarithm(names, slopes)
     text = "{name} was assigned since, and no backward pass has reached it"
     yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
     yield from _vanished(names, slopes)
@@ -45,24 +54,19 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
 def notes_of(names: Names) -> list[str]:
     """A sentence for each thing that is often meant."""
     notes = []
-    for node in names.nodes:
-        if node.op is None and node.passes > 1:
+    for node in names.by_op.get(None, ()):
+        if node.passes > 1:
             text = "the gradient of {name} is the sum of {n} backward passes"
             notes.append(_(text, name=names(node), n=node.passes))
-        if is_fused(node):
-            labels = np.asarray(detach(node.parents[1]))
-            if labels.dtype.kind in "iu" and labels.size >= SAMPLES and labels.min() == 1:
-                text = "no label is 0: classes are counted from 0, so {name} has one never used"
-                notes.append(_(text, name=names(node.parents[0])))
+    for node in names.by_op.get(FUSED, ()):
+        labels = np.asarray(detach(node.parents[1]))
+        if labels.dtype.kind in "iu" and labels.size >= SAMPLES and labels.min() == 1:
+            text = "no label is 0: classes are counted from 0, so {name} has one never used"
+            notes.append(_(text, name=names(node.parents[0])))
     return notes
 
 
 # ------------------------------------------------------------------ what nodes are
-def is_fused(node: Value) -> bool:
-    """Whether a node is the package's own loss of logits."""
-    return node.op is not None and node.op.name == FUSED
-
-
 def moved(x: Any) -> Any:
     """What stands below reshapes, copies, and np.where of a node and its negative."""
     while isinstance(x, Value) and x.op is not None:
@@ -88,8 +92,8 @@ def sigmoid_of(node: Value) -> Any:
 
 
 def _is_probability(x: Any) -> bool:
-    """Whether a result has rows from 0 to 1 that sum to 1."""
-    if not isinstance(x, Value) or x.op is None or not x.shape or x.shape[-1] < 2 or not x.size:
+    """Whether a node has rows from 0 to 1 that sum to 1."""
+    if not isinstance(x, Value) or not x.shape or x.shape[-1] < 2 or not x.size:
         return False
     rows = np.asarray(x.data, float)
     near = 8 * x.shape[-1] * float(np.finfo(x.dtype).eps)
@@ -106,9 +110,9 @@ def _twice(node: Value, names: Names) -> Iterator[str]:
             text = "{name} is the {what} of {inner}, which is a {what} already"
             yield _(text, name=names.placed(node), what=what, inner=names(x))
     x = node.parents[0]
-    if is_fused(node) and _is_probability(moved(x)):
+    if node.op is FUSED and _is_probability(z := moved(x)) and z.op is not None:
         text = "{loss} wants logits, and {inner} are probabilities: rows from 0 to 1 that sum to 1"
-        yield _(text, loss=names.placed(node, _("the loss")), inner=names(moved(x)))
+        yield _(text, loss=names.placed(node, _("the loss")), inner=names(z))
     if node.op.function is np.logaddexp and (s := _sigmoid(moved(node.parents[-1]))) is not None:
         text = "{loss} wants logits, and {inner} is a sigmoid already"
         yield _(text, loss=names.placed(node, _("the loss")), inner=names(s))
@@ -148,7 +152,7 @@ def _labels(node: Value, names: Names) -> Iterator[str]:
 
 def _stretched(node: Value, names: Names) -> Iterator[str]:
     """(N, 1) with (N,): N × N where N was meant."""
-    if node.op.linear or not isinstance(node.op.function, np.ufunc) or len(node.parents) != 2:
+    if node.op.linear or len(node.shape) != 2 or len({*node.shape}) != 1:
         return
     for column, row in (node.parents, node.parents[::-1]):
         n, shapes = np.size(row), (np.shape(column), np.shape(row))
@@ -184,14 +188,41 @@ def _over_columns(node: Value, names: Names) -> Iterator[str]:
 
 def _by_row(node: Value) -> bool:
     """Whether one entry of each row is looked up, by an index or labels that are one-hot."""
+    x, *rest = node.parents
     if node.op is ops.GETITEM:
-        n, index = (*node.parents[0].shape, 0)[0], node.options["index"]
+        index = node.options["index"]
         rows: Any = index[0] if isinstance(index, tuple) and len(index) == 2 else None
-        return np.array_equal(rows, np.arange(n))
-    for t in node.parents if node.op is ops.MULTIPLY else ():
-        if not isinstance(t, Value) and np.ndim(t) == 2 and np.shape(t) == node.shape:
-            return bool(np.all(np.sum(t, axis=1) == 1.0) and np.any(np.sum(t, axis=0) != 1.0))
+        return np.array_equal(rows, np.arange((*x.shape, 0)[0]))
+    if node.op is not ops.MULTIPLY:
+        return np.shape(rest[0]) == (*x.shape[:-1], 1) and node.options.get("axis") == -1
+    for t in node.parents if len(node.shape) == 2 else ():
+        if not isinstance(t, Value) and np.shape(t) == node.shape:
+            hot = np.asarray(t) != 0.0
+            return bool(np.all(hot.sum(axis=1) == 1) and np.any(hot.sum(axis=0) != 1))
     return False
+
+
+def _without_logarithm(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
+    """The probabilities of the labels themselves as the loss, which wants their logarithms."""
+    below, seen = names.nodes[-1:] if slopes else [], set[Value]()
+    while below:
+        node = below.pop()
+        inner, op = [x for x in node.parents if isinstance(x, Value)], node.op
+        x = moved(inner[0]) if op in PICKS and _by_row(node) else None
+        if _is_probability(x) and np.all(slopes[inner[0]] <= 0.0):
+            text = "{name} are probabilities, and the loss adds up those of the labels as they are:"
+            yield _(text + " is log p meant? nll wants log_softmax(z)", name=names.placed(x))
+        elif op and node not in seen and _adds_up(node, inner):
+            seen.add(node)
+            below += inner
+
+
+def _adds_up(node: Value, inner: Sequence[Value]) -> bool:
+    """Whether a node is a sum of `Value`s, or of entries of one, times constants."""
+    op = node.op
+    powers = [power for power, x in zip(op.powers, node.parents) if x is inner[0]]
+    plain = op.terms and len(inner) == len(node.parents)
+    return bool(plain or op.moves or (len(inner) == 1 and (op.linear or powers == [1])))
 
 
 def _dead(node: Value, names: Names) -> Iterator[str]:
@@ -207,7 +238,7 @@ def _dead(node: Value, names: Names) -> Iterator[str]:
 
 def _scaled(node: Value, names: Names) -> Iterator[str]:
     """Logits so large that their dtype does not tell neighbours apart."""
-    z = node.parents[0] if is_fused(node) else softmax_of(node)
+    z = node.parents[0] if node.op is FUSED else softmax_of(node)
     if isinstance(z, Value) and z.size:
         largest = np.max(np.asarray(z.data), axis=-1)  # what is masked is far below
         top = float(np.max(np.abs(np.where(np.isfinite(largest), largest, 0.0))))
@@ -220,14 +251,20 @@ def _scaled(node: Value, names: Names) -> Iterator[str]:
 def _vanished(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     """Leaves whose whole gradient is 0 because a smooth operation is saturated."""
     lost = {n for n in slopes if n.op is None and n.size and not np.any(slopes[n])}
+    seen = set[Value]()
     for node in reversed(names.nodes) if lost else ():
-        if node.op and _is_saturated(node, slopes[node]) and (below := lost & {*ordered(node)}):
-            lost -= below
-            text = "the gradient of {leaves} is exactly 0: {name} is saturated, as its argument "
-            text += "goes from {low:.3g} to {high:.3g}"
-            leaves, x = ", ".join(sorted(map(names, below))), detach(node.parents[0])
-            ends = {"low": np.min(x), "high": np.max(x)}
-            yield _(text, leaves=leaves, name=names.placed(node), **ends)
+        if node.op and node not in seen and _is_saturated(node, slopes[node]):
+            below = [node]
+            for inner in below:
+                more = [x for x in inner.parents if isinstance(x, Value) and x not in seen]
+                below += dict.fromkeys(more)
+                seen.update(more)
+            if leaves := ", ".join(sorted(map(names, lost.intersection(below)))):
+                text = "the gradient of {leaves} is exactly 0: {name} is saturated, as its "
+                text += "argument goes from {low:.3g} to {high:.3g}"
+                x = detach(node.parents[0])
+                ends = {"low": np.min(x), "high": np.max(x)}
+                yield _(text, leaves=leaves, name=names.placed(node), **ends)
 
 
 def _is_saturated(node: Value, g: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 from unicodedata import combining, east_asian_width
@@ -21,11 +22,19 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))  # of whose lines a learner
 LONG = 48  # characters of an expression; of a longer one less is shown
 
 
+def by_op(nodes: Iterable[Value]) -> dict[Any, list[Value]]:
+    """The nodes of each operation; leaves have None."""
+    found = defaultdict[Any, list[Value]](list)
+    for node in nodes:
+        found[node.op].append(node)
+    return found
+
+
 class Names:
     """What the nodes of a graph are called: by the learner's variables, else as expressions."""
 
     def __init__(self, nodes: Sequence[Value]) -> None:
-        self.nodes, self.called = nodes, names(nodes)
+        self.nodes, self.called, self.by_op = nodes, names(nodes), by_op(nodes)
 
     @cached_property
     def constants(self) -> dict[int, str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .origin import Origin, Written, called, learners_frame, written
+from .origin import Origin, called, learners_frame, written
 from .value import Value
 
 MANY = 1_000  # entries of a list, and 10 times as many things in all, that are looked through
@@ -81,25 +81,28 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]
 
     The calls are in their order: of the parts of one expression, the last is its result.
     """
-    last = {call.at: call.result for call in calls}
-    assigned, used = dict[Any, str](), list[tuple[Any, str]]()
-    for call in calls:
-        expression = written(call.origin) if call.origin else None
-        if expression and (expression.is_call(call.called) or last[call.at] is call.result):
-            assigned[call.result] = expression.target
-            used += _named(call, expression)
-    return {x: name for x, name in assigned.items() if name}, used
+    places = [call.at for call in calls]
+    last = dict(zip(places, (call.result for call in calls)))
+    assigned, used, read = dict[Any, str](), list[tuple[Any, str]](), dict[Any, Any]()
+    for at, (result, origin, called, args) in zip(places, calls):
+        if origin is None:
+            continue
+        if (key := (at, called, len(args))) not in read:  # once for what a loop calls often
+            line = written(origin)
+            read[key] = line.target, line.is_call(called), line.names(called, len(args))
+        target, is_call, texts = read[key]
+        if is_call or last[at] is result:
+            if target:
+                assigned[result] = target
+            for x, text in zip(args, texts):
+                if text and getattr(x, "origin", None) != origin:  # no part of the call itself
+                    used.append((x, text))
+    return assigned, used
 
 
 def operands(node: Value) -> list[tuple[Any, str]]:
     """The arguments of a node that have a name where it was written."""
-    return _named(_call(node), written(node.origin)) if node.origin else []
-
-
-def _named(call: Call, expression: Written) -> list[tuple[Any, str]]:
-    texts = expression.names(call.called, len(call.args))
-    parts = [getattr(x, "origin", None) == call.origin for x in call.args]  # of the call itself
-    return [(x, text) for x, text, part in zip(call.args, texts, parts) if text and not part]
+    return words([_call(node)])[1] if node.origin else []
 
 
 def _call(node: Value) -> Call:

@@ -99,6 +99,8 @@ def einsum_back(
     known = "".join(c for c in once if c in there)
     back_into = ",".join([result, *letters]) + "->" + known
     back = np.einsum(back_into, g, *others, optimize=bool(optimize))
+    if known == mine:
+        return back
     back = np.expand_dims(back, tuple(k for k, c in enumerate(once) if c not in known))
     grid = dict(zip(once, np.indices([shape[mine.index(c)] for c in once], sparse=True)))
     return back if once == mine else SCATTER(back, index=tuple(grid[c] for c in mine), shape=shape)

@@ -59,6 +59,7 @@ class Written(NamedTuple):
         return self.operands[:n] if self.is_call(called) and not one_more else ()
 
 
+@cache
 def called(op: Primitive) -> tuple[str, ...]:
     """What an operation is called in a line; nothing where its arguments are one list there."""
     several = op.function in SPELLINGS and op.arity is None  # np.stack(xs)
