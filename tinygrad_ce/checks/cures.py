@@ -24,7 +24,7 @@ from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from ..programs.lines import elementwise
 from .births import Birth, changed_since, is_finite, ones_like, ordered
-from .forms import FORMS, matched, spelled, written
+from .forms import FORMS, found, spelled, written
 from .habits import moved, sigmoid_of
 from .wording import Names, template
 
@@ -41,7 +41,7 @@ SMALLER: Sequence[Leaf] = (  # leaves where exponentials are finite, and product
     lambda x: np.sign(x) * abs(x) ** 1e-4,
 )
 HUGE = 1e20  # of a loss that a mask's -1e30 is no part of
-MANY = 20_000  # nodes of a graph that is not computed again
+WORK = 300_000  # nodes that are computed again in all trials of one graph
 
 
 class Cure(NamedTuple):
@@ -58,9 +58,17 @@ class Changes:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
         self.inputs = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
+        self.work = WORK
+
+    def spend(self, nodes: int) -> None:
+        """Stop the trials when they have computed as many nodes as they may."""
+        self.work -= nodes
+        if self.work < 0:
+            raise TimeoutError
 
     def recompute(self, change: Change, leaf: Leaf = SMALLER[0]) -> New:
         """The nodes computed anew with a change, from leaves of their own."""
+        self.spend(len(self.nodes))
         new: New = {}
         for node in self.nodes:
             if node in change:
@@ -95,8 +103,9 @@ class Changes:
         return _(text, new=new, old=old_text), change
 
     def singular(self, nodes: Iterable[Value]) -> Iterator[tuple[Value, int, Any]]:
-        """Arguments at which a node, or its slope, is not finite; and where both are."""
-        for node in (n for n in nodes if n in self.live):
+        """Finite arguments at which a node, or its slope, is not finite; and where both are."""
+        for node in (n for n in nodes if n in self.live and _is_of_finite(n)):
+            self.spend(2)
             for k in [k for k, x in enumerate(node.parents) if isinstance(x, Value)][::-1]:
                 slope: Any = np.False_
                 with suppress(np.linalg.LinAlgError):  # which a rule cannot invert
@@ -126,7 +135,7 @@ class Trials(Changes):
         tries = [self.fused, self.forms, self.shifted, self.guarded, self.wider, self.constants]
         tries += [] if self.too_small() else [self.edges]
         with np.errstate(all="ignore"):
-            for make in tries if len(self.nodes) <= MANY else ():
+            for make in tries:
                 with suppress(Exception):  # what cannot be computed is no cure
                     for text, change in make():
                         loss = self.recompute(change)[self.root]
@@ -159,7 +168,7 @@ class Trials(Changes):
     def forms(self) -> Iterator[Try]:
         """What is known by a form of its own in that."""
         for old, new in FORMS:
-            bound = {node: known for node in self.live if (known := matched(old, node))}
+            bound = {node: x for node, x in found(old, self.names.by_op) if node in self.live}
             if bound:
                 letters = _letters(next(iter(bound.values())), self.names)
                 better, worse, where = spelled((new, old), letters)
@@ -246,6 +255,15 @@ def _works(loss: Any) -> bool:
         return False
     slopes = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
     return all(is_finite(detach(g)) for g in slopes)
+
+
+def _is_of_finite(node: Value) -> bool:
+    """Whether a node that is not finite, or its slope, is so of arguments that are."""
+    data = [np.asarray(detach(x)) for x in node.parents]
+    if not elementwise(node.op.function):
+        return all(map(is_finite, data))
+    known = np.broadcast_arrays(*map(np.isfinite, data))
+    return is_finite(node.data) or bool(np.any(np.all(known, axis=0) & ~np.isfinite(node.data)))
 
 
 # ------------------------------------------------------------------ what computes a node anew

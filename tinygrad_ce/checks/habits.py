@@ -28,18 +28,19 @@ SAMPLES = 8  # from here on a unit that is 0 for all of them may be dead
 
 def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value]) -> Iterator[str]:
     """A sentence for each habit that is most likely a mistake."""
-    two = [op for op in names.by_op if op and isinstance(op.function, np.ufunc) and op.arity == 2]
+    of = names.by_op
+    two = [op for op in of if op and isinstance(op.function, np.ufunc) and op.arity == 2]
     for look, which in (
         (_twice, (ops.DIVIDE, ops.LOG, FUSED, TABLE[np.logaddexp])),
         (_masked, (FUSED,)),
-        (_labels, (ops.ADD,)),
+        (_labels, (ops.ADD,) if ops.LOG in of else ()),
         (_stretched, two),
-        (_over_all, (ops.DIVIDE,)),
-        (_over_columns, PICKS),
+        (_over_all, (ops.DIVIDE,) if ops.EXP in of else ()),
+        (_over_columns, PICKS if ops.EXP in of else ()),
         (_dead, (ops.RELU, TABLE[np.maximum])),
         (_scaled, (FUSED, ops.DIVIDE)),
     ):
-        nodes = (node for op in which for node in names.by_op.get(op, ()))
+        nodes = (node for op in which for node in of.get(op, ()))
         found = [*dict.fromkeys(text for node in nodes for text in look(node, names))]
         if len(found) > MANY:
             text = "{text}, and so it is with {n} more"
@@ -188,6 +189,8 @@ def _over_columns(node: Value, names: Names) -> Iterator[str]:
 
 def _by_row(node: Value) -> bool:
     """Whether one entry of each row is looked up, by an index or labels that are one-hot."""
+    if node.op is ops.MULTIPLY and len(node.shape) != 2:
+        return False
     x, *rest = node.parents
     if node.op is ops.GETITEM:
         index = node.options["index"]
@@ -195,7 +198,7 @@ def _by_row(node: Value) -> bool:
         return np.array_equal(rows, np.arange((*x.shape, 0)[0]))
     if node.op is not ops.MULTIPLY:
         return np.shape(rest[0]) == (*x.shape[:-1], 1) and node.options.get("axis") == -1
-    for t in node.parents if len(node.shape) == 2 else ():
+    for t in node.parents:
         if not isinstance(t, Value) and np.shape(t) == node.shape:
             hot = np.asarray(t) != 0.0
             return bool(np.all(hot.sum(axis=1) == 1) and np.any(hot.sum(axis=0) != 1))
@@ -204,17 +207,20 @@ def _by_row(node: Value) -> bool:
 
 def _without_logarithm(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     """The probabilities of the labels themselves as the loss, which wants their logarithms."""
-    below, seen = names.nodes[-1:] if slopes else [], set[Value]()
+    nodes = (node for op in PICKS for node in names.by_op.get(op, ()) if slopes and node.shape)
+    inner = {n: next(x for x in n.parents if isinstance(x, Value)) for n in nodes if _by_row(n)}
+    picked = {n for n, x in inner.items() if _is_probability(moved(x)) and np.all(slopes[x] <= 0.0)}
+    below, seen = names.nodes[-1:] if picked else [], set[Value]()
     while below:
         node = below.pop()
-        inner, op = [x for x in node.parents if isinstance(x, Value)], node.op
-        x = moved(inner[0]) if op in PICKS and _by_row(node) else None
-        if _is_probability(x) and np.all(slopes[inner[0]] <= 0.0):
-            text = "{name} are probabilities, and the loss adds up those of the labels as they are:"
-            yield _(text + " is log p meant? nll wants log_softmax(z)", name=names.placed(x))
-        elif op and node not in seen and _adds_up(node, inner):
+        if node in picked:
+            text = "{name} are probabilities, and the loss adds up those of the labels as they "
+            text += "are: is log p meant? nll wants log_softmax(z)"
+            yield _(text, name=names.placed(moved(inner[node])))
+        elif node.op and node not in seen:
             seen.add(node)
-            below += inner
+            values = [x for x in node.parents if isinstance(x, Value)]
+            below += values if _adds_up(node, values) else []
 
 
 def _adds_up(node: Value, inner: Sequence[Value]) -> bool:
