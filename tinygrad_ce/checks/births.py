@@ -95,7 +95,7 @@ def ones_like(node: Value) -> Any:
 def entry_of(x: Any, entry: Entry) -> float:
     """One entry of a node, a constant, an array."""
     x = detach(x)
-    return float(x[entry] if np.ndim(x) else x)
+    return x if x.__class__ is float else float(np.asarray(x)[entry])
 
 
 def first(mask: Any) -> Entry:
@@ -119,8 +119,8 @@ def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
     if op.moves:
         return _moved_from(node, entry)
     if elementwise(op.function):
-        shapes = [*map(np.shape, parents)]
-        own = [entry if shape == node.shape else _stretched(shape, entry) for shape in shapes]
+        shape, shapes = node.shape, [getattr(detach(x), "shape", ()) for x in parents]
+        own = [entry if each == shape else _stretched(each, entry) for each in shapes]
         return [*zip(parents, own)]
     data, options = [*map(detach, parents)], node.options
     places = None
@@ -128,9 +128,9 @@ def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
         with suppress(TypeError):  # of options that are no keys
             places = _known(op, (*map(np.shape, data),), (*options.items(),), entry)
     places = places or _places(op, data, options, entry)
-    every = [np.nonzero(np.ones(np.shape(x))) if np.ndim(x) else () for x in data]
-    pairs = zip(parents, places if any(at is not None for at in places) else every)
-    return [(x, at) for x, at in pairs if at is not None]
+    if all(at is None for at in places):
+        places = [np.nonzero(np.ones(np.shape(x))) if np.ndim(x) else () for x in data]
+    return [(x, at) for x, at in zip(parents, places) if at is not None]
 
 
 def _is_several(at: Any) -> bool:
@@ -178,7 +178,7 @@ def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> l
 
     That is where its share of an upstream gradient of that entry is not 0, for drawn numbers.
     """
-    rng, places = np.random.default_rng(0), [None] * len(data)
+    rng, places = np.random.default_rng(0), list[Any]([None] * len(data))
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there
         drawn = [
             Value(x if op.piecewise else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
@@ -217,12 +217,12 @@ class Forward:
         """Of each argument the first entry that an entry of a node rests on, and that is so."""
         found = list[Source]()
         for x, at in meeting(node, entry) if node.op else ():
-            if x.__class__ is not Value or x not in self.assigned:
-                true = test(_numbers(x, at))
-                if not _is_several(at):
-                    found += [(x, at)] if true else []
-                elif true.any():
-                    found.append((x, tuple([int(i[np.argmax(true)]) for i in at])))
+            true = test(_numbers(x, at))
+            if _is_several(at):
+                hit, true = true.argmax() if true.size else 0, true.any()
+                at = tuple([int(i[hit]) for i in at]) if true else at
+            if true and not (x.__class__ is Value and x in self.assigned):
+                found.append((x, at))
         return found
 
     def birth(self, x: Any, entry: Entry) -> tuple[Birth, list[Value]]:

@@ -41,7 +41,7 @@ SMALLER: Sequence[Leaf] = (  # leaves where exponentials are finite, and product
     lambda x: np.sign(x) * abs(x) ** 1e-4,
 )
 HUGE = 1e20  # of a loss that a mask's -1e30 is no part of
-WORK = 300_000  # nodes that are computed again in all trials of one graph
+WORK = 100_000  # nodes that are computed again in all trials of one graph
 
 
 class Cure(NamedTuple):
@@ -217,16 +217,15 @@ class Trials(Changes):
 
     def constants(self) -> Iterator[Try]:
         """Something for counts of nothing; and for -inf, of which nothing is left in the loss."""
-        every = [(n, k, x) for n in self.live for k, x in enumerate(n.parents)]
-        fixed = [each for each in every if np.asarray(detach(each[2])).dtype.kind in "iuf"]
-        fixed = [each for each in fixed if not isinstance(each[2], Value)]
         counts = (ops.DIVIDE,) if self.birth.cause == "indeterminate" else ()
         mask = "-1e30 for -inf in the mask: of a row that is masked whole nothing is left"
         for number, used, how, text in (
             (0.0, counts, "np.maximum(x, 1)", "{new} for {old}: nothing is counted there"),
             (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "np.maximum(x, -1e30)", mask),
         ):
-            if at := [(n, k) for n, k, x in fixed if n.op in used and np.any(x == number)]:
+            nodes = [n for op in used for n in self.names.by_op.get(op, ()) if n in self.live]
+            every = [(n, k) for n in nodes for k, x in enumerate(n.parents) if _is_fixed(x)]
+            if at := [(n, k) for n, k in every if np.any(n.parents[k] == number)]:
                 text, change = self.replaced(text, at, how)
                 if np.all(np.abs(self.recompute(change)[self.root].data) < HUGE):
                     yield text, change
@@ -255,6 +254,11 @@ def _works(loss: Any) -> bool:
         return False
     slopes = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
     return all(is_finite(detach(g)) for g in slopes)
+
+
+def _is_fixed(x: Any) -> bool:
+    """Whether an argument is numbers that are no `Value`."""
+    return not isinstance(x, Value) and np.asarray(x).dtype.kind in "iuf"
 
 
 def _is_of_finite(node: Value) -> bool:

@@ -231,7 +231,7 @@ def all_digits(names: Names, slopes: dict[Value, Any]) -> list[Digits]:
     rng, graphs = np.random.default_rng(0), slopes_of(nodes) if len(nodes) <= FEW else {}
     least = 1.0 if any(n.op and n.op.keeps for n in nodes) else 0.5
     leaves = [n for n in nodes if n.op is None and n in graphs]
-    gradients_of = [(names(leaf), graphs[leaf]) for leaf in leaves[:SHOWN]]
+    gradients_of: list[Any] = [(names(leaf), graphs[leaf]) for leaf in leaves[:SHOWN]]
     if rest := [np.ravel(graphs[leaf]) for leaf in leaves[SHOWN:]]:
         gradients_of.append((_("{n} more", n=len(rest)), np.concatenate(rest)))
     for name, slope in gradients_of:

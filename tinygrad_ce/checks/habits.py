@@ -210,7 +210,7 @@ def _without_logarithm(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     nodes = (node for op in PICKS for node in names.by_op.get(op, ()) if slopes and node.shape)
     inner = {n: next(x for x in n.parents if isinstance(x, Value)) for n in nodes if _by_row(n)}
     picked = {n for n, x in inner.items() if _is_probability(moved(x)) and np.all(slopes[x] <= 0.0)}
-    below, seen = names.nodes[-1:] if picked else [], set[Value]()
+    below, seen = [*names.nodes[-1:]] if picked else [], set[Value]()
     while below:
         node = below.pop()
         if node in picked:

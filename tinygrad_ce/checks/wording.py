@@ -39,7 +39,8 @@ class Names:
     @cached_property
     def constants(self) -> dict[int, str]:
         """What constants are called where they are used."""
-        used = [operands(node) for node in self.nodes if node.op is not None]
+        some = (n for n in self.nodes if any(not isinstance(x, Value) for x in n.parents))
+        used = [operands(node) for node in some]
         return {id(x): text for pairs in used for x, text in pairs if not isinstance(x, Value)}
 
     def learners(self, node: Value) -> str:

@@ -84,12 +84,12 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]
     places = [call.at for call in calls]
     last = dict(zip(places, (call.result for call in calls)))
     assigned, used, read = dict[Any, str](), list[tuple[Any, str]](), dict[Any, Any]()
-    for at, (result, origin, called, args) in zip(places, calls):
+    for at, (result, origin, function, args) in zip(places, calls):
         if origin is None:
             continue
-        if (key := (at, called, len(args))) not in read:  # once for what a loop calls often
+        if (key := (at, function, len(args))) not in read:  # once for what a loop calls often
             line = written(origin)
-            read[key] = line.target, line.is_call(called), line.names(called, len(args))
+            read[key] = line.target, line.is_call(function), line.names(function, len(args))
         target, is_call, texts = read[key]
         if is_call or last[at] is result:
             if target:
