@@ -18,15 +18,15 @@ import numpy as np
 
 from ..engine import ops
 from ..engine.backward import gradients, share
-from ..engine.data import unbroadcast
+from ..engine.data import LEAF, SMALL, snapshot, unbroadcast
 from ..engine.operation import TABLE, Primitive
-from ..engine.value import Value, apply, detach
+from ..engine.value import Value, apply, detach, make_node
 from ..programs.lines import elementwise
 from .wording import met, number
 
 Entry = tuple[int, ...]
 Source = tuple[Any, Entry]  # an argument, a `Value` or a constant, and one of its entries
-SMALL = 1_000  # entries of a node of which is remembered what they rest on
+FEW = 1_000  # entries of a node of which is remembered what they rest on
 PRODUCTS = (ops.POWER, TABLE[np.prod])  # and what has powers
 
 
@@ -65,16 +65,45 @@ def ordered(root: Value) -> list[Value]:
     """Every node below ``root``, parents first; unlike `topological`, of a stale graph as well."""
     reached, stack = {root: None}, [root]
     while stack:
-        for parent in stack.pop().parents:
-            if isinstance(parent, Value) and parent not in reached:
+        for parent in values(stack.pop()):
+            if parent not in reached:
                 reached[parent] = None
                 stack.append(parent)
     return sorted(reached, key=lambda node: (node.op is not None, node.number))
 
 
-def changed_since(node: Value) -> list[Value]:
-    """The arguments that were assigned since a node used them."""
-    return [x for x in node.parents if isinstance(x, Value) and x.number > node.number]
+def values(node: Value) -> list[Value]:
+    """The arguments that are in the graph."""
+    return [x for x in node.parents if isinstance(x, Value)]
+
+
+def as_it_was(nodes: Sequence[Value]) -> tuple[dict[Value, Value], set[Value]] | None:
+    """Each node in a graph on the numbers that it was computed from; None where an array is lost.
+
+    The graph holds an array that was assigned since, and the entries of one written in place. Of
+    some that are numbers it holds none: which, is returned as well.
+    """
+    old, copies = dict[Any, Any](), dict[Any, Value]()
+    for node in nodes:
+        args, data, _options, watched = node.call or LEAF
+        old.update((x, a) for x, a in zip(args, data) if x.__class__ is Value and x.op is None)
+        for x, before in watched:
+            now = old[x] if x.__class__ is Value else x
+            if snapshot(now) != before:
+                if now is x or now.nbytes > SMALL:
+                    return None
+                old[x] = np.frombuffer(before, now.dtype).reshape(now.shape)
+    for node in nodes:
+        args, data, options, _watched = node.call or LEAF
+        made = tuple(copies.get(x, x) if x.__class__ is Value else x for x in args)
+        call = (made, [old.get(x, a) if x.__class__ is Value else a for x, a in zip(args, data)])
+        x, y = (copies.get(x, x) if x.__class__ is Value else x for x in (node.x, node.y))
+        copy = make_node(old.get(node, detach(node)), node.op, None, x, y, node.dx, node.dy)
+        copy.call = (*call, options, ()) if node.call else None
+        copy.number = node.number if node.op else -1
+        copy.name, copy.origin, copy.grad = node.name, node.origin, node.grad
+        copy._passes, copies[node] = node.passes, copy
+    return copies, {copy for x, copy in copies.items() if x.op is None and x not in old}
 
 
 def is_real(x: Any) -> bool:
@@ -124,7 +153,7 @@ def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
         return [*zip(parents, own)]
     data, options = [*map(detach, parents)], node.options
     places = None
-    if not op.piecewise and node.size < SMALL and all(map(is_real, data)):
+    if not op.piecewise and node.size < FEW and all(map(is_real, data)):
         with suppress(TypeError):  # of options that are no keys
             places = _known(op, (*map(np.shape, data),), (*options.items(),), entry)
     places = places or _places(op, data, options, entry)

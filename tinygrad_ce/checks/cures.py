@@ -7,7 +7,7 @@ leaves. Only where none helps are there changes that move numbers a little, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from ..losses.losses import LogSoftmaxNLL
 from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from ..programs.lines import elementwise
-from .births import Birth, changed_since, is_finite, ones_like, ordered
+from .births import Birth, is_finite, ones_like, ordered, values
 from .forms import FORMS, found, spelled, written
 from .habits import moved, sigmoid_of
 from .wording import Names, template
@@ -54,9 +54,10 @@ class Cure(NamedTuple):
 class Changes:
     """One graph computed again with changes of it: each with what to write."""
 
-    def __init__(self, names: Names, birth: Birth) -> None:
+    def __init__(self, names: Names, birth: Birth, unknown: Collection[Value]) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
-        self.inputs = {n for n in self.nodes if n.op is None or changed_since(n)}  # with their data
+        above = {n for n in self.nodes if unknown and any(x in unknown for x in values(n))}
+        self.inputs = above.union(names.by_op[None])  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
         self.work = WORK
 

@@ -23,7 +23,7 @@ from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..engine.value import Value, detach
-from .births import Birth, changed_since, find_births, is_finite, is_real, ones_like, ordered
+from .births import Birth, as_it_was, find_births, is_finite, is_real, ones_like, ordered, values
 from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, warnings_of
@@ -123,14 +123,20 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
             raise TypeError(_(text, got=type(root).__name__))
         names, stale = Names(ordered(root)), _staleness(root)
-        changed = (x for node in names.nodes for x in changed_since(node)) if stale else ()
-        assigned = [*dict.fromkeys(changed)]
+        used = ((node, x) for node in names.nodes for x in values(node)) if stale else ()
+        assigned = [*dict.fromkeys(x for node, x in used if x.number > node.number)]
         if root.op and not names.learners(root):
             names.called[root] = _("the loss")
+        unknown = {*assigned}
+        if stale and (was := as_it_was(names.nodes)):
+            then, lost = was
+            names = Names([*then.values()], {then[x]: text for x, text in names.called.items()})
+            root, assigned, stale = then[root], [then[x] for x in assigned], ""
+            unknown = lost.intersection(assigned)
         seed = None if stale else ones_like(root)
-        births, path, slopes = find_births(names.nodes, seed, assigned)
+        births, path, slopes = find_births(names.nodes, seed, unknown)
         digits = all_digits(names, slopes) if slopes and not births else []
-        cure = Trials(names, births[0]).cure() if births else None
+        cure = Trials(names, births[0], unknown).cure() if births else None
         warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)
         sentences = [*tell_births(names, births, path), *tell_cure(names, cure, births)]
         sentences += tell_digits(names, digits)
@@ -141,7 +147,8 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
         sentences.insert(0, _(text, name=names.called[root] + value))
     if assigned:
-        text = "Assigned since the loss was computed: {names}. For the way back compute it again."
+        text = "Assigned since the loss was computed: {names}. "
+        text += "For the way back compute it again." if stale else "This is of the numbers before."
         sentences.append(_(text, names=", ".join(map(names, assigned))))
     elif stale:
         sentences.append(_("{text}.", text=stale))

@@ -13,7 +13,7 @@ from ..engine.operation import TABLE
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..losses.losses import LogSoftmaxNLL as FUSED
-from .births import ones_like
+from .births import ones_like, values
 from .forms import matched
 from .wording import Names
 
@@ -208,7 +208,7 @@ def _by_row(node: Value) -> bool:
 def _without_logarithm(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     """The probabilities of the labels themselves as the loss, which wants their logarithms."""
     nodes = (node for op in PICKS for node in names.by_op.get(op, ()) if slopes and node.shape)
-    inner = {n: next(x for x in n.parents if isinstance(x, Value)) for n in nodes if _by_row(n)}
+    inner = {n: values(n)[0] for n in nodes if _by_row(n)}
     picked = {n for n, x in inner.items() if _is_probability(moved(x)) and np.all(slopes[x] <= 0.0)}
     below, seen = [*names.nodes[-1:]] if picked else [], set[Value]()
     while below:
@@ -219,8 +219,7 @@ def _without_logarithm(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
             yield _(text, name=names.placed(moved(inner[node])))
         elif node.op and node not in seen:
             seen.add(node)
-            values = [x for x in node.parents if isinstance(x, Value)]
-            below += values if _adds_up(node, values) else []
+            below += values(node) if _adds_up(node, values(node)) else []
 
 
 def _adds_up(node: Value, inner: Sequence[Value]) -> bool:
@@ -262,7 +261,7 @@ def _vanished(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
         if node.op and node not in seen and _is_saturated(node, slopes[node]):
             below = [node]
             for inner in below:
-                more = [x for x in inner.parents if isinstance(x, Value) and x not in seen]
+                more = [x for x in values(inner) if x not in seen]
                 below += dict.fromkeys(more)
                 seen.update(more)
             if leaves := ", ".join(sorted(map(names, lost.intersection(below)))):

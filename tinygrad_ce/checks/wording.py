@@ -33,8 +33,9 @@ def by_op(nodes: Iterable[Value]) -> dict[Any, list[Value]]:
 class Names:
     """What the nodes of a graph are called: by the learner's variables, else as expressions."""
 
-    def __init__(self, nodes: Sequence[Value]) -> None:
-        self.nodes, self.called, self.by_op = nodes, names(nodes), by_op(nodes)
+    def __init__(self, nodes: Sequence[Value], called: dict[Value, str] | None = None) -> None:
+        self.nodes, self.by_op = nodes, by_op(nodes)
+        self.called = names(nodes) if called is None else called
 
     @cached_property
     def constants(self) -> dict[int, str]:
