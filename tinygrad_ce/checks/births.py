@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -312,9 +312,11 @@ def _cause(node: Value, entry: Entry, value: float, numbers: Sequence[float]) ->
 
 
 def _smaller(node: Value, entry: Entry) -> Iterator[float]:
-    """An entry of a node, of arguments that are smaller, and not rounded anew."""
-    for by in (2.0**-3, 2.0**-10, 2.0**-30, 2.0**-100, 2.0**-1000):
-        args = [Value(x * by) if is_real(x) else x for x in map(detach, node.parents)]
+    """An entry of a node, of one argument that is smaller, and not rounded anew."""
+    data = [*map(detach, node.parents)]
+    sizes = product(range(len(data)), (2.0**-3, 2.0**-10, 2.0**-30, 2.0**-100, 2.0**-1000))
+    for k, by in sizes:
+        args = [Value(x * by if i == k else x) if is_real(x) else x for i, x in enumerate(data)]
         with suppress(np.linalg.LinAlgError):  # of a matrix that is singular now
             yield entry_of(apply(node.op, args, node.options), entry)
 

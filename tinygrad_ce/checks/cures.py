@@ -85,7 +85,8 @@ class Changes:
         for leaf in SMALLER:
             old, new = self.recompute({}, leaf), self.recompute(change, leaf)
             for x, y in ((np.asarray(detach(old[n])), np.asarray(detach(new[n]))) for n in nodes):
-                if np.any(known := np.isfinite(x)):
+                known = np.isfinite(x) & (np.isfinite(y) if leaf is not SMALLER[0] else True)
+                if np.any(known):  # with leaves below 0 the change may have no value
                     close.append(np.allclose(y[known], x[known], near, 1e-9))
         return bool(close) and all(close)
 
@@ -245,7 +246,10 @@ class Trials(Changes):
                 yield self.nudged(at, f"np.clip(x, {low:g} + {{by}}, {high:g} - {{by}})", 1e-7)
             elif len({*shape[-2:]}) < len(shape[-2:]) and not elementwise(node.op.function):
                 yield self.nudged(at, "x + {by} * np.eye(len(x))", 1e-12)
-        several = [on[:2]] if self.rests(on, added, 1e-12) else [on[:2], on]
+        nodes = [n for n in self.live if n.op in (ops.LOG, ops.DIVIDE)]
+        after = [(n, len(n.parents) - 1) for n in nodes if not is_finite(detach(n.parents[-1]))]
+        several = [on[:2], on[:1] + after[:1]]  # of 0 / 0 a small number makes 0, whose log is -inf
+        several += [] if self.rests(on, added, 1e-12) else [on]
         yield from (self.nudged(at, added, 1e-12) for at in several)
 
 

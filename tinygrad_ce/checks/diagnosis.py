@@ -127,13 +127,13 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         assigned = [*dict.fromkeys(x for node, x in used if x.number > node.number)]
         if root.op and not names.learners(root):
             names.called[root] = _("the loss")
-        unknown = {*assigned}
-        if stale and (was := as_it_was(names.nodes)):
-            then, lost = was
+        unknown, before = {*assigned}, as_it_was(names.nodes) if stale else None
+        if before:
+            then, lost = before
             names = Names([*then.values()], {then[x]: text for x, text in names.called.items()})
-            root, assigned, stale = then[root], [then[x] for x in assigned], ""
+            root, assigned = then[root], [then[x] for x in assigned]
             unknown = lost.intersection(assigned)
-        seed = None if stale else ones_like(root)
+        seed = None if stale and not before else ones_like(root)
         births, path, slopes = find_births(names.nodes, seed, unknown)
         digits = all_digits(names, slopes) if slopes and not births else []
         cure = Trials(names, births[0], unknown).cure() if births else None
@@ -147,11 +147,13 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
         sentences.insert(0, _(text, name=names.called[root] + value))
     if assigned:
-        text = "Assigned since the loss was computed: {names}. "
-        text += "For the way back compute it again." if stale else "This is of the numbers before."
+        text = "Assigned since the loss was computed: {names}."
         sentences.append(_(text, names=", ".join(map(names, assigned))))
     elif stale:
         sentences.append(_("{text}.", text=stale))
+    if stale:
+        text = "This is of the numbers before." if before else "For the way back compute it again."
+        sentences[-1] += " " + _(text)
     sentences = [re.sub("^the ", "The ", text) for text in sentences]
     texts = tuple(warnings), tuple(notes), tuple(sentences)
     return Diagnosis(tuple(births), cure, tuple(digits), *texts)

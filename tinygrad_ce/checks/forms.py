@@ -18,7 +18,7 @@ from ..engine.text import _
 from ..engine.value import Value, detach
 from ..losses.activations import log_softmax, logsumexp, sigmoid
 
-SUMS = (ops.SUM, TABLE[np.mean])
+SUMS = (ops.SUM, TABLE[np.mean], TABLE[np.cumsum])
 # As one writes them, and what is finite in their place; sums may have an axis.
 FORMS = (
     ("np.log(np.exp(x))", "x"),
@@ -26,6 +26,7 @@ FORMS = (
     ("np.log((np.exp(x) / a).sum())", "logsumexp(x - np.log(a))"),
     ("np.log((np.exp(x) / a).mean())", "logsumexp(x - np.log(a)) - np.log(n)"),
     ("np.log((np.exp(x) / a * b).sum())", "logsumexp(x - np.log(a) + np.log(b))"),
+    ("np.log((b * np.exp(x) / a).sum())", "logsumexp(x - np.log(a) + np.log(b))"),
     ("np.log(np.exp(x).sum())", "logsumexp(x)"),
     ("np.log(np.exp(x).mean())", "logsumexp(x) - np.log(n)"),
     ("np.log(np.exp(x) / np.exp(x).sum())", "log_softmax(x)"),
@@ -40,6 +41,8 @@ FORMS = (
     ("np.arctanh(np.tanh(x))", "x"),
     ("np.log(np.cosh(x))", "np.logaddexp(x, -x) - np.log(2)"),
     ("np.log(np.prod(x))", "np.log(x).sum()"),
+    ("np.log(np.cumsum(np.exp(x), axis=0))", "np.logaddexp.accumulate(x, axis)"),
+    ("np.log(np.linalg.det(x))", "np.linalg.slogdet(x)[1]"),
     ("x / (1 + np.exp(-x))", "x * sigmoid(x)"),
     ("1 / (1 + np.exp(-x))", "sigmoid(x)"),
     ("np.exp(x) / (1 + np.exp(x))", "sigmoid(x)"),
@@ -64,6 +67,7 @@ def spelled(texts: Sequence[str], names: dict[str, str]) -> list[str]:
     short = {c: name for c, name in names.items() if name.replace(".", "_").isidentifier()}
     free = [c for c in "xyzuvw" if not re.search(rf"\b{c}\b", "; ".join(names.values()))]
     short |= {c: c if c in free else free[i] for i, c in enumerate(names) if c not in short}
+    texts = [re.sub(", axis(=0)?", "", text) for text in texts]
     known = [re.sub(r"\b[abx]\b", lambda c: short.get(c[0], c[0]), text) for text in texts]
     long = [_("{x} is {text}", x=short[c], text=names[c]) for c in names if short[c] != names[c]]
     return [*known, _(", where {what}", what=_(" and ").join(long)) if long else ""]
@@ -74,13 +78,14 @@ def written(text: str, x: Any, options: dict[str, Any] = NONE, **others: Any) ->
     n = np.size(x) / np.size(np.max(detach(x), **options))
     over = partial(log_softmax, axis=options.get("axis", -1))
     known = {"logsumexp": partial(logsumexp, **options), "log_softmax": over, "sigmoid": sigmoid}
+    known["axis"] = options.get("axis", 0)
     return eval(text, {"np": np, "x": x, "n": n, **known, **others})
 
 
 @cache
 def _graph(text: str) -> tuple[Any, frozenset[Any]]:
-    """The graph of a form of numbers, its leaves called by their letters; and its operations."""
-    letters = {name: Value(0.5, name) for name in re.findall(r"\b[a-z]\b", text)}
+    """The graph of a form, its leaves called by their letters; and its operations."""
+    letters = {name: Value(np.eye(2), name) for name in re.findall(r"\b[a-z]\b", text)}
     form = eval(text, {"np": np, "sigmoid": sigmoid, **letters})
     return form, frozenset(node.op for node in topological(form) if node.op)
 

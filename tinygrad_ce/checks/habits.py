@@ -13,7 +13,7 @@ from ..engine.operation import TABLE
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..losses.losses import LogSoftmaxNLL as FUSED
-from .births import ones_like, values
+from .births import is_finite, ones_like, values
 from .forms import matched
 from .wording import Names
 
@@ -49,6 +49,9 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
     yield from _without_logarithm(names, slopes)
     text = "{name} was assigned since, and no backward pass has reached it"
     yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
+    text = "{name} was assigned since, and the gradient it had got is not finite"
+    lost = [leaf for leaf in assigned if leaf.passes and not is_finite(leaf.grad)]
+    yield from (_(text, name=names(leaf)) for leaf in ([] if slopes else lost))
     yield from _vanished(names, slopes)
 
 

@@ -26,6 +26,7 @@ WHY = {
     "pole": "{op} is infinite there",
     "singular": "{op} is infinite of these {n} numbers",
     "domain": "{op} has no real value there",
+    "indeterminate": "{numbers} has no value",
 }
 SEVERAL = {"overflow": "products", "underflow": "small products", "pole": "singular"}
 ADVICE = {
@@ -98,10 +99,11 @@ def _why(names: Names, birth: Birth) -> Iterator[str]:
     kind, op = birth.node.dtype, birth.node.op
     cause, n = birth.cause, len(birth.sources)
     cause = SEVERAL.get(cause, cause) if n > (2 if cause == "pole" else 1) else cause
-    if cause in WHY:
+    if cause in WHY and n:
         ends = cause in ("overflow", "underflow")
         most = limit(birth.node, entry_of(*birth.sources[0])) if ends else 0.0
         fields = {"dtype": kind, "limit": most, "end": np.finfo(kind), "n": n}
+        fields["numbers"] = birth.numbers
         text, source = _(WHY[cause], op=op and op.name, **fields), culprit(birth)
         exact = birth.cause == "underflow"
         entry = names.at(*source, entry_of(*source)) if exact else _behind(names, *source)
@@ -133,8 +135,9 @@ def tell_cure(names: Names, cure: Cure | None, births: Sequence[Birth]) -> Itera
         size = abs(entry_of(x, entry))
         kind = "overflow" if size > 10.0 else "pole" if size == 0.0 else "of a rule"
         advice = ADVICE.get(kind if first.cause in ("rule", "indeterminate") else first.cause)
-        if advice and names.has(x):
-            advice = _(advice, x=names(x), value=number(entry_of(x, entry)))
+        if advice and (names.has(x) or np.ndim(x)):
+            name = names(x) if names.has(x) else _("a constant")
+            advice = _(advice, x=name, value=number(entry_of(x, entry)))
             yield _("No change of form helps: {advice}.", advice=advice)
 
 

@@ -99,6 +99,7 @@ class Names:
     def at(self, x: Any, entry: Any, value: float) -> str:
         """An entry with its number: ``z[0, 0] = 1000``."""
         name, where = self(x), at(entry)
+        name = _("a constant") if name == "…" else name
         if " " in name or "(" in name:
             return f"{name} = {number(value)}" + (_(" at {entry}", entry=where) if where else "")
         return f"{name}{where} = {number(value)}"

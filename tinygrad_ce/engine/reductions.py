@@ -6,6 +6,8 @@ Their records have ``axis`` and ``keepdims``; the other options are spelled here
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,11 @@ def of_numbers(function: Any) -> Rule:
     )
 
 
+def accumulated(function: Any, a: Any, axis: int = 0) -> Any:
+    """A function of the result so far and the next entry, along an axis."""
+    return np.stack([*accumulate(np.moveaxis(a, axis, 0), function)], axis)
+
+
 def without_nan(a: Any, axis: Any, fill: float) -> Any:
     """A number that is no extremum in the place of nan, where there are others along the axis."""
     hidden = np.isnan(a)
@@ -139,7 +146,9 @@ for _ufunc, _whole, _running in (
     (np.multiply, np.prod, np.cumprod),
     (np.maximum, np.max, None),
     (np.minimum, np.min, None),
+    (np.logaddexp, None, None),
 ):  # np.add.reduce and np.add.accumulate
-    spell(_ufunc, reduce=lambda a, axis=0, *args, f=_whole, **how: f(a, axis, *args, **how))
-    if _running:
-        spell(_ufunc, accumulate=lambda a, axis=0, *args, f=_running: f(a, axis, *args))
+    if _whole:
+        spell(_ufunc, reduce=lambda a, axis=0, *args, f=_whole, **how: f(a, axis, *args, **how))
+    running = _running or partial(accumulated, _ufunc)
+    spell(_ufunc, accumulate=lambda a, axis=0, *args, f=running: f(a, axis, *args))
