@@ -83,7 +83,7 @@ def as_it_was(nodes: Sequence[Value]) -> tuple[dict[Value, Value], set[Value]] |
     The graph holds an array that was assigned since, and the entries of one written in place. Of
     some that are numbers it holds none: which, is returned as well.
     """
-    old, copies = dict[Any, Any](), dict[Any, Value]()
+    old, copies, written = dict[Any, Any](), dict[Any, Value](), set[Any]()
     for node in nodes:
         args, data, _options, watched = node.call or LEAF
         old.update((x, a) for x, a in zip(args, data) if x.__class__ is Value and x.op is None)
@@ -93,13 +93,18 @@ def as_it_was(nodes: Sequence[Value]) -> tuple[dict[Value, Value], set[Value]] |
                 if now is x or now.nbytes > SMALL:
                     return None
                 old[x] = np.frombuffer(before, now.dtype).reshape(now.shape)
+                written.add(x)
     for node in nodes:
         args, data, options, _watched = node.call or LEAF
-        made = tuple(copies.get(x, x) if x.__class__ is Value else x for x in args)
-        call = (made, [old.get(x, a) if x.__class__ is Value else a for x, a in zip(args, data)])
-        x, y = (copies.get(x, x) if x.__class__ is Value else x for x in (node.x, node.y))
-        copy = make_node(old.get(node, detach(node)), node.op, None, x, y, node.dx, node.dy)
-        copy.call = (*call, options, ()) if node.call else None
+        made = tuple(copies[x] if x.__class__ is Value else x for x in args)
+        data = [detach(x) if x.__class__ is Value else a for x, a in zip(made, data)]
+        result = old.get(node, detach(node))
+        if node.op and node.op.moves and not written.isdisjoint(values(node)):  # a view of it
+            result = node.op.fn(*data, **options)
+            written.add(node)
+        x, y = (copies[x] if x.__class__ is Value else x for x in (node.x, node.y))
+        copy = make_node(result, node.op, None, x, y, node.dx, node.dy)
+        copy.call = (made, data, options, ()) if node.call else None
         copy.number = node.number if node.op else -1
         copy.name, copy.origin, copy.grad = node.name, node.origin, node.grad
         copy._passes, copies[node] = node.passes, copy

@@ -33,7 +33,7 @@ from .wording import PACKAGE, Names, number, place, table, where
 WIDTH = 96  # columns of a printed report
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Diagnosis:
     """What `diagnose` found; printed as a few sentences, then a table of digits.
 
