@@ -144,6 +144,39 @@ def labels_of_2(z: Any) -> Any:
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
 
 
+def divergence(mean: Any, log_var: Any) -> Any:
+    return -0.5 * np.sum(1 + log_var - mean**2 - np.exp(log_var))
+
+
+def alignment(logits: Any) -> Any:
+    p = tg.softmax(logits)
+    a = p[0, 0]
+    for t in range(1, 600):
+        a = a * p[t, 0]
+    return -np.log(a)
+
+
+def weighted_mixture(w: Any, mu: Any, sigma: Any) -> Any:
+    terms = w * np.exp(-0.5 * ((SPREAD[:, None] - mu) / sigma) ** 2) / sigma
+    return -np.log(terms.sum(axis=1)).sum()
+
+
+def triplet(anchor: Any, same: Any, other: Any) -> Any:
+    near = np.sqrt(((anchor - same) ** 2).sum(axis=1))
+    return np.maximum(near - np.sqrt(((anchor - other) ** 2).sum(axis=1)) + 0.2, 0).mean()
+
+
+def clipped(w: Any) -> Any:
+    n = np.sqrt((w * w).sum())
+    return (w * np.minimum(1.0, 1.0 / n)).sum()
+
+
+def jensen(q: Any) -> Any:
+    middle = (q + np.array([0.0, 1.0])) / 2
+    return (q * np.log(q / middle)).sum()
+
+
+SPEED, LOGITS = np.full(3, 1e200), RNG.normal(size=(600, 5))
 BAD = X.copy()
 BAD[4, 1] = np.nan
 REPORTS = {
@@ -322,6 +355,61 @@ REPORTS = {
         (np.zeros(3),),
         *("sqrt(sum(w * w))", "-2 × inf", "np.sqrt(sum(w * w) + 1e-12)", 1.0),
     ),
+    "a divergence of log-variances": Report(
+        divergence, (X[0], 400 * TEN[:1]), "exp(log_var)", "log_var[0] = 4000", "a smaller step"
+    ),
+    "probabilities of a path multiplied": Report(
+        alignment, (LOGITS,), "log(a", "The smallest float64", "fuse(loss)"
+    ),
+    "a weighted mixture far from the data": Report(
+        weighted_mixture,
+        (np.array([0.5, 0.5]), np.array([0.0, 1.0]), np.ones(2)),
+        *("log(sum(terms))", "exp underflows below", "logsumexp(x - np.log(sigma) + np.log(w))"),
+        float(
+            2 * np.log(2.0) - tg.logsumexp(-0.5 * (SPREAD[:, None] - [0.0, 1.0]) ** 2, axis=1).sum()
+        ),
+    ),
+    "a running log-sum": Report(
+        lambda x: np.log(np.cumsum(np.exp(x))).sum(),
+        (80 * TEN,),
+        *("exp(x)", "x[0] = 800", "np.logaddexp.accumulate(x) for np.log(np.cumsum(", 1600.0),
+    ),
+    "a running log-sum of rows": Report(
+        lambda x: np.log(np.cumsum(np.exp(x), axis=1)).sum(),
+        (np.array([[800.0, 0.0], [1.0, 1.0]]),),
+        *("exp(x)", "", "np.logaddexp.accumulate(x)", 1602.0 + np.log(2.0)),
+    ),
+    "log of a determinant": Report(
+        lambda S: np.log(np.linalg.det(S)),
+        (0.01 * np.eye(200),),
+        *("log(det(S))", "det(S) = 0", "np.linalg.slogdet(S)[1]", 400 * np.log(0.1)),
+    ),
+    "the middle of distributions": Report(
+        jensen, (np.array([0.0, 1.0]),), "q / middle", "q[0] = 0", "np.log(q / middle + 1e-12)", 0.0
+    ),
+    "a triplet of equals": Report(
+        triplet,
+        (X, X, X[::-1]),
+        "sqrt(sum((anchor - same)",
+        "0 × inf",
+        "np.where(c, sum((anchor - same) ** 2), 1.0)",
+    ),
+    "a gradient of 0 that is clipped": Report(
+        clipped, (np.zeros(3),), "1 / n", "0 × -inf", "np.where(c, sum(w * w), 1.0)", 0.0
+    ),
+    "a constant without a name": Report(
+        lambda p: np.mean((np.array([0.0, 2.0]) - p) / np.array([0.0, 2.0])),
+        (np.ones(2),),
+        *("-1 / 0", "a constant = 0 at [0]", "a constant is 0 there"),
+    ),
+    "a power of a negative number": Report(
+        lambda v: ((v - 3e200) ** 2).sum(), (SPEED,), "(-2e+200) ** 2", "largest float64 is", "step"
+    ),
+    "an angle at the origin": Report(
+        lambda x: np.arctan2(x[:, 1], x[:, 0]).sum(),
+        (np.array([[1.0, 1.0], [0.0, 0.0]]),),
+        *("arctan2(x[...], x[...])", "1 × nan for x[1, 1] = 0", "1e-12", np.pi / 4),
+    ),
     "np.std of one column": Report(
         lambda x: ((x - x.mean(axis=0)) / np.std(x, axis=0)).sum(),
         (np.array([[1.0, 5.0], [2.0, 5.0]]),),
@@ -409,6 +497,51 @@ def test_cures_are_tried_after_the_step_too() -> None:
     assert found.cure
     right = tg.cross_entropy(z.data, np.zeros(6, int))
     assert found.cure.loss == pytest.approx(float(right), rel=1e-12)
+
+
+LOST = ("log of a determinant", "softmax of numbers", "a matrix that is singular")
+AFTER = [name for name in REPORTS if name not in LOST]  # what a step in place leaves no trace of
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", AFTER)
+def test_a_loss_says_the_same_and_after_a_step_too(name: str) -> None:
+    """Also where the step writes in place: the numbers told are those of the forward pass."""
+    f, args, *_words = REPORTS[name]
+    given = [np.array(x) if isinstance(x, np.ndarray) else x for x in args]
+    values = [Value(x) if np.asarray(x).dtype.kind == "f" else x for x in given]
+    loss = f(*values)
+    loss.backward()
+    before = diagnose(loss)
+    for x in values:
+        if isinstance(x, Value) and x.passes:
+            x.data -= 0.1 * x.grad
+    for found in (before, diagnose(loss)):
+        told = [(b.step, b.entry, b.cause, b.numbers) for b in found.births]
+        assert told == [(b.step, b.entry, b.cause, b.numbers) for b in diagnose(f, *args).births]
+        assert bool(found.cure) == bool(before.cure)
+        assert len(str(found).splitlines()) < 15
+
+
+def test_a_gradient_that_is_not_finite_is_found_after_the_step() -> None:
+    w = Value(np.zeros(2), "w")
+    loss = np.sqrt((w * w).sum()) + (w + 1.0).sum()
+    with np.errstate(all="ignore"):
+        loss.backward()
+        w.data -= 0.1 * w.grad
+    found = diagnose(loss)
+    assert "1 × inf for sum(w * w) = 0" in found.sentences[0]
+    assert (
+        found.sentences[-1]
+        == "Assigned since the loss was computed: w. This is of the numbers before."
+    )
+    assert np.isnan(w.data).all()
+    large = Value(np.zeros(10_000), "large")
+    with np.errstate(all="ignore"):
+        (loss := np.sqrt(large).sum()).backward()
+        large.data -= large.grad
+    (said,) = diagnose(loss).warnings
+    assert said.endswith("the gradient it had got is not finite")
 
 
 def test_a_loss_without_names_or_lines_says_what_it_is_made_of() -> None:

@@ -325,6 +325,24 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda a: tg.cross_entropy(a @ a.T * 5.0, np.arange(12)),
         (X / np.linalg.norm(X, axis=1, keepdims=True),),
     ),
+    "the mean absolute error of probabilities": (
+        lambda z: (1 - tg.softmax(z)[np.arange(12), Y]).mean(),
+        (Z,),
+    ),
+    "an expected reward": (lambda z: -(tg.softmax(z) * Z[::-1]).sum(axis=1).mean(), (Z,)),
+    "a policy gradient": (
+        lambda z: -(tg.log_softmax(z)[np.arange(12), Y] * X[:, 0]).mean(),
+        (Z,),
+    ),
+    "nll with weights": (
+        lambda z: tg.nll(np.log(tg.softmax(z)), Y, weight=np.array([1.0, 2.0, 3.0, 4.0])),
+        (Z,),
+    ),
+    "WGAN's penalty": (lambda w: (np.sqrt((w * w).sum() + 1e-12) - 1.0) ** 2, (W,)),
+    "attention with rows of -inf beside": (
+        lambda q: np.sum(tg.softmax(np.where(np.tri(12) > 0, q @ X.T, -np.inf)) ** 2),
+        (X,),
+    ),
     "distances": (lambda x: np.sum((x[:, None] - X[None]) ** 2), (X + 1.0,)),
     "outer, as it was meant": (lambda a: np.sum((a[:, None] - a) ** 2), (X[:, 0],)),
     "large numbers of float32": (lambda x: np.sum(x * 1e-6), (np.full(3, 1e6, np.float32),)),
@@ -404,6 +422,16 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
         lambda z: tg.cross_entropy(np.where(T > 0, -np.inf, z), Y),
         (Z,),
         "a mask hides the right class",
+    ),
+    "nll of probabilities": (
+        lambda z: tg.nll(tg.softmax(z), Y),
+        (Z,),
+        "is log p meant?",
+    ),
+    "nll by hand, with a penalty": (
+        lambda W: -tg.softmax(X @ W)[np.arange(12), Y].mean() + 0.1 * (W**2).sum(),
+        (W,),
+        "is log p meant?",
     ),
     "no path": (lambda w, b: np.sum(X @ w), (W, B), "b does not reach"),
     "dead units": (
@@ -778,6 +806,26 @@ def test_nothing_is_changed() -> None:
     loss = np.sum(np.sqrt(x - 1.0))
     diagnose(loss)
     assert (x.grad, x.passes, x.name) == (None, 0, None)
+
+
+def test_nan_through_a_loop_is_followed_in_linear_time() -> None:
+    """Every step of it could be changed a little, and none of that helps."""
+    W, v = Value(np.eye(3)), Value(np.zeros((3, 3)))
+    with np.errstate(all="ignore"):
+        v = v / v
+        for _step in range(1_000):
+            v = v @ W
+    start = time.process_time()
+    assert diagnose(v.sum()).births[0].numbers == "0 / 0"
+    assert time.process_time() - start < 5.0  # 0.2 s; where a trial is made of each step, 36 s
+
+
+def test_many_parameters_are_told_together() -> None:
+    weights = [Value(x, f"w{i}") for i, x in enumerate(np.linspace(-1.0, 1.0, 60).tolist())]
+    found = diagnose(sum(w * w for w in weights))
+    assert [d.name for d in found.digits][-2:] == ["w7", "52 more"]
+    assert all(d.digits > 14 for d in found.digits)
+    assert len(str(found).splitlines()) < 15
 
 
 @pytest.mark.slow

@@ -67,6 +67,8 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "minimum.reduce": lambda x: np.minimum.reduce(x, axis=None, out=None),
     "add.accumulate": lambda x: np.add.accumulate(x),
     "multiply.accumulate": lambda x: np.multiply.accumulate(x, axis=1),
+    "maximum.accumulate": lambda x: np.maximum.accumulate(x, axis=1),
+    "logaddexp.accumulate": lambda x: np.logaddexp.accumulate(x),
     "of no difference": lambda x: np.diff(x, 0, prepend=1.0) * 2.0,
     "one choice": lambda x: np.choose([[[0, 0]]], [x * x]),
     "two, one of them a stack": lambda x: LA.multi_dot([x[:1], np.stack([x, x])]),
