@@ -140,35 +140,36 @@ def first(mask: Any) -> Entry:
 # ------------------------------------------------------------------ what an entry rests on
 def sources(node: Value, entry: Entry) -> list[Source]:
     """The entries of its arguments that an entry of a node rests on."""
-    found = list[Source]()
-    for x, at in meeting(node, entry):
-        several = zip(*[i.tolist() for i in at]) if _is_several(at) else [at]
-        found += [(x, place) for place in several]
-    return found
+    pairs = ((x, zip(*at) if _is_several(at) else [at]) for x, at in meeting(node, entry))
+    return [(x, tuple(map(int, place))) for x, places in pairs for place in places]
 
 
 def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
     """Arguments, and the index in each of what an entry of a node rests on: numbers or arrays."""
-    op, parents = node.op, node.parents
+    op, parents, data = node.op, node.parents, [*map(detach, node.parents)]
     if op.moves:
-        return _moved_from(node, entry)
-    if elementwise(op.function):
-        shape, shapes = node.shape, [getattr(detach(x), "shape", ()) for x in parents]
-        own = [entry if each == shape else _stretched(each, entry) for each in shapes]
-        return [*zip(parents, own)]
-    data, options = [*map(detach, parents)], node.options
-    places = None
-    if not op.piecewise and node.size < FEW and all(map(is_real, data)):
-        with suppress(TypeError):  # of options that are no keys
-            places = _known(op, (*map(np.shape, data),), (*options.items(),), entry)
-    places = places or _places(op, data, options, entry)
-    if all(at is None for at in places):
-        places = [np.nonzero(np.ones(np.shape(x))) if np.ndim(x) else () for x in data]
+        places = _before_the_move(op, data, node.options, entry)
+    elif elementwise(op.function):
+        shapes, own = [getattr(x, "shape", ()) for x in data], node.shape
+        places = [entry if shape == own else _stretched(shape, entry) for shape in shapes]
+    else:
+        places = list[Any]()
+        if not op.piecewise and node.size < FEW and all(map(is_real, data)):
+            with suppress(TypeError):  # of options that are no keys
+                places = _known(op, (*map(np.shape, data),), (*node.options.items(),), entry)
+        places = places or _places(op, data, node.options, entry)
+        if all(at is None for at in places):
+            places = [_index(np.ones(np.shape(x))) for x in data]
     return [(x, at) for x, at in zip(parents, places) if at is not None]
 
 
 def _is_several(at: Any) -> bool:
     return bool(at) and at[0].__class__ is np.ndarray
+
+
+def _index(mask: Any) -> Any:
+    """Where a mask is not 0; None if nowhere."""
+    return np.nonzero(mask) if np.any(mask) and np.ndim(mask) else () if np.any(mask) else None
 
 
 def _numbers(x: Any, at: Any) -> Any:
@@ -187,24 +188,15 @@ def _stretched(shape: Sequence[int], entry: Entry) -> Entry:
     return tuple([i if n > 1 else 0 for n, i in zip(shape, entry[len(entry) - len(shape) :])])
 
 
-def _moved_from(node: Value, entry: Entry) -> list[tuple[Any, Entry]]:
-    """Where an entry was before it was moved: the places, from 1, are moved to see it."""
-    parents, size, args = node.parents, 0, [*map(detach, node.parents)]
-    moved = node.op.linear or range(len(parents))
-    for k in moved:
-        shape, size = np.shape(args[k]), size + np.size(args[k])
-        args[k] = np.arange(size - np.size(args[k]), size).reshape(shape) + 1.0
-    place = int(np.asarray(node.op.fn(*args, **node.options))[entry]) - 1
-    for k in moved:
-        if place < np.size(args[k]):
-            at = (
-                np.unravel_index(place, np.shape(args[k]))
-                if place >= 0 and np.ndim(args[k])
-                else ()
-            )
-            return [(parents[k], tuple(map(int, at)))] if place >= 0 else []
-        place -= np.size(args[k])
-    return []
+def _before_the_move(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
+    """Where an entry was before it was moved: the numbers of all places are moved to see it."""
+    places, size = [*data], 1
+    for k in op.linear or range(len(data)):
+        places[k] = np.arange(size, size + np.size(data[k])).reshape(np.shape(data[k])) * 1.0
+        size += np.size(data[k])
+    here = np.asarray(op.fn(*places, **options))[entry]
+    own = op.linear or range(len(data))
+    return [_index(x == here) if k in own and here else None for k, x in enumerate(places)]
 
 
 def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
@@ -214,19 +206,15 @@ def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> l
     """
     rng, places = np.random.default_rng(0), list[Any]([None] * len(data))
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there
-        drawn = [
-            Value(x if op.piecewise else rng.uniform(0.5, 1.5, np.shape(x))) if is_real(x) else x
-            for x in data
-        ]
+        numbers = data if op.piecewise else [rng.uniform(0.5, 1.5, np.shape(x)) for x in data]
+        drawn = [Value(new) if is_real(x) else x for x, new in zip(data, numbers)]
         alone = apply(op, drawn, options)
-        seed = np.zeros(alone.shape)
+        seed: Any = np.zeros(alone.shape)
         seed[entry] = 1.0
+        seed = seed if alone.shape else 1.0
         for k, x in enumerate(drawn):
             if isinstance(x, Value):
-                g = np.asarray(
-                    unbroadcast(share(alone, k, seed if alone.shape else 1.0), x.data, op)
-                )
-                places[k] = np.nonzero(g) if g.shape else () if g else None
+                places[k] = _index(unbroadcast(share(alone, k, seed), x.data, op))
     return places
 
 
@@ -253,8 +241,8 @@ class Forward:
         for x, at in meeting(node, entry) if node.op else ():
             true = test(_numbers(x, at))
             if _is_several(at):
-                hit, true = true.argmax() if true.size else 0, true.any()
-                at = tuple([int(i[hit]) for i in at]) if true else at
+                hit, true = true.argmax(), true.any()
+                at = tuple([int(i[hit]) for i in at])
             if true and not (x.__class__ is Value and x in self.assigned):
                 found.append((x, at))
         return found

@@ -246,8 +246,8 @@ class Trials(Changes):
                 yield self.nudged(at, f"np.clip(x, {low:g} + {{by}}, {high:g} - {{by}})", 1e-7)
             elif len({*shape[-2:]}) < len(shape[-2:]) and not elementwise(node.op.function):
                 yield self.nudged(at, "x + {by} * np.eye(len(x))", 1e-12)
-        nodes = [n for n in self.live if n.op in (ops.LOG, ops.DIVIDE)]
-        after = [(n, len(n.parents) - 1) for n in nodes if not is_finite(detach(n.parents[-1]))]
+        logs = (n for n in self.live if n.op in (ops.LOG, ops.DIVIDE))
+        after = [(n, len(n.parents) - 1) for n in logs if not is_finite(detach(n.parents[-1]))]
         several = [on[:2], on[:1] + after[:1]]  # of 0 / 0 a small number makes 0, whose log is -inf
         several += [] if self.rests(on, added, 1e-12) else [on]
         yield from (self.nudged(at, added, 1e-12) for at in several)

@@ -122,18 +122,10 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
         if not isinstance(root, Value):
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
             raise TypeError(_(text, got=type(root).__name__))
-        names, stale = Names(ordered(root)), _staleness(root)
-        used = ((node, x) for node in names.nodes for x in values(node)) if stale else ()
-        assigned = [*dict.fromkeys(x for node, x in used if x.number > node.number)]
+        names = Names(ordered(root))
         if root.op and not names.learners(root):
             names.called[root] = _("the loss")
-        unknown, before = {*assigned}, as_it_was(names.nodes) if stale else None
-        if before:
-            then, lost = before
-            names = Names([*then.values()], {then[x]: text for x, text in names.called.items()})
-            root, assigned = then[root], [then[x] for x in assigned]
-            unknown = lost.intersection(assigned)
-        seed = None if stale and not before else ones_like(root)
+        names, assigned, unknown, seed, changes = _restored(names)
         births, path, slopes = find_births(names.nodes, seed, unknown)
         digits = all_digits(names, slopes) if slopes and not births else []
         cure = Trials(names, births[0], unknown).cure() if births else None
@@ -145,27 +137,40 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
     if not births:
         text = "{name} and all its gradients are finite." if slopes else "{name} is finite."
         value = _(" = {value}", value=number(float(np.sum(root.data)))) if root.size == 1 else ""
-        sentences.insert(0, _(text, name=names.called[root] + value))
-    if assigned:
-        text = "Assigned since the loss was computed: {names}."
-        sentences.append(_(text, names=", ".join(map(names, assigned))))
-    elif stale:
-        sentences.append(_("{text}.", text=stale))
-    if stale:
-        text = "This is of the numbers before." if before else "For the way back compute it again."
-        sentences[-1] += " " + _(text)
+        sentences.insert(0, _(text, name=names.called[names.nodes[-1]] + value))
+    sentences += changes
     sentences = [re.sub("^the ", "The ", text) for text in sentences]
     texts = tuple(warnings), tuple(notes), tuple(sentences)
     return Diagnosis(tuple(births), cure, tuple(digits), *texts)
 
 
-def _staleness(root: Value) -> str:
-    """What says that the graph rests on arrays that are not those it was computed from, or ""."""
+def _restored(names: Names) -> tuple[Names, list[Value], set[Value], Any, list[str]]:
+    """A graph as it was when it was computed.
+
+    With it come the leaves that were assigned since, those whose numbers are not known, what the
+    way back starts from (None where there is none), and sentences of all that.
+    """
+    root = names.nodes[-1]
     try:
         topological(root)
     except StaleGraphError as error:
-        return str(error)
-    return ""
+        text = str(error) + "."
+    else:
+        return names, [], set(), ones_like(root), []
+    used = ((node, x) for node in names.nodes for x in values(node))
+    assigned = [*dict.fromkeys(x for node, x in used if x.number > node.number)]
+    if assigned:
+        text = _(
+            "Assigned since the loss was computed: {names}.", names=", ".join(map(names, assigned))
+        )
+    if (before := as_it_was(names.nodes)) is None:
+        again = _("For the way back compute it again.")
+        return names, assigned, {*assigned}, None, [f"{text} {again}"]
+    then, lost = before
+    assigned = [then[x] for x in assigned]
+    names = Names([*then.values()], {then[x]: name for x, name in names.called.items()})
+    numbers = _("This is of the numbers before.")
+    return names, assigned, lost.intersection(assigned), ones_like(root), [f"{text} {numbers}"]
 
 
 def _called(f: Callable[..., Any], args: Any) -> tuple[Any, list[str]]:

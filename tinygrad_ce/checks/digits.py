@@ -74,7 +74,7 @@ def digits_of(
         squares = np.add.reduceat(np.mean(parts * parts, axis=0), np.cumsum(sizes) - sizes)
         totals, spread = totals + parts.sum(axis=1), spread + float(squares.sum())
         if (most := np.max(squares)) > largest:
-            largest, costly = most, nodes[np.argmax(squares)]
+            largest, costly = most, nodes[int(np.argmax(squares))]
     v, total = np.asarray(root.data, float), float(abs(totals[0]))
     if v.size == 1:
         size, error = abs(float(v.sum()) - float(totals[0])), SAFE * total + REST * spread**0.5
@@ -93,16 +93,7 @@ def digits_of(
 
 
 # ------------------------------------------------------------------ how much a node is off
-class Call(NamedTuple):
-    """A node, what is in it, the data of its arguments, and its options."""
-
-    node: Value
-    result: Any
-    data: Sequence[Any]
-    options: dict[str, Any]
-
-
-def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[list[Value], Any, Any]]:
+def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, Any]]:
     """Nodes that round, some at a time; their sizes; and how much their entries are off, in a row.
 
     What a loop computes again and again, of arguments of the same shapes, is computed at once.
@@ -110,23 +101,23 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[list[Value], Any, Any]]
     for op, several in by_op(nodes).items():
         if op is None or _is_exact(op):
             continue
-        alike, stacks = defaultdict[Any, list[Call]](list), _stacks(op)
+        alike, stacks = defaultdict[Any, list[Any]](list), _stacks(op)
         for node in several:
             call = node.call or (None, [*map(detach, node.parents)], NONE)
             result, data, options = detach(node), call[1], call[2]
             shapes = tuple([getattr(x, "shape", ()) for x in (result, *data)])
             key = shapes, node.dtype, repr(options) if options else ""
-            alike[key if stacks else shapes[0] == ()].append(Call(node, result, data, options))
+            if np.size(result):
+                alike[key if stacks else shapes[0] == ()].append((node, result, data, options))
         for calls in alike.values():
-            n = max(1, ENTRIES // max(1, *map(np.size, (calls[0].result, *calls[0].data))))
+            n = max(1, ENTRIES // max(map(np.size, (calls[0][1], *calls[0][2]))))
             for block in (calls[i : i + n] for i in range(0, len(calls), n)):
-                off = _together(op, block) if stacks else None
-                off = _row([rounding(*call) for call in block]) if off is None else off
+                some, results, data, named = zip(*block)
+                off = _together(op, results, data, named[0]) if stacks else None
+                off = _row([*map(rounding, *zip(*block))]) if off is None else off
                 off = off.astype(float)
                 off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
-                sizes = np.array([np.size(call.result) for call in block])
-                if off.size:
-                    yield [call.node for call in block], sizes, off
+                yield some, np.array([*map(np.size, results)]), off
 
 
 def _is_exact(op: Primitive) -> bool:
@@ -145,9 +136,9 @@ def _row(arrays: Sequence[Any]) -> Any:
     return np.concatenate(arrays, axis=None) if np.ndim(arrays[0]) else np.array(arrays)
 
 
-def _together(op: Primitive, calls: Sequence[Call]) -> Any:
+def _together(op: Primitive, results: Any, data: Any, options: dict[str, Any]) -> Any:
     """The rounding of nodes that are alike, in a row; None where there are no wider numbers."""
-    shapes, options = [*map(np.shape, calls[0].data)], dict(calls[0].options)
+    shapes, options = [*map(np.shape, data[0])], {**options}
     if op is ops.MATMUL:  # a vector is a row on the left, a column on the right
         shapes = [s if s[1:] else (*s, 1) if k else (1, *s) for k, s in enumerate(shapes)]
     if subscripts := options.get("subscripts"):
@@ -159,9 +150,8 @@ def _together(op: Primitive, calls: Sequence[Call]) -> Any:
         options["axis"] = tuple([i % n + 1 for i in axes])
     else:  # what broadcasts has as many axes as the others
         shapes = [(1,) * (max(map(len, shapes)) - len(shape)) + shape for shape in shapes]
-    columns = zip(shapes, zip(*[call.data for call in calls]))
-    data = [_row(column).reshape(len(calls), *shape) for shape, column in columns]
-    result = _row([call.result for call in calls])
+    columns, result = zip(shapes, zip(*data)), _row(results)
+    data = [_row(column).reshape(len(results), *shape) for shape, column in columns]
     exact = _wider(op, result.dtype, data, options)
     return None if exact is None else result - exact.reshape(-1)
 
