@@ -17,11 +17,13 @@ import re
 import sys
 import time
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbformat import v4
 
 LESSONS = Path(__file__).resolve().parents[1] / "notebooks"
 LONGEST = 30  # seconds
@@ -70,15 +72,30 @@ def merged(outputs: list[Any]) -> list[Any]:
     return kept
 
 
+def checks_of(cell: Any) -> Any:
+    """A cell of a cell's checks, to come after it; None if it has none."""
+    lines = cell.metadata.get("checks")
+    return lines and v4.new_code_cell("\n".join(lines), metadata={"after": cell.id})
+
+
 def executed(notebook: Any, where: Path) -> Any:
-    """A copy of a notebook, executed from top to bottom in a kernel of its own."""
+    """A copy of a notebook, executed from top to bottom in a kernel of its own.
+
+    After each cell come its checks, which stand in its metadata, out of a reader's sight; one that
+    fails is an error of the cell's.
+    """
     copy = nbformat.from_dict(notebook)
+    copy.cells = [part for cell in copy.cells for part in (cell, checks_of(cell)) if part]
     client = NotebookClient(
         copy, timeout=300, kernel_name="python3", allow_errors=True,
         extra_arguments=["--log-level=ERROR"],  # it warns of TCP without encryption, to itself
         resources={"metadata": {"path": str(where)}},
     )  # fmt: skip
     client.execute()
+    for cell, check in pairwise(copy.cells):
+        if "after" in check.metadata:
+            cell.outputs += check.outputs
+    copy.cells = [cell for cell in copy.cells if "after" not in cell.metadata]
     copy.metadata = nbformat.from_dict(KERNEL)
     count = 0
     for cell in copy.cells:

@@ -50,6 +50,11 @@ def printed(cell: Any) -> str:
     return "\n".join(notebooks.texts(cell))
 
 
+def written_in(cell: Any) -> str:
+    """Its code, and what checks it."""
+    return "\n".join([cell.source, *cell.metadata.get("checks", [])])
+
+
 def name(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
@@ -98,8 +103,9 @@ def test_nothing_in_it_changes_from_run_to_run(path: Path) -> None:
     assert len(set(ids)) == len(ids)
     for cell in notebook.cells:
         assert re.fullmatch(r"(code|text)-\d\d", cell.id)
-        assert set(cell.metadata) <= {"tags"}
-    text = "\n".join(cell.source + printed(cell) for cell in code(notebook))
+        assert set(cell.metadata) <= {"tags", "checks"}
+        assert "assert " not in cell.source or cell.cell_type != "code"  # see `checks_of`
+    text = "\n".join(written_in(cell) + printed(cell) for cell in code(notebook))
     assert not re.search(r"0x[0-9a-f]{6}|/(tmp|home|root|work|usr|Users)/|[A-Z]:\\\\", text)
     assert path.read_text(encoding="utf-8") == nbformat.writes(notebook) + "\n"
 
@@ -206,7 +212,7 @@ def test_every_number_in_the_prose_stands_in_the_cells_beside_it(path: Path) -> 
         before = [c for c in cells[:k] if c.cell_type == "code"][-1:]
         after = [c for c in cells[k:] if c.cell_type == "code"][:1]
         shown = [x for c in before + after for x in numbers(printed(c))]
-        written = shown + [x for c in before + after for x in numbers(c.source)]
+        written = shown + [x for c in before + after for x in numbers(written_in(c))]
         said = re.sub(r"\]\([^)]*\)|`[^`]*`|\*\*\d\.\d\*\*", "", cell.source)  # links, code, 1.2
         for x in numbers(said):
             if digits(x) >= 3 or "." in str(x):
@@ -255,8 +261,16 @@ def leaves(tree: Any) -> Iterator[float]:
         yield tree
 
 
+def test_checks_that_fail_are_told_as_their_cells_error() -> None:
+    right, wrong = (
+        v4.new_code_cell("x = 1", metadata={"checks": [c]}) for c in ("assert x", "assert not x")
+    )
+    done = notebooks.executed(v4.new_notebook(cells=[right, wrong]), FOLDER)
+    assert [len(notebooks.problems(cell)) for cell in done.cells] == [0, 1]
+
+
 def test_every_figure_of_the_documents_is_in_the_lessons() -> None:
-    text = "\n".join(c.source + "\n" + printed(c) for p in ENGLISH for c in code(read(p)))
+    text = "\n".join(written_in(c) + "\n" + printed(c) for p in ENGLISH for c in code(read(p)))
     there = {abs(float(x)) for x in numbers(text)}
     figures = {abs(float(x)) for x in leaves(CASES)}
     assert len(figures) > 100
