@@ -262,6 +262,7 @@ def leaves(tree: Any) -> Iterator[float]:
 
 
 def test_checks_that_fail_are_told_as_their_cells_error() -> None:
+    v4 = nbformat.v4
     right, wrong = (
         v4.new_code_cell("x = 1", metadata={"checks": [c]}) for c in ("assert x", "assert not x")
     )
