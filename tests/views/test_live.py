@@ -159,6 +159,14 @@ def step_of(x: Any) -> Any:
     return x * x if x > 0 else -x
 
 
+def step_of_either(x: Any) -> Any:
+    """It catches what says that the branch depends on the number."""
+    try:
+        return x * x if x > 0 else -x
+    except TypeError:
+        return -x
+
+
 @pytest.mark.parametrize(
     ("f", "args", "why"),
     [
@@ -166,6 +174,9 @@ def step_of(x: Any) -> Any:
         (lambda x: np.sort(x)[0], (np.ones(3),), "np.argsort"),
         (lambda x: np.sinc(x).sum(), (np.ones(3),), "np.sinc"),
         (step_of, (2.0,), "np.where"),
+        (step_of_either, (2.0,), "A branch"),
+        (lambda x: (x * x.data.astype(np.float32)).sum(), (np.ones(3),), "float32"),
+        (lambda x: (x * x.data.astype(int)).sum(), (np.ones(3),), "int"),
     ],
 )
 def test_what_cannot_follow_stays_and_says_why(f: Any, args: Any, why: str) -> None:
@@ -189,11 +200,27 @@ def test_a_mistake_in_the_function_is_the_learners_error() -> None:
         step_through(lambda x: 3.0, 2.0)
 
 
+def test_why_a_page_stays_names_the_line_once() -> None:
+    steps = step_through(lambda x: x[x > 0].sum(), np.ones(3))
+    assert steps.still.count("test_live.py") == 1
+
+
+def test_entries_picked_by_a_range_are_derived() -> None:
+    steps = step_through(lambda z: -(z * z)[range(3), LABELS].sum(), np.ones((3, 3)))
+    assert "rows, [0, 2, 1]" in page(steps)
+
+
+def test_names_are_not_taken_for_places_of_numbers() -> None:
+    params = {"⟦0⟧": [1.0, 2.0], "⟦999⟧": [3.0, 4.0]}
+    text = page(step_through(lambda p: (p["⟦0⟧"] * p["⟦999⟧"]).sum(), params))
+    assert "multiply = p[&#x27;⟦0⟧&#x27;] · p[&#x27;⟦999⟧&#x27;] = <span" in text
+
+
 def test_the_page_holds_the_code_the_derivation_and_no_mark() -> None:
     text = page(step_through(by_hand, [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])))
     assert "s = e.sum()" in text
     assert "From the numbers to the formula" in text
-    assert "⟦" not in text
+    assert "\ue000" not in text
     assert len(text) < 400_000
 
 
@@ -246,6 +273,38 @@ def test_javascript_has_pythons_numbers(visit: Visit, f: Any, args: Any) -> None
                     assert np.all(abs(y - x) <= 1e-12 * np.maximum(1.0, abs(x))), mine.words
                 else:  # it does not depend on them
                     assert np.array_equal(np.asarray(x), np.asarray(before)), mine.words
+
+
+def truths(x: Any, y: Any) -> Any:
+    either = np.where(np.logical_or(x > 1, np.logical_not(y)), x, 2 * x)
+    both = np.where(np.logical_and(x.data, y), x, 3 * x)
+    return (either + both + x * ((x > 0) + (x > -1)) + x * x.data.astype(bool)).sum()
+
+
+def conditions(x: Any, y: Any) -> Any:
+    finite = np.where(np.isinf(x.data), 1.0, x) + np.where(x.data, x * x, 1.0)
+    return (finite + np.where((x.data > 0) == y, x, 2 * x)).sum()
+
+
+def powers(x: Any, y: Any) -> Any:
+    return (x**y).sum() + (1.0**x).sum() + (x**0.0).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("f", [truths, conditions, powers])
+def test_truth_values_and_powers_are_numpys_at_every_number(visit: Visit, f: Any) -> None:
+    numbers = np.array([0.0, 1.0, -1.0, 2.5, np.nan, np.inf, -np.inf])
+    x, y = (side.ravel() for side in np.meshgrid(numbers, numbers))
+    steps = step_through(f, np.ones_like(x), np.ones_like(y))
+    assert steps.live is not None, steps.still
+    there = ",".join(map(repr, [*x.tolist(), *y.tolist()])).replace("inf", "Infinity")
+    call = f"({steps.live.source})([{there.replace('nan', 'NaN')}]).map((r) => r.map(String))"
+    got = visit(steps).evaluate(call)
+    for wanted, places in zip(step_through(f, x, y), steps.live.payload["fields"][0]):
+        for number, slot in zip(data_of(wanted), places):
+            if slot is not None:
+                mine = [float({"true": 1, "false": 0}.get(text, text)) for text in got[slot]]
+                np.testing.assert_allclose(mine, np.ravel(number), rtol=1e-12)
 
 
 @pytest.mark.slow

@@ -32,7 +32,9 @@ WORDS = {
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
 }  # fmt: skip
-MARK = re.compile(r"(?:\\text\{)?⟦(±?)(\d+)⟧\}?")  # the place of a number that can change
+# The place of a number that can change, between what no name has: `inline` escapes it.
+OPEN, CLOSE = "\ue000", "\ue001"
+MARK = re.compile(rf"(?:\\text\{{)?{OPEN}(±?)(\d+){CLOSE}\}}?")
 TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of nothing
 
 
@@ -168,7 +170,7 @@ def number(x: Any) -> Formula:
     """Return data as a formula; of recorded data, if it is shown in full, a `MARK` of it."""
     x = detach(x)
     if hasattr(x, "tape") and (x.size == 1 or (x.ndim == 1 and x.size <= FEW)):
-        mark = f"⟦{x.tape.lines.index(x.line)}⟧"
+        mark = f"{OPEN}{x.tape.lines.index(x.line)}{CLOSE}"
         return Formula(mark, rf"\text{{{mark}}}")
     x = example(x)
     latex = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
@@ -189,7 +191,9 @@ def name(x: str) -> Formula:
 def bracketed(text: str) -> str:
     """Return a number as it can be a factor: one that begins with a sign gets brackets."""
     if MARK.fullmatch(text):
-        return text.replace("⟦", "⟦±")  # whether it gets them depends on what will stand there
+        return text.replace(
+            OPEN, OPEN + "±"
+        )  # whether it gets them depends on what will stand there
     return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
 
 

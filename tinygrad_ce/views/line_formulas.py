@@ -156,7 +156,7 @@ class Formulas:
 
     def index(self, x: Any) -> Formula:
         """What stands between square brackets."""
-        x = getattr(x, "example", x)
+        x = np.asarray(x) if x.__class__ is range else getattr(x, "example", x)
         if x.__class__ is tuple:
             return joined(*map(self.index, x), by=", ")
         if x.__class__ is slice:

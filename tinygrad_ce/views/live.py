@@ -30,21 +30,33 @@ from ..programs.lines import (
     replace,
 )
 from ..programs.recorder import Tape
-from .formulas import MARK, spell
+from .formulas import CLOSE, MARK, OPEN, spell
 
 MOST = 20_000  # statements
 SAME = (constant, astype, *CHECKED)
 SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.USub: "-", ast.Not: "!",
-    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "===", ast.NotEq: "!==",
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.Invert: "!", ast.And: "&&", ast.Or: "||",
 }  # fmt: skip
 MATH = {
     "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
-    "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot", "atan2", "pow", "abs",
+    "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot", "atan2", "abs",
     "floor", "ceil", "trunc", "sign",
 }  # fmt: skip
-CALLS = {"isnan": "Number.isNaN", "isfinite": "Number.isFinite", "fabs": "Math.abs"}
+# 1 to any power is 1, and so is -1 to that of inf: not so in JavaScript.
+POWER = "(a,b)=>a==1||(a==-1&&Math.abs(b)==Infinity)?1:Math.pow(a,b)"
+CALLS = {
+    "isnan": "Number.isNaN",
+    "isfinite": "Number.isFinite",
+    "isinf": "(a=>Math.abs(a)==Infinity)",
+    "fabs": "Math.abs",
+    "pow": "pow",
+    "power": "pow",
+    "logical_not": "(a=>a==0)",
+    "logical_and": "((a,b)=>a!=0&&b!=0)",
+    "logical_or": "((a,b)=>a!=0||b!=0)",
+}
 
 
 class StillError(Exception):
@@ -65,7 +77,7 @@ def javascript(node: ast.expr, args: dict[str, str]) -> str:
         case ast.Constant(value):
             return literal(value)
         case ast.BinOp(x, ast.Pow(), y):
-            return f"Math.pow({inner(x)},{inner(y)})"
+            return f"pow({inner(x)},{inner(y)})"
         case ast.BinOp(x, sign, y) | ast.Compare(x, [sign], [y]) if type(sign) in SIGNS:
             return f"({inner(x)}{SIGNS[type(sign)]}{inner(y)})"
         case ast.BoolOp(sign, parts):
@@ -73,7 +85,7 @@ def javascript(node: ast.expr, args: dict[str, str]) -> str:
         case ast.UnaryOp(sign, x) if type(sign) in SIGNS:
             return f"({SIGNS[type(sign)]}{inner(x)})"
         case ast.IfExp(test, x, y):
-            return f"({inner(test)}?{inner(x)}:{inner(y)})"
+            return f"({inner(test)}!=0?{inner(x)}:{inner(y)})"  # nan is true in NumPy
         case ast.Call(ast.Name("float" | "bool"), [x]):
             return inner(x)
         case ast.Call(f, parts):
@@ -141,8 +153,17 @@ class Script:
         return np.frompyfunc(partial(self.call, function), len(args), 1)(*arrays)
 
     def run(self, line: Line, args: Any, options: Any) -> Any:
-        """What a line gives, of symbols or of numbers."""
-        f = line.function
+        """What a line gives, of symbols or of numbers, as its dtype has it."""
+        f, dtype = line.function, line.dtype
+        whole = f is astype and dtype.kind in "iu" and line.args[0].dtype.kind == "f"
+        if whole or (dtype.kind == "f" and dtype != np.float64):
+            raise StillError(_("JavaScript has no {dtype}", dtype=dtype))
+        out = self.called(f, args, options)
+        truth = dtype.kind == "b" and f in (astype, np.add, np.matmul)
+        return self.elementwise(np.not_equal, (out, 0.0)) if truth else out
+
+    def called(self, f: Any, args: Any, options: Any) -> Any:
+        """What a function gives, of symbols or of numbers."""
         if f in SAME:
             return args[0]
         if elementwise(f):
@@ -166,7 +187,7 @@ class Script:
         """A function of the numbers of all arguments that gives the results', each in one list."""
         lines = [f"const {name}={text};" for text, name in self.names.items()]
         rows = [f"[{','.join(map(_written, np.ravel(np.asarray(x, object))))}]" for x in results]
-        return f"(x)=>{{\n{chr(10).join(lines)}\nreturn [{','.join(rows)}];}}"
+        return f"(x)=>{{\nconst pow={POWER};\n{chr(10).join(lines)}\nreturn [{','.join(rows)}];}}"
 
 
 def _bare(x: Any) -> Any:
@@ -269,4 +290,4 @@ class Live:
             text = f"({text})" if factor and text[0] == "−" else text
             return f'<{tag} data-n="{self.slots[line]}"{factor}>{text}</{tag}>'
 
-        return re.sub(r"(?:<mtext>)?⟦(±?)(\d+)⟧(?:</mtext>)?", put, html)
+        return re.sub(rf"(?:<mtext>)?{OPEN}(±?)(\d+){CLOSE}(?:</mtext>)?", put, html)

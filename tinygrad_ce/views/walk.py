@@ -119,8 +119,12 @@ def _recorded(f: Any, fused: Any, args: Sequence[Any], wrt: Any, gradient: Any) 
         called.append(inline(at))
         return tape.argument(x, identifier(at))
 
-    with np.errstate(all="ignore"):
-        losses = _losses(f, fused, args, wrt, recorded)
+    try:
+        with np.errstate(all="ignore"):
+            losses = _losses(f, fused, args, wrt, recorded)
+    finally:
+        if tape.refusal:  # also one that f caught: what it did instead is for no data
+            raise tape.refusal
     walkers = [Walker("loss", x, gradient) for x in losses[: 2 if fused is not None else 1]]
     plain: dict[Any, Any] = {None: None}
     for node in sorted({node for one in walkers for node in one.order}, key=lambda x: x.number):
