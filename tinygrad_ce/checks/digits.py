@@ -106,9 +106,11 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
             call = node.call or (None, [*map(detach, node.parents)], NONE)
             result, data, options = detach(node), call[1], call[2]
             shapes = tuple([getattr(x, "shape", ()) for x in (result, *data)])
-            key = shapes, node.dtype, repr(options) if options else ""
+            key = (
+                (shapes, node.dtype, repr(options) if options else "") if stacks else not shapes[0]
+            )
             if np.size(result):
-                alike[key if stacks else shapes[0] == ()].append((node, result, data, options))
+                alike[key].append((node, result, data, options))
         for calls in alike.values():
             n = max(1, ENTRIES // max(map(np.size, (calls[0][1], *calls[0][2]))))
             for block in (calls[i : i + n] for i in range(0, len(calls), n)):

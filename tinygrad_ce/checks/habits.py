@@ -99,9 +99,8 @@ def _is_probability(x: Any) -> bool:
     """Whether a node has rows from 0 to 1 that sum to 1."""
     if not isinstance(x, Value) or not x.shape or x.shape[-1] < 2 or not x.size:
         return False
-    rows = np.asarray(x.data, float)
-    near = 8 * x.shape[-1] * float(np.finfo(x.dtype).eps)
-    return bool(np.all(rows >= 0) and np.all(np.abs(rows.sum(axis=-1) - 1.0) <= near))
+    rows, near = np.asarray(detach(x)), 8 * x.shape[-1] * float(np.finfo(x.dtype).eps)
+    return bool((rows >= 0.0).all() and (abs(rows.sum(axis=-1) - 1.0) <= near).all())
 
 
 # ------------------------------------------------------------------ one habit each

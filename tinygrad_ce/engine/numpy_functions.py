@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def win(g: Any, loses: Any, ties: Any) -> Any:
 
 def block(i: int, g: Any, out: Any, *xs: Any, axis: int = 0) -> Any:
     """∂[x, y, …]/∂xᵢ = 1 on the block of ``g`` that argument i became."""
-    start = sum(np.shape(x)[axis] for x in xs[:i])
+    start = sum([x.shape[axis] for x in xs[:i]])
     return part(g, axis, start, start + np.shape(xs[i])[axis])
 
 
@@ -83,6 +84,18 @@ def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(index)
 
 
+@lru_cache(maxsize=1024)
+def letters_back(i: int, subscripts: str, shape: tuple[int, ...]) -> tuple[str, str, str, str]:
+    """The letters of operand i; each once; those of g and the others; and what gives these."""
+    inputs, result = subscripts.split("->")
+    letters = inputs.split(",")
+    mine = letters.pop(i)
+    once = "".join(dict.fromkeys(mine))
+    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, shape) if n == 1}
+    known = "".join(c for c in once if c in there)
+    return mine, once, known, ",".join([result, *letters]) + "->" + known
+
+
 def einsum_back(
     i: int, g: Any, out: Any, *xs: Any, subscripts: str = "", optimize: Any = False
 ) -> Any:
@@ -91,13 +104,8 @@ def einsum_back(
     One that an axis of length 1 has is summed: the other operands may have stretched it. Of a
     letter that xᵢ has twice the diagonal was read, so it is written there.
     """
-    inputs, result = subscripts.split("->")
-    letters = inputs.split(",")
-    mine, others, shape = letters.pop(i), xs[:i] + xs[i + 1 :], np.shape(xs[i])
-    once = "".join(dict.fromkeys(mine))
-    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, shape) if n == 1}
-    known = "".join(c for c in once if c in there)
-    back_into = ",".join([result, *letters]) + "->" + known
+    others, shape = xs[:i] + xs[i + 1 :], np.shape(xs[i])
+    mine, once, known, back_into = letters_back(i, subscripts, shape)
     back = np.einsum(back_into, g, *others, optimize=bool(optimize))
     if known == mine:
         return back
