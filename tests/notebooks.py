@@ -7,6 +7,9 @@ another order, ids of displays), so that executing again makes no difference in 
 ``--check`` writes nothing. It fails if a cell raises or warns, if a lesson takes longer than 30 s,
 or if what is printed differs from what is saved. Pictures must be there; their bytes depend on the
 versions of Graphviz and Matplotlib. Cells tagged ``torch`` are compared where PyTorch is installed.
+
+``--html FOLDER`` writes the lessons as they are saved as pages that open by a double click, without
+Python and without a network: formulas are MathML, the pages of steps in them are alive.
 """
 
 from __future__ import annotations
@@ -143,8 +146,56 @@ def differences(saved: Any, new: Any) -> list[str]:
     return found
 
 
+def typeset(markdown: str) -> str:
+    """Markdown with its formulas as MathML."""
+    from tinygrad_ce.views.steps import mathml
+
+    def put(match: re.Match[str]) -> str:
+        if match[1]:  # code
+            return match[0]
+        math = mathml((match[2] or match[3]).strip())
+        block = math.replace("<math", '<math display="block"', 1)
+        return f"\n\n{block}\n\n" if match[2] else math
+
+    return re.sub(
+        r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", put, markdown, flags=re.DOTALL
+    )
+
+
+def pages(folder: Path) -> None:
+    """Write every lesson, in both editions, and their README as the first page."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="")
+    readme = v4.new_notebook(
+        cells=[v4.new_markdown_cell((LESSONS / "README.md").read_text("utf-8"))]
+    )
+    notebooks = {
+        path.relative_to(LESSONS): nbformat.read(path, 4)
+        for path in LESSONS.glob("**/[0-9]*.ipynb")
+    }
+    for name, notebook in {Path("index.ipynb"): readme, **notebooks}.items():
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                links = re.sub(r"(\]\([^)]*)\.ipynb", r"\1.html", cell.source)
+                cell.source = typeset(links.replace("README.md)", "index.html)"))
+        notebook.metadata.title = name.stem.replace("_", " ")
+        html, _resources = exporter.from_notebook_node(notebook)
+        path = folder / name.with_suffix(".html")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            re.sub(
+                r"<script[^>]*(src=|mathjax)[^>]*>.*?</script>", "", html, flags=re.DOTALL | re.I
+            ),
+            encoding="utf-8",
+        )
+
+
 def main(argv: list[str]) -> int:
     """Execute the lessons whose file name starts with one of the arguments; all by default."""
+    if argv[:1] == ["--html"]:
+        pages(Path(argv[1]))
+        return 0
     check, starts = "--check" in argv, tuple(a for a in argv if a != "--check")
     logging.getLogger("traitlets").setLevel(logging.ERROR)
     if find_spec("matplotlib"):

@@ -294,3 +294,34 @@ def test_executing_again_is_compared_by_what_shows() -> None:
     )
     assert notebooks.differences(one("loss 0.1962"), one("loss 0.1963"))
     assert notebooks.problems(v4.new_code_cell(outputs=[v4.new_output("stream", name="stderr")]))
+
+
+@pytest.mark.slow
+def test_the_lessons_as_pages_open_without_python_and_without_a_network(
+    browser: Any, tmp_path: Path
+) -> None:
+    need("nbconvert")
+    assert notebooks.main(["--html", str(tmp_path)]) == 0
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("**/*.html")}
+    lessons = {path.with_suffix(".html").relative_to(FOLDER).as_posix() for path in BOTH}
+    assert written == {"index.html", *lessons}
+    problems: list[str] = []
+    tab = browser.new_page(viewport={"width": 390, "height": 800}, offline=True)
+    tab.on("console", lambda message: problems.append(message.text))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: problems.append(request.url))
+    for name in sorted(written):
+        tab.goto((tmp_path / name).as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
+        links = tab.evaluate("[...document.querySelectorAll('a')].map((a) => a.pathname)")
+        there = [link for link in links if link.endswith(".html")]
+        assert all(Path(link).exists() for link in there), name
+        assert there
+    assert {url for url in problems if not url.startswith(("file:", "data:", "about:"))} == set()
+    tab.goto((tmp_path / "02_p_minus_t.html").as_uri())
+    assert tab.locator("math").count() > 20
+    live = tab.frame_locator("iframe").first
+    before = live.locator("#loss").text_content()
+    live.locator("#down").evaluate("(button) => button.click()")
+    assert live.locator("#loss").text_content() != before
+    tab.close()
