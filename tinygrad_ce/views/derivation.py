@@ -149,7 +149,8 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     Each line is computed, as is the one before it, for the example and for drawn data like it: what
     is not negative stays so, whole numbers stay in their range, rows that sum to 1 do so again. A
     line that differs is not shown, and what follows it is not either; ``note`` says so. A line that
-    holds only where a table sums to 1 says that.
+    holds only where a table sums to 1 says that. An example of up to four rows is repeated where
+    that tells 1 / n from a number.
 
     Text writes ``·`` for an entry times an entry, and matrix products side by side, as in Xᵀ r. A
     sum is over all axes or over those that its index names: Σⱼ is over the second, Σᵢ over the
