@@ -259,6 +259,13 @@ def dot(a: Any, b: Any) -> Any:
     return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
 
 
+def inner(a: Any, b: Any) -> Any:
+    """Multiply scalars, else sum over the last axis of both."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    return np.dot(a, np.transpose(b)) if np.ndim(b) < 3 else np.tensordot(a, b, (-1, -1))
+
+
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Bring the axes to the end of a and the front of b, and multiply as matrices."""
     axes = (range(-axes, 0), range(axes)) if isinstance(axes, int) else axes
@@ -358,9 +365,7 @@ spell(
     dot=dot,
     vdot=lambda a, b: np.dot(np.reshape(a, -1), np.reshape(b, -1)),
     outer=lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, -1),
-    inner=lambda a, b: (
-        np.dot(a, np.transpose(b)) if np.ndim(b) < 3 else np.tensordot(a, b, (-1, -1))
-    ),
+    inner=inner,
     tensordot=tensordot,
     kron=kron,
     cross=cross,
