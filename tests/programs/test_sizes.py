@@ -187,6 +187,10 @@ def scale(n: int) -> float:
     return 2.0 if n > 170 else 1.0
 
 
+def mean(x: Any, n: int) -> Any:
+    return np.sum(x) / min(n, 150)
+
+
 def first_or_all(w: Any, X: Any) -> Any:
     try:
         return np.sum((X @ w)[150])
@@ -204,6 +208,8 @@ DECIDES: dict[str, Any] = {
     "a logarithm": lambda w, X: np.sum(X @ w) * (2.0 if math.log(len(X)) > 5.0 else 3.0),
     "like it": lambda w, X: np.sum(X @ w) * (2.0 if len(np.zeros_like(X)) > 150 else 3.0),
     "what it calls": lambda w, X: np.sum(X @ w) * scale(len(X)),
+    "what has NumPy's name": lambda w, X: mean(X @ w, len(X)),
+    "a default": lambda w, X, sum=mean: sum(X @ w, len(X)),
     "a table": lambda w, X: np.sum(X @ w) * TABLE[len(X)],
     "a table in place": lambda w, X: np.sum(X @ w) * ([1.0] * 150 + [2.0] * 150)[X.shape[0]],
     "a part": lambda w, X: np.mean((X @ w)[:144]),

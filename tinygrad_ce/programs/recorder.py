@@ -68,7 +68,8 @@ class Tape:
         self.origins: dict[Line, Origin | None] = {}
         self.constants: list[tuple[Any, str]] = []  # arrays that f did not compute here, and names
         self.caller: CodeType | None = None  # what calls f
-        self.asking: set[CodeType] = set()  # f's code under way where it asks for a size
+        # F's code under way where it asks for a size, and whether it calls nothing of a learner's.
+        self.asking: dict[CodeType, bool] = {}
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
@@ -153,8 +154,10 @@ class Tape:
     def note(self, frame: Any) -> None:
         """Note the learner's code under way."""
         while frame and frame.f_code is not self.caller:
-            if is_learners(frame.f_code.co_filename):
-                self.asking.add(frame.f_code)
+            code = frame.f_code
+            if is_learners(code.co_filename):
+                called = [*map(frame.f_globals.get, code.co_names), *frame.f_locals.values()]
+                self.asking[code] = self.asking.get(code, True) and all(map(_is_known, called))
             frame = frame.f_back
 
     def refuse(self, what: str, instead: str) -> NoReturn:
@@ -167,6 +170,14 @@ class Tape:
         where = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
         self.refusal = TypeError(_(text, where=where, what=what, instead=instead))
         raise self.refusal
+
+
+def _is_known(x: Any) -> bool:
+    """Whether something is no function, or one of NumPy, Python or this package."""
+    home = str(getattr(x, "__module__", "")).partition(".")[0]
+    return (
+        not callable(x) or x.__class__ is np.ufunc or home in ("numpy", "builtins", "tinygrad_ce")
+    )
 
 
 def _is_number(x: Any) -> bool:

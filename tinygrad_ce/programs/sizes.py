@@ -131,8 +131,9 @@ def _limits(
     Where nothing tells one number of rows from another that is any; else each one around n is
     tried. ``some(k)`` are arguments of k rows; ``entries``, those of the example.
     """
-    n, codes = pair.n, pair.one.asking | pair.other.asking
-    if all(map(_is_straight, codes)) and all(map(pair.is_alike, _lines(pair.one))):
+    n, asking = pair.n, [*pair.one.asking.items(), *pair.other.asking.items()]
+    straight = all(known and _is_straight(code) for code, known in asking)
+    if straight and all(map(pair.is_alike, _lines(pair.one))):
         return 1, None
     several = min(MOST, TRIED // pair.other.calls)
     several = min(several, ENTRIES * n // (entries * (n + several)))
