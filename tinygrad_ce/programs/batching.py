@@ -174,9 +174,7 @@ class Reader(Writer):
             raise NotASumError
         first = np.ravel(x)[0]
         if np.any(x != first):
-            sign = -1.0 if np.all(x <= 0) else 1.0  # of -t, as t has a name
-            axes, factor = self.atom(x if sign > 0 else -x, x.shape)
-            return Form(axes, factor.scaled(sign))
+            return self.atom(x, x.shape)
         return Form(self.labels(np.shape(x)), self.deltas().scaled(float(first)))
 
     operand = of
@@ -248,8 +246,10 @@ def _read(rows: Reader, line: Line) -> Form:
         axes = rows.common(line.shape, forms)
         parts = [form.onto(axes).scaled(sign) for form, sign in zip(forms, signs)]
         return Form(axes, Sum.of(pair for part in parts for pair in part.items()))
-    if moves_first(f):
-        return _moved(rows, line)
+    if moves_first(f):  # entries of the first argument, at other places
+        form, new = rows.of(args[0]), rows.labels(line.shape)
+        moved = _moved_axes(form.axes, args[0].shape, new, f, args[1:], line.options)
+        return Form(moved[0], form.terms.relabelled(dict(moved[1])))
     raise NotASumError
 
 
@@ -282,15 +282,6 @@ def _inverse(rows: Reader, x: Any) -> Form:
         )
         below.append((inverse, -n if inverse is f else n))
     return Form(form.axes, Sum.of([(term(below), 1.0 / c)]))
-
-
-def _moved(rows: Reader, line: Line) -> Form:
-    """Entries of the first argument, at other places."""
-    x, *rest = line.args
-    form = rows.of(x)
-    move = (line.function, rest, line.options)
-    axes, entries = _moved_axes(form.axes, x.shape, rows.labels(line.shape), *move)
-    return Form(axes, form.terms.relabelled(dict(entries)))
 
 
 def _scattered(rows: Reader, line: Line) -> Form:

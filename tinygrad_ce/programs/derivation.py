@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial, wraps
+from functools import wraps
 from itertools import product
 from typing import Any
 
@@ -121,28 +121,22 @@ def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
         return made
 
     variables, (_recording, args) = program._arguments.variables, program._example
-    args = [_changed(_as_array, arg) for arg in args]  # of a number x · x would be no square
+    args = [*map(_as_arrays, args)]  # of a number x · x would be no square
     made, few = sized(args), {np.shape(x)[0] for _at, x in flatten(args) if np.ndim(x)}
     for n, kept in product(sorted(few & {*FEW}) if made.rows is None else (), ((), variables)):
         if made.rows is None:  # 2 / n is 1, and gone, where n is 2
-            taller = partial(_changed, partial(_taller, n))
             with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-                more = sized([arg if i in kept else taller(arg) for i, arg in enumerate(args)])
+                more = sized([_as_arrays(x, n * (i not in kept)) for i, x in enumerate(args)])
                 made = more if more.rows else made
     return made
 
 
-def _changed(change: Any, arg: Any) -> Any:
-    return unflatten(arg, [change(x) for _at, x in flatten(arg)])
-
-
-def _as_array(x: Any) -> Any:
-    return np.asarray(x) if x.__class__ is float else x
-
-
-def _taller(n: int, x: Any) -> Any:
-    """Arrays of n rows with many times as many, the same again and again."""
-    return np.resize(x, (8 * n, *x.shape[1:])) if np.shape(x)[:1] == (n,) else x
+def _as_arrays(arg: Any, n: int = 0) -> Any:
+    """An argument with arrays for numbers; those of n rows have many times as many, all again."""
+    leaves = [np.asarray(x) if x.__class__ is float else x for _at, x in flatten(arg)]
+    tall = [np.shape(x)[:1] == (n,) for x in leaves]
+    pairs = zip(leaves, tall)
+    return unflatten(arg, [np.resize(x, (8 * n, *x.shape[1:])) if t else x for x, t in pairs])
 
 
 # ------------------------------------------------------------------ what has a name

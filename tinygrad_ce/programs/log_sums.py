@@ -35,11 +35,6 @@ Term = tuple[Any, ...]
 Log = tuple[int, Term, list[tuple[int, Any]]]  # ± what a leaf stands for, and each ± m besides
 
 
-def numbers_of(term: Term) -> Any:
-    """The numbers of a constant."""
-    return np.frombuffer(term[1])
-
-
 class NoLoss(Exception):
     """Why a line stays as it is; of several reasons the one of the lowest rank is printed."""
 
@@ -65,7 +60,9 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
             u, sign = _exponent(line.args[0])
             x = drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))
             known[line] = line, np.exp(sign * x)
-        elif None not in rest_on and len(rest_on) == 1 and not fixed and _is_sum_or_product(op):
+        elif None in rest_on or len(rest_on) != 1 or fixed:
+            continue
+        elif op.terms or op.powers or op.linear or op in (ops.POWER, LOG1P):
             [e] = rest_on
             u, _sign = _exponent(e.args[0])
             args = replace(replace(line.args, lambda x: known[x][1]), example, RecordedArray)
@@ -92,10 +89,6 @@ def _signed(v: Line) -> tuple[Line, float]:
     return v, sign
 
 
-def _is_sum_or_product(op: Any) -> bool:
-    return bool(op and (op.terms or op.powers or op.linear)) or op in (ops.POWER, LOG1P)
-
-
 def _of_sigmoid(line: Line, u: Line, drawn: Any, value: Any) -> Log | None:
     """log(1 + exp ±u), and log σ(±u)."""
     value = np.exp(value) if line.function is LOG1P else value
@@ -117,13 +110,6 @@ def _of_sum(line: Line, known: dict[Line, tuple[Line, Any]]) -> Log | None:
                 shifts.append((sign, m))
             return 1, ("log", z, axis, 1), shifts
     return None
-
-
-def axes_of(line: Line) -> tuple[int, ...]:
-    """The axes that a reduction is over, from 0."""
-    axis, rank = line.options.get("axis"), line.args[0].ndim
-    axes: tuple[int, ...] = normalize_axis_tuple(range(rank) if axis is None else axis, rank)
-    return axes
 
 
 def _shift(v: Line, axis: int) -> tuple[Line, int, Any] | None:
@@ -248,7 +234,9 @@ class Forms:
         if op is LOG1P:
             raise NoLoss("log(1 + {x}) is not that of a sigmoid", 1, x=line.args[0])
         if op is MAX:
-            term = "max", line.args[0], axes_of(line)
+            x, axis = line.args[0], line.options.get("axis")
+            axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+            term = "max", x, axes
             return np.reshape(self._atom(term, (line.size,), line.dtype), line.shape)
         if op is ops.MULTIPLY and not self.tape and (pair := _factors(self, line)):
             self.soft[line] = pair[0]
