@@ -109,17 +109,17 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
             key = (
                 (shapes, node.dtype, repr(options) if options else "") if stacks else not shapes[0]
             )
-            if np.size(result):
+            if _size(result):
                 alike[key].append((node, result, data, options))
         for calls in alike.values():
-            n = max(1, ENTRIES // max(map(np.size, (calls[0][1], *calls[0][2]))))
+            n = max(1, ENTRIES // max(map(_size, (calls[0][1], *calls[0][2]))))
             for block in (calls[i : i + n] for i in range(0, len(calls), n)):
                 some, results, data, named = zip(*block)
                 off = _together(op, results, data, named[0]) if stacks else None
                 off = _row([*map(rounding, *zip(*block))]) if off is None else off
                 off = off.astype(float)
                 off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
-                yield some, np.array([*map(np.size, results)]), off
+                yield some, np.array([*map(_size, results)]), off
 
 
 def _is_exact(op: Primitive) -> bool:
@@ -131,6 +131,10 @@ def _stacks(op: Primitive) -> bool:
     """Whether an operation can be computed of several arguments stacked along a new first axis."""
     known = elementwise(op.function) or op.direct or op in (ops.MATMUL, TABLE[np.einsum])
     return known and not op.keeps
+
+
+def _size(x: Any) -> int:
+    return math.prod(getattr(x, "shape", ()))
 
 
 def _row(arrays: Sequence[Any]) -> Any:
@@ -163,7 +167,7 @@ def _wider(op: Primitive, dtype: Any, data: Sequence[Any], options: dict[str, An
     wide = np.longdouble if dtype == np.float64 else np.float64
     if (wide is np.float64 or _HAS_WIDE) and not op.keeps:
         with suppress(Exception):  # a user's own need not take wider numbers
-            if elementwise(op.function) or math.prod(map(np.size, data)) < WORK:
+            if elementwise(op.function) or math.prod(map(_size, data)) < WORK:
                 exact = op.fn(*[wide(x) if is_real(x) else x for x in data], **options)
                 return exact if exact.dtype == wide else None
     return None
