@@ -25,6 +25,7 @@ from tinygrad_ce.views.formulas import (
     number,
     plain,
     rule,
+    summarise,
     symbol,
 )
 
@@ -209,3 +210,10 @@ def test_every_text_of_the_table_becomes_mathml(op: Primitive) -> None:
         shown = "".join(mathml(formula.latex).itertext())
         assert "\\" not in shown
         assert not re.search("<[a-z]+>", shown)
+
+
+def test_a_mean_that_is_dust_of_rounding_is_0() -> None:
+    x = np.array([0.1, 0.2, -0.3, 0.7, 0.1, -0.8, 0.0])
+    assert 0.0 < abs(x.mean()) < 1e-16
+    assert summarise(x) == "−0.8 … 0.7, mean 0"
+    assert summarise(x + 1e-12) == "−0.8 … 0.7, mean 1e−12"

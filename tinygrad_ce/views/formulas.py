@@ -112,7 +112,9 @@ def summarise(x: Any) -> str:
     if small(x):
         return f"[{', '.join(map(summarise, x))}]"
     with np.errstate(all="ignore"):
-        low, high, mean = map(spell, (x.min(), x.max(), x.mean()))
+        least, most, mean = x.min(), x.max(), x.mean()
+        is_dust = abs(mean) <= np.finfo(mean.dtype).eps * abs(x).max()  # of rounding
+        low, high, mean = map(spell, (least, most, 0.0 if is_dust else mean))
     return f"all {low}" if np.all(x == x.flat[0]) else f"{low} … {high}, mean {mean}"
 
 

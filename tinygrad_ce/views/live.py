@@ -244,7 +244,8 @@ class Live:
         steps = [step for walk in self.walks for step in walk]
         marks = [tape.lines[int(m[2])] for step in steps for m in MARK.finditer(step.words)]
         data = [line for step in steps for x in fields(step) if (line := recorded(x))]
-        self.slots = {line: k for k, line in enumerate(dict.fromkeys(marks + data))}
+        shown = dict.fromkeys([*tape.arguments, *marks, *data])
+        self.slots = {line: k for k, line in enumerate(shown)}
         with np.errstate(all="ignore"):
             self.examples = evaluate(live(tape.lines, [*self.slots]), tape.arguments)
         self.source, start = expanded(tape, [*self.slots])

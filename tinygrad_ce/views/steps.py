@@ -338,7 +338,11 @@ def with_gradients(walk: Steps) -> Drawing:
         place = f"node-{step.target_index}"
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
     lines = {place: (f"gradient {text}",) for place, text in room.items()}
-    items = (i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items)
+    items = [i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items]
     if walk.live:  # numbers will change: room for four digits of each
-        items = (i._replace(facts=tuple(map(roomy, i.facts))) for i in items)
+        moves = {i.id for i in items if not i.id.startswith("const")}
+        moves |= {*walk.live.payload["constants"][0]}
+        items = [
+            i._replace(facts=tuple(map(roomy, i.facts))) if i.id in moves else i for i in items
+        ]
     return replace(walk.drawing, items=tuple(items), direction="TB")
