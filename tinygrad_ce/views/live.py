@@ -252,7 +252,7 @@ class Live:
         places = {node.name: k for k, node in enumerate(walkers[0].order) if node.op is None}
         last = {step.target_index: step.after for step in self.walks[0]}
         loss = next(step.after for step in reversed(self.walks[0]) if step.phase == "forward")
-        self.payload = {
+        self.payload: dict[str, Any] = {
             "arguments": [
                 {
                     "name": name,

@@ -323,12 +323,14 @@ def graph(walk: Steps, prefix: str) -> str:
     return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
 
 
-def roomy(fact: str) -> str:
-    """Return a line of a picture with room for a sign and four digits a number."""
-    what, space, rest = fact.partition(" ")
-    if what not in ("value", "gradient", "constant"):
-        return fact
-    return what + space + re.sub(r"[−\d.e]+", lambda m: m[0].center(9, chr(160)), rest)
+def roomy(facts: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines of a node with room for a sign and four digits a number."""
+    return tuple(
+        re.sub(r"(?<=[ [])[−\d.e]+", lambda m: m[0].center(9, chr(160)), fact)
+        if re.match("value|gradient|constant", fact)
+        else fact
+        for fact in facts
+    )
 
 
 def with_gradients(walk: Steps) -> Drawing:
@@ -339,10 +341,8 @@ def with_gradients(walk: Steps) -> Drawing:
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
     lines = {place: (f"gradient {text}",) for place, text in room.items()}
     items = [i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items]
-    if walk.live:  # numbers will change: room for four digits of each
-        moves = {i.id for i in items if not i.id.startswith("const")}
-        moves |= {*walk.live.payload["constants"][0]}
-        items = [
-            i._replace(facts=tuple(map(roomy, i.facts))) if i.id in moves else i for i in items
-        ]
+    if walk.live:  # numbers will change
+        fixed = {i.id for i in items if i.id.startswith("const")}
+        fixed -= {*walk.live.payload["constants"][0]}
+        items = [i if i.id in fixed else i._replace(facts=roomy(i.facts)) for i in items]
     return replace(walk.drawing, items=tuple(items), direction="TB")
