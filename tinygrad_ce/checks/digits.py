@@ -99,9 +99,11 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
     What a loop computes again and again, of arguments of the same shapes, is computed at once.
     """
     for op, several in by_op(nodes).items():
-        if op is None or _is_exact(op):
-            continue
-        alike, stacks = defaultdict[Any, list[Any]](list), _stacks(op)
+        if op is None or (op.moves and op.linear) or len(op.terms) == 1 or op.piecewise:
+            continue  # whose entries are entries of its arguments, or their negatives
+        alike = defaultdict[Any, list[Any]](list)
+        stacks = elementwise(op.function) or op.direct or op in (ops.MATMUL, TABLE[np.einsum])
+        stacks = stacks and not op.keeps  # arguments along a new first axis
         for node in several:
             call = node.call or (None, [*map(detach, node.parents)], NONE)
             result, data, options = detach(node), call[1], call[2]
@@ -120,17 +122,6 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
                 off = off.astype(float)
                 off[~np.isfinite(off)] = 0.0  # what is masked by an infinite number is not off
                 yield some, np.array([*map(_size, results)]), off
-
-
-def _is_exact(op: Primitive) -> bool:
-    """Whether a result's entries are entries of its arguments, or their negatives."""
-    return bool((op.moves and op.linear) or len(op.terms) == 1 or op.piecewise)
-
-
-def _stacks(op: Primitive) -> bool:
-    """Whether an operation can be computed of several arguments stacked along a new first axis."""
-    known = elementwise(op.function) or op.direct or op in (ops.MATMUL, TABLE[np.einsum])
-    return known and not op.keeps
 
 
 def _size(x: Any) -> int:
