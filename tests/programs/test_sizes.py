@@ -187,6 +187,9 @@ def scale(n: int) -> float:
     return 2.0 if n > 170 else 1.0
 
 
+unstack: Any = getattr(np, "unstack", list)  # since NumPy 2.1
+
+
 def mean(x: Any, n: int) -> Any:
     return np.sum(x) / min(n, 150)
 
@@ -210,6 +213,9 @@ DECIDES: dict[str, Any] = {
     "what it calls": lambda w, X: np.sum(X @ w) * scale(len(X)),
     "what has NumPy's name": lambda w, X: mean(X @ w, len(X)),
     "a default": lambda w, X, sum=mean: sum(X @ w, len(X)),
+    "rows one by one": lambda w, X: np.sum(X @ w) * (2.0 if len(unstack(X)) > 150 else 3.0),
+    "rows of a Value": lambda w, X: np.sum(X @ w) * (2.0 if len(unstack(X @ w)) > 150 else 3.0),
+    "how it reads": lambda w, X: np.sum(X @ w) * (2.0 if "(15" in repr(X.shape) else 3.0),
     "a table": lambda w, X: np.sum(X @ w) * TABLE[len(X)],
     "a table in place": lambda w, X: np.sum(X @ w) * ([1.0] * 150 + [2.0] * 150)[X.shape[0]],
     "a part": lambda w, X: np.mean((X @ w)[:144]),

@@ -39,7 +39,8 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "len", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
-ASK = {"shape", "size", "__len__", "__iter__", "__array_function__"}  # how many entries there are
+# What tells how many entries there are.
+ASK = {"shape", "size", "__len__", "__iter__", "__array_function__", "__repr__"}
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
 
 
@@ -135,6 +136,7 @@ class Tape:
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
+            self.note(sys._getframe())  # of unstack, one of each row
             several = enumerate(example)
             parts = [self.write(operator.getitem, (made, i), {}, part) for i, part in several]
             named = getattr(example, "_make", tuple)
@@ -143,13 +145,16 @@ class Tape:
             self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
         return made
 
-    def asked(self) -> None:
-        """Note the learner's code under way, where it asks how many entries there are."""
-        frame: Any = sys._getframe(1)
+    def asked(self, size: Any) -> Any:
+        """A size, or what has one; the learner's code under way is noted if it is what asks."""
+        frame: Any = sys._getframe(2)
+        apart = False  # whether there is one of each entry
         while frame.f_code.co_name in ASK and not is_learners(frame.f_code.co_filename):
+            apart = apart or frame.f_code.co_name == "__iter__"
             frame = frame.f_back
-        if is_learners(frame.f_code.co_filename):
+        if apart or is_learners(frame.f_code.co_filename):
             self.note(frame)
+        return size
 
     def note(self, frame: Any) -> None:
         """Note the learner's code under way."""
@@ -273,19 +278,9 @@ class RecordedArray(NDArrayOperatorsMixin):
 
     name = property(operator.attrgetter("line.name"), _rename)
     ndim, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "dtype"))
+    shape = property(lambda self: self.tape.asked(self.line.shape))
+    size = property(lambda self: self.tape.asked(self.line.size))
     T, mT, real = property(np.transpose), property(np.matrix_transpose), property(np.real)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As ndarray's."""
-        self.tape.asked()
-        return self.line.shape
-
-    @property
-    def size(self) -> int:
-        """As ndarray's."""
-        self.tape.asked()
-        return self.line.size
 
     # ------------------------------------------------------------------ NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -305,9 +300,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             return NotImplemented
         follows = fact(function, "follows")
         if follows == "shapes":
-            self.tape.asked()
             args, options = replace((args, options), _example, RecordedArray)
-            return function(*args, **options)
+            return self.tape.asked(function(*args, **options))
         if follows == "count" or (function is np.where and len(args) == 1):
             self.tape.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         return self.tape.call(function, *_normal(function, args, options))
@@ -383,8 +377,7 @@ class RecordedArray(NDArrayOperatorsMixin):
                 self.tape.refusal = before  # ... and does without
 
     def __len__(self) -> int:
-        self.tape.asked()
-        return len(self.example)
+        return int(self.tape.asked(len(self.example)))
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
