@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -352,6 +353,33 @@ def test_a_number_is_typed_dragged_stepped_and_put_back(visit: Visit) -> None:
     tab.get_by_role("button", name="Reset").click()
     matches(read(tab), step_through(by_hand, z, t), 16)
     assert tab.url.endswith("#step=17")
+
+
+@pytest.mark.slow
+def test_arguments_may_be_called_as_parts_of_the_address_are(visit: Visit) -> None:
+    def f(step: Any, fused: Any, timestep: Any) -> Any:
+        return step * step * fused + timestep
+
+    tab = visit(step_through(f, 2.0, 3.0, 1.0), "#timestep=5&step=3")
+    assert tab.get_by_label("step", exact=True).input_value() == "2"
+    assert tab.get_by_label("timestep", exact=True).input_value() == "5"
+    assert tab.locator("#link").inner_text().startswith("Step 3 of")
+    tab.get_by_label("step", exact=True).fill("7")
+    tab.get_by_label("step", exact=True).press("Enter")
+    tab.reload()
+    assert tab.get_by_label("step", exact=True).input_value() == "7"
+    assert tab.locator("#link").inner_text().startswith("Step 3 of")
+
+
+def test_words_beside_numbers_in_a_picture_stand_together() -> None:
+    need("pygraphviz")
+    mask = np.triu(np.full((4, 4), -1e9), 1)
+    text = page(step_through(lambda x: np.exp(x + mask).sum(), np.ones((4, 4)))).replace(
+        "\xa0", " "
+    )
+    constant = re.search(r">constant ([^<]*)<", text)
+    assert constant is not None
+    assert " ".join(constant[1].split()) == "−1e+09 … 0, mean −3.75e+08"
 
 
 @pytest.mark.slow

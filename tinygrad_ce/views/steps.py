@@ -325,8 +325,9 @@ def graph(walk: Steps, prefix: str) -> str:
 
 def roomy(facts: Sequence[str]) -> tuple[str, ...]:
     """Return the lines of a node with room for a sign and four digits a number."""
+    number = r"(?<=[ [])−?\d[\d.]*(e[+−]\d+)?"
     return tuple(
-        re.sub(r"(?<=[ [])[−\d.e]+", lambda m: m[0].center(9, chr(160)), fact)
+        re.sub(number, lambda m: m[0].center(9, chr(160)), fact)
         if re.match("value|gradient|constant", fact)
         else fact
         for fact in facts
