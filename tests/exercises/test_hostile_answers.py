@@ -18,7 +18,48 @@ RIGHT = """
     return e / e.sum(axis=1, keepdims=True) - t
 """
 HEAD = "import os, sys\nimport numpy as np\n\n\n"
+
+
+def forging(reply: str) -> str:
+    """Write a reply wherever that may be read, before the function is asked for."""
+    write = f"os.write(k, b'{reply}\\n')"
+    return f"for k in range(3, 64):\n    try:\n        {write}\n    except OSError:\n        pass\n"
+
+
+FORGED = "writes among the answers"
+GOT_AWAY = (
+    "import ctypes\nc = ctypes.CDLL(None)\nif c.fork() == 0:\n"
+    "    c.setsid()\n    c.sleep(9)\n    c._exit(0)\n"
+)
 HOSTILE = {
+    "forges a list": (forging("[1, 2]"), FORGED),
+    "forges a name that is none": (forging('{"takes": ["1x"]}') + "os._exit(0)", FORGED),
+    "forges a number of names": (forging('{"takes": 5}'), FORGED),
+    "forges an object": (
+        forging('{"takes": null}\\n{"parts": [{"type": 5}], "derived": 0}'),
+        FORGED,
+    ),
+    "forges no JSON": (forging("passed"), FORGED),
+    "forges a line without an end": (
+        forging("x")
+        .replace("        os.write", "        while True:\n            os.write")
+        .replace("x\\n'", "x' * 65536"),
+        FORGED,
+    ),
+    "forges a name and reads nothing": (
+        forging('{"takes": ["z", "t"]}') + "import time\ntime.sleep(60)",
+        "a loop without an end?",
+    ),
+    "a process gets away": (GOT_AWAY + "os._exit(0)", "a loop without an end?"),
+    "more numbers than can be": (
+        "def gradient(z, t):\n    return np.zeros(10**8)",
+        "array of 100000000 numbers, wanted 1048576 at most",
+    ),
+    "complex numbers": (
+        "def gradient(z, t):\n    return z + 0j",
+        "is ndarray of complex128, wanted",
+    ),
+    "a generator": ("def gradient(z, t):\n    yield z", "your gradient is generator, wanted"),
     "exits as if all were well": ("os._exit(0)", "the process of your file ended"),
     "exits in the function": ("def gradient(z, t):\n    os._exit(0)", "process of your file ended"),
     "exits politely": ("def gradient(z, t):\n    sys.exit(0)", "stops with SystemExit: 0"),
@@ -97,6 +138,18 @@ def test_hostile_files(capsys: Any, tmp_path: Path, monkeypatch: Any, text: str,
     out = " ".join(capsys.readouterr().out[-4000:].split())
     assert f"{NAME}: not yet" in out
     assert said in out
+
+
+@pytest.mark.slow
+def test_answers_that_are_slow_end_together(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(apart, "IN_ALL", 3.0, raising=False)
+    path = tmp_path / "answer.py"
+    path.write_text(
+        f"{HEAD}import time\ndef gradient(z, t):\n    time.sleep(0.4)\n    return z", "utf-8"
+    )
+    begun = time.monotonic()
+    assert tour.main(["exercise", NAME, "--file", str(path)]) == 1
+    assert time.monotonic() - begun < 6
 
 
 @pytest.mark.slow

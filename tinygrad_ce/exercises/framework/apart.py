@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from ...engine.text import _, require
-from .calling import Trouble, called, explained, parts_of
+from .calling import Trouble, called, described, explained, parts_of
 from .problem import Problem
 
 SECONDS = 10.0  # for an answer
+IN_ALL = 60.0  # seconds for all answers
+MOST = 2**20  # numbers in an answer
 PRINTED = 2**16  # bytes
 MEMORY = 2**32  # bytes, where the system can limit it
 ENDS = {"os.kill", "os.killpg", "os.system", "os.exec", "os.fork", "os.posix_spawn"}
@@ -41,11 +43,13 @@ def told(x: Any) -> Any:
     if x is None or type(x) in (float, int):
         return x
     try:
-        array = np.array(x)
+        array = np.asarray(x)
     except Exception:
         array = np.array(None)
+    text = "your function returns an array of {n} numbers, wanted {most} at most"
+    require(array.size <= MOST, text, Trouble, n=array.size, most=MOST)
     if array.dtype.kind not in "fiub":
-        return {"type": f"{type(x).__name__} of {array.dtype}"}
+        return {"type": described(x, array)}
     data = base64.b64encode(array.tobytes()).decode()
     return {"dtype": array.dtype.str, "shape": array.shape, "data": data}
 
@@ -65,6 +69,7 @@ class Apart:
 
     def __init__(self, path: Path, problem: Problem) -> None:
         self.lines: SimpleQueue[bytes] = SimpleQueue()
+        self.until = monotonic() + IN_ALL
         self.folder, self.ended, self.shown = TemporaryDirectory(), "", 0
         self.printed = Path(self.folder.name, "printed")
         start = f"import sys; sys.path[:0] = {sys.path!r}; from {__name__} import answer; answer()"
@@ -78,15 +83,16 @@ class Apart:
                 stderr=output,
                 start_new_session=True,
             )
-        self.listener = Thread(target=self._listen, daemon=True)
-        self.listener.start()
 
     def begin(self) -> None:
         """Wait until the file has run, and its function is known."""
-        takes = self._answer().get("takes")
-        if takes is not None:
-            kind = Parameter.POSITIONAL_OR_KEYWORD
-            self.__signature__ = Signature([Parameter(name, kind) for name in takes])
+
+        def read(takes: Any) -> None:
+            if takes is not None:
+                kind = Parameter.POSITIONAL_OR_KEYWORD
+                self.__signature__ = Signature([Parameter(name, kind) for name in takes])
+
+        self._answer(b"", lambda reply: read(reply["takes"]))
 
     def stop(self) -> None:
         """End the process, and what it may have started."""
@@ -94,32 +100,55 @@ class Apart:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
-        self.listener.join()
-        with suppress(OSError), self.process:  # which closes its pipes
-            pass
+        self.process.wait()
+        self.talk.join(1.0)  # it reads for longer if what got away from here holds the pipe
+        if not self.talk.is_alive():
+            self._close()
         self.folder.cleanup()
 
     def __call__(self, *inputs: Any) -> Any:
         """What the function gives."""
         require(not self.ended, "{why}", Trouble, why=self.ended)
-        with suppress(OSError):  # it has ended, as reading will tell
-            assert self.process.stdin
-            self.process.stdin.write(json.dumps([*map(told, inputs)]).encode() + b"\n")
-            self.process.stdin.flush()
-        reply = self._answer()
-        self.derived = bool(reply.get("derived"))
-        parts = [*map(heard, reply["parts"])]
+
+        def read(reply: Any) -> list[Any]:
+            self.derived = bool(reply["derived"])
+            return [*map(heard, reply["parts"])]
+
+        parts = self._answer(json.dumps([*map(told, inputs)]).encode() + b"\n", read)
         return parts[0] if len(parts) == 1 else parts
 
-    def _listen(self) -> None:
+    def _exchange(self, message: bytes) -> None:
+        """Write and read, which both may wait for ever, and read no more than an answer."""
+        assert self.process.stdin
         assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.put(line)
-        self.lines.put(b"")  # the end
+        with suppress(OSError):  # it has ended, as reading will tell
+            self.process.stdin.write(message)
+            self.process.stdin.flush()
+        self.lines.put(self.process.stdout.readline(16 * MOST))
+        if self.process.returncode is not None:  # nobody waits any longer
+            self._close()
 
-    def _answer(self) -> Any:
-        """The next line of the process; what it prints meanwhile is printed."""
-        late, line = monotonic() + SECONDS, None
+    def _close(self) -> None:
+        with suppress(OSError), self.process:  # which closes its pipes
+            pass
+
+    def _answer(self, message: bytes, read: Callable[[Any], Any]) -> Any:
+        """What is read in the reply to a message, which may be anything."""
+        line = self._line(message)
+        try:
+            reply = json.loads(line)
+            trouble = reply.get("trouble")
+            result = None if trouble else read(reply)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            trouble = _("your file writes among the answers of its process")
+        require(not trouble, "{why}", Trouble, why=trouble)
+        return result
+
+    def _line(self, message: bytes) -> bytes:
+        """The line that answers a message; what the process prints meanwhile is printed."""
+        self.talk = Thread(target=self._exchange, args=(message,), daemon=True)
+        self.talk.start()
+        late, line = min(monotonic() + SECONDS, self.until), None
         while line is None:
             with suppress(Empty):
                 line = self.lines.get(timeout=0.02)
@@ -128,13 +157,13 @@ class Apart:
                 self.ended = _("your file prints more than {n} letters", n=PRINTED)
             elif line is None and monotonic() > late:
                 text = "there is no answer after {n:.0f} seconds: is there a loop without an end?"
-                self.ended = _(text, n=SECONDS)
+                if late == self.until:
+                    text = "its answers take more than {all:.0f} seconds: is there a loop too many?"
+                self.ended = _(text, n=SECONDS, all=IN_ALL)
             elif line == b"":
                 self.ended = _("the process of your file ended before there was an answer")
             require(not self.ended, "{why}", Trouble, why=self.ended)
-        reply = json.loads(line or b"")
-        require("trouble" not in reply, "{why}", Trouble, why=reply.get("trouble"))
-        return reply
+        return line
 
     def _print(self) -> None:
         with self.printed.open("rb") as said:

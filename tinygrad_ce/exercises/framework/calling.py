@@ -107,6 +107,13 @@ def parts_of(result: Any, names: Sequence[str]) -> Sequence[Any]:
     return result if len(names) > 1 and isinstance(result, tuple | list) else [result]
 
 
+def described(x: Any, array: Any) -> str:
+    """What was got, and of which dtype an array of it is."""
+    name = type(x).__name__
+    plain = array.dtype == object and not isinstance(x, np.ndarray)
+    return name if plain else f"{name} of {array.dtype}"
+
+
 def _arrays(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
     text = "your function returns None: is there a return at its end?"
@@ -123,6 +130,6 @@ def _arrays(result: Any, problem: Problem) -> Arrays:
             array = np.array(None)
         text = "{name} is {got}, wanted real numbers, float32 or finer, in rows of one length"
         fits = array.dtype.kind in "fiu" and array.dtype != np.float16
-        require(fits, text, Trouble, name=name, got=f"{type(part).__name__} of {array.dtype}")
+        require(fits, text, Trouble, name=name, got=described(part, array))
         arrays[name] = array if array.dtype == np.float32 else array.astype(float)
     return arrays
