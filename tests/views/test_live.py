@@ -379,7 +379,7 @@ def test_words_beside_numbers_in_a_picture_stand_together() -> None:
     )
     constant = re.search(r">constant ([^<]*)<", text)
     assert constant is not None
-    assert " ".join(constant[1].split()).endswith("−1e+09 … 0 , mean −3.75e+08")
+    assert " ".join(constant[1].split()).endswith("−1e+09 … 0, mean −3.75e+08")
 
 
 @pytest.mark.slow
