@@ -79,7 +79,7 @@ def write_sizes(
                 forward = partial(record, clean=by_row, backward=False)
                 alone = _Pair(n, times, forward(args), forward(some(times * n)))
                 alone.join()
-                least, most = _limits(alone, forward, some, sum(map(np.size, leaves)))
+                least, most = _limits(alone, forward, some)
             pair = _Pair(n, times, recording, other)
             pair.join()
             recording.rows = pair.name, place, 1, None
@@ -124,19 +124,20 @@ def _groups(leaves: Sequence[Any], data: Sequence[bool]) -> Iterator[set[int]]:
 
 
 def _limits(
-    pair: _Pair, record: Callable[[Any], Recording], some: Callable[[int], Any], entries: int
+    pair: _Pair, record: Callable[[Any], Recording], some: Callable[[int], Any]
 ) -> tuple[int, int | None]:
     """From how many rows to how many f does the same as with n, None for any more.
 
     Where nothing tells one number of rows from another that is any; else each one around n is
-    tried. ``some(k)`` are arguments of k rows; ``entries``, those of the example.
+    tried. ``some(k)`` are arguments of k rows.
     """
     n, asking = pair.n, [*pair.one.asking.items(), *pair.other.asking.items()]
     straight = all(known and _is_straight(code) for code, known in asking)
     if straight and all(map(pair.is_alike, _lines(pair.one))):
         return 1, None
     several = min(MOST, TRIED // pair.other.calls)
-    several = min(several, ENTRIES * n // (entries * (n + several)))
+    row = sum(x.size for x in _lines(pair.other)) / (n * pair.times)  # entries
+    several = min(several, int(ENTRIES / (row * (n + several))))
 
     def end(ks: range) -> int:
         last = n
