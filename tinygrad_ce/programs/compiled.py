@@ -99,9 +99,10 @@ def program(
     called as f calls them.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
-    f does something else with 100 rows or more, or fails, it refuses arrays of other shapes; where
-    it does with half of the example's, 2 or 1, or beside a number that f's code may compare with,
-    it refuses so few or so many. Branches on types are taken as for the example: what is not in
+    f may decide by it (f asks for it and compares, takes a part, or calls what the learner wrote),
+    each number around the example's is tried, up to 500, and the source refuses all others. Where f
+    does something else with 100 rows or more, or fails, it refuses arrays of other shapes.
+    Branches on types are taken as for the example: what is not in
     ``wrt`` is no ndarray and no float to ``isinstance``, ``type`` and ``np.isscalar``. As of
     `Value`s, ``y += 1`` makes a new array of what depends on ``wrt``, whatever else is called y; of
     other arrays it is refused.
