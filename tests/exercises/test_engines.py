@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,40 @@ def test_the_mistakes_of_a_first_engine_are_named(mistake: str) -> None:
 def test_wrong_orders_are_named(mistake: str) -> None:
     for seed in (0, 99):
         assert engine_order.check(WRONG_ORDERS[mistake], seed=seed).mistake == mistake
+
+
+def test_an_engine_that_clears_nothing_but_the_loss_is_told_so() -> None:
+    def fresh(loss: Any) -> None:
+        loss.grad = 0.0
+        backward(loss, clear=lambda node: False)
+
+    for seed in (0, 99):
+        assert engine_backward.check(fresh, seed=seed).mistake == "gradients of a pass before"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda nodes: [x for x in nodes if x.parents], "your list lacks 1 of the nodes"),
+        (lambda nodes: nodes.reverse(), "returns NoneType, wanted a list of nodes"),
+        (lambda nodes: [x.data for x in nodes], "a float in your list that is no node"),
+        (lambda nodes: [copy(x) for x in nodes], "a Node in your list that is no node"),
+    ],
+)
+def test_lists_that_are_not_of_all_nodes_are_told_so(change: Any, said: str) -> None:
+    feedback = engine_order.check(lambda loss: change(sorted_nodes(loss)))
+    assert not feedback.passed
+    assert said in feedback.message
+
+
+@pytest.mark.parametrize("grad", [None, "1.0"])
+def test_gradients_that_are_no_numbers_are_told_so(grad: Any) -> None:
+    def put(loss: Any) -> None:
+        for node in sorted_nodes(loss):
+            node.grad = grad
+
+    said = f"the .grad of a leaf is {type(grad).__name__}, wanted a number"
+    assert said in engine_backward.check(put).message
 
 
 def test_other_right_orders_and_engines_pass() -> None:

@@ -6,7 +6,7 @@ nodes that it is of. The engine gets it as objects that know their parents and s
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import getsourcelines
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.backward import topological
-from ...engine.text import _
+from ...engine.text import _, require
 from ...engine.value import Value
 from ...views.drawing import draw
 from .calling import Trouble
@@ -83,6 +83,10 @@ def passes(backward: Backward) -> Callable[[Any, Any], Any]:
         loss = value(leaves, steps)
         backward(loss)
         backward(loss)
+        for leaf in leaves:
+            text = "the .grad of a leaf is {got}, wanted a number"
+            fits = np.asarray(leaf.grad).dtype.kind in "fiu"
+            require(fits, text, Trouble, got=type(leaf.grad).__name__)
         return np.array([leaf.grad / 2.0 for leaf in leaves])
 
     return gradient
@@ -110,7 +114,22 @@ def on_graphs(backward: Backward) -> Callable[[Any, Any], Any]:
 
 def in_order(order: Order) -> Callable[[Any, Any], Any]:
     """The gradient by a right engine that takes the nodes as an ``order(loss)`` has them."""
-    return on_graphs(engine(order))
+
+    def nodes(loss: Node) -> Sequence[Node]:
+        wanted, found = parents_first(loss), order(loss)
+        known = {*map(id, wanted)}
+        text = "your function returns {got}, wanted a list of nodes"
+        require(isinstance(found, Iterable), text, Trouble, got=type(found).__name__)
+        found = [*found]
+        strange = [x for x in found if id(x) not in known]
+        text = "there is a {got} in your list that is no node of the graph"
+        require(not strange, text, Trouble, got=strange and type(strange[0]).__name__)
+        n = len({*wanted[:-1]} - {*found})
+        text = "your list lacks {n} of the nodes that the loss is computed from"
+        require(n == 0, text, Trouble, n=n)
+        return found
+
+    return on_graphs(engine(nodes))
 
 
 def parents_first(loss: Any) -> Any:
@@ -160,17 +179,19 @@ def engine(
     clears: Callable[[Node], bool] = lambda node: bool(node.parents),
     twice: bool = True,
     seed: float = 1.0,
+    sets: bool = False,
 ) -> Backward:
     """A ``backward(loss)``, right unless told otherwise.
 
-    ``adds`` shares up, ``clears`` which nodes first, hands a parent that stands ``twice`` both.
+    ``adds`` shares up, ``clears`` which nodes first, hands a parent that stands ``twice`` both,
+    and adds the ``seed`` to the gradient of the loss, or ``sets`` that.
     """
 
     def backward(loss: Node) -> None:
         nodes = [*order(loss)]
         for node in nodes:
             node.grad = 0.0 if clears(node) else node.grad
-        loss.grad += seed
+        loss.grad = seed + (0.0 if sets else loss.grad)
         for node in reversed(nodes):
             pairs = [*zip(node.parents, node.slopes)]
             for parent, slope in pairs if twice else dict(pairs).items():
@@ -208,6 +229,9 @@ BACKWARDS = {
     "handed on too early, depth first: is all that a node receives there?": engine(on_the_way_down),
     "handed on again with every share: wait until all are there": again,
     "gradients of a pass before: which nodes start anew?": engine(clears=lambda node: False),
+    "gradients of a pass before: which nodes start anew, beside the loss?": engine(
+        clears=lambda node: False, sets=True
+    ),
     "leaves cleared: they add up over passes": engine(clears=lambda node: True),
     "a parent that stands twice counted once: x · x has two edges to x": engine(twice=False),
     "started from 0: how fast does the loss change by itself?": engine(seed=0.0),
