@@ -461,3 +461,13 @@ def test_two_mistakes_at_once_are_named(name: str, one: str, other: str) -> None
     for seed in (0, 60):
         mistake = load(name).check(TWO[name, one, other], seed=seed).mistake
         assert {*(mistake or "").split(", and ")} == {one, other}
+
+
+def test_two_mistakes_are_named_only_where_they_add_up() -> None:
+    """What stands in place of the whole gradient is no part of a sum."""
+    ex = load("sigmoid")
+    assert ex.check(lambda z: sig(z) * (1.0 + sig(z))).mistake is None
+    assert ex.check(lambda z: 1.0 - sig(z) ** 2).mistake is None
+    hessian = load("hessian_of_cross_entropy")
+    outer = hessian.check(lambda z, t: np.outer(sm(z), sm(z))).mistake
+    assert outer == "plus where minus stands, and the numerator's own slope forgotten"

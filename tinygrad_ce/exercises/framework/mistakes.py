@@ -236,9 +236,12 @@ def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
 def _at_once(
     t: Trial, known: Mapping[str, Any], factors: Mapping[str, float], a: str, b: str
 ) -> Iterator[Arrays]:
-    """Answers in a draw with two mistakes: a factor is of all, what others add adds up."""
+    """Answers in a draw with two mistakes: a factor is of all, what others add adds up.
+
+    Only what an exercise's own mistakes change are parts of a sum; others may change all.
+    """
     for one, other in product(known[a], known[b]):
-        if not {a, b} & factors.keys():
+        if {a, b} <= t.problem.mistakes.keys():
             yield {name: one[name] + other[name] - g for name, g in t.right.items()}
         for factor, wrong in ((factors.get(a), other), (factors.get(b), one)):
             if factor:
