@@ -456,6 +456,28 @@ def test_the_derivative_is_asked_for_in_letters(visit: Visit) -> None:
 
 
 @pytest.mark.slow
+def test_letters_stand_for_arrays_that_broadcasting_repeats(visit: Visit) -> None:
+    def loss(p: Any) -> Any:
+        e = np.exp(p["a b"])
+        s = e.sum(axis=1, keepdims=True)
+        return (e / s * p["a b"]).sum()
+
+    tab = visit(step_through(loss, {"a b": np.array([[3.0, 1.0, 0.5], [0.1, 0.2, 0.7]])}))
+    tab.get_by_label("Predict first").check()
+    tab.get_by_label("What to predict").select_option("derivative")
+    tab.locator("#slider").fill("6")
+    assert answer(tab, "1") == "Right: 1."
+    formulas = ["1", "p['a b']", "divide", "1/s", "-e/s**2", "", "exp(p['a b'])"]
+    for step, formula in enumerate(formulas, 8):
+        tab.keyboard.press("ArrowRight")
+        assert f"Step {step} of" in tab.locator("#link").inner_text()
+        if formula:
+            assert answer(tab, formula) == "Right.", step
+        else:  # the rule is no product: a number is asked for
+            tab.get_by_role("button", name="Show me").click()
+
+
+@pytest.mark.slow
 def test_wrong_derivatives_have_three_tries_names_and_a_hint(visit: Visit) -> None:
     tab = predicting(visit, "derivative")
     for _ in range(4):
