@@ -82,6 +82,7 @@ def test_its_figures_of_speed_are_those_of_the_table() -> None:
 
 
 def test_the_list_of_names_is_what_help_says() -> None:
+    need("sklearn")  # whose estimator one of them is
     assert reference.PAGE.read_text(encoding="utf-8") == reference.text(), (
         "write it anew: python tests/reference.py"
     )
