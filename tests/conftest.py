@@ -6,7 +6,7 @@ import importlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +51,17 @@ def need(module: str) -> ModuleType:
         if os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
             raise
         pytest.skip(f"{module} is not installed", allow_module_level=True)
+
+
+def some_quick(cases: Iterable[Any], one_of: int) -> list[Any]:
+    """Parameters of which one in so many is among the quick tests, and the others are slow ones."""
+    slow = pytest.mark.slow
+    return [
+        case
+        if k % one_of == 0
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=slow)
+        for k, case in enumerate(cases)
+    ]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

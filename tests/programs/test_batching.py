@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
+from conftest import need, some_quick
 from helpers.programs import Case, cases, fresh, ruffed
 from hypothesis import Phase, given, settings
 
@@ -311,7 +311,7 @@ def value_of(found: Any) -> Any:
     return found[0] if isinstance(found, tuple) else found
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", some_quick(KINDS, 2))
 @pytest.mark.parametrize("how", [{}, pytest.param({"clean": False}, marks=pytest.mark.slow)])
 def test_hessians_of_every_kind(name: str, how: dict[str, Any]) -> None:
     f, x = KINDS[name]

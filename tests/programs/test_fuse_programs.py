@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import some_quick
 from spellings import BINARY, FAR, NEAR_MISSES, PARTS, SPELLINGS, N, Z, exact
 
 import tinygrad_ce as tg
@@ -38,7 +39,8 @@ def by_backward(f: Callable[..., Any], args: list[Any], n: int = 1) -> tuple[Any
 
 
 @pytest.mark.parametrize(
-    ("binary", "name"), [*((False, name) for name in SPELLINGS), *((True, name) for name in BINARY)]
+    ("binary", "name"),
+    some_quick([*((False, name) for name in SPELLINGS), *((True, name) for name in BINARY)], 3),
 )
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_a_spelling_is_finite_and_right_at_a_thousand(binary: bool, name: str) -> None:
@@ -108,7 +110,7 @@ OF_ARGUMENTS: dict[str, tuple[Callable[..., Any], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OF_ARGUMENTS)
+@pytest.mark.parametrize("name", some_quick(OF_ARGUMENTS, 2))
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_targets_as_arguments_are_for_other_data_too(name: str) -> None:
     rng = np.random.default_rng(5)  # its own: tests run in any order

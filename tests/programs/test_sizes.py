@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import some_quick
 from helpers.programs import close, fresh_and_ruffed
 
 import tinygrad_ce as tg
@@ -68,7 +69,7 @@ def run_source(made: Any) -> Any:
 
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 9, 150))])
-@pytest.mark.parametrize("name", GENERAL)
+@pytest.mark.parametrize("name", some_quick(GENERAL, 2))
 def test_a_saved_program_is_for_any_number_of_rows(name: str, n: int, clean: bool) -> None:
     f, w, data = GENERAL[name]
     run = run_source(program(f, w, *data(n), clean=clean))
@@ -103,7 +104,7 @@ FROM: dict[str, tuple[Any, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", FROM)
+@pytest.mark.parametrize("name", some_quick(FROM, 3))
 def test_a_program_refuses_fewer_rows_than_it_holds_for(name: str) -> None:
     f, least = FROM[name]
     made = program(f, W, rows(8)[0])
@@ -228,7 +229,7 @@ DECIDES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", DECIDES)
+@pytest.mark.parametrize("name", some_quick(DECIDES, 3))
 def test_what_f_decides_by_the_number_of_rows_is_right_or_refused(name: str) -> None:
     f = DECIDES[name]
     made = program(f, W, rows(8)[0])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
+from conftest import need, some_quick
 from helpers.programs import cases, close
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -359,7 +359,7 @@ def formatted(source: str) -> str:
     return run.stdout
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", some_quick(ROWS, 3))
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_the_last_lines_are_those_of_the_table(name: str) -> None:
     f, args, how, last = ROWS[name]
