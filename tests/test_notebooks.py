@@ -261,6 +261,7 @@ def leaves(tree: Any) -> Iterator[float]:
         yield tree
 
 
+@pytest.mark.slow
 def test_checks_that_fail_are_told_as_their_cells_error() -> None:
     v4 = nbformat.v4
     right, wrong = (

@@ -53,6 +53,7 @@ def test_a_table_has_every_file_and_counts_the_mistakes(capsys: Any, submissions
     assert counts.splitlines()[1].split(None, 1) == ["2", "target forgotten"]
 
 
+@pytest.mark.slow
 def test_lines_of_json_are_what_check_returns(capsys: Any, submissions: Path) -> None:
     assert run(NAME, "--submissions", str(submissions), "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

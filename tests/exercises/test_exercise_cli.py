@@ -109,18 +109,30 @@ def test_feedback_names_what_a_terminal_has(capsys: Any) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [
-        ("def f(:\n", "No answer: your line 1, `def f(:`, stops with SyntaxError: invalid syntax"),
-        ("x = 1\n\ny = x + z\n", "your line 3, `y = x + z`, stops with NameError"),
-        ("", "there is no function gradient(z, t) in answer.py"),
-        ("def grad(z, t):\n    return z\n", "there is no function gradient(z, t) in answer.py"),
-        ("import sys\nsys.exit(3)\n", "your line 2, `sys.exit(3)`, stops with SystemExit: 3"),
-        ("gradient = 3\n", "there is no function gradient(z, t) in answer.py"),
-        ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
-        ("\0", "your file stops with SyntaxError: source code string cannot contain null bytes"),
-        ("class B(Exception): pass\nraise B\n", "your line 2, `raise B`, stops with"),
-        ("def gradient(z, t):\n    return z.nonsense\n", "your line 2, `return z.nonsense`, stops"),
-    ],
+    some_quick(
+        [
+            (
+                "def f(:\n",
+                "No answer: your line 1, `def f(:`, stops with SyntaxError: invalid syntax",
+            ),
+            ("x = 1\n\ny = x + z\n", "your line 3, `y = x + z`, stops with NameError"),
+            ("", "there is no function gradient(z, t) in answer.py"),
+            ("def grad(z, t):\n    return z\n", "there is no function gradient(z, t) in answer.py"),
+            ("import sys\nsys.exit(3)\n", "your line 2, `sys.exit(3)`, stops with SystemExit: 3"),
+            ("gradient = 3\n", "there is no function gradient(z, t) in answer.py"),
+            ("import nowhere_to_be_found\n", "stops with ModuleNotFoundError"),
+            (
+                "\0",
+                "your file stops with SyntaxError: source code string cannot contain null bytes",
+            ),
+            ("class B(Exception): pass\nraise B\n", "your line 2, `raise B`, stops with"),
+            (
+                "def gradient(z, t):\n    return z.nonsense\n",
+                "your line 2, `return z.nonsense`, stops",
+            ),
+        ],
+        3,
+    ),
 )
 def test_what_is_wrong_with_a_file_is_told_in_a_sentence(capsys: Any, text: str, said: str) -> None:
     assert run(NAME, "--file", answer(text)) == 1

@@ -161,7 +161,7 @@ FOR_ANY_TABLE: dict[str, tuple[Callable[..., Any], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FOR_ANY_TABLE)
+@pytest.mark.parametrize("name", some_quick(FOR_ANY_TABLE, 3))
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_what_has_a_stable_form_for_any_table_gets_it(name: str) -> None:
     rng = np.random.default_rng(5)  # its own: tests run in any order

@@ -69,7 +69,7 @@ def run_source(made: Any) -> Any:
 
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 9, 150))])
-@pytest.mark.parametrize("name", some_quick(GENERAL, 2))
+@pytest.mark.parametrize("name", some_quick(GENERAL, 4))
 def test_a_saved_program_is_for_any_number_of_rows(name: str, n: int, clean: bool) -> None:
     f, w, data = GENERAL[name]
     run = run_source(program(f, w, *data(n), clean=clean))
