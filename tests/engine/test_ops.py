@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from conftest import need
+from conftest import need, some_quick
 from helpers.operations import (
     ELSEWHERE,
     LINES,
@@ -133,7 +133,7 @@ def is_moving(op: Primitive, args: list[Any], options: dict[str, Any]) -> bool:
     return bool(np.isin(op.fn(*args, **options), np.concatenate(entries)).all())
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("name", some_quick(LINES, 3))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # f(x + y) may be outside of the domain
 def test_what_a_record_says_of_its_function_holds_and_is_all(name: str) -> None:
     """In which arguments it is linear, whether it moves entries, and what a program needs."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from conftest import some_quick
 from helpers.programs import LOSSES, RNG, SOFT, Y, Z, by_backward, ce, close, textbook
 
 import tinygrad_ce as tg
@@ -382,7 +383,7 @@ def test_arrays_that_were_pickled_are_taken_like_others() -> None:
 
 
 # ------------------------------------------------------------------ what is read is what runs
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", some_quick(LOSSES, 3))
 def test_the_text_of_a_program_is_what_runs(name: str) -> None:
     f, target = LOSSES[name]
     for clean in (True, False):

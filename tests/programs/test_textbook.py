@@ -359,7 +359,7 @@ def formatted(source: str) -> str:
     return run.stdout
 
 
-@pytest.mark.parametrize("name", some_quick(ROWS, 5))
+@pytest.mark.parametrize("name", some_quick(ROWS, 12))
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_the_last_lines_are_those_of_the_table(name: str) -> None:
     f, args, how, last = ROWS[name]
