@@ -74,7 +74,8 @@ def ordered(root: Value) -> list[Value]:
 
 def values(node: Value) -> list[Value]:
     """The arguments that are in the graph."""
-    return [x for x in node.parents if isinstance(x, Value)]
+    args = node.call[0] if node.call else (node.x, node.y)
+    return [x for x in args if x.__class__ is Value]
 
 
 def as_it_was(nodes: Sequence[Value]) -> tuple[dict[Value, Value], set[Value]] | None:
@@ -146,7 +147,8 @@ def sources(node: Value, entry: Entry) -> list[Source]:
 
 def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
     """Arguments, and the index in each of what an entry of a node rests on: numbers or arrays."""
-    op, parents, data = node.op, node.parents, [*map(detach, node.parents)]
+    op, parents = node.op, node.parents
+    data = [detach(x) if x.__class__ is Value else x for x in parents]
     if op.moves:
         places = _before_the_move(op, data, node.options, entry)
     elif elementwise(op.function):
@@ -156,7 +158,8 @@ def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
         places = list[Any]()
         if not op.piecewise and node.size < FEW and all(map(is_real, data)):
             with suppress(TypeError):  # of options that are no keys
-                places = _known(op, (*map(np.shape, data),), (*node.options.items(),), entry)
+                known = tuple([getattr(x, "shape", ()) for x in data])
+                places = _known(op, known, tuple(node.options.items()), entry)
         places = places or _places(op, data, node.options, entry)
         if all(at is None for at in places):
             places = [_index(np.ones(np.shape(x))) for x in data]

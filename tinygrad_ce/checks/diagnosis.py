@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import re
@@ -117,7 +118,7 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
     >>> diagnose(p).births[0].numbers
     'inf / inf'
     """
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _without_collector():
         root, unused = _called(loss, args) if callable(loss) else (loss, [])
         if not isinstance(root, Value):
             text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
@@ -142,6 +143,18 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
     sentences = [re.sub("^the ", "The ", text) for text in sentences]
     texts = tuple(warnings), tuple(notes), tuple(sentences)
     return Diagnosis(tuple(births), cure, tuple(digits), *texts)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's collector of cycles waits: it would go through a large graph again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _restored(names: Names) -> tuple[Names, list[Value], set[Value], Any, list[str]]:

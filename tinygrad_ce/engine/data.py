@@ -22,8 +22,8 @@ _OTHER_MEANING = {  # NumPy's arrays that change what functions mean, and what t
 SMALL = 2**15  # bytes: up to here a constant is copied, and every write to a leaf is seen
 
 
-# How a result was computed: its arguments as they came, and their data then; what rules get by
-# name, the options and what the operation has saved; and what others may write to, with snapshots.
+# How a result was computed: its arguments, `Value`s and constants, and their data then; what rules
+# get by name, options and what the operation has saved; what others may write to, and snapshots.
 Call = tuple[Sequence[Any], Sequence[Any], dict[str, Any], tuple[tuple[Any, bytes], ...]]
 NONE: dict[str, Any] = {}  # options
 LEAF: Call = ((), (), NONE, ())

@@ -133,8 +133,7 @@ class Value(ArrayLike):
     def parents(self) -> tuple[Any, ...]:
         """The arguments, in order: `Value`s and constants; empty for a leaf."""
         if self.call is not None:
-            args, data, _options, _watched = self.call
-            return tuple([x if x.__class__ is Value else a for x, a in zip(args, data)])
+            return tuple(self.call[0])
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
@@ -303,7 +302,7 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
         args, options = _settled(op, args, options)
     elif op.scalar is not None and (node := _of_floats(op, args)) is not None:
         return node
-    data = []
+    parents, data = list[Any](), list[Any]()
     watched: tuple[tuple[Any, bytes], ...] = ()
     for x in args:
         if x.__class__ is Value:
@@ -314,6 +313,7 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
             held = a.__class__ is ndarray and a.nbytes > SMALL
         if held:  # by others, who may write into it
             watched += ((x, snapshot(a)),)
+        parents.append(x)
         data.append(a)
     numbers = a.__class__ is not ndarray and op.scalar and SCALARS.issuperset(map(type, data))
     try:
@@ -325,7 +325,7 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
         _refuse(op, args, error)
     if out.__class__ is not ndarray or out.dtype.kind != "f":
         out = as_data(_wide(op, args, data, options, out), op.name)
-    node = make_node(out, op, (args, data, options, watched))
+    node = make_node(out, op, (parents, data, options, watched))
     if not numbers or not isfinite(out) or any(getattr(x, "origin", None) for x in args):
         node.origin = here(3)  # other numbers made of numbers alone have none
     return node
@@ -364,7 +364,8 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
     if (dx is None or TINY <= abs(dx) < inf) and (dy is None or TINY <= abs(dy) < inf):
         node = make_node(out, op, None, x, y, dx, dy)
     else:
-        node = make_node(out, op, (args, (a, b)[: len(args)], NONE, ()))
+        n = len(args)
+        node = make_node(out, op, ((x, y)[:n], (a, b)[:n], NONE, ()))
     if getattr(x, "origin", None) or getattr(y, "origin", None):
         node.origin = here(4)  # numbers made of numbers alone have none
     return node
