@@ -17,7 +17,7 @@ from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 
 DEPTH = 40  # levels that the text form indents
-TANGLE = 80  # edges more than items; from there on, Graphviz's best may take half a minute
+TANGLE = 50  # edges more than items; from there on, Graphviz's best may take half a minute
 HURRY = {"splines": "line", "nslimit": "0.1", "mclimit": "0.2"}
 DPI = 144  # of a PNG file; a browser shows 96
 
