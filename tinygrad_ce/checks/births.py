@@ -244,8 +244,8 @@ class Forward:
         for x, at in meeting(node, entry) if node.op else ():
             true = test(_numbers(x, at))
             if _is_several(at):
-                hit, true = true.argmax(), true.any()
-                at = tuple([int(i[hit]) for i in at])
+                hit = true.argmax()
+                true, at = true[hit], tuple([int(i[hit]) for i in at])
             if true and not (x.__class__ is Value and x in self.assigned):
                 found.append((x, at))
         return found
@@ -256,7 +256,7 @@ class Forward:
         while True:
             path += [x] if isinstance(x, Value) else []
             value = entry_of(x, entry)
-            worse = np.isnan if np.isnan(value) else _is_infinite
+            worse = np.isnan if math.isnan(value) else _is_infinite
             found = self.first(x, entry, worse) if isinstance(x, Value) else []
             if not found:
                 break
