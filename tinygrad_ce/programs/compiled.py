@@ -96,7 +96,7 @@ def program(
     ``clean`` it can be finite where an exponential underflows and the graph has nan. Class indices
     are checked in every call; what else a loss of this package checks (that targets sum to 1) is
     checked for the example alone. Arrays and `Value`s that f takes from outside are constants,
-    called as f calls them.
+    called as f calls them, and so are random numbers that it draws: give them as an argument.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f may decide by it (f asks for it and compares, takes a part, or calls what the learner wrote),
