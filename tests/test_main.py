@@ -216,6 +216,7 @@ def test_without_the_extra_it_writes_what_it_can(
 
 
 # ------------------------------------------------------------------ one key a step
+@pytest.mark.slow
 def test_step_waits_for_enter_and_stops_at_q_or_the_end(capsys: Any, monkeypatch: Any) -> None:
     for typed, steps in (("\n\nq\n", 3), ("", 1), ("\nQ\n", 2), ("\n" * 40, 17), ("qq\nq\n", 2)):
         monkeypatch.setattr(sys, "stdin", StringIO(typed))

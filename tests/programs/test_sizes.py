@@ -149,7 +149,7 @@ UP_TO: dict[str, tuple[Any, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", UP_TO)
+@pytest.mark.parametrize("name", some_quick(UP_TO, 3))
 def test_a_program_refuses_more_rows_than_it_holds_for(name: str) -> None:
     f, most = UP_TO[name]
     run = run_source(program(f, W, rows(8)[0], wrt=None if name == "a gradient" else 0))

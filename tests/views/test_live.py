@@ -262,7 +262,7 @@ def test_javascript_has_pythons_numbers(visit: Visit, f: Any, args: Any) -> None
     assert steps.live is not None
     tab, rng = visit(steps), np.random.default_rng(1)
     shapes, places = steps.live.payload["shapes"], steps.live.payload["fields"][0]
-    for _ in range(20):
+    for _ in range(8):
         new = drawn(args, rng)
         wanted = step_through(f, *new)
         call = f"JSON.stringify(({steps.live.source})({json.dumps(flat(new))}))"
@@ -318,7 +318,7 @@ def test_everything_shown_follows_the_numbers_in_the_address(
     assert steps.live is not None
     names = [(x["name"], math.prod(x["shape"])) for x in steps.live.payload["arguments"]]
     tab = visit(steps)
-    for _ in range(4):
+    for _ in range(2):
         new = drawn(args, rng)
         numbers, wanted, k = iter(flat(new)), step_through(f, *new), int(rng.integers(len(steps)))
         given = "&".join(

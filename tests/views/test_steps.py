@@ -254,7 +254,7 @@ def test_which_operations_of_the_table_work_entry_by_entry() -> None:
     }
 
 
-@pytest.mark.parametrize("name", operations.LINES)
+@pytest.mark.parametrize("name", some_quick(operations.LINES, 3))
 def test_every_primitive_of_the_table(name: str) -> None:
     op: Primitive = operations.OPS[name]
 
