@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
+from conftest import need, some_quick
 from helpers import (
     operations,
 )  # a module: walks name nodes by what the globals hold, with all in it

@@ -224,13 +224,36 @@ def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
                 known[text].append(wrong)
         pairs = [
             pair
-            for pair in pairs or combinations([*known][:COMMONEST], 2)
+            for pair in pairs or _likely(t, known, factors, off)
             if any(_explains(t, made, off) for made in _at_once(t, known, factors, *pair))
         ]
         if not pairs:
             return ""
     (one, _colon, look), (other, _colon, then) = (text.partition(": ") for text in pairs[0])
     return _("{one}, and {other}: {look}; {then}", one=one, other=other, look=look, then=then)
+
+
+def _likely(
+    t: Trial, known: Mapping[str, Any], factors: Mapping[str, float], off: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Pairs of common mistakes that can explain an answer: one is a factor, or both add up."""
+
+    def flat(arrays: Arrays) -> Any:
+        return np.concatenate([np.ravel(arrays[name]) for name in off])
+
+    common, yours = [*known][:COMMONEST], flat(t.yours)
+    rows = {text: np.array([flat(wrong) for wrong in known[text]]) for text in common}
+    near = 1e-3 * (1.0 + np.max(abs(yours)))
+    return [
+        (a, b)
+        for a, b in combinations(common, 2)
+        if {a, b} <= t.problem.mistakes.keys()
+        or any(
+            np.any(np.all(abs(factors[x] * rows[y] - yours) <= near, axis=1))
+            for x, y in ((a, b), (b, a))
+            if factors.get(x)
+        )
+    ]
 
 
 def _at_once(
