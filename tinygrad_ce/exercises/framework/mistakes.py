@@ -216,6 +216,8 @@ def _explains(t: Trial, wrong: Arrays, off: Sequence[str]) -> bool:
 def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
     """The first two common mistakes that, made at once, explain the answers; "" for none."""
     pairs: Sequence[tuple[str, str]] = ()
+    if any(t.yours[name].shape != t.right[name].shape for t in trials for name in off):
+        return ""
     for t in reversed(trials):  # the largest first, which leaves the fewest
         known, factors = defaultdict[str, list[Arrays]](list), _factors(t)
         for text, wrong in wrong_answers(t.problem, t.seed):
