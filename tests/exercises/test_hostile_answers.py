@@ -93,9 +93,10 @@ HOSTILE = {
         "def gradient(z, t):\n    z.flags.writeable = True\n    z[:] = 0\n    return z",
         "not yet",
     ),
-    "kills its parent": ("os.kill(os.getppid(), 9)", "starts and ends no processes"),
-    "kills everybody": ("os.kill(-1, 9)", "starts and ends no processes"),
-    "kills by a shell": ("os.system('kill -9 -1')", "starts and ends no processes"),
+    # Signal 0 ends nothing, should the check ever let it pass.
+    "kills its parent": ("os.kill(os.getppid(), 0)", "starts and ends no processes"),
+    "kills everybody": ("os.kill(-1, 0)", "starts and ends no processes"),
+    "kills by a shell": ("os.system('kill -0 -1')", "starts and ends no processes"),
     "starts a process": (
         "import subprocess\nsubprocess.run(['sleep', '60'])",
         "starts and ends no",
