@@ -73,7 +73,13 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Move every leaf that has a gradient, one step against it; RuntimeError if none has."""
+        """Move every leaf that has a gradient, one step against it.
+
+        Raises
+        ------
+        RuntimeError
+            If none has: no backward pass has come by since ``zero_grad``.
+        """
         lr, gradients = _check_number(self.lr, "lr"), [*map(_gradient, self.params, count())]
         text = "step: no parameter has a gradient: call backward() on a loss of theirs before"
         require(any(g is not None for g in gradients), text, RuntimeError)

@@ -32,6 +32,15 @@ def scope(name: str) -> Iterator[None]:
 
     Scopes nest. Only the last 10,000 are remembered; nodes know nothing of them.
 
+    Parameters
+    ----------
+    name : what the box is called
+
+    Raises
+    ------
+    TypeError
+        If the name is no text.
+
     Examples
     --------
     >>> z = Value([1.0, 2.0])
@@ -240,6 +249,15 @@ def draw(
     Returns
     -------
     `Drawing`, which a notebook shows as a picture; ``save("graph.svg")`` it, or ``print`` it.
+
+    Raises
+    ------
+    TypeError
+        If there is no `Value` to draw.
+    ValueError
+        For an unknown option, or a scope that is not in the graph.
+    StaleGraphError
+        If the data of a leaf was assigned after it was used.
 
     Examples
     --------

@@ -78,6 +78,12 @@ class Drawing:
     """A picture of a graph, as it was when drawn: what `draw` returns.
 
     Jupyter, VS Code and Colab show it as SVG, or PNG; where there is no Graphviz, as text.
+
+    Attributes
+    ----------
+    dot : the source, in Graphviz's language
+    svg : the picture; ImportError where there is no Graphviz
+    text : the graph as indented text, from the output to the leaves
     """
 
     items: tuple[Item, ...]
@@ -158,7 +164,15 @@ class Drawing:
         return render(self.dot.replace("{", size, 1), form)
 
     def save(self, path: AnyPath) -> None:
-        """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source."""
+        """Write the picture to a file, by its ending: .svg, .png, .pdf, or .dot for the source.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        ImportError
+            For a picture, where there is no Graphviz.
+        """
         form = os.path.splitext(os.fsdecode(path))[1].lower().removeprefix(".")
         text = "save: got {got!r}, wanted a name in .svg, .png, .pdf or .dot"
         require(form in ("svg", "png", "pdf", "dot"), text, got=os.fsdecode(path))

@@ -54,6 +54,16 @@ def step_through(
     `Steps`, a sequence of `Step`: ``print`` it, index and slice it, ``save("steps.html")`` it. In
     a notebook it is that page.
 
+    Raises
+    ------
+    TypeError
+        If ``loss`` or ``fused`` is no `Value`, nor a function that gives one.
+    ValueError
+        If a node with more than one entry gets no ``gradient``, or one of another shape; if
+        ``wrt`` names no argument; if ``fused`` has no leaf of ``loss``.
+    StaleGraphError
+        If the data of a leaf was assigned after it was used.
+
     Examples
     --------
     >>> x = Value(3.0)
