@@ -329,6 +329,14 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda z: (1 - tg.softmax(z)[np.arange(12), Y]).mean(),
         (Z,),
     ),
+    "the probability of what is not wanted": (
+        lambda z: (tg.softmax(z)[np.arange(12), Y]).mean(),
+        (Z,),
+    ),
+    "the probability of two labels together": (
+        lambda z: -(tg.softmax(z) * (T + np.roll(T, 1, axis=1))).mean(),
+        (Z,),
+    ),
     "an expected reward": (lambda z: -(tg.softmax(z) * Z[::-1]).sum(axis=1).mean(), (Z,)),
     "a policy gradient": (
         lambda z: -(tg.log_softmax(z)[np.arange(12), Y] * X[:, 0]).mean(),
