@@ -297,6 +297,64 @@ def test_second_derivatives_of_det_near_a_singular_matrix(n: int, change: float)
     assert grad(lambda a: np.sum(LA.det(a)))(nothing).shape == nothing.shape
 
 
+def exactly(mp: Any, a: Any) -> Any:
+    """The pseudo-inverse of a matrix of full rank, in mpmath's numbers."""
+    turned = a.T
+    return (turned * a) ** -1 * turned if a.rows >= a.cols else turned * (a * turned) ** -1
+
+
+PSEUDO: dict[str, tuple[Function, Function, tuple[int, int]]] = {
+    "tall": (LA.pinv, exactly, (5, 3)),
+    "wide": (LA.pinv, exactly, (3, 5)),
+    "square": (LA.pinv, exactly, (4, 4)),
+    "cutoff": (lambda a: LA.pinv(a, rtol=1e-12), exactly, (4, 2)),
+    "of lower rank": (
+        lambda a: LA.pinv(a @ ROWS, 1e-10),
+        lambda mp, a: exactly(mp, mp.matrix(ROWS.tolist())) * exactly(mp, a),
+        (5, 2),
+    ),
+    "lstsq": (
+        lambda a: LA.lstsq(a, RIGHT[: a.shape[0]])[0],
+        lambda mp, a: exactly(mp, a) * mp.matrix(RIGHT[: a.rows].tolist()),
+        (6, 3),
+    ),
+}
+ROWS, RIGHT = (
+    np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]]),
+    np.array([[3.0], [1], [4], [1], [5], [9]]),
+)
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e6, 1e8])
+@pytest.mark.parametrize("name", PSEUDO)
+def test_slopes_and_curvature_of_a_pseudo_inverse(name: str, condition: float) -> None:
+    """Their relative error is the condition's: what the rounding of A alone makes."""
+    mp = need("mpmath").mp
+    f, exact, (m, n) = PSEUDO[name]
+    rng = np.random.default_rng(5)
+    u, _, vt = LA.svd(rng.normal(size=(m, n)), full_matrices=False)
+    a, v = (u * np.geomspace(1.0, 1.0 / condition, min(m, n))) @ vt, rng.normal(size=(m, n))
+    weight = rng.normal(size=np.shape(f(a)))
+
+    def loss(x: Any) -> Any:
+        return np.sum(f(x) * weight)
+
+    def wanted(t: Any) -> Any:
+        result = exact(mp, mp.matrix(a.tolist()) + t * mp.matrix(v.tolist()))
+        return mp.fsum(p * w for p, w in zip(result, weight.ravel().tolist()))
+
+    with mp.workdps(120):
+        h = mp.mpf(10) ** -30
+        low, middle, high = map(wanted, (-h, mp.mpf(0), h))
+        slope, curvature = float((high - low) / (2 * h)), float((high - 2 * middle + low) / h**2)
+    close = 1e-14 * condition
+    assert np.sum(grad(loss)(a) * v) == pytest.approx(slope, close)
+    along = grad(lambda x: np.sum(grad(loss)(x) * v))
+    assert np.sum(along(a) * v) == pytest.approx(curvature, close)
+    made = program(lambda x: np.sum(grad(loss)(x) * v), a)
+    assert np.sum(made(a)[1] * v) == pytest.approx(curvature, close)
+
+
 def test_without_an_inverse_there_is_an_error() -> None:
     ones = np.ones((2, 2))
     for f in (LA.inv, lambda a: LA.slogdet(a)[1], lambda a: LA.solve(a, ones)):

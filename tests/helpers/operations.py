@@ -232,7 +232,7 @@ LINES |= {op.name: ONE if op.arity == 1 else broadcast(op.arity or 2) for op in 
 # Of matrices of full rank, or of one axis: test_linalg.py, test_order.py.
 ELSEWHERE = {"inv", "solve", "det", "logabsdet", "pinv", "cholesky", "q", "r"}
 ELSEWHERE |= {"eigenvalues", "eigenvectors", "singular_values", "left_vectors", "right_vectors"}
-ELSEWHERE |= {"cumsum", "cumprod", "convolve"}
+ELSEWHERE |= {"cumsum", "cumprod", "convolve", "rest"}
 
 
 # ------------------------------------------------------------------ data, drawn

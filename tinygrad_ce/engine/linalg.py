@@ -54,10 +54,16 @@ def minors(a: Any) -> Any:
     return signs * np.linalg.det(a[..., others[:, None, :, None], others[:, None]])
 
 
+def rest(x: Any, a: Any, p: Any) -> Any:
+    """(I − A A⁺) X: of X what A does not reach, for P = A⁺."""
+    return x - a @ (p @ x)
+
+
 def pinv_back(g: Any, out: Any, a: Any, rcond: Any = None, *, rtol: Any = None) -> Any:
     """∂L/∂A for P = A⁺, of matrices of one rank (Golub and Pereyra 1973, equation 4.12)."""
-    left, right = turn(g) @ (out @ turn(out)), (turn(out) @ out) @ turn(g)
-    return left - a @ (out @ left) + right - (right @ out) @ a - turn(out) @ g @ turn(out)
+    p = turn(out)
+    left, right = turn(g) @ (out @ p), g @ (p @ out)
+    return REST(left, a, out) + turn(REST(right, turn(a), p)) - p @ g @ p
 
 
 def half(x: Any, upper: Any = False) -> Any:
@@ -126,6 +132,10 @@ SOLVE = define(np.linalg.solve, r"<x>^{-1} <y>",
     linear=(1,), roles=("matrix", "right side"))
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
 define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
+REST = define(rest, r"(I - <y> \, <y>^+) \, <x>",  # as a projection: by its products it is rounding
+    (lambda g, out, x, a, p: REST(g, a, p), r"(I - <y> \, <y>^+) \, <g>"),
+    (lambda g, out, x, a, p: -REST(g, a, p) @ turn(p @ x) - out @ turn(p @ g), CHAIN),
+    (lambda g, out, x, a, p: 0.0, r"0 \cdot <g>"), linear=(0,))
 CHOLESKY = define(np.linalg.cholesky, r"\operatorname{cholesky} <x>", (cholesky_back, CHAIN))
 LOGABSDET = factor("LOGABSDET", np.linalg.slogdet, 1, r"\log |\det <x>|",
     (lambda g, out, a: np.expand_dims(g, (-2, -1)) * turn(np.linalg.inv(a)),
@@ -215,9 +225,10 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """A⁺B, the sums of squares of what is left, the rank, and the singular values."""
     (m, n), s = a.shape, SINGULAR_VALUES(a)
     rcond = float(np.finfo(a.dtype).eps) * max(m, n) if rcond is None else rcond
-    x, rank = np.linalg.pinv(a, rcond) @ b, np.sum(detach(s) > rcond * detach(s)[:1])
-    left = np.sum(np.square(b - a @ x), axis=0, keepdims=np.ndim(b) == 1)
-    return x, left if m > n == example(rank) else np.empty(0), rank, s
+    p, rank = np.linalg.pinv(a, rcond), np.sum(detach(s) > rcond * detach(s)[:1])
+    columns = b if np.ndim(b) > 1 else np.expand_dims(b, 1)
+    left = np.sum(np.square(REST(columns, a, p)), axis=0)
+    return p @ b, left if m > n == example(rank) else np.empty(0), rank, s
 
 
 def matrix_power(a: Any, n: int) -> Any:
