@@ -132,7 +132,7 @@ SOLVE = define(np.linalg.solve, r"<x>^{-1} <y>",
     linear=(1,), roles=("matrix", "right side"))
 define(np.linalg.det, r"\det <x>", (cofactors, r"<g> \cdot \det <x> \cdot <x>^{-\top}"))
 define(np.linalg.pinv, "<x>^+", (pinv_back, CHAIN))
-REST = define(rest, r"(I - <y> \, <y>^+) \, <x>",  # as a projection: by its products it is rounding
+REST: Primitive = define(rest, r"(I - <y> \, <y>^+) \, <x>",  # its products' own rules cancel
     (lambda g, out, x, a, p: REST(g, a, p), r"(I - <y> \, <y>^+) \, <g>"),
     (lambda g, out, x, a, p: -REST(g, a, p) @ turn(p @ x) - out @ turn(p @ g), CHAIN),
     (lambda g, out, x, a, p: 0.0, r"0 \cdot <g>"), linear=(0,))
