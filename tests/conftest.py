@@ -17,6 +17,7 @@ from typing import Any
 # workers, that made a fit of 0.5 s take 50. The benchmarks have a machine for themselves.
 if not any("benchmarks" in argument for argument in sys.argv):
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["TINYGRAD_CE_LANG"] = "en"  # whatever the machine's is
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it scikit-learn skips one of its checks
 
 import numpy as np

@@ -147,17 +147,19 @@ def tell_digits(names: Names, known: Sequence[Digits]) -> Iterator[str]:
         if d.error > 1.0 and d is not known[0]:
             yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
         elif d.digits < WEAK * d.most:
-            text = "Of {name}, {digits:.0f} of {all:.0f} digits are right"
+            text = "Of {name}, {digits:.0f} of {all:.0f} digits are right."
             fields: dict[str, Any] = {"name": d.name, "digits": d.digits, "all": d.most}
             if d.node is not None:
-                text += ": {n:.0f} cancel in {formula}{instead}" if d.cancelled else ""
-                text += "" if d.cancelled else ": the rounding of {formula} counts most{instead}"
+                text = "Of {name}, {digits:.0f} of {all:.0f} digits are right: "
+                cancels = "{n:.0f} cancel in {formula}{instead}."
+                rounds = "the rounding of {formula} counts most{instead}."
+                text += cancels if d.cancelled else rounds
                 formula = names.equation(d.node)
                 if d.node not in names.called and formula.count("…") > 1:
                     formula = _("{op} on the way back", op=d.node.op and d.node.op.name)
                 fields |= {"n": d.cancelled, "formula": formula}
                 fields["instead"] = _instead(names, d.node)
-            yield _(text + ".", **fields)
+            yield _(text, **fields)
 
 
 def _instead(names: Names, node: Value) -> str:

@@ -4,6 +4,8 @@ Read `value.py`, `ops.py` and `backward.py`, in this order. What they are made o
 of them, in the order of the imports:
 
   text.py             the function that all text for users goes through
+  particles.py        Korean particles after an inserted name
+  language.py         the reader's language, and its catalogue (``ko.po``)
   operation.py        what an operation is: one record of all that is known of it; @primitive
   origin.py           where a node was written: the learner's line, and the names in it
   rules.py            the derivative rules of `ops.py` that take more than a line

@@ -1,0 +1,252 @@
+"""The templates of all text for users, found in the code: ``python tests/messages.py`` updates PO.
+
+What reaches ``_``, ``require`` or ``Sentence`` is followed back through the assignments, conditions
+and tables of a function and its module; what an exercise says is read from the exercise, and what
+the page says from its file. New templates are written into each language's file with an empty
+translation, those that are gone are taken out, and the order is that of the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import tinygrad_ce
+from tinygrad_ce import exercises
+from tinygrad_ce.engine import language
+from tinygrad_ce.engine.language import Sentence
+from tinygrad_ce.exercises.framework import mistakes, properties
+
+PACKAGE = Path(tinygrad_ce.__file__).parent
+TAKES = {"_": 0, "Sentence": 0, "require": 1}  # where a template stands among the arguments
+PASSED_ON = {"engine/language.py", "engine/text.py"}  # whose templates are their callers'
+PAGE = PACKAGE / "views/page.html"
+
+Env = dict[str, Any]  # what a name may be: a set of strings, or (keys, values) of a table
+
+
+class Scan:
+    """Templates of a module, each with its line; and what could not be followed."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.relative_to(PACKAGE).as_posix()
+        self.found: dict[str, int] = {}
+        self.unknown: list[str] = []
+        self.run(ast.parse(path.read_text(encoding="utf-8")).body, {})
+
+    def run(self, body: Iterable[ast.stmt], env: Env) -> Env:
+        """Follow statements; what a name may be after them."""
+        for statement in body:
+            env = self.step(statement, env)
+        return env
+
+    def step(self, s: ast.stmt, env: Env) -> Env:
+        if isinstance(s, ast.FunctionDef | ast.ClassDef):
+            self.run(s.body, env)
+            return env
+        for part in ast.iter_child_nodes(s):
+            if isinstance(part, ast.expr):
+                env = self.look(part, env)
+        if isinstance(s, ast.With):
+            for item in s.items:
+                env = self.look(item.context_expr, env)
+        match s:
+            case ast.Assign(targets=[target], value=value):
+                env = bind(target, evaluate(value, env), env)
+            case ast.AnnAssign(target=ast.Name(name), value=value) if value is not None:
+                env = {**env, name: evaluate(value, env)}
+            case ast.AugAssign(target=ast.Name(name), op=ast.Add(), value=value):
+                whole = ast.BinOp(ast.Name(name), ast.Add(), value)
+                env = {**env, name: evaluate(whole, env)}
+            case ast.For(target=target, iter=values):
+                env = bind(target, each(values, env), env)
+        bodies = [getattr(s, name, []) for name in ("body", "orelse", "finalbody")]
+        bodies += [handler.body for handler in getattr(s, "handlers", [])]
+        if isinstance(s, ast.If):
+            return join(*(self.run(body, env) for body in bodies[:2]))
+        for inner in filter(None, bodies):
+            env = (
+                join(self.run(inner, env), env)
+                if not isinstance(s, ast.With)
+                else self.run(inner, env)
+            )
+        return env
+
+    def look(self, node: ast.expr, env: Env) -> Env:
+        """Find the calls within an expression."""
+        generators = getattr(node, "generators", [])
+        for one in generators:
+            env = bind(one.target, each(one.iter, env), env)
+        if isinstance(node, ast.NamedExpr):
+            env = bind(node.target, evaluate(node.value, env), env)
+        for part in ast.walk(node):
+            if part is not node and getattr(part, "generators", None):
+                self.look(part, env)  # type: ignore[arg-type]
+            elif isinstance(part, ast.Call):
+                self.call(part, env)
+        return env
+
+    def call(self, node: ast.Call, env: Env) -> None:
+        place = TAKES.get(getattr(node.func, "id", ""))
+        if place is None or self.name in PASSED_ON:
+            return
+        texts = evaluate(node.args[place], env)
+        if not isinstance(texts, set | frozenset) or not texts:
+            self.unknown.append(f"{self.name}:{node.lineno}: {ast.unparse(node)[:80]}")
+            return
+        for text in sorted(texts):
+            self.found.setdefault(text, node.lineno)
+
+
+def join(*envs: Env) -> Env:
+    """What names may be after one of several ways."""
+    joined: Env = {}
+    for env in envs:
+        for name, value in env.items():
+            old = joined.get(name, value)
+            both = isinstance(old, frozenset) and isinstance(value, frozenset)
+            joined[name] = old | value if both else value
+    return joined
+
+
+def bind(target: ast.expr, value: Any, env: Env) -> Env:
+    if isinstance(target, ast.Name):
+        return {**env, target.id: value}
+    if isinstance(target, ast.Tuple | ast.List):
+        for k, part in enumerate(target.elts):
+            inner = value[k] if isinstance(value, list) and k < len(value) else None
+            env = bind(part, inner, env)
+    return env
+
+
+def evaluate(node: ast.expr, env: Env) -> Any:
+    """The strings that an expression may be; of a tuple a list of such, of a table a dict."""
+    match node:
+        case ast.Constant(str(text)):
+            return frozenset({text})
+        case ast.Name(name):
+            return env.get(name)
+        case ast.IfExp(body=a, orelse=b):
+            return union([evaluate(a, env), evaluate(b, env)])
+        case ast.BinOp(a, ast.Add(), b):
+            texts = evaluate(a, env), evaluate(b, env)
+            if all(isinstance(x, frozenset) for x in texts):
+                return frozenset(x + y for x, y in product(*texts))
+        case ast.Tuple(parts) | ast.List(parts):
+            return [evaluate(part, env) for part in parts]
+        case ast.Dict(keys, values):
+            return {
+                "keys": [evaluate(key, env) for key in keys if key],
+                "values": [evaluate(value, env) for value in values],
+            }
+        case ast.Subscript(ast.Name(name)) if isinstance(env.get(name), dict):
+            return union(env[name]["values"])
+        case ast.Call(ast.Attribute(ast.Name(name), "get" | "pop")) if isinstance(
+            env.get(name), dict
+        ):
+            return union(env[name]["values"])
+        case ast.BoolOp(values=values):
+            return union([evaluate(value, env) for value in values])
+        case ast.NamedExpr(value=value):
+            return evaluate(value, env)
+    return None
+
+
+def each(node: ast.expr, env: Env) -> Any:
+    """What an entry of something may be: what a loop over it binds."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        table = evaluate(node.func.value, env)
+        if isinstance(table, dict):
+            keys, values = union(table["keys"]), union(table["values"])
+            return {"items": [keys, values], "keys": keys, "values": values}.get(node.func.attr)
+    if isinstance(node, ast.IfExp):
+        return union([each(node.body, env), each(node.orelse, env)])
+    several = evaluate(node, env)
+    if isinstance(several, dict):
+        return union(several["keys"])
+    if isinstance(several, list):
+        if several and all(isinstance(x, list) for x in several):
+            return [union(column) for column in zip(*several)]
+        return union(several)
+    return None
+
+
+def union(values: Iterable[Any]) -> Any:
+    values = [*values]
+    if values and all(isinstance(x, list) for x in values):
+        return [union(column) for column in zip(*values)]
+    texts = [x for x in values if isinstance(x, frozenset)]
+    return frozenset().union(*texts) if texts else None
+
+
+def scans() -> list[Scan]:
+    return [Scan(path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def of_exercises() -> Iterator[tuple[str, str]]:
+    """What the exercises say, and where."""
+    for name in exercises.names():
+        ex, place = exercises.load(name), f"exercises/tasks/{name}.py"
+        for text in (
+            ex.title,
+            ex.task,
+            *ex.hints,
+            *ex.mistakes,
+            *ex.parts,
+            *properties.properties(ex),
+        ):
+            yield (text.template if isinstance(text, Sentence) else text), place
+    for table in (mistakes.FACTORS, mistakes.SHAPES, mistakes.SOFTMAXES):
+        yield from ((text, "exercises/framework/mistakes.py") for text in table)
+
+
+def of_the_page() -> list[str]:
+    """What the page says: in its elements, and in its script."""
+    texts = re.findall(r'\b_\(("(?:[^"\\]|\\.)*")', PAGE.read_text(encoding="utf-8"))
+    return [json.loads(text) for text in texts]
+
+
+def templates() -> dict[str, str]:
+    """Every template, and the file that it stands in first."""
+    found = {text: scan.name for scan in scans() for text in scan.found}
+    found |= dict.fromkeys(of_the_page(), "views/page.html")
+    parts = {name for k in exercises.names() for name in exercises.load(k).inputs}
+    names = {f"d{name}" for name in parts}
+    for text, place in of_exercises():
+        if text not in names:
+            found.setdefault(text, place)
+    return found
+
+
+def quoted(text: str) -> str:
+    """A string of a PO file, a line of it for each line of the text."""
+    lines = text.splitlines(keepends=True) or [""]
+    lines = lines if len(lines) == 1 else ["", *lines]
+    return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+
+
+def write(code: str) -> None:
+    """Bring a language's file up to date."""
+    path = Path(language.__file__).with_name(f"{code}.po")
+    head = path.read_text(encoding="utf-8").partition("\n\n")[0]
+    known = language.catalogue(code)
+    entries = [
+        f"#: {place}\nmsgid {quoted(text)}\nmsgstr {quoted(known.get(text, ''))}\n"
+        for text, place in templates().items()
+    ]
+    path.write_text("\n".join([head + "\n", *entries]), encoding="utf-8")
+    print(
+        f"{path.name}: {len(entries)} templates, {sum(t in known for t in templates())} translated"
+    )
+
+
+if __name__ == "__main__":
+    import_module("tinygrad_ce.__main__")
+    for file in Path(language.__file__).parent.glob("*.po"):
+        write(file.stem)
