@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
-from textwrap import fill
 from types import FrameType
 from typing import Any
 
@@ -29,7 +28,7 @@ from .cures import Cure, Trials
 from .digits import Digits, all_digits
 from .habits import notes_of, warnings_of
 from .telling import tell_births, tell_cure, tell_digits
-from .wording import PACKAGE, Names, number, place, table, where
+from .wording import PACKAGE, Names, number, place, table, where, wrapped
 
 WIDTH = 96  # columns of a printed report
 
@@ -61,7 +60,8 @@ class Diagnosis:
 
     def __str__(self) -> str:
         lines = table(self._rows()) if self.digits else []
-        return "\n".join([*(fill(text, WIDTH) for text in self.sentences), *lines])
+        told = ("\n".join(wrapped(text, WIDTH)) for text in self.sentences)
+        return "\n".join([*told, *lines])
 
     __repr__ = __str__
 

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from textwrap import wrap
 from typing import Any
 from unicodedata import combining, east_asian_width
 
@@ -151,6 +152,12 @@ def where(file: str, row: int) -> str:
 def columns(text: str) -> int:
     """How many columns of a terminal a text takes: Korean letters two, accents none."""
     return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)
+
+
+def wrapped(text: str, width: int, **options: Any) -> list[str]:
+    """A text in lines of so many columns of a terminal; options are those of `textwrap.wrap`."""
+    wide = "".join(c.ljust(columns(c), chr(0)) for c in text)  # two characters for two columns
+    return [line.replace(chr(0), "") for line in wrap(wide, width, **options)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 from importlib.util import find_spec
@@ -13,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.wording import columns
+from ..checks.wording import columns, wrapped
+from ..engine.language import language, speaking
 from ..engine.text import _
 from ..programs.derivation import Derived, called, derivation, length
 from ..programs.lines import CHECKED, Line, distributions, live
@@ -78,16 +78,19 @@ class Derivation:
     ----------
     steps : its lines, as `DerivationStep`
     note : how it was checked
+    lang : the language of its words
     """
 
     steps: tuple[DerivationStep, ...]
     note: str
+    lang: str = field(default_factory=language)
 
     def _titled(self) -> Iterator[tuple[str, bool, DerivationStep]]:
         """Each line, whether its left side is a new one, and a title where a part begins."""
         before = "", ""
         for step in self.steps:
-            title = "" if step.part == before[0] else _(TITLES[step.part])
+            with speaking(self.lang):
+                title = "" if step.part == before[0] else _(TITLES[step.part])
             yield title, (step.part, step.left) != before, step
             before = step.part, step.left
 
@@ -97,7 +100,7 @@ class Derivation:
             lines += ["", title] if title else []
             head = f"  {step.left if is_new else ' ' * columns(step.left)} = "
             lines += _folded(head, step.right, step.reason)
-        return "\n".join([*lines[1:], "", *textwrap.wrap(self.note, WIDTH)])
+        return "\n".join([*lines[1:], "", *wrapped(self.note, WIDTH)])
 
     @property
     def latex(self) -> str:
@@ -119,20 +122,24 @@ class Derivation:
             table += f"<tr>{''.join(f'<td>{x and mathml(x)}</td>' for x in cells)}</tr>"
         table = table.replace("<math", '<math displaystyle="true"')
         # Jupyter takes the formulas out of a notebook that it does not trust, and leaves the text.
-        text = _("The derivation as text")
+        with speaking(self.lang):
+            text = _("The derivation as text")
         more = f"<details><summary>{text}</summary><pre>{escape(str(self))}</pre></details>"
         return (
             f'{STYLE}<div class="derivation"><table>{table}</table>{escape(self.note)}{more}</div>'
         )
 
 
-def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Derivation:
+def derive(
+    f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = (), lang: str = ""
+) -> Derivation:
     """Derive the gradient of a loss line by line: the chain rule, then what becomes of it.
 
     Parameters
     ----------
     f, examples, sums_to_one : as of `program`; f gives one number, or an array to simplify
     wrt : the positional argument to differentiate, or several
+    lang : the language of its words, "en" or "ko"; the reader's, where none is named
 
     Returns
     -------
@@ -166,13 +173,19 @@ def derive(f: Any, *examples: Any, wrt: Any = 0, sums_to_one: Any = ()) -> Deriv
     >>> derive(loss, np.array([1.0, 2.0])).steps[-1].formula
     '∂L/∂z = p'
     """
-    made = derivation(f, examples, wrt, sums_to_one)
+    with speaking(lang):
+        return _derived(derivation(f, examples, wrt, sums_to_one))
+
+
+def _derived(made: Derived) -> Derivation:
     writer = Writer(made)
     note = "Each line was computed for {n} inputs, the example or like it, and gave what the one "
     note += "before it gives." if made.is_whole else "before it gives. The next one did not."
     note = note if made.checked else "No line was checked: the gradient is inf or nan."
-    note += "" if writer.forms else " f gives no single number: there is no gradient to derive."
-    return Derivation(tuple(writer.steps()), _(note, n=made.checked))
+    told = _(note, n=made.checked)
+    if not writer.forms:
+        told += " " + _("f gives no single number: there is no gradient to derive.")
+    return Derivation(tuple(writer.steps()), told)
 
 
 class Writer:
@@ -316,7 +329,7 @@ def _folded(head: str, text: str, reason: str) -> list[str]:
     """A formula in lines of a terminal, broken before its signs; the reason beside it or below."""
     glued = re.sub(r"[-+−·/=] |\([^()]*\)", lambda part: part[0].replace(" ", "\xa0"), text)
     whole, inner = head.replace(" ", "\xa0") + glued, " " * (columns(head) + 2)
-    lines = textwrap.wrap(whole, WIDTH, subsequent_indent=inner, break_long_words=False)
+    lines = wrapped(whole, WIDTH, subsequent_indent=inner, break_long_words=False)
     if reason and columns(lines[-1] + reason) + 3 > WIDTH:
         lines.append("")
     place = min(max(columns(lines[-1]) + 3, REASONS), WIDTH - columns(reason))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import topological
+from ..engine.language import speaking, spoken
 from ..engine.names import names, operands
 from ..engine.text import _, require
 from ..engine.value import Value, numbers
@@ -99,7 +100,8 @@ def _operation(node: Value) -> str:
 
 def not_finite(node: Value) -> str:
     """Say with a sign whether a node holds nan or inf, or else its gradient; "" if neither does."""
-    for x, what in ((node.data, ""), (node.grad if node.passes else 0.0, "gradient ")):
+    gradient = node.grad if node.passes else 0.0
+    for x, what in ((node.data, ""), (gradient, _("gradient "))):
         bad = ~np.isfinite(x)
         if np.any(bad):
             kind = "nan" if np.any(np.isnan(x)) else "inf"
@@ -154,7 +156,7 @@ class Sketch:
                     continue
                 if constant:
                     kind = "" if small(parent) else f"{_kind(parent)}: "
-                    fact = f"constant {kind}{summarise(parent)}"
+                    fact = _("constant {x}", x=f"{kind}{summarise(parent)}")
                     name = next((text for x, text in operands(node) if x is parent), "")
                     constants.append(Item(tail, "constant", name, (fact,), self.rings[node]))
                 else:
@@ -162,7 +164,7 @@ class Sketch:
                     sent = self.flow(node, k, parent) if drawn and follow and node.passes else ""
                 if drawn and node.op and "roles" in self.show:  # of any number, its own
                     roles = node.op.roles or ("",) * len(node.parents)
-                    role = str(k + 1) if node.op.arity is None else roles[k]
+                    role = str(k + 1) if node.op.arity is None else spoken(roles[k])
                 ends = (i, k) if drawn and tail != LEFT_OUT else (tail, head)  # groups have one
                 edges.setdefault(ends, Edge(f"edge-{i}-{k}", tail, head, inline(role), sent))
         return list(edges.values()), constants
@@ -179,9 +181,9 @@ class Sketch:
         """Make what is drawn for a node, a collapsed scope, or all that is left out."""
         inside = self.members[name]
         node, ends = inside[0], self.outputs.keys() & inside
-        count = f"{len(inside):,} node{'s' * (len(inside) > 1)}"
+        count = _("{n:,} nodes", n=len(inside)) if len(inside) > 1 else _("1 node")
         if name == LEFT_OUT:
-            return Item(name, "left out", "", (f"… {count} left out …",))
+            return Item(name, "left out", "", (_("… {nodes} left out …", nodes=count),))
         kind, _dash, j = name.partition("-")
         rings, results = self.rings[node], {node}
         if kind == "scope":
@@ -202,7 +204,7 @@ class Sketch:
     def state(self, node: Value) -> Iterator[str]:
         """Say the value; the gradient with the paths that meet, or why there is none."""
         if "value" in self.show:
-            yield f"value {summarise(node.data)}"
+            yield _("value {x}", x=summarise(node.data))
         if "gradient" not in self.show:
             return
         if not node.passes:
@@ -215,11 +217,11 @@ class Sketch:
             if paths.endswith(f"= {gradient}"):
                 gradient = paths
             else:
-                yield f"paths {paths}"
-        note = "" if np.any(node.grad) else " (a true zero)"
+                yield _("paths {x}", x=paths)
+        note = "" if np.any(node.grad) else _(" (a true zero)")
         if node.passes > 1:
-            note += f", accumulated over {node.passes} backward passes"
-        yield f"gradient {gradient}{note}"
+            note += _(", accumulated over {n} backward passes", n=node.passes)
+        yield _("gradient {x}", x=gradient) + note
 
 
 def draw(
@@ -231,6 +233,7 @@ def draw(
     gradients: str = "nodes",
     collapse: Collection[str] = (),
     fused: Value | None = None,
+    lang: str = "",
 ) -> Drawing:
     """Draw the graph of a `Value`, or of several.
 
@@ -245,6 +248,7 @@ def draw(
     collapse : names of scopes (see `scope`) to draw as one node each
     fused : the same loss after `fuse`; then the picture has both, on the nodes that they share, in
         boxes "as written" and "fused" in place of the scopes'
+    lang : the language of its words, "en" or "ko"; the reader's, where none is named
 
     Returns
     -------
@@ -276,13 +280,14 @@ def draw(
             require(got in known, text, option=option, got=got, known=", ".join(known))
     text = "draw: max_nodes: got {got}, wanted 2 or more"
     require(isinstance(max_nodes, int) and max_nodes > 1, text, got=max_nodes)
-    sketch = Sketch(outputs, show, is_compared=outputs[-1] is fused is not value)
-    sketch.choose(collapse, max_nodes)
-    edges, constants = sketch.edges(follow=gradients == "edges")
-    items = (*map(sketch.item, sketch.members), *constants)
-    scopes = tuple(map(inline, sketch.scopes))
-    ends = tuple(dict.fromkeys(sketch.place[out] for out in outputs))
-    return Drawing(items, tuple(edges), scopes, direction, ends)
+    with speaking(lang):
+        sketch = Sketch(outputs, show, is_compared=outputs[-1] is fused is not value)
+        sketch.choose(collapse, max_nodes)
+        edges, constants = sketch.edges(follow=gradients == "edges")
+        items = (*map(sketch.item, sketch.members), *constants)
+        scopes = tuple(map(inline, sketch.scopes))
+        ends = tuple(dict.fromkeys(sketch.place[out] for out in outputs))
+        return Drawing(items, tuple(edges), scopes, direction, ends)
 
 
 def _outputs(value: Any, fused: Any) -> list[Value]:

@@ -16,6 +16,7 @@ import numpy as np
 from ..engine.backward import share
 from ..engine.data import example, unbroadcast
 from ..engine.operation import Primitive
+from ..engine.text import _
 from ..engine.value import Value, detach
 from ..programs.lines import elementwise
 
@@ -115,7 +116,9 @@ def summarise(x: Any) -> str:
         least, most, mean = x.min(), x.max(), x.mean()
         is_dust = abs(mean) <= np.finfo(mean.dtype).eps * abs(x).max()  # of rounding
         low, high, mean = map(spell, (least, most, 0.0 if is_dust else mean))
-    return f"all {low}" if np.all(x == x.flat[0]) else f"{low} … {high}, mean {mean}"
+    if np.all(x == x.flat[0]):
+        return _("all {x}", x=low)
+    return _("{low} … {high}, mean {mean}", low=low, high=high, mean=mean)
 
 
 def inline(name: str) -> str:

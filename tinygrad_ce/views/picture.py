@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from shutil import which
 from typing import Any, NamedTuple
 
+from ..engine.language import language, speaking, spoken
 from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 
@@ -91,6 +92,7 @@ class Drawing:
     scopes: tuple[str, ...] = ()
     direction: str = "LR"
     outputs: tuple[str, ...] = field(default=(), repr=False)
+    lang: str = field(default_factory=language)
 
     @cached_property
     def dot(self) -> str:
@@ -117,9 +119,14 @@ class Drawing:
         for j, inside in inner.items():
             name = self.scopes[j]
             with graph.subgraph(name=f"cluster_{j}") as box:
-                box.attr(id=f"scope-{j}", label=label([name]), labeljust="l")
+                box.attr(id=f"scope-{j}", label=label([self._title(name)]), labeljust="l")
                 box.attr(**FORMS.get(name, SCOPE))
                 self._nest(box, inside, depth + 1)
+
+    def _title(self, scope: str) -> str:
+        """What the box of a scope, or of a form of the loss, is called."""
+        with speaking(self.lang):
+            return spoken(scope) if scope in FORMS else scope
 
     @cached_property
     def svg(self) -> str:
@@ -127,7 +134,7 @@ class Drawing:
         text = render(self.dot, "svg").decode().replace("&#45;", "-")
         text = re.sub(r"<!--.*?-->\n?", "", text[text.index("<svg") :], flags=re.DOTALL)
         called = {item.id: item.name or item.facts[0] for item in self.items}
-        titles = {f"scope-{j}": name for j, name in enumerate(self.scopes)} | called
+        titles = {f"scope-{j}": self._title(name) for j, name in enumerate(self.scopes)} | called
         for edge in self.edges:
             role = edge.role and f" ({edge.role})"
             titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
@@ -142,14 +149,17 @@ class Drawing:
             into[edge.head].append(edge)
         stack, lines, shown = list[tuple[str, int, str]](), list[str](), set[str]()
         for name in reversed(self.outputs):
-            form = [self.scopes[j] for j in items[name].boxes if self.scopes[j] in FORMS]
+            form = [
+                self._title(self.scopes[j]) for j in items[name].boxes if self.scopes[j] in FORMS
+            ]
             stack.append((name, 0, "".join(form[:1])))
         while stack:
             name, depth, about = stack.pop()
             title, *facts = filter(None, (items[name].name, *items[name].facts))
             line = "  " * min(depth, DEPTH) + (about and f"{about}: ") + title
             if name in shown:
-                lines.append(f"{line}, see above")
+                with speaking(self.lang):
+                    lines.append(line + _(", see above"))
                 continue
             shown.add(name)
             lines.append(f"{line}  ({'; '.join(facts)})" if facts else line)

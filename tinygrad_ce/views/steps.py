@@ -5,7 +5,7 @@ import linecache
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..checks.wording import table
+from ..engine.language import language, speaking, spoken
 from ..engine.text import _, require
 from ..programs.files import AnyPath, replace_file
 from .formulas import spell, summarise
@@ -103,6 +104,7 @@ class Steps(Sequence[Step]):
     fused, difference : the walk over the fused form of the same loss, if one was given, and the
         largest difference between the two gradients of the leaves they share
     live, still : what its page needs to follow when its reader changes a number; or why it cannot
+    lang : the language that it was made in, and its page speaks
     """
 
     records: tuple[Step, ...]
@@ -112,6 +114,7 @@ class Steps(Sequence[Step]):
     difference: float | None = None
     live: Live | None = None
     still: str = ""
+    lang: str = field(default_factory=language)
 
     @overload
     def __getitem__(self, k: int) -> Step: ...
@@ -125,13 +128,16 @@ class Steps(Sequence[Step]):
         return len(self.records)
 
     def __repr__(self) -> str:
-        rows = [("step", "phase", "node", "to", "rule", "before", "after")]
+        with speaking(self.lang):
+            return "\n".join(table([*self._rows()]))
+
+    def _rows(self) -> Iterator[Sequence[str]]:
+        yield _("step,phase,node,to,rule,before,after").split(",")
         for s in self:
             before = "" if s.before is None else spell(s.before)
             words = s.words + (_(" ⚠ here it begins") if s.birth else "")
-            row = str(s.number), s.phase, s.node, s.target or "", words, before, spell(s.after)
-            rows.append(row)
-        return "\n".join(table(rows))
+            phase = _("forward") if s.phase == "forward" else _("backward")
+            yield str(s.number), phase, s.node, s.target or "", words, before, spell(s.after)
 
     def latex(self) -> str:
         """Return the rules as LaTeX, one line a step."""
@@ -144,20 +150,27 @@ class Steps(Sequence[Step]):
 
     def _repr_html_(self) -> str:
         # Jupyter takes the frame out of a notebook that it does not trust, and leaves the sentence.
-        text = "The page of the steps shows here once you trust this notebook or run this cell."
-        return (
-            '<iframe title="Steps" style="width: 100%; height: 48rem; border: 0" '
-            f'srcdoc="{escape(page(self))}">{_(text)}</iframe>'
-            f"<details><summary>The steps as text</summary><pre>{escape(str(self))}</pre></details>"
-        )
+        with speaking(self.lang):
+            text = "The page of the steps shows here once you trust this notebook or run this cell."
+            return (
+                f'<iframe title="{_("Steps")}" style="width: 100%; height: 48rem; border: 0" '
+                f'srcdoc="{escape(page(self))}">{_(text)}</iframe>'
+                f"<details><summary>{_('The steps as text')}</summary>"
+                f"<pre>{escape(str(self))}</pre></details>"
+            )
 
 
 def page(walk: Steps) -> str:
     """Return a walk as one HTML page: what `Steps.save` writes; its rules need latex2mathml."""
     text = 'page: its rules need latex2mathml: pip install "tinygrad_ce[render]"'
     require(find_spec("latex2mathml"), text, ImportError)
+    with speaking(walk.lang):
+        return _page(walk)
+
+
+def _page(walk: Steps) -> str:
     walks: list[Steps] = [walk] if walk.fused is None else [walk, walk.fused]
-    template = (files(__package__) / "page.html").read_text(encoding="utf-8")
+    template = worded((files(__package__) / "page.html").read_text(encoding="utf-8"))
     differ = "Composed and fused gradients differ by at most {difference}."
     if not np.isfinite(walk.difference or 0.0):
         differ = "The composed or the fused gradient is not finite."
@@ -181,6 +194,16 @@ def page(walk: Steps) -> str:
         filled[tag] = b64encode(digest).decode()
     # In one sweep: what is filled in may itself hold {{...}}.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
+
+
+def worded(template: str) -> str:
+    """Return the page with what its elements say in the reader's language, and its script's words."""
+    call = r'\b_\(("(?:[^"\\]|\\.)*")'
+    html = re.sub(rf"{{{{{call}\)}}}}", lambda text: escape(spoken(json.loads(text[1]))), template)
+    words = {text: spoken(text) for text in map(json.loads, re.findall(call, html))}
+    known = json.dumps({k: x for k, x in words.items() if x != k}, ensure_ascii=False)
+    html = html.replace("{{words}}", known.replace("<", "\\u003c"))
+    return html.replace("{{lang}}", language())
 
 
 def numbers(step: Step) -> list[Any]:
@@ -213,20 +236,23 @@ def section(walk: Steps, prefix: str, live: Live | None) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
     )
-    return f"""<section class="walk" aria-label="{"Fused" if prefix else "Steps"}">
+    heads = "".join(
+        f'<th scope="col">{text}</th>' for text in (_("Node"), _("Value"), _("Gradient"))
+    )
+    return f"""<section class="walk" aria-label="{_("Fused") if prefix else _("Steps")}">
 <div class="left">
-<div class="graph" role="region" tabindex="0" aria-label="Graph">
+<div class="graph" role="region" tabindex="0" aria-label="{_("Graph")}">
 {graph(walk, prefix)}
 </div>
 {code(walk)}
 </div>
-<div class="side" role="region" tabindex="0" aria-label="Rule and numbers">
+<div class="side" role="region" tabindex="0" aria-label="{_("Rule and numbers")}">
 <ol class="steps">
 {"".join(items)}</ol>
 <div class="work"></div>
-<div class="table" role="region" tabindex="0" aria-label="Values and gradients">
+<div class="table" role="region" tabindex="0" aria-label="{_("Values and gradients")}">
 <table class="nodes"><caption></caption>
-<thead><tr><th scope="col">Node</th><th scope="col">Value</th><th scope="col">Gradient</th></tr>
+<thead><tr>{heads}</tr>
 </thead><tbody>
 {rows}
 </tbody></table>
@@ -320,15 +346,16 @@ def graph(walk: Steps, prefix: str) -> str:
     box = re.search(r'viewBox="[^"]*"', svg)
     svg = f'<svg {box and box[0]} role="img" aria-label="{label}">{svg.partition(">")[2]}'
     svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")
-    return f"{svg}<details><summary>The graph as text</summary><pre>{text}</pre></details>"
+    return f"{svg}<details><summary>{_('The graph as text')}</summary><pre>{text}</pre></details>"
 
 
 def roomy(facts: Sequence[str]) -> tuple[str, ...]:
     """Return the lines of a node with room for a sign and four digits a number."""
     number = r"(?<=[ [])−?\d[\d.]*(e[+−]\d+)?"
+    filled = _("value {x}", x=""), _("gradient {x}", x=""), _("constant {x}", x="")
     return tuple(
         re.sub(number, lambda m: m[0].center(9, chr(160)), fact)
-        if re.match("value|gradient|constant", fact)
+        if fact.startswith(filled)
         else fact
         for fact in facts
     )
@@ -340,7 +367,7 @@ def with_gradients(walk: Steps) -> Drawing:
     for step in walk:
         place = f"node-{step.target_index}"
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
-    lines = {place: (f"gradient {text}",) for place, text in room.items()}
+    lines = {place: (_("gradient {x}", x=text),) for place, text in room.items()}
     items = [i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items]
     if walk.live:  # numbers will change
         fixed = {i.id for i in items if i.id.startswith("const")}

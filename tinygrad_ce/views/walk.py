@@ -11,6 +11,7 @@ import numpy as np
 from ..checks.births import find_births
 from ..engine.backward import topological
 from ..engine.data import as_data, as_upstream, example, unbroadcast
+from ..engine.language import speaking
 from ..engine.names import names, operands
 from ..engine.origin import line
 from ..engine.text import _, require
@@ -32,6 +33,7 @@ def step_through(
     gradient: Any = None,
     wrt: int | Sequence[int] = 0,
     fused: Any = None,
+    lang: str = "",
 ) -> Steps:
     """Walk through a graph: each node's value, then each gradient, edge by edge.
 
@@ -48,6 +50,7 @@ def step_through(
     fused : the same loss as one `LogSoftmaxNLL` node or otherwise, of the same leaves; or as a
         function of the same arguments
         Its walk is shown beside this one.
+    lang : the language that its page speaks, "en" or "ko"; the reader's, where none is named
 
     Returns
     -------
@@ -72,14 +75,15 @@ def step_through(
     >>> print(step_through(lambda x: x * x, 3.0)[-1].words)
     ∂L/∂x += ∂L/∂multiply · x = 1 × 3 = 3
     """
-    if callable(loss):
+    with speaking(lang):
+        if not callable(loss):
+            return _of_graph(loss, fused, args[0] if args else gradient)
         try:
             live, plain, other = _recorded(loss, fused, args, wrt, gradient)
         except (StillError, TypeError, ValueError, NotImplementedError) as error:
             losses = _losses(loss, fused, args, wrt, lambda x, at: x)
             return replace(_of_graph(*losses, gradient), still=str(error))
         return replace(_of_graph(plain, other, gradient), live=live)
-    return _of_graph(loss, fused, args[0] if args else gradient)
 
 
 def _of_graph(loss: Any, fused: Any, gradient: Any) -> Steps:

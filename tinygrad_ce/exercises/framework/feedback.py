@@ -8,11 +8,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...checks.wording import wrapped
 from ...engine.text import _
 from .problem import Trial, array_text
 
@@ -43,8 +43,8 @@ class Note:
 def _fold(paragraph: str) -> str:
     """A paragraph in lines of a terminal's width; what is indented stays so."""
     lines = [(line, " " * 7 if line.startswith(" ") else "") for line in paragraph.split("\n")]
-    folded = (fill(x, 80, subsequent_indent=by, break_on_hyphens=False) for x, by in lines)
-    return "\n".join(folded)
+    folded = (wrapped(x, 80, subsequent_indent=by, break_on_hyphens=False) for x, by in lines)
+    return "\n".join("\n".join(several) for several in folded)
 
 
 class Credit(NamedTuple):
