@@ -149,10 +149,8 @@ class Drawing:
             into[edge.head].append(edge)
         stack, lines, shown = list[tuple[str, int, str]](), list[str](), set[str]()
         for name in reversed(self.outputs):
-            form = [
-                self._title(self.scopes[j]) for j in items[name].boxes if self.scopes[j] in FORMS
-            ]
-            stack.append((name, 0, "".join(form[:1])))
+            form = [x for x in (self.scopes[j] for j in items[name].boxes) if x in FORMS]
+            stack.append((name, 0, "".join(map(self._title, form[:1]))))
         while stack:
             name, depth, about = stack.pop()
             title, *facts = filter(None, (items[name].name, *items[name].facts))

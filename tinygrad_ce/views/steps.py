@@ -197,7 +197,7 @@ def _page(walk: Steps) -> str:
 
 
 def worded(template: str) -> str:
-    """Return the page with what its elements say in the reader's language, and its script's words."""
+    """Return the page with the texts of its elements and its script in the reader's language."""
     call = r'\b_\(("(?:[^"\\]|\\.)*")'
     html = re.sub(rf"{{{{{call}\)}}}}", lambda text: escape(spoken(json.loads(text[1]))), template)
     words = {text: spoken(text) for text in map(json.loads, re.findall(call, html))}
@@ -236,9 +236,7 @@ def section(walk: Steps, prefix: str, live: Live | None) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td></td><td></td></tr>' for name in walk.nodes
     )
-    heads = "".join(
-        f'<th scope="col">{text}</th>' for text in (_("Node"), _("Value"), _("Gradient"))
-    )
+    heads = _("Node"), _("Value"), _("Gradient")
     return f"""<section class="walk" aria-label="{_("Fused") if prefix else _("Steps")}">
 <div class="left">
 <div class="graph" role="region" tabindex="0" aria-label="{_("Graph")}">
@@ -252,7 +250,7 @@ def section(walk: Steps, prefix: str, live: Live | None) -> str:
 <div class="work"></div>
 <div class="table" role="region" tabindex="0" aria-label="{_("Values and gradients")}">
 <table class="nodes"><caption></caption>
-<thead><tr>{heads}</tr>
+<thead><tr>{"".join(f'<th scope="col">{head}</th>' for head in heads)}</tr>
 </thead><tbody>
 {rows}
 </tbody></table>
