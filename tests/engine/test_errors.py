@@ -135,15 +135,15 @@ CASES: list[Case] = [
     ("item assignment of a Value", lambda: operator.setitem(a(), (0, 0), s()), TypeError, [LOST, "np.stack"]),
     ("item deletion", lambda: operator.delitem(v(), 0), TypeError, ["Value", LOST]),
     # What would lose a gradient
-    ("float", lambda: float(s()), TypeError, ["float(v)", LOST, "v.data", "np.exp"]),
+    ("float", lambda: float(s()), TypeError, ["float, which takes", LOST, "v.data", "np.exp"]),
     ("int", lambda: int(s()), TypeError, [LOST, "int(v.data)"]),
     ("complex", lambda: complex(s()), TypeError, [LOST, "v.data"]),
     ("math.exp", lambda: math.exp(s()), TypeError, [LOST, "np.exp"]),
     ("math.log", lambda: math.log(s()), TypeError, [LOST, "math.log", "np.log"]),
-    ("math.sqrt of a vector", lambda: math.sqrt(v()), TypeError, [LOST, "np.log"]),
+    ("math.sqrt of a vector", lambda: math.sqrt(v()), TypeError, ["math.sqrt, which", LOST, "Use np.sqrt."]),
     ("a vector into an array", lambda: operator.setitem(np.zeros((2, 3)), 0, v()), TypeError, [LOST, "r[i] = v", "collect in a list, then np.stack"]),
     ("a vector into a slice", lambda: operator.setitem(np.zeros(3), slice(None), v()), TypeError, [LOST, "collect in a list, then np.stack"]),
-    ("np.full", lambda: np.full(3, s()), TypeError, [LOST, "collect in a list, then np.stack"]),
+    ("np.full", lambda: np.full(3, s()), TypeError, ["np.full, which", LOST, "np.broadcast_to(v, shape)"]),
     *(
         (f"np.{name} of a Value", lambda f=f, args=args: f(*args), TypeError,
          [LOST, f"np.{name}", "np.where", "collect in a list, then np.stack"])

@@ -16,7 +16,7 @@ import pytest
 from conftest import need
 from helpers.errors import LOST, a, s, v
 
-from tinygrad_ce import Value, primitive, softmax
+from tinygrad_ce import Value, primitive, program, softmax
 
 
 def raised(mistake: Callable[[], Any]) -> BaseException:
@@ -76,6 +76,74 @@ def test_an_error_in_an_operation_of_ones_own_shows_its_line_and_its_cause() -> 
     error = raised(lambda: primitive(lambda g, out, x: g)(caused)(v()))
     assert str(error).endswith(": caused of w (3,): mine")
     assert isinstance(error.__cause__, KeyError)
+
+
+def grid(x: Any) -> Any:
+    return np.piecewise(X, [X > 1.0], [x, 0.0])
+
+
+X, PAIR = np.array([1.0, 2.0, 3.0]), np.eye(2)
+CALLED: dict[str, tuple[Callable[[Any], Any], str]] = {  # what is called, and what to do instead
+    "np.full": (lambda x: np.full(3, x), "np.broadcast_to(v, shape)"),
+    "np.full_like": (lambda x: np.full_like(X, x), "np.broadcast_to(v, shape)"),
+    "np.nan_to_num": (lambda x: np.nan_to_num(X, nan=x), "np.where(np.isnan(x), v, x)"),
+    "np.pad": (lambda x: np.pad(X, 1, constant_values=x), "np.concatenate"),
+    "np.fill_diagonal": (lambda x: np.fill_diagonal(PAIR.copy(), x), "np.stack"),
+    "np.array": (lambda x: np.array([x, 1.0]), "np.stack"),
+    "np.asarray": (lambda x: np.asarray(x), "np.stack"),
+    "np.float64": (lambda x: np.float64(x), "np.stack"),
+    "np.exp": (lambda x: np.exp([x, x]), "np.stack"),
+    "np.arange": (lambda x: np.arange(x), "v * np.arange(n)"),
+    "np.tri": (lambda x: np.tri(3, 3, x), ""),
+    "np.histogram": (lambda x: np.histogram(X, [0.0, x, 9.0]), ""),
+    "np.piecewise": (grid, ""),
+    "np.polyval": (lambda x: np.polyval([x, 2.0], X), ""),
+    "np.vander": (lambda x: np.vander([x, 2.0]), ""),
+    "np.apply_along_axis": (lambda x: np.apply_along_axis(lambda row: row * x, 0, PAIR), ""),
+    "np.linalg.matrix_power": (lambda x: np.linalg.matrix_power(PAIR, x), ""),
+    "np.polynomial.polynomial.polyval": (
+        lambda x: np.polynomial.polynomial.polyval(X, [x, 1.0]),
+        "",
+    ),
+    "np.testing.assert_allclose": (lambda x: np.testing.assert_allclose(x * X, X), ""),
+    "RANDOM.normal": (lambda x: RANDOM.normal(x), "v + scale * rng.normal(size=n)"),
+    "RANDOM.choice": (lambda x: RANDOM.choice(x * X), ""),
+    "math.log": (lambda x: math.log(x), "np.log"),
+    "math.pow": (lambda x: math.pow(x, 2.0), "np.pow" if hasattr(np, "pow") else ""),
+    "math.fsum": (lambda x: math.fsum([x, x]), ""),
+    "math.comb": (lambda x: math.comb(x, 1), ""),
+    "range": (lambda x: range(x), ""),
+}
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_an_error_speaks_of_the_function_that_was_called(name: str) -> None:
+    """Not of one further in, as np.copyto, which np.full_like calls."""
+    f, way = CALLED[name]
+    for mistake, drops in (
+        (lambda: f(s()), f"{name}, which takes plain numbers, {LOST}"),
+        (lambda: program(lambda x: f(x) * x, 2.0), name),
+    ):
+        error = raised(mistake)
+        said = f"{error} {error.__cause__}"
+        assert drops in said
+        assert way in said
+        assert "copyto" not in said
+
+
+def test_a_program_names_the_learners_line_behind_scipys() -> None:
+    special, linalg = need("scipy.special"), need("scipy.linalg")
+    for f, name in (
+        (lambda x: special.softmax(x * X), "special.softmax"),
+        (lambda x: special.logsumexp(x * X), "special.logsumexp"),
+        (lambda x: linalg.expm(x * PAIR), "linalg.expm"),
+    ):
+        error = raised(lambda f=f: program(f, 2.0))
+        message = f"{error} {error.__cause__ or error.__context__}"
+        at = f.__code__.co_firstlineno
+        assert f"test_messages.py, line {at}: scipy.{name}, which takes plain" in message
+        assert "special" not in name or f"Use tinygrad_ce.{name[8:]}." in message
 
 
 def test_scipys_functions_are_called_by_their_module() -> None:

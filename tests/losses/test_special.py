@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import need
 
-from tinygrad_ce import Value, diagnose, grad, hessian
+from tinygrad_ce import Value, diagnose, grad, hessian, program
 from tinygrad_ce.engine.operation import TABLE
 
 special = need("scipy.special")
@@ -38,6 +38,28 @@ def test_slopes_in_the_tails(name: str, x: float) -> None:
         for order, f in ((1, grad(UFUNC[name])), (2, grad(grad(UFUNC[name])))):
             wanted = float(mpmath.diff(EXACT[name], mpmath.mpf(x), order))
             assert f(x) == pytest.approx(wanted, rel=tol, abs=1e-310 if x else 1e-17)
+
+
+NUMPYS = {
+    "log1p": mpmath.log1p,
+    "expm1": mpmath.expm1,
+    "cbrt": mpmath.cbrt,
+    "exp2": lambda x: mpmath.mpf(2) ** x,
+    "exp10": lambda x: mpmath.mpf(10) ** x,
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_what_numpy_has_too_is_as_numpys(name: str) -> None:
+    f, x, by = UFUNC[name], np.array([0.3, 1.7]), np.array([2.0, -1.0])
+    slopes = grad(lambda x: np.sum(f(x) * by))
+    for order, got in ((1, slopes(x)), (2, grad(lambda x: np.sum(slopes(x)))(x))):
+        wanted = [float(mpmath.diff(NUMPYS[name], mpmath.mpf(a), order)) for a in x]
+        np.testing.assert_allclose(got, by * wanted, rtol=1e-13)
+    if name.startswith("exp") and name != "expm1":
+        return  # a wrapped ufunc has no name that source could call it by
+    made = program(lambda x, y: np.sum(f(x) * f(y) * by), x, x)
+    np.testing.assert_allclose(made(x, x)[1], slopes(x) * f(x), rtol=1e-13)
 
 
 SLOPES = """beta betaln digamma entr erf erfc erfcinv erfinv expit gamma gammainc gammaincc gammaln

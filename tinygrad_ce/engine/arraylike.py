@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .data import lost
+from .origin import callee, library_call
 from .text import _
 
 
@@ -21,15 +23,44 @@ def _method(function: Any) -> Callable[..., Any]:
     return method
 
 
-def _refusal(function: Any, what: str, instead: str) -> Callable[..., Any]:
+_WAYS = {  # what keeps the gradient where a library's function is called so
+    "full full_like": "np.broadcast_to(v, shape)",
+    "pad": "np.concatenate",
+    "nan_to_num": "np.where(np.isnan(x), v, x)",
+    "arange": "v * np.arange(n)",
+    "softmax log_softmax logsumexp": "tinygrad_ce.{name}",
+    "normal": "v + scale * rng.normal(size=n)",
+}
+
+
+def as_called(what: str, instead: str, direct: bool = True) -> tuple[str, str]:
+    """What is refused and what to do, by the function that the learner's line calls.
+
+    With ``direct`` that may be what refuses; else it is one of another library that calls this one.
+    """
+    called = callee() if direct else library_call()
+    if not called:
+        return what, instead
+    name = called.rpartition(".")[2]
+    way = next((way for names, way in _WAYS.items() if name in names.split()), "")
+    if called.startswith("math.") and hasattr(np, name):
+        way = "np.{name}"
+    instead = _("Use {way}. Its data is v.data.", way=way.format(name=name)) if way else instead
+    return _("{called}, which takes plain numbers,", called=called), instead
+
+
+def _refusal(function: Any, what: str, instead: str, convert: bool = False) -> Callable[..., Any]:
     """A method that refuses; in a `program` the data does, naming the line that calls it."""
 
     def method(self: Any, *args: Any, **_options: Any) -> Any:
         if hasattr(self._array, "apply_primitive"):
             function(self._array, *args)
-        lost(what, instead)
+        lost(*as_called(what, instead) if convert else (what, instead))
 
     return method
+
+
+_conversion = partial(_refusal, convert=True)
 
 
 def _absent(name: str, way: str) -> property:
@@ -88,23 +119,21 @@ class ArrayLike:
     __pandas_priority__ = 5000  # above DataFrame's, so that in df * v the Value is asked
 
     # A gradient is never lost in silence: what would drop it says so, and what keeps it.
-    __float__ = _refusal(
+    __float__ = _conversion(
         float,
         "float(v), which r[i] = v and math.log(v) call,",
         "For r[i] = v: collect in a list, then np.stack. For math.log(v): np.log(v), likewise "
         "np.exp. Its number is v.data.",
     )
-    __int__ = _refusal(int, "int(v)", "Use int(v.data).")
-    __complex__ = _refusal(complex, "complex(v)", "Use v.data; Values are real.")
-    __index__ = _refusal(operator.index, "v as an index", "Use int(v.data).")
-    __array__ = _refusal(
+    __int__ = _conversion(int, "int(v)", "Use int(v.data).")
+    __complex__ = _conversion(complex, "complex(v)", "Use v.data; Values are real.")
+    __index__ = _conversion(operator.index, "v as an index", "Use int(v.data).")
+    __array__ = _conversion(
         np.asarray,
         "An array made from a Value",
-        "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). For "
-        "np.full(shape, v): np.broadcast_to(v, shape). For np.pad(x, n, constant_values=v): "
-        "np.concatenate. Beside what pandas, SciPy and np.ma have: df.to_numpy(), S.toarray(), "
-        "m.filled(0.0). For SciPy's softmax, log_softmax and logsumexp: those of tinygrad_ce. "
-        "For others: @primitive. Its data is v.data.",
+        "For r[i] = v or np.array([v, w]): collect in a list, then np.stack([v, w]). Beside what "
+        "pandas, SciPy and np.ma have: df.to_numpy(), S.toarray(), m.filled(0.0). For others: "
+        "@primitive. Its data is v.data.",
     )
     __setitem__ = __delitem__ = _refusal(
         operator.setitem,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterator
@@ -25,7 +26,8 @@ Origin = tuple[CodeType, int]  # and the offset of an instruction in it
 Place = tuple[int | None, int | None, int | None, int | None]  # lines from, to; columns from, to
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
-_NUMPY = os.path.join(os.path.dirname(np.__file__), "")
+_SITE = os.path.dirname(os.path.dirname(np.__file__))
+_OTHERS = tuple(os.path.join(_SITE, name, "") for name in ("numpy", "scipy", "pandas", "sklearn"))
 # A learner's line calls these; what else there is calls learners' functions.
 _CALLED = tuple(
     os.path.join(_PACKAGE, *part)
@@ -47,6 +49,7 @@ class Written(NamedTuple):
     target: str = ""  # "" where it is no assignment's value
     function: str = ""  # "" of an operator
     operands: tuple[str, ...] = ()  # in order; "" where one is no name
+    callee: str = ""  # the function as it stands there: ``np.exp``
     owned: bool = False  # the first of them owns the function: an array, or a module
 
     def is_call(self, names: Collection[str]) -> bool:
@@ -76,14 +79,14 @@ def learners_frame() -> FrameType | None:
 
 @cache
 def is_learners(filename: str) -> bool:
-    """Whether a file is neither of this package nor NumPy's."""
-    return not filename.startswith((*_CALLED, *_CALLING, _NUMPY))
+    """Whether a file is neither of this package nor of NumPy or what rests on it."""
+    return not filename.startswith((*_CALLED, *_CALLING, *_OTHERS))
 
 
 @cache
 def _is_called(filename: str) -> bool:
     """Whether a file's code is called on learners' lines; what calls learners' code is not."""
-    return filename.startswith((*_CALLED, _NUMPY))
+    return filename.startswith((*_CALLED, *_OTHERS))
 
 
 class _Text(NamedTuple):
@@ -109,6 +112,32 @@ def here(depth: int) -> Origin | None:
         return code, frame.f_lasti
     except (ValueError, AttributeError):  # a thread that began with a function of NumPy's
         return None
+
+
+def library_call() -> str:
+    """The function of another library that the learner's line calls: ``np.full``; else "".
+
+    One that is not written in Python is not seen.
+    """
+    frame, called = sys._getframe(1), ""
+    while frame.f_back and not is_learners(frame.f_code.co_filename):
+        if frame.f_code.co_filename.startswith(_OTHERS):
+            home = re.sub(r"\.lib\b|\._.*", "", frame.f_globals.get("__name__", ""))
+            name = frame.f_code.co_qualname
+            known = hasattr(sys.modules.get(home), name)  # a method is not
+            called = re.sub("^numpy", "np", f"{home}.{name}") if known else _callee()
+        frame = frame.f_back
+    return called
+
+
+def callee() -> str:
+    """What the learner's line calls, by its public name or as it stands there; "" if nothing."""
+    return library_call() or _callee()
+
+
+def _callee() -> str:
+    origin = here(2)
+    return written(origin).callee if origin else ""
 
 
 def line(origin: Origin) -> tuple[str, int, str]:
@@ -162,10 +191,16 @@ def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
     for code in codes:
         codes += [x for x in code.co_consts if isinstance(x, CodeType)]
     targets = {_place(value): name for node in nodes for value, name in _assignments(node)}
-    calls = [(_place(node), *call) for node in nodes if (call := _call(node))]
+    calls = [(node, *call) for node in nodes if (call := _call(node))]
     return {
-        at: Written(targets.get(at, ""), f, tuple(map(_name, xs)), *owned)
-        for at, f, xs, *owned in calls
+        (at := _place(node)): Written(
+            targets.get(at, ""),
+            f,
+            tuple(map(_name, xs)),
+            _name(getattr(node, "func", None)),
+            *owned,
+        )
+        for node, f, xs, *owned in calls
     }, {*codes}
 
 

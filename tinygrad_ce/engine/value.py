@@ -17,7 +17,7 @@ from numpy import ndarray  # with np. in front it takes longer than what is aske
 
 from . import backward as chain_rule
 from . import ops
-from .arraylike import ArrayLike
+from .arraylike import ArrayLike, as_called
 from .calls import arrays_and_options, spelled
 from .data import (
     LEAF,
@@ -32,7 +32,7 @@ from .data import (
     snapshot,
 )
 from .operation import SPELLINGS, TABLE, Primitive
-from .origin import Origin, called, here, line, written
+from .origin import Origin, called, here, library_call, line, written
 from .text import _
 
 ERRORS = (np.linalg.LinAlgError, ValueError, IndexError, TypeError)  # which get the learner's line
@@ -441,17 +441,13 @@ def _no_rule(function: Any) -> NoReturn:
     if re.match("copyto|fill_diagonal|place$|put", name) or function.__name__ == "at":
         instead = "Use np.where(mask, new, old), or collect in a list, then np.stack."
         called = ".".join(dict.fromkeys((name, function.__name__)))
-        lost(f"np.{called}, which writes into an array,", instead)
+        lost(*as_called(f"np.{called}, which writes into an array,", instead, direct=False))
     for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
         module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
     called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))
-    frame: Any = sys._getframe(1)
-    while (file := frame.f_globals.get("__name__", "")).startswith((__package__, "scipy.")):
-        if file.startswith("scipy."):  # a function that calls a ufunc of another name
-            called = re.sub(r"\._\w*", "", file) + f".{frame.f_code.co_name}"
-        frame = frame.f_back
     text = (
         "{name} has no rule. Use its data (v.data) where no gradient is needed, or give it one by "
         "@primitive, the derivative for the dots: primitive(lambda g, out, x: g * ...)({name})"
     )
-    raise NotImplementedError(_(text, name=called.replace("numpy.", "np.", 1)))
+    name = library_call() or called.replace("numpy.", "np.", 1)
+    raise NotImplementedError(_(text, name=name))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..engine.operation import POSITIVE, REAL, TABLE, Primitive, define
+from ..engine.operation import POSITIVE, REAL, TABLE, Primitive, define, spell
 from ..engine.rules import astype, pick
 
 # Where SCIPY_ARRAY_API is set SciPy wraps them.
@@ -115,6 +115,10 @@ define_slopes(
     domain=(POSITIVE, POSITIVE, UNIT),
 )
 define(sp.gammasgn, "", plain=True)
+spell(sp, exp2=lambda x: 2.0**x, exp10=lambda x: 10.0**x)
+for _name, _function in vars(sp).items():  # log1p, cbrt, …: as NumPy's of that name
+    if isinstance(_function, np.ufunc) and getattr(np, _name, None) in TABLE:
+        TABLE[_function] = TABLE[getattr(np, _name)]
 for _function, _sign in ((sp.gammainc, 1.0), (sp.gammaincc, -1.0)):
     define_slopes(
         _function,

@@ -24,6 +24,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..engine.arraylike import as_called
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import GETITEM, RELU, SCATTER
@@ -131,7 +132,7 @@ class Tape:
             example = args[0]
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
             what = f"np.{getattr(function, '__name__', 'f')} into an array"
-            self.refuse(what, "Use a = a + x or its like.")
+            self.refuse(*as_called(what, "Use a = a + x or its like.", direct=False))
         if not numbers and _shape_varies(function, args, options, example):
             self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
@@ -261,8 +262,13 @@ def _normal(function: Any, args: Any, options: dict[str, Any]) -> tuple[Any, dic
 
 
 def _refusal(what: str, instead: str) -> Any:
-    """A method of an ndarray that would turn the example into plain numbers."""
+    """A method of an ndarray that would write into the example."""
     return lambda self, *args, **options: self.tape.refuse(what, instead)
+
+
+def _conversion(what: str, instead: str, direct: bool = True) -> Any:
+    """A method of an ndarray that would turn the example into plain numbers."""
+    return lambda self, *args, **options: self.tape.refuse(*as_called(what, instead, direct))
 
 
 class RecordedArray(NDArrayOperatorsMixin):
@@ -330,17 +336,18 @@ class RecordedArray(NDArrayOperatorsMixin):
 
     # ------------------------------------------------------------------ what would drop the record
     __setitem__ = _refusal("Writing into an array", "Use np.where, which makes a new one.")
-    __bool__ = _refusal(
+    __bool__ = _conversion(
         "A branch (if, while, and, or, assert, max, min)",
         "Use np.where(condition, x, y). For max(x, y): np.maximum(x, y). For max(xs): "
         "np.max(np.stack(xs)).",
+        direct=False,
     )
-    __float__ = _refusal(
+    __float__ = _conversion(
         "float(x), which r[i] = x and math.log(x) call,",
         "For r[i] = x: collect in a list, then np.stack. For math.log(x): np.log(x).",
     )
-    __int__ = _refusal("int(x)", "Use x itself.")
-    __array__ = _refusal(
+    __int__ = _conversion("int(x)", "Use x itself.")
+    __array__ = _conversion(
         "An array made from x (as np.array(x), r[i] = x and table[x] do)",
         "Use x itself; np.stack([x, y]) of a list; for np.eye(k)[y], y[:, None] == np.arange(k).",
     )
@@ -371,7 +378,8 @@ class RecordedArray(NDArrayOperatorsMixin):
     def __index__(self) -> int:
         before = self.tape.refusal
         try:
-            self.tape.refuse("An index", "Use an array as index, or make it a whole number.")
+            instead = "Use an array as index, or make it a whole number."
+            self.tape.refuse(*as_called("An index", instead))
         finally:
             if self.ndim or self.dtype.kind not in "iu":  # NumPy 2.0 asks it of each exponent ...
                 self.tape.refusal = before  # ... and does without
