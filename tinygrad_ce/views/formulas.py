@@ -106,18 +106,26 @@ def small(x: Any) -> bool:
 
 
 def summarise(x: Any) -> str:
-    """Return data as text: a few entries in full, more as range and mean."""
+    """Return data as text: a few entries in full, more as range and mean, or what is no number."""
     x = np.asarray(detach(x))
     if x.ndim == 0:
         return spell(x)
     if small(x):
         return f"[{', '.join(map(summarise, x))}]"
+    is_finite = np.isfinite(x)
+    finite, (odd, counts) = x[is_finite], np.unique(x[~is_finite], return_counts=True)
+    if x.size in counts or np.all(x == x.flat[0]):
+        return _("all {x}", x=spell(x.flat[0]))
+    others = ", ".join(f"{n} {spell(value)}" for value, n in zip(odd, counts))
+    if not finite.size:
+        return others
+    low, high = spell(finite.min()), spell(finite.max())
     with np.errstate(all="ignore"):
-        least, most, mean = x.min(), x.max(), x.mean()
-        is_dust = abs(mean) <= np.finfo(mean.dtype).eps * abs(x).max()  # of rounding
-        low, high, mean = map(spell, (least, most, 0.0 if is_dust else mean))
-    if np.all(x == x.flat[0]):
-        return _("all {x}", x=low)
+        mean = finite.mean()
+        is_dust = abs(mean) <= np.finfo(mean.dtype).eps * abs(finite).max()  # of rounding
+    if others:
+        return _("{low} … {high} and {others}", low=low, high=high, others=others)
+    mean = spell(0.0 if is_dust else mean)
     return _("{low} … {high}, mean {mean}", low=low, high=high, mean=mean)
 
 
@@ -199,7 +207,7 @@ def bracketed(text: str) -> str:
         return text.replace(
             OPEN, OPEN + "±"
         )  # whether it gets them depends on what will stand there
-    return f"({text})" if text[:1] in ("-", "−") or r"\times 10" in text else text
+    return f"({text})" if text[:1] in ("-", "−") or r"\times 10^" in text else text
 
 
 def fill(latex: str, **terms: Formula) -> Formula:

@@ -31,6 +31,7 @@ from .picture import FONT, Drawing
 Data = Any  # a float, or an array that cannot be written to
 LONGEST = 40  # lines of code that are shown with those between them; nodes that are derived
 LARGEST = 8  # rows and columns of an array that is shown in full
+CELLS = 48  # rows and columns of the map of a larger one
 # Of MathML's attributes; a user's LaTeX can have href, class and style as well.
 KEPT = {"accent", "fence", "form", "linethickness", "mathcolor", "mathvariant", "stretchy", "width"}
 
@@ -105,6 +106,7 @@ class Steps(Sequence[Step]):
         largest difference between the two gradients of the leaves they share
     live, still : what its page needs to follow when its reader changes a number; or why it cannot
     lang : the language that it was made in, and its page speaks
+    title : what the learner calls the loss; empty if it has no name
     """
 
     records: tuple[Step, ...]
@@ -115,6 +117,7 @@ class Steps(Sequence[Step]):
     live: Live | None = None
     still: str = ""
     lang: str = field(default_factory=language)
+    title: str = ""
 
     @overload
     def __getitem__(self, k: int) -> Step: ...
@@ -175,12 +178,12 @@ def _page(walk: Steps) -> str:
     if not np.isfinite(walk.difference or 0.0):
         differ = "The composed or the fused gradient is not finite."
     text = escape(_(differ, difference=spell(walk.difference or 0.0)))
-    tables = [list(map(numbers, one)) for one in walks]
     live = walk.live and walk.live.payload
+    tables = [[numbers(s, live and live["fields"][k]) for s in one] for k, one in enumerate(walks)]
     payload = json.dumps({"walks": tables, "live": live}, separators=(",", ":"))
     still = escape(_("Its numbers stay as they are: {why}", why=walk.still))
     filled = {
-        "title": escape(_("Steps of {loss}", loss=walk.nodes[-1])),
+        "title": escape(_("Steps of {loss}", loss=walk.title) if walk.title else _("Step by step")),
         "walks": "\n".join(section(one, "fused-" * k, walk.live) for k, one in enumerate(walks)),
         "difference": f'<p id="difference">{text}</p>' * (len(walks) - 1),
         "payload": payload.replace("<", "\\u003c"),
@@ -206,19 +209,45 @@ def worded(template: str) -> str:
     return html.replace("{{lang}}", language())
 
 
-def numbers(step: Step) -> list[Any]:
-    """Return a step as the page's script reads it; the order is that of its FIELDS."""
-    return [step.number, step.index, step.target_index, step.argument, *map(shown, fields(step))]
+def numbers(step: Step, slots: Any) -> list[Any]:
+    """Return a step as the page's script reads it, in the order of its FIELDS.
+
+    What has a slot the script computes itself.
+    """
+    data: list[Any] = [*map(shown, fields(step))]
+    for k, slot in enumerate(slots[step.number - 1] if slots else ()):
+        data[k] = data[k] if slot is None else None
+    return [step.number, step.index, step.target_index, step.argument, *data]
 
 
 def shown(x: Any) -> str | dict[str, Any] | None:
-    """Return a number; or an array's shape, itself in brief, and if it is small its rows."""
+    """Return a number; or an array's shape, itself in brief, and its rows, or if large its map."""
     if x is None or np.ndim(x) == 0:
         return None if x is None else spell(x)
     array: dict[str, Any] = {"shape": "×".join(map(str, x.shape)), "brief": summarise(x)}
     if x.ndim <= 2 and x.size > 0 and max(x.shape) <= LARGEST:
         array["rows"] = [list(map(spell, row)) for row in np.atleast_2d(x)]
+    elif x.size > 0:
+        array["map"] = heat(x.reshape(-1, x.shape[-1]))
     return array
+
+
+def heat(x: Any) -> list[str]:
+    """Return a table as letters, from A, the lowest, by M, which is 0, to Y; of what is no number, ?+-.
+
+    Of many entries there is the one that is furthest from 0.
+    """
+    for axis in (0, 1):
+        starts = np.unique(np.arange(CELLS) * x.shape[axis] // CELLS)
+        high, low = (f.reduceat(x, starts, axis) for f in (np.maximum, np.minimum))
+        x = np.where(high < -low, low, high)
+    is_finite = np.isfinite(x)
+    largest = np.max(np.abs(x), where=is_finite, initial=np.finfo(float).tiny)
+    with np.errstate(all="ignore"):
+        letters = np.rint(77 + 12 * (x / largest))
+    signs = np.select([np.isnan(x), x > 0], [ord("?"), ord("+")], ord("-"))
+    codes = np.where(is_finite, letters, signs).astype(np.uint8)
+    return [row.tobytes().decode() for row in codes]
 
 
 def section(walk: Steps, prefix: str, live: Live | None) -> str:
@@ -292,6 +321,8 @@ def sentence(step: Step) -> str:
     node, op, target = (f"<b>{escape(x or '')}</b>" for x in (step.node, step.op, step.target))
     if step.phase == "forward":
         text = "{node} is computed with {op}." if step.op else "{node} is given."
+        if step.op and step.node.startswith(step.op):
+            text = "{node} is computed."
     elif step.argument is None:
         text = "The backward pass starts at {node}: it changes as fast as itself."
         if np.any(step.after != 1):
@@ -340,7 +371,7 @@ def graph(walk: Steps, prefix: str) -> str:
         svg = with_gradients(walk).svg
     except (ImportError, RuntimeError):
         return f"<pre>{text}</pre>"
-    label = escape(_("The graph of {loss}", loss=walk.nodes[-1]))
+    label = escape(_("The graph"))
     box = re.search(r'viewBox="[^"]*"', svg)
     svg = f'<svg {box and box[0]} role="img" aria-label="{label}">{svg.partition(">")[2]}'
     svg = svg.replace('<g id="', f'<g id="{prefix}').replace(f' font-family="{FONT}"', "")

@@ -79,11 +79,13 @@ def step_through(
         if not callable(loss):
             return _of_graph(loss, fused, args[0] if args else gradient)
         try:
-            live, plain, other = _recorded(loss, fused, args, wrt, gradient)
+            (live, plain, other), why = _recorded(loss, fused, args, wrt, gradient), ""
         except (StillError, TypeError, ValueError, NotImplementedError) as error:
-            losses = _losses(loss, fused, args, wrt, lambda x, at: x)
-            return replace(_of_graph(*losses, gradient), still=str(error))
-        return replace(_of_graph(plain, other, gradient), live=live)
+            plain, other = _losses(loss, fused, args, wrt, lambda x, at: x)
+            live, why = None, str(error)
+        steps = replace(_of_graph(plain, other, gradient), live=live, still=why)
+        called = getattr(loss, "__name__", "")
+        return replace(steps, title=called) if called.isidentifier() else steps
 
 
 def _of_graph(loss: Any, fused: Any, gradient: Any) -> Steps:
@@ -185,7 +187,10 @@ class Walker:
         firsts = [min((b, *b.before), key=lambda b: (b.value == 0.0, b.step)) for b in births]
         ends = [(self.place[b.node], self.place.get(b.target)) for b in firsts]
         steps = (replace(s, birth=(s.index, s.target_index) in ends) for s in self.records)
-        return Steps(tuple(steps), tuple(self.called.values()), drawing)
+        loss = self.order[-1]
+        title = self.called[loss]
+        named = not loss.op or title.rstrip("0123456789").removesuffix("_") != loss.op.name
+        return Steps(tuple(steps), tuple(self.called.values()), drawing, title=title * named)
 
     def send(self, node: Value, k: int | None, target: Value, sent: Flow) -> None:
         """Take the step back from a node to an argument, whose shares add up."""
