@@ -311,3 +311,44 @@ def test_without_graphviz_the_page_walks_all_the_same(visit: Visit) -> None:
         assert seen["words"] == step.words
         assert seen["link"] == f"Step {step.number} of {len(steps)}"
         tab.keyboard.press("ArrowRight")
+
+
+LOOK = """() => [...document.querySelectorAll('.walk:not([hidden]) .work canvas')].map((canvas) => {
+  const {width, height} = canvas, pixels = canvas.getContext('2d').getImageData(0, 0, width, height);
+  return [height, width, [...pixels.data]];
+})"""
+
+
+def test_a_large_array_is_a_map_in_the_colours_of_its_numbers(visit: Visit) -> None:
+    """Blue above 0 and orange below, by their share of the largest; black is inf, magenta is nan."""
+    x = np.random.default_rng(3).normal(size=(9, 70))
+    x[2, 3], x[4, 65], x[8, 0] = np.nan, np.inf, 0.0
+    tab = visit(step_through((Value(x, name="x") * 1.0).sum()))
+    ((height, width, pixels),) = tab.evaluate(LOOK)
+    assert (height, width) == (9, 48)
+    rgba = np.reshape(pixels, (height, width, 4))
+    alone = rgba[:, [k * 70 // 48 + 1 == (k + 1) * 70 // 48 for k in range(48)]]  # not pooled
+    data = x[:, [k * 70 // 48 for k in range(48) if k * 70 // 48 + 1 == (k + 1) * 70 // 48]]
+    for number, (red, _, blue, alpha) in zip(data.ravel(), alone.reshape(-1, 4)):
+        if np.isfinite(number):
+            wanted = abs(number) / np.max(np.abs(x[np.isfinite(x)]))
+            assert alpha / 255 == pytest.approx(wanted, abs=0.05)
+            assert alpha == 0 or (blue > red) == (number > 0)
+    assert [176, 0, 78, 255] in rgba[2].tolist()
+    assert [26, 26, 26, 255] in rgba[4].tolist()
+    assert tab.locator(".work").inner_text().count("and") == 1
+    assert "9×70: " in tab.locator(".work").inner_text()
+    assert tab.locator(".work .scale").count() == 3  # the range, nan, inf
+
+
+def test_the_map_of_a_live_page_follows(visit: Visit) -> None:
+    x = np.linspace(-1.0, 2.0, 12)
+    tab = visit(step_through(lambda x: (x * 2.0).sum(), x))
+    assert tab.locator("h1").inner_text() == "Step by step"
+    before = tab.evaluate(LOOK)
+    tab.evaluate(f"location.hash = '#step=1&x={','.join(map(str, -x))}'")
+    tab.evaluate("new Promise((then) => setTimeout(then, 50))")
+    ((height, width, pixels),) = tab.evaluate(LOOK)
+    assert (height, width) == (1, 12)
+    assert (before[0][2][-2] > before[0][2][-4]) != (pixels[-2] > pixels[-4])
+    assert "12: −2 … 1, mean −0.5" in tab.locator(".work").text_content()

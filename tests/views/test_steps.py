@@ -517,3 +517,20 @@ def test_the_first_number_that_is_not_finite_is_marked() -> None:
     with np.errstate(all="ignore"):
         (birth,) = [s for s in step_through(np.log(rate)) if s.birth]
     assert birth.number == 3
+
+
+def test_a_page_is_called_as_the_learner_calls_the_loss() -> None:
+    def price(x: Any) -> Any:
+        return -(x * x).sum()
+
+    z = Value([1.0, 2.0])
+    assert step_through(price, [1.0, 2.0]).title == "price"
+    assert step_through(price(z)).title == ""  # negative is no name of the learner's
+    cost = price(z)
+    assert step_through(cost).title == "cost"
+    assert step_through(lambda x: x * x, 2.0).title == ""
+
+
+def test_a_shape_is_no_power_of_ten_and_has_no_brackets_of_one() -> None:
+    last = step_through(np.exp(Value(np.ones((12, 10)))).sum())[-1]
+    assert "((" not in last.latex.replace(r"\left", "")
