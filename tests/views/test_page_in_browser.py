@@ -314,13 +314,13 @@ def test_without_graphviz_the_page_walks_all_the_same(visit: Visit) -> None:
 
 
 LOOK = """() => [...document.querySelectorAll('.walk:not([hidden]) .work canvas')].map((canvas) => {
-  const {width, height} = canvas, pixels = canvas.getContext('2d').getImageData(0, 0, width, height);
-  return [height, width, [...pixels.data]];
+  const {width, height} = canvas, pen = canvas.getContext('2d');
+  return [height, width, [...pen.getImageData(0, 0, width, height).data]];
 })"""
 
 
 def test_a_large_array_is_a_map_in_the_colours_of_its_numbers(visit: Visit) -> None:
-    """Blue above 0 and orange below, by their share of the largest; black is inf, magenta is nan."""
+    """Blue above 0, orange below, by their share of the largest; black is inf, magenta is nan."""
     x = np.random.default_rng(3).normal(size=(9, 70))
     x[2, 3], x[4, 65], x[8, 0] = np.nan, np.inf, 0.0
     tab = visit(step_through((Value(x, name="x") * 1.0).sum()))

@@ -233,7 +233,7 @@ def shown(x: Any) -> str | dict[str, Any] | None:
 
 
 def heat(x: Any) -> list[str]:
-    """Return a table as letters, from A, the lowest, by M, which is 0, to Y; of what is no number, ?+-.
+    """Return a table as letters, M for 0, A and Y for the largest below and above; ?+- for nan and inf.
 
     Of many entries there is the one that is furthest from 0.
     """
