@@ -233,7 +233,7 @@ def shown(x: Any) -> str | dict[str, Any] | None:
 
 
 def heat(x: Any) -> list[str]:
-    """Return a table as letters, M for 0, A and Y for the largest below and above; ?+- for nan and inf.
+    """Return a table as letters: M is 0, A and Y the largest below and above; nan and inf are ?+-.
 
     Of many entries there is the one that is furthest from 0.
     """
