@@ -26,7 +26,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("ko_KR.UTF-8", "ko"), ("ko", "ko"), ("ko-KR", "ko"), ("ko:en", "ko"), ("Korean", "ko"),
         ("Korean_Korea.949", "ko"), ("en_GB.UTF-8", "en"), ("English_United States.1252", "en"),
-        ("kok_IN", "kok"), ("C.UTF-8", "C"), ("C", "C"), ("../ko", ""),
+        ("kok_IN", "en"), ("C.UTF-8", "en"), ("C", "en"), ("../ko", "en"), ("fr_FR", "en"),
     ],
 )  # fmt: skip
 def test_a_name_of_a_language_is_read_as_any_system_writes_it(
@@ -137,6 +137,13 @@ def test_a_particle_goes_with_the_last_sound(words: str, form: str) -> None:
     for word in words.split():
         for particle, right in zip(both, form.split()):
             assert particles(f"{word}{particle} 끝") == f"{word}{right} 끝", ending(word)
+
+
+def test_a_known_mistake_keeps_its_name_and_its_look_apart_in_every_language() -> None:
+    one = Sentence("{n} forgotten: where is {n}?", n="z")
+    both = Sentence("{one:name}, and {other:name}: {one:look}; {other:look}", one=one, other=one)
+    assert both == "z forgotten, and z forgotten: where is z?; where is z?"
+    assert spoken(both) == both
 
 
 def test_particles_are_left_as_they_are_where_nothing_tells() -> None:

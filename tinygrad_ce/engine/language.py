@@ -27,7 +27,8 @@ _chosen: ContextVar[str] = ContextVar("lang", default="")
 def language() -> str:
     """The code of the language to speak: the one chosen, else of a variable, else of the system."""
     named = (os.environ.get(name) for name in VARIABLES)
-    return _code(_chosen.get() or next(filter(None, named), "") or setlocale(LC_CTYPE))
+    code = _code(_chosen.get() or next(filter(None, named), "") or setlocale(LC_CTYPE))
+    return code if catalogue(code) else "en"
 
 
 @cache
@@ -66,8 +67,19 @@ def filled(template: str, fields: Mapping[str, object]) -> str:
     return particles(text) if code == "ko" else text
 
 
-class Sentence(str):
-    """A filled template that code knows by its English text, and that is `spoken` to a reader."""
+class Words(str):
+    """A text that code knows in English, and that is `spoken` to a reader.
+
+    ``{text:name}`` in a template is what stands before its colon, ``{text:look}`` what is behind.
+    """
+
+    def __format__(self, part: str) -> str:
+        name, _colon, look = self.partition(": ")
+        return {"name": name, "look": look}.get(part) or format(str(self), part)
+
+
+class Sentence(Words):
+    """A template that is filled with fields, which may be `Words` themselves."""
 
     template: str
     fields: dict[str, Any]
@@ -83,5 +95,5 @@ def spoken(text: str) -> str:
     """A `Sentence`, or a text without fields, in the reader's language."""
     if not isinstance(text, Sentence):
         return catalogue(language()).get(text, text)
-    said = ((k, spoken(x) if isinstance(x, Sentence) else x) for k, x in text.fields.items())
+    said = ((k, Words(spoken(x)) if isinstance(x, Words) else x) for k, x in text.fields.items())
     return _(text.template, **dict(said))

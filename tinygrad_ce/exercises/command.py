@@ -10,7 +10,8 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from ..checks.wording import table
+from ..checks.wording import columns, table
+from ..engine.language import speaking, spoken
 from ..engine.text import _, require
 from ..programs.files import replace_file
 from . import load, names
@@ -27,10 +28,9 @@ def exercise(argv: list[str], parser: ArgumentParser) -> int:
         if not options.exercise:
             return _list(known)
         ex = known[options.exercise]
-        if options.submissions:
-            return _check_all(ex, options)
-        if options.file:
-            return _check_one(ex, options)
+        if options.submissions or options.file:
+            with speaking("en" if options.json else ""):  # what programs read is of one language
+                return _check_all(ex, options) if options.submissions else _check_one(ex, options)
         if options.hint is not None:
             print(ex.hint(options.hint))
         elif options.solution:
@@ -89,7 +89,8 @@ def _list(known: dict[str, Exercise]) -> int:
     solved, width = _solved(), max(map(len, known))
     done = [name for name in known if solved and (solved / name).exists()]
     for name, ex in known.items():
-        print(f"{'done' if name in done else '':4}  {name:{width}}  {ex.title}")
+        mark = _("done") if name in done else ""
+        print(f"{mark + ' ' * (4 - columns(mark))}  {name:{width}}  {spoken(ex.title)}")
     first = next((name for name in known if name not in done), next(iter(known)))
     print(_("\nShow one: tinygrad-ce exercise {name}", name=first))
     return 0
@@ -118,19 +119,20 @@ def _check_one(ex: Exercise, options: Any) -> int:
 
 def _check_all(ex: Exercise, options: Any) -> int:
     """A table of a class's files and the mistakes in them; or a line of JSON for each."""
-    rows, mistakes = [("file", "score", "finding")], Counter[str]()
+    rows, mistakes = [tuple(_("file,score,finding").split(","))], Counter[str]()
     for path in sorted(options.submissions.rglob("*.py")):
         with redirect_stdout(StringIO()):  # what they print
             feedback, name = _checked(ex, path), str(path.relative_to(options.submissions))
         if options.json:
             print(json.dumps({"file": name} | json.loads(feedback.to_json()), ensure_ascii=False))
             continue
-        finding = "passed" if feedback else feedback.mistake or feedback.message
+        finding = _("passed") if feedback else feedback.mistake or feedback.message
         rows.append((name, f"{feedback.score:.0%}", finding))
         mistakes[finding] += 1
     if not options.json:
         counts = [(str(n), finding) for finding, n in mistakes.most_common()]
-        print(*table(rows), "", *table([("files", "finding"), *counts]), sep="\n")
+        heads = _("files,finding").split(",")
+        print(*table(rows), "", *table([heads, *counts]), sep="\n")
     return 0
 
 

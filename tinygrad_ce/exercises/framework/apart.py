@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.language import VARIABLES, language
 from ...engine.text import _, require
 from .calling import Trouble, called, described, explained, parts_of
 from .problem import Problem
@@ -82,6 +83,7 @@ class Apart:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,
+                env={**os.environ, VARIABLES[0]: language()},
             )
 
     def begin(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.backward import watcher
+from ...engine.language import spoken
 from ...engine.text import _, require
 from .problem import Arrays, Problem, Trial
 
@@ -118,7 +119,7 @@ def _arrays(result: Any, problem: Problem) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
     text = "your function returns None: is there a return at its end?"
     require(result is not None, text, Trouble)
-    count, wanted = len(problem.parts), ", ".join(problem.parts)
+    count, wanted = len(problem.parts), ", ".join(map(spoken, problem.parts))
     parts = parts_of(result, problem.parts)
     text = "your function returns {n} of the {count} wanted: ({wanted})"
     require(len(parts) == count, text, Trouble, n=len(parts), count=count, wanted=wanted)
@@ -130,6 +131,6 @@ def _arrays(result: Any, problem: Problem) -> Arrays:
             array = np.array(None)
         text = "{name} is {got}, wanted real numbers, float32 or finer, in rows of one length"
         fits = array.dtype.kind in "fiu" and array.dtype != np.float16
-        require(fits, text, Trouble, name=name, got=described(part, array))
+        require(fits, text, Trouble, name=spoken(name), got=described(part, array))
         arrays[name] = array if array.dtype == np.float32 else array.astype(float)
     return arrays

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.language import Sentence, speaking, spoken
 from ...engine.text import _, require
 from ...engine.transforms import grad
 from ...programs.compiled import program
@@ -72,8 +73,8 @@ class Exercise(Problem):
         self.title = self.title or self.name
         wanted = ", ".join(f"∂L/∂{name}" for name in self.wrt)
         text = "Return {wanted}." if self.derive is grad else "Return the {function} by {inputs}."
-        usual = _(text, wanted=wanted, function=self.function, inputs=", ".join(self.wrt))
-        self.task = self.task or usual
+        names = {"wanted": wanted, "function": self.function, "inputs": ", ".join(self.wrt)}
+        self.task = self.task or Sentence(text, **names)
 
     def note(self, then: str = "") -> Note:
         """The task, and how to go on; an exercise shows it by itself."""
@@ -82,8 +83,8 @@ class Exercise(Problem):
             usual = "ex.check({name}) checks it, ex.solution() derives it."
         then = then or _(usual, name=self.function)
         write = _("Write {call}. {then}", call=self.call, then=then)
-        formula = [f"  {self.formula}"] if self.formula else []
-        return Note(self.title, [*formula, self.task, write])
+        formula = [f"  {spoken(self.formula)}"] if self.formula else []
+        return Note(spoken(self.title), [*formula, spoken(self.task), write])
 
     def __repr__(self) -> str:
         return str(self.note())
@@ -91,13 +92,14 @@ class Exercise(Problem):
     def _repr_html_(self) -> str:
         return self.note()._repr_html_()
 
-    def check(self, function: Any = None, seed: int = 0) -> Feedback:
+    def check(self, function: Any = None, seed: int = 0, lang: str = "") -> Feedback:
         """Compare a function with the engine's derivative on draws of many sizes.
 
         Parameters
         ----------
         function : of the exercise's inputs, returning its answer: `call` shows how
         seed : the first draw's number, for other draws than everybody's
+        lang : the language of what it says, "en" or "ko"; the reader's, where none is named
 
         Returns
         -------
@@ -110,6 +112,10 @@ class Exercise(Problem):
             function = self.through(function)
         start = draw(self, seed).seed
         draws = sorted((draw(self, start + i) for i in range(DRAWS)), key=lambda t: t.size)
+        with speaking(lang):
+            return self._checked(function, draws)
+
+    def _checked(self, function: Any, draws: Sequence[Trial]) -> Feedback:
         trials = [attempt(function, draws[0])]  # what it prints is heard once
         with redirect_stdout(StringIO()), np.errstate(all="ignore"):  # an answer may hold inf, nan
             trials += [attempt(function, t) for t in draws[1:]]
@@ -121,29 +127,38 @@ class Exercise(Problem):
         message, credits = _("No answer: {why}", why=trouble), [*map(Credit, properties(self))]
         return Feedback(self.name, False, credits, message, example=example)
 
-    def hint(self, number: int | None = None) -> Note:
+    def hint(self, number: int | None = None, lang: str = "") -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
-        require(last, "hint: {title} has none; solution() has all of it", title=self.title)
+        text = "hint: {title} has none; solution() has all of it"
+        require(last, text, title=spoken(self.title))
         text = "hint: got {n}, there are hints 1 to {last}"
         require(number is None or 1 <= number <= last, text, n=number, last=last)
         self._hinted = number or min(self._hinted + 1, last)
-        title = _("{title}: hint {n} of {last}", title=self.title, n=self._hinted, last=last)
-        return Note(title, [self.hints[self._hinted - 1]])
+        with speaking(lang):
+            names = {"title": spoken(self.title), "n": self._hinted, "last": last}
+            return Note(
+                _("{title}: hint {n} of {last}", **names), [spoken(self.hints[self._hinted - 1])]
+            )
 
-    def solution(self) -> Note:
+    def solution(self, lang: str = "") -> Note:
         """The hints, which are the derivation, the formula and the code."""
-        title = _("{title}: solution", title=self.title)
+        with speaking(lang):
+            title = _("{title}: solution", title=spoken(self.title))
+            return Note(title, [*map(spoken, self.hints), *self._solved()])
+
+    def _solved(self) -> Sequence[str]:
+        """The formula and the code; or the derivation, or a program."""
         if self.code:
-            return Note(title, [*self.hints, f"  {self.result}", self.source])
+            return f"  {spoken(self.result)}", self.source
         some = [draw(self, seed).inputs for seed in range(DRAWS)]
         if self.derive is not grad:
-            return Note(title, [*self.hints, str(program(self.derivative, *some[-1].values()))])
+            return [str(program(self.derivative, *some[-1].values()))]
         rows = [name for name in self.inputs if np.ndim(some[0][name])]
         sums = [n for n in rows if all(np.allclose(np.sum(s[n], axis=-1), 1.0) for s in some)]
         places = [[*self.inputs].index(name) for name in self.wrt]
         found = derive(self.loss, *some[-1].values(), wrt=places, sums_to_one=sums)
-        return Note(title, [*self.hints, str(found)])
+        return [str(found)]
 
     @property
     def source(self) -> str:
@@ -186,18 +201,20 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         message += _("; but {note}", note=notes[STABLE])
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
         shown = large._replace(where=notes[STABLE])
-        return Feedback(problem.name, True, credits, message, None, OVERFLOWS, shown)
-    strange, (name, _colon, look) = judge_finite(shown), name_mistake(trials).partition(": ")
+        return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
+    strange, mistake = judge_finite(shown), name_mistake(trials)
+    name, _colon, look = spoken(mistake).partition(": ")
     if strange:
         text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
     else:
         text = "Known mistake: {name}" if name else "No known pattern: {note}"
     message = _(text, name=name, note=strange or notes[telling[0]])
-    right = [n for n in problem.parts if all(close(t.yours[n], t.right[n]) for t in trials)]
+    right = [spoken(n) for n in problem.parts if all(close(t.yours[n], t.right[n]) for t in trials)]
     if right:
         message = _("{parts} is right. {rest}", parts=", ".join(right), rest=message)
     shown = shown._replace(where=judge_agreement(shown))
-    return Feedback(problem.name, False, credits, message, name or None, look, shown)
+    known = mistake.partition(": ")[0] or None
+    return Feedback(problem.name, False, credits, message, known, look, shown)
 
 
 def _made(trials: Sequence[Trial]) -> str:

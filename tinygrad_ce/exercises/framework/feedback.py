@@ -5,14 +5,15 @@ style stands in its elements, because a notebook that is not trusted drops style
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...checks.wording import wrapped
+from ...checks.wording import columns, wrapped
+from ...engine.language import language, speaking, spoken
 from ...engine.text import _
 from .problem import Trial, array_text
 
@@ -66,6 +67,7 @@ class Feedback:
     mistake: str | None = None
     look: str = ""  # at what, if the fault is known
     example: Trial | None = None  # the smallest draw that shows the fault
+    lang: str = field(default_factory=language)  # of its sentences
 
     @property
     def score(self) -> float:
@@ -84,22 +86,35 @@ class Feedback:
 
     def note(self, redraw: bool = True) -> Note:
         """All that there is to say, with how to draw the example again unless told not to."""
+        with speaking(self.lang):
+            return self._note(redraw)
+
+    def _note(self, redraw: bool) -> Note:
         text = "{name}: passed, {n} of {all}" if self.passed else "{name}: not yet, {n} of {all}"
         n = sum(credit.earned for credit in self.credits)
         title = _(text, name=self.exercise, n=n, all=len(self.credits))
         texts = [self.message, _("Look: {look}", look=self.look) * bool(self.look)]
         texts = [x if x[-1] in ".?!:" else f"{x}." for x in texts if x]
         if any(c.earned or c.note for c in self.credits):  # else there were no numbers to judge
-            rows = (f"  {'yes' if c.earned else 'no ':3}  {c.name}: {c.note}" for c in self.credits)
-            texts.append("\n".join(row.removesuffix(": ") for row in rows))
+            texts.append("\n".join(self._rows()))
         if t := self.example:
             text = "Smallest failing example, seed={seed}"
             text += " (ex.try_it(seed={seed}{large}) draws it again):" if redraw else ":"
             texts.append(_(text, seed=t.seed, large=", large=True" * t.large))
             lines = t.problem.told(t.inputs)
-            lines += [f"yours: {name} = {array_text(x)}" for name, x in t.yours.items()]
+            yours = ((spoken(name), array_text(x)) for name, x in t.yours.items())
+            lines += [_("yours: {name} = {x}", name=name, x=x) for name, x in yours]
             texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
         return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
+
+    def _rows(self) -> Iterator[str]:
+        """The credits, a line each."""
+        signs = _("yes"), _("no")
+        width = max(map(columns, signs))
+        for c in self.credits:
+            sign = signs[not c.earned]
+            sign += " " * (width - columns(sign))
+            yield f"  {sign}  {spoken(c.name)}: {c.note}".removesuffix(": ")
 
     def to_gradescope(self) -> str:
         """The same as Gradescope's ``results.json``, a point for each credit.
@@ -114,8 +129,12 @@ class Feedback:
         return json.dumps(report, ensure_ascii=False)
 
     def to_json(self) -> str:
-        """The same for a program: an object of plain numbers, strings and lists."""
+        """The same for a program: an object of plain numbers, strings and lists.
+
+        Its keys and the names of mistakes and credits are English in every language.
+        """
         report = vars(self) | {"score": self.score, "credits": [c._asdict() for c in self.credits]}
+        del report["lang"]
         if t := self.example:
             keep = ("seed", "large", "inputs", "yours", "where")
             report["example"] = {name: getattr(t, name) for name in keep}

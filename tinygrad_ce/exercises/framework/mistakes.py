@@ -18,8 +18,8 @@ import numpy as np
 
 from ...engine.backward import gradients, share, topological
 from ...engine.data import unbroadcast
+from ...engine.language import Sentence, Words
 from ...engine.names import names
-from ...engine.text import _
 from ...engine.transforms import grad
 from ...engine.value import Value
 from ...losses.activations import log_softmax, logsumexp, sigmoid, softmax
@@ -80,7 +80,7 @@ class Backward:
     def paths(self) -> Iterator[tuple[str, Arrays]]:
         """What arrives of the answer over each edge of the graph, and where that is."""
         for node, k, x in self.ends:
-            where = _(" between {x} and {node}", x=self.called[x], node=self.called[node])
+            where = Sentence(" between {x} and {node}", x=self.called[x], node=self.called[node])
             yield where, self.arriving(x, self.handed(node, k, x, self.upstream[node]))
 
     def sums(self) -> Iterator[tuple[str, Arrays]]:
@@ -90,11 +90,11 @@ class Backward:
             if x.op is None and np.shape(handed) == node.shape and node.ndim > x.ndim:
                 name = dict(zip(self.leaves.values(), self.right))[x]
                 text = "{name} not summed: all that {x} is added to or multiplied by has it in it"
-                yield _(text, name=name, x=x.name), {**self.right, name: handed}
+                yield Sentence(text, name=name, x=x.name), {**self.right, name: handed}
                 text = "{name} summed over the wrong axes: which numbers have a {x} in common?"
                 for axis in range(np.ndim(handed)):
                     part = np.sum(handed, axis=axis)
-                    yield _(text, name=name, x=x.name), {**self.right, name: part}
+                    yield Sentence(text, name=name, x=x.name), {**self.right, name: part}
 
     def steps(self) -> Iterator[tuple[str, Arrays]]:
         """Answers where a step of the chain rule is left out, or where it ends too early."""
@@ -104,17 +104,17 @@ class Backward:
                 handed = self.handed(node, k, x, upstream)
                 called = {"node": self.called[node], "x": self.called[x]}
                 text = "the slope of {node} by {x} left out: how fast does it change?"
-                yield _(text, **called), self.changed(x, upstream - handed)
+                yield Sentence(text, **called), self.changed(x, upstream - handed)
                 text = "the slope of {node} by {x} taken twice: where is it already?"
                 twice = self.handed(node, k, x, handed)
-                yield _(text, **called), self.changed(x, twice - handed)
+                yield Sentence(text, **called), self.changed(x, twice - handed)
         for node in self.nodes if len(self.right) == 1 else ():
             ends = {
                 "stopped at {node}: what comes before it?": self.upstream[node],
                 "{node} itself: how fast does it change?": node.data,
             }
             for text, wrong in ends.items() if node.op else ():
-                yield _(text, node=self.called[node]), dict.fromkeys(self.right, wrong)
+                yield Sentence(text, node=self.called[node]), dict.fromkeys(self.right, wrong)
 
     def softmaxes(self) -> Iterator[tuple[str, Arrays]]:
         """Answers where something else stands for the softmax, the slope of logsumexp."""
@@ -145,16 +145,28 @@ def _factors(t: Trial) -> dict[str, float]:
             look = "it is right for a batch of one only: what is summed, and what is a mean?"
         elif "N" in t.sizes:
             text = "divided by {size} in place of N: of how many samples is the mean?"
-            found[_(text, size=name)] = t.batch / size
-        found[_("{size} times too large: ", size=name) + _(look)] = size
-        found[_("{size} times too small: ", size=name) + _(look)] = 1 / size
+            found[Sentence(text, size=name)] = t.batch / size
+        why = Sentence(look)
+        found[Sentence("{size} times too large: {look}", size=name, look=why)] = size
+        found[Sentence("{size} times too small: {look}", size=name, look=why)] = 1 / size
     return found
+
+
+def _words(text: str) -> Words:
+    return text if isinstance(text, Words) else Words(text)
+
+
+def _placed(text: str, where: str) -> str:
+    """A mistake that is made where an edge is."""
+    if not where:
+        return text
+    return Sentence("{text:name}{where}: {text:look}", text=_words(text), where=where)
 
 
 def _forgotten(t: Trial) -> Iterator[tuple[str, Arrays]]:
     """Answers without one of the inputs: as if it were 0, or 1."""
     for name, x in t.inputs.items():
-        text = _("{name} forgotten: where has it gone?", name=name)
+        text = Sentence("{name} forgotten: where has it gone?", name=name)
         for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
             inputs = {**t.inputs, name: np.full_like(x, number) if np.ndim(x) else number}
             with suppress(ValueError, ArithmeticError):  # a loss may want a target that sums to 1
@@ -177,15 +189,17 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[tuple[str, Arrays]]:
     if backward := Backward(t) if problem.derive is grad else None:
         places += backward.paths()
         loss = dict.fromkeys(problem.parts, backward.nodes[-1].data)
-        wrong_ones.append(("the loss itself: how fast does it change?", loss))
+        wrong_ones.append((Sentence("the loss itself: how fast does it change?"), loss))
         wrong_ones += [*backward.sums(), *backward.softmaxes()]
     if len(problem.parts) == 2:
         swapped = dict(zip(problem.parts, [*t.right.values()][::-1]))
-        wrong_ones.append(("the results swapped: in which order are they wanted?", swapped))
+        wrong_ones.append(
+            (Sentence("the results swapped: in which order are they wanted?"), swapped)
+        )
     factors = _factors(t).items()
     for (text, factor), (where, part) in product(factors, places):
         wrong = {name: g + (factor - 1) * part[name] for name, g in t.right.items()}
-        wrong_ones.append((text.replace(":", f"{where}:", 1), wrong))
+        wrong_ones.append((_placed(text, where), wrong))
     # Of all of it first: what arrives over an edge may be all.
     wrong_ones.sort(key=lambda known: " between " in known[0])
     wrong_ones += [*_forgotten(t), *(backward.steps() if backward else ())]
@@ -231,8 +245,9 @@ def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
         ]
         if not pairs:
             return ""
-    (one, _colon, look), (other, _colon, then) = (text.partition(": ") for text in pairs[0])
-    return _("{one}, and {other}: {look}; {then}", one=one, other=other, look=look, then=then)
+    one, other = map(_words, pairs[0])
+    text = "{one:name}, and {other:name}: {one:look}; {other:look}"
+    return Sentence(text, one=one, other=other)
 
 
 def _likely(

@@ -14,6 +14,7 @@ from warnings import catch_warnings
 import numpy as np
 
 from ...checks.diagnosis import diagnose
+from ...engine.language import Sentence, spoken
 from ...engine.text import _
 from .calling import attempt
 from .inputs import DRAWS
@@ -30,7 +31,7 @@ STABLE = "stable at large scores"  # the one that no derivation needs to pass
 def locate(name: str, mask: Any) -> tuple[str, tuple[int, ...]]:
     """How the first entry where a mask is true (or largest) is called, and where it is."""
     at = tuple(map(int, np.unravel_index(np.argmax(mask), np.shape(mask))))
-    return (_("entry {at} of {name}", at=at, name=name) if at else name), at
+    return (_("entry {at} of {name}", at=at, name=spoken(name)) if at else spoken(name)), at
 
 
 Judge = Callable[[Trial], str]  # what is off in a trial, or ""
@@ -69,7 +70,7 @@ def judge_shape(t: Trial) -> str:
     for name, a, g in t.triples:
         if a.shape != g.shape:
             text = "{name} has shape {got}, wanted {wanted}"
-            return _(text, name=name, got=a.shape, wanted=g.shape)
+            return _(text, name=spoken(name), got=a.shape, wanted=g.shape)
     return ""
 
 
@@ -153,9 +154,9 @@ def properties(problem: Problem) -> Mapping[str, Judge]:
     draws = [draw(problem, seed) for seed in range(DRAWS)]
     special: dict[str, Judge] = {}
     for name in [name for name in problem.wrt if np.ndim(draws[0].inputs[name])][:1]:
-        special |= {_("rows sum to {n}", n=n): partial(judge_rows, total=n) for n in (0, 1)}
+        special |= {Sentence("rows sum to {n}", n=n): partial(judge_rows, total=n) for n in (0, 1)}
         special["symmetric"] = judge_symmetry
-        special[_("the same when {n} is shifted", n=name)] = partial(judge_shift, name=name)
+        special[Sentence("the same when {n} is shifted", n=name)] = partial(judge_shift, name=name)
     right = [t._replace(yours=t.right) for t in draws]
     special = {name: judge for name, judge in special.items() if not any(map(judge, right))}
     common: dict[str, Judge] = {"shape": judge_shape, "sign": judge_sign, "scale": judge_scale}
