@@ -102,7 +102,7 @@ class Changes:
             texts.append((form.format(*old[:k], code, *old[k + 1 :]), form.format(*old)))
             change[node] = partial(_computed, node, ((k, how, mask),))
         new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
-        return _(text, new=new, old=old_text), change
+        return _(text, new=new, old=old_text, how=how), change
 
     def singular(self, nodes: Iterable[Value]) -> Iterator[tuple[Value, int, Any]]:
         """Finite arguments at which a node, or its slope, is not finite; and where both are."""
@@ -184,7 +184,7 @@ class Trials(Changes):
         exponentials = [(n, 0) for n in self.live if n.op is ops.EXP and n.shape]
         for axis in (-1, 0, None) if exponentials else ():
             how = f"x - np.max(x, axis={axis}, keepdims=True)"
-            text = _("a maximum subtracted first, np.exp({how})", how=how)
+            text = "a maximum subtracted first, np.exp({how})"
             text, change = self.replaced(text, exponentials, how)
             if self.keeps(change, [self.root], 1e-6 if self.root.dtype == np.float64 else 1e-3):
                 yield text, change
