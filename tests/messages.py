@@ -181,7 +181,8 @@ def each(node: ast.expr, env: Env) -> Any:
             keys, values = union(table["keys"]), union(table["values"])
             return {"items": [keys, values], "keys": keys, "values": values}.get(node.func.attr)
     if isinstance(node, ast.IfExp):
-        return union([each(node.body, env), each(node.orelse, env)])
+        both = each(node.body, env), each(node.orelse, env)
+        return union(x for x in both if x is not None)
     several = evaluate(node, env)
     if isinstance(several, dict):
         return union(several["keys"])

@@ -136,10 +136,9 @@ class Exercise(Problem):
         require(number is None or 1 <= number <= last, text, n=number, last=last)
         self._hinted = number or min(self._hinted + 1, last)
         with speaking(lang):
-            names = {"title": spoken(self.title), "n": self._hinted, "last": last}
-            return Note(
-                _("{title}: hint {n} of {last}", **names), [spoken(self.hints[self._hinted - 1])]
-            )
+            n, title = self._hinted, spoken(self.title)
+            title = _("{title}: hint {n} of {last}", title=title, n=n, last=last)
+            return Note(title, [spoken(self.hints[n - 1])])
 
     def solution(self, lang: str = "") -> Note:
         """The hints, which are the derivation, the formula and the code."""
