@@ -21,7 +21,10 @@ import tinygrad_ce
 from tinygrad_ce import exercises
 from tinygrad_ce.engine import language
 from tinygrad_ce.engine.language import Sentence
+from tinygrad_ce.engine.operation import TABLE
 from tinygrad_ce.exercises.framework import mistakes, properties
+from tinygrad_ce.losses import losses  # noqa: F401
+from tinygrad_ce.views.picture import FORMS
 
 PACKAGE = Path(tinygrad_ce.__file__).parent
 TAKES = {
@@ -206,37 +209,39 @@ def scans() -> list[Scan]:
 
 
 def of_exercises() -> Iterator[tuple[str, str]]:
-    """What the exercises say, and where."""
+    """What the exercises say, and where; formulas that hold no words are no text."""
     for name in exercises.names():
         ex, place = exercises.load(name), f"exercises/tasks/{name}.py"
-        for text in (
-            ex.title,
-            ex.task,
-            *ex.hints,
-            *ex.mistakes,
-            *ex.parts,
-            *properties.properties(ex),
-        ):
+        own = [ex.title, ex.task, *ex.hints, *ex.mistakes, *properties.properties(ex)]
+        for text in (*own, *(part for part in ex.parts if " " in part)):
             yield (text.template if isinstance(text, Sentence) else text), place
+        for text in (ex.formula, ex.result):
+            if re.search("[a-z]+ [a-z]+ [a-z]+", text):
+                yield text, place
     for table in (mistakes.FACTORS, mistakes.SHAPES, mistakes.SOFTMAXES):
         yield from ((text, "exercises/framework/mistakes.py") for text in table)
+    yield from ((text, "exercises/framework/properties.py") for text in properties.COMMON)
+    yield properties.STABLE, "exercises/framework/properties.py"
 
 
-def of_the_page() -> list[str]:
+def of_pictures() -> Iterator[tuple[str, str]]:
+    """What pictures call the arguments of operations, and the two forms of a loss."""
+    roles = {role: None for op in TABLE.values() for role in op.roles if len(role) > 1}
+    yield from ((text, "engine/ops.py") for text in roles)
+    yield from ((text, "views/picture.py") for text in FORMS)
+
+
+def of_the_page() -> Iterator[tuple[str, str]]:
     """What the page says: in its elements, and in its script."""
     texts = re.findall(r'\b_\(("(?:[^"\\]|\\.)*")', PAGE.read_text(encoding="utf-8"))
-    return [json.loads(text) for text in texts]
+    yield from ((json.loads(text), "views/page.html") for text in texts)
 
 
 def templates() -> dict[str, str]:
     """Every template, and the file that it stands in first."""
     found = {text: scan.name for scan in scans() for text in scan.found}
-    found |= dict.fromkeys(of_the_page(), "views/page.html")
-    parts = {name for k in exercises.names() for name in exercises.load(k).inputs}
-    names = {f"d{name}" for name in parts}
-    for text, place in of_exercises():
-        if text not in names:
-            found.setdefault(text, place)
+    for text, place in (*of_the_page(), *of_exercises(), *of_pictures()):
+        found.setdefault(text, place)
     return found
 
 

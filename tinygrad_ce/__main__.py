@@ -17,6 +17,7 @@ import numpy as np
 
 from .checks.diagnosis import diagnose
 from .checks.gradient_check import gradcheck, numeric_gradient
+from .checks.wording import columns
 from .engine.text import _
 from .engine.transforms import grad, value_and_grad
 from .engine.value import Value
@@ -33,21 +34,29 @@ QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, _("{program}: error: {message}", program=self.prog, message=message) + "\n")
 
 
 def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
     """Return the logits, their target, and the options."""
-    also = "tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)"
-    parser = _Parser(prog="tinygrad-ce", description=__doc__, epilog=also)
+    what = _("From three logits to p − t by the chain rule, checked, and put to work on Iris.")
+    also = _("tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)")
+    parser = _Parser(prog="tinygrad-ce", description=what, epilog=also)
     add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
-    add("--logits", nargs="+", type=float, default=[3.2, 1.3, 0.5], metavar="Z", help="two or more")
-    one("--target", type=int, metavar="K", help="the right class, from 0 (the default)")
-    one("--soft-target", nargs="+", type=float, metavar="T", help="its probabilities")
-    add("--quiet", action="store_true", help="results only, no walk")
-    add("--step", action="store_true", help="only the walk, one key a step")
-    add("--source", action="store_true", help="only the loss and gradient as a NumPy program")
-    where = "where graph.svg and steps.html go (default: %(default)s)"
+    add(
+        "--logits",
+        nargs="+",
+        type=float,
+        default=[3.2, 1.3, 0.5],
+        metavar="Z",
+        help=_("two or more"),
+    )
+    one("--target", type=int, metavar="K", help=_("the right class, from 0 (the default)"))
+    one("--soft-target", nargs="+", type=float, metavar="T", help=_("its probabilities"))
+    add("--quiet", action="store_true", help=_("results only, no walk"))
+    add("--step", action="store_true", help=_("only the walk, one key a step"))
+    add("--source", action="store_true", help=_("only the loss and gradient as a NumPy program"))
+    where = _("where graph.svg and steps.html go (default: %(default)s)")
     add("--out", type=Path, default="tinygrad_ce_out", metavar="DIR", help=where)
     # Behind a blank, argparse does not take -1e3 for an option.
     given = parser.parse_args([f" {a}" if re.match(r"-(\.?\d|inf|nan)", a) else a for a in argv])
@@ -71,7 +80,12 @@ def _show(x: Any) -> str:
 
 
 def _title(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
+    print(f"\n{text}\n{'-' * columns(text)}")
+
+
+def _left(text: str) -> str:
+    """A text as wide as the first column of a table."""
+    return text + " " * (28 - columns(text))
 
 
 def _textbook(z: Any, t: Any) -> Any:
@@ -89,28 +103,29 @@ def _textbook(z: Any, t: Any) -> Any:
 def compare(z: Any, t: Any) -> None:
     """Print the loss, and its gradient, found in four ways that share nothing but the loss."""
     right, loss = softmax(z) - t, partial(cross_entropy, target=t, fused=False)
-    print(f"\nloss L = {loss(z):.4f}\n     p = {_show(softmax(z))}")
+    print(_("\nloss L = {loss:.4f}\n     p = {p}", loss=loss(z), p=_show(softmax(z))))
     _title(_("One gradient, four ways"))
     rows = {
         "p − t": right,
-        "composed, by the chain rule": grad(loss)(z),
-        "fused node LogSoftmaxNLL": grad(cross_entropy)(z, t),
-        "finite differences": numeric_gradient(loss, z),
-        "complex step": numeric_gradient(loss, z, method="complex"),
+        _("composed, by the chain rule"): grad(loss)(z),
+        _("fused node LogSoftmaxNLL"): grad(cross_entropy)(z, t),
+        _("finite differences"): numeric_gradient(loss, z),
+        _("complex step"): numeric_gradient(loss, z, method="complex"),
     }
-    print(f"{'':<28} {'∂L/∂z':<{len(_show(right))}} off by at most")
+    print(f"{_left('')} {'∂L/∂z':<{len(_show(right))}} {_('off by at most')}")
     for name, g in rows.items():
-        print(f"{name:<28} {_show(g)} {np.max(abs(g - right)):.0e}")
+        print(f"{_left(name)} {_show(g)} {np.max(abs(g - right)):.0e}")
     _title(_("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have"))
     losses = {
-        "textbook exp / sum": partial(_textbook, t=t),
-        "maximum subtracted": loss,
-        "fused node LogSoftmaxNLL": partial(cross_entropy, target=t),
+        _("textbook exp / sum"): partial(_textbook, t=t),
+        _("maximum subtracted"): loss,
+        _("fused node LogSoftmaxNLL"): partial(cross_entropy, target=t),
     }
     for name, loss in losses.items():
         with np.errstate(all="ignore"):
             value, g = value_and_grad(loss)(z - z.max() + 1000.0)
-        print(f"{name:<28} loss {value:8.4f}   ∂L/∂z {_show(g)}")
+        told = _("loss {value:8.4f}   ∂L/∂z {gradient}", value=value, gradient=_show(g))
+        print(f"{_left(name)} {told}")
     print(f"\n{diagnose(partial(_textbook, t=t), z - z.max() + 1000.0)}")
 
 
@@ -126,7 +141,7 @@ def walk(steps: Steps, by_key: bool = False) -> None:
         if title := titles.pop(step.phase, ""):
             _title(_(title))
         text = f"{step.number:>3}  {step.words}"
-        if len(text) > 80:  # too long for a line of a terminal: it breaks before each =, :, →
+        if columns(text) > 80:  # too long for a line of a terminal: it breaks before each =, :, →
             text = re.sub(r"(?<=:) | (?== | →)", "\n       ", text)
         print(text, flush=True)
         if by_key and step is not steps[-1] and _key().strip(" \r\n") in QUIT:
@@ -211,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
             print(_(why, folder=given.out, error=error.strerror or error), file=sys.stderr)
             return 2
     if not given.quiet:
-        print(f"logits z = {_show(z)}, target t = {_show(t)}")
+        print(_("logits z = {z}, target t = {t}", z=_show(z), t=_show(t)))
         walk(steps, by_key=given.step)
     if not given.quiet and not given.step:
         _title(_("The same in letters: the chain rule, then what it simplifies to"))
@@ -219,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     if not given.step:
         compare(z, t)
         train()
-    print("\nwritten:", *written, sep="\n  ")
+    print(_("\nwritten:"), *written, sep="\n  ")
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from ..engine.backward import topological, watcher
 from ..engine.data import StaleGraphError
+from ..engine.language import language, speaking
 from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
@@ -44,6 +45,7 @@ class Diagnosis:
     digits : tuple of `Digits`: of the loss, then of each leaf's gradient
     warnings, notes : tuples of sentences: what is most likely a mistake; what is often meant
     sentences : the report, a sentence each
+    lang : the language of it
     """
 
     births: tuple[Birth, ...]
@@ -52,6 +54,7 @@ class Diagnosis:
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     sentences: tuple[str, ...]
+    lang: str = field(default_factory=language)
 
     @property
     def healthy(self) -> bool:
@@ -68,7 +71,8 @@ class Diagnosis:
     def _rows(self) -> list[list[str]]:
         """The table of digits: its head, then a row each."""
         rows = [[d.name, f"{d.digits:.1f}", f"{d.error:.1e}"] for d in self.digits]
-        return [[_("number"), _("digits"), _("relative error")], *rows]
+        with speaking(self.lang):
+            return [[_("number"), _("digits"), _("relative error")], *rows]
 
     def _repr_html_(self) -> str:
         """The report, for a notebook."""
@@ -93,13 +97,14 @@ class Diagnosis:
         return json.dumps(report, ensure_ascii=False)
 
 
-def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
+def diagnose(loss: Value | Callable[..., Any], *args: Any, lang: str = "") -> Diagnosis:
     """Say why a loss or its gradient is not finite, how many digits are right, what looks wrong.
 
     Parameters
     ----------
     loss : the `Value` to look at, of any shape; or a function of arrays, written in NumPy
     *args : the function's arguments: numbers, arrays, or dicts, lists and tuples of them
+    lang : the language of the report, "en" or "ko"; the reader's, where none is named
 
     Returns
     -------
@@ -118,21 +123,25 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any) -> Diagnosis:
     >>> diagnose(p).births[0].numbers
     'inf / inf'
     """
-    with np.errstate(all="ignore"), _without_collector():
-        root, unused = _called(loss, args) if callable(loss) else (loss, [])
-        if not isinstance(root, Value):
-            text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
-            raise TypeError(_(text, got=type(root).__name__))
-        names = Names(ordered(root))
-        if root.op and not names.learners(root):
-            names.called[root] = _("the loss")
-        names, assigned, unknown, seed, changes = _restored(names)
-        births, path, slopes = find_births(names.nodes, seed, unknown)
-        digits = all_digits(names, slopes) if slopes and not births else []
-        cure = Trials(names, births[0], unknown).cure() if births else None
-        warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)
-        sentences = [*tell_births(names, births, path), *tell_cure(names, cure, births)]
-        sentences += tell_digits(names, digits)
+    with speaking(lang), np.errstate(all="ignore"), _without_collector():
+        return _diagnosed(loss, args)
+
+
+def _diagnosed(loss: Any, args: Any) -> Diagnosis:
+    root, unused = _called(loss, args) if callable(loss) else (loss, [])
+    if not isinstance(root, Value):
+        text = "diagnose: got {got}, wanted a Value, or a function of Values and its arguments"
+        raise TypeError(_(text, got=type(root).__name__))
+    names = Names(ordered(root))
+    if root.op and not names.learners(root):
+        names.called[root] = _("the loss")
+    names, assigned, unknown, seed, changes = _restored(names)
+    births, path, slopes = find_births(names.nodes, seed, unknown)
+    digits = all_digits(names, slopes) if slopes and not births else []
+    cure = Trials(names, births[0], unknown).cure() if births else None
+    warnings, notes = [*unused, *warnings_of(names, slopes, assigned)], notes_of(names)
+    sentences = [*tell_births(names, births, path), *tell_cure(names, cure, births)]
+    sentences += tell_digits(names, digits)
     sentences += [_("{text}.", text=text) for text in warnings]
     sentences += [_("Note: {note}.", note=note) for note in notes]
     if not births:

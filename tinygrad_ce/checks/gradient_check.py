@@ -85,7 +85,8 @@ class GradcheckReport(NamedTuple):
             errors = [f"{c.max_abs_error:.1e}", f"{c.max_rel_error:.1e}"]
             numbers = [f"{c.analytic:.8g}", f"{c.numeric:.8g}", f"{c.numeric_error:.1e}"]
             rows.append([c.name, str(c.shape), *errors, at, *numbers, c.verdict])
-        lines = [f"gradcheck: {self.verdict} (order {self.order}, {self.method})", *table(rows)]
+        head = "gradcheck: {verdict} (order {order}, {method})"
+        lines = [_(head, verdict=self.verdict, order=self.order, method=self.method), *table(rows)]
         lines += [f"{c.name}: {c.reason}" for c in self.inputs if c.reason]
         lines += [_("first wrong node: {node}", node=self.blame)] if self.blame else []
         lines += [self.diagnosis] if self.diagnosis else []
@@ -360,7 +361,7 @@ def _blame(f: _Contraction, failed: bool) -> str:
     nodes = topological(out) if isinstance(out, Value) else []
     called = names(nodes)
     shares = [
-        (node, k, called[node] + (f" to {called[parent]}" if len(node.parents) > 1 else ""))
+        (node, k, called[node] + (_(" to {x}", x=called[parent]) if len(node.parents) > 1 else ""))
         for node in nodes
         for k, parent in enumerate(node.parents)
         if isinstance(parent, Value)

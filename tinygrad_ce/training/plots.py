@@ -4,15 +4,21 @@ A script saves it with ``ax.figure.savefig("name.png")``. For a confusion matrix
 and calibration, scikit-learn's displays take a `SoftmaxRegression`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from ..engine.language import language, speaking
 from ..engine.text import _, require
 from ..engine.value import detach
 
 # M. Okabe and K. Ito, "Color universal design" (2008), in the order in which neighbours differ most
 COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"]
+# Fonts with Korean letters, which Matplotlib's own has not: of Windows, macOS, Linux.
+FONTS = {"ko": ("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic")}
+FONTS["ko"] += ("NanumBarunGothic", "Noto Sans CJK KR", "Noto Sans KR", "Noto Sans CJK JP")
 FEW = 20  # names up to which each has its tick
 
 
@@ -38,7 +44,19 @@ def _attribute(model: Any, attribute: str, ndim: int, wanted: str) -> Any:
     return data.reshape(-1 if ndim == 1 else (-1, data.shape[-1]))
 
 
-def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> Any:
+@contextmanager
+def _words(lang: str) -> Iterator[dict[str, str]]:
+    """Speak a language, or English where no font has its letters; give that font to `Axes`."""
+    from matplotlib import font_manager
+
+    with speaking(lang):
+        known = {font.name for font in font_manager.fontManager.ttflist}
+        named = next(filter(known.__contains__, FONTS.get(language(), ())), "")
+    with speaking(lang if named or language() not in FONTS else "en"):
+        yield {"fontfamily": named} if named else {}
+
+
+def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None, lang: str = "") -> Any:
     """Draw the loss after each epoch; return the Axes.
 
     Parameters
@@ -46,6 +64,7 @@ def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> 
     model : a fitted estimator with ``loss_curve_``, or the losses, a sequence of numbers
     label : what a legend calls the curve, where several are drawn into one ``ax``
     ax : Matplotlib's Axes to draw into; None makes a figure
+    lang : the language of its words, "en" or "ko"; the reader's, where none is named
 
     Examples
     --------
@@ -56,7 +75,9 @@ def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> 
     colour = COLOURS[len(ax.get_lines()) % len(COLOURS)]
     marker = "." if len(losses) < 30 else ""
     ax.plot(np.arange(1, len(losses) + 1), losses, label=label, color=colour, marker=marker)
-    ax.set(xlabel="epoch", ylabel="loss")
+    with _words(lang) as font:
+        ax.set_xlabel(_("epoch"), **font)
+        ax.set_ylabel(_("loss"), **font)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     if label is not None:
@@ -64,7 +85,9 @@ def plot_loss_curve(model: Any, *, label: str | None = None, ax: Any = None) -> 
     return ax
 
 
-def plot_weights(model: Any, *, features: Any = None, classes: Any = None, ax: Any = None) -> Any:
+def plot_weights(
+    model: Any, *, features: Any = None, classes: Any = None, ax: Any = None, lang: str = ""
+) -> Any:
     """Draw the weight of each feature (a column) for each class (a row); return the Axes.
 
     Parameters
@@ -73,6 +96,7 @@ def plot_weights(model: Any, *, features: Any = None, classes: Any = None, ax: A
         for a class, blue against
     features, classes : names; by default those the estimator was fitted with
     ax : Matplotlib's Axes to draw into; None makes a figure
+    lang : the language of its words, "en" or "ko"; the reader's, where none is named
 
     Examples
     --------
@@ -92,8 +116,10 @@ def plot_weights(model: Any, *, features: Any = None, classes: Any = None, ax: A
     require((n, m) == weights.shape, text, n=n, m=m, shape=weights.shape)
     ax, most = _axes(ax), np.abs(weights).max() or 1.0
     image = ax.imshow(weights, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
-    ax.figure.colorbar(image, ax=ax, label="weight")
-    ax.set(xlabel="feature", ylabel="class")
+    with _words(lang) as font:
+        ax.set_xlabel(_("feature"), **font)
+        ax.set_ylabel(_("class"), **font)
+        ax.figure.colorbar(image, ax=ax).set_label(_("weight"), **font)
     if n <= FEW:
         ax.set_yticks(range(n), rows)
     if m <= FEW:
