@@ -43,14 +43,8 @@ def _arguments(argv: list[str]) -> tuple[Any, Any, argparse.Namespace]:
     also = _("tinygrad-ce exercise: gradients to derive by hand, checked (--help tells more)")
     parser = _Parser(prog="tinygrad-ce", description=what, epilog=also)
     add, one = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
-    add(
-        "--logits",
-        nargs="+",
-        type=float,
-        default=[3.2, 1.3, 0.5],
-        metavar="Z",
-        help=_("two or more"),
-    )
+    logits, several = [3.2, 1.3, 0.5], _("two or more")
+    add("--logits", nargs="+", type=float, default=logits, metavar="Z", help=several)
     one("--target", type=int, metavar="K", help=_("the right class, from 0 (the default)"))
     one("--soft-target", nargs="+", type=float, metavar="T", help=_("its probabilities"))
     add("--quiet", action="store_true", help=_("results only, no walk"))
