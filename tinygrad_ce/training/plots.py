@@ -17,10 +17,8 @@ from ..engine.value import detach
 # M. Okabe and K. Ito, "Color universal design" (2008), in the order in which neighbours differ most
 COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"]
 # Fonts with Korean letters, which Matplotlib's own has not: of Windows, macOS, Linux.
-FONTS = {
-    "ko": ["Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "NanumGothic", "NanumBarunGothic"]
-    + ["Noto Sans CJK KR", "Noto Sans KR", "Noto Sans CJK JP"]
-}
+HANGUL = "Malgun Gothic,Apple SD Gothic Neo,AppleGothic,NanumGothic,NanumBarunGothic,Noto Sans KR"
+FONTS = {"ko": f"{HANGUL},Noto Sans CJK KR,Noto Sans CJK JP".split(",")}
 FEW = 20  # names up to which each has its tick
 
 
