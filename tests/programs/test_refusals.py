@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
+import random
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.programs import RNG, SOFT, WEIGHT, Y, Z, by_backward, ce, close, lines_of
 
+import tinygrad_ce as tg
 from tinygrad_ce import program
 
 
@@ -262,6 +268,95 @@ def test_a_table_at_class_indices() -> None:
     value, slope = made(Z, other)
     close(value, Z[np.arange(6), other].sum())
     close(slope, np.eye(4)[other])
+
+
+RANDOM, COUNTER, SEEN, ONCE = np.random.default_rng(3), itertools.count(), [0.0], iter([2.0])
+
+
+class Normed:
+    """A layer that keeps a running mean; it uses it once it has some."""
+
+    def __init__(self, uses: bool) -> None:
+        self.mean, self.uses = np.zeros(()), uses
+
+    def __call__(self, x: Any) -> Any:
+        mean = np.mean(x)
+        self.mean = 0.9 * self.mean + 0.1 * mean
+        return np.sum((x - (self.mean if self.uses else mean)) ** 2)
+
+
+OTHERS: dict[str, Callable[[Any], Any]] = {
+    "dropout": lambda x: np.sum(x * (RANDOM.random(3) > 0.5)) + RANDOM.random(),
+    "np.random": lambda x: np.sum(x + np.random.normal(size=3)),  # noqa: NPY002
+    "random": lambda x: np.sum(x) * random.random(),
+    "permutation": lambda x: np.sum(x[RANDOM.permutation(3)] * RANDOM.random(3)),
+    "number of entries": lambda x: np.sum(x[: next(COUNTER) % 3]),
+    "clock": lambda x: np.sum(x) * time.perf_counter(),
+    "operating system": lambda x: np.sum(x) * int.from_bytes(os.urandom(8)),
+    "counter": lambda x: np.sum(x) * 0.9 ** next(COUNTER),
+    "branch": lambda x: np.sum(x) if next(COUNTER) % 2 else np.sum(x * x),
+    "argument": lambda x: x[next(COUNTER) % 2] * 2.0,
+    "list": lambda x: np.sum(x) * len(SEEN.append(1.0) or SEEN),  # type: ignore[func-returns-value]
+}
+KEPT = list[Any]()
+
+
+@pytest.mark.parametrize("wrt", [0, None])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_function_that_does_something_else_each_time_is_refused(name: str, wrt: Any) -> None:
+    """Its program would keep what the first call found."""
+    with pytest.raises(TypeError, match=r"test_refusals\.py, line \d+: f does something else when"):
+        program(OTHERS[name], np.ones(3), wrt=wrt)
+
+
+def test_a_function_that_has_no_second_call_is_refused() -> None:
+    with pytest.raises(TypeError, match="f does something else") as caught:
+        program(lambda x: np.sum(x) * next(ONCE), np.ones(3))
+    assert isinstance(caught.value.__cause__, StopIteration)
+    with pytest.raises(TypeError, match="f does something else"):
+        program(lambda x: {"sum": np.sum(x), "drawn": RANDOM.random()}, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        Normed(True),
+        lambda x: np.sum([KEPT.append(x * x), KEPT[0]][1]),
+        lambda x: [KEPT.append(np.sum(x)), KEPT[0]][1],
+    ],
+)
+@pytest.mark.parametrize("wrt", [0, None])
+def test_what_a_function_kept_of_a_recording_is_refused(f: Any, wrt: Any) -> None:
+    KEPT.clear()
+    for message in ("when it is called again|has kept", "has kept"):
+        with pytest.raises(TypeError, match=message):
+            program(f, np.ones(3), wrt=wrt)
+
+
+def test_another_shape_is_recorded_twice_as_well() -> None:
+    made = program(lambda x: np.sum(x) * (RANDOM.random() if len(x) > 3 else 2.0), np.ones(3))
+    assert made(np.ones(3))[0] == 6.0
+    with pytest.raises(TypeError, match="f does something else"):
+        made(np.ones(4))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(x * np.random.default_rng(0).normal(size=3)),
+        lambda x: (RANDOM.random(), np.sum(x * x))[1],
+        lambda x: sum(x[i] * i for i in {2, 0, 1}),
+        lambda x: np.sum(np.where(x > 1.0, math.nan, x)),
+        lambda x: (SEEN.append(1.0), np.sum(x * x))[1],
+        lambda x: np.sum(tg.primitive(lambda g, out, x: 2.0 * g * x)(lambda x: x * x)(x)),
+        Normed(False),
+    ],
+)
+def test_a_function_that_does_the_same_each_time_is_printed(f: Any) -> None:
+    x = np.array([0.5, 1.0, -2.0])
+    value, slope = program(f, x)(x)
+    close(value, f(x))
+    close(slope, tg.grad(f)(x))
 
 
 def test_arguments_of_program_are_checked() -> None:

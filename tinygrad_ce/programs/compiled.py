@@ -15,7 +15,7 @@ import pickle
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product, repeat
 from operator import attrgetter
 from typing import Any
@@ -56,8 +56,9 @@ def program(
 
     Parameters
     ----------
-    f : function of arrays, written in NumPy; it is called once, to record what it does, and again
-        with other numbers of rows when its source is first asked for
+    f : function of arrays, written in NumPy; it is called twice, to record what it does and
+        whether it does so each time, and again with other numbers of rows when its source is first
+        asked for
     *examples : its arguments: numbers, arrays, or dicts, lists, tuples of such. Their shapes and
         dtypes count, their data do not. Text, None and whole numbers are fixed, but a whole number
         that f reads as an index of arrays alone. A list of floats is a list of numbers where f
@@ -83,8 +84,8 @@ def program(
     IndexError
         In a call, for a class index out of range.
     TypeError
-        If ``f`` branches on data, turns data into plain numbers, or writes into an array, with the
-        line that does.
+        If ``f`` branches on data, turns data into plain numbers, writes into an array, or does
+        something else when it is called again, as what draws random numbers; with the line.
     ValueError
         If ``wrt`` is not an argument, ``sums_to_one`` no table or false of one (in a call as well),
         or f rests on an array too large to be written out.
@@ -96,7 +97,9 @@ def program(
     ``clean`` it can be finite where an exponential underflows and the graph has nan. Class indices
     are checked in every call; what else a loss of this package checks (that targets sum to 1) is
     checked for the example alone. Arrays and `Value`s that f takes from outside are constants,
-    called as f calls them, and so are random numbers that it draws: give them as an argument.
+    called as f calls them. Random numbers that f draws are refused where it draws others in a
+    second call; those by chance the same (a rare branch) are constants, too: give them as an
+    argument.
 
     The source is for any number of rows: a constant that moves with it is printed as a size. Where
     f may decide by it (f asks for it and compares, takes a part, or calls what the learner wrote),
@@ -357,9 +360,16 @@ class Program:
 
     # ------------------------------------------------------------------ one for each signature
     def _record(
-        self, args: Sequence[Any], clean: bool | None = None, backward: bool = True
+        self,
+        args: Sequence[Any],
+        clean: bool | None = None,
+        backward: bool = True,
+        again: bool = False,
     ) -> Recording:
-        recording = Recording(self._f, args, self._wrt, self._fuse, self._tables, backward)
+        record = partial(Recording, self._f, args, self._wrt, self._fuse, self._tables)
+        recording = record(backward)
+        if again:
+            recording.check_again(lambda: record(backward=False))
         if self._arguments.indices and not recording.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean if clean is None else clean:
@@ -379,7 +389,7 @@ class Program:
             raise ValueError(_(text, got=got, wanted=wanted))
         compiled = self._compiled if key == self._key else None
         if compiled is None:
-            recording = self._record(args)
+            recording = self._record(args, again=True)
             compiled = emit(recording, self._clean), recording.like
             self._example = self._example if self._compiled else (recording, args)
         run, either = _runs(*compiled)

@@ -94,7 +94,7 @@ class Tape:
         self.constants += [(x, identifier(t)) for x, t in used if x.__class__ is np.ndarray]
         called = {x: text for x, text in used if x.__class__ is Line} | assigned
         for line, name in called.items():
-            if line.shape or often[at[line]] == 1:  # loops over numbers are long
+            if line in at and (line.shape or often[at[line]] == 1):  # loops over numbers are long
                 line.name = line.name or identifier(name)
 
     def argument(self, example: Any, name: str) -> RecordedArray:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat, zip_longest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..engine.backward import gradients, topological
 from ..engine.data import as_data, as_upstream, example
+from ..engine.origin import line
 from ..engine.rules import scatter
+from ..engine.text import _
 from ..engine.transforms import flatten, unflatten, variable
 from ..engine.value import Value, detach
 from .fusion import fused
-from .lines import Line, distributions, reads, replace, walk
+from .lines import Line, distributions, live, reads, replace, walk
 from .literals import path_text
 from .recorder import RESERVED, RecordedArray, Tape, identifier, line_of
 from .simplifier import key_of
@@ -43,16 +46,17 @@ class Recording:
         supply = iter((leaves | summed).values())
         given = [unflatten(arg, supply) for arg in args]
         for i in numbers:
-            variables = [variable(x, name=x.name) for _, x in flatten(given[i])]
+            variables = [variable(x, name=x.name) for _path, x in flatten(given[i])]
             given[i] = trees[i] = unflatten(given[i], variables)
-        variables = [v for _, v in flatten(trees)]
+        variables = [v for _path, v in flatten(trees)]
         with np.errstate(all="ignore"):
             out, value = _call(f, given, tape, fuse)
             one = not isinstance(out, dict | list | tuple) and np.size(value) == 1
             if numbers and one and backward:
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
                 gradient = slopes[wrt] if isinstance(wrt, int) else tuple(slopes.values())
-        self.lines, self.calls, self.asking = tape.lines, len(tape.lines), tape.asking
+        self.lines, self.calls, self.asking = [*tape.lines], len(tape.lines), tape.asking
+        self.origins = tape.origins
         self.arguments: dict[str, Any] = {  # each by its place in the source, ``p["w"]``
             path_text(at): x.line if x.__class__ is RecordedArray else x for at, x in leaves.items()
         }
@@ -66,6 +70,32 @@ class Recording:
         self.like = like if repr(like) != repr(in_containers(like)) else None
         # A name for the number of rows, what has so many, and how many it has at least and at most.
         self.rows: tuple[str, str, int, int | None] | None = None
+
+    def check_again(self, record: Callable[[], Recording]) -> None:
+        """Refuse a function that does something else when it is called again."""
+        text = (
+            "{where}f does something else when it is called again with the same arguments, as what "
+            "draws random numbers, reads a clock or counts its calls does; a program would keep "
+            "what the first call had. Give it as an argument, or begin it anew in each call, as "
+            "rng = np.random.default_rng(0) in f does."
+        )
+        try:
+            again = record()
+        except Exception as error:
+            raise TypeError(_(text, where="")) from error
+        for (x, first), (y, second) in zip_longest(self._steps(), again._steps()):
+            if first != second:
+                where = _where(self.origins.get(x) or again.origins.get(y))
+                raise TypeError(_(text, where=where))
+
+    def _steps(self) -> Iterator[tuple[Any, Any]]:
+        """Each line that the result needs and what it does, by those before it; at last, itself."""
+        number = dict[Line, Any]()
+        for x in live(self.lines, self.outputs[0]):
+            made = replace((x.args, x.options), number.get)
+            yield x, key_of((x.function or x.name, made, x.shape, x.kind))
+            number[x] = ("line", len(number))
+        yield None, key_of(replace(self.outputs[0], number.get))
 
     def indices_are_no_more(self) -> bool:
         """Whether whole numbers among the arguments are read as indices alone."""
@@ -84,7 +114,22 @@ def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any
     if tape.refusal:  # that f caught: what it did instead is for no data
         raise tape.refusal
     out = fused(out) if fuse else out
-    return out, _data(out, tape)
+    value = _data(out, tape)
+    results, own = replace(value, line_of, RecordedArray), {*tape.lines}
+    for x in (Line(None, (results,)), *live(tape.lines, results)):
+        if not own.issuperset(reads(x)):
+            text = (
+                "{where}f uses what it has kept since it was recorded before, which holds no data: "
+                "make that anew, or return it and give it as an argument"
+            )
+            raise TypeError(_(text, where=_where(tape.origins.get(x))))
+    return out, value
+
+
+def _where(origin: Any) -> str:
+    """The learner's line, as messages begin; "" if it is not known."""
+    file, number, _text = line(origin) if origin else ("", 0, "")
+    return f"{Path(file).name}, line {number}: " if file else ""
 
 
 def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
@@ -134,7 +179,7 @@ def parameters(f: Any, n: int) -> tuple[list[str], tuple[Any, ...]]:
 def _data(out: Any, tape: Tape) -> Any:
     """What f returned, with their data in the place of `Value`s; these get the user's names."""
     results = []
-    for _, x in flatten(out):
+    for _path, x in flatten(out):
         for v in topological(x) if x.__class__ is Value else ():
             if v.name and v.data.__class__ is RecordedArray:
                 v.data.name = identifier(v.name)
