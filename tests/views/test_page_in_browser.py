@@ -11,7 +11,7 @@ import pytest
 from conftest import Visit, need
 from helpers.graphs import of_matrices, of_scalars, of_tensors, of_what_is_no_number
 
-from tinygrad_ce import Steps, Value, step_through
+from tinygrad_ce import Steps, Value, cross_entropy, draw, step_through
 
 need("latex2mathml")
 pytestmark = pytest.mark.slow
@@ -100,7 +100,8 @@ def matches(seen: Any, steps: Steps, k: int, prefix: str = "") -> None:
     for name, lines in seen["picture"]:
         if place := re.fullmatch(prefix + r"node-(\d+)", name):
             for what, data in (("value", values), ("gradient", gradients)):
-                told = [line.split(" ", 1)[1] for line in lines[1:] if line.startswith(f"{what} ")]
+                bare = [line.removeprefix("⚠ ") for line in lines[1:]]
+                told = [line.split(" ", 1)[1] for line in bare if line.startswith(f"{what} ")]
                 assert bool(told) == (data.get(int(place[1])) is not None)
                 if told and np.ndim(data[int(place[1])]) == 0:
                     same(told[0], data[int(place[1])])
@@ -352,3 +353,56 @@ def test_the_map_of_a_live_page_follows(visit: Visit) -> None:
     assert (height, width) == (1, 12)
     assert (before[0][2][-2] > before[0][2][-4]) != (pixels[-2] > pixels[-4])
     assert "12: −2 … 1, mean −0.5" in tab.locator(".work").text_content()
+
+
+def test_what_is_no_number_is_marked_in_the_picture_only_while_it_is_none(visit: Visit) -> None:
+    """A warning that a reader's change made untrue does not stay."""
+    need("pygraphviz")
+    t = np.array([1.0, 0.0])
+
+    def loss(z: Any) -> Any:
+        e = np.exp(z)
+        p = e / e.sum()
+        return -(t * np.log(p)).sum()
+
+    tab = visit(step_through(loss, [1000.0, 1.0]), "#step=2")
+    node = tab.locator("#node-1")
+    assert "⚠ value [inf, 2.718]" in node.text_content()
+    assert "odd" in node.get_attribute("class")
+    assert tab.locator(".odd").count() == 1  # what comes later is not known yet
+    tab.evaluate("location.hash = '#step=2&z=1,1'")
+    tab.evaluate("new Promise((then) => setTimeout(then, 50))")
+    assert "value [2.718, 2.718]" in node.text_content()
+    assert "⚠" not in tab.locator(".graph svg").inner_html()
+    assert tab.locator(".odd").count() == 0
+
+
+INSIDE = """() => [...document.querySelectorAll('svg .node')].flatMap((node) => {
+  const box = node.querySelector('polygon, path').getBBox();
+  return [...node.querySelectorAll('text')].map((text) => text.getBBox())
+    .filter((line) => line.x < box.x || line.x + line.width > box.x + box.width);
+}).length"""
+
+
+@pytest.mark.parametrize("font", ["Helvetica", "DejaVu Sans", "monospace", "Verdana"])
+def test_text_stays_in_its_box_whatever_the_font(visit: Visit, font: str) -> None:
+    need("pygraphviz")
+    steps = step_through(lambda x, w: ((x @ w) ** 2).sum(), np.eye(3), np.eye(3), wrt=(0, 1))
+    tab = visit(steps, "#step=99")
+    css = f"document.querySelector('.graph svg').style.fontFamily = {json.dumps(font)}"
+    tab.evaluate(css)
+    for numbers in ("1,0,0", "-1.234e-200,1.111111,-2.2222", "123456.7,nan,1"):
+        tab.evaluate(f"location.hash = '#step=99&w={','.join([numbers] * 3)}'")
+        tab.evaluate("new Promise((then) => setTimeout(then, 50))")
+        assert tab.evaluate(INSIDE) == 0
+    svg = draw(steps_of_values(), gradients="edges").svg.replace("Helvetica,Arial,sans-serif", font)
+    tab = visit(f"<!DOCTYPE html><title>n</title><body>{svg}", width=390)
+    assert tab.evaluate(INSIDE) == 0
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390  # it shrinks
+
+
+def steps_of_values() -> Any:
+    x = Value(np.random.default_rng(0).normal(size=(5, 3)))
+    loss = cross_entropy(x, np.array([1, 0, 2, 0, 2]), fused=False)
+    loss.backward()
+    return loss

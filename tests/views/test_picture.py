@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from conftest import need
 from helpers.graphs import SVG, chain, groups, textbook, words
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from tinygrad_ce import (
     Value,
+    cross_entropy,
     draw,
     scope,
 )
@@ -217,3 +219,22 @@ def test_no_name_changes_the_structure_of_dot_or_svg(
     label = "".join(words(found["cluster"]["scope-0"]))
     assert squeezed(label) == squeezed(inline(box))
     assert "script" not in {e.tag.split("}")[1] for e in ElementTree.fromstring(drawing.svg).iter()}
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_picture_is_as_wide_as_a_page(rows: int) -> None:
+    """A loss of five rows, drawn from left to right, would be 2,500 points wide."""
+    need("pygraphviz")
+    z = Value(np.random.default_rng(0).normal(size=(rows, 3)))
+    graphs = [
+        cross_entropy(z, np.arange(rows) % 3, fused=False),
+        cross_entropy(z, np.arange(rows) % 3),
+    ]
+    graphs += [np.exp(z) / np.exp(z).sum(), sum((Value(float(k)) ** 2 for k in range(4)), 0.0)]
+    for graph in graphs:
+        width = re.search(r'width="(\d+)pt"', draw(graph).svg)
+        assert width is not None
+        assert int(width[1]) < 950
+    assert draw(Value(1.0) * 2.0).direction == "LR"
+    assert draw(graphs[0]).direction == "TB"
+    assert draw(graphs[0], direction="LR").direction == "LR"

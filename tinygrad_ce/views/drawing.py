@@ -16,7 +16,7 @@ from ..engine.names import names, operands
 from ..engine.text import _, require
 from ..engine.value import Value, numbers
 from .formulas import ENTRIES, Formula, bracketed, flow, inline, joined, product, small, summarise
-from .picture import FORMS, Drawing, Edge, Item
+from .picture import FORMS, Drawing, Edge, Item, fitting
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
 LEFT_OUT = "left-out"
@@ -228,7 +228,7 @@ def draw(
     value: Value | Sequence[Value],
     *,
     show: Collection[str] = SHOW,
-    direction: str = "LR",
+    direction: str | None = None,
     max_nodes: int = 200,
     gradients: str = "nodes",
     collapse: Collection[str] = (),
@@ -242,7 +242,7 @@ def draw(
     value : the output, or outputs
     show : of "op", "shape", "value", "gradient" (of each node) and "roles" (of arguments, such as
         numerator and denominator)
-    direction : "LR" for left to right, "TB" for top to bottom
+    direction : "LR" for left to right, "TB" for top to bottom; by default what fits a page
     max_nodes : above it, the nodes in the middle are left out
     gradients : "nodes"; or "edges", where each edge reads upstream × local = contribution
     collapse : names of scopes (see `scope`) to draw as one node each
@@ -272,7 +272,7 @@ def draw(
     """
     outputs = _outputs(value, fused)
     show, collapse = ([x] if isinstance(x, str) else x for x in (show, collapse))
-    options = {"direction": ([direction], ("LR", "TB")), "show": (show, SHOW)}
+    options = {"direction": ([direction or "LR"], ("LR", "TB")), "show": (show, SHOW)}
     options["gradients"] = [gradients], ("nodes", "edges")
     for option, (taken, known) in options.items():
         for got in taken:
@@ -287,7 +287,7 @@ def draw(
         items = (*map(sketch.item, sketch.members), *constants)
         scopes = tuple(map(inline, sketch.scopes))
         ends = tuple(dict.fromkeys(sketch.place[out] for out in outputs))
-        return Drawing(items, tuple(edges), scopes, direction, ends)
+        return Drawing(items, tuple(edges), scopes, direction or fitting(items, edges), ends)
 
 
 def _outputs(value: Any, fused: Any) -> list[Value]:

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -20,6 +20,7 @@ from ..programs.files import AnyPath, replace_file
 DEPTH = 40  # levels that the text form indents
 TANGLE = 50  # edges more than items; from there on, Graphviz's best may take half a minute
 HURRY = {"splines": "line", "nslimit": "0.1", "mclimit": "0.2"}
+PAGE, GAP, LETTER = 720, 35, 4.5  # of a page, between nodes, of a letter, about: in points
 DPI = 144  # of a PNG file; a browser shows 96
 
 # Fills are light tints of the colours of Okabe and Ito, which colour-blind readers can tell apart;
@@ -139,7 +140,9 @@ class Drawing:
             role = edge.role and f" ({edge.role})"
             titles[edge.id] = f"{called[edge.tail]} → {called[edge.head]}{role}"
         group = r'(<g id="([^"]*)"[^>]*>\n<title>).*?(?=</title>)'
-        return re.sub(group, lambda part: part[1] + escape(titles.get(part[2], "")), text)
+        text = re.sub(group, lambda part: part[1] + escape(titles.get(part[2], "")), text)
+        text = text.replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
+        return re.sub(r'<g id="[^"]*" class="node">.*?</g>', fitted, text, flags=re.DOTALL)
 
     @cached_property
     def text(self) -> str:
@@ -200,14 +203,45 @@ class Drawing:
 
 
 def label(facts: Iterable[str], name: str = "") -> str:
-    r"""Return a name in bold and lines of text, as Graphviz's HTML; there, ``\N`` would be an id.
-
-    A long line is broken where its formula has a sign.
-    """
-    lines = [f"<B>{escape(name)}</B>"] if name else []
-    for fact in facts:
-        lines += map(escape, re.findall(r"(.{1,32}|.+?)(?: (?=[+×=] )|$)", fact))
+    r"""Return a name in bold and lines of text, in Graphviz's HTML, where ``\N`` would be an id."""
+    lines = [f"<B>{escape(name)}</B>"] * bool(name) + [escape(line) for line in broken(facts)]
     return f"<{'<BR/>'.join(lines)}>".replace("\\", "\\\\")
+
+
+def broken(facts: Iterable[str]) -> list[str]:
+    """Return lines of text, a long one broken where its formula has a sign."""
+    breaks = r"(.{1,32}|.+?)(?: (?=[+×=] )|$)"
+    return [line for fact in facts for line in re.findall(breaks, fact)]
+
+
+def fitting(items: Sequence[Item], edges: Sequence[Edge]) -> str:
+    """Return the direction in which a page is wide enough: from left to right, where it is."""
+    depth, ranks = defaultdict[str, float](int), defaultdict[float, list[float]](list)
+    for edge in reversed(edges):  # those of a node come after those of its arguments
+        depth[edge.tail] = max(depth[edge.tail], depth[edge.head] + 1)
+    for item in items:
+        ranks[depth[item.id]].append(width(item.name, *item.facts) + GAP)
+    for edge in edges:
+        ranks[depth[edge.head] + 0.5].append(width(edge.role, edge.flow))
+    across, down = sum(map(max, ranks.values())), max(map(sum, ranks.values()))
+    return "LR" if across <= max(PAGE, down) else "TB"
+
+
+def width(*facts: str) -> float:
+    """Return about how many points wide lines of text are."""
+    return LETTER * max(map(len, broken(facts)), default=0)
+
+
+def fitted(node: re.Match[str]) -> str:
+    """Give each line of a node in SVG the width that it was laid out with, in whatever font."""
+    outline = re.search(r' (?:points|d)="([^"]*)"', node[0])
+    across = [float(x) for x in re.findall(r"(-?[\d.]+),", outline[1])] if outline else []
+
+    def fit(text: re.Match[str]) -> str:
+        width = min(across) + max(across) - 2 * float(text[1])  # lines are centred
+        return f'{text[0]} textLength="{width:g}" lengthAdjust="spacingAndGlyphs"'
+
+    return re.sub(r'<text text-anchor="start" x="([^"]*)"', fit, node[0])
 
 
 def render(dot: str, form: str) -> bytes:

@@ -397,7 +397,13 @@ def with_gradients(walk: Steps) -> Drawing:
         place = f"node-{step.target_index}"
         room[place] = summarise(step.after).center(len(room.get(place, "")), chr(160))
     lines = {place: (_("gradient {x}", x=text),) for place, text in room.items()}
-    items = [i._replace(facts=i.facts + lines.get(i.id, ())) for i in walk.drawing.items]
+    looks = {f"node-{s.index}": "interior" if s.op else "leaf" for s in walk}
+    looks[walk.drawing.outputs[0]] = "output"
+    items = []
+    for item in walk.drawing.items:  # what is no number the page says where the walk finds it
+        facts = tuple(fact for fact in item.facts if item.id not in looks or fact[0] != "⚠")
+        look = looks.get(item.id, item.look)
+        items.append(item._replace(look=look, facts=facts + lines.get(item.id, ())))
     if walk.live:  # numbers will change
         fixed = {i.id for i in items if i.id.startswith("const")}
         fixed -= {*walk.live.payload["constants"][0]}
