@@ -180,6 +180,17 @@ def _table_as_it_was() -> Iterator[None]:
         table.update(entries)
 
 
+@pytest.fixture(scope="module")
+def few_rows_tried() -> Iterator[None]:
+    """Print programs that hold for few numbers of rows, as trying 500 of them takes 0.3 s.
+
+    For modules that are about other things: tests/programs/test_sizes.py is about those numbers.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tinygrad_ce.programs.sizes.TRIED", 100)
+        yield
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

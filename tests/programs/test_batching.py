@@ -17,6 +17,7 @@ import tinygrad_ce as tg
 from tinygrad_ce import hessian, jacobian, program
 from tinygrad_ce.engine.ops import SCATTER
 
+pytestmark = pytest.mark.usefixtures("few_rows_tried")
 RNG = np.random.default_rng(0)
 X3, X1 = RNG.normal(size=3), RNG.normal(size=1)
 A, X, Y = RNG.normal(size=(3, 3)), RNG.normal(size=(5, 3)), RNG.normal(size=5)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tinygrad_ce import program
 
+pytestmark = pytest.mark.usefixtures("few_rows_tried")
+
 
 @pytest.mark.slow
 def test_500_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from spellings import BINARY, FAR, NEAR_MISSES, PARTS, SPELLINGS, N, Z, exact
 import tinygrad_ce as tg
 from tinygrad_ce import Value, program
 
+pytestmark = pytest.mark.usefixtures("few_rows_tried")
 RNG = np.random.default_rng(5)
 X, W, B = RNG.normal(size=(6, 4)), np.zeros((4, 3)), np.zeros(3)
 LABELS = np.array([0, 2, 1, 1, 0, 2])

@@ -17,6 +17,7 @@ import tinygrad_ce as tg
 from tinygrad_ce import Value, program
 from tinygrad_ce.engine.operation import TABLE
 
+pytestmark = pytest.mark.usefixtures("few_rows_tried")
 AT = (3.0, -2.0, 5.0)
 ONE: list[Callable[[Any], Any]] = [
     lambda x: -x,

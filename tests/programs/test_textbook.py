@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import tinygrad_ce as tg
 from tinygrad_ce import program
 
+pytestmark = pytest.mark.usefixtures("few_rows_tried")
 N, K = 6, 3
 RNG = np.random.default_rng(3)
 Z, T = RNG.normal(size=(N, K)), RNG.dirichlet(np.ones(K), N)
