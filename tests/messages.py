@@ -12,7 +12,6 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -239,7 +238,7 @@ def of_the_page() -> Iterator[tuple[str, str]]:
 
 def templates() -> dict[str, str]:
     """Every template, and the file that it stands in first."""
-    found = {text: scan.name for scan in scans() for text in scan.found}
+    found = {text: scan.name for scan in scans() for text in scan.found if text}
     for text, place in (*of_the_page(), *of_exercises(), *of_pictures()):
         found.setdefault(text, place)
     return found
@@ -252,22 +251,30 @@ def quoted(text: str) -> str:
     return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
 
 
-def write(code: str) -> None:
-    """Bring a language's file up to date."""
-    path = Path(language.__file__).with_name(f"{code}.po")
-    head = path.read_text(encoding="utf-8").partition("\n\n")[0]
+def file_of(code: str) -> Path:
+    return Path(language.__file__).with_name(f"{code}.po")
+
+
+def rendered(code: str) -> str:
+    """A language's file as it should be: the templates of the code, with the translations known."""
+    head = file_of(code).read_text(encoding="utf-8").partition("\n\n")[0]
     known = language.catalogue(code)
     entries = [
         f"#: {place}\nmsgid {quoted(text)}\nmsgstr {quoted(known.get(text, ''))}\n"
         for text, place in templates().items()
     ]
-    path.write_text("\n".join([head + "\n", *entries]), encoding="utf-8")
-    print(
-        f"{path.name}: {len(entries)} templates, {sum(t in known for t in templates())} translated"
-    )
+    return "\n".join([head + "\n", *entries])
 
+
+def write(code: str) -> None:
+    """Bring a language's file up to date."""
+    texts, known = templates(), language.catalogue(code)
+    file_of(code).write_text(rendered(code), encoding="utf-8")
+    print(f"{code}: {len(texts)} templates, {sum(text in known for text in texts)} translated")
+
+
+CODES = sorted(path.stem for path in Path(language.__file__).parent.glob("*.po"))
 
 if __name__ == "__main__":
-    import_module("tinygrad_ce.__main__")
-    for file in Path(language.__file__).parent.glob("*.po"):
-        write(file.stem)
+    for code in CODES:
+        write(code)
