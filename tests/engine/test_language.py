@@ -129,7 +129,7 @@ def test_a_sentence_is_known_by_its_english_text_and_spoken_in_another() -> None
         ("sum mean min step target logit input block line name x_train", "을 이 은 과 으로 이라"),
         ("total label scale NLL", "을 이 은 과 로 이라"),
         ("z[10] f(n) `name` “값” (n)", "을 이 은 과 으로 이라"),
-        ("z[2] f(x) `softmax` “기울기” ∂L/∂z e.sum()[2]", "를 가 는 와 로 라"),
+        ("|z[2]| f(x) `softmax` “기울기” ∂L/∂z e.sum()[2]", "를 가 는 와 로 라"),
     ],
 )
 def test_a_particle_goes_with_the_last_sound(words: str, form: str) -> None:
@@ -146,6 +146,19 @@ def test_a_known_mistake_keeps_its_name_and_its_look_apart_in_every_language() -
     assert spoken(both) == both
 
 
+def test_brackets_behind_a_word_and_signs_are_not_read() -> None:
+    for text, said in {
+        "e = exp(z) (a.py, 27번째 줄)이(가)": "e = exp(z) (a.py, 27번째 줄)가",
+        "손실 (1번째 줄)은(는)": "손실 (1번째 줄)은",
+        "sum(exp(z - …))은(는)": "sum(exp(z - …))는",
+        "(1, 2)(이)어야 합니다": "(1, 2)여야 합니다",
+        "10(이)어야 한다": "10이어야 한다",
+        "n(이)라는": "n이라는",
+        "z(이)라는": "z라는",
+    }.items():
+        assert particles(text) == said
+
+
 def test_particles_are_left_as_they_are_where_nothing_tells() -> None:
-    for text in ("→을(를)", "을(를) 앞", "", "이(는) 말", "함수 f(이) ", "(이)"):
+    for text in ("→을(를)", "을(를) 앞", "", "이(는) 말", "함수 f(이) ", "(이)", "(…)은(는)"):
         assert particles(text) == text

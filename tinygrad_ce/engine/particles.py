@@ -17,6 +17,7 @@ READ |= dict(zip("αβγδεζηθικλμνξοπρστυφχψω", "파타마�
 READ |= {"∞": "대", "²": "곱", "³": "곱", "%": "트", "′": "임"}
 # The ends of English words that Korean ends with a consonant too, beside those in l, m, n.
 CLOSED = re.compile(r"(?<![aeiou])[aeiou](?:t|p|c|k|ck|b)$|(?:ng|out|oup|ook|type|epoch)$")
+SOUNDS = f"가-힣A-ZΑ-Ω₀-₉ₐ-ₜᵢⱼ{''.join(READ)}"
 LETTERS = re.compile(r"[^aeiouy]+|[A-Z]+|.")  # which are read by their names: x, lr, NLL
 
 
@@ -28,7 +29,8 @@ def ending(text: str) -> str:
     >>> [ending(word) for word in ("기울기", "확률", "값", "x", "n", "W1", "loss", "label", "pᵢ")]
     ['', 'ㄹ', 'ㄴ', '', 'ㄴ', 'ㄹ', '', 'ㄹ', '']
     """
-    bare = re.sub(r"""[\s)\]}>"'`”’.…]+$""", "", text)
+    bare = re.sub(r"\s\([^()]*\)$", "", text)  # what is in brackets behind a word is not read
+    bare = re.sub(rf"[^{SOUNDS}]+$", "", bare)
     word = re.search(r"[A-Za-z]*$", bare)[0]  # type: ignore[index]
     if len(word) > 1 and not LETTERS.fullmatch(word):
         word = word.lower()
@@ -57,7 +59,10 @@ def particles(text: str) -> str:
             return both
         if both in PAIRS:
             return PAIRS[both][not sound]
-        inner, rest = both[1], both[3:]  # (으)로, (이)라고
+        inner, rest = both[1], both[3:]  # (으)로, (이)어야, (이)라고
+        if not sound and rest == "어":
+            return "여"
         return ("" if not sound or (sound == "ㄹ" and inner == "으") else inner) + rest
 
-    return re.sub(r"을\(를\)|이\(가\)|은\(는\)|과\(와\)|\(으\)로|\(이\)(?=[가-힣])", right, text)
+    both = r"을\(를\)|이\(가\)|은\(는\)|과\(와\)|\(으\)로|\(이\)(?:어(?=야)|(?=[가-힣]))"
+    return re.sub(both, right, text)
