@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,13 @@ CASES = json.loads(Path(__file__).with_name("seed_cases.json").read_text())
 SYSTEMS = CASES["systems_named"]
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 OPENS = {"notebooks": "After this lesson you can", "ko": "이 단원을 마치면"}
-EXTRA = {"matplotlib", "numpy", "sklearn", "tinygrad_ce"}  # what the notebooks may import
+EXTRA = {
+    "ipywidgets",
+    "matplotlib",
+    "numpy",
+    "sklearn",
+    "tinygrad_ce",
+}  # what the notebooks may import
 
 
 def read(path: Path) -> Any:
@@ -48,6 +55,10 @@ def prose(notebook: Any) -> str:
 def printed(cell: Any) -> str:
     """What a cell shows as text, and what it says itself."""
     return "\n".join(notebooks.texts(cell))
+
+
+def streams(cell: Any) -> list[str]:
+    return [output.text for output in cell.outputs if output.output_type == "stream"]
 
 
 def written_in(cell: Any) -> str:
@@ -68,10 +79,13 @@ def test_the_lessons_are_numbered_and_in_two_languages() -> None:
 
 
 @pytest.mark.parametrize("path", KOREAN, ids=name)
-def test_the_two_editions_have_the_same_code_and_outputs(path: Path) -> None:
+def test_the_two_editions_have_the_same_code_and_print_the_same_numbers(path: Path) -> None:
     english, korean = read(FOLDER / path.name), read(path)
     assert [cell.id for cell in korean.cells] == [cell.id for cell in english.cells]
-    assert code(korean) == code(english)
+    for mine, other in zip(code(korean), code(english)):
+        assert (mine.source, mine.metadata) == (other.source, other.metadata)
+        printed_by = ([*numbers("\n".join(streams(cell)))] for cell in (mine, other))
+        assert next(printed_by) == next(printed_by)
     assert korean.metadata == english.metadata
     letters = re.findall(r"[가-힣]", prose(korean))
     assert len(letters) > len(prose(english)) / 5
@@ -122,8 +136,22 @@ def test_pictures_and_pages_are_there_for_who_runs_nothing(path: Path) -> None:
             assert "image/svg+xml" not in data or {"image/png", "text/plain"} <= set(data)
             assert "<iframe" not in data.get("text/html", "") or "<details>" in data["text/html"]
             assert data == {} or "text/plain" in data
-    assert pictures + pages > 0
+    assert pictures + pages > 1
     assert path.stat().st_size < 2e6
+
+
+@each
+def test_there_is_something_to_move_with_a_kernel_and_without(path: Path) -> None:
+    """A live page needs none; with one there are sliders, where the numbers are a picture's."""
+    outputs = [output.get("data", {}) for cell in code(read(path)) for output in cell.outputs]
+    pages = [unescape(data.get("text/html", "")) for data in outputs]
+    assert any('"live":{"arguments"' in page for page in pages)
+    sliders = [cell for cell in code(read(path)) if re.search(r"^interact\(", cell.source, re.M)]
+    assert len(sliders) == (path.stem[:2] in ("01", "03", "04", "05", "07"))
+    for cell in sliders:
+        assert "except ImportError" in code(read(path))[0].source
+        assert printed(cell)  # what it begins with shows without a kernel
+    assert not any("widget" in kind for data in outputs for kind in data)
 
 
 @each
@@ -269,6 +297,21 @@ def test_checks_that_fail_are_told_as_their_cells_error() -> None:
     )
     done = notebooks.executed(v4.new_notebook(cells=[right, wrong]), FOLDER)
     assert [len(notebooks.problems(cell)) for cell in done.cells] == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", ["01", "03", "04", "05", "07"])
+def test_with_ipywidgets_the_pictures_have_sliders(lesson: str) -> None:
+    need("ipywidgets")
+    (path,) = FOLDER.glob(f"{lesson}_*.ipynb")
+    notebook = read(path)
+    notebook.cells = [c for c in notebook.cells if "torch" not in c.metadata.get("tags", [])]
+    last = max(k for k, c in enumerate(notebook.cells) if "\ninteract(" in c.source)
+    notebook.cells = notebook.cells[: last + 1]
+    done = notebooks.executed(notebook, FOLDER, sliders=True)
+    assert not [text for cell in code(done) for text in notebooks.problems(cell)]
+    kinds = [kind for output in done.cells[last].outputs for kind in output.get("data", {})]
+    assert "application/vnd.jupyter.widget-view+json" in kinds
 
 
 def test_every_figure_of_the_documents_is_in_the_lessons() -> None:
