@@ -73,9 +73,10 @@ def var(
     a: Any, axis: Any = None, dtype: Any = None, *, ddof: Any = 0, where: Any = True, **options: Any
 ) -> Any:
     """The mean of the squared distances from the mean."""
-    ddof = options.pop("correction", ddof)
+    ddof, middle = options.pop("correction", ddof), options.pop("mean", None)
     a = only(cast(a, dtype), where, 0.0)  # nan there would be nan in the gradient, too
-    squares = np.square(a - np.mean(a, axis, keepdims=True, where=where))
+    middle = np.mean(a, axis, keepdims=True, where=where) if middle is None else middle
+    squares = np.square(a - middle)
     if not ddof:
         return np.mean(squares, axis, where=where, **options)
     n = np.maximum(count(a, axis, where, **options) - ddof, 0.0)
@@ -141,14 +142,20 @@ spell(
     nanmax=lambda a, axis=None, **how: np.max(without_nan(a, axis, -math.inf), axis, **how),
     nanmin=lambda a, axis=None, **how: np.min(without_nan(a, axis, math.inf), axis, **how),
 )
-for _ufunc, _whole, _running in (
-    (np.add, np.sum, np.cumsum),
-    (np.multiply, np.prod, np.cumprod),
-    (np.maximum, np.max, None),
-    (np.minimum, np.min, None),
-    (np.logaddexp, None, None),
-):  # np.add.reduce and np.add.accumulate
-    if _whole:
-        spell(_ufunc, reduce=lambda a, axis=0, *args, f=_whole, **how: f(a, axis, *args, **how))
-    running = _running or partial(accumulated, _ufunc)
-    spell(_ufunc, accumulate=lambda a, axis=0, *args, f=running: f(a, axis, *args))
+
+
+def methods(ufunc: Any, whole: Any, running: Any) -> None:
+    """Spell np.add.reduce and np.add.accumulate, the first as np.sum."""
+
+    def spelling(function: Any) -> Rule:
+        return lambda a, axis=0, dtype=None, **how: function(cast(a, dtype), axis, **how)
+
+    whole = {"reduce": spelling(whole)} if whole else {}
+    spell(ufunc, accumulate=spelling(running or partial(accumulated, ufunc)), **whole)
+
+
+methods(np.add, np.sum, np.cumsum)
+methods(np.multiply, np.prod, np.cumprod)
+methods(np.maximum, np.max, None)
+methods(np.minimum, np.min, None)
+methods(np.logaddexp, None, None)
