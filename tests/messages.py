@@ -34,6 +34,8 @@ TAKES = {
     "NoLoss": 0,
     "replaced": 0,
 }  # where a template stands among the arguments
+# What is refused, and what to do: parts that `lost` and a tape's `refuse` make a sentence of.
+SAYS = {"lost", "as_called", "refuse", "_refusal", "_conversion", "_absent"}
 GIVEN = "given"  # an argument of a function in TAKES: its callers' templates
 PAGE = PACKAGE / "views/page.html"
 
@@ -60,7 +62,7 @@ class Scan:
             self.run(s.body, {**env, "class": s.name})
             return env
         if isinstance(s, ast.FunctionDef):
-            known = s.name in TAKES or env.get("class") in TAKES
+            known = {s.name, env.get("class")} & {*TAKES, *SAYS}
             arguments = {a.arg: GIVEN for a in s.args.args if known}
             self.run(s.body, {**env, **arguments, "class": None})
             return env
@@ -106,8 +108,18 @@ class Scan:
                 self.call(part, env)
         return env
 
+    def note_words(self, node: ast.Call, env: Env) -> None:
+        """Take the arguments that are words, not names: what sentences are made of."""
+        for texts in (evaluate(arg, env) for arg in node.args):
+            for text in texts if isinstance(texts, frozenset) else ():
+                if " " in text and "{" not in text:
+                    self.found.setdefault(text, node.lineno)
+
     def call(self, node: ast.Call, env: Env) -> None:
-        place = TAKES.get(getattr(node.func, "id", getattr(node.func, "attr", "")))
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if name in SAYS:
+            self.note_words(node, env)
+        place = TAKES.get(name)
         if place is None or len(node.args) <= place:
             return
         given = node.args[place]

@@ -67,7 +67,7 @@ def _absent(name: str, way: str) -> property:
     """What other libraries' arrays have: not there, for hasattr too, but the error says the way."""
 
     def missing(_self: Any) -> Any:
-        raise AttributeError(_("a Value has no {name}: {way}", name=name, way=way))
+        raise AttributeError(_("a Value has no {name}: {way}", name=_(name), way=_(way)))
 
     return property(missing)
 

@@ -36,7 +36,8 @@ class StaleGraphError(RuntimeError):
 
 def lost(what: str, instead: str) -> NoReturn:
     """Refuse what would drop a gradient in silence, and say what keeps it."""
-    raise TypeError(_("{what} would lose the gradient. {instead}", what=what, instead=instead))
+    text = "{what} would lose the gradient. {instead}"
+    raise TypeError(_(text, what=_(what), instead=_(instead)))
 
 
 def real(x: Any, where: Any) -> Any:

@@ -384,11 +384,14 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
     if len(args) != op.arity or not options.keys() <= op.options.keys():
         args, options = arrays_and_options(op, args, options)
     if not op.keeps and Value not in map(type, args):  # np.tile(x, v)
-        which = next((n for n, x in options.items() if x.__class__ is Value), "one of its options")
-        lost(f"{op.name}: {which} is a Value, which", "Use its data, v.data.")
+        which = next(
+            (n for n, x in options.items() if x.__class__ is Value), _("one of its options")
+        )
+        lost(_("{op}: {which} is a Value, which", op=op.name, which=which), "Use its data, v.data.")
     for i in op.constants:
         if args[i].__class__ is Value:
-            lost(f"{op.name}: argument {i} has no derivative; a Value there", "Use v.data there.")
+            what = _("{op}: argument {i} has no derivative; a Value there", op=op.name, i=i)
+            lost(what, "Use v.data there.")
     for name, x in options.items():
         if x.__class__ is list or x.__class__ is ndarray:  # others may write into it
             options = {**options, name: x.copy()}
@@ -441,7 +444,11 @@ def _no_rule(function: Any) -> NoReturn:
     if re.match("copyto|fill_diagonal|place$|put", name) or function.__name__ == "at":
         instead = "Use np.where(mask, new, old), or collect in a list, then np.stack."
         called = ".".join(dict.fromkeys((name, function.__name__)))
-        lost(*as_called(f"np.{called}, which writes into an array,", instead, direct=False))
+        lost(
+            *as_called(
+                _("np.{name}, which writes into an array,", name=called), instead, direct=False
+            )
+        )
     for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
         module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
     called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))

@@ -120,7 +120,7 @@ class Tape:
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
             if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
-                what = f"A function that np.{function.__name__} calls"
+                what = _("A function that np.{name} calls", name=function.__name__)
                 self.refuse(what, "Call it on the array.")
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
         try:
@@ -131,10 +131,11 @@ class Tape:
                 raise
             example = args[0]
         if any(example is x for x in (*args, *options.values())):  # NumPy 2.0 writes all the same
-            what = f"np.{getattr(function, '__name__', 'f')} into an array"
+            what = _("np.{name} into an array", name=getattr(function, "__name__", "f"))
             self.refuse(*as_called(what, "Use a = a + x or its like.", direct=False))
         if not numbers and _shape_varies(function, args, options, example):
-            self.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
+            what = _("The shape of np.{name}'s result", name=function.__name__)
+            self.refuse(what, FIXED_SHAPE)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
             self.note(sys._getframe())  # of unstack, one of each row
@@ -143,7 +144,8 @@ class Tape:
             named = getattr(example, "_make", tuple)
             return parts if isinstance(example, list) else named(parts)
         if not isinstance(example, np.ndarray | np.generic | float | int):
-            self.refuse(f"What np.{function.__name__} does", "Compute a new array.")
+            what = _("What np.{name} does", name=function.__name__)
+            self.refuse(what, "Compute a new array.")
         return made
 
     def asked(self, size: Any) -> Any:
@@ -174,7 +176,7 @@ class Tape:
         )
         frame: Any = learners_frame()
         where = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
-        self.refusal = TypeError(_(text, where=where, what=what, instead=instead))
+        self.refusal = TypeError(_(text, where=where, what=_(what), instead=_(instead)))
         raise self.refusal
 
 
@@ -309,7 +311,8 @@ class RecordedArray(NDArrayOperatorsMixin):
             args, options = replace((args, options), _example, RecordedArray)
             return self.tape.asked(function(*args, **options))
         if follows == "count" or (function is np.where and len(args) == 1):
-            self.tape.refuse(f"The shape of np.{function.__name__}'s result", FIXED_SHAPE)
+            what = _("The shape of np.{name}'s result", name=function.__name__)
+            self.tape.refuse(what, FIXED_SHAPE)
         return self.tape.call(function, *_normal(function, args, options))
 
     def apply_primitive(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
