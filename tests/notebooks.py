@@ -102,7 +102,9 @@ def executed(notebook: Any, where: Path, sliders: bool = False) -> Any:
     client.execute()
     for cell, check in pairwise(copy.cells):
         if "after" in check.metadata:
-            cell.outputs += check.outputs
+            cell.outputs += [
+                v4.new_output("stream", name="stderr", text=x) for x in problems(check)
+            ]
     copy.cells = [cell for cell in copy.cells if "after" not in cell.metadata]
     copy.metadata = nbformat.from_dict(KERNEL)
     count = 0

@@ -293,10 +293,12 @@ def leaves(tree: Any) -> Iterator[float]:
 def test_checks_that_fail_are_told_as_their_cells_error() -> None:
     v4 = nbformat.v4
     right, wrong = (
-        v4.new_code_cell("x = 1", metadata={"checks": [c]}) for c in ("assert x", "assert not x")
+        v4.new_code_cell("x = 1", metadata={"checks": ["print(x)", c]})
+        for c in ("assert x", "assert not x")
     )
     done = notebooks.executed(v4.new_notebook(cells=[right, wrong]), FOLDER)
     assert [len(notebooks.problems(cell)) for cell in done.cells] == [0, 1]
+    assert [len(cell.outputs) for cell in done.cells] == [0, 1]  # what a check prints is not shown
 
 
 @pytest.mark.slow
