@@ -200,7 +200,7 @@ LINES: dict[str, Any] = {
     "divide": broadcast(2), "power": broadcast(2), "maximum": broadcast(2),
     "minimum": broadcast(2), "logaddexp": broadcast(2), "matmul": MATRICES,
     "positive": ONE, "negative": ONE, "exp": ONE, "log": ONE, "log1p": ONE, "expm1": ONE,
-    "sqrt": ONE, "square": ONE, "abs": ONE, "tanh": ONE, "relu": ONE,
+    "sqrt": ONE, "square": ONE, "abs": ONE, "tanh": ONE, "relu": ONE, "sigmoid": ONE,
     **dict.fromkeys(UFUNCS, ONE),
     "arctan2": broadcast(2), "hypot": broadcast(2), "logaddexp2": broadcast(2),
     "remainder": broadcast(2),

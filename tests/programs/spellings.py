@@ -269,6 +269,8 @@ NEAR_MISSES: dict[str, Loss] = {
     "two logits off one logsumexp": lambda z: (lse(z) - 2 * z[ROWS, Y]).mean(),
     "another row's logit": lambda z: lse(z) - z[ROWS[::-1], Y],
     "the square of p - t": lambda z: np.square(p(z) - T).sum(),
+    "a sum of sigmoids in a logsumexp's place": lambda z: (
+        np.log(sigmoid(z).sum(axis=1)) - z[ROWS, Y]).mean(),
     "sigmoid + eps": lambda z: -(
         BITS * np.log(s(z[:, 0]) + 1e-9) + (1 - BITS) * np.log(1 - s(z[:, 0]) + 1e-9)).mean(),
     "samples in another order": lambda z: -np.log(p(z)[ROWS[::-1], Y]),

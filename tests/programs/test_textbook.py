@@ -265,6 +265,15 @@ SIGMOIDS: dict[str, Any] = {
     "logaddexp": lambda z, y: (np.logaddexp(0.0, z) - y * z).sum(),
 }
 
+AS_WRITTEN = {
+    "the textbook's": "q",
+    "σ twice": "divide_1",
+    "exp over 1 + exp": "q",
+    "the package's sigmoid": "q",
+    "softplus less y z": "exp_1 / add_1",
+    "logaddexp": "np.exp(-np.logaddexp(0.0, -z))",
+}
+
 NUMBERS = re.compile(r"([a-zS])_[\d_]+\b")  # of what has no name
 SAID = {"sums_to_one": "t"}
 Row = tuple[Any, list[Any], dict[str, Any], str]
@@ -343,6 +352,12 @@ def rows() -> dict[str, Row]:
         for name, f in INDICES.items():
             found[f"indices, {name}, {fuse}"] = f, [Z, Y], how, last
     for name, f in SIGMOIDS.items():
+        found[f"σ, {name}, as it stands"] = (
+            f,
+            [Z[:, 0], BITS],
+            {},
+            f"grad_z = {AS_WRITTEN[name]} - y",
+        )
         whole = name in ("softplus less y z", "logaddexp")  # 1 / (1 + exp -z) nowhere else
         last = f"grad_z = np.exp(-{'np.logaddexp(0.0, -z)' if whole else 'logaddexp_1'}) - y"
         found[f"σ, {name}"] = f, [Z[:, 0], BITS], {"fuse": True}, last

@@ -249,7 +249,7 @@ def test_which_operations_of_the_table_work_entry_by_entry() -> None:
     ufuncs = {f.__name__ for f in TABLE if isinstance(f, np.ufunc)} - {"matmul", "absolute"}
     assert {name for name in operations.LINES if entrywise(operations.OPS[name])} == {
         *(ufuncs & {*operations.LINES}),
-        *("abs", "where", "clip", "relu", "root", "sinc"),
+        *("abs", "where", "clip", "relu", "root", "sigmoid", "sinc"),
         *({"zeta"} & {*operations.LINES}),  # with SciPy
     }
 

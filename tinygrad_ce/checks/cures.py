@@ -154,7 +154,7 @@ class Trials(Changes):
 
     def fused(self) -> Iterator[Try]:
         """The package's own loss in place of the textbook's; targets may have to be constants."""
-        whole = [n for n in self.live if n.op is ops.EXP]
+        whole = [n for n in self.live if n.op in (ops.EXP, ops.SIGMOID)]
         below = {x for node in whole for x in ordered(node)}
         targets: Change = {n: partial(_known, detach(n)) for n in self.inputs if n not in below}
         for fixed in ({}, targets):

@@ -31,7 +31,7 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
     of = names.by_op
     two = [op for op in of if op and isinstance(op.function, np.ufunc) and op.arity == 2]
     for look, which in (
-        (_twice, (ops.DIVIDE, ops.LOG, FUSED, TABLE[np.logaddexp])),
+        (_twice, (ops.DIVIDE, ops.SIGMOID, ops.LOG, FUSED, TABLE[np.logaddexp])),
         (_masked, (FUSED,)),
         (_labels, (ops.ADD,) if ops.LOG in of else ()),
         (_stretched, two),
@@ -106,8 +106,7 @@ def _is_probability(x: Any) -> bool:
 # ------------------------------------------------------------------ one habit each
 def _twice(node: Value, names: Names) -> Iterator[str]:
     """A softmax, a sigmoid or a logarithm of what is one already; a loss of probabilities."""
-    kinds = (("softmax", softmax_of), ("sigmoid", sigmoid_of)) if node.op is ops.DIVIDE else ()
-    for what, function in kinds:
+    for what, function in (("softmax", softmax_of), ("sigmoid", sigmoid_of)):
         x = moved(function(node))
         if isinstance(x, Value) and x.op is not None and function(x) is not None:
             text = "{name} is the {what} of {inner}, which is a {what} already"

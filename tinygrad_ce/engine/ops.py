@@ -28,7 +28,8 @@ import numpy as np
 from . import rules
 from .operation import POSITIVE, REAL, Primitive, define
 
-SCATTER: Primitive  # further down; the rule of getitem needs it
+SIGMOID: Primitive  # further down; its own rule needs it
+SCATTER: Primitive  # likewise, the rule of getitem
 
 # fmt: off
 ADD = define(np.add, "<x> + <y>",
@@ -73,6 +74,9 @@ WHERE = define(np.where, r"<y> \text{ if } <x> \text{ else } <z>", None,
 RELU = define(rules.relu, r"\max(0, <x>)",
     (lambda g, out, x: rules.pick(x <= 0.0, 0.0, g), r"<g> \cdot [<x> > 0]"),
     piecewise=True, scalar=lambda x: 0.0 if x <= 0.0 else x)
+SIGMOID = define(rules.sigmoid, r"\sigma(<x>)",
+    (lambda g, out, x: g * out * SIGMOID(-x), r"<g> \cdot <out> \cdot (1 - <out>)"),
+    positive=True)
 SUM = define(np.sum, r"\sum <x>",
     (lambda g, out, x, axis=None, *, keepdims=False: rules.spread(g, x, axis, keepdims), "<g>"),
     fn=rules.total, linear=(0,), direct=True)

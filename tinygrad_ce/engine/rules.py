@@ -29,6 +29,12 @@ def relu(x: Any) -> Any:
     return np.maximum(x, 0.0) if np.ndim(x) else np.where(x <= 0.0, 0.0, x)
 
 
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)), by the exponential that cannot overflow."""
+    e = np.exp(-abs(x))
+    return pick(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
 def total(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
     """np.sum, in half its time."""
     if x.__class__ is ndarray:

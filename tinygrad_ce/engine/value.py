@@ -157,11 +157,9 @@ class Value(ArrayLike):
         """The positive part; its derivative at 0 is 0, as in PyTorch. NaN stays NaN."""
         return apply(ops.RELU, (self,))
 
-    def sigmoid(self) -> Any:
+    def sigmoid(self) -> Value:
         """1 / (1 + exp(-v)), without overflow and accurate in both tails."""
-        right = self >= 0  # each side takes the form whose exponential cannot overflow
-        e = np.exp(np.where(right, -self, self))
-        return np.where(right, 1.0, e) / (1.0 + e)
+        return apply(ops.SIGMOID, (self,))
 
     # Python's operators. Addition and multiplication of floats are most of a scalar graph, so they
     # are written out.

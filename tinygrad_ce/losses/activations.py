@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data, example
-from ..engine.ops import RELU
+from ..engine.ops import RELU, SIGMOID
 from ..engine.text import _
 from ..engine.value import Value, detach
 
@@ -114,8 +114,8 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    x = as_input(x, "sigmoid")  # the method is written for arrays too
-    return 1 / (1 + np.exp(-x)) if COMPOSED.get() else Value.sigmoid(x)
+    x = as_input(x, "sigmoid")
+    return 1 / (1 + np.exp(-x)) if COMPOSED.get() else SIGMOID(x)
 
 
 def relu(x: Any) -> Any:

@@ -56,25 +56,28 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
         op: Any = line.function
         rest_on: set[Any] = {known[x][0] if x in known else None for x in reads(line)}
         fixed = op is not ops.WHERE and [*walk((line.args, line.options), RecordedArray)]
-        if op is ops.EXP:
-            u, sign = _exponent(line.args[0])
+        if op in (ops.EXP, ops.SIGMOID):
+            u, sign = _inner(line)
             x = drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))
-            known[line] = line, np.exp(sign * x)
+            known[line] = line, op(sign * x)
         elif None in rest_on or len(rest_on) != 1 or fixed:
             continue
         elif op.terms or op.powers or op.linear or op in (ops.POWER, LOG1P):
             [e] = rest_on
-            u, _sign = _exponent(e.args[0])
             args = replace(replace(line.args, lambda x: known[x][1]), example, RecordedArray)
             known[line] = e, op(*args, **line.options)
-            if log := _of_sigmoid(line, u, drawn[u], known[line][1]) or _of_sum(line, known):
+        if line in known and op is not ops.EXP:
+            e, value = known[line]
+            u, _sign = _inner(e)
+            if log := _of_sigmoid(line, u, drawn[u], value) or _of_sum(line, known):
                 logs[line] = log
     return logs
 
 
-def _exponent(v: Line) -> tuple[Line, Any]:
-    """What v is but for signs, which may differ by a condition, and these."""
-    if v.function is ops.WHERE and len([*walk(v.args[1:])]) == 2:
+def _inner(e: Line) -> tuple[Line, Any]:
+    """What it is of but for signs, which an exponential's condition may choose, and these."""
+    [v] = e.args
+    if e.function is ops.EXP and v.function is ops.WHERE and len([*walk(v.args[1:])]) == 2:
         (u, s), (w, t) = map(_signed, v.args[1:])
         if u is w:
             return u, np.where(example(v.args[0]), s, t)
@@ -101,7 +104,8 @@ def _of_sigmoid(line: Line, u: Line, drawn: Any, value: Any) -> Log | None:
 def _of_sum(line: Line, known: dict[Line, tuple[Line, Any]]) -> Log | None:
     """log Σ exp(z ± m) over one axis, along which m is constant."""
     e, value = known[line]
-    for axis in [a for a, n in enumerate(e.shape) if n != 1 or line.function is ops.SUM]:
+    axes = [a for a, n in enumerate(e.shape) if n != 1 or line.function is ops.SUM]
+    for axis in axes if e.function is ops.EXP else ():
         total = np.sum(known[e][1], axis=axis)
         if total.size == line.size and np.allclose(np.ravel(value), np.ravel(total), 1e-12, 0.0):
             z, shifts = e.args[0], []

@@ -27,7 +27,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ..engine.arraylike import as_called
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
-from ..engine.ops import GETITEM, RELU, SCATTER
+from ..engine.ops import GETITEM, RELU, SCATTER, SIGMOID
 from ..engine.origin import Origin, here, is_learners, learners_frame
 from ..engine.rules import scatter
 from ..engine.text import _
@@ -367,11 +367,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         return np.invert(self)
 
     # ------------------------------------------------------------------ as a Value, or an ndarray
-    sigmoid = Value.sigmoid
-
-    def relu(self) -> Any:
-        """As a Value's."""
-        return RELU.fn(self)
+    relu, sigmoid = RELU.fn, SIGMOID.fn
 
     def __deepcopy__(self, memo: Any = None) -> Any:
         return self

@@ -145,9 +145,9 @@ def is_positive(x: Any, depth: int = 4) -> bool:
     if x.__class__ is not Line or x.function is None or not depth:
         return False
     q = _complement(x)
-    if is_call(q, np.divide) and is_call(q.args[1], np.add):  # 1 - 1 / (1 + e)
-        ones = number_of(q.args[0]), *map(number_of, q.args[1].args)
-        return ones.count(1.0) == 2 and is_positive(q.args[1], depth - 1)
+    if is_call(q, np.divide) and is_call(q.args[1], np.add):  # 1 - a / (a + b)
+        a, total = map(key_of, q.args)
+        return a in map(key_of, total.args) and is_positive(total, depth - 1)
     f, plain = x.function, x.function is np.sum and is_plain_sum(x.args, x.options)
     places = fact(f, "linear") if plain or f is np.matmul or fact(f, "moves") else ()
     places = range(2) if f in (np.add, np.multiply, np.divide) else places
@@ -355,7 +355,7 @@ def _factors(x: Any, n: int, depth: int = 5) -> list[tuple[Any, int]]:
     """The factors of a product or quotient, above (n = 1) or below the line."""
     if unsigned(x)[0] < 0:
         return [(-1.0, 1), *_factors(x.args[0], n, depth)]
-    if not depth or not is_call(x, np.multiply, np.divide):
+    if not depth or not is_call(x, np.multiply, np.divide) or _sigmoid(x):
         return [(x, n)]
     m = n if x.function is np.multiply else -n
     return _factors(x.args[0], n, depth - 1) + _factors(x.args[1], m, depth - 1)
@@ -380,19 +380,52 @@ def _apart(s: Simplifier, x: Any, depth: int = 5) -> tuple[float, Any]:
 def _quotient(s: Simplifier, u: Any, v: Any, like: Line) -> Any:
     """(1 / s)·x is x / s; (t / s)·e is t·p where p = e / s is there.
 
-    So is (t / s)·e = t·(1 - q) where s = 1 + e and 1 - q is there, of q = 1 / s.
+    So it is where s = 1 + e; and t·(1 - q) where 1 - q is there, of q = 1 / s.
     """
     if not is_call(u, np.divide) or v.__class__ is not Line:
         return None
     t, total = u.args
     if number_of(t) == 1.0 and alike(v, like) and s.needs[u] <= 1:
         return s.call(np.divide, (v, total), {}, like)
-    one, share = key_of(1.0), None
-    if is_call(total, np.sum) and total.args[0] is v and t is not v:
-        share = s.seen.get((np.divide, v, total))
-    if is_call(total, np.add) and {*map(key_of, total.args)} == {one, v}:
+    one = key_of(1.0)
+    logistic = is_call(total, np.add) and {*map(key_of, total.args)} == {one, v}
+    whole = logistic or (is_call(total, np.sum) and total.args[0] is v)
+    share = s.seen.get((np.divide, v, total)) if whole and t is not v else None
+    if logistic and share is None:
         share = s.seen.get((np.subtract, one, s.seen.get((np.divide, one, total))))
     return s.call(np.multiply, (t, share), {}, like) if share else None
+
+
+def _sigmoid(x: Any) -> Args | None:
+    """What stands above 1 + e in a sigmoid: 1 or e, or the arguments of where(z >= 0, 1, e)."""
+    if not is_call(x, np.divide) or not is_call(x.args[1], np.add):
+        return None
+    top, total = x.args
+    args: Args = top.args if is_call(top, np.where) else (top,)
+    c, one, e = args if args[1:] else (None, 1.0, top)
+    if not is_call(e, np.exp) or {*map(key_of, total.args)} != {key_of(1.0), e}:
+        return None
+    size = unsigned(e.args[0])[1]
+    if is_call(c, np.greater_equal, np.less_equal) and is_call(size, np.absolute):
+        same = size.args[0] is c.args[0] and number_of(c.args[1]) == 0.0 and number_of(one) == 1.0
+        return args if same else None
+    return args if c is None else None
+
+
+def _other_side(s: Simplifier, q: Any) -> Any:
+    """The line σ(z) of q = σ(-z), if it is there; the two are 1 in sum."""
+    args = _sigmoid(q) or ()
+    if not args[1:] or args[0].function is not np.less_equal:
+        return None
+    right = s.seen.get((np.greater_equal, *map(key_of, args[0].args)))
+    top = s.seen.get((np.where, right, *map(key_of, args[1:])))
+    return s.seen.get((np.divide, top, q.args[1]))
+
+
+def _is_one(s: Simplifier, z: Any, q: Any) -> bool:
+    """Whether z / q is 1: they are the same, or σ(-x) and 1 - σ(x)."""
+    p = _other_side(s, z)
+    return z is q or (p is not None and _complement(q) is p)
 
 
 def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
@@ -404,8 +437,12 @@ def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
     both = is_call(x, np.multiply) and is_call(y, np.multiply)
     for a, b in product(x.args, y.args) if both and f is np.subtract else ():
         rest = [z.args[z.args[0] is p] for z, p in ((x, a), (y, b))]
-        if all(_complement(z) is p for z, p in zip(rest, (b, a))):
+        if all(p is (_other_side(s, z) or _complement(z)) for z, p in zip(rest, (b, a))):
             return s.emit(f, a, b)  # a·(1 - b) - b·(1 - a)
+    if both and f is np.subtract and y.args[0] is x and y.args[1] is x.args[1]:
+        g, q = x.args
+        if rest_of_one := s.seen.get((np.subtract, key_of(1.0), q)):  # g·q - g·q·q
+            return s.call(np.multiply, (g, s.emit(np.multiply, q, rest_of_one)), {}, like)
     for common in x.args if both and s.needs[x] == s.needs[y] == 1 else ():
         if common.__class__ is Line and any(common is p for p in y.args):
             rest = [z.args[z.args[0] is common] for z in (x, y)]
@@ -420,26 +457,23 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     Only what is positive cancels: x / x stays what it was at 0.
     """
     (c, x), y = coefficient(args[0]), args[1]
-    if (
-        powers == (1, 1)
-        and is_call(x, np.add, np.subtract)
-        and max(s.needs[x], s.needs[args[0]]) <= 1
-    ):
-        if all(_cancelled(s, powers, (part, y), like) is None for part in x.args):
-            return None
-        result = s.call(x.function, tuple([s.emit(np.multiply, z, y) for z in x.args]), {}, like)
-        return s.scale(c, result, like)
+    if powers == (1, 1) and is_call(x, np.add, np.subtract):
+        gone = [_cancelled(s, powers, (part, y), like) is not None for part in x.args]
+        if all(gone) or (any(gone) and max(s.needs[x], s.needs[args[0]]) <= 1):
+            parts = [s.emit(np.multiply, z, y) for z in x.args]
+            return s.scale(c, s.call(x.function, tuple(parts), {}, like), like)
     if not any(is_call(unsigned(z)[1], np.multiply, np.divide) for z in args):
         return None
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
     above, below = ([z for z, m in rest if m == n] for n in (1, -1))
-    end = next((z for z in above if any(z is q for q in below) and is_positive(z)), None)
+    ends = [(z, q) for z in above for q in below if _is_one(s, z, q)]
+    end = next((pair for pair in ends if is_positive(pair[0])), None)
     if end is None or not above[1:] or not all(z for z, _ in numbers):
         return None
-    for side in (above, below):
-        del side[[z is end for z in side].index(True)]
+    for side, x in zip((above, below), end):
+        del side[[z is x for z in side].index(True)]
     c = math.prod((z**n for z, n in numbers), start=1.0)
     if not is_moderate(c) or np.broadcast_shapes(*map(np.shape, (*above, *below))) != like.shape:
         return None
@@ -514,6 +548,14 @@ def _transpose(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
     if not turned or any(np.ndim(x) != 2 for x in factors):
         return None
     return s.emit(np.matmul, *[s.emit(np.transpose, x) for x in factors[::-1]])
+
+
+def _at_least(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
+    """-x >= 0 is x <= 0."""
+    sign, x = unsigned(args[0])
+    if sign > 0 or number_of(args[1]) != 0.0:
+        return None
+    return s.call(np.less_equal, (x, args[1]), {}, like)
 
 
 def _where(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
@@ -600,6 +642,7 @@ def _mean(s: Simplifier, args: Args, options: Any, like: Line) -> Any:
 
 
 RULES: dict[Any, Callable[..., Any]] = {
+    np.greater_equal: _at_least,
     np.matmul: _matmul,
     np.power: _power,
     np.transpose: _transpose,
