@@ -510,3 +510,18 @@ def test_the_next_edge_is_asked_for_and_not_lit(visit: Visit) -> None:
     check.click()
     assert tab.locator(".verdict").inner_text() == "Right."
     assert tab.locator("#score").inner_text() == "1 of 2 right at first"
+
+
+@pytest.mark.slow
+def test_a_condition_is_shown_as_0_and_1_after_a_change_too(visit: Visit) -> None:
+    def huber(r: Any) -> Any:
+        a = np.abs(r)
+        return np.where(a <= 1.0, 0.5 * r * r, a - 0.5).sum()
+
+    start, new = np.array([0.5, -2.0, 1.5]), np.array([2.5, -0.5, 0.25])
+    tab, wanted = visit(step_through(huber, start)), step_through(huber, new)
+    k = next(k for k, s in enumerate(wanted) if s.op == "where")
+    tab.evaluate(f"location.hash = '#step={k + 1}&r={','.join(map(str, new))}'")
+    tab.evaluate("new Promise((then) => setTimeout(then, 50))")
+    matches(read(tab), wanted, k)
+    assert "if [0, 1, 1] else" in read(tab)["words"]
