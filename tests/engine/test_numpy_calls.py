@@ -108,6 +108,20 @@ def test_what_a_call_does_not_take_is_refused_in_short() -> None:
         np.take(Value(M), [5], mode="wrap")
 
 
+@pytest.mark.parametrize("where", [np.array([[1, 0], [1, 1]]), M, Value(M)])
+@pytest.mark.parametrize("f", [np.sum, np.prod, np.mean, np.var, np.std, np.add.reduce])
+def test_a_mask_of_numbers_is_refused_as_in_numpy(f: Any, where: Any) -> None:
+    """A mean would divide by their sum."""
+    with pytest.raises(TypeError, match="bool"):
+        f(M, where=getattr(where, "data", where))
+    message = r"where=: got an array of (int|float)64, wanted one of bool: .astype\(bool\)"
+    with pytest.raises(TypeError, match=message):
+        f(Value(M), where=where)
+    with pytest.raises(TypeError, match=message):
+        program(lambda x, mask: np.sum(f(x, where=mask)), M, M)
+    agrees(lambda x: f(x, where=[[2, 0], [1, 0]]), [M], np.float64)  # a list is one of truths
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("f", [np.max, np.min], ids=["max", "min"])
 def test_an_extremum_of_no_entries_is_the_initial_one(f: Any, keepdims: bool) -> None:

@@ -165,3 +165,12 @@ def test_a_number_has_the_slope_of_an_array_outside_the_domain_as_well(f: Any) -
         f(number).backward()
         f(array).backward(np.ones(1))
         np.testing.assert_allclose(number.grad, array.grad[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("x", [-700.0, -100.0, -36.7, -20.0, -1e-3, 0.0, 30.0])
+def test_the_slope_of_expm1_has_all_its_digits(x: float) -> None:
+    """Where e^x is small beside 1, out + 1 has none of them."""
+    for slopes in (grad(np.expm1), grad(grad(np.expm1))):
+        assert slopes(x) == np.exp(x)
+    row = grad(lambda x: np.sum(np.expm1(x)))(np.array([x, 0.0]))
+    np.testing.assert_array_equal(row, np.exp([x, 0.0]))

@@ -203,7 +203,7 @@ for _ufunc, _reads, _rule, _rule_reads, _fields in (
     (np.sin, r"\sin <x>", lambda g, out, x: g * np.cos(x), r"<g> \cos <x>", {}),
     (np.cos, r"\cos <x>", lambda g, out, x: -g * np.sin(x), r"-<g> \sin <x>", {"even": True}),
     (np.tan, r"\tan <x>", lambda g, out, x: g * (1.0 + out * out), r"<g> (1 + \tan^2 <x>)", {}),
-    (np.expm1, "e^{<x>} - 1", lambda g, out, x: g * (out + 1.0), r"<g> \cdot e^{<x>}", {}),
+    (np.expm1, "e^{<x>} - 1", lambda g, out, x: g * np.exp(x), r"<g> \cdot e^{<x>}", {}),
     (np.log1p, r"\log(1 + <x>)", lambda g, out, x: g / (1.0 + x), "<g> / (1 + <x>)",
      {"domain": ((-1.0, math.inf),)}),
     (np.sqrt, r"\sqrt{<x>}", lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})",

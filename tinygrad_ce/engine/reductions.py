@@ -31,7 +31,16 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def only(x: Any, where: Any, fill: Any) -> Any:
     """The entries that count; ``fill`` in the place of the others."""
-    return x if where is True else np.where(np.broadcast_to(where, np.shape(x)), x, fill)
+    return x if where is True else np.where(mask(where, x), x, fill)
+
+
+def mask(where: Any, x: Any) -> Any:
+    """What says of each entry whether it counts: truths, as NumPy wants them."""
+    where = where if hasattr(where, "dtype") else np.asarray(where, bool)
+    if where.dtype != bool:
+        text = "where=: got an array of {dtype}, wanted one of bool: .astype(bool), or x > 0"
+        raise TypeError(_(text, dtype=where.dtype))
+    return np.broadcast_to(where, np.shape(x))
 
 
 def count(x: Any, axis: Any, where: Any, **options: Any) -> Any:
@@ -39,7 +48,7 @@ def count(x: Any, axis: Any, where: Any, **options: Any) -> Any:
     if where is True:
         axes = range(np.ndim(x)) if axis is None else np.atleast_1d(axis).tolist()
         return float(math.prod(np.shape(x)[k] for k in axes))
-    return astype(np.sum(np.broadcast_to(where, np.shape(x)), axis, **options), x.dtype)
+    return astype(np.sum(mask(where, x), axis, **options), x.dtype)
 
 
 def reduction(function: Any, combine: Any, neutral: float | None = None) -> Rule:
