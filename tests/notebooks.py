@@ -157,18 +157,21 @@ def typeset(markdown: str) -> str:
 
 
 def pages(folder: Path) -> None:
-    """Write every lesson, in both editions, and their README as the first page."""
+    """Write every lesson, in both editions, and their READMEs as the first pages."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="")
-    readme = v4.new_notebook(
-        cells=[v4.new_markdown_cell((LESSONS / "README.md").read_text("utf-8"))]
-    )
+    first = {
+        path.relative_to(LESSONS).with_name("index.ipynb"): v4.new_notebook(
+            cells=[v4.new_markdown_cell(path.read_text("utf-8"))]
+        )
+        for path in LESSONS.glob("**/README.md")
+    }
     notebooks = {
         path.relative_to(LESSONS): nbformat.read(path, 4)
         for path in LESSONS.glob("**/[0-9]*.ipynb")
     }
-    for name, notebook in {Path("index.ipynb"): readme, **notebooks}.items():
+    for name, notebook in {**first, **notebooks}.items():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 links = re.sub(r"(\]\([^)]*)\.ipynb", r"\1.html", cell.source)

@@ -118,3 +118,20 @@ def test_a_sentence_can_be_filled_in() -> None:
         assert language.filled("{n} more", {"n": 3}) == "그 밖의 3개"
         said = language.filled("{line} is now {loss}", {"line": "L", "loss": "cross_entropy"})
         assert said == "L은 이제 cross_entropy입니다"
+
+
+def test_the_lessons_readme_in_korean_has_the_same_lessons_and_commands() -> None:
+    english, korean = (
+        path.read_text(encoding="utf-8")
+        for path in (NOTEBOOKS / "README.md", NOTEBOOKS / "ko/README.md")
+    )
+    for path in (NOTEBOOKS / "ko").glob("*.ipynb"):
+        assert f"]({path.name})" in korean
+        assert f"](../{path.name})" in korean
+    for link in re.findall(r"\]\(([^)]+)\)", korean):
+        assert (NOTEBOOKS / "ko" / link).exists(), link
+    commands = [re.sub(" *#.*| notebooks$", "", line) for line in english.splitlines()]
+    for line in commands:
+        if line.startswith((".venv", "python3")):
+            assert line in korean, line
+    assert "한국어" in english

@@ -148,7 +148,7 @@ class ArrayLike:
 
     def __bool__(self) -> bool:
         if self.shape:
-            what = f"The truth of a Value of shape {self.shape}"
+            what = _("The truth of a Value of shape {shape}", shape=self.shape)
             _refusal(bool, what, "Use v.data.any() or v.data.all().")(self)
         return bool(self._array)
 

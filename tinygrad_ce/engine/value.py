@@ -242,7 +242,7 @@ class Value(ArrayLike):
         if method == "__call__" and not options:
             return self.__array_function__(ufunc, (), inputs, options)
         if options.get("out") is not None:
-            what = f"out= (or in-place {ufunc.__name__})"
+            what = _("out= (or in-place {name})", name=ufunc.__name__)
             lost(what, "Use a = a + v, which makes a new Value.")
         if method == "outer" and not options:
             x, y = inputs

@@ -17,7 +17,8 @@ from ...engine.language import language, speaking, spoken
 from ...engine.text import _
 from .problem import Trial, array_text
 
-CARD = 'style="border-left:5px solid {};margin:.5em 0;padding:0 1em;overflow-wrap:break-word"'
+BREAKS = "overflow-wrap:break-word;word-break:keep-all"  # Korean lines break between words
+CARD = f'style="border-left:5px solid {{}};margin:.5em 0;padding:0 1em;{BREAKS}"'
 
 
 @dataclass(frozen=True, repr=False)
