@@ -33,6 +33,21 @@ def test_axe_finds_nothing(visit: Visit, axe: str, scheme: str, width: int) -> N
     assert violations() == []
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_axe_finds_nothing_in_numbers_to_change_and_in_maps(
+    visit: Visit, axe: str, width: int
+) -> None:
+    live = step_through(lambda x, w: np.exp(x @ w).sum(), np.eye(2, 8), np.ones((8, 2)))
+    film = step_through((Value(np.eye(12) - 0.1) * np.where(np.eye(12), np.nan, -1.0)).sum())
+    for steps in (live, film):
+        for step in (1, 99):
+            tab = visit(steps, f"#step={step}", width=width)
+            tab.evaluate("document.querySelector('.numbers').open = true")
+            tab.evaluate(axe)
+            found = tab.evaluate(f"axe.run({{runOnly: {TAGS}}}).then(r => r.violations)")
+            assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 def test_nothing_sticks_out_and_what_is_lit_is_in_view(visit: Visit, width: int) -> None:
     need("pygraphviz")
