@@ -459,7 +459,7 @@ def near(got: Any, raw: Any, args: Any) -> None:
 
 @pytest.mark.slow
 @given(cases())
-@settings(max_examples=300, database=None)
+@settings(max_examples=150, database=None)
 def test_drawn_functions_are_the_same_with_no_more_operations(case: Any) -> None:
     f, args, wrt, how = case
     with np.errstate(all="ignore"):
