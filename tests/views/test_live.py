@@ -525,3 +525,24 @@ def test_a_condition_is_shown_as_0_and_1_after_a_change_too(visit: Visit) -> Non
     tab.evaluate("new Promise((then) => setTimeout(then, 50))")
     matches(read(tab), wanted, k)
     assert "if [0, 1, 1] else" in read(tab)["words"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(390, 844), (1400, 900)])
+def test_who_drags_a_number_sees_the_gradient_move(visit: Visit, size: tuple[int, int]) -> None:
+    z, t = [3.2, 1.3, 0.5], np.array([1.0, 0.0, 0.0])
+    tab = visit(step_through(by_hand, z, t), width=size[0])
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
+    tab.locator("#last").click()
+    box = tab.get_by_label("z[0]", exact=True)
+    box.scroll_into_view_if_needed()
+    place, result = box.bounding_box(), tab.locator(".work .result")
+    before = result.inner_text()
+    tab.mouse.move(place["x"] + 40, place["y"] + 10)
+    tab.mouse.down()
+    tab.mouse.move(place["x"] + 10, place["y"] + 10)
+    tab.mouse.up()
+    assert result.inner_text() != before
+    seen, bar = result.bounding_box(), tab.locator(".bar").bounding_box()
+    assert seen["y"] >= 0
+    assert seen["y"] + seen["height"] <= bar["y"]

@@ -84,7 +84,7 @@ def step_through(
             plain, other = _losses(loss, fused, args, wrt, lambda x, at: x)
             live, why = None, str(error)
         steps = replace(_of_graph(plain, other, gradient), live=live, still=why)
-        called = getattr(loss, "__name__", "")
+        called = getattr(loss, "__name__", "").lstrip("_")
         return replace(steps, title=called) if called.isidentifier() else steps
 
 
