@@ -155,6 +155,10 @@ def test_json_of_the_command_is_english(
     said = capsys.readouterr().out
     assert "returns None" in said
     assert not re.search("[가-힣]", said)
+    path.write_text("def gradient(z):\n    return unknown\n")  # which its own process tells
+    main(["exercise", "sigmoid", "--file", str(path), "--json"])
+    assert "your line 2" in capsys.readouterr().out
+    path.write_text("def gradient(z):\n    return None\n")
     main(["exercise", "sigmoid", "--file", str(path)])
     assert "None을 돌려줍니다" in capsys.readouterr().out
 
