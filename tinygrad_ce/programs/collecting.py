@@ -10,6 +10,7 @@ p[i, y_i] is Σ_j δ(y_i, j) p_ij.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
@@ -61,19 +62,25 @@ class Collector(Simplifier):
             if line in self.forward and not self.moving.isdisjoint(reads(line)):
                 self.moving.add(line)
         self.ends -= self.forward
+        self.waiting = Counter(x for line in lines for x in reads(line))  # for lines to read them
         self.reader: Any = None
         self.left, self.until = EFFORT, 0  # what is left, and up to which call that is
 
     def rewrite(self, line: Line) -> Any:
         """What is simpler, or a sum of products; what several lines read is counted once."""
         result = self.new[line] = super().rewrite(line)
+        self.waiting.subtract(reads(line))
         plain = result.__class__ is not Line or not line.shape or line not in self.ends
         if not plain and self.left > 0:  # newest first: what is next to the loss
             self.until = self.calls + self.left
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
             self.left = self.until - self.calls
-            both = [cost(live(self.lines, [*self.shared, x])) for x in (other, result)]
+            needed = [*self.shared]  # anyway, as what later lines read is
+            needed += [
+                y for x, n in self.waiting.items() if n and (y := self.new.get(x)) is not result
+            ]
+            both = [cost(live(self.lines, [*needed, x])) for x in (other, result)]
             result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
                 result.name = result.name or line.name
