@@ -605,11 +605,12 @@ def test_defaults_are_those_of_the_function(f: Any) -> None:
     assert str(inspect.signature(run)) == "(x, k=2.0)"
 
 
-def test_methods_of_values_are_recorded_of_data_too() -> None:
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8, np.int8, np.int64])
+def test_methods_of_values_are_recorded_of_data_too(dtype: Any) -> None:
     def f(x: Any, t: Any) -> Any:
         return (x * t.exp() + t.relu() * t.sigmoid() - t.tanh()).sum() + t.log().sqrt().mean()
 
-    x, t = np.ones(3), np.array([1.5, 2.0, 3.0])
+    x, t = np.ones(3), np.array([1.0, 2.0, 3.0], dtype)
     close(program(f, x, t)(x, t[::-1])[0], f(Value(x), Value(t[::-1])).data)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..engine.arraylike import as_called
+from ..engine.data import as_data
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import GETITEM, RELU, SCATTER, SIGMOID
@@ -367,7 +368,11 @@ class RecordedArray(NDArrayOperatorsMixin):
         return np.invert(self)
 
     # ------------------------------------------------------------------ as a Value, or an ndarray
-    relu, sigmoid = RELU.fn, SIGMOID.fn
+    relu = RELU.fn
+
+    def sigmoid(self) -> Any:
+        """As a Value's: of whole numbers it computes in float64."""
+        return SIGMOID.fn(as_data(self, "sigmoid"))
 
     def __deepcopy__(self, memo: Any = None) -> Any:
         return self
@@ -401,12 +406,14 @@ class RecordedArray(NDArrayOperatorsMixin):
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
         function = getattr(np, name, None)
-        known = callable(getattr(np.ndarray, name, None)) or callable(getattr(Value, name, None))
+        of_arrays = callable(getattr(np.ndarray, name, None))
+        known = of_arrays or callable(getattr(Value, name, None))
         if name.startswith("_") or not callable(function) or not known:
             raise AttributeError(_("a recorded array has no {name!r}", name=name))
 
         def method(*args: Any, **options: Any) -> Any:
             several = name in ("reshape", "transpose") and len(args) > 1
-            return function(self, *((args,) if several else args), **options)
+            x = self if of_arrays else as_data(self, name)  # as a Value, in float64
+            return function(x, *((args,) if several else args), **options)
 
         return method
