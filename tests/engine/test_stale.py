@@ -140,6 +140,22 @@ def test_indices_that_change() -> None:
     np.testing.assert_array_equal(x.grad, [[1, 0, 0], [0, 0, 1]])
 
 
+class Tagged(np.ndarray):
+    """An array that does what NumPy's do."""
+
+
+@pytest.mark.parametrize("kind", [np.ndarray, np.memmap, Tagged])
+def test_an_index_of_another_class_that_changes(kind: Any, tmp_path: Any) -> None:
+    where = tmp_path / "indices"
+    np.array([0, 2]).tofile(where)
+    index = np.memmap(where, np.int64, "r+") if kind is np.memmap else np.array([0, 2]).view(kind)
+    x = Value([1.0, 2.0, 3.0])
+    loss = (x[index] ** 2).sum() + (x[index, None] * 3.0).sum()
+    index[:] = 1
+    loss.backward()
+    assert x.grad.tolist() == [5.0, 0.0, 9.0]
+
+
 WRITES: dict[str, Callable[[Any], Any]] = {
     "one entry": lambda a: a.__setitem__(0, 3.0),
     "in place": lambda a: np.multiply(a, 2.0, out=a),

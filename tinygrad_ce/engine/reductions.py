@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from .data import array_of_a_kind
 from .numpy_functions import root
 from .operation import TABLE, Rule, spell
 from .rules import astype
@@ -36,7 +37,7 @@ def only(x: Any, where: Any, fill: Any) -> Any:
 
 def mask(where: Any, x: Any) -> Any:
     """What says of each entry whether it counts: truths, as NumPy wants them."""
-    where = where if hasattr(where, "dtype") else np.asarray(where, bool)
+    where = array_of_a_kind(where, "where=") if hasattr(where, "dtype") else np.asarray(where, bool)
     if where.dtype != bool:
         text = "where=: got an array of {dtype}, wanted one of bool: .astype(bool), or x > 0"
         raise TypeError(_(text, dtype=where.dtype))

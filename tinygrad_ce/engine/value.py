@@ -26,6 +26,7 @@ from .data import (
     SMALL,
     Call,
     StaleGraphError,
+    array_of_a_kind,
     as_data,
     constant,
     lost,
@@ -221,7 +222,10 @@ class Value(ArrayLike):
         parts = index if isinstance(index, tuple) else (index,)
         if any(part.__class__ is Value for part in parts):
             raise TypeError(_("a Value cannot be an index; use its data, as in v[i.data]"))
-        copies = tuple(deepcopy(p) if p.__class__ in (np.ndarray, list) else p for p in parts)
+        copies = tuple(
+            deepcopy(array_of_a_kind(p, "an index")) if isinstance(p, np.ndarray | list) else p
+            for p in parts
+        )
         return apply(ops.GETITEM, (self,), {"index": copies if parts is index else copies[0]})
 
     def __repr__(self) -> str:
