@@ -57,6 +57,7 @@ def test_every_text_of_the_table_loses_its_latex_and_keeps_its_placeholders(op: 
         (rule(TABLE[np.clip], 0), "G [b ≤ a ≤ c]"),
         (r"G / (2 \sqrt{<x>})", "G / (2 √a)"),
         (r"\log(e^{<x>} + e^{<y>})", "log(e^a + e^b)"),
+        (r"\sigma(<x>) + \lambda \Phi(<y>)", "σ(a) + λ Φ(b)"),
         (r"<g> \cdot (1 - \tanh^2 <x>)", "G · (1 − tanh² a)"),
         (r"<x> \to [\dots]", "a → […]"),
         (r"\operatorname{leaky\_relu}(<x>)", "leaky_relu(a)"),

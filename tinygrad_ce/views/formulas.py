@@ -28,6 +28,9 @@ WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
     "lt": "<", "gt": ">", "ge": "≥", "ne": "≠",
     "partial": "∂", "times": "×", "odot": "⊙", "mathrel": "", ",": "",
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ",
+    "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ",
+    "Phi": "Φ", "omega": "ω",
 }  # fmt: skip
 # What \text{} cannot hold: not even escaped, for a converter to MathML that takes it literally.
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
