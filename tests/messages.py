@@ -21,7 +21,7 @@ from tinygrad_ce import exercises
 from tinygrad_ce.engine import language
 from tinygrad_ce.engine.language import Sentence
 from tinygrad_ce.engine.operation import TABLE
-from tinygrad_ce.exercises.framework import mistakes, properties
+from tinygrad_ce.exercises.framework import changes, mistakes, properties
 from tinygrad_ce.losses import losses  # noqa: F401
 from tinygrad_ce.views.picture import FORMS
 
@@ -229,7 +229,12 @@ def of_exercises() -> Iterator[tuple[str, str]]:
         for text in (ex.formula, ex.result):
             if re.search("[a-z]+ [a-z]+ [a-z]+", text):
                 yield text, place
-    for table in (mistakes.FACTORS, mistakes.SHAPES, mistakes.SOFTMAXES):
+    for table in (
+        mistakes.FACTORS,
+        mistakes.SHAPES,
+        mistakes.MATRICES,
+        *changes.ACTIVATIONS.values(),
+    ):
         yield from ((text, "exercises/framework/mistakes.py") for text in table)
     yield from ((text, "exercises/framework/properties.py") for text in properties.COMMON)
     yield properties.STABLE, "exercises/framework/properties.py"

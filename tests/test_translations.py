@@ -79,7 +79,7 @@ def test_a_table_has_as_many_heads_in_every_language() -> None:
 
 
 def test_a_known_mistake_has_a_name_and_a_look_in_every_language() -> None:
-    texts = [*messages.mistakes.FACTORS, *messages.mistakes.SHAPES, *messages.mistakes.SOFTMAXES]
+    texts = [*messages.mistakes.FACTORS, *messages.mistakes.SHAPES, *messages.mistakes.MATRICES]
     for text in texts:
         assert KOREAN[text].count(": ") == 1, text
 

@@ -48,9 +48,9 @@ def test_a_table_has_every_file_and_counts_the_mistakes(capsys: Any, submissions
     rows = [line.split(None, 2) for line in first.splitlines()]
     assert [row[0].replace("\\", "/") for row in rows] == ["file", *FILES]
     assert [row[1] for row in rows] == ["score", "100%", "43%", "0%", "43%"]
-    assert rows[2][2] == "target forgotten"
+    assert rows[2][2] == "t left out"
     assert "SyntaxError" in rows[3][2]
-    assert counts.splitlines()[1].split(None, 1) == ["2", "target forgotten"]
+    assert counts.splitlines()[1].split(None, 1) == ["2", "t left out"]
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_lines_of_json_are_what_check_returns(capsys: Any, submissions: Path) ->
     assert run(NAME, "--submissions", str(submissions), "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [x["passed"] for x in lines] == [True, False, False, False]
-    assert [x["mistake"] for x in lines] == [None, "target forgotten", None, "target forgotten"]
+    assert [x["mistake"] for x in lines] == [None, "t left out", None, "target forgotten"]
     assert run(NAME, "--file", str(submissions / "ann" / "answer.py"), "--json") == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["score"] == 1.0  # what the answer prints is no part of it

@@ -250,8 +250,8 @@ def test_what_is_said_of_another_draw_names_its_seed() -> None:
 
 def test_a_variable_keeps_its_letter() -> None:
     diagonal = load("softmax_jacobian").check(lambda z: np.diag(sm(z) * (1 - sm(z))))
-    assert "\nLook: p_i has" in str(diagonal)
-    assert ">Look: where has" in ex.check(lambda z, t: sm(z))._repr_html_()
+    assert "\nLook: each entry has" in str(diagonal)
+    assert ">Look: is each step" in ex.check(lambda z, t: sm(z))._repr_html_()
     named = load("l2_penalty").check(
         lambda x, y, w, b, a: (answer_of("l2_penalty")(x, y, w, b, a)[0], np.full(2, b))
     )

@@ -79,7 +79,7 @@ def test_json_has_all_of_it_for_a_teacher() -> None:
     report = json.loads(ex.check(lambda z, t: sm(z)).to_json())
     assert report["exercise"] == "softmax_cross_entropy"
     assert report["passed"] is False
-    assert report["mistake"] == "target forgotten"
+    assert report["mistake"] == "t left out"
     assert report["score"] == pytest.approx(3 / 7)
     assert report["credits"][3]["note"] == "your rows sum to 1, they should sum to 0"
     assert report["example"]["inputs"]["t"] in ([[0.0, 1.0]], [[1.0, 0.0]])
@@ -181,9 +181,9 @@ def test_mistakes_are_derived_from_any_loss() -> None:
     assert named(lambda X, e, s, n: -2 / n * X.T @ (e * s)) == "sign flipped"
     assert named(lambda X, e, s, n: 2 * X.T @ (e * s)) == "N times too large"
     assert named(lambda X, e, s, n: 1 / n * X.T @ (e * s)) == "a factor 2 missing"
-    assert named(lambda X, e, s, n: 2 / n * X.T @ e) == "the slope of h by matmul left out"
+    assert named(lambda X, e, s, n: 2 / n * X.T @ e) == "the slope of h by X @ w left out"
     assert (
-        named(lambda X, e, s, n: 2 / n * X.T @ (e * s**2)) == "the slope of h by matmul taken twice"
+        named(lambda X, e, s, n: 2 / n * X.T @ (e * s**2)) == "the slope of h by X @ w taken twice"
     )
     assert named(lambda X, e, s, n: np.mean(e**2)) == "the loss itself"
     assert neuron.check(lambda X, w, y: answer(X, w, 0 * y)).mistake == "y forgotten"

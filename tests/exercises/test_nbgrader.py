@@ -112,5 +112,5 @@ def test_the_wrong_submission_gets_what_it_has_earned(course: Path) -> None:
 
 def test_the_teacher_reads_which_mistake_it_was(course: Path) -> None:
     graded = (course / "autograded" / "wrong" / NAME / f"{NAME}.ipynb").read_text(encoding="utf-8")
-    assert "Known mistake: target forgotten" in graded
+    assert "Known mistake: t left out" in graded
     assert "Known mistake: N times too large" in graded

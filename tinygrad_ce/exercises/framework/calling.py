@@ -85,7 +85,7 @@ def attempt(function: Any, t: Trial) -> Trial:
         _require_function(function, t.problem)
         result, derived = called(function, t.inputs.values(), t.problem.call)
         derived = derived or getattr(function, "derived", False)
-        return t._replace(yours=_arrays(result, t.problem), derived=derived)
+        return t._replace(yours=_arrays(result, t), derived=derived)
     except Trouble as trouble:
         return t._replace(trouble=str(trouble))
 
@@ -115,16 +115,19 @@ def described(x: Any, array: Any) -> str:
     return name if plain else f"{name} of {array.dtype}"
 
 
-def _arrays(result: Any, problem: Problem) -> Arrays:
+def _arrays(result: Any, t: Trial) -> Arrays:
     """The arrays of an answer, by their names; lists of numbers are good enough."""
     text = "your function returns None: is there a return at its end?"
     require(result is not None, text, Trouble)
-    count, wanted = len(problem.parts), ", ".join(map(spoken, problem.parts))
-    parts = parts_of(result, problem.parts)
+    names = t.problem.parts
+    count, wanted, parts = len(names), ", ".join(map(spoken, names)), parts_of(result, names)
     text = "your function returns {n} of the {count} wanted: ({wanted})"
+    is_one = len(parts) < count and isinstance(result, float)
+    if is_one and np.isclose(result, t.problem.loss(*t.inputs.values())):
+        text = "your function returns the loss itself, wanted ({wanted}): how fast does it change?"
     require(len(parts) == count, text, Trouble, n=len(parts), count=count, wanted=wanted)
     arrays = {}
-    for name, part in zip(problem.parts, parts):
+    for name, part in zip(names, parts):
         try:
             array = np.array(part)  # a copy: a function may use one buffer again and again
         except Exception:

@@ -1,7 +1,7 @@
 """`Exercise`: a problem with its words, its hints, its solution, and a check on many draws."""
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -20,7 +20,7 @@ from .calling import attempt
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
 from .mistakes import name_mistake
-from .problem import Problem, Trial, close, draw
+from .problem import Arrays, Problem, Trial, close, draw
 from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
 
 OVERFLOWS = "exp(1000) is too large for a float: can you write it so that no exponent is above 0?"
@@ -35,8 +35,8 @@ class Exercise(Problem):
     loss : a function of the inputs in NumPy; array-valued for a Jacobian
     inputs : how each input is drawn (see ``inputs.py``), in the order of the arguments
     wrt : the inputs to differentiate by; for several, the answer is a tuple
-    mistakes : what no path of the graph explains: ``"its name: where to look"``, and a function of
-        the inputs that it names, of ``right``, or where there are several of ``dW`` and ``db``
+    mistakes : what no changed step explains: ``"its name: where to look"``, and the wrong answer,
+        a function of the inputs
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     file : the ``__name__`` of its file, whose last part is the exercise's name; else the loss's
     asks, through : another function to write than the gradient, as ``"backward(loss)"``, and what
@@ -53,7 +53,7 @@ class Exercise(Problem):
     >>> from tinygrad_ce.exercises import softmax_cross_entropy as ex
     >>> feedback = ex.check(lambda z, t: softmax(z))
     >>> feedback.passed, feedback.mistake
-    (False, 'target forgotten')
+    (False, 't left out')
     >>> ex.check(lambda z, t: softmax(z) - t).passed
     True
     """
@@ -150,20 +150,26 @@ class Exercise(Problem):
         """The formula and the code; or the derivation, or a program."""
         if self.code:
             return f"  {spoken(self.result)}", self.source
-        some = [draw(self, seed).inputs for seed in range(DRAWS)]
+        some = draw(self, DRAWS - 1).inputs.values()
         if self.derive is not grad:
-            return [str(program(self.derivative, *some[-1].values()))]
-        rows = [name for name in self.inputs if np.ndim(some[0][name])]
-        sums = [n for n in rows if all(np.allclose(np.sum(s[n], axis=-1), 1.0) for s in some)]
+            return [str(program(self.derivative, *some))]
         places = [[*self.inputs].index(name) for name in self.wrt]
-        found = derive(self.loss, *some[-1].values(), wrt=places, sums_to_one=sums)
-        return [str(found)]
+        return [str(derive(self.loss, *some, wrt=places, sums_to_one=self.tables))]
 
     @property
     def source(self) -> str:
         """A function that solves it, in NumPy."""
         code = f"def {self.call}:\n{indent(self.code, '    ')}"
         return f"import numpy as np\n\n\n{code}" if "np." in code else code
+
+    def solved(self, inputs: Arrays) -> Callable[..., Any]:
+        """The solution as a function."""
+        if not self.code:
+            return super().solved(inputs)
+        space = dict[str, Any]()
+        exec(self.source, space)
+        found: Callable[..., Any] = space[self.function]
+        return found
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.

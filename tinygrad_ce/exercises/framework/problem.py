@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.transforms import grad
-from .inputs import Drawing, Input
+from ...engine.language import Sentence
+from ...engine.transforms import grad, hessian, jacobian
+from ...programs.compiled import cleaned
+from ...programs.lines import evaluate, live, replace
+from ...programs.recording import Recording
+from .inputs import DRAWS, Drawing, Input
 
+KINKS = 6  # times that inputs are drawn, until none is at a kink
 Arrays = Mapping[str, Any]  # those of an answer, or the inputs, by their names
 
 
@@ -93,6 +98,7 @@ class Problem:
     through: Callable[[Any], Callable[..., Any]] = same
 
     def __post_init__(self) -> None:
+        self.words: dict[Any, Any] = {}  # what steps are called, by their operations
         self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
         wanted = "gradient" if self.derive is grad else self.derive.__name__
         self.call = self.asks or f"{wanted}({', '.join(self.inputs)})"  # the learner's function
@@ -110,6 +116,41 @@ class Problem:
         arrays = answer if len(self.wrt) > 1 else (answer,)
         return dict(zip(self.parts, map(np.asarray, arrays)))
 
+    def solved(self, inputs: Arrays) -> Callable[..., Any]:
+        """The answer written out for inputs of these shapes, simplified as `program` does it."""
+        places, values = [[*self.inputs].index(name) for name in self.wrt], [*inputs.values()]
+        made = Recording(self.derivative, values, None, False, ())
+        if self.derive is grad:
+            made = Recording(self.loss, values, places, False, self.tables)
+        lines, (value, slopes) = cleaned(made.lines, made.outputs)
+        wanted = [*slopes] if self.derive is grad else [value]
+        known = made.arguments.values()
+        return lambda *inputs: tuple(
+            replace(wanted, evaluate(live(lines, wanted), dict(zip(known, inputs))).__getitem__)
+        )
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """The inputs whose rows sum to 1."""
+        some = [draw(self, seed).inputs for seed in range(DRAWS)]
+        rows = [name for name in self.inputs if np.ndim(some[0][name])]
+        return [n for n in rows if all(np.allclose(np.sum(s[n], axis=-1), 1.0) for s in some)]
+
+    def earlier(self, inputs: Arrays) -> dict[str, Callable[[], Any]]:
+        """What comes before the derivative, with what it is called."""
+        text = "the loss itself: how fast does it change?"
+        found = {Sentence(text): self.loss}
+        if self.derive is jacobian:
+            text = "the function itself: how fast does it change?"
+            found = {Sentence(text): self.loss}
+        elif self.derive is hessian:
+            first = grad(self.loss, [*self.inputs].index(self.wrt[0]))
+            text = "the gradient itself: how fast does it change?"
+            found[Sentence(text)] = first
+            text = "the gradient's outer product: that is the square of a slope, not its slope"
+            found[Sentence(text)] = lambda *args: np.multiply.outer(first(*args), first(*args))
+        return {x: partial(f, *inputs.values()) for x, f in found.items()}
+
     def told(self, inputs: Arrays) -> list[str]:
         """The inputs, a line each."""
         return [f"{name} = {array_text(x)}" for name, x in inputs.items()]
@@ -125,13 +166,28 @@ class Problem:
         return next((name for name in plain if np.any(plain[name] != large[name])), "")
 
 
+def _is_kink(problem: Problem, inputs: Arrays, right: Arrays) -> bool:
+    """Whether a derivative jumps here, as that of max(0, x) does at 0: several are right there."""
+    rng = np.random.default_rng(0)
+    beside = {
+        name: inputs[name] + 1e-9 * rng.normal(size=np.shape(inputs[name])) for name in problem.wrt
+    }
+    moved = problem.named(problem.derivative(*{**inputs, **beside}.values()))
+    return not all(map(close, moved.values(), right.values()))
+
+
 @lru_cache(maxsize=8192)
 def draw(problem: Problem, seed: int, large: bool = False) -> Trial:
     """Draw every input and derive, once; nothing of it stands in a file."""
-    drawing, inputs = Drawing(seed, large), dict[str, Any]()
-    for name, sample in problem.inputs.items():
-        x = np.array(sample(drawing))
-        x.flags.writeable = False  # whoever changes an input is told of it
-        inputs[name] = x if x.ndim else float(x)
-    right = problem.named(problem.derivative(*inputs.values()))
+    drawing = Drawing(seed, large)
+    for again in range(KINKS):
+        inputs = dict[str, Any]()
+        for name, sample in problem.inputs.items():
+            x = np.array(sample(drawing))
+            x.flags.writeable = False  # whoever changes an input is told of it
+            inputs[name] = x if x.ndim else float(x)
+        right = problem.named(problem.derivative(*inputs.values()))
+        if large or again == KINKS - 1 or not _is_kink(problem, inputs, right):
+            break
+        drawing.integers = drawing.integers and again < KINKS // 2
     return Trial(problem, drawing.seed, large, drawing.sizes, inputs, right, problem.derivative)

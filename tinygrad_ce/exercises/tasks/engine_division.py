@@ -8,13 +8,6 @@ exercise = Exercise(
     "∂L/∂y, each of N numbers.",
     loss=lambda g, x, y: (g * (x / y)).sum(),
     inputs={"g": real("N"), "x": nonzero("N"), "y": nonzero("N")}, wrt=["x", "y"],
-    mistakes={
-        "denominator not squared: what is the slope of 1 / y?": lambda g, x, y: (g / y, -g * x / y),
-        "the upstream gradient in the numerator only: each share has it":
-            lambda g, x, y: (g / y, -x / y**2),
-        "x for y: which of them is below?": lambda g, x, y: (g / x, -g * y / x**2),
-        "the slope of x · y: it is a quotient": lambda g, x, y: (g * y, g * x),
-    },
     hints=["What would you hand on if g were 1? Then each share is a slope.",
            "By x, q is a line with slope 1 / y. By y it is x times 1 / y.",
            "The slope of 1 / y is −1 / y². Each share is g times the slope."],

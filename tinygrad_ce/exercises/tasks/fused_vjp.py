@@ -1,6 +1,6 @@
 """The fused node's backward rule: softmax and cross-entropy as one step of a larger graph."""
 
-from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, real, scores, softmax
+from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, real, scores
 
 exercise = Exercise(
     file=__name__, level=160, title="The fused node's backward rule",
@@ -9,13 +9,6 @@ exercise = Exercise(
     formula="ℓᵢ = −Σₖ tᵢₖ log softmax(zᵢ)ₖ,  ∂L/∂zᵢⱼ = gᵢ ∂ℓᵢ/∂zᵢⱼ",
     loss=lambda z, t, g: -(g * (t * log_softmax(z)).sum(axis=1)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "g": real("N")}, wrt=["z"],
-    mistakes={
-        "upstream gradient squared: g is one factor": lambda right, g: right * g[:, None],
-        "upstream gradient summed: a row has its g": lambda z, t, g: g.sum() * (softmax(z) - t),
-        "upstream gradient averaged: a row has its g": lambda z, t, g: g.mean() * (softmax(z) - t),
-        "upstream gradient on p only: and on t?": lambda z, t, g: g[:, None] * softmax(z) - t,
-        "target forgotten: where has t gone?": lambda z, g: g[:, None] * softmax(z),
-    },
     hints=["What would you return if every gᵢ were 1?",
            "Sample i's loss depends on row i of z only, so gᵢ scales that row.",
            "p − t has shape (N, K), g has (N,): g[:, None] makes it a column."],

@@ -1,9 +1,6 @@
 """The second derivative of softmax and cross-entropy."""
 
-import numpy as np
-
-from ..framework import SOFTMAX, Exercise, hessian, log_softmax, one_hot, scores, softmax
-from .softmax_jacobian import exercise as of_the_softmax
+from ..framework import SOFTMAX, Exercise, hessian, log_softmax, one_hot, scores
 
 exercise = Exercise(
     file=__name__, level=140, title="The Hessian of cross-entropy",
@@ -12,13 +9,6 @@ exercise = Exercise(
     formula="L = −Σₖ tₖ log pₖ,  p = softmax(z),  Hᵢⱼ = ∂²L/∂zᵢ∂zⱼ",
     loss=lambda z, t: -(t * log_softmax(z)).sum(),
     inputs={"z": scores("K"), "t": one_hot("K")}, wrt=["z"], derive=hessian,
-    mistakes={
-        **of_the_softmax.mistakes,
-        "the gradient's outer product: that is the square of the slope, not its slope":
-            lambda z, t: np.outer(softmax(z) - t, softmax(z) - t),
-        "the gradient once more: what are the slopes of its entries?": lambda z, t: softmax(z) - t,
-        "the target still in it: t is a constant": lambda right, t: right - np.diag(t),
-    },
     hints=["Write down the gradient first: you have derived it in softmax_cross_entropy.",
            "It is p − t, and t is a constant. So H is the Jacobian of p.",
            "You have derived that one as well, in softmax_jacobian."],

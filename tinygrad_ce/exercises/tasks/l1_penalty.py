@@ -1,7 +1,5 @@
 """Linear regression with an L1 penalty on its weights, not on its intercept."""
 
-import numpy as np
-
 from ..framework import Exercise, nonzero, real, scalar
 
 exercise = Exercise(
@@ -11,13 +9,6 @@ exercise = Exercise(
     formula="L = (1/N) Σᵢ (xᵢ · w + b − yᵢ)² + a Σ |w|",
     loss=lambda x, y, w, b, a: ((x @ w + b - y) ** 2).mean() + a * abs(w).sum(), wrt=["w", "b"],
     inputs={"x": real("N", "D"), "y": real("N"), "w": nonzero("D"), "b": real(), "a": scalar(2, 3)},
-    mistakes={
-        "the sign of w forgotten: if w < 0?": lambda dw, db, w, a: (dw + a * (1 - np.sign(w)), db),
-        "L2 in place of L1: what is |w|′?": lambda dw, db, w, a: (dw + a * (w - np.sign(w)), db),
-        "intercept penalised: is b in it?": lambda dw, db, b, a: (dw, db + a * np.sign(b)),
-        "|w| not differentiated: what is its slope?":
-            lambda dw, db, w, a: (dw + a * (abs(w) - np.sign(w)), db),
-    },
     hints=["Take the two terms one by one. What is the slope of e² by e?",
            "With e = x w + b − y, the first term's slope by e is 2 e / N. How does e move with w?",
            "|w| rises with slope 1 where w > 0 and falls with slope −1 where w < 0: np.sign."],

@@ -8,11 +8,6 @@ exercise = Exercise(
     file=__name__, level=10, title="The derivative of the logarithm", formula="L = Σᵢ log xᵢ",
     task="x holds N numbers above zero. Return ∂L/∂x, an array of the same shape.",
     loss=lambda x: np.log(x).sum(), inputs={"x": positive("N")}, wrt=["x"],
-    mistakes={
-        "log to base 10: np.log is the natural logarithm": lambda right: right / np.log(10),
-        "one power too many: does x stand below the line twice?": lambda right: right**2,
-        "differentiated twice: you went one derivative too far": lambda right: -(right**2),
-    },
     hints=["Each xᵢ stands in one term of the sum only, so look at one entry alone.",
            "The logarithm is the inverse of exp: differentiate both sides of exp(log x) = x.",
            "exp(log x) · (log x)′ = 1, and exp(log x) is x. Solve for (log x)′."],

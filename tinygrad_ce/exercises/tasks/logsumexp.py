@@ -11,10 +11,6 @@ exercise = Exercise(
     formula="L = Σᵢ [mᵢ + log Σₖ exp(zᵢₖ − mᵢ)],  mᵢ = maxₖ zᵢₖ",
     loss=lambda z: (z.max(axis=1) + np.log(np.exp(z - z.max(axis=1)[:, None]).sum(axis=1))).sum(),
     inputs={"z": scores("N", "K")}, wrt=["z"],
-    mistakes={
-        "inner derivative forgotten: u depends on z, too": lambda right, z: right / np.exp(z),
-        "differentiated twice: one derivative too far": lambda right: right * (1 - right),
-    },
     hints=["Does L depend on m at all? Take exp(−m) out of the sum.",
            "It does not, so differentiate log Σ exp(zₖ).",
            "The slope of log u is 1/u, that of u = Σ exp(zⱼ) by zₖ is exp(zₖ)."],

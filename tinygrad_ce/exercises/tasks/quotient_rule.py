@@ -6,10 +6,6 @@ exercise = Exercise(
     file=__name__, level=20, title="The quotient rule", formula="L = Σᵢ xᵢ / (1 + xᵢ²)",
     task="x holds N numbers. Return ∂L/∂x, an array of the same shape.",
     loss=lambda x: (x / (1 + x * x)).sum(), inputs={"x": nonzero("N")}, wrt=["x"],
-    mistakes={
-        "denominator not squared: what stands below?": lambda right, x: right * (1 + x * x),
-        "derivatives divided: a fraction has another rule": lambda x: 1 / (2 * x),
-    },
     hints=["Call the numerator u and the denominator v. What are u′ and v′?",
            "(u/v)′ = (u′v − uv′) / v².",
            "u′ = 1 and v′ = 2x, so the numerator is (1 + x²) − x · 2x."],

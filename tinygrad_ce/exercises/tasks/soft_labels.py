@@ -1,6 +1,6 @@
 """Label smoothing: the target is a distribution, the loss a mean over the batch."""
 
-from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, scalar, scores, softmax
+from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=70, title="Soft labels",
@@ -9,14 +9,6 @@ exercise = Exercise(
     formula="L = −(1/N) Σᵢ Σₖ sᵢₖ log pᵢₖ,  sᵢₖ = (1 − e) tᵢₖ + e/K,  pᵢ = softmax(zᵢ)",
     loss=lambda z, t, e: -(((1 - e) * t + e / t.shape[1]) * log_softmax(z)).sum() / len(z),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "e": scalar(0.5, 0.25, 0.1)}, wrt=["z"],
-    mistakes={
-        "e not divided among the classes: a row of the target has to sum to 1":
-            lambda z, t, e: (softmax(z) - (1 - e) * t - e) / len(z),
-        "the right class not lowered: a row of the target has to sum to 1":
-            lambda right, t, e: right - e * t / len(t),
-        "e spread over the wrong classes only: the right class gets its part of e, too":
-            lambda z, t, e: (softmax(z) - (1 - e) * t - e * (1 - t) / (t.shape[1] - 1)) / len(z),
-    },
     hints=["Does anything in the derivation of softmax and cross-entropy need t to be one-hot?",
            "It needs only that a row of the target sums to 1. Does s?",
            "Put s in the place of t, and do not forget what the mean does to every entry."],

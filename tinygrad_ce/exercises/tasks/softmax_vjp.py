@@ -8,17 +8,6 @@ exercise = Exercise(
     "gradient ∂L/∂p that arrives from above. Return ∂L/∂z, without a Jacobian in memory.",
     formula="∂L/∂zᵢⱼ = Σₖ gᵢₖ ∂pᵢₖ/∂zᵢⱼ", loss=lambda z, g: (g * softmax(z)).sum(),
     inputs={"z": scores("N", "K"), "g": real("N", "K")}, wrt=["z"],
-    mistakes={
-        "p forgotten before the bracket: is p in it?": lambda right, z: right / softmax(z),
-        "only the diagonal of the Jacobian: g_i reaches every z_j of its row":
-            lambda z, g: g * softmax(z) * (1 - softmax(z)),
-        "a plain mean of g: by what is it to be weighted?":
-            lambda z, g: softmax(z) * (g - g.mean(axis=-1, keepdims=True)),
-        "a plain sum of g: by what is it to be weighted?":
-            lambda z, g: softmax(z) * (g - g.sum(axis=-1, keepdims=True)),
-        "one sum over all rows: each row has a softmax of its own":
-            lambda z, g: softmax(z) * (g - (g * softmax(z)).sum()),
-    },
     hints=["Put the softmax's Jacobian into the sum: ∂pₖ/∂zⱼ = pₖ (1 if k = j, else 0) − pₖ pⱼ.",
            "The first term leaves gⱼ pⱼ. In the second, pⱼ comes out of the sum over k.",
            "pⱼ comes out of both terms. In the bracket stays gⱼ minus a weighted mean of g."],

@@ -1,6 +1,6 @@
 """Temperature: logits divided by a number that has a gradient of its own."""
 
-from ..framework import SOFTMAX, Exercise, grad, log_softmax, one_hot, scalar, scores, softmax
+from ..framework import SOFTMAX, Exercise, log_softmax, one_hot, scalar, scores
 
 exercise = Exercise(
     file=__name__, level=130, title="Temperature",
@@ -9,14 +9,6 @@ exercise = Exercise(
     formula="L = −Σᵢ Σₖ tᵢₖ log pᵢₖ,  pᵢ = softmax(zᵢ / T)",
     loss=lambda z, t, T: -(t * log_softmax(z / T)).sum(),
     inputs={"z": scores("N", "K"), "t": one_hot("N", "K"), "T": scalar(2, 0.5, 4)}, wrt=["z", "T"],
-    mistakes={
-        "1/T forgotten in dz: z enters as z/T": lambda dz, dT, T: (dz * T, dT),
-        "1/T not differentiated: what is (1/T)′?": lambda dz, dT, T: (dz, dT * T),
-        "softmax without the temperature: p is the softmax of z/T, not of z":
-            lambda z, t, T: (d := (softmax(z) - t) / T, -(d * z).sum() / T),
-        "multiplied in place of divided: a higher T makes flatter probabilities":
-            grad(lambda z, t, T: -(t * log_softmax(z * T)).sum(), (0, 2)),
-    },
     hints=["Call u = z/T. What is ∂L/∂u?",
            "∂L/∂u = p − t. The slope of u by z is 1/T; what is that of zₖ/T by T?",
            "It is −zₖ/T². T moves every uᵢₖ, so add up over samples and classes."],

@@ -8,9 +8,6 @@ exercise = Exercise(
     file=__name__, level=40, title="Two paths", formula="a = x²,  b = exp(2x),  L = Σᵢ aᵢ bᵢ",
     task="x holds N numbers and goes into a and into b; both go into L. Return ∂L/∂x, shaped as x.",
     loss=lambda x: (x**2 * np.exp(2 * x)).sum(), inputs={"x": real("N")}, wrt=["x"],
-    mistakes={
-        "derivatives multiplied: a product has another rule": lambda x: 4 * x * np.exp(2 * x),
-    },
     hints=["Draw it: two arrows leave x, one to a and one to b. Both end in L.",
            "Go back along each arrow: ∂L/∂a times the slope of a, ∂L/∂b times that of b.",
            "∂L/∂a = b and ∂L/∂b = a. The slopes are 2x and 2 exp(2x). Add the two products."],
