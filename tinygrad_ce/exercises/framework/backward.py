@@ -41,6 +41,36 @@ class Backward:
         # At the inputs first, then near the loss: of a chain these say most.
         self.ends = sorted(ends, key=lambda end: end[2].op is not None)
 
+    def _arriving(self, node: Any, upstream: Any) -> Arrays:
+        """What comes to each part of the answer, of an upstream gradient at a node."""
+        found = gradients(node, upstream, self.leaves)
+        return {name: 0.0 if g is None else g for name, g in zip(self.right, found)}
+
+    def _instead(self, node: Any, wrong: Any, right: Any) -> Arrays:
+        """The answer, had another upstream gradient come to a node."""
+        more = self._arriving(node, wrong - right)
+        return {name: g + more[name] for name, g in self.right.items()}
+
+    def _handed(self, node: Any, k: int, x: Any, upstream: Any) -> Any:
+        """What a node hands its argument x."""
+        return unbroadcast(share(node, k, upstream), x.data, node.op)
+
+    def _of(self, node: Any, make: Callable[[], Any], z: Any = None, p: Any = None) -> Arrays:
+        """The gradients of a loss with something else in the place of a step.
+
+        Or only of what arrives at z over the numerator of its softmax p: the sum of a target that
+        is another is 1 all the same.
+        """
+        (out,) = self.loss.rerun(node, make(), plain=False)
+        if z is None:
+            return dict(zip(self.right, gradients(out, 1.0, self.leaves)))
+        wrong = gradients(out, 1.0, [p, *self.leaves])[0]
+        return self._instead(z, p.data * wrong, p.data * self.received[p])
+
+
+class WrongSteps(Backward):
+    """What the gradient is with one step of the chain rule changed, and what that is called."""
+
     def mistakes(self, factors: Mapping[str, float]) -> Mistakes:
         """What the chain rule gives with one step changed, and what that is called."""
         yield from self._slopes_of_activations()
@@ -69,32 +99,6 @@ class Backward:
             for text, wrong in ends.items() if node.op else ():
                 made: Make = partial(dict, dict.fromkeys(self.right, wrong))
                 yield Sentence(text, node=self.called[node]), made
-
-    def _arriving(self, node: Any, upstream: Any) -> Arrays:
-        """What comes to each part of the answer, of an upstream gradient at a node."""
-        found = gradients(node, upstream, self.leaves)
-        return {name: 0.0 if g is None else g for name, g in zip(self.right, found)}
-
-    def _instead(self, node: Any, wrong: Any, right: Any) -> Arrays:
-        """The answer, had another upstream gradient come to a node."""
-        more = self._arriving(node, wrong - right)
-        return {name: g + more[name] for name, g in self.right.items()}
-
-    def _handed(self, node: Any, k: int, x: Any, upstream: Any) -> Any:
-        """What a node hands its argument x."""
-        return unbroadcast(share(node, k, upstream), x.data, node.op)
-
-    def _of(self, node: Any, make: Callable[[], Any], z: Any = None, p: Any = None) -> Arrays:
-        """The gradients of a loss with something else in the place of a step.
-
-        Or only of what arrives at z over the numerator of its softmax p: the sum of a target that
-        is another is 1 all the same.
-        """
-        (out,) = self.loss.rerun(node, make(), plain=False)
-        if z is None:
-            return dict(zip(self.right, gradients(out, 1.0, self.leaves)))
-        wrong = gradients(out, 1.0, [p, *self.leaves])[0]
-        return self._instead(z, p.data * wrong, p.data * self.received[p])
 
     def _places(self) -> Mistakes:
         """Answers with slopes taken elsewhere, or with a term of one input for another as well."""

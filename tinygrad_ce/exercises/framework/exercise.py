@@ -35,8 +35,7 @@ class Exercise(Problem):
     loss : a function of the inputs in NumPy; array-valued for a Jacobian
     inputs : how each input is drawn (see ``inputs.py``), in the order of the arguments
     wrt : the inputs to differentiate by; for several, the answer is a tuple
-    mistakes : what no changed step explains: ``"its name: where to look"``, and the wrong answer,
-        a function of the inputs
+    mistakes : ``"its name: where to look"``, and a wrong answer, that no changed step explains
     derive : `grad`, or `jacobian` or `hessian`: what is asked for
     file : the ``__name__`` of its file, whose last part is the exercise's name; else the loss's
     asks, through : another function to write than the gradient, as ``"backward(loss)"``, and what
@@ -164,12 +163,7 @@ class Exercise(Problem):
 
     def solved(self, inputs: Arrays) -> Callable[..., Any]:
         """The solution as a function."""
-        if not self.code:
-            return super().solved(inputs)
-        space = dict[str, Any]()
-        exec(self.source, space)
-        found: Callable[..., Any] = space[self.function]
-        return found
+        return function_in(self.source, self.function) if self.code else super().solved(inputs)
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
@@ -183,6 +177,14 @@ class Exercise(Problem):
         inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
+
+
+def function_in(source: str, name: str) -> Callable[..., Any]:
+    """A function of a source."""
+    space = dict[str, Any]()
+    exec(source, space)
+    found: Callable[..., Any] = space[name]
+    return found
 
 
 def _judge(trials: Sequence[Trial]) -> Feedback:

@@ -18,7 +18,7 @@ from ...engine.language import Sentence, Words
 from ...engine.transforms import grad, jacobian
 from ...engine.value import Value
 from ...programs.lines import walk
-from .backward import Backward
+from .backward import WrongSteps
 from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
 from .problem import Arrays, Problem, Trial, close, draw
 
@@ -177,7 +177,7 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
         solution = [*_in_solution(t, loss)]
         left_out = {f"{name} left out" for name in t.inputs}
         found += [pair for pair in solution if pair[0].partition(":")[0] in left_out]
-        backward = Backward(t, loss) if problem.derive is grad else None
+        backward = WrongSteps(t, loss) if problem.derive is grad else None
         found += backward.mistakes(_factors(t)) if backward else ()
         if backward and len(t.right) == 1:
             text = Sentence("differentiated twice: one derivative too far")
