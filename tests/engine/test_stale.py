@@ -144,16 +144,76 @@ class Tagged(np.ndarray):
     """An array that does what NumPy's do."""
 
 
-@pytest.mark.parametrize("kind", [np.ndarray, np.memmap, Tagged])
-def test_an_index_of_another_class_that_changes(kind: Any, tmp_path: Any) -> None:
-    where = tmp_path / "indices"
-    np.array([0, 2]).tofile(where)
-    index = np.memmap(where, np.int64, "r+") if kind is np.memmap else np.array([0, 2]).view(kind)
-    x = Value([1.0, 2.0, 3.0])
-    loss = (x[index] ** 2).sum() + (x[index, None] * 3.0).sum()
-    index[:] = 1
-    loss.backward()
-    assert x.grad.tolist() == [5.0, 0.0, 9.0]
+HALVES = np.arange(1.0, 5.0) / 2.0
+HELD: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
+    "index": (lambda x, k: (x[k] ** 2).sum() + (x[k, None] * 3.0).sum(), np.array([0, 2])),
+    "multiply": (lambda x, c: (x * c).sum(), HALVES),
+    "constant first": (lambda x, c: (c - x) @ x, HALVES),
+    "where": (lambda x, c: np.where(c > 1.0, x, c * x).sum(), HALVES),
+    "power": (lambda x, c: (x**c).sum(), HALVES),
+    "solve": (lambda x, c: np.linalg.solve(c, x).sum(), np.eye(4) + 0.1),
+    "take": (lambda x, k: np.take(x, k).sum(), np.array([0, 0, 1])),
+    "take_along_axis": (lambda x, k: np.take_along_axis(x, k, 0).sum(), np.array([0, 0, 1])),
+    "repeat": (lambda x, k: np.repeat(x, k).sum(), np.array([0, 3, 1, 1])),
+    "roll": (lambda x, k: np.roll(x, k) @ HALVES, np.array([1])),
+    "delete": (lambda x, k: np.delete(x, k).sum(), np.array([1])),
+    "tile": (lambda x, k: (np.tile(x, k) ** 2).sum(), np.array([2])),
+    "pad": (lambda x, k: np.pad(x, k)[1:].sum(), np.array([[1, 2]])),
+    "transpose": (
+        lambda x, k: (np.transpose(np.outer(x, HALVES), k) * HALVES).sum(),
+        np.array([1, 0]),
+    ),
+    "labels": (lambda x, k: cross_entropy(x[None], k, fused=False), np.array([2])),
+    "large": (lambda x, c: (np.resize(x, 9000) * c).sum(), np.ones(9000)),
+}
+
+
+def as_kind(kind: Any, array: Any, folder: Any) -> Any:
+    if kind is list:
+        return array.tolist()
+    if kind is not np.memmap:
+        return array.copy().view(kind)
+    array.tofile(folder / "array")
+    return np.memmap(folder / "array", array.dtype, "r+", shape=array.shape)
+
+
+def write(held: Any) -> None:
+    for i in range(len(held)):
+        if isinstance(held[i], list):
+            write(held[i])
+        else:
+            held[i] = (held[i] + 1) % 2
+
+
+LISTS = ("index", "take", "repeat", "roll", "delete", "tile", "pad", "transpose", "labels")
+KINDS = [(name, kind) for name in HELD for kind in (np.ndarray, np.memmap, Tagged)]
+
+
+@pytest.mark.parametrize(("name", "kind"), [*KINDS, *((name, list) for name in LISTS)])
+def test_what_is_held_may_be_of_any_class(name: str, kind: Any, tmp_path: Any) -> None:
+    f, array = HELD[name]
+    wanted = grad(lambda x: f(x, array))(x := np.array([1.0, 2.0, 0.5, 3.0]))
+    held, leaf = as_kind(kind, array, tmp_path), Value(x)
+    loss = f(leaf, held)
+    write(held)
+    try:
+        loss.backward()
+    except StaleGraphError:
+        assert np.size(array) > 4096
+    else:
+        np.testing.assert_allclose(np.asarray(leaf.grad), wanted)
+
+
+@pytest.mark.parametrize("kind", [np.memmap, Tagged])
+def test_a_leaf_of_another_class_is_watched(kind: Any, tmp_path: Any) -> None:
+    x = Value(as_kind(kind, HALVES, tmp_path))
+    loss, pulled = (x * x).sum(), vjp(lambda x: x * x, x.data)[1]
+    x.data[1] = 5.0
+    for run in (loss.backward, lambda: pulled(np.ones(4)), lambda: copy.deepcopy(loss)):
+        with pytest.raises(StaleGraphError):
+            run()
+    with pytest.raises(ValueError, match="read-only"):
+        (x * 2.0).data[0] = 1.0
 
 
 WRITES: dict[str, Callable[[Any], Any]] = {

@@ -81,7 +81,7 @@ def constant(x: Any, where: Any, beside: Any) -> Any:
     It is copied at any size beside data that record: a program takes it as it is now.
     """
     x = real(x, where)
-    if x.__class__ is not ndarray:
+    if not isinstance(x, ndarray):
         return x
     return x.copy() if x.nbytes <= SMALL or any(map(_records, beside)) else x
 

@@ -301,7 +301,7 @@ define(np.squeeze, r"\operatorname{squeeze} <x>",
     linear=(0,), moves=True)
 define(np.transpose, r"<x>^\top",
     (lambda g, out, x, axes=None: np.transpose(
-        g, axes and np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"),
+        g, None if axes is None else np.argsort([a % g.ndim for a in axes]).tolist()), r"<g>^\top"),
     linear=(0,), moves=True)
 define(np.swapaxes, r"<x>^\top",
     (lambda g, out, x, axis1=0, axis2=0: np.swapaxes(g, axis1, axis2), r"<g>^\top"),

@@ -70,7 +70,7 @@ def _node(data: Any, op: Primitive, args: list[Any], options: Any, state: Any) -
     args = [x.node if x.__class__ is _Row else x for x in args]
     arrays = [*map(detach, args)]
     held = [(x, a) for x, a in zip(args, arrays) if getattr(x, "op", None) is None]
-    watched = tuple((x, snapshot(a)) for x, a in held if a.__class__ is np.ndarray)
+    watched = tuple((x, snapshot(a)) for x, a in held if isinstance(a, np.ndarray))
     node = make_node(data, op, (args, arrays, options, watched))
     for name, value in state.items():
         setattr(node, name, value)

@@ -112,7 +112,7 @@ class _Call:
             nodes.update(topological(out) if isinstance(out, Value) else ())
         for x, v in leaves:  # from now on they are no leaves: those are variables further out
             data, of = v.data, x if isinstance(x, Value) else v.data
-            watched = ((of, snapshot(data)),) if data.__class__ is np.ndarray else ()
+            watched = ((of, snapshot(data)),) if isinstance(data, np.ndarray) else ()
             v.op, v.call = IDENTITY, ([x if isinstance(x, Value) else data], [data], NONE, watched)
         outer = {v for x, v in leaves if isinstance(x, Value)}
         self.rests_on_others = any(node.op is None or node in outer for node in nodes)

@@ -107,7 +107,7 @@ class Value(ArrayLike):
     @property
     def data(self) -> Any:
         """The number or array itself; of a result a view that cannot be written to."""
-        if self.op is None or self._array.__class__ is not ndarray:
+        if self.op is None or not isinstance(self._array, ndarray):
             return self._array
         view = self._array.view()  # its rule will read what is there now
         view.setflags(write=False)
@@ -309,10 +309,10 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
     for x in args:
         if x.__class__ is Value:
             a = x._array
-            held = x.op is None and a.__class__ is ndarray
+            held = x.op is None and isinstance(a, ndarray)
         else:
             x = a = constant(x, op, args)
-            held = a.__class__ is ndarray and a.nbytes > SMALL
+            held = isinstance(a, ndarray) and a.nbytes > SMALL
         if held:  # by others, who may write into it
             watched += ((x, snapshot(a)),)
         parents.append(x)
@@ -395,8 +395,8 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
             what = _("{op}: argument {i} has no derivative; a Value there", op=op.name, i=i)
             lost(what, "Use v.data there.")
     for name, x in options.items():
-        if x.__class__ is list or x.__class__ is ndarray:  # others may write into it
-            options = {**options, name: x.copy()}
+        if isinstance(x, list | ndarray):  # others may write into it
+            options = {**options, name: deepcopy(x)}
     if op.keeps:
         wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
         options = {**options, "saved": {"wanted": wanted}}
