@@ -850,3 +850,13 @@ def test_100_000_nodes() -> None:
     diagnose(v)
     once = time.process_time() - start
     assert once < 20.0  # it takes under 2; this sees what grows with the square
+
+
+@pytest.mark.parametrize(("at", "advice"), [(0.0, "x is 0 there: add a small"), (2.0, "")])
+def test_a_rule_of_ones_own_that_has_a_pole(at: float, advice: str) -> None:
+    """Only at 0 does a small number help."""
+    own = tg.primitive(lambda g, out, x: g / (x - at), name="own")(lambda x: x + 0.0)
+    said = str(diagnose(lambda x: own(x) * 3.0, at)).replace("\n", " ")
+    assert "born on the way back" in said
+    assert advice in said
+    assert ("No change of form helps" in said) == bool(advice)

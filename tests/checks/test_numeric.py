@@ -98,11 +98,14 @@ def test_where_the_function_is_undefined_there_is_no_estimate() -> None:
     assert guess.error == math.inf
 
 
+ROWS = np.array([[1.0, 0.5], [3.0, 0.2], [-1.0, 4.0]])
 REAL_FUNCTIONS: list[tuple[str, Callable[[Any], Any], np.ndarray[Any, Any]]] = [
     ("abs", np.abs, np.array([-2.0, 3.0])),
     ("maximum", lambda x: np.maximum(x, 0.5 * x[::-1]), np.array([-2.0, 3.0])),
     ("minimum", lambda x: np.minimum(x, 1.0), np.array([-2.0, 3.0])),
     ("max", lambda x: np.max(x, axis=0, keepdims=True), np.array([-2.0, 3.0])),
+    ("max of rows", lambda x: np.max(x * ROWS, axis=1), np.array([-2.0, 3.0])),
+    ("min of columns", lambda x: np.min(x * ROWS, axis=0), np.array([-2.0, 3.0])),
     ("min method", lambda x: x.min() * x, np.array([-2.0, 3.0])),
     ("where", lambda x: np.where(x > 0, x, 0.1 * x), np.array([-2.0, 3.0])),
     ("clip", lambda x: np.clip(x, -1, 1), np.array([-2.0, 0.3])),

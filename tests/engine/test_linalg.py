@@ -260,6 +260,15 @@ def test_det_of_singular_matrices_has_the_cofactors_as_gradient(rank: int) -> No
     )
 
 
+@pytest.mark.parametrize("n", [7, 8, 9, 12])
+def test_a_program_of_a_large_determinant(n: int) -> None:
+    """Which has the inverse in the place of the minors."""
+    a = np.random.default_rng(n).normal(size=(n, n)) + 2.0 * np.eye(n)
+    value, slope = program(lambda a: LA.det(a) ** 2, a)(a)
+    np.testing.assert_allclose(value, LA.det(a) ** 2, 1e-12)
+    np.testing.assert_allclose(slope, 2.0 * LA.det(a) ** 2 * LA.inv(a).T, 1e-9)
+
+
 def exact_hessian(a: Any) -> Any:
     """Of det, each entry in fractions: a determinant of two rows and two columns less, by sign."""
     n, found = len(a), np.zeros(a.shape * 2)
