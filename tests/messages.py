@@ -240,11 +240,13 @@ def of_exercises() -> Iterator[tuple[str, str]]:
     yield properties.STABLE, "exercises/framework/properties.py"
 
 
-def of_pictures() -> Iterator[tuple[str, str]]:
-    """What pictures call the arguments of operations, and the two forms of a loss."""
+def of_others() -> Iterator[tuple[str, str]]:
+    """What pictures call arguments and the two forms of a loss, and NumPy what goes wrong."""
     roles = {role: None for op in TABLE.values() for role in op.roles if len(role) > 1}
     yield from ((text, "engine/ops.py") for text in roles)
     yield from ((text, "views/picture.py") for text in FORMS)
+    for text in ("overflow", "divide by zero", "invalid value"):  # NumPy's, to `watching`
+        yield text, "checks/diagnosis.py"
 
 
 def of_the_page() -> Iterator[tuple[str, str]]:
@@ -256,7 +258,7 @@ def of_the_page() -> Iterator[tuple[str, str]]:
 def templates() -> dict[str, str]:
     """Every template, and the file that it stands in first."""
     found = {text: scan.name for scan in scans() for text in scan.found if text}
-    for text, place in (*of_the_page(), *of_exercises(), *of_pictures()):
+    for text, place in (*of_the_page(), *of_exercises(), *of_others()):
         found.setdefault(text, place)
     return found
 

@@ -24,6 +24,7 @@ from tinygrad_ce import (
     scope,
     softmax,
     step_through,
+    watching,
 )
 from tinygrad_ce.__main__ import main
 from tinygrad_ce.exercises import sigmoid as ex
@@ -130,7 +131,7 @@ def test_an_exercise_says_all_in_korean(name: str, korean: None) -> None:
 def test_mistakes_credits_and_json_are_english_in_every_language() -> None:
     ex = exercises.load("softmax_cross_entropy")
     english, korean = (ex.check(lambda z, t: softmax(z), lang=lang) for lang in ("en", "ko"))
-    assert english.mistake == korean.mistake == "target forgotten"
+    assert english.mistake == korean.mistake == "t left out"
     mine, other = (json.loads(feedback.to_json()) for feedback in (english, korean))
     assert mine.keys() == other.keys()
     for key in ("exercise", "passed", "score", "mistake"):
@@ -138,7 +139,7 @@ def test_mistakes_credits_and_json_are_english_in_every_language() -> None:
     names = [[credit["name"] for credit in feedback["credits"]] for feedback in (mine, other)]
     assert names[0] == names[1]
     assert mine["example"]["yours"].keys() == other["example"]["yours"].keys()
-    assert "정답" in korean.message
+    assert "t를 빠뜨림" in korean.message
 
     bad = np.array([1000.0, 1.0, 2.0])
     reports = [json.loads(diagnose(loss, bad, T, lang=lang).to_json()) for lang in ("en", "ko")]
@@ -247,3 +248,8 @@ def test_the_page_says_all_in_korean(alive: bool, visit: Visit) -> None:
     for text in seen:
         words = {*re.findall("(?<![A-Za-z])[a-z]{3,}(?![A-Za-z])", text)} - NAMES
         assert not words, text
+
+
+def test_watching_says_what_numpy_met_in_korean(korean: None) -> None:
+    with pytest.raises(FloatingPointError, match=r"exp에서 오버플로.*diagnose"), watching():
+        np.exp(Value(1000.0) * 2.0)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..engine.backward import topological, watcher
 from ..engine.data import StaleGraphError
-from ..engine.language import language, speaking
+from ..engine.language import language, speaking, spoken
 from ..engine.origin import learners_frame
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
@@ -274,7 +274,7 @@ def watching(*, stop: bool = True) -> Iterator[None]:
 def _said(kind: str) -> str:
     """What happened, in which operation, and on which line of the learner's."""
     frame: FrameType | None = sys._getframe(2)
-    op, node = None, None
+    op, node, kind = None, None, spoken(kind)
     while frame is not None and node is None:
         known = frame.f_locals if frame.f_code.co_filename.startswith(PACKAGE) else {}
         op = known.get("op") if op is None else op
