@@ -61,7 +61,9 @@ ACTIVATIONS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         "still a logarithm: take exp of it": log_softmax},
     "sigmoid": {
         "scores in place of probabilities: where is the sigmoid?": lambda z: z,
-        "exp in place of the sigmoid: what keeps it below 1?": np.exp},
+        "exp in place of the sigmoid: what keeps it below 1?": np.exp,
+        "tanh in place of the sigmoid: which of them is above 0?": np.tanh,
+        "the softmax in place of the sigmoid: which numbers share a sum?": softmax},
 }  # fmt: skip
 
 
@@ -180,6 +182,7 @@ class Graph:
         for other in (node for node in self.nodes if node.name in self.inputs):
             if other is not x and other.shape == x.shape:
                 yield self.instead(x, other.name), x, partial(np.positive, other)
+        yield self.instead(x, "1"), x, partial(np.ones, x.shape)
         for f in (np.sum, np.mean) if x.ndim else ():
             text = self.instead(x, f"{f.__name__}({name})")
             yield text, x, partial(_filled, f, x, x.shape)
@@ -270,7 +273,7 @@ def _call_by_formulas(graph: Graph) -> None:
         if not node.op or not re.fullmatch(re.escape(node.op.name) + r"(_\d+)?", called[node]):
             continue
         text = formula(node, [*map(graph.short, node.parents)])
-        if node in special:
+        if node in special and node.op.symbol != "-":
             z, name = special[node]
             text = f"{name}({called[z]})"
         text = text if len(text) <= LONG else f"{node.op.name}(…)"

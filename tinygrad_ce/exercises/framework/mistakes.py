@@ -9,7 +9,7 @@ has a name and, behind a colon, where to look. What no step explains a teacher l
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,9 @@ def _answers(t: Trial) -> Iterator[tuple[str, Make]]:
         yield text, partial(_of_each, t, change, t.batch)
     for text, factor in _factors(t).items():
         yield text, partial(_of_each, t, np.multiply, factor)
-    if len(t.right) == 2:
-        turned = dict(zip(t.right, [*t.right.values()][::-1]))
-        yield Sentence("the results swapped: in which order are they wanted?"), lambda: turned
+    for a, b in combinations(t.right, 2):
+        turned: Make = partial(dict, {**t.right, a: t.right[b], b: t.right[a]})
+        yield Sentence("the results swapped: in which order are they wanted?"), turned
     for text, before in t.problem.earlier(t.inputs).items():
         yield text, partial(lambda f: dict.fromkeys(t.right, f()), before)
 
@@ -139,7 +139,9 @@ def _in_solution(t: Trial, loss: Graph) -> Iterator[tuple[str, Make]]:
             yield text, partial(found, node, partial(other, z.data))
         text = Sentence("the slope of the {name} in it once more: where is it already?", name=name)
         for step in (n for n in graph.nodes if node in {*walk(n.parents, Value)}):
-            yield text, partial(found, step, lambda n=step, p=node: n * p * (1.0 - p))
+            yield text, partial(found, step, partial(lambda n, p: n * p * (1.0 - p), step, node))
+            again = Sentence("the {name} in it once more: where is it already?", name=name)
+            yield again, partial(found, step, partial(np.multiply, step, node))
     for change, node, wrong in graph.changes():
         told = Sentence("{change}: is each step as you derived it?", change=change)
         yield told, partial(found, node, wrong)
@@ -175,8 +177,8 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
         loss = graph_of(problem.loss, t)
         found += _forgotten(t)
         solution = [*_in_solution(t, loss)]
-        left_out = {f"{name} left out" for name in t.inputs}
-        found += [pair for pair in solution if pair[0].partition(":")[0] in left_out]
+        first = {*chain(*ACTIVATIONS.values()), *(f"{name} left out" for name in t.inputs)}
+        found += [pair for pair in solution if {pair[0], pair[0].partition(":")[0]} & first]
         backward = WrongSteps(t, loss) if problem.derive is grad else None
         found += backward.mistakes(_factors(t)) if backward else ()
         if backward and len(t.right) == 1:
