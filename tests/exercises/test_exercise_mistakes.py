@@ -106,7 +106,7 @@ DERIVED: dict[str, dict[str, Any]] = {
             lambda p, t: np.outer(p, p) + diag(p - 2 * p**2)
         ),
         "a part (…) left out": hessian(lambda p, t: diag(p)),
-        "… + … in place of … - …": hessian(lambda p, t: diag(p) + np.outer(p, p)),
+        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
         "a part (…) left out #2": hessian(lambda p, t: -np.outer(p, p)),
         "diag(1) in place of diag(…)": hessian(lambda p, t: np.eye(len(p)) - np.outer(p, p)),
     },
@@ -268,7 +268,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign flipped": hessian(lambda p, t: np.outer(p, p) - diag(p)),
         "only the diagonal": hessian(lambda p, t: diag(p * (1 - p))),
         "a part (…) left out": hessian(lambda p, t: diag(p)),
-        "… + … in place of … - …": hessian(lambda p, t: diag(p) + np.outer(p, p)),
+        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
         "the gradient's outer product, the square of a slope": hessian(
             lambda p, t: np.outer(p - t, p - t)
         ),

@@ -121,6 +121,10 @@ class Graph:
         """What it is called that a step is another, if that tells no more than is known."""
         parts, right = [*map(self.short, node.parents)], self.called[node]
         if right == UNKNOWN and node.op:
+            if wrong in ("{x} + {y}", "{x} - {y}", "{y} - {x}"):
+                return Sentence("plus and minus exchanged")
+            if wrong in ("{x} * {y}", "{x} / {y}", "{y} / {x}"):
+                return Sentence("a product and a fraction exchanged")
             parts = [UNKNOWN] * len(parts)
             right = formula(node, parts)
         wrong = wrong.format(**dict(zip("xyz", parts)))
