@@ -25,6 +25,7 @@ N, K = 4, 3
 X, W, B = RNG.normal(size=(N, 2)), RNG.normal(size=(2, K)), RNG.normal(size=K)
 Z, T, Y = RNG.normal(size=(N, K)), np.eye(K)[[0, 2, 1, 2]], np.array([0, 2, 1, 2])
 SOFT = RNG.dirichlet(np.ones(K), N)
+SHARES, BITS = SOFT[::-1].copy(), SOFT[1].copy()
 
 
 def cross_entropy(z: Any, t: Any) -> Any:
@@ -137,6 +138,18 @@ ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last line
         (Z[0], T[0]),
         {},
         ["∂L/∂z = s − y"],
+    ),
+    "a table from outside": (
+        lambda z: cross_entropy(z, SHARES) / 4,
+        (Z,),
+        {},
+        ["L = −Σ(t · log(p)) / 4", "∂L/∂z = 0.25 · (p − t)"],
+    ),
+    "labels from outside": (
+        lambda z: binary(z, BITS),
+        (Z[0],),
+        {},
+        ["L = −Σ(y · log(s) + (1 − y) · log(1 − s))", "∂L/∂z = s − y"],
     ),
     "a gradient in which the loss is": (
         lambda z: np.tanh(2 * z),

@@ -398,6 +398,29 @@ def test_the_last_lines_are_those_of_the_table(name: str) -> None:
                 close(a, b)
 
 
+# ------------------------------------------------------------------ arrays from outside
+SHARES = RNG.dirichlet(np.ones(K), N)
+WEIGHTED = 2.0 * SHARES
+OUTSIDE: dict[str, Row] = {
+    "softmax": (lambda z: cross_entropy(z, SHARES) / N, [Z], {}, "grad_z = (p - t) / 6.0"),
+    "one-hot": (lambda z: cross_entropy(z, T), [Z], {}, "grad_z = p - t"),
+    "rows of any sum": (
+        lambda z: cross_entropy(z, WEIGHTED), [Z], {}, "grad_z = 2.0 * p - t"),
+    "scores": (
+        lambda W: cross_entropy(X @ W, SHARES) / N, [W], {}, "grad_W = X.T.dot(p - t) / 6.0"),
+    "sigmoid": (lambda z: binary(sigma(z), BITS), [Z[:, 0]], {}, "grad_z = q - y"),
+    "the package's": (lambda z: binary(tg.sigmoid(z), BITS), [Z[:, 0]], {}, "grad_z = q - y"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_arrays_from_outside_keep_their_names(name: str) -> None:
+    f, args, how, last = OUTSIDE[name]
+    made, raw = (program(f, *args, clean=clean, **how) for clean in (True, False))
+    assert made.source.splitlines()[-2].partition("  #")[0].strip() == last
+    close(made(3.0 * args[0])[1], raw(3.0 * args[0])[1])
+
+
 def test_what_is_small_in_a_sigmoid_s_tail_stays_accurate() -> None:
     """-σ(-40) is -4e-18; as σ(40) - 1 it is 0."""
     signs = np.ones(3)

@@ -4,6 +4,7 @@
   lines.py        a program: an ordered list of lines
   recorder.py     arrays that write down what NumPy is asked to do
   simplifier.py   the program in fewer operations
+  captured.py     arrays from outside as symbols, and back
   log_sums.py     logarithms taken apart into sums of logits and logsumexps
   fusion.py       the textbook's loss found in a graph, and the stable one put in its place
   literals.py     constants and long statements as source text

@@ -61,7 +61,7 @@ class Collector(Simplifier):
                 self.ends.update(x for x in reads(line) if x.dtype == dtype)
             if line in self.forward and not self.moving.isdisjoint(reads(line)):
                 self.moving.add(line)
-        self.ends -= self.forward
+        self.ends -= {*self.forward, *(line for line in lines if line.function is None)}
         self.waiting = Counter(x for line in lines for x in reads(line))  # for lines to read them
         self.reader: Any = None
         self.left, self.until = EFFORT, 0  # what is left, and up to which call that is

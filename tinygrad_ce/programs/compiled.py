@@ -27,6 +27,7 @@ from ..engine.text import _
 from ..engine.transforms import flatten, is_array_like, unflatten
 from ..engine.value import detach
 from .batching import batch
+from .captured import lift, put_back
 from .collecting import collect
 from .files import AnyPath, replace_file
 from .lines import Line, live
@@ -122,12 +123,14 @@ def program(
     return Program(f, examples, wrt, clean, retrace, fuse, sums_to_one)
 
 
-def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
+def cleaned(
+    lines: Sequence[Line], outputs: Any, captured: dict[Line, Any]
+) -> tuple[list[Line], Any]:
     """The same outputs in fewer operations: the first form that large arguments do not break."""
     lines, outputs = batch(lines, outputs)
     for shorter in (collect, simplify):
         simple = shorter(lines, outputs)
-        if is_stable((lines, outputs), simple):
+        if is_stable((lines, outputs), simple, captured):
             return simple
     return Simplifier(live(lines, outputs), outputs, limit=0).run()
 
@@ -373,7 +376,11 @@ class Program:
         if self._arguments.indices and not recording.indices_are_no_more():
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean if clean is None else clean:
-            recording.lines, recording.outputs = cleaned(recording.lines, recording.outputs)
+            lines, captured = lift(recording.lines, recording.constants)
+            lines, outputs = cleaned(lines, recording.outputs, captured)
+            if captured:
+                lines, outputs = put_back(lines, outputs, captured)
+            recording.lines, recording.outputs = lines, outputs
             for x, (_at, g) in zip(recording.variables, flatten(recording.outputs[1])):
                 if getattr(g, "of", None) and g.of not in recording.variables:
                     g.of = x  # a gradient that is also one of another line is called so

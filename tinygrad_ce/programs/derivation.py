@@ -19,11 +19,12 @@ import numpy as np
 from ..engine.text import _
 from ..engine.transforms import flatten, unflatten
 from ..losses.activations import COMPOSED
+from .captured import lift
 from .compiled import Program, cleaned
 from .fusion import other_data
 from .lines import CHECKED, Line, distributions, evaluate, fact, live, reads, replace, walk
 from .recording import Recording, places
-from .simplifier import Simplifier, alike, coefficient, is_call
+from .simplifier import Simplifier, alike, coefficient, is_call, key_of
 from .sizes import write_sizes
 
 DRAWS = 3  # beside the example
@@ -61,18 +62,21 @@ class Derived:
         if not recording.differentiated and recording.outputs[0].__class__ is not Line:
             text = "derive: f gives {got}, wanted one number, or one array to simplify"
             raise ValueError(_(text, got=recording.outputs[0]))
-        lines, (value, slopes) = Simplifier(recording.lines, recording.outputs, limit=0).run()
+        lines, captured = lift(recording.lines, recording.constants)
+        lines, (value, slopes) = Simplifier(lines, recording.outputs, limit=0).run()
         self.constants = _name(self.arguments, recording.constants, lines, value)
+        for symbol, x in captured.items():
+            symbol.name = self.constants[key_of(x)]
         gradients = [g for _at, g in flatten(slopes)] if recording.differentiated else []
         names = [x.name or x.args[0].name for x in recording.variables]  # of a table, its own
         wrt = dict(zip(names, gradients))
         named = _targets(lines, value) | wrt | {"": value}
-        self.draws, self.checked = _draws(recording, args, lines, named)
+        self.draws, self.checked = _draws(recording, args, lines, named, captured)
         wanted, marked = _values(lines, named, self.draws), _marked(lines, named)
         if wrt:
             short, rules = Simplifier(*marked).run()
         else:  # an array, as a Hessian: there is nothing to derive
-            short, (array, _none) = cleaned(recording.lines, recording.outputs)
+            short, (array, _none) = cleaned(lines, (value, slopes), captured)
             rules = {"": array}
         values, n = _values(short, rules, self.draws), None if wrt else self.checked
         right = _equal(wanted[:n], values[:n])
@@ -81,7 +85,7 @@ class Derived:
         self.lines, rules = (short, rules) if right else marked
         self.outputs: Any = rules, self.stages
         raw: Any = lines, (value, [*wrt.values()])
-        self.keep(_stages(*_joined(self.lines, rules), [*wrt], raw), wanted)
+        self.keep(_stages(*_joined(self.lines, rules), [*wrt], raw, captured), wanted)
 
     def keep(self, stages: Iterator[tuple[list[Line], Stage]], wanted: list[Named]) -> None:
         """Keep the stages that are right, up to the first that is not."""
@@ -229,7 +233,7 @@ def length(results: Sequence[Any]) -> int:
 
 # ------------------------------------------------------------------ the steps
 def _stages(
-    lines: list[Line], named: Named, wrt: Sequence[str], raw: tuple[list[Line], Any]
+    lines: list[Line], named: Named, wrt: Sequence[str], raw: Any, captured: Any
 ) -> Iterator[tuple[list[Line], Stage]]:
     """What becomes of the gradients, with the lines that they are computed by.
 
@@ -247,7 +251,7 @@ def _stages(
         yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
     last = replace(named, whole.new.__getitem__)
     yield whole.lines, (last, None, None)
-    shorter, (_value, slopes) = cleaned(*raw) if wrt else ([], (None, ()))
+    shorter, (_value, slopes) = cleaned(raw[0], raw[1], captured) if wrt else ([], (None, ()))
     if wrt and length(slopes) < length([last[name] for name in wrt]):
         yield [*whole.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
 
@@ -272,15 +276,16 @@ def _steps(whole: Simplifier) -> Iterator[tuple[int, int]]:
 
 # ------------------------------------------------------------------ the check
 def _draws(
-    recording: Recording, args: Sequence[Any], lines: Sequence[Line], named: Named
+    recording: Recording, args: Sequence[Any], lines: Sequence[Line], named: Named, fixed: Any
 ) -> tuple[list[dict[Line, Any]], int]:
     """The example and data like it, where all is finite, and how many; then some against claims."""
     rng, leaves = np.random.default_rng(0), places(recording.parameters, args).values()
     inputs = [*zip(recording.arguments.values(), leaves)]
     claimed = {x for line in lines if line.function is distributions for x in walk(line.args)}
+    claimed -= {*fixed}
     draws = list[dict[Line, Any]]()
     for i in range(1 + DRAWS):
-        data = {x: other_data(y, rng) if i else y for x, y in inputs if x.__class__ is Line}
+        data = {x: other_data(y, rng) if i else y for x, y in inputs if x.__class__ is Line} | fixed
         data |= {x: data[x] / data[x].sum(axis=-1, keepdims=True) for x in claimed}
         [values] = _values(lines, named, [data])
         draws += [data] if all(np.all(np.isfinite(x)) for x in values.values()) else []
