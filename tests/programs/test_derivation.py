@@ -168,7 +168,7 @@ ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last line
 
 def known(f: Any, args: Any, made: Derivation) -> dict[str, Any]:
     """The arguments, sizes and variables of f, computed as the derivation says."""
-    found = dict(zip(inspect.signature(f).parameters, args))
+    found = {"t": SHARES, "y": BITS} | dict(zip(inspect.signature(f).parameters, args))
     rows = [len(a) for a in args if np.ndim(a)]
     found |= {"n": rows[-1], "rows": np.arange(rows[-1])} if rows else {}
     for step in made.steps:

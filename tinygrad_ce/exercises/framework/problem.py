@@ -122,7 +122,7 @@ class Problem:
         made = Recording(self.derivative, values, None, False, ())
         if self.derive is grad:
             made = Recording(self.loss, values, places, False, self.tables)
-        lines, (value, slopes) = cleaned(made.lines, made.outputs)
+        lines, (value, slopes) = cleaned(made.lines, made.outputs, {})
         wanted = [*slopes] if self.derive is grad else [value]
         known = made.arguments.values()
         return lambda *inputs: tuple(
