@@ -143,13 +143,13 @@ ROWS: dict[str, tuple[Any, ...]] = {  # f, its arguments, how, and the last line
         lambda z: cross_entropy(z, SHARES) / 4,
         (Z,),
         {},
-        ["L = −Σ(t · log(p)) / 4", "∂L/∂z = 0.25 · (p − t)"],
+        ["∂L/∂z = 0.25 · (p − t)"],
     ),
     "labels from outside": (
         lambda z: binary(z, BITS),
         (Z[0],),
         {},
-        ["L = −Σ(y · log(s) + (1 − y) · log(1 − s))", "∂L/∂z = s − y"],
+        ["∂L/∂z = s − y"],
     ),
     "a gradient in which the loss is": (
         lambda z: np.tanh(2 * z),
