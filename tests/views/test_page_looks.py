@@ -123,3 +123,18 @@ def test_colours_tell_sign_and_size(visit: Visit) -> None:
     assert [c[:3] for c in colours] == [orange, blue, [0, 0, 0], blue, orange, pink]
     alphas = [c[3] for c in colours[:-1]]
     np.testing.assert_allclose(alphas, np.array([1, 0.5, 0, 0.25, 0.25]) / 2, atol=0.01)
+
+
+def test_a_name_in_the_column_of_nodes_stands_on_one_line(visit: Visit) -> None:
+    weights = {"the second layer's weights": np.ones((12, 9)), "b": np.ones(9)}
+    steps = step_through(lambda p: (p["the second layer's weights"] * p["b"]).sum(), weights)
+    tab = visit(steps, width=390)
+    lines = tab.evaluate(
+        """() => [...document.querySelectorAll('.nodes tbody th')].map((name) => {
+          const range = document.createRange();
+          range.selectNodeContents(name);
+          return new Set([...range.getClientRects()].map((box) => box.top)).size;
+        })"""
+    )
+    assert set(lines) == {1}
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
