@@ -561,3 +561,10 @@ def test_numeric_gradient_of_a_quadratic_form(method: str) -> None:
 def test_other_losses_to_second_order(loss: Any, method: str) -> None:
     target = np.array([-1.0, 1.0, 1.0]) if loss is tg.logistic_loss else np.array([0, 1, 0.5])
     assert gradcheck(lambda z: loss(z, target), np.array([0.3, -0.2, 1.0]), order=2, method=method)
+
+
+@pytest.mark.parametrize("claimed", [0.5, -3.0])
+def test_where_all_slopes_are_0_the_relative_error_is_the_error(claimed: float) -> None:
+    flat = primitive(lambda g, out, x: g * claimed, name="flat")(lambda x: x * 0.0)
+    (found,) = gradcheck(lambda x: np.sum(flat(x)) + 1.0, np.ones(2)).inputs
+    assert found.max_abs_error == found.max_rel_error == abs(claimed)
