@@ -187,3 +187,13 @@ def test_remainders_of_numbers_are_those_of_numpy() -> None:
     assert program(lambda a: a % 3.0, 5.0, wrt=None)(5.0) == 2.0
     assert program(lambda a: -5.0 % a, 3.0, wrt=None)(3.0) == 1.0
     assert program(lambda a: a % 3.0, 5.0)(5.0) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("wrt", [0, 1, None])
+def test_a_number_is_rounded(wrt: Any) -> None:
+    f = lambda x, y: x * round(y, 1) + y * round(x)
+    made = program(f, 1.0, 2.0, wrt=wrt)
+    value = made(1.26, 0.74) if wrt is None else made(1.26, 0.74)[0]
+    assert value == 1.26 * 0.7 + 0.74
+    if wrt is not None:
+        assert made(1.26, 0.74)[1] == (0.7, 1.0)[wrt]

@@ -43,6 +43,10 @@ def test_functions_that_numpy_calls_are_refused_with_their_line() -> None:
     for f in (
         lambda x: np.sum(np.piecewise(x, [x > 0], [lambda z: z + 1.0])),
         lambda x: np.sum(np.apply_along_axis(lambda z: z + 1.0, 0, x)),
+        lambda x: np.sum(np.apply_along_axis(np.sum, 0, x)),
+        lambda x: np.sum(np.apply_over_axes(np.sum, x, [0])),
+        lambda x: np.sum(np.apply_along_axis(math.fsum, 0, x)),
+        lambda x: np.sum(np.piecewise(x, [x > 0], [np.sin])),
     ):
         with pytest.raises(TypeError, match=r"test_refusals\.py, line \d+: A function that np\."):
             program(f, np.ones(3), wrt=None)
@@ -307,6 +311,14 @@ def test_a_function_that_does_something_else_each_time_is_refused(name: str, wrt
     """Its program would keep what the first call found."""
     with pytest.raises(TypeError, match=r"test_refusals\.py, line \d+: f does something else when"):
         program(OTHERS[name], np.ones(3), wrt=wrt)
+
+
+def test_a_ufunc_that_is_made_anew_in_each_call_is_no_other_one() -> None:
+    with pytest.raises(TypeError, match="has no public name in a module"):
+        program(lambda x: np.sum(np.frompyfunc(abs, 1, 1)(x)), np.ones(3), wrt=None)
+    for pair in ((np.sin, np.cos), (np.add.accumulate, np.maximum.accumulate)):
+        with pytest.raises(TypeError, match="f does something else"):
+            program(lambda x, fs=pair: np.sum(fs[next(COUNTER) % 2](x)), np.ones(3), wrt=None)
 
 
 def test_a_function_that_has_no_second_call_is_refused() -> None:

@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any, NoReturn
 from unicodedata import normalize
 
@@ -32,7 +32,7 @@ from ..engine.ops import GETITEM, RELU, SCATTER, SIGMOID
 from ..engine.origin import Origin, here, is_learners, learners_frame
 from ..engine.rules import scatter
 from ..engine.text import _
-from ..engine.value import Value, apply
+from ..engine.value import Value, apply, record_of
 from .lines import Line, astype, constant, entry, fact, replace, result, walk, within
 
 line_of, _example = operator.attrgetter("line"), operator.attrgetter("example")
@@ -120,7 +120,8 @@ class Tape:
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
-            if [*walk((args, options), FunctionType)]:  # which NumPy would call on the example
+            called = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
+            if any([*walk((args, options), kind)] for kind in called):  # by NumPy, on the example
                 what = _("A function that np.{name} calls", name=function.__name__)
                 self.refuse(what, "Call it on the array.")
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
@@ -299,7 +300,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             return self
         if method == "at":  # which writes into a read-only array too
             self.tape.refuse(f"np.{ufunc.__name__}.at", "Use a = a + x or its like.")
-        called = getattr(TABLE.get(ufunc), "function", ufunc)  # zeta, which calls a ufunc _zeta
+        called = getattr(record_of(ufunc), "function", ufunc)  # zeta, which calls a ufunc _zeta
         function = called if method == "__call__" else getattr(ufunc, method)
         args = tuple([np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs])
         return self.tape.call(function, args, options)
@@ -373,6 +374,8 @@ class RecordedArray(NDArrayOperatorsMixin):
     def sigmoid(self) -> Any:
         """As a Value's: of whole numbers it computes in float64."""
         return SIGMOID.fn(as_data(self, "sigmoid"))
+
+    __round__ = Value.round
 
     def __deepcopy__(self, memo: Any = None) -> Any:
         return self

@@ -93,7 +93,8 @@ class Recording:
         number = dict[Line, Any]()
         for x in live(self.lines, self.outputs[0]):
             made = replace((x.args, x.options), number.get)
-            yield x, key_of((x.function or x.name, made, x.shape, x.kind))
+            f = getattr(x.function, "__name__", x.name), getattr(x.function, "__self__", None)
+            yield x, (f, key_of((made, x.shape, x.kind)))
             number[x] = ("line", len(number))
         yield None, key_of(replace(self.outputs[0], number.get))
 
