@@ -171,6 +171,12 @@ def test_the_terminal_says_all_in_korean(
     said = capsys.readouterr().out
     assert re.findall(ENGLISH, said.partition("\n저장한 파일")[0]) == []
     assert "앞으로: 노드마다" in said
+    for arguments in (["--help"], ["exercise", "--help"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        help_ = capsys.readouterr().out
+        assert help_.startswith("사용법: tinygrad-ce")
+        assert re.findall(r"(?m)^\w[a-z ]*:$|[a-z]{2,} [a-z]{3,}(?! NAME)", help_) == []
     main(["exercise"])
     assert left(capsys.readouterr().out.replace("tinygrad-ce exercise", "")) == []
 

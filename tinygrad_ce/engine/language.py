@@ -5,9 +5,9 @@ opens: a ``msgid`` is a template as the code has it, a ``msgstr`` the same in th
 same fields. English has none. What is without a translation is said in English.
 """
 
+import json
 import os
 import re
-from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,8 +56,14 @@ def catalogue(code: str) -> Mapping[str, str]:
     path = Path(__file__).with_name(f"{code}.po")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     pairs = re.findall(r'^msgid ((?:".*"\s+)+)msgstr ((?:".*"\s+)+)', text, re.M)
-    known = ([literal_eval(f"({part})") for part in pair] for pair in pairs)
+    known = (map(_unquoted, pair) for pair in pairs)
     return {template: said for template, said in known if template and said}
+
+
+def _unquoted(lines: str) -> str:
+    """A string of a PO file, in one line or several; its escapes are those of JSON."""
+    inner = "".join(re.findall('"(.*)"', lines))
+    return str(json.loads(f'"{inner}"'))
 
 
 def filled(template: str, fields: Mapping[str, object]) -> str:
