@@ -176,7 +176,7 @@ def test_the_terminal_says_all_in_korean(
             main(arguments)
         help_ = capsys.readouterr().out
         assert help_.startswith("사용법: tinygrad-ce")
-        assert re.findall(r"(?m)^\w[a-z ]*:$|[a-z]{2,} [a-z]{3,}(?! NAME)", help_) == []
+        assert re.findall(r"(?m)^[a-z ]+:$|show this", help_) == []
     main(["exercise"])
     assert left(capsys.readouterr().out.replace("tinygrad-ce exercise", "")) == []
 
