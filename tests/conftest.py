@@ -6,7 +6,6 @@ import importlib
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -74,18 +73,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Coverage traces two cases of each test and nothing slow: traced, it takes twice as long.
+    """What is slow is not traced, which takes twice as long.
 
     The examples of a module that wants an optional library: the same rule as in `need`.
     """
     if config.pluginmanager.hasplugin("pytest_cov"):
-        traced = Counter[str]()
         for item in items:
-            test = item.nodeid.partition("[")[0]
-            if item.get_closest_marker("slow") or traced[test] == 2:
+            if item.get_closest_marker("slow"):
                 item.add_marker("no_cover")
-            else:
-                traced[test] += 1
     if find_spec("matplotlib") or os.environ.get("TINYGRAD_CE_REQUIRE_ALL"):
         return
     for item in items:
