@@ -221,6 +221,7 @@ def _one_mistake(trials: Sequence[Trial], off: Sequence[str]) -> str:
         explains = dict[str, bool]()
         for wrong in wrong_answers(t.problem, t.seed):
             if (found is None or wrong.text in found) and not explains.get(wrong.text):
+                explains.pop(wrong.text, None)  # its place is that of what does explain it
                 explains[wrong.text] = _explains(t, wrong.arrays, off)
         found = dict.fromkeys(explains, 0) if found is None else found
         counts = {text: n + explains.get(text, False) for text, n in found.items()}
