@@ -162,3 +162,19 @@ def test_the_exponent_of_a_base_of_less_precision() -> None:
     np.testing.assert_allclose(
         program(lambda y: np.sum(np.power(x, y)), y)(y)[1], wide**y * np.log(wide)
     )
+
+
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [
+        (lambda x: np.einsum(x, [..., 0], x * x, [..., 0]), (3, 2, 2)),
+        (lambda x: np.einsum(x, [..., 1, 0], M, [0, 2]), (3, 2, 2)),
+        (lambda x: np.einsum(x, [0, ...]), (2, 3)),
+        (lambda x: np.einsum(x, [1, 0], M, [0, 1]), (2, 2)),
+    ],
+)
+def test_einsum_of_lists_of_axes_keeps_what_dots_stand_for(f: Any, shape: Any) -> None:
+    x = np.random.default_rng(0).normal(size=shape)
+    agrees(f, [x], np.float64)
+    made = program(lambda x: np.sum(f(x) ** 2), x)
+    np.testing.assert_allclose(made(x)[1], grad(lambda x: np.sum(f(x) ** 2))(x), 1e-12)
