@@ -263,6 +263,44 @@ def test_entries_put_together_are_refused_with_the_way(f: Any, wrt: Any) -> None
     assert "np.stack" in str(caught.value.__cause__ or caught.value)
 
 
+class Tagged(np.ndarray):
+    """An array that does what NumPy's do."""
+
+
+USES: list[Callable[[Any, Any], Any]] = [
+    lambda x, c: np.sum(x * c),
+    lambda x, c: np.sum(np.maximum(c, x)),
+    lambda x, c: x @ c,
+    lambda x, c: np.sum(np.take(x, (c - 1).astype(int))),
+    lambda x, c: np.sum(x[(c - 1).astype(int)] * 2.0),
+    lambda x, c: np.sum(np.stack([x, c]) ** 2),
+]
+
+
+@pytest.mark.parametrize("wrt", [0, None])
+@pytest.mark.parametrize("use", range(len(USES)))
+@pytest.mark.parametrize("kind", [np.ndarray, np.memmap, Tagged])
+def test_constants_of_any_class_are_copied(kind: Any, use: int, wrt: Any, tmp_path: Any) -> None:
+    np.array([1.0, 3.0, 2.0]).tofile(tmp_path / "c")
+    c = np.memmap(tmp_path / "c", float, "r+")
+    c = c if kind is np.memmap else np.array(c).view(kind)
+    x = np.array([1.0, 5.0, 2.0])
+    wanted = USES[use](x, np.array(c))
+    made = program(lambda x: USES[use](x, c), np.ones(3), wrt=wrt)
+    c[:] = 9.0
+    assert made.source  # which is printed now
+    found = made(x)
+    assert (found if wrt is None else found[0]) == wanted
+
+
+@pytest.mark.parametrize("wrt", [0, None])
+@pytest.mark.parametrize("use", range(len(USES)))
+def test_masked_constants_are_refused(use: int, wrt: Any) -> None:
+    c = np.ma.masked_array([1.0, 3.0, 2.0], [0, 1, 0])
+    with pytest.raises(TypeError, match="got a MaskedArray"):
+        program(lambda x: USES[use](x, c), np.ones(3), wrt=wrt)
+
+
 def test_a_table_at_class_indices() -> None:
     """``np.eye(k)[y]`` cannot be recorded: NumPy asks y for plain numbers; the error says how."""
     with pytest.raises(TypeError, match=r"for np.eye\(k\)\[y\], y\[:, None\] == np.arange\(k\)"):

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..engine.arraylike import as_called
-from ..engine.data import as_data
+from ..engine.data import array_of_a_kind, as_data
 from ..engine.names import Call, words
 from ..engine.operation import TABLE, Primitive
 from ..engine.ops import GETITEM, RELU, SCATTER, SIGMOID
@@ -59,6 +59,17 @@ def _read_only(x: Any) -> Any:
     view = x.view()
     view.flags.writeable = False
     return view
+
+
+def _fixed(tree: Any, where: str) -> Any:
+    """Arguments with arrays as they are now, of whatever class; what masks entries is refused."""
+    if isinstance(tree, np.ndarray):
+        return _read_only(np.array(array_of_a_kind(tree, where)))
+    if tree.__class__ is dict:
+        return {name: _fixed(part, where) for name, part in tree.items()}
+    if tree.__class__ in (list, tuple):
+        return tree.__class__([_fixed(part, where) for part in tree])
+    return tree
 
 
 class Tape:
@@ -119,7 +130,7 @@ class Tape:
         elif template is None and _gives_back(function, args, options):
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
-            args, options = replace((args, options), lambda x: _read_only(np.array(x)), np.ndarray)
+            args, options = _fixed((args, options), function.__name__)
             called = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
             if any([*walk((args, options), kind)] for kind in called):  # by NumPy, on the example
                 what = _("A function that np.{name} calls", name=function.__name__)
