@@ -375,6 +375,18 @@ def test_without_an_inverse_there_is_an_error() -> None:
         LA.cholesky(Value(-np.eye(2)))
 
 
+@pytest.mark.parametrize("triangle", ["L", "U"])
+def test_one_triangle_is_read_of_values_and_vectors(triangle: Any) -> None:
+    a = np.array([[2.0, 0.5, -1.0], [3.0, 1.0, 0.25], [4.0, -2.0, 5.0]])
+    out, wanted = LA.eigh(Value(a), triangle), LA.eigh(a, triangle)
+    np.testing.assert_allclose(out.eigenvalues.data, wanted.eigenvalues)
+    np.testing.assert_allclose(np.abs(out.eigenvectors.data), np.abs(wanted.eigenvectors))
+    made = program(lambda a: np.sum(LA.eigh(a, triangle).eigenvalues ** 2), a)
+    other = np.tril if triangle == "L" else np.triu
+    np.testing.assert_allclose(made(a)[1], grad(lambda a: np.sum(LA.eigvalsh(a, triangle) ** 2))(a))
+    assert not (made(a)[1] - other(made(a)[1])).any()
+
+
 def test_equal_eigenvalues() -> None:
     eye = Value(np.eye(3))
     w, v = LA.eigh(eye)
