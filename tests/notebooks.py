@@ -31,6 +31,7 @@ from nbformat import v4
 LESSONS = Path(__file__).resolve().parents[1] / "notebooks"
 LONGEST = 15  # seconds of a processor, which other work beside it does not change
 TEXT = "text/plain"
+NARROW = ".jp-RenderedSVG img { max-width: 100%; height: auto; }"
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -178,6 +179,7 @@ def pages(folder: Path) -> None:
                 cell.source = typeset(links.replace("README.md)", "index.html)"))
         notebook.metadata.title = name.stem.replace("_", " ")
         html, _resources = exporter.from_notebook_node(notebook)
+        html = html.replace("</head>", f"<style>{NARROW}</style></head>", 1)
         path = folder / name.with_suffix(".html")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(

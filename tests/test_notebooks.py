@@ -359,6 +359,8 @@ def test_the_lessons_as_pages_open_without_python_and_without_a_network(
     for name in sorted(written):
         tab.goto((tmp_path / name).as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390, name
+        widths = tab.evaluate("[...document.images].map((picture) => picture.width)")
+        assert max(widths, default=0) <= 390, name  # they shrink
         links = tab.evaluate("[...document.querySelectorAll('a')].map((a) => a.pathname)")
         there = [link for link in links if link.endswith(".html")]
         assert all(Path(link).exists() for link in there), name
