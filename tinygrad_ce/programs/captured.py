@@ -22,6 +22,8 @@ def lift(lines: Sequence[Line], names: dict[Any, str]) -> tuple[list[Line], dict
     What is 1 - y, or a multiple of y, is computed from y; of tables it is said that their rows sum
     to 1, where they do to rounding.
     """
+    if not names:
+        return [*lines], {}
     arrays = {id(x): x for line in lines for x in walk((line.args, line.options), np.ndarray)}
     kept = {at: x for at, x in arrays.items() if x.dtype.kind == "f" and not uniform(x)}
     keys = {at: key_of(x) for at, x in kept.items() if x.size}

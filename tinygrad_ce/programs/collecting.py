@@ -62,29 +62,30 @@ class Collector(Simplifier):
             if line in self.forward and not self.moving.isdisjoint(reads(line)):
                 self.moving.add(line)
         self.ends -= {*self.forward, *(line for line in lines if line.function is None)}
-        self.waiting = Counter(x for line in lines for x in reads(line))  # for lines to read them
+        self.left_to_read, self.pending = Counter(self.uses), dict[Line, Any]()
         self.reader: Any = None
         self.left, self.until = EFFORT, 0  # what is left, and up to which call that is
 
     def rewrite(self, line: Line) -> Any:
         """What is simpler, or a sum of products; what several lines read is counted once."""
         result = self.new[line] = super().rewrite(line)
-        self.waiting.subtract(reads(line))
+        for x in reads(line):
+            self.left_to_read[x] -= 1
+            if not self.left_to_read[x]:
+                del self.pending[x]
         plain = result.__class__ is not Line or not line.shape or line not in self.ends
         if not plain and self.left > 0:  # newest first: what is next to the loss
             self.until = self.calls + self.left
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
             self.left = self.until - self.calls
-            needed = [*self.shared]  # anyway, as what later lines read is
-            needed += [
-                y for x, n in self.waiting.items() if n and (y := self.new.get(x)) is not result
-            ]
+            needed = [*self.shared, *self.pending.values()]  # anyway
             both = [cost(live(self.lines, [*needed, x])) for x in (other, result)]
             result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
                 result.name = result.name or line.name
                 mark_gradient(self, line, result, result not in self.before_gradients)
+        self.pending[line] = result
         if line in self.values or (line in self.ends and self.uses[line] > 1):
             self.shared.append(result)
         return result

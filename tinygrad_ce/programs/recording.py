@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Recording:
             given[i] = trees[i] = unflatten(given[i], variables)
         variables = [v for _path, v in flatten(trees)]
         with np.errstate(all="ignore"):
-            out, value = _call(f, given, tape, fuse)
+            out, value = _call(f, given, tape, fuse, bool(backward))
             one = not isinstance(out, dict | list | tuple) and np.size(value) == 1
             if numbers and one and backward:
                 slopes = unflatten(trees, _pull(out, value, variables, tape))
@@ -83,20 +83,14 @@ class Recording:
             again = record()
         except Exception as error:
             raise TypeError(_(text, where="")) from error
-        for (x, first), (y, second) in zip_longest(self._steps(), again._steps()):
-            if first != second:
+        other = dict[Line, Line]()  # of a line of the second call the one of the first
+        for x, y in zip_longest(*[live(r.lines, r.outputs[0]) for r in (self, again)]):
+            if not (x and y and _is_same(x, y, other)):
                 where = _where(self.origins.get(x) or again.origins.get(y))
                 raise TypeError(_(text, where=where))
-
-    def _steps(self) -> Iterator[tuple[Any, Any]]:
-        """Each line that the result needs and what it does, by those before it; at last, itself."""
-        number = dict[Line, Any]()
-        for x in live(self.lines, self.outputs[0]):
-            made = replace((x.args, x.options), number.get)
-            f = getattr(x.function, "__name__", x.name), getattr(x.function, "__self__", None)
-            yield x, (f, key_of((made, x.shape, x.kind)))
-            number[x] = ("line", len(number))
-        yield None, key_of(replace(self.outputs[0], number.get))
+            other[y] = x
+        if not _equal(self.outputs[0], again.outputs[0], other):
+            raise TypeError(_(text, where=""))
 
     def indices_are_no_more(self) -> bool:
         """Whether whole numbers among the arguments are read as indices alone."""
@@ -107,11 +101,12 @@ class Recording:
         return whole.isdisjoint(y for several in used for y in several)
 
 
-def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any]:
+def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool, named: bool) -> tuple[Any, Any]:
     """What f returns, and its data."""
     tape.caller = _call.__code__
     out = f(*args)
-    tape.name_lines()
+    if named:
+        tape.name_lines()
     if tape.refusal:  # that f caught: what it did instead is for no data
         raise tape.refusal
     out = fused(out) if fuse else out
@@ -125,6 +120,29 @@ def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool) -> tuple[Any, Any
             )
             raise TypeError(_(text, where=_where(tape.origins.get(x))))
     return out, value
+
+
+def _is_same(x: Line, y: Line, other: dict[Line, Line]) -> bool:
+    """Whether two lines do the same with what is the same."""
+    one, two = (
+        (getattr(z.function, "__name__", z.name), getattr(z.function, "__self__", None), z.shape)
+        for z in (x, y)
+    )
+    return (
+        one == two
+        and x.kind == y.kind
+        and _equal(x.args, y.args, other)
+        and _equal(x.options, y.options, other)
+    )
+
+
+def _equal(a: Any, b: Any, other: dict[Line, Line]) -> bool:
+    """Whether arguments of two lines are the same."""
+    if a is b or (a.__class__ is Line and other.get(b) is a):
+        return True
+    if a.__class__ is tuple is b.__class__ and len(a) == len(b):
+        return all(_equal(x, y, other) for x, y in zip(a, b))
+    return bool(key_of(replace(b, lambda line: other.get(line, line))) == key_of(a))
 
 
 def _where(origin: Any) -> str:

@@ -423,9 +423,9 @@ def _other_side(s: Simplifier, q: Any) -> Any:
 
 
 def _is_one(s: Simplifier, z: Any, q: Any) -> bool:
-    """Whether z / q is 1: they are the same, or σ(-x) and 1 - σ(x)."""
+    """Whether z / q is 1: they are σ(-x) and 1 - σ(x)."""
     p = _other_side(s, z)
-    return z is q or (p is not None and _complement(q) is p)
+    return p is not None and _complement(q) is p
 
 
 def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
@@ -458,8 +458,9 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     """
     (c, x), y = coefficient(args[0]), args[1]
     if powers == (1, 1) and is_call(x, np.add, np.subtract):
-        gone = [_cancelled(s, powers, (part, y), like) is not None for part in x.args]
-        if all(gone) or (any(gone) and max(s.needs[x], s.needs[args[0]]) <= 1):
+        alone = max(s.needs[x], s.needs[args[0]]) <= 1
+        gone = (_cancelled(s, powers, (part, y), like) is not None for part in x.args)
+        if any(gone) if alone else is_call(y, np.multiply) and all(gone):
             parts = [s.emit(np.multiply, z, y) for z in x.args]
             return s.scale(c, s.call(x.function, tuple(parts), {}, like), like)
     if not any(is_call(unsigned(z)[1], np.multiply, np.divide) for z in args):
@@ -468,7 +469,8 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
     above, below = ([z for z, m in rest if m == n] for n in (1, -1))
-    ends = [(z, q) for z in above for q in below if _is_one(s, z, q)]
+    ends = [(z, z) for z in above if any(z is q for q in below)]
+    ends += [(z, q) for z in above if is_call(z, np.divide) for q in below if _is_one(s, z, q)]
     end = next((pair for pair in ends if is_positive(pair[0])), None)
     if end is None or not above[1:] or not all(z for z, _ in numbers):
         return None
