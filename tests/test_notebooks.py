@@ -350,7 +350,7 @@ def test_the_lessons_as_pages_open_without_python_and_without_a_network(
     assert notebooks.main(["--html", str(tmp_path)]) == 0
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("**/*.html")}
     lessons = {path.with_suffix(".html").relative_to(FOLDER).as_posix() for path in BOTH}
-    assert written == {"index.html", *lessons}
+    assert written == {"index.html", "ko/index.html", *lessons}
     problems: list[str] = []
     tab = browser.new_page(viewport={"width": 390, "height": 800}, offline=True)
     tab.on("console", lambda message: problems.append(message.text))
