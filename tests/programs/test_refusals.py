@@ -338,6 +338,8 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "counter": lambda x: np.sum(x) * 0.9 ** next(COUNTER),
     "branch": lambda x: np.sum(x) if next(COUNTER) % 2 else np.sum(x * x),
     "argument": lambda x: x[next(COUNTER) % 2] * 2.0,
+    "array or argument": lambda x: np.sum(x * (x, np.ones(3))[next(COUNTER) % 2]),
+    "argument or array": lambda x: np.sum(x * (np.ones(3), x)[next(COUNTER) % 2]),
     "list": lambda x: np.sum(x) * len(SEEN.append(1.0) or SEEN),  # type: ignore[func-returns-value]
 }
 KEPT = list[Any]()

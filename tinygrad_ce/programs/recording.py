@@ -138,7 +138,7 @@ def _is_same(x: Line, y: Line, other: dict[Line, Line]) -> bool:
 
 def _equal(a: Any, b: Any, other: dict[Line, Line]) -> bool:
     """Whether arguments of two lines are the same."""
-    if a is b or (a.__class__ is Line and other.get(b) is a):
+    if a is b or (a.__class__ is Line is b.__class__ and other.get(b) is a):
         return True
     if a.__class__ is tuple is b.__class__ and len(a) == len(b):
         return all(_equal(x, y, other) for x, y in zip(a, b))
