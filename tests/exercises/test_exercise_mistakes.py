@@ -134,7 +134,7 @@ DERIVED: dict[str, dict[str, Any]] = {
             -t / sm(z) * sm(z) * (1 - sm(z))
         ),
         "the slope of softmax(z) left out": lambda z, t: -t / sm(z),
-        "differentiated twice": lambda z, t: sm(z) * (1 - sm(z)),
+        "the slope of softmax(z) by its own z, alone": lambda z, t: sm(z) * (1 - sm(z)),
         "N times too small": lambda z, t: (sm(z) - t) / len(z),
         "the slope of the softmax in it once more": lambda z, t: (sm(z) - t) * sm(z) * (1 - sm(z)),
     },
@@ -269,9 +269,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "only the diagonal": hessian(lambda p, t: diag(p * (1 - p))),
         "a part (…) left out": hessian(lambda p, t: diag(p)),
         "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
-        "the gradient's outer product, the square of a slope": hessian(
-            lambda p, t: np.outer(p - t, p - t)
-        ),
+        "the gradient's outer product": hessian(lambda p, t: np.outer(p - t, p - t)),
         "the gradient itself": hessian(lambda p, t: p - t),
     },
     "softmax_vjp": {

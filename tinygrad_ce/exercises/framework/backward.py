@@ -79,8 +79,8 @@ class WrongSteps(Backward):
         for change, node, make in self.loss.changes():
             text = Sentence("{change}: which of the two does the loss have?", change=change)
             yield text, partial(self._of, node, make)
-            for z, p, name in self.loss.activations if node not in self.moving else ():
-                if name == "softmax" and p in self.received:
+            for z, p, name in self.loss.activations if node.op else ():
+                if name == "softmax" and node not in self.moving:
                     yield text, partial(self._of, node, make, z, p)
         for z, node, name in self.loss.activations:
             for other, wrong in ACTIVATIONS.get(name, {}).items():

@@ -18,7 +18,7 @@ from ...engine.language import Sentence
 from ...engine.names import names
 from ...engine.value import Value
 from ...losses.activations import COMPOSED, log_softmax, logsumexp, sigmoid, softmax
-from ...programs.expressions import is_bare
+from ...programs.expressions import ATOM, is_bare
 from ...programs.lines import replace, walk
 from .problem import Trial
 
@@ -121,12 +121,15 @@ class Graph:
         """What it is called that a step is another, if that tells no more than is known."""
         parts, right = [*map(self.short, node.parents)], self.called[node]
         if right == UNKNOWN and node.op:
-            if wrong in ("{x} + {y}", "{x} - {y}", "{y} - {x}"):
+            if node.op.symbol in "+-" and wrong in ("{x} + {y}", "{x} - {y}", "{y} - {x}"):
                 return Sentence("plus and minus exchanged")
-            if wrong in ("{x} * {y}", "{x} / {y}", "{y} / {x}"):
+            if node.op.symbol in "*/" and wrong in ("{x} * {y}", "{x} / {y}", "{y} / {x}"):
                 return Sentence("a product and a fraction exchanged")
             parts = [UNKNOWN] * len(parts)
             right = formula(node, parts)
+        if re.match(r"\{.\} ", wrong):  # an operator: what is no atom is in brackets
+            atoms = [x == UNKNOWN or is_bare(ATOM, 0, x) for x in parts]
+            parts = [x if atom else f"({x})" for x, atom in zip(parts, atoms)]
         wrong = wrong.format(**dict(zip("xyz", parts)))
         return Sentence("{wrong} in place of {right}", wrong=wrong, right=right)
 
@@ -265,7 +268,7 @@ def _activations(nodes: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
                 yield z, node, "softmax"
             elif rows and node.size == total.size and _same(node, total.reshape(node.shape)):
                 yield z, node, "logsumexp"
-            elif _same(node, s):
+            elif _same(node, s) and node.op.symbol != "-":
                 yield z, node, "sigmoid"
 
 
