@@ -79,9 +79,10 @@ class Collector(Simplifier):
             self.reader = self.reader or _Gradients(self, self.dtype)
             other = self.reader.written(line)
             self.left = self.until - self.calls
-            needed = [*self.shared, *self.pending.values()]  # anyway
-            both = [cost(live(self.lines, [*needed, x])) for x in (other, result)]
-            result = other if both[0] <= both[1] else result
+            if other is not result:
+                needed = [*self.shared, *self.pending.values()]  # anyway
+                both = [cost(live(self.lines, [*needed, x])) for x in (other, result)]
+                result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
                 result.name = result.name or line.name
                 mark_gradient(self, line, result, result not in self.before_gradients)

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -235,19 +235,21 @@ def _sample(line: Line) -> Any:
     return np.broadcast_to(one, line.shape) if line.shape else one  # it takes no memory
 
 
-def _entry(x: Any) -> Any:
-    """One entry of an argument, with as many axes."""
-    if x.__class__ is np.ndarray:
-        return x.reshape(-1)[:1].reshape((1,) * x.ndim) if x.ndim else x
-    return _sample(x) if x.is_number or not x.shape else np.ones((1,) * x.ndim, x.dtype)
+@lru_cache(maxsize=1024, typed=True)  # 1 is not 1.0
+def _infer_entrywise(function: Any, *args: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape and kind of f of arguments, of which arrays are given by theirs."""
+    few = [Line(None, (), {}, (1,) * len(x[0]), x[1]) if x.__class__ is tuple else x for x in args]
+    shapes = [x[0] for x in args if x.__class__ is tuple]
+    return np.broadcast_shapes(*shapes), function(*replace(few, _sample)).dtype
 
 
 def infer(function: Any, args: Any, options: Any) -> tuple[tuple[int, ...], Any]:
     """The shape and kind of a call's result."""
     with np.errstate(all="ignore"):
         if elementwise(function) and not options and any(map(np.ndim, args)):
-            ones = [_entry(x) if x.__class__ in (Line, np.ndarray) else x for x in args]
-            return np.broadcast_shapes(*map(np.shape, args)), function(*ones).dtype
+            kinds = [(*result(x),) if x.__class__ is np.ndarray else x for x in args]
+            kinds = [(x.shape, x.kind) if x.__class__ is Line else x for x in kinds]
+            return _infer_entrywise(function, *kinds)
         data = function(*replace(args, _sample), **replace(options, _sample))
     numbers = elementwise(function) and [x.is_number for x in walk(args)]
     return result(data.item() if numbers and all(numbers) and not np.ndim(data) else data)

@@ -41,6 +41,7 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "abs", "bool", "float", "len", "max", "min", "slice", "IndexError", "ValueError",
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
+CALLED = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
 # What tells how many entries there are.
 ASK = {"shape", "size", "__len__", "__iter__", "__array_function__", "__repr__"}
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
@@ -131,8 +132,8 @@ class Tape:
             return args[0]
         else:  # a constant is what it is now, and nothing that depends on x is written into it
             args, options = _fixed((args, options), function.__name__)
-            called = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
-            if any([*walk((args, options), kind)] for kind in called):  # by NumPy, on the example
+            other = [x for x in (*args, *options.values()) if x.__class__ not in DATA]
+            if other and any([*walk(other, kind)] for kind in CALLED):  # by NumPy, on the example
                 what = _("A function that np.{name} calls", name=function.__name__)
                 self.refuse(what, "Call it on the array.")
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
@@ -431,3 +432,6 @@ class RecordedArray(NDArrayOperatorsMixin):
             return function(x, *((args,) if several else args), **options)
 
         return method
+
+
+DATA = {RecordedArray, np.ndarray, float, int, bool}  # most arguments

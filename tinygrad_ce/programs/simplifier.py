@@ -466,6 +466,8 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     if not any(is_call(unsigned(z)[1], np.multiply, np.divide) for z in args):
         return None
     factors = [f for z, n in zip(args, powers) for f in _factors(z, n)]
+    if len({n for _z, n in factors}) < 2:
+        return None
     numbers = [(float(z), n) for z, n in factors if isinstance(z, FLOATS)]
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
     above, below = ([z for z, m in rest if m == n] for n in (1, -1))
