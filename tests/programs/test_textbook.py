@@ -421,6 +421,13 @@ def test_arrays_from_outside_keep_their_names(name: str) -> None:
     close(made(3.0 * args[0])[1], raw(3.0 * args[0])[1])
 
 
+def test_what_labels_from_outside_lack_to_1_is_no_table_of_its_own() -> None:
+    labels, z = np.array([1.0, 0.0, 0.0, 1.0]), RNG.normal(size=4)
+    made = program(lambda z: binary(sigma(z), labels), z)
+    assert "y * np.log(q) + (1.0 - y) * np.log(1.0 - q)" in made.source
+    close(made(z)[1], sigma(z) - labels)
+
+
 def test_what_is_small_in_a_sigmoid_s_tail_stays_accurate() -> None:
     """-σ(-40) is -4e-18; as σ(40) - 1 it is 0."""
     signs = np.ones(3)

@@ -94,13 +94,15 @@ class Expressions:
         return self.constant(np.asarray(x)) if np.ndim(x) else number_text(x, weak)  # range(n), too
 
     def constant(self, x: Any, name: str = "") -> str:
-        """The name of an array that is made once; ``X.T`` or ``-t`` of one that has a name."""
+        """The name of an array that is made once; ``X.T``, ``-t``, ``1.0 - t`` if t has one."""
         key = key_of(x)
         name = name or self.called.get(key, "")
         if not name and x.ndim == 2 and key_of(x.T) in self.called:
             return f"{self.constant(x.T)}.T"
         if not name and x.dtype.kind == "f" and key_of(-x) in self.called:
             return f"-{self.constant(-x)}"
+        if not name and x.dtype.kind == "f" and key_of(1.0 - x) in self.called:
+            return f"1.0 - {self.constant(1.0 - x)}"
         if key not in self.constants:
             free = self.unique(name) if name else self.numbered("C")
             self.constants[key] = free, array_text(x)
@@ -121,7 +123,7 @@ class Expressions:
         else:
             source = self.literal(x, weak)
             inner = "-_" if source.startswith("-") else "_"
-            inner = pattern(source) if x.__class__ is Size else inner
+            inner = pattern(source) if x.__class__ is Size or " - " in source else inner
         return source if is_bare(template, place, inner) else f"({source})"
 
     def index(self, x: Any) -> str:
