@@ -130,10 +130,10 @@ class Tape:
                 return template(*args)
         elif template is None and _gives_back(function, args, options):
             return args[0]
-        else:  # a constant is what it is now, and nothing that depends on x is written into it
+        elif options or not PLAIN.issuperset(map(type, args)):
+            # A constant is what it is now, and nothing that depends on x is written into it.
             args, options = _fixed((args, options), function.__name__)
-            other = [x for x in (*args, *options.values()) if x.__class__ not in DATA]
-            if other and any([*walk(other, kind)] for kind in CALLED):  # by NumPy, on the example
+            if any([*walk((args, options), kind)] for kind in CALLED):  # by NumPy, on the example
                 what = _("A function that np.{name} calls", name=function.__name__)
                 self.refuse(what, "Call it on the array.")
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
@@ -434,4 +434,4 @@ class RecordedArray(NDArrayOperatorsMixin):
         return method
 
 
-DATA = {RecordedArray, np.ndarray, float, int, bool}  # most arguments
+PLAIN = {RecordedArray, float, int, bool}  # most arguments
