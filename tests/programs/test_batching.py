@@ -165,6 +165,7 @@ def test_the_batch_and_the_weights() -> None:
     assert len(lines(made)) <= 12
 
 
+@pytest.mark.slow
 def test_the_source_does_not_grow_with_the_rows() -> None:
     for f in (book, lambda z, t: -np.sum(np.tanh(z * t) ** 3) + np.sum(z[1:] * z[:-1])):
         short, long = (

@@ -46,7 +46,8 @@ def test_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     assert not any("numpy" in source for source in numbers)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_every_loss_in_a_fresh_interpreter(dtype: Any, tmp_path: Path) -> None:
     """On other data than it was printed for: nothing of the example may be left in it."""
     other = np.random.default_rng(1)

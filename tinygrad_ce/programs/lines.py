@@ -216,7 +216,7 @@ def name_of(f: Any) -> str:
     home = re.sub(r"\._.*", "", getattr(f, "__module__", None) or "")  # ufuncs have none
     for module in ["numpy", *([home] if home else sorted(sys.modules, key=len))]:
         is_public = not re.search(r"(^|\.)_", module)
-        if is_public and getattr(sys.modules.get(module), name, None) is f:
+        if is_public and getattr(sys.modules.get(module), "__dict__", {}).get(name) is f:
             return f"{module}.{name}".replace("numpy.", "np.", 1)
     text = "program: {name} has no public name in a module, so source cannot call it"
     raise TypeError(_(text, name=f))
