@@ -6,7 +6,10 @@ import itertools
 import math
 import os
 import random
+import sys
 import time
+import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -359,6 +362,14 @@ def test_a_ufunc_that_is_made_anew_in_each_call_is_no_other_one() -> None:
     for pair in ((np.sin, np.cos), (np.add.accumulate, np.maximum.accumulate)):
         with pytest.raises(TypeError, match="f does something else"):
             program(lambda x, fs=pair: np.sum(fs[next(COUNTER) % 2](x)), np.ones(3), wrt=None)
+
+
+def test_no_module_is_asked_for_what_it_deprecates(monkeypatch: Any) -> None:
+    old = types.ModuleType("deprecating")
+    old.__getattr__ = lambda name: warnings.warn(f"use new.{name}", stacklevel=1)  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "deprecating", old)
+    with pytest.raises(TypeError, match="has no public name in a module"):
+        program(lambda x: np.sum(np.frompyfunc(abs, 1, 1)(x)), np.ones(3), wrt=None)
 
 
 def test_a_function_that_has_no_second_call_is_refused() -> None:
