@@ -410,6 +410,11 @@ REPORTS = {
         (np.array([[1.0, 1.0], [0.0, 0.0]]),),
         *("arctan2(x[...], x[...])", "1 × nan for x[1, 1] = 0", "1e-12", np.pi / 4),
     ),
+    "a difference of what underflowed twice": Report(
+        lambda z: np.log(z[0] ** 200) - np.log(z[1] ** 200),
+        (np.array([0.01, 0.02]),),  # 1e-12 added to both would make it 0, which is 200 log(1/2)
+        *("-inf - -inf", "became 0", "No change of form helps"),
+    ),
     "np.std of one column": Report(
         lambda x: ((x - x.mean(axis=0)) / np.std(x, axis=0)).sum(),
         (np.array([[1.0, 5.0], [2.0, 5.0]]),),

@@ -353,6 +353,7 @@ HEALTHY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "distances": (lambda x: np.sum((x[:, None] - X[None]) ** 2), (X + 1.0,)),
     "outer, as it was meant": (lambda a: np.sum((a[:, None] - a) ** 2), (X[:, 0],)),
+    "outer, by a function": (lambda a: np.sum((np.expand_dims(a, 1) - a) ** 2), (X[:, 0],)),
     "large numbers of float32": (lambda x: np.sum(x * 1e-6), (np.full(3, 1e6, np.float32),)),
     "hinge": (lambda w: np.maximum(0.0, 1.0 - np.sign(X[:, 0]) * (X @ w)).mean(), (W[:, 0],)),
     "Huber": (

@@ -234,6 +234,17 @@ def test_mse_is_pytorchs(dtype: Any, rng: Any) -> None:
         close(gradient, slope, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool, np.float16, np.float64])
+def test_targets_of_any_dtype_are_the_logits_numbers(dtype: Any) -> None:
+    """The negative of an unsigned 1 would be 255; and a float64 would make the loss one."""
+    z, ones = np.array([0.5, -2.0], np.float32), np.ones(2, dtype)
+    odds = np.log1p(np.exp(-z)).mean()
+    for f, want in ((binary_cross_entropy, odds), (logistic_loss, odds), (mse, 4.625)):
+        loss, gradient = ours(lambda v: f(v, ones), z)
+        assert np.asarray(loss).dtype == gradient.dtype == np.float32
+        close(loss, want, np.float32, f.__name__)
+
+
 @given(st.data())
 def test_two_classes_are_the_binary_loss(data: Any) -> None:
     z = np.array([data.draw(st.floats(-50, 50)), data.draw(st.floats(-50, 50))])
