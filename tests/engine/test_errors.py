@@ -336,6 +336,7 @@ def test_the_way_out_that_a_message_names_works() -> None:
         (lambda X, W: X @ W, "matmul of X (4, 3), W (2, 2): "),
         (lambda X, W: W + np.ones(7), "add of W (2, 2), (7,): "),
         (lambda X, W: np.sum(W, axis=5), "sum of W (2, 2): "),
+        (lambda X, W: np.sum(W, 5), "sum of W (2, 2): "),
         (lambda X, W: W[5], "getitem of W (2, 2): "),
         (lambda X, W: np.concatenate([W, Value(X)]), "concatenate of (2, 2), (4, 3): "),
     ],
