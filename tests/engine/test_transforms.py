@@ -319,6 +319,15 @@ def test_jacobian_of_structures_and_hvp_of_them() -> None:
     close(product["b"], 2 * X.sum())
 
 
+def test_without_argnums_it_is_the_first_argument() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return x**3 * y
+
+    assert value_and_grad(f)(4.0, 2.0) == (128.0, 96.0)
+    assert grad(f)(4.0, 2.0) == jacobian(f)(4.0, 2.0) == 96.0
+    assert hessian(f)(4.0, 2.0) == hvp(f)(4.0, 2.0, 1.0) == 48.0
+
+
 def test_other_arguments_pass_through() -> None:
     def f(x: Any, how: str, *, times: float) -> Any:
         assert how == "sum"
