@@ -277,6 +277,13 @@ def test_digits_of_gradients() -> None:
     assert 8 < lost.digits[1].digits < 11  # exp(1e-6) − 1: six are gone
 
 
+@pytest.mark.parametrize("f", [np.cumsum, np.cumprod])
+def test_of_whole_numbers_no_running_sum_is_off(f: Any) -> None:
+    """Calls that are alike are no rows of one table, along which it would go."""
+    found = diagnose(lambda x: (f(x) * f(2.0 * x)).sum(), np.arange(1.0, 5.0))
+    assert all(d.digits > 15 for d in found.digits), found
+
+
 def test_a_gradient_that_is_rounding_alone_is_told() -> None:
     """The sum of a softmax is 1; where its square is summed, there is a gradient."""
     told = "The gradient of x is 0 but for rounding."
