@@ -420,6 +420,18 @@ def test_the_curvature_of_a_norm_where_an_entry_is_0(ord: Any) -> None:
     np.testing.assert_allclose(found.reshape(3, 3), wanted, atol=1e-15)
 
 
+@pytest.mark.parametrize("ord", [-3, -2, -0.5, 0.5, 2.5])
+def test_norms_of_any_power_and_their_slopes(ord: float) -> None:
+    """(Σ |x|ᵖ)^(1/p), and sign x · (|x| / norm)^(p − 1)."""
+    data = np.array([0.5, -2.0, 3.0])
+    x, wanted = Value(data), LA.norm(data, ord)
+    out = LA.norm(x, ord)
+    out.backward()
+    np.testing.assert_allclose(out.data, wanted, 1e-14)
+    slopes = np.sign(data) * (abs(data) / wanted) ** (ord - 1)
+    np.testing.assert_allclose(x.grad, slopes, 1e-14)
+
+
 def test_norm_counts_what_is_not_0_without_a_gradient() -> None:
     x = Value([[3.0, 0.0], [1.0, 2.0]])
     out = LA.norm(x, 0, axis=1)
