@@ -568,3 +568,11 @@ def test_where_all_slopes_are_0_the_relative_error_is_the_error(claimed: float) 
     flat = primitive(lambda g, out, x: g * claimed, name="flat")(lambda x: x * 0.0)
     (found,) = gradcheck(lambda x: np.sum(flat(x)) + 1.0, np.ones(2)).inputs
     assert found.max_abs_error == found.max_rel_error == abs(claimed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_relative_error_is_that_of_the_largest_slope(method: str) -> None:
+    x, claimed = np.array([2.0, 4.0]), np.array([4.0, 9.0])  # the slopes are 4 and 8
+    report = gradcheck(lambda x: (x * x).sum(), x, gradient=lambda x: claimed, method=method)
+    errors = report.inputs[0].max_abs_error, report.inputs[0].max_rel_error
+    assert errors == pytest.approx((1.0, 0.125), rel=1e-9)
