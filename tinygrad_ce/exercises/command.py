@@ -16,7 +16,7 @@ from ..engine.text import _, require
 from ..programs.files import replace_file
 from . import load, names
 from .framework import Exercise
-from .framework.apart import apart
+from .framework.apart import Apart
 from .framework.calling import Trouble
 from .framework.feedback import Feedback
 
@@ -98,8 +98,8 @@ def _list(known: dict[str, Exercise]) -> int:
 
 def _checked(ex: Exercise, path: Path) -> Feedback:
     try:
-        with apart(path, ex) as function:
-            return ex.check(function)
+        with Apart(path, ex) as function:
+            return ex.check(function.begin())
     except Trouble as trouble:
         return ex.untried(str(trouble))
 

@@ -11,8 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from pkgutil import resolve_name
@@ -86,7 +86,10 @@ class Apart:
                 env={**os.environ, VARIABLES[0]: language()},
             )
 
-    def begin(self) -> None:
+    def __enter__(self) -> "Apart":
+        return self
+
+    def begin(self) -> "Apart":
         """Wait until the file has run, and its function is known."""
 
         def read(takes: Any) -> None:
@@ -95,8 +98,9 @@ class Apart:
                 self.__signature__ = Signature([Parameter(name, kind) for name in takes])
 
         self._answer(b"", lambda reply: read(reply["takes"]))
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the process, and what it may have started."""
         if os.name == "posix":
             with suppress(ProcessLookupError):
@@ -173,17 +177,6 @@ class Apart:
             new = said.read(PRINTED + 1)
         self.shown += len(new)
         print(new.decode("utf-8", "replace"), end="", flush=True)
-
-
-@contextmanager
-def apart(path: Path, problem: Problem) -> Iterator[Apart]:
-    """An `Apart` that has begun, and ends."""
-    function = Apart(path, problem)
-    try:
-        function.begin()
-        yield function
-    finally:
-        function.stop()
 
 
 def answer() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,8 @@ class WrongSteps(Backward):
             if node.shape == x.shape and node is not self.loss.nodes[-1]:
                 text = "slopes taken at {x}: what follows has them at {node}"
                 called = {"x": self.called[x], "node": self.called[node]}
-                yield Sentence(text, **called), partial(self._taken, node, x.data)
+                there = partial(_moved, node, x.data)
+                yield Sentence(text, **called), partial(self._of, node, there)
         for term in (p for p in self.loss.nodes[-1].parents if p.__class__ is Value):
             own = [x for x in Graph([term], self.t).nodes if x in {*self.wrt}]
             for other in {*self.wrt} - {*own} if len(own) == 1 else ():
@@ -118,18 +118,9 @@ class WrongSteps(Backward):
                 text = Sentence("{x} in {term} as well: is it there?", **called)
                 yield text, partial(self._also, term, own[0], other)
 
-    def _taken(self, node: Any, data: Any) -> Arrays:
-        place = Value(data)
-        (out,) = self.loss.rerun(node, place, plain=False)
-        g, *found = gradients(out, 1.0, [place, *self.leaves])
-        through = self._arriving(node, g)
-        beside = zip(self.right, found)
-        return {name: through[name] + (0.0 if x is None else x) for name, x in beside}
-
     def _also(self, term: Any, x: Any, other: Any) -> Arrays:
-        (out,) = Graph([term], self.t).rerun(x, other, plain=False)
-        pairs = zip(self.right.items(), gradients(out, self.received[term], self.leaves))
-        return {name: g if more is None else g + more for (name, g), more in pairs}
+        (more,) = Graph([term], self.t).rerun(x, other, plain=False)
+        return self._of(term, partial(_moved, term + more, term.data))
 
     def _slopes_of_activations(self) -> Mistakes:
         """Answers with another slope of the softmax or the sigmoid."""
@@ -169,35 +160,26 @@ class WrongSteps(Backward):
     def _products(self) -> Mistakes:
         """Answers by a wrong rule for a product or a fraction."""
         for node in self.loss.nodes:
-            parts = sorted([(k, x) for n, k, x in self.ends if n is node], key=itemgetter(0))
-            f = node.op.function if node.op and parts else None
-            if f is np.divide:
+            parts = {k: x for n, k, x in self.ends if n is node}
+            f, g = node.op.function if parts else None, self.received[node]
+            if f is np.divide and 1 in parts:
                 text = "the denominator of {node} not squared: what stands below?"
-                y = getattr(node.parents[1], "data", node.parents[1])
-                for some in (parts, parts[-1:]) if parts[-1][0] else ():
-                    yield (
-                        Sentence(text, node=self.called[node]),
-                        partial(self._times, node, some, y),
-                    )
+                for x, wrong in ((node, g), (parts[1], self._handed(node, 1, parts[1], g))):
+                    instead = partial(self._instead, x, wrong * parts[1].data, wrong)
+                    yield Sentence(text, node=self.called[node]), instead
             if len(parts) == 2 and f in (np.multiply, np.divide):
-                g, ones = self.received[node], np.ones(node.shape)
-                one, other = (partial(self._arriving, x) for _k, x in parts)
                 text = "derivatives divided: a fraction has another rule"
                 if f is np.multiply:
                     text = "derivatives multiplied: a product has another rule"
-                yield Sentence(text), partial(self._joined, f, one, g * ones, other, ones)
-                text = "derivatives added: a product has another rule"
-                yield Sentence(text), partial(self._joined, np.add, one, g * ones, other, ones)
+                yield Sentence(text), partial(self._joined, node)
 
-    def _times(self, node: Any, ends: Any, y: Any) -> Arrays:
-        """The answer, had a node handed y times as much to some of its arguments."""
-        made = dict(self.right)
-        for k, x in ends:
-            more = self._arriving(x, self._handed(node, k, x, self.received[node] * (y - 1.0)))
-            made = {name: g + more[name] for name, g in made.items()}
-        return made
+    def _joined(self, node: Any) -> Arrays:
+        """The slopes of two arguments, joined as these are."""
+        ones = np.ones(node.shape)
+        one, other = map(self._arriving, node.parents, (self.received[node] * ones, ones))
+        return {name: node.op.function(g, other[name]) for name, g in one.items()}
 
-    @staticmethod
-    def _joined(f: Any, one: Any, of_one: Any, other: Any, of_other: Any) -> Arrays:
-        second = other(of_other)
-        return {name: f(x, second[name]) for name, x in one(of_one).items()}
+
+def _moved(node: Any, data: Any) -> Any:
+    """A node that has other numbers, and hands on what arrives."""
+    return node + (data - node.data)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks.wording import template
 from ...engine.backward import topological
 from ...engine.language import Sentence
 from ...engine.names import names
@@ -40,7 +41,6 @@ OTHERS: Mapping[Any, Mapping[str, Callable[..., Any]]] = {
         "{x} ** ({y} + 1)": lambda x, y: x ** (y + 1.0),
         "{x} ** ({y} - 1)": lambda x, y: x ** (y - 1.0), "2 * abs({x})": lambda x, y: 2.0 * abs(x)},
     np.absolute: {"{x} ** 2": lambda x: x * x, "{x} ** 2 / 2": lambda x: x * x / 2.0},
-    np.exp: {"{x} * exp({x})": lambda x: x * np.exp(x)},
     np.log: {
         "log10({x})": np.log10, "log2({x})": np.log2, "log(1 - {x})": lambda x: np.log(1.0 - x)},
     np.maximum: {"minimum({x}, {y})": np.minimum},
@@ -289,13 +289,8 @@ def _call_by_formulas(graph: Graph) -> None:
 
 def formula(node: Any, parts: Sequence[str]) -> str:
     """What a step reads with names for its arguments."""
-    symbol = node.op.symbol
+    form, symbol = template(node.op, len(parts)), node.op.symbol
     if symbol == "-" and parts[1:] == [UNKNOWN] != parts[:1]:
         return parts[0]  # a maximum is subtracted
-    if symbol:
-        template = f"{{}} {symbol} {{}}" if len(parts) == 2 else symbol + "{}"
-        parts = [
-            x if x == UNKNOWN or is_bare(template, k, x) else f"({x})" for k, x in enumerate(parts)
-        ]
-        return template.format(*parts)
-    return f"{node.op.name}({', '.join(parts)})"
+    bare = [not symbol or x == UNKNOWN or is_bare(form, k, x) for k, x in enumerate(parts)]
+    return form.format(*(x if plain else f"({x})" for x, plain in zip(parts, bare)))

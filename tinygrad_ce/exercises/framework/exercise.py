@@ -111,15 +111,12 @@ class Exercise(Problem):
             function = self.through(function)
         start = draw(self, seed).seed
         draws = sorted((draw(self, start + i) for i in range(DRAWS)), key=lambda t: t.size)
-        with speaking(lang):
-            return self._checked(function, draws)
-
-    def _checked(self, function: Any, draws: Sequence[Trial]) -> Feedback:
-        trials = [attempt(function, draws[0])]  # what it prints is heard once
-        with redirect_stdout(StringIO()), np.errstate(all="ignore"):  # an answer may hold inf, nan
-            trials += [attempt(function, t) for t in draws[1:]]
-            troubled = next((t for t in trials if t.trouble), None)
-            return self.untried(troubled.trouble, troubled) if troubled else _judge(trials)
+        with speaking(lang), np.errstate(all="ignore"):  # an answer may hold inf, nan
+            trials = [attempt(function, draws[0])]  # what it prints is heard once
+            with redirect_stdout(StringIO()):
+                trials += [attempt(function, t) for t in draws[1:]]
+                troubled = next((t for t in trials if t.trouble), None)
+                return self.untried(troubled.trouble, troubled) if troubled else _judge(trials)
 
     def untried(self, trouble: str, example: Trial | None = None) -> Feedback:
         """What to say where there are no numbers to compare, and no credit."""
@@ -152,8 +149,7 @@ class Exercise(Problem):
         some = draw(self, DRAWS - 1).inputs.values()
         if self.derive is not grad:
             return [str(program(self.derivative, *some))]
-        places = [[*self.inputs].index(name) for name in self.wrt]
-        return [str(derive(self.loss, *some, wrt=places, sums_to_one=self.tables))]
+        return [str(derive(self.loss, *some, wrt=self.places, sums_to_one=self.tables))]
 
     @property
     def source(self) -> str:
@@ -163,7 +159,11 @@ class Exercise(Problem):
 
     def solved(self, inputs: Arrays) -> Callable[..., Any]:
         """The solution as a function."""
-        return function_in(self.source, self.function) if self.code else super().solved(inputs)
+        if not self.code:
+            return super().solved(inputs)
+        space = dict[str, Callable[..., Any]]()
+        exec(self.source, space)
+        return space[self.function]
 
     def try_it(self, seed: int | None = None, large: bool = False) -> Any:
         """Inputs to play with, as a check draws them: ``gradient(*ex.try_it())``.
@@ -177,14 +177,6 @@ class Exercise(Problem):
         inputs = draw(self, some if seed is None else seed, large).inputs
         copies = {name: np.copy(x) if np.ndim(x) else x for name, x in inputs.items()}
         return namedtuple("Inputs", copies)(**copies)
-
-
-def function_in(source: str, name: str) -> Callable[..., Any]:
-    """A function of a source."""
-    space = dict[str, Any]()
-    exec(source, space)
-    found: Callable[..., Any] = space[name]
-    return found
 
 
 def _judge(trials: Sequence[Trial]) -> Feedback:

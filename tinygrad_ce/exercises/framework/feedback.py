@@ -88,25 +88,24 @@ class Feedback:
     def note(self, redraw: bool = True) -> Note:
         """All that there is to say, with how to draw the example again unless told not to."""
         with speaking(self.lang):
-            return self._note(redraw)
-
-    def _note(self, redraw: bool) -> Note:
-        text = "{name}: passed, {n} of {all}" if self.passed else "{name}: not yet, {n} of {all}"
-        n = sum(credit.earned for credit in self.credits)
-        title = _(text, name=self.exercise, n=n, all=len(self.credits))
-        texts = [self.message, _("Look: {look}", look=self.look) * bool(self.look)]
-        texts = [x if x[-1] in ".?!:" else f"{x}." for x in texts if x]
-        if any(c.earned or c.note for c in self.credits):  # else there were no numbers to judge
-            texts.append("\n".join(self._rows()))
-        if t := self.example:
-            text = "Smallest failing example, seed={seed}"
-            text += " (ex.try_it(seed={seed}{large}) draws it again):" if redraw else ":"
-            texts.append(_(text, seed=t.seed, large=", large=True" * t.large))
-            lines = t.problem.told(t.inputs)
-            yours = ((spoken(name), array_text(x)) for name, x in t.yours.items())
-            lines += [_("yours: {name} = {x}", name=name, x=x) for name, x in yours]
-            texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
-        return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
+            text = (
+                "{name}: passed, {n} of {all}" if self.passed else "{name}: not yet, {n} of {all}"
+            )
+            n = sum(credit.earned for credit in self.credits)
+            title = _(text, name=self.exercise, n=n, all=len(self.credits))
+            texts = [self.message, _("Look: {look}", look=self.look) * bool(self.look)]
+            texts = [x if x[-1] in ".?!:" else f"{x}." for x in texts if x]
+            if any(c.earned or c.note for c in self.credits):  # else there were no numbers to judge
+                texts.append("\n".join(self._rows()))
+            if t := self.example:
+                text = "Smallest failing example, seed={seed}"
+                text += " (ex.try_it(seed={seed}{large}) draws it again):" if redraw else ":"
+                texts.append(_(text, seed=t.seed, large=", large=True" * t.large))
+                lines = t.problem.told(t.inputs)
+                yours = ((spoken(name), array_text(x)) for name, x in t.yours.items())
+                lines += [_("yours: {name} = {x}", name=name, x=x) for name, x in yours]
+                texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
+            return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
 
     def _rows(self) -> Iterator[str]:
         """The credits, a line each."""

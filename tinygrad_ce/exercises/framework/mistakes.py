@@ -9,7 +9,7 @@ has a name and, behind a colon, where to look. What no step explains a teacher l
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,10 @@ from ...engine.language import Sentence, Words
 from ...engine.transforms import grad, jacobian
 from ...engine.value import Value
 from ...programs.lines import walk
-from .backward import WrongSteps
+from .backward import Make, WrongSteps
 from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
 from .problem import Arrays, Problem, Trial, close, draw
 
-Make = Callable[[], Arrays]
 # How many times too large all of an answer can be, or what arrives over one path.
 FACTORS = {
     "no gradient: is every path from the input to L in it?": 0.0,
@@ -63,7 +62,7 @@ def _factors(t: Trial) -> dict[str, float]:
             look = "it is right for a batch of one only: what is summed, and what is a mean?"
         elif "N" in t.sizes:
             text = "divided by {size} in place of N: of how many samples is the mean?"
-            found[Sentence(text, size=name)] = t.batch / size
+            found[Sentence(text, size=name)] = t.sizes["N"] / size
         why = Sentence(look)
         found[Sentence("{size} times too large: {look}", size=name, look=why)] = size
         found[Sentence("{size} times too small: {look}", size=name, look=why)] = 1 / size
@@ -75,7 +74,7 @@ def _answers(t: Trial) -> Iterator[tuple[str, Make]]:
     square = [g.ndim == 2 and g.shape[0] == g.shape[1] for g in t.right.values()]
     changes = {**(MATRICES if all(square) and t.problem.derive is not grad else {}), **SHAPES}
     for text, change in changes.items():
-        yield text, partial(_of_each, t, change, t.batch)
+        yield text, partial(_of_each, t, change, t.sizes.get("N", 1))
     for text, factor in _factors(t).items():
         yield text, partial(_of_each, t, np.multiply, factor)
     for a, b in combinations(t.right, 2):
@@ -91,8 +90,7 @@ def _of_each(t: Trial, f: Callable[..., Any], *args: Any) -> Arrays:
 
 def _twice(t: Trial) -> Arrays:
     """The slope of each entry of a gradient by its own input."""
-    place = [*t.inputs].index(t.problem.wrt[0])
-    found = jacobian(t.problem.derivative, place)(*t.inputs.values())
+    found = jacobian(t.problem.derivative, t.problem.places[0])(*t.inputs.values())
     return {
         n: np.diag(np.reshape(found, (g.size, -1))).reshape(g.shape) for n, g in t.right.items()
     }
@@ -151,7 +149,7 @@ class Wrong:
     """What a mistake is called, and what it arrives at in a draw."""
 
     def __init__(self, text: str, make: Make) -> None:
-        self.text, self.make = text, make
+        self.text, self.make = text if isinstance(text, Words) else Words(text), make
 
     @cached_property
     def arrays(self) -> Arrays | None:
@@ -162,6 +160,13 @@ class Wrong:
             # Beside inf, every answer would be close enough.
             return made if all(np.isfinite(x).all() for x in made.values()) else None
         return None
+
+    def explains(self, t: Trial, off: Sequence[str], factor: float) -> bool:
+        """Whether some of the results of a draw are these, times a factor."""
+        wrong = self.arrays
+        return wrong is not None and all(
+            close(t.yours[n], factor * wrong[n], t.right[n]) for n in off
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -193,68 +198,49 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
 def name_mistake(trials: Sequence[Trial]) -> str:
     """The first mistake whose answers these are on every draw, with where to look; "" for none.
 
-    One array of several may be right: then the mistake is in the others. Or each has its own.
+    One array of several may be right: then the mistake is in the others. Or each has its own. Two
+    mistakes at once are tried where one of them is a factor of all of the answer.
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-    if one := _one_mistake(trials, off) or _two_mistakes(trials, off):
-        return one
-    each = [_one_mistake(trials, [name]) for name in off] if len(off) == 2 else [""]
-    if not all(each):
+    if not off:
         return ""
-    text = "{a} {one:name}, and {b} {other:name}: {one:look}; {other:look}"
-    one, other = map(_words, each)
-    return Sentence(text, a=off[0], b=off[1], one=one, other=other)
+    if found := explaining(trials, off):
+        return found[0]
+    text = "{one:name}, and {other:name}: {one:look}; {other:look}"
+    pair = _explaining(trials, off, pairs=True)[:1]
+    if not pair and len(off) == 2:
+        text = "{a} {one:name}, and {b} {other:name}: {one:look}; {other:look}"
+        pair = [*product(*(explaining(trials, [name])[:1] for name in off))]
+    for one, other in pair:
+        return Sentence(text, a=off[0], b=off[-1], one=one, other=other)
+    return ""
 
 
-def _words(text: str) -> Words:
-    return text if isinstance(text, Words) else Words(text)
+def explaining(trials: Sequence[Trial], off: Sequence[str]) -> list[str]:
+    """All mistakes that explain some of the results on every draw."""
+    return [text for _factor, text in _explaining(trials, off)]
 
 
-def _one_mistake(trials: Sequence[Trial], off: Sequence[str]) -> str:
-    """The first that explains some of the results on every draw.
+def _explaining(
+    trials: Sequence[Trial], off: Sequence[str], pairs: bool = False
+) -> list[tuple[str, str]]:
+    """The mistakes that explain some of the results on every draw; or ``pairs`` with a factor.
 
     A solution has fewer steps where a dimension is 1, say; half of the draws have to have the step.
     """
-    found: dict[str, int] | None = None
+    found: dict[tuple[str, str], int] | None = None
     for t in reversed(trials):  # the largest first, which leaves the fewest
-        explains = dict[str, bool]()
-        for wrong in wrong_answers(t.problem, t.seed):
-            if (found is None or wrong.text in found) and not explains.get(wrong.text):
-                explains.pop(wrong.text, None)  # its place is that of what does explain it
-                explains[wrong.text] = _explains(t, wrong.arrays, off)
+        factors = {Words(x): f for x, f in _factors(t).items() if f} if pairs else {Words(): 1.0}
+        explains = dict[tuple[str, str], bool]()
+        for wrong, (one, factor) in product(wrong_answers(t.problem, t.seed), factors.items()):
+            two = one, wrong.text
+            if (found is None or two in found) and not explains.get(two):
+                explains.pop(two, None)  # its place is that of what does explain it
+                explains[two] = wrong.explains(t, off, factor)
         found = dict.fromkeys(explains, 0) if found is None else found
-        counts = {text: n + explains.get(text, False) for text, n in found.items()}
-        found = {text: n for text, n in counts.items() if explains.get(text, True)}
+        counts = {two: n + explains.get(two, False) for two, n in found.items()}
+        found = {two: n for two, n in counts.items() if explains.get(two, True)}
         if not found:
-            return ""
-    return next((text for text, n in (found or {}).items() if 2 * n >= len(trials)), "")
-
-
-def _explains(t: Trial, wrong: Arrays | None, off: Sequence[str]) -> bool:
-    return wrong is not None and all(close(t.yours[n], wrong[n], t.right[n]) for n in off)
-
-
-def _two_mistakes(trials: Sequence[Trial], off: Sequence[str]) -> str:
-    """The first two mistakes that, made at once, explain the answers; "" for none.
-
-    One of them is a factor of all of the answer.
-    """
-    pairs: dict[tuple[str, str], None] | None = None
-    for t in reversed(trials):
-        if any(t.yours[name].shape != t.right[name].shape for name in off):
-            return ""
-        factors = {text: f for text, f in _factors(t).items() if f}
-        pairs = {
-            (one, wrong.text): None
-            for wrong in wrong_answers(t.problem, t.seed)
-            if pairs is None or any(wrong.text == other for _one, other in pairs)
-            for one, factor in factors.items()
-            if (pairs is None or (one, wrong.text) in pairs) and wrong.arrays
-            if _explains(t, {name: factor * x for name, x in wrong.arrays.items()}, off)
-        }
-        if not pairs:
-            return ""
-    one, other = map(_words, next(iter(pairs or ())))
-    text = "{one:name}, and {other:name}: {one:look}; {other:look}"
-    return Sentence(text, one=one, other=other)
+            return []
+    return [two for two, n in (found or {}).items() if 2 * n >= len(trials)]

@@ -57,11 +57,6 @@ class Trial(NamedTuple):
     where: str = ""  # the entry that is furthest off, and by how much
 
     @property
-    def batch(self) -> int:
-        """How many samples there are; 1 if there are none."""
-        return self.sizes.get("N", 1)
-
-    @property
     def triples(self) -> list[tuple[str, Any, Any]]:
         """The answer's arrays, each with its name before it and the right one behind."""
         return [(name, a, self.right[name]) for name, a in self.yours.items()]
@@ -101,6 +96,7 @@ class Problem:
         self.words: dict[Any, Any] = {}  # what steps are called, by their operations
         self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
         wanted = "gradient" if self.derive is grad else self.derive.__name__
+        self.places = [[*self.inputs].index(name) for name in self.wrt]
         self.call = self.asks or f"{wanted}({', '.join(self.inputs)})"  # the learner's function
         self.function = self.call.partition("(")[0]
         self.parts = [f"d{n}" for n in self.wrt] if len(self.wrt) > 1 else [f"your {wanted}"]
@@ -108,8 +104,7 @@ class Problem:
     @cached_property
     def derivative(self) -> Callable[..., Any]:
         """The engine's own answer, of the inputs."""
-        places = [[*self.inputs].index(name) for name in self.wrt]
-        return self.derive(self.loss, places if len(places) > 1 else places[0])
+        return self.derive(self.loss, self.places if len(self.wrt) > 1 else self.places[0])
 
     def named(self, answer: Any) -> Arrays:
         """The arrays of an answer, which is one of them or a tuple of several, by their names."""
@@ -118,10 +113,9 @@ class Problem:
 
     def solved(self, inputs: Arrays) -> Callable[..., Any]:
         """The answer written out for inputs of these shapes, simplified as `program` does it."""
-        places, values = [[*self.inputs].index(name) for name in self.wrt], [*inputs.values()]
-        made = Recording(self.derivative, values, None, False, ())
+        made = Recording(self.derivative, [*inputs.values()], None, False, ())
         if self.derive is grad:
-            made = Recording(self.loss, values, places, False, self.tables)
+            made = Recording(self.loss, [*inputs.values()], self.places, False, self.tables)
         lines, (value, slopes) = cleaned(made.lines, made.outputs, {})
         wanted = [*slopes] if self.derive is grad else [value]
         known = made.arguments.values()
@@ -139,12 +133,11 @@ class Problem:
     def earlier(self, inputs: Arrays) -> dict[str, Callable[[], Any]]:
         """What comes before the derivative, with what it is called."""
         text = "the loss itself: how fast does it change?"
-        found = {Sentence(text): self.loss}
         if self.derive is jacobian:
             text = "the function itself: how fast does it change?"
-            found = {Sentence(text): self.loss}
-        elif self.derive is hessian:
-            first = grad(self.loss, [*self.inputs].index(self.wrt[0]))
+        found = {Sentence(text): self.loss}
+        if self.derive is hessian:
+            first = grad(self.loss, self.places[0])
             text = "the gradient itself: how fast does it change?"
             found[Sentence(text)] = first
             text = "the gradient's outer product: that is the square of a slope, not its slope"
