@@ -1,9 +1,10 @@
 """`Exercise`: a problem with its words, its hints, its solution, and a check on many draws."""
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from textwrap import indent
 from typing import Any
@@ -17,9 +18,10 @@ from ...programs.compiled import program
 from ...views.derivation import derive
 from .apart import Apart
 from .calling import attempt
+from .changes import UNKNOWN
 from .feedback import Credit, Feedback, Note
 from .inputs import DRAWS
-from .mistakes import name_mistake
+from .mistakes import name_mistakes, twins_of
 from .problem import Arrays, Problem, Trial, close, draw
 from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
 
@@ -123,6 +125,14 @@ class Exercise(Problem):
         message, credits = _("No answer: {why}", why=trouble), [*map(Credit, properties(self))]
         return Feedback(self.name, False, credits, message, example=example)
 
+    @cached_property
+    def twins(self) -> Mapping[str, Sequence[str]]:
+        """What no draw tells apart: each mistake with all that give the same numbers.
+
+        With none where these are right: that is no mistake here, and is not told from an answer.
+        """
+        return twins_of(self)
+
     def hint(self, number: int | None = None, lang: str = "") -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
@@ -201,19 +211,26 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
         shown = large._replace(where=notes[STABLE])
         return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
-    strange, mistake = judge_finite(shown), name_mistake(trials)
-    name, _colon, look = spoken(mistake).partition(": ")
+    strange, (mistake, *twins) = judge_finite(shown), name_mistakes(trials) or [""]
+    (name, _colon, look), twin = spoken(mistake).partition(": "), _twin(mistake, twins)
     if strange:
         text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
     else:
         text = "Known mistake: {name}" if name else "No known pattern: {note}"
-    message = _(text, name=name, note=strange or notes[telling[0]])
+        text = "Known mistake: {name}. The same numbers come of: {twin}" if twin else text
+    message = _(text, name=name, twin=twin, note=strange or notes[telling[0]])
     right = [spoken(n) for n in problem.parts if all(close(t.yours[n], t.right[n]) for t in trials)]
     if right:
         message = _("{parts} is right. {rest}", parts=", ".join(right), rest=message)
     shown = shown._replace(where=judge_agreement(shown))
     known = mistake.partition(": ")[0] or None
     return Feedback(problem.name, False, credits, message, known, look, shown)
+
+
+def _twin(mistake: str, twins: Sequence[str]) -> str:
+    """Another name of the same answers, where it has a name and other words."""
+    others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])
+    return spoken(next(others, "")).partition(": ")[0]
 
 
 def _made(trials: Sequence[Trial]) -> str:

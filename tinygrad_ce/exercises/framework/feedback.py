@@ -5,14 +5,15 @@ style stands in its elements, because a notebook that is not trusted drops style
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...checks.wording import columns, wrapped
+from ...checks.wording import table, wrapped
 from ...engine.language import language, speaking, spoken
 from ...engine.text import _
 from .problem import Trial, array_text
@@ -96,7 +97,10 @@ class Feedback:
             texts = [self.message, _("Look: {look}", look=self.look) * bool(self.look)]
             texts = [x if x[-1] in ".?!:" else f"{x}." for x in texts if x]
             if any(c.earned or c.note for c in self.credits):  # else there were no numbers to judge
-                texts.append("\n".join(self._rows()))
+                signs = _("yes"), _("no")
+                rows = [(signs[not c.earned], spoken(c.name), c.note) for c in self.credits]
+                rows = [(sign, f"{name}: {note}".removesuffix(": ")) for sign, name, note in rows]
+                texts.append(indent("\n".join(table(rows)), "  "))
             if t := self.example:
                 text = "Smallest failing example, seed={seed}"
                 text += " (ex.try_it(seed={seed}{large}) draws it again):" if redraw else ":"
@@ -106,15 +110,6 @@ class Feedback:
                 lines += [_("yours: {name} = {x}", name=name, x=x) for name, x in yours]
                 texts.append("\n".join(f"  {line}" for line in [*lines, t.where] if line))
             return Note(title, texts, line="#0a8f6c" if self.passed else "#d55e00", gap="\n")
-
-    def _rows(self) -> Iterator[str]:
-        """The credits, a line each."""
-        signs = _("yes"), _("no")
-        width = max(map(columns, signs))
-        for c in self.credits:
-            sign = signs[not c.earned]
-            sign += " " * (width - columns(sign))
-            yield f"  {sign}  {spoken(c.name)}: {c.note}".removesuffix(": ")
 
     def to_gradescope(self) -> str:
         """The same as Gradescope's ``results.json``, a point for each credit.

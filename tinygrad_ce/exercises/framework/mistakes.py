@@ -20,6 +20,7 @@ from ...engine.value import Value
 from ...programs.lines import walk
 from .backward import Make, WrongSteps
 from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
+from .inputs import DRAWS
 from .problem import Arrays, Problem, Trial, close, draw
 
 # How many times too large all of an answer can be, or what arrives over one path.
@@ -195,31 +196,35 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
     return [Wrong(text, make) for text, make in found]
 
 
-def name_mistake(trials: Sequence[Trial]) -> str:
-    """The first mistake whose answers these are on every draw, with where to look; "" for none.
+def name_mistakes(trials: Sequence[Trial]) -> Sequence[str]:
+    """The mistakes whose answers these are on every draw, with where to look; the first is named.
 
     One array of several may be right: then the mistake is in the others. Or each has its own. Two
     mistakes at once are tried where one of them is a factor of all of the answer.
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-    if not off:
-        return ""
-    if found := explaining(trials, off):
-        return found[0]
+    found = _explaining(trials, off) if off else []
+    if found or not off:
+        return [text for _factor, text in found]
     text = "{one:name}, and {other:name}: {one:look}; {other:look}"
-    pair = _explaining(trials, off, pairs=True)[:1]
-    if not pair and len(off) == 2:
+    pairs = _explaining(trials, off, pairs=True)
+    if not pairs and len(off) == 2:
         text = "{a} {one:name}, and {b} {other:name}: {one:look}; {other:look}"
-        pair = [*product(*(explaining(trials, [name])[:1] for name in off))]
-    for one, other in pair:
-        return Sentence(text, a=off[0], b=off[-1], one=one, other=other)
-    return ""
+        each = [_explaining(trials, [name]) for name in off]
+        pairs = [(one, other) for (_one, one), (_other, other) in zip(*each)]
+    return [Sentence(text, a=off[0], b=off[-1], one=x, other=y) for x, y in pairs[:1]]
 
 
-def explaining(trials: Sequence[Trial], off: Sequence[str]) -> list[str]:
-    """All mistakes that explain some of the results on every draw."""
-    return [text for _factor, text in _explaining(trials, off)]
+def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
+    """Each mistake, with all that give the same on every draw; with none where that is right."""
+    draws = [draw(problem, seed) for seed in range(DRAWS)]
+    made = [{w.text: w.arrays for w in reversed(wrong_answers(problem, t.seed))} for t in draws]
+    return {
+        text: name_mistakes([t._replace(yours=x[text]) for t, x in zip(draws, made) if x.get(text)])
+        for text, arrays in made[-1].items()
+        if arrays
+    }
 
 
 def _explaining(
