@@ -18,23 +18,21 @@ Mistakes = Iterator[tuple[str, Make]]
 
 
 class Backward:
-    """The gradient of the loss in a draw, node by node."""
+    """The gradient of the loss in a draw, and what it is with a step of the chain rule changed."""
 
     def __init__(self, t: Trial, loss: Graph) -> None:
-        self.t = t
-        self.loss, self.right, self.called = loss, t.right, loss.called
+        self.t, self.loss, self.right, self.called = t, loss, t.right, loss.called
         self.wrt = [loss.leaves[name] for name in t.problem.wrt]
         self.leaves = [*self.wrt, *(x for x in loss.leaves.values() if x not in {*self.wrt})]
         every = gradients(loss.nodes[-1], 1.0, [*loss.nodes, *self.leaves])
         self.received = dict(zip(loss.nodes, every))
         self.first = {loss.nodes[-1]: 1.0}  # what arrived first, with nothing added
-        ends, moving = list[Any](), {*self.wrt}
+        ends, self.moving = list[Any](), {*self.wrt}  # and what is computed from them
         for node in loss.nodes:
             mine = [(node, k, p) for k, p in enumerate(node.parents) if p.__class__ is Value]
-            mine = [end for end in mine if end[2] in moving and end[1] not in node.op.constants]
-            moving |= {node} if mine else set()
+            mine = [(n, k, p) for n, k, p in mine if p in self.moving and k not in n.op.constants]
+            self.moving |= {node} if mine else set()
             ends = mine + ends
-        self.moving = moving  # what is computed from what is differentiated by
         for node, k, x in ends:
             self.first.setdefault(x, self._handed(node, k, x, self.first[node]))
         # At the inputs first, then near the loss: of a chain these say most.
@@ -66,10 +64,6 @@ class Backward:
         wrong = gradients(out, 1.0, [p, *self.leaves])[0]
         return self._instead(z, p.data * wrong, p.data * self.received[p])
 
-
-class WrongSteps(Backward):
-    """What the gradient is with one step of the chain rule changed, and what that is called."""
-
     def mistakes(self, factors: Mapping[str, float]) -> Mistakes:
         """What the chain rule gives with one step changed, and what that is called."""
         yield from self._slopes_of_activations()
@@ -96,16 +90,12 @@ class WrongSteps(Backward):
                 "stopped at {node}: what comes before it?": self.received[node],
             }
             for text, wrong in ends.items() if node.op else ():
-                made: Make = partial(dict, dict.fromkeys(self.right, wrong))
+                made = partial(dict.fromkeys, self.right, wrong)
                 yield Sentence(text, node=self.called[node]), made
 
     def _places(self) -> Mistakes:
         """Answers with slopes taken elsewhere, or with a term of one input for another as well."""
-        for node, k, x in self.ends:
-            handed = self._handed(node, k, x, self.received[node])
-            text = "the entries of what arrives at {x} from {node} summed: each has its own"
-            text = Sentence(text, x=self.called[x], node=self.called[node])
-            yield text, partial(self._instead, x, np.sum(handed) * np.ones(x.shape), handed)
+        for node, _k, x in self.ends:
             if node.shape == x.shape and node is not self.loss.nodes[-1]:
                 text = "slopes taken at {x}: what follows has them at {node}"
                 called = {"x": self.called[x], "node": self.called[node]}
@@ -151,9 +141,8 @@ class WrongSteps(Backward):
             if node.shape == x.shape:
                 text = "the slope of {node} by {x} left out: how fast does it change?"
                 yield Sentence(text, **called), partial(instead, g)
-                twice = partial(self._handed, node, k, x, handed)
                 text = "the slope of {node} by {x} taken twice: where is it already?"
-                yield Sentence(text, **called), partial(lambda i, twice: i(twice()), instead, twice)
+                yield Sentence(text, **called), partial(instead, self._handed(node, k, x, handed))
                 text = "{node} in place of its slope by {x}: how fast does it change?"
                 yield Sentence(text, **called), partial(instead, g * node.data)
 

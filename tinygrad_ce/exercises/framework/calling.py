@@ -16,7 +16,7 @@ import numpy as np
 from ...engine.backward import watcher
 from ...engine.language import spoken
 from ...engine.text import _, require
-from .problem import Arrays, Problem, Trial
+from .problem import Arrays, Trial
 
 # Where code lies that is not a learner's: this package, Python's own, what is installed.
 FOREIGN = (
@@ -80,25 +80,20 @@ def called(function: Any, inputs: Iterable[Any], call: str) -> tuple[Any, bool]:
 
 def attempt(function: Any, t: Trial) -> Trial:
     """Call a function with the inputs of a draw, which it may not change."""
-    t = t._replace(function=function)
+    t, call = t._replace(function=function), t.problem.call
     try:
-        _require_function(function, t.problem)
-        result, derived = called(function, t.inputs.values(), t.problem.call)
+        text = "check wants your function, got {got}: define {call} and pass its name"
+        require(callable(function), text, Trouble, got=type(function).__name__, call=call)
+        with suppress(ValueError, TypeError):  # a function in C may tell no signature
+            taken = [*inspect.signature(function).parameters]
+            text = "your function takes ({taken}), but it will be called as {call}"
+            fits = taken == [*t.inputs] or {*taken} != {*t.inputs}
+            require(fits, text, Trouble, taken=", ".join(taken), call=call)
+        result, derived = called(function, t.inputs.values(), call)
         derived = derived or getattr(function, "derived", False)
         return t._replace(yours=_arrays(result, t), derived=derived)
     except Trouble as trouble:
         return t._replace(trouble=str(trouble))
-
-
-def _require_function(function: Any, problem: Problem) -> None:
-    """Say what is wrong with what is no function, or has the inputs in another order."""
-    text = "check wants your function, got {got}: define {call} and pass its name"
-    require(callable(function), text, Trouble, got=type(function).__name__, call=problem.call)
-    with suppress(ValueError, TypeError):  # a function in C may tell no signature
-        taken, wanted = [*inspect.signature(function).parameters], [*problem.inputs]
-        text = "your function takes ({taken}), but it will be called as {call}"
-        fits = taken == wanted or {*taken} != {*wanted}
-        require(fits, text, Trouble, taken=", ".join(taken), call=problem.call)
 
 
 def parts_of(result: Any, names: Sequence[str]) -> Sequence[Any]:

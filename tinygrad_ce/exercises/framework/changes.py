@@ -41,6 +41,7 @@ OTHERS: Mapping[Any, Mapping[str, Callable[..., Any]]] = {
         "{x} ** ({y} + 1)": lambda x, y: x ** (y + 1.0),
         "{x} ** ({y} - 1)": lambda x, y: x ** (y - 1.0), "2 * abs({x})": lambda x, y: 2.0 * abs(x)},
     np.absolute: {"{x} ** 2": lambda x: x * x, "{x} ** 2 / 2": lambda x: x * x / 2.0},
+    np.exp: {"{x} * exp({x})": lambda x: x * np.exp(x)},
     np.log: {
         "log10({x})": np.log10, "log2({x})": np.log2, "log(1 - {x})": lambda x: np.log(1.0 - x)},
     np.maximum: {"minimum({x}, {y})": np.minimum},
@@ -183,9 +184,8 @@ class Graph:
             yield text, node, partial(_filled, f, x, node.shape)
 
     def _inputs(self, x: Any) -> Iterator[Change]:
-        """What stands in the place of an input: its negative, another one, another coding."""
+        """What stands in the place of an input: another one, a sum, another coding."""
         name = x.name
-        yield self.instead(x, f"-{name}"), x, lambda: -x
         for other in (node for node in self.nodes if node.name in self.inputs):
             if other is not x and other.shape == x.shape:
                 yield self.instead(x, other.name), x, partial(np.positive, other)

@@ -1,11 +1,12 @@
 """`Exercise`: a problem with its words, its hints, its solution, and a check on many draws."""
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
+from itertools import combinations
 from textwrap import indent
 from typing import Any
 
@@ -67,6 +68,7 @@ class Exercise(Problem):
     result: str = ""
     code: str = ""
 
+    twins = cached_property(twins_of)
     _hinted = 0  # the number of the last hint
 
     def __post_init__(self) -> None:
@@ -125,14 +127,6 @@ class Exercise(Problem):
         message, credits = _("No answer: {why}", why=trouble), [*map(Credit, properties(self))]
         return Feedback(self.name, False, credits, message, example=example)
 
-    @cached_property
-    def twins(self) -> Mapping[str, Sequence[str]]:
-        """What no draw tells apart: each mistake with all that give the same numbers.
-
-        With none where these are right: that is no mistake here, and is not told from an answer.
-        """
-        return twins_of(self)
-
     def hint(self, number: int | None = None, lang: str = "") -> Note:
         """The next hint, each more direct than the one before; or the one of a number, from 1."""
         last = len(self.hints)
@@ -140,10 +134,9 @@ class Exercise(Problem):
         require(last, text, title=spoken(self.title))
         text = "hint: got {n}, there are hints 1 to {last}"
         require(number is None or 1 <= number <= last, text, n=number, last=last)
-        self._hinted = number or min(self._hinted + 1, last)
+        self._hinted = n = number or min(self._hinted + 1, last)
         with speaking(lang):
-            n, title = self._hinted, spoken(self.title)
-            title = _("{title}: hint {n} of {last}", title=title, n=n, last=last)
+            title = _("{title}: hint {n} of {last}", title=spoken(self.title), n=n, last=last)
             return Note(title, [spoken(self.hints[n - 1])])
 
     def solution(self, lang: str = "") -> Note:
@@ -212,7 +205,9 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         shown = large._replace(where=notes[STABLE])
         return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
     strange, (mistake, *twins) = judge_finite(shown), name_mistakes(trials) or [""]
-    (name, _colon, look), twin = spoken(mistake).partition(": "), _twin(mistake, twins)
+    name, _colon, look = spoken(mistake).partition(": ")
+    others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])
+    twin = spoken(next(others, "")).partition(": ")[0]  # in other words
     if strange:
         text = "Not finite: {note}: does an exp overflow, or a division meet 0?"
     else:
@@ -225,12 +220,6 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
     shown = shown._replace(where=judge_agreement(shown))
     known = mistake.partition(": ")[0] or None
     return Feedback(problem.name, False, credits, message, known, look, shown)
-
-
-def _twin(mistake: str, twins: Sequence[str]) -> str:
-    """Another name of the same answers, where it has a name and other words."""
-    others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])
-    return spoken(next(others, "")).partition(": ")[0]
 
 
 def _made(trials: Sequence[Trial]) -> str:
@@ -265,12 +254,10 @@ def _faults(trials: Sequence[Trial]) -> dict[str, tuple[str, Trial | None]]:
 
 def _is_constant(trials: Sequence[Trial]) -> bool:
     """Whether answers do not depend on the inputs, though the right ones do."""
-    seen = dict[Any, tuple[Any, Any]]()
-    pairs = []
-    for t in trials:
-        yours, right = ([*map(np.asarray, x.values())] for x in (t.yours, t.right))
-        before = seen.setdefault(str([x.shape for x in yours]), (yours, right))
-        alike = [all(map(np.array_equal, x, y)) for x, y in zip(before, (yours, right))]
-        pairs.append((before[0] is not yours and not alike[1], alike[0]))
-    varied = [alike for differs, alike in pairs if differs]
-    return bool(varied) and all(varied)
+
+    def alike(x: Arrays, y: Arrays) -> bool:
+        return all(map(np.array_equal, x.values(), y.values()))
+
+    pairs = [(a, b) for a, b in combinations(trials, 2) if a.sizes == b.sizes]
+    varied = [(a.yours, b.yours) for a, b in pairs if not alike(a.right, b.right)]
+    return bool(varied) and all(alike(x, y) for x, y in varied)

@@ -98,8 +98,10 @@ class Feedback:
             texts = [x if x[-1] in ".?!:" else f"{x}." for x in texts if x]
             if any(c.earned or c.note for c in self.credits):  # else there were no numbers to judge
                 signs = _("yes"), _("no")
-                rows = [(signs[not c.earned], spoken(c.name), c.note) for c in self.credits]
-                rows = [(sign, f"{name}: {note}".removesuffix(": ")) for sign, name, note in rows]
+                rows = [
+                    (signs[not earned], f"{spoken(name)}: {note}".removesuffix(": "))
+                    for name, earned, note in self.credits
+                ]
                 texts.append(indent("\n".join(table(rows)), "  "))
             if t := self.example:
                 text = "Smallest failing example, seed={seed}"

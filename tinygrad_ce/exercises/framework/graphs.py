@@ -75,26 +75,12 @@ def value(values: Any, steps: Any) -> Any:
     return nodes[-1]
 
 
-def passes(backward: Backward) -> Callable[[Any, Any], Any]:
-    """The gradient of the leaves by a ``backward(loss)``: the mean of two passes over one graph."""
+def on_graphs(backward: Backward, deep: bool = True) -> Callable[[Any, Any], Any]:
+    """The gradient of the leaves by a ``backward(loss)``: the mean of two passes over one graph.
 
-    def gradient(values: Any, steps: Any) -> Any:
-        leaves = [Node(float(x)) for x in values]
-        loss = value(leaves, steps)
-        backward(loss)
-        backward(loss)
-        for leaf in leaves:
-            text = "the .grad of a leaf is {got}, wanted a number"
-            fits = np.asarray(leaf.grad).dtype.kind in "fiu"
-            require(fits, text, Trouble, got=type(leaf.grad).__name__)
-        return np.array([leaf.grad / 2.0 for leaf in leaves])
-
-    return gradient
-
-
-def on_graphs(backward: Backward) -> Callable[[Any, Any], Any]:
-    """The same of a learner's, which has to go through a deep graph, too."""
-    depths = iter([DEEP])  # once is enough
+    A learner's has to go through a ``deep`` graph, too.
+    """
+    depths = iter([DEEP] * deep)  # once is enough
 
     def gradient(values: Any, steps: Any) -> Any:
         if depth := next(depths, 0):
@@ -107,7 +93,15 @@ def on_graphs(backward: Backward) -> Callable[[Any, Any], Any]:
                 text = "{n} nodes in a row are too many for a function that calls itself: keep a "
                 text += "list of what is to do"
                 raise Trouble(_(text, n=depth)) from None
-        return passes(backward)(values, steps)
+        leaves = [Node(float(x)) for x in values]
+        loss = value(leaves, steps)
+        backward(loss)
+        backward(loss)
+        for leaf in leaves:
+            text = "the .grad of a leaf is {got}, wanted a number"
+            fits = np.asarray(leaf.grad).dtype.kind in "fiu"
+            require(fits, text, Trouble, got=type(leaf.grad).__name__)
+        return np.array([leaf.grad / 2.0 for leaf in leaves])
 
     return gradient
 

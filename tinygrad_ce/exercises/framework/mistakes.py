@@ -18,11 +18,12 @@ from ...engine.language import Sentence, Words
 from ...engine.transforms import grad, jacobian
 from ...engine.value import Value
 from ...programs.lines import walk
-from .backward import Make, WrongSteps
+from .backward import Backward, Make
 from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
 from .inputs import DRAWS
 from .problem import Arrays, Problem, Trial, close, draw
 
+Pair = tuple[str, str]  # a factor, or nothing, and a mistake
 # How many times too large all of an answer can be, or what arrives over one path.
 FACTORS = {
     "no gradient: is every path from the input to L in it?": 0.0,
@@ -103,6 +104,11 @@ def _forgotten(t: Trial) -> Iterator[tuple[str, Make]]:
     def instead(inputs: Arrays) -> Arrays:
         return t.problem.named(t.problem.derivative(*inputs.values()))
 
+    def coded(name: str, y: Any) -> Arrays:
+        """With classes −1 and 1 in a formula for 0 and 1: what it is for all of a class."""
+        ones, others = (instead({**t.inputs, name: sign * abs(y)}) for sign in (1.0, -1.0))
+        return {n: y * g + (1.0 - y) * others[n] for n, g in ones.items()}
+
     for name, x in t.inputs.items():
         text = Sentence("{name} forgotten: where has it gone?", name=name)
         for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
@@ -110,19 +116,12 @@ def _forgotten(t: Trial) -> Iterator[tuple[str, Make]]:
             yield text, partial(instead, {**t.inputs, name: other})
         if {*np.ravel(x)} <= {-1.0, 1.0} and np.ndim(x):
             text = Sentence("{name} taken as 0 or 1: its classes are −1 and 1", name=name)
-            yield text, partial(_coded, t, name, instead)
+            yield text, partial(coded, name, x)
     for a, b in combinations(t.inputs, 2):
         if np.shape(t.inputs[a]) == np.shape(t.inputs[b]):
             turned = {**t.inputs, a: t.inputs[b], b: t.inputs[a]}
             text = Sentence("{a} and {b} exchanged: which of them stands where?", a=a, b=b)
             yield text, partial(instead, turned)
-
-
-def _coded(t: Trial, name: str, instead: Callable[[Arrays], Arrays]) -> Arrays:
-    """The answer with classes −1 and 1 in a formula for 0 and 1: what it is for all of a class."""
-    y = t.inputs[name]
-    ones, others = (instead({**t.inputs, name: sign * abs(y)}) for sign in (1.0, -1.0))
-    return {n: y * g + (1.0 - y) * others[n] for n, g in ones.items()}
 
 
 def _in_solution(t: Trial, loss: Graph) -> Iterator[tuple[str, Make]]:
@@ -164,10 +163,8 @@ class Wrong:
 
     def explains(self, t: Trial, off: Sequence[str], factor: float) -> bool:
         """Whether some of the results of a draw are these, times a factor."""
-        wrong = self.arrays
-        return wrong is not None and all(
-            close(t.yours[n], factor * wrong[n], t.right[n]) for n in off
-        )
+        made = self.arrays or {}
+        return bool(made) and all(close(t.yours[n], factor * made[n], t.right[n]) for n in off)
 
 
 @lru_cache(maxsize=1024)
@@ -185,7 +182,7 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
         solution = [*_in_solution(t, loss)]
         first = {*chain(*ACTIVATIONS.values()), *(f"{name} left out" for name in t.inputs)}
         found += [pair for pair in solution if {pair[0], pair[0].partition(":")[0]} & first]
-        backward = WrongSteps(t, loss) if problem.derive is grad else None
+        backward = Backward(t, loss) if problem.derive is grad else None
         found += backward.mistakes(_factors(t)) if backward else ()
         if backward and len(t.right) == 1:
             text = Sentence("differentiated twice: one derivative too far")
@@ -217,27 +214,30 @@ def name_mistakes(trials: Sequence[Trial]) -> Sequence[str]:
 
 
 def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
-    """Each mistake, with all that give the same on every draw; with none where that is right."""
+    """What no draw tells apart: each mistake with all that give the same; with none if it is right.
+
+    Examples
+    --------
+    >>> from tinygrad_ce.exercises import sigmoid
+    >>> [f"{text:name}" for text in sigmoid.twins["squared: each slope stands in it once"]]
+    ['squared', 'the slope of the sigmoid in it once more']
+    """
     draws = [draw(problem, seed) for seed in range(DRAWS)]
     made = [{w.text: w.arrays for w in reversed(wrong_answers(problem, t.seed))} for t in draws]
-    return {
-        text: name_mistakes([t._replace(yours=x[text]) for t, x in zip(draws, made) if x.get(text)])
-        for text, arrays in made[-1].items()
-        if arrays
-    }
+    pairs = {text: [(t, x.get(text)) for t, x in zip(draws, made)] for text in made[-1]}
+    answers = {text: [t._replace(yours=x) for t, x in two if x] for text, two in pairs.items()}
+    return {text: name_mistakes(trials) for text, trials in answers.items() if trials}
 
 
-def _explaining(
-    trials: Sequence[Trial], off: Sequence[str], pairs: bool = False
-) -> list[tuple[str, str]]:
+def _explaining(trials: Sequence[Trial], off: Sequence[str], pairs: bool = False) -> list[Pair]:
     """The mistakes that explain some of the results on every draw; or ``pairs`` with a factor.
 
     A solution has fewer steps where a dimension is 1, say; half of the draws have to have the step.
     """
-    found: dict[tuple[str, str], int] | None = None
+    found: dict[Pair, int] | None = None
     for t in reversed(trials):  # the largest first, which leaves the fewest
         factors = {Words(x): f for x, f in _factors(t).items() if f} if pairs else {Words(): 1.0}
-        explains = dict[tuple[str, str], bool]()
+        explains = dict[Pair, bool]()
         for wrong, (one, factor) in product(wrong_answers(t.problem, t.seed), factors.items()):
             two = one, wrong.text
             if (found is None or two in found) and not explains.get(two):

@@ -9,7 +9,7 @@ exercise = graphs.EngineExercise(
     "have no parents) add up what they receive; other nodes start anew. Return nothing.",
     formula="∂L/∂p = Σ over the nodes n that p is a parent of:  ∂L/∂n · ∂n/∂p",
     asks="backward(loss)", through=graphs.on_graphs,
-    mistakes={text: graphs.passes(f) for text, f in graphs.BACKWARDS.items()},
+    mistakes={text: graphs.on_graphs(f, deep=False) for text, f in graphs.BACKWARDS.items()},
     hints=["Which gradient is known at once? From there, go against the arrows.",
            "A node may hand on its gradient only when all its own shares are there: go through the "
            "nodes in the reverse of an order in which parents come first.",

@@ -9,7 +9,8 @@ exercise = graphs.EngineExercise(
     "after all of its parents. Graphs may be deep: 3,000 nodes in a row.",
     formula="order(loss) = [leaves, …, loss]",
     asks="order(loss)", through=graphs.in_order,
-    mistakes={text: graphs.passes(graphs.engine(f)) for text, f in graphs.ORDERS.items()},
+    mistakes={
+        text: graphs.on_graphs(graphs.engine(f), deep=False) for text, f in graphs.ORDERS.items()},
     hints=["A node can be put into the list once all of its parents are in it.",
            "Depth first: see the parents of a node, then put the node itself behind them. A set of "
            "what was seen keeps each to one visit.",
