@@ -313,3 +313,19 @@ def test_a_seed_is_a_whole_number(seed: Any) -> None:
     for method in (lambda s: ex.check(right, seed=s), ex.try_it):
         with pytest.raises((ValueError, TypeError), match=r"non-negative|int"):
             method(seed)
+
+
+def test_what_else_gives_the_same_numbers_is_said() -> None:
+    feedback = load("two_paths").check(lambda x: 2 * x * np.exp(2 * x))
+    named = "Known mistake: no gradient between x and 2 * x"
+    assert feedback.message == f"{named}. The same numbers come of: x ** 2 left out"
+    assert "나옵니다" in load("two_paths").check(lambda x: 2 * x * np.exp(2 * x), lang="ko").message
+
+
+@pytest.mark.parametrize("name", ["log_derivative", "sigmoid", "softmax_jacobian"])
+def test_what_no_draw_tells_apart_is_known_beforehand(name: str) -> None:
+    twins = load(name).twins
+    assert all(text in same for text, same in twins.items() if same)
+    right = [text for text, same in twins.items() if not same]  # a vector is its own transpose
+    assert any(text.startswith("transposed") for text in right)
+    assert not any(text.startswith("sign flipped: ") for text in right)
