@@ -239,9 +239,9 @@ DERIVED: dict[str, dict[str, Any]] = {
         "summed over the batch": lambda z: sm(z).sum(axis=0),
         "no gradient between z and max(z)": lambda z: sm(z) - (z == z.max(1)[:, None]),
         "no gradient between z and max(z) #2": lambda z: sm(z) + (z == z.max(1)[:, None]),
-        "no gradient between log(…) and logsumexp(z)": lambda z: (
-            z == z.max(1)[:, None]
-        ).astype(float),
+        "no gradient between log(…) and logsumexp(z)": lambda z: (z == z.max(1)[:, None]).astype(
+            float
+        ),
         "not divided by the sum": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
         "still a logarithm": lambda z: z - np.log(total(np.exp(z))),
         "one softmax over all rows": lambda z: np.exp(z) / np.exp(z).sum(),
