@@ -204,7 +204,9 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         large = attempt(shown.function, draw(problem, shown.seed, large=True))
         shown = large._replace(where=notes[STABLE])
         return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
-    strange, (mistake, *twins) = judge_finite(shown), name_mistakes(trials) or [""]
+    by_chance = _is_constant(trials) and all(map(judge_shape, trials))  # 0 is the sum of p - t, too
+    strange = judge_finite(shown)
+    mistake, *twins = (not by_chance and name_mistakes(trials)) or [""]
     name, _colon, look = spoken(mistake).partition(": ")
     others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])
     twin = spoken(next(others, "")).partition(": ")[0]  # in other words
