@@ -147,6 +147,7 @@ def test_mistakes_credits_and_json_are_english_in_every_language() -> None:
     assert [b["cause"] for b in reports[0]["births"]] == [b["cause"] for b in reports[1]["births"]]
 
 
+@pytest.mark.slow
 def test_json_of_the_command_is_english(
     korean: None, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_json_of_the_command_is_english(
     assert "None을 돌려줍니다" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_terminal_says_all_in_korean(
     korean: None, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

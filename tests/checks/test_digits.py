@@ -172,6 +172,7 @@ def test_of_arrays_and_their_gradients(kind: Any, count: int) -> None:
     judge(gradients, kind)
 
 
+@pytest.mark.slow
 def test_of_linear_algebra() -> None:
     """LAPACK has no wider numbers, and what it gives may be far more off than its last digit."""
     mp = need("mpmath")

@@ -243,6 +243,7 @@ def test_check_without_a_function_says_what_it_wants() -> None:
     assert "define gradient(z, t)" in ex.check().message
 
 
+@pytest.mark.slow
 def test_of_two_mistakes_that_look_alike_the_first_is_named() -> None:
     """A teacher's own come before those that are derived."""
     twins = {"a twin: which?": lambda z, t: sm(z), "the other: which?": lambda z, t: sm(z)}

@@ -174,6 +174,7 @@ def test_the_source_does_not_grow_with_the_rows() -> None:
         assert short == long
 
 
+@pytest.mark.slow
 def test_names_that_the_user_gave_stand_in_a_hessian() -> None:
     def loss(z: Any, t: Any) -> Any:
         q = np.exp(z) / np.exp(z).sum()

@@ -351,6 +351,7 @@ def test_the_function_is_called_twice_until_its_source_is_asked_for() -> None:
     assert calls == before
 
 
+@pytest.mark.slow
 def test_a_jacobian_is_recorded_with_no_more_rows_than_tell_its_sizes() -> None:
     calls: list[int] = []
 
