@@ -233,6 +233,7 @@ def test_programs(tmp_path: Path) -> None:
     agree_as_programs(drawn, tmp_path)
 
 
+@pytest.mark.slow
 def test_programs_print_what_they_are_spelled_by() -> None:
     x = np.array([3.0, 1.0, 2.0, 5.0])
     assert "np.argsort(x" in program(lambda x: np.sum(np.sort(x) * x), x).source

@@ -65,6 +65,7 @@ def test_lines_of_json_are_what_check_returns(capsys: Any, submissions: Path) ->
     assert err == "hello\n"
 
 
+@pytest.mark.slow
 def test_gradescope_gets_a_point_for_each_credit(capsys: Any, submissions: Path) -> None:
     written = submissions / "results.json"
     assert run(NAME, "--file", str(submissions / "dora.py"), "--gradescope", str(written)) == 1

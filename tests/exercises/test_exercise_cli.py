@@ -99,6 +99,7 @@ def test_a_file_is_checked_and_the_status_says_how_it_went(capsys: Any) -> None:
     assert "Known mistake: sign flipped" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_feedback_names_what_a_terminal_has(capsys: Any) -> None:
     for text, status in ((RIGHT.replace(" - z.max(axis=1, keepdims=True)", ""), 0), (FLIPPED, 1)):
         assert run(NAME, "--file", answer(text)) == status

@@ -207,6 +207,7 @@ def test_an_exercise_needs_a_loss_and_its_inputs_and_derives_the_rest() -> None:
 
 
 @pytest.mark.parametrize("ask", ["check", "solution"])
+@pytest.mark.slow
 def test_a_loss_may_refuse_inputs_that_are_not_of_their_kind(ask: str) -> None:
     """A target of zeros has no cross-entropy, and a matrix of them no inverse."""
 

@@ -241,6 +241,7 @@ Z = arrays(float, array_shapes(max_dims=3, max_side=5), elements=st.floats(-50, 
 
 
 @given(Z, st.floats(-100, 100))
+@pytest.mark.slow
 def test_a_shift_changes_no_softmax(z: np.ndarray, c: float) -> None:
     np.testing.assert_allclose(softmax(z + c), softmax(z), rtol=1e-12)
     np.testing.assert_allclose(log_softmax(z + c), log_softmax(z), rtol=1e-12, atol=1e-12)

@@ -279,6 +279,7 @@ PAIRS: list[Callable[[Any, Any], Any]] = [np.add, np.subtract, np.multiply, lamb
     st.lists(st.tuples(st.integers(0, 16), st.integers(0, 5), st.integers(0, 5)), max_size=5),
     st.integers(0, 99),
 )
+@pytest.mark.slow
 def test_every_line_of_a_drawn_function_holds(steps: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
 

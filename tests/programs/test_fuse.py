@@ -443,6 +443,7 @@ def test_targets_of_float32_sum_to_one_as_float32_does(classes: int) -> None:
         same(new.data, wanted, 2.0**-23)
 
 
+@pytest.mark.slow
 def test_one_row_of_many_counts_in_float32() -> None:
     """What it adds is less than eps times the weights of all rows."""
     n = 2**18

@@ -248,6 +248,7 @@ def test_what_f_decides_by_the_number_of_rows_is_right_or_refused(name: str) -> 
     assert agreed
 
 
+@pytest.mark.slow
 def test_what_asks_for_no_number_of_rows_is_for_any() -> None:
     f = lambda w, X: np.mean(np.tanh(X @ w)[:, :2] ** 2) + np.sum(w) / len(X)
     assert "rows" not in program(lambda w, X: np.mean(np.tanh(X @ w)[1:, :2]), W, rows(8)[0]).source

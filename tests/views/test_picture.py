@@ -84,6 +84,7 @@ def test_the_text_has_each_node_once_and_goes_from_the_output_to_the_leaves() ->
     ]
 
 
+@pytest.mark.slow
 def test_the_text_of_a_long_chain_is_as_long_as_the_chain() -> None:
     short, long = (len(draw(chain(n), max_nodes=10**6).text) for n in (500, 5000))
     assert long < 12 * short
