@@ -123,14 +123,12 @@ def program(
     return Program(f, examples, wrt, clean, retrace, fuse, sums_to_one)
 
 
-def cleaned(
-    lines: Sequence[Line], outputs: Any, captured: dict[Line, Any]
-) -> tuple[list[Line], Any]:
+def cleaned(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
     """The same outputs in fewer operations: the first form that large arguments do not break."""
     lines, outputs = batch(lines, outputs)
     for shorter in (collect, simplify):
         simple = shorter(lines, outputs)
-        if is_stable((lines, outputs), simple, captured):
+        if is_stable((lines, outputs), simple):
             return simple
     return Simplifier(live(lines, outputs), outputs, limit=0).run()
 
@@ -377,7 +375,7 @@ class Program:
             raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
         if self._clean if clean is None else clean:
             lines, captured = lift(recording.lines, recording.constants)
-            lines, outputs = cleaned(lines, recording.outputs, captured)
+            lines, outputs = cleaned(lines, recording.outputs)
             if captured:
                 lines, outputs = put_back(lines, outputs, captured)
             recording.lines, recording.outputs = lines, outputs

@@ -76,7 +76,7 @@ class Derived:
         if wrt:
             short, rules = Simplifier(*marked).run()
         else:  # an array, as a Hessian: there is nothing to derive
-            short, (array, _none) = cleaned(lines, (value, slopes), captured)
+            short, (array, _none) = cleaned(lines, (value, slopes))
             rules = {"": array}
         values, n = _values(short, rules, self.draws), None if wrt else self.checked
         right = _equal(wanted[:n], values[:n])
@@ -85,7 +85,7 @@ class Derived:
         self.lines, rules = (short, rules) if right else marked
         self.outputs: Any = rules, self.stages
         raw: Any = lines, (value, [*wrt.values()])
-        self.keep(_stages(*_joined(self.lines, rules), [*wrt], raw, captured), wanted)
+        self.keep(_stages(*_joined(self.lines, rules), [*wrt], raw), wanted)
 
     def keep(self, stages: Iterator[tuple[list[Line], Stage]], wanted: list[Named]) -> None:
         """Keep the stages that are right, up to the first that is not."""
@@ -233,7 +233,7 @@ def length(results: Sequence[Any]) -> int:
 
 # ------------------------------------------------------------------ the steps
 def _stages(
-    lines: list[Line], named: Named, wrt: Sequence[str], raw: Any, captured: Any
+    lines: list[Line], named: Named, wrt: Sequence[str], raw: tuple[list[Line], Any]
 ) -> Iterator[tuple[list[Line], Stage]]:
     """What becomes of the gradients, with the lines that they are computed by.
 
@@ -251,7 +251,7 @@ def _stages(
         yield [*part.lines, before], (replace(named, part.new.__getitem__), before, after)
     last = replace(named, whole.new.__getitem__)
     yield whole.lines, (last, None, None)
-    shorter, (_value, slopes) = cleaned(raw[0], raw[1], captured) if wrt else ([], (None, ()))
+    shorter, (_value, slopes) = cleaned(*raw) if wrt else ([], (None, ()))
     if wrt and length(slopes) < length([last[name] for name in wrt]):
         yield [*whole.lines, *shorter], (last | dict(zip(wrt, slopes)), None, None)
 

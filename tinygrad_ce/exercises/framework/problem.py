@@ -116,7 +116,7 @@ class Problem:
         made = Recording(self.derivative, [*inputs.values()], None, False, ())
         if self.derive is grad:
             made = Recording(self.loss, [*inputs.values()], self.places, False, self.tables)
-        lines, (value, slopes) = cleaned(made.lines, made.outputs, {})
+        lines, (value, slopes) = cleaned(made.lines, made.outputs)
         wanted = [*slopes] if self.derive is grad else [value]
         known = made.arguments.values()
         return lambda *inputs: tuple(
