@@ -201,6 +201,12 @@ ODD = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("odd", [0.0, 0, np.float64(0.0), np.zeros(())])
+def test_a_number_for_all_inputs_is_no_known_mistake(odd: Any) -> None:
+    """0 is also the sum of p - t."""
+    assert load("softmax_cross_entropy").check(lambda *args: odd).mistake is None
+
+
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(ODD, st.sampled_from(["softmax_cross_entropy", "softmax_regression", "softmax_jacobian"]))

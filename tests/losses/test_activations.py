@@ -145,8 +145,8 @@ def test_sigmoid_s_derivatives(rng: Any) -> None:
     for x in (-3.0, 0.0, 0.5, 20.0):
         s = 1.0 / (1.0 + np.exp(-x))
         slope = np.exp(-x) * s * s
-        assert grad(sigmoid)(x) == pytest.approx(slope, rel=1e-14)
-        assert grad(grad(sigmoid))(x) == pytest.approx(slope * (1 - 2 * s), rel=1e-14)
+        assert grad(sigmoid)(x) == pytest.approx(slope, rel=1e-14, abs=0.0)
+        assert grad(grad(sigmoid))(x) == pytest.approx(slope * (1 - 2 * s), rel=1e-14, abs=0.0)
 
 
 def test_relu_at_zero_and_nan() -> None:

@@ -421,6 +421,41 @@ def test_arrays_from_outside_keep_their_names(name: str) -> None:
     close(made(3.0 * args[0])[1], raw(3.0 * args[0])[1])
 
 
+@pytest.mark.parametrize("more", [1e-12, 1e-7, 1e-3])
+def test_a_table_from_outside_sums_to_what_it_does(more: float) -> None:
+    """To rounding that is 1, and then it is said to be; else each row has its own sum."""
+    t = SHARES * np.linspace(1.0, 1.0 + more, N)[:, None]
+    grad_z = program(lambda z: cross_entropy(z, t), Z)(Z)[1]
+    sums = grad_z.sum(axis=-1)  # of Σt · p - t, 0
+    assert np.all(np.abs(sums) < 1e-15)
+    close(grad_z, t.sum(axis=-1, keepdims=True) * tg.softmax(Z) - t)
+
+
+def sides(z: Any, c: float = 0.0, power: float = 1.0) -> Any:
+    """The sigmoid of z and of -z where c is 0 and the power 1; else no two that sum to 1."""
+    e = np.exp(-np.abs(power * z))
+    return [np.where(where, 1.0, e) / (1.0 + e) for where in (z >= c, z <= c)]
+
+
+@pytest.mark.parametrize("how", [{}, {"c": 1.0}, {"power": 2.0}])
+def test_what_is_not_one_less_a_sigmoid_does_not_cancel(how: Any) -> None:
+    def f(z: Any, y: Any) -> Any:
+        p, q = sides(z, **how)
+        return (y * q / (1.0 - p)).sum()
+
+    z, y = np.array([-2.0, -0.5, 0.3, 0.8, 3.0]), np.arange(1.0, 6.0)
+    made = program(f, z, y, wrt=None)
+    close(made(z, y), f(z, y))
+    assert ("/" in made.source.partition("return")[0]) == bool(how)
+
+
+def test_what_may_be_0_does_not_cancel() -> None:
+    """1 - 2 / (1 + e) is 0 at e = 1, where 1 - 1 / (1 + e) is not."""
+    f = lambda z, x: (x * (1.0 - 2.0 / (1.0 + np.exp(z))) / (1.0 - 2.0 / (1.0 + np.exp(z)))).sum()
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(program(f, np.ones(3), np.ones(3), wrt=None)(np.zeros(3), np.ones(3)))
+
+
 def test_what_labels_from_outside_lack_to_1_is_no_table_of_its_own() -> None:
     labels, z = np.array([1.0, 0.0, 0.0, 1.0]), RNG.normal(size=4)
     made = program(lambda z: binary(sigma(z), labels), z)
@@ -489,8 +524,10 @@ def near(got: Any, raw: Any, args: Any) -> None:
 
 def test_a_gradient_that_another_needs_anyway_is_not_written_a_second_time() -> None:
     def loss(a: Any, b: Any) -> Any:
-        y, x = a + b, np.tanh(a)
-        return np.mean(x) + np.mean(np.log(1 + y * y)) + np.mean((1.5 + np.tanh(x)) ** np.tanh(y))
+        y = b + a
+        x = np.tanh(a)
+        curved, powers = np.log(1 + y * y), (1.5 + np.tanh(x)) ** np.tanh(y)
+        return np.mean(x) + np.mean(curved) + np.mean(powers)
 
     a, b = RNG.normal(size=3), RNG.normal(size=1)
     raw, made = (program(loss, a, b, wrt=(0, 1), clean=clean) for clean in (False, True))
