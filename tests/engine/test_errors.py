@@ -346,3 +346,11 @@ def test_a_wrong_shape_points_to_the_users_line(mistake: Any, said: str) -> None
         mistake(np.ones((4, 3)), Value(np.ones((2, 2))))
     here = mistake.__code__.co_firstlineno
     assert str(error.value).startswith(f"test_errors.py, line {here}: {said}")
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_name_with_braces_is_no_template(lang: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TINYGRAD_CE_LANG", lang)
+    f = primitive(lambda g, out, x, n: g, None, name="f{x}")(lambda x, n: x)
+    with pytest.raises(TypeError, match=r"f\{x\}: "):
+        f(Value(1.0), Value(2.0))

@@ -69,7 +69,8 @@ def _unquoted(lines: str) -> str:
 def filled(template: str, fields: Mapping[str, object]) -> str:
     """A template in the reader's language, its fields filled in."""
     code = language()
-    text = catalogue(code).get(template, template).format(**fields)
+    text = catalogue(code).get(template, template)
+    text = text.format(**fields) if fields else text  # which has what a learner calls things
     return particles(text) if code == "ko" else text
 
 
