@@ -91,20 +91,21 @@ def _records(x: Any) -> bool:
 
 
 def snapshot(x: Any) -> bytes:
-    """What tells later whether an array was written to: a small one whole, else 1,024 entries.
+    """What tells later whether an array was written to: a small one whole, else 700 entries.
 
     They are spread evenly, at random within their part, so a write to a hundredth of the entries
-    or more is seen (of writes at random places, all but one in 30,000), a smaller one maybe not.
+    or more is seen (of writes at random places, all but one in 1,000), a smaller one maybe not.
     """
     if x.nbytes > SMALL:
-        x = (x.reshape(-1) if x.flags.c_contiguous else x.flat)[_places(x.size)]
+        places = _places(x.size)
+        x = x.take(places, mode="clip") if x.flags.c_contiguous else x.flat[places]
     return bytes(x.tobytes())  # bytes already, which NumPy does not say
 
 
 @lru_cache(maxsize=1024)
 def _places(size: int) -> Any:
-    starts = np.linspace(0, size, 1024, endpoint=False)
-    return (starts + np.random.default_rng(size).random(1024) * (size / 1024)).astype(np.intp)
+    starts = np.linspace(0, size, 700, endpoint=False)
+    return (starts + np.random.default_rng(size).random(700) * (size / 700)).astype(np.intp)
 
 
 def as_data(x: Any, where: str = "Value()") -> Any:
