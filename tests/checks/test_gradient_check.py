@@ -175,6 +175,9 @@ def test_a_gradient_function_beside_a_plain_function() -> None:
     assert wrong.blame == wrong.reason == ""
     assert gradcheck(loss, z, gradient=lambda z: p(z)).inputs[0].where == (0,)
     assert gradcheck(loss, z, gradient=lambda z: [-0.178, 0.123, 0.0552]).verdict == "fail"
+    for array in (p(z) - t, [0.5, 0.25, 0.25], 0.0):
+        with pytest.raises(TypeError, match=r"gradient: got (ndarray|list|float), .* lambda x"):
+            gradcheck(loss, z, gradient=array)
 
 
 def test_several_inputs_and_structures() -> None:

@@ -134,6 +134,8 @@ def gradcheck(
         If asked to, and the gradient fails or cannot be checked.
     ValueError
         For an unknown method or order, or a ``gradient`` whose shapes are not the inputs'.
+    TypeError
+        For a ``gradient`` that is no function.
 
     Examples
     --------
@@ -143,6 +145,9 @@ def gradcheck(
     >>> print(gradcheck(lambda x: np.log(x).sum(), x, gradient=lambda x: 1 / x**2).verdict)
     fail
     """
+    if not (gradient is None or callable(gradient)):
+        wrong = "gradient: got {got}, wanted a function of the inputs; of an array, lambda x: array"
+        raise TypeError(_(wrong, got=type(gradient).__name__))
     if not isinstance(order, int) or order < 1 or (gradient and order > 1):
         raise ValueError(_("order: got {got}, wanted 1, 2, ... (and 1 with gradient=)", got=order))
     if not inputs:
