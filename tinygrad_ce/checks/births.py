@@ -135,96 +135,78 @@ def entry_of(x: Any, entry: Entry) -> float:
 
 def first(mask: Any) -> Entry:
     """Where a mask is true first."""
-    return tuple(int(i) for i in np.unravel_index(np.argmax(mask), np.shape(mask)))
+    return tuple(map(int, np.unravel_index(mask.argmax(), mask.shape)))
 
 
 # ------------------------------------------------------------------ what an entry rests on
 def sources(node: Value, entry: Entry) -> list[Source]:
     """The entries of its arguments that an entry of a node rests on."""
-    pairs = ((x, zip(*at) if _is_several(at) else [at]) for x, at in meeting(node, entry))
-    return [(x, tuple(map(int, place))) for x, places in pairs for place in places]
+    pairs = ((x, np.argwhere(mask)) for x, mask in meeting(node, entry))
+    return [(x, tuple(place)) for x, places in pairs for place in places.tolist()]
 
 
 def meeting(node: Value, entry: Entry) -> list[tuple[Any, Any]]:
-    """Arguments, and the index in each of what an entry of a node rests on: numbers or arrays."""
+    """The arguments that an entry of a node rests on, and a mask of the entries of each."""
     op, parents = node.op, node.parents
     data = [detach(x) if x.__class__ is Value else x for x in parents]
+    shapes = tuple([getattr(x, "shape", ()) for x in data])
     if op.moves:
-        places = _before_the_move(op, data, node.options, entry)
+        masks = _before_the_move(op, data, node.options, entry)
     elif elementwise(op.function):
-        shapes, own = [getattr(x, "shape", ()) for x in data], node.shape
-        places = [entry if shape == own else _stretched(shape, entry) for shape in shapes]
+        masks = [_stretched(shape, entry) for shape in shapes]
     else:
-        places = list[Any]()
+        masks = list[Any]()
         if not op.piecewise and node.size < FEW and all(map(is_real, data)):
             with suppress(TypeError):  # of options that are no keys
-                known = tuple([getattr(x, "shape", ()) for x in data])
-                places = _known(op, known, tuple(node.options.items()), entry)
-        places = places or _places(op, data, node.options, entry)
-        if all(at is None for at in places):
-            places = [_index(np.ones(np.shape(x))) for x in data]
-    return [(x, at) for x, at in zip(parents, places) if at is not None]
+                masks = _known(op, shapes, tuple(node.options.items()), entry)
+        masks = masks or _resting(op, data, node.options, entry)
+    return [(x, mask) for x, mask in zip(parents, masks) if mask is not False]
 
 
-def _is_several(at: Any) -> bool:
-    return bool(at) and at[0].__class__ is np.ndarray
-
-
-def _index(mask: Any) -> Any:
-    """Where a mask is not 0; None if nowhere."""
-    return np.nonzero(mask) if np.any(mask) and np.ndim(mask) else () if np.any(mask) else None
-
-
-def _numbers(x: Any, at: Any) -> Any:
-    """What is there at an index."""
-    x = detach(x)
-    return x if x.__class__ is float else np.asarray(x)[at]
-
-
-def _is_infinite(x: Any) -> Any:
-    """Whether numbers are inf or nan."""
-    return ~np.isfinite(x)
-
-
-def _stretched(shape: Sequence[int], entry: Entry) -> Entry:
-    """Where an entry is of what broadcasting has stretched."""
-    return tuple([i if n > 1 else 0 for n, i in zip(shape, entry[len(entry) - len(shape) :])])
+@lru_cache(maxsize=256)
+def _stretched(shape: Sequence[int], entry: Entry) -> Any:
+    """Where an entry is of what broadcasting may have stretched."""
+    mask = np.zeros(shape, bool)
+    mask[tuple([i if n > 1 else 0 for n, i in zip(shape, entry[len(entry) - len(shape) :])])] = True
+    return mask
 
 
 def _before_the_move(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
     """Where an entry was before it was moved: the numbers of all places are moved to see it."""
-    places, size = [*data], 1
-    for k in op.linear or range(len(data)):
+    places, size, own = [*data], 1, op.linear or range(len(data))
+    for k in own:
         places[k] = np.arange(size, size + np.size(data[k])).reshape(np.shape(data[k])) * 1.0
         size += np.size(data[k])
     here = np.asarray(op.fn(*places, **options))[entry]
-    own = op.linear or range(len(data))
-    return [_index(x == here) if k in own and here else None for k, x in enumerate(places)]
+    return [x == here if k in own and here else False for k, x in enumerate(places)]
 
 
-def _places(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
-    """The index in each argument of what an entry rests on; None of those that have none.
+def _resting(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> list[Any]:
+    """In each argument what an entry rests on.
 
     That is where its share of an upstream gradient of that entry is not 0, for drawn numbers.
     """
-    rng, places = np.random.default_rng(0), list[Any]([None] * len(data))
+    rng, masks = np.random.default_rng(0), list[Any]([False] * len(data))
     with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there
         numbers = data if op.piecewise else [rng.uniform(0.5, 1.5, np.shape(x)) for x in data]
         drawn = [Value(new) if is_real(x) else x for x, new in zip(data, numbers)]
         alone = apply(op, drawn, options)
-        seed: Any = np.zeros(alone.shape)
-        seed[entry] = 1.0
-        seed = seed if alone.shape else 1.0
+        seed = _stretched(alone.shape, entry) * 1.0
         for k, x in enumerate(drawn):
             if isinstance(x, Value):
-                places[k] = _index(unbroadcast(share(alone, k, seed), x.data, op))
-    return places
+                masks[k] = np.not_equal(unbroadcast(share(alone, k, seed), x.data, op), 0.0)
+    return masks if any(map(np.any, masks)) else [np.ones(np.shape(x), bool) for x in data]
 
 
 @lru_cache(maxsize=256)
 def _known(op: Primitive, shapes: Any, options: Any, entry: Entry) -> list[Any]:
     """The same of what does not rest on the data, for the shapes of a long loop."""
-    return _places(op, [np.zeros(shape) for shape in shapes], dict(options), entry)
+    return _resting(op, [np.zeros(shape) for shape in shapes], dict(options), entry)
+
+
+def _is_infinite(x: Any) -> Any:
+    """Whether numbers are inf or nan."""
+    return ~np.isfinite(x)
 
 
 # ------------------------------------------------------------------ forward
@@ -241,13 +223,10 @@ class Forward:
     def first(self, node: Value, entry: Entry, test: Callable[[Any], Any]) -> list[Source]:
         """Of each argument the first entry that an entry of a node rests on, and that is so."""
         found = list[Source]()
-        for x, at in meeting(node, entry) if node.op else ():
-            true = test(_numbers(x, at))
-            if _is_several(at):
-                hit = true.argmax()
-                true, at = true[hit], tuple([int(i[hit]) for i in at])
-            if true and not (x.__class__ is Value and x in self.assigned):
-                found.append((x, at))
+        for x, mask in meeting(node, entry) if node.op else ():
+            true = mask & test(detach(x))
+            if true.any() and not (x.__class__ is Value and x in self.assigned):
+                found.append((x, first(true)))
         return found
 
     def birth(self, x: Any, entry: Entry) -> tuple[Birth, list[Value]]:
@@ -285,7 +264,7 @@ class Forward:
                 met_there = tuple(sources(x, entry))
                 why = "underflow", met(op, [entry_of(*s) for s in met_there]), met_there
                 return Birth(x, self.step[x], entry, 0.0, *why, (), int(np.sum(detach(x) == 0)))
-            numbers = [np.ravel(_numbers(*each)) == 0.0 for each in meeting(x, entry)]
+            numbers = [np.asarray(detach(y))[mask] == 0.0 for y, mask in meeting(x, entry)]
             if not zeros or (op.linear and np.mean(np.concatenate(numbers)) * len(op.linear) < 1.0):
                 return None  # numbers that cancel, or a 0 that is one
             x, entry = min(zeros, key=lambda s: not isinstance(s[0], Value))

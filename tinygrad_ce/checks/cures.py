@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -268,11 +268,11 @@ def _is_fixed(x: Any) -> bool:
 
 def _is_of_finite(node: Value) -> bool:
     """Whether a node that is not finite, or its slope, is so of arguments that are."""
-    data = [np.asarray(detach(x)) for x in node.parents]
+    result, data = detach(node), [*map(detach, node.parents)]
     if not elementwise(node.op.function):
         return all(map(is_finite, data))
-    known = np.broadcast_arrays(*map(np.isfinite, data))
-    return is_finite(node.data) or bool(np.any(np.all(known, axis=0) & ~np.isfinite(node.data)))
+    known = reduce(np.logical_and, map(np.isfinite, data))
+    return is_finite(result) or bool(np.any(known & ~np.isfinite(result)))
 
 
 # ------------------------------------------------------------------ what computes a node anew
