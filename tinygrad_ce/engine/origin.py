@@ -89,18 +89,6 @@ def _is_called(filename: str) -> bool:
     return filename.startswith((*_CALLED, *_OTHERS))
 
 
-class _Text(NamedTuple):
-    """The source of a code object; at each of its instructions the place, and what stands there."""
-
-    code: CodeType  # kept, so that its id stays its own
-    lines: list[str]
-    places: list[Place]
-    written: list[Written]
-
-
-_texts: dict[int, _Text] = {}
-
-
 def here(depth: int) -> Origin | None:
     """The learner's instruction that is under way, so many calls up or more."""
     try:
@@ -143,28 +131,26 @@ def _callee() -> str:
 def line(origin: Origin) -> tuple[str, int, str]:
     """The file, the number and the text of the line; the text is "" where there is no source."""
     code, at = origin
-    text = _look(code)
-    number = text.places[at // 2][0] or code.co_firstlineno
-    return code.co_filename, number, "".join(text.lines[number - 1 : number]).strip()
+    lines, places, _written = _look(code, id(code))
+    number = places[at // 2][0] or code.co_firstlineno
+    return code.co_filename, number, "".join(lines[number - 1 : number]).strip()
 
 
 def written(origin: Origin) -> Written:
     """What stands at an instruction; nothing of it where there is no source."""
     code, at = origin
-    return _look(code).written[at // 2]
+    return _look(code, id(code))[2][at // 2]
 
 
-def _look(code: CodeType) -> _Text:
-    """The source of a code object, read once."""
-    text = _texts.get(id(code))  # the hash of a long function takes long
-    if text is None:
-        if len(_texts) > 1_000:
-            _texts.clear()
-        lines, places = _source(code), [*code.co_positions()]
-        expressions, nothing = _read("".join(lines))[0], Written()
-        said = [expressions.get(place, nothing) for place in places]
-        text = _texts[id(code)] = _Text(code, lines, places, said)
-    return text
+@lru_cache(maxsize=1024)
+def _look(code: CodeType, _identity: int) -> tuple[list[str], list[Place], list[Written]]:
+    """The lines of a code object's file; the place of each instruction, and what is written there.
+
+    Equal code may be from another file, or from before an edit: its ``id`` tells them apart.
+    """
+    lines, places = _source(code), [*code.co_positions()]
+    expressions, nothing = _read("".join(lines))[0], Written()
+    return lines, places, [expressions.get(place, nothing) for place in places]
 
 
 def _source(code: CodeType) -> list[str]:

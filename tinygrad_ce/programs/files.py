@@ -34,18 +34,7 @@ def replace_file(path: AnyPath, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
-        _sync_folder(target.parent)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, name) from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where that is possible (not on Windows)."""
-    with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
