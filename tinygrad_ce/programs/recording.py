@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,22 @@ class Recording:
             again = record()
         except Exception as error:
             raise TypeError(_(text, where="")) from error
-        other = dict[Line, Line]()  # of a line of the second call the one of the first
-        for x, y in zip_longest(*[live(r.lines, r.outputs[0]) for r in (self, again)]):
-            if not (x and y and _is_same(x, y, other)):
+        nothing = None, None
+        both = zip_longest(self.contents(), again.contents(), fillvalue=nothing)
+        for (x, one), (y, other) in both:
+            if one != other:
                 where = _where(self.origins.get(x) or again.origins.get(y))
                 raise TypeError(_(text, where=where))
-            other[y] = x
-        if not _equal(self.outputs[0], again.outputs[0], other):
-            raise TypeError(_(text, where=""))
+
+    def contents(self) -> Iterator[tuple[Any, Any]]:
+        """Each line, and at last none for the result, with what is equal where it does the same."""
+        lines = live(self.lines, self.outputs[0])
+        order = {line: f"line {i}" for i, line in enumerate(lines)}
+        for x in lines:
+            f, inputs = x.function, replace((x.args, x.options), order.__getitem__)
+            called = getattr(f, "__name__", x.name), getattr(f, "__self__", None)
+            yield x, (called, x.shape, x.kind, key_of(inputs))
+        yield None, key_of(replace(self.outputs[0], order.__getitem__))
 
     def indices_are_no_more(self) -> bool:
         """Whether whole numbers among the arguments are read as indices alone."""
@@ -120,29 +128,6 @@ def _call(f: Any, args: Sequence[Any], tape: Tape, fuse: bool, named: bool) -> t
             )
             raise TypeError(_(text, where=_where(tape.origins.get(x))))
     return out, value
-
-
-def _is_same(x: Line, y: Line, other: dict[Line, Line]) -> bool:
-    """Whether two lines do the same with what is the same."""
-    one, two = (
-        (getattr(z.function, "__name__", z.name), getattr(z.function, "__self__", None), z.shape)
-        for z in (x, y)
-    )
-    return (
-        one == two
-        and x.kind == y.kind
-        and _equal(x.args, y.args, other)
-        and _equal(x.options, y.options, other)
-    )
-
-
-def _equal(a: Any, b: Any, other: dict[Line, Line]) -> bool:
-    """Whether arguments of two lines are the same."""
-    if a is b or (a.__class__ is Line is b.__class__ and other.get(b) is a):
-        return True
-    if a.__class__ is tuple is b.__class__ and len(a) == len(b):
-        return all(_equal(x, y, other) for x, y in zip(a, b))
-    return bool(key_of(replace(b, lambda line: other.get(line, line))) == key_of(a))
 
 
 def _where(origin: Any) -> str:
