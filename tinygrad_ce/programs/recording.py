@@ -83,7 +83,7 @@ class Recording:
             again = record()
         except Exception as error:
             raise TypeError(_(text, where="")) from error
-        nothing = None, None
+        nothing: Any = None, None
         both = zip_longest(self.contents(), again.contents(), fillvalue=nothing)
         for (x, one), (y, other) in both:
             if one != other:
