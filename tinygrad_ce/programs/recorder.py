@@ -44,6 +44,7 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
 CALLED = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
 # What tells how many entries there are.
 ASK = {"shape", "size", "__len__", "__iter__", "__array_function__", "__repr__"}
+SHAPE = "The shape of np.{name}'s result"
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
 
 
@@ -132,8 +133,8 @@ class Tape:
             # A constant is what it is now, and nothing that depends on x is written into it.
             args, options = _fixed((args, options), function.__name__)
             if any([*walk((args, options), kind)] for kind in CALLED):  # by NumPy, on the example
-                what = _("A function that np.{name} calls", name=function.__name__)
-                self.refuse(what, "Call it on the array.")
+                called = "A function that np.{name} calls"
+                self.refuse(called, "Call it on the array.", name=function.__name__)
         examples, how = (replace(x, _example, RecordedArray) for x in (args, options))
         try:
             example = function(*examples, **how)
@@ -149,8 +150,7 @@ class Tape:
             what = _("np.{name} into an array", name=getattr(function, "__name__", "f"))
             self.refuse(*as_called(what, "Use a = a + x or its like.", direct=False))
         if not numbers and _shape_varies(function, args, options, example):
-            what = _("The shape of np.{name}'s result", name=function.__name__)
-            self.refuse(what, FIXED_SHAPE)
+            self.refuse(SHAPE, FIXED_SHAPE, name=function.__name__)
         made = self.write(function, args, options, example.item() if numbers else example)
         if isinstance(example, tuple | list):
             self.note(sys._getframe())  # of unstack, one of each row
@@ -159,8 +159,7 @@ class Tape:
             named = getattr(example, "_make", tuple)
             return parts if isinstance(example, list) else named(parts)
         if not isinstance(example, np.ndarray | np.generic | float | int):
-            what = _("What np.{name} does", name=function.__name__)
-            self.refuse(what, "Compute a new array.")
+            self.refuse("What np.{name} does", "Compute a new array.", name=function.__name__)
         return made
 
     def asked(self, size: Any) -> Any:
@@ -183,7 +182,7 @@ class Tape:
                 self.asking[code] = self.asking.get(code, True) and all(map(_is_known, called))
             frame = frame.f_back
 
-    def refuse(self, what: str, instead: str) -> NoReturn:
+    def refuse(self, what: str, instead: str, **fields: Any) -> NoReturn:
         """Say which line would make a program that is wrong for other data."""
         text = (
             "{where}: {what} depends on the example's data, so the program would be wrong for "
@@ -191,7 +190,8 @@ class Tape:
         )
         frame: Any = learners_frame()
         where = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}"
-        self.refusal = TypeError(_(text, where=where, what=_(what), instead=_(instead)))
+        what = _(what, **fields)
+        self.refusal = TypeError(_(text, where=where, what=what, instead=_(instead)))
         raise self.refusal
 
 
@@ -317,8 +317,7 @@ class RecordedArray(NDArrayOperatorsMixin):
             args, options = replace((args, options), _example, RecordedArray)
             return self.tape.asked(function(*args, **options))
         if follows == "count" or (function is np.where and len(args) == 1):
-            what = _("The shape of np.{name}'s result", name=function.__name__)
-            self.tape.refuse(what, FIXED_SHAPE)
+            self.tape.refuse(SHAPE, FIXED_SHAPE, name=function.__name__)
         return self.tape.call(function, *_normal(function, args, options))
 
     def apply_primitive(self, op: Primitive, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
