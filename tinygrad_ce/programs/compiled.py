@@ -171,19 +171,12 @@ class Numbers(list[Any]):
 
 @dataclass(frozen=True)
 class Arguments:
-    """How a program takes its arguments.
-
-    Attributes
-    ----------
-    parameters, variables : their names, and the places of those to differentiate
-    lists : whether a list of numbers is taken apart
-    indices : whether a whole number may be an index, and so is an array
-    """
+    """How a program takes its arguments."""
 
     parameters: Sequence[str]
-    variables: Sequence[int]
-    lists: bool
-    indices: bool
+    variables: Sequence[int]  # the places of those to differentiate
+    lists: bool  # whether a list of numbers is taken apart
+    indices: bool  # whether a whole number may be an index, and so is an array
 
     def take(self, args: Sequence[Any]) -> list[Any]:
         """The arguments with leaves as a program takes them."""

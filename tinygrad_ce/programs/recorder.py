@@ -287,10 +287,9 @@ class RecordedArray(NDArrayOperatorsMixin):
     def __init__(self, line: Line, example: Any, tape: Tape) -> None:
         self.line, self.example, self.tape = line, example, tape
 
-    def _rename(self, name: str | None) -> None:
-        self.line.name = name
-
-    name = property(operator.attrgetter("line.name"), _rename)
+    name = property(
+        operator.attrgetter("line.name"), lambda self, name: setattr(self.line, "name", name)
+    )
     ndim, dtype = (property(operator.attrgetter(f"line.{x}")) for x in ("ndim", "dtype"))
     shape = property(lambda self: self.tape.asked(self.line.shape))
     size = property(lambda self: self.tape.asked(self.line.size))
@@ -372,12 +371,6 @@ class RecordedArray(NDArrayOperatorsMixin):
         return np.invert(self)
 
     # ------------------------------------------------------------------ as a Value, or an ndarray
-    relu = RELU.fn
-
-    def sigmoid(self) -> Any:
-        """As a Value's: of whole numbers it computes in float64."""
-        return SIGMOID.fn(as_data(self, "sigmoid"))
-
     __round__ = Value.round
 
     def __deepcopy__(self, memo: Any = None) -> Any:
@@ -411,7 +404,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         """A method of ndarray or Value, by the NumPy function of its name (``x.sum()``)."""
         if name in ("flatten", "ravel"):
             return lambda: np.reshape(self, -1)
-        function = getattr(np, name, None)
+        function = OWN.get(name) or getattr(np, name, None)
         of_arrays = callable(getattr(np.ndarray, name, None))
         known = of_arrays or callable(getattr(Value, name, None))
         if name.startswith("_") or not callable(function) or not known:
@@ -425,4 +418,5 @@ class RecordedArray(NDArrayOperatorsMixin):
         return method
 
 
+OWN = {"relu": RELU.fn, "sigmoid": SIGMOID.fn}  # methods of Values that NumPy has no function for
 PLAIN = {RecordedArray, float, int, bool}  # most arguments

@@ -150,12 +150,9 @@ def _pull(out: Any, value: Any, wanted: list[Value], tape: Tape) -> list[Any]:
         for v, g in sorted(last, key=lambda pair: not getattr(pair[0].data, "name", None)):
             if g.__class__ is RecordedArray is v.data.__class__ and g.line in new:
                 g.line.of = g.line.of or v.data.line
-    return [_zeros(v.data) if slopes.get(v) is None else slopes[v] for v in wanted]
-
-
-def _zeros(x: RecordedArray) -> Any:
-    """The gradient of what a result does not depend on."""
-    return 0.0 if x.line.is_number else np.zeros(x.shape, x.dtype)
+    lines = {v: v.data.line for v in wanted}
+    zeros = {v: 0.0 if x.is_number else np.zeros(x.shape, x.dtype) for v, x in lines.items()}
+    return [zeros[v] if slopes.get(v) is None else slopes[v] for v in wanted]
 
 
 def places(names: Sequence[str], args: Sequence[Any]) -> dict[str, Any]:
