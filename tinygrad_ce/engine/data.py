@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from .operation import Primitive
-from .text import _
+from .text import _, require
 
 SCALARS = {float, bool}  # what an operation's scalar function takes
 BOOLS, WHOLE = (bool, np.bool_), (int, np.integer)
@@ -134,13 +134,11 @@ def as_upstream(gradient: Any, data: Any, name: str) -> Any:
             ".mean()), or give an upstream gradient (gradient= of backward, vjp); see also jacobian"
         )
         raise ValueError(_(text, name=name, shape=shape))
-    if hasattr(gradient, "apply_primitive"):
-        text = "backward(gradient=): got a Value, wanted its data; grad() has more orders"
-        raise TypeError(_(text))
+    text = "backward(gradient=): got a Value, wanted its data; grad() has more orders"
+    require(not hasattr(gradient, "apply_primitive"), text, TypeError)
     seed = as_data(gradient, "backward(gradient=)")
-    if np.shape(seed) != shape:
-        text = "backward(): got gradient of shape {got}, wanted {wanted}"
-        raise ValueError(_(text, got=np.shape(seed), wanted=shape))
+    text = "backward(): got gradient of shape {got}, wanted {wanted}"
+    require(np.shape(seed) == shape, text, got=np.shape(seed), wanted=shape)
     if data.__class__ is float:
         return float(seed)
     return (np.asarray(seed) if seed.__class__ is float else seed).astype(data.dtype)  # a copy

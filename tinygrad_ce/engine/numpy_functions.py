@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from .operation import POSITIVE, REAL, TABLE, Each, define
 from .ops import GETITEM, SCATTER
 from .rules import astype, pick, spread
-from .text import _
+from .text import require
 
 LN2, LN10, BALL = math.log(2.0), math.log(10.0), ((-1.0, 1.0),)
 # sinc' = Σ C·x^K, to the last bit for |x| < 1/2
@@ -110,17 +110,15 @@ def einsum_back(
 
 def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
     """np.reshape, whose name for shape NumPy 2.0 has otherwise."""
-    if order not in ("C", "F"):
-        text = "reshape, ravel: got order={order!r}, wanted 'C' or 'F': of Values no other is known"
-        raise ValueError(_(text, order=order))
+    text = "reshape, ravel: got order={order!r}, wanted 'C' or 'F': of Values no other is known"
+    require(order in ("C", "F"), text, order=order)
     return np.reshape(x, shape) if order == "C" else np.reshape(x, shape, order=order)
 
 
 def pad(x: Any, pad_width: Any, mode: Any = "constant", **values: Any) -> Any:
     """np.pad by a constant, or by entries of the array."""
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        text = "pad: got mode={mode!r}, wanted constant, edge, reflect, symmetric or wrap"
-        raise ValueError(_(text, mode=mode))
+    text = "pad: got mode={mode!r}, wanted constant, edge, reflect, symmetric or wrap"
+    require(mode in ("constant", "edge", "reflect", "symmetric", "wrap"), text, mode=mode)
     return np.pad(x, pad_width, mode, **values)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from .text import _
+from .text import require
 
 Rule = Callable[..., Any]
 Interval = tuple[float, float]
@@ -165,14 +165,13 @@ def primitive(
     12.0
     """
     vjps = [rule[0] if rule.__class__ is tuple and len(rule) == 2 else rule for rule in rules]
-    if not any(vjps) or not all(v is None or callable(v) or isinstance(v, Each) for v in vjps):
-        text = "primitive() takes one VJP (g, out, x, ...) an argument; got {rules}"
-        raise TypeError(_(text, rules=rules))
+    fit = any(vjps) and all(v is None or callable(v) or isinstance(v, Each) for v in vjps)
+    text = "primitive() takes one VJP (g, out, x, ...) an argument; got {rules}"
+    require(fit, text, TypeError, rules=rules)
 
     def register(function: Rule) -> Primitive:
-        if not callable(function):
-            text = "primitive(vjp, ...) registers a function; got {got}"
-            raise TypeError(_(text, got=repr(function)))
+        text = "primitive(vjp, ...) registers a function; got {got}"
+        require(callable(function), text, TypeError, got=repr(function))
         return define(function, latex, *rules, name=name, **{"domain": None, **fields})
 
     return register

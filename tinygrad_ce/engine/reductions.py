@@ -17,16 +17,15 @@ from .data import array_of_a_kind
 from .numpy_functions import root
 from .operation import TABLE, Rule, spell
 from .rules import astype
-from .text import _
+from .text import require
 
 
 def cast(x: Any, dtype: Any) -> Any:
     """``x.astype(dtype)`` of a float type; of None, or of its own, x itself."""
     if dtype is None or np.dtype(dtype) == x.dtype:
         return x
-    if np.dtype(dtype).kind != "f":
-        text = "got dtype={dtype}, wanted a float type: there is no gradient of others"
-        raise TypeError(_(text, dtype=np.dtype(dtype)))
+    text = "got dtype={dtype}, wanted a float type: there is no gradient of others"
+    require(np.dtype(dtype).kind == "f", text, TypeError, dtype=np.dtype(dtype))
     return TABLE[astype](x, dtype=np.dtype(dtype))
 
 
@@ -38,9 +37,8 @@ def only(x: Any, where: Any, fill: Any) -> Any:
 def mask(where: Any, x: Any) -> Any:
     """What says of each entry whether it counts: truths, as NumPy wants them."""
     where = array_of_a_kind(where, "where=") if hasattr(where, "dtype") else np.asarray(where, bool)
-    if where.dtype != bool:
-        text = "where=: got an array of {dtype}, wanted one of bool: .astype(bool), or x > 0"
-        raise TypeError(_(text, dtype=where.dtype))
+    text = "where=: got an array of {dtype}, wanted one of bool: .astype(bool), or x > 0"
+    require(where.dtype == bool, text, TypeError, dtype=where.dtype)
     return np.broadcast_to(where, np.shape(x))
 
 

@@ -25,7 +25,7 @@ from .operation import TABLE, Rule, spell
 from .ops import GETITEM, SCATTER
 from .reductions import cast
 from .rules import pick
-from .text import _
+from .text import require
 from .value import detach
 
 
@@ -68,8 +68,8 @@ def concatenate(
     arrays: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Any:
     """Join along an axis; ``axis=None`` flattens first, as in NumPy."""
-    if hasattr(axis, "apply_primitive"):
-        raise TypeError(_("concatenate: wanted all arrays in one list: np.concatenate([x, y])"))
+    text = "concatenate: wanted all arrays in one list: np.concatenate([x, y])"
+    require(not hasattr(axis, "apply_primitive"), text, TypeError)
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
     joined = TABLE[np.concatenate](*arrays, axis=axis)
@@ -145,9 +145,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """The chord of the two points beside x; beyond them the last, or what is given."""
     xp, fp = (np.asarray(a) if isinstance(a, list | tuple) else a for a in (xp, fp))
-    if np.shape(xp) != np.shape(fp) or np.ndim(xp) != 1 or np.size(xp) < 2:
-        text = "interp: got xp of shape {xp} and fp of shape {fp}, wanted 2 points or more of each"
-        raise ValueError(_(text, xp=np.shape(xp), fp=np.shape(fp)))
+    text = "interp: got xp of shape {xp} and fp of shape {fp}, wanted 2 points or more of each"
+    fits = np.shape(xp) == np.shape(fp) and np.ndim(xp) == 1 and np.size(xp) >= 2
+    require(fits, text, xp=np.shape(xp), fp=np.shape(fp))
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, np.size(xp) - 2)
     (x0, x1), (f0, f1) = ([GETITEM(a, index=k) for k in (i, i + 1)] for a in (xp, fp))
     inside = f0 + (x - x0) * ((f1 - f0) / (x1 - x0))
@@ -273,9 +273,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     k = len(left)
     move = turned(np.moveaxis)  # also of plain arrays: a program sees that it changes nothing
     a, b = move(a, left, range(-k, 0)), move(b, right, range(k))
-    if np.shape(a)[np.ndim(a) - k :] != np.shape(b)[:k]:
-        text = "tensordot: got {a} and {b} with the axes {axes}, whose lengths are not the same"
-        raise ValueError(_(text, a=np.shape(a), b=np.shape(b), axes=axes))
+    text = "tensordot: got {a} and {b} with the axes {axes}, whose lengths are not the same"
+    same = np.shape(a)[np.ndim(a) - k :] == np.shape(b)[:k]
+    require(same, text, a=np.shape(a), b=np.shape(b), axes=axes)
     rows, n, columns = np.shape(a)[: np.ndim(a) - k], math.prod(np.shape(b)[:k]), np.shape(b)[k:]
     x, y = np.reshape(a, (math.prod(rows), n)), np.reshape(b, (n, math.prod(columns)))
     return np.reshape(np.matmul(x, y), rows + columns)
@@ -303,8 +303,8 @@ def cross(
     """(a₁b₂ − a₂b₁, …) of vectors in space."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
-    if {np.shape(a)[-1], np.shape(b)[-1]} != {3}:
-        raise ValueError(_("cross: got vectors of other lengths, wanted 3 entries in each"))
+    text = "cross: got vectors of other lengths, wanted 3 entries in each"
+    require(np.shape(a)[-1] == 3 == np.shape(b)[-1], text)
     turned = a * np.roll(b, -1, -1) - np.roll(a, -1, -1) * b
     return np.moveaxis(np.roll(turned, -1, -1), -1, axisc)
 

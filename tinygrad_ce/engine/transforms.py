@@ -21,7 +21,7 @@ import numpy as np
 from .backward import apart, gradients, topological
 from .data import NONE, VARIABLE, as_data, as_upstream, snapshot
 from .ops import IDENTITY
-from .text import _
+from .text import _, require
 from .value import Value, detach
 
 Function = Callable[..., Any]
@@ -76,8 +76,8 @@ def _filled(gradients: Sequence[Any], nodes: Sequence[Value]) -> list[Any]:
 
 def _positions(f: Any, argnums: Any) -> Sequence[int]:
     """The positions to differentiate; a `TypeError` now, not when the function is called."""
-    if not callable(f):
-        raise TypeError(_("got {got}, wanted a function to differentiate", got=type(f).__name__))
+    text = "got {got}, wanted a function to differentiate"
+    require(callable(f), text, TypeError, got=type(f).__name__)
     positions = [argnums] if isinstance(argnums, int) else argnums
     if not isinstance(positions, Sequence) or not all(isinstance(n, int) for n in positions):
         raise TypeError(_("argnums: got {got!r}, wanted an int or several", got=argnums))
@@ -92,9 +92,8 @@ class _Call:
     ) -> None:
         self.single, positions, n = isinstance(argnums, int), _positions(f, argnums), len(args)
         self.trees = {k % n: args[k] for k in positions if -n <= k < n}
-        if len(self.trees) < len(positions):
-            text = "argnums={got}: got {n} positional arguments, wanted one at each, none twice"
-            raise ValueError(_(text, got=argnums, n=n))
+        text = "argnums={got}: got {n} positional arguments, wanted one at each, none twice"
+        require(len(self.trees) == len(positions), text, got=argnums, n=n)
         leaves = [
             (leaf, variable(leaf, f"argument {k}{path}"))
             for k, tree in self.trees.items()
@@ -194,8 +193,8 @@ def grad_of(output: Value, wrt: Value | Sequence[Value], gradient: Any = None) -
     """
     nodes = [wrt] if isinstance(wrt, Value) or not np.iterable(wrt) else list(wrt)
     for node in (output, *nodes):
-        if not isinstance(node, Value):
-            raise TypeError(_("grad_of: got {got}, wanted Values", got=type(node).__name__))
+        text = "grad_of: got {got}, wanted Values"
+        require(isinstance(node, Value), text, TypeError, got=type(node).__name__)
     seed = Value(as_upstream(gradient, output.data, output.name or "a node"), name="seed")
     slopes = _filled(gradients(output, seed, nodes, graph=True), nodes)
     slopes = [g if isinstance(g, Value) else Value(g) for g in slopes]
@@ -239,9 +238,8 @@ def vjp(f: Function, *args: Any, **kwargs: Any) -> tuple[Any, Function]:
 
     def pullback(g: Any) -> Any:
         g = g if isinstance(g, Value) else as_data(g, "vjp: g")
-        if np.shape(g) != shape:
-            text = "vjp: got g of shape {got}, wanted {wanted}"
-            raise ValueError(_(text, got=np.shape(g), wanted=shape))
+        text = "vjp: got g of shape {got}, wanted {wanted}"
+        require(np.shape(g) == shape, text, got=np.shape(g), wanted=shape)
         return call.restore(apart(call.pull(call.out, g)))
 
     return call.value(), pullback
@@ -323,18 +321,16 @@ def hvp(f: Function, argnums: int = 0) -> Function:
     gradient = grad(f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
-        if len(args) < 2:
-            text = "hvp wants f's arguments and then the vector, got {n} in all"
-            raise TypeError(_(text, n=len(args)))
+        text = "hvp wants f's arguments and then the vector, got {n} in all"
+        require(len(args) > 1, text, TypeError, n=len(args))
         *point, vector = args
         along = {path: as_data(v, f"vector{path}") for path, v in flatten(vector)}
 
         def slope(*inner: Any) -> Any:
             slopes = dict(flatten(gradient(*inner, **kwargs)))
             got, wanted = ({k: np.shape(x) for k, x in t.items()} for t in (along, slopes))
-            if got != wanted:
-                text = "hvp: got a vector of shapes {got}, wanted {wanted}"
-                raise ValueError(_(text, got=got, wanted=wanted))
+            text = "hvp: got a vector of shapes {got}, wanted {wanted}"
+            require(got == wanted, text, got=got, wanted=wanted)
             return sum(np.sum(g * along[path]) for path, g in slopes.items())
 
         return grad(slope, argnums)(*point)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import as_data, lost, real
-from ..engine.text import _
+from ..engine.text import _, require
 from ..engine.transforms import flatten, is_array_like, unflatten
 from ..engine.value import detach
 from .batching import batch
@@ -118,8 +118,8 @@ def program(
     >>> float(value), slope
     (25.0, array([6., 8.]))
     """
-    if optimize is not None:
-        raise TypeError(_("program: optimize= is gone: leave it out, the results are the same"))
+    text = "program: optimize= is gone: leave it out, the results are the same"
+    require(optimize is None, text, TypeError)
     return Program(f, examples, wrt, clean, retrace, fuse, sums_to_one)
 
 
@@ -138,9 +138,8 @@ def _positions(wrt: Any, n: int) -> tuple[int, ...]:
     """The arguments to differentiate, of n."""
     numbers = () if wrt is None else tuple(wrt) if np.iterable(wrt) else (wrt,)
     some = [i for i in numbers if i.__class__ is int and 0 <= i < n]
-    if len(set(some)) < len(numbers):
-        text = "program: wrt={wrt}: got {n} example arguments, wanted the place of one, from 0, or "
-        raise ValueError(_(text + "of several, each once", wrt=repr(wrt), n=n))
+    text = "program: wrt={wrt}: got {n} example arguments, wanted the place of one, from 0, or "
+    require(len({*some}) == len(numbers), text + "of several, each once", wrt=repr(wrt), n=n)
     return numbers
 
 
@@ -150,16 +149,13 @@ def _tables(names: Any, leaves: dict[str, Any]) -> tuple[str, ...]:
     tables: tuple[str, ...] = tuple(names) if several else (names,)
     for name in tables:
         t: Any = leaves.get(name) if isinstance(name, str) else None
-        if name not in [*leaves]:
-            text = "program: sums_to_one: got {name}, wanted the name of an argument: {wanted}"
-            raise ValueError(_(text, name=repr(name), wanted=", ".join(leaves)))
-        if not np.ndim(t):
-            text = "program: sums_to_one: {name} is {got}, wanted an array of shares"
-            raise ValueError(_(text, name=name, got=type(t).__name__))
+        text = "program: sums_to_one: got {name}, wanted the name of an argument: {wanted}"
+        require(name in [*leaves], text, name=repr(name), wanted=", ".join(leaves))
+        text = "program: sums_to_one: {name} is {got}, wanted an array of shares"
+        require(np.ndim(t), text, name=name, got=type(t).__name__)
         sums = np.sum(t, axis=-1)
-        if not np.all(np.abs(sums - 1.0) < tolerance(t.dtype)):
-            text = "program: sums_to_one: along its last axis {name} sums to {got}, wanted 1"
-            raise ValueError(_(text, name=name, got=sums))
+        text = "program: sums_to_one: along its last axis {name} sums to {got}, wanted 1"
+        require(np.all(np.abs(sums - 1.0) < tolerance(t.dtype)), text, name=name, got=sums)
     return tables
 
 
@@ -180,9 +176,14 @@ class Arguments:
 
     def take(self, args: Sequence[Any]) -> list[Any]:
         """The arguments with leaves as a program takes them."""
-        if (n := len(args)) != (wanted := len(self.parameters)):
-            text = "program: got {n} arguments, wanted {wanted}"
-            raise TypeError(_(text, n=n, wanted=wanted))
+        n, wanted = len(args), len(self.parameters)
+        require(
+            n == wanted,
+            "program: got {n} arguments, wanted {wanted}",
+            TypeError,
+            n=n,
+            wanted=wanted,
+        )
         return [self._tree(x, i in self.variables) for i, x in enumerate(args)]
 
     def _tree(self, x: Any, is_variable: bool) -> Any:
@@ -335,8 +336,8 @@ class Program:
         fuse: bool,
         sums_to_one: Any = (),
     ) -> None:
-        if not callable(f):
-            raise TypeError(_("program: got {got}, wanted a function", got=type(f).__name__))
+        text = "program: got {got}, wanted a function"
+        require(callable(f), text, TypeError, got=type(f).__name__)
         self._f, self._wrt, self._clean, self._retrace, self._fuse = f, wrt, clean, retrace, fuse
         names, self._defaults = parameters(f, len(examples))
         ways = dict[Any, Any]()  # what differs, and the last way that gives it
@@ -364,8 +365,8 @@ class Program:
         recording = record(backward)
         if again:
             recording.check_again(lambda: record(backward=False))
-        if self._arguments.indices and not recording.indices_are_no_more():
-            raise TypeError(_("program: a whole number is more than an index"))  # so it is fixed
+        plain = not self._arguments.indices or recording.indices_are_no_more()
+        require(plain, "program: a whole number is more than an index", TypeError)  # so it is fixed
         if self._clean if clean is None else clean:
             lines, captured = lift(recording.lines, recording.constants)
             lines, outputs = cleaned(lines, recording.outputs)

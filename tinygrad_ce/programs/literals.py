@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.data import example
-from ..engine.text import _
+from ..engine.text import require
 from .simplifier import uniform
 
 LARGEST = 10_000  # entries of an array written out in the source
@@ -56,9 +56,8 @@ def array_text(x: Any) -> str:
         return fresh_text(x)
     if x.dtype == np.dtype(int) and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
-    if x.size > LARGEST:
-        text = "program: f uses an array of shape {shape} that is no argument, too large to be "
-        raise ValueError(_(text + "written out: make it an argument", shape=x.shape))
+    text = "program: f uses an array of shape {shape} that is no argument, too large to be "
+    require(x.size <= LARGEST, text + "written out: make it an argument", shape=x.shape)
     with np.printoptions(**PRINT):
         return "np." + re.sub(r"dtype=(?!bool)", "dtype=np.", np.array_repr(x))
 
