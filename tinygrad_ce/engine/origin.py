@@ -177,17 +177,14 @@ def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
     for code in codes:
         codes += [x for x in code.co_consts if isinstance(x, CodeType)]
     targets = {_place(value): name for node in nodes for value, name in _assignments(node)}
-    calls = [(node, *call) for node in nodes if (call := _call(node))]
-    return {
-        (at := _place(node)): Written(
-            targets.get(at, ""),
-            f,
-            tuple(map(_name, xs)),
-            _name(getattr(node, "func", None)),
-            *owned,
-        )
-        for node, f, xs, *owned in calls
-    }, {*codes}
+    written = dict[Place, Written]()
+    for node in nodes:
+        if call := _call(node):
+            at, callee = _place(node), _name(getattr(node, "func", None))
+            function, operands, *owned = call
+            names = tuple(map(_name, operands))
+            written[at] = Written(targets.get(at, ""), function, names, callee, *owned)
+    return written, {*codes}
 
 
 def _place(node: Any) -> Place:

@@ -177,13 +177,8 @@ class Arguments:
     def take(self, args: Sequence[Any]) -> list[Any]:
         """The arguments with leaves as a program takes them."""
         n, wanted = len(args), len(self.parameters)
-        require(
-            n == wanted,
-            "program: got {n} arguments, wanted {wanted}",
-            TypeError,
-            n=n,
-            wanted=wanted,
-        )
+        text = "program: got {n} arguments, wanted {wanted}"
+        require(n == wanted, text, TypeError, n=n, wanted=wanted)
         return [self._tree(x, i in self.variables) for i, x in enumerate(args)]
 
     def _tree(self, x: Any, is_variable: bool) -> Any:
@@ -327,14 +322,7 @@ class Program:
     _example: Any = None  # with its recording, until somebody asks for the source
 
     def __init__(
-        self,
-        f: Any,
-        examples: Any,
-        wrt: Any,
-        clean: bool,
-        retrace: bool,
-        fuse: bool,
-        sums_to_one: Any = (),
+        self, f: Any, examples: Any, wrt: Any, clean: bool, retrace: bool, fuse: bool, tables: Any
     ) -> None:
         text = "program: got {got}, wanted a function"
         require(callable(f), text, TypeError, got=type(f).__name__)
@@ -345,7 +333,7 @@ class Program:
             arguments = Arguments(names, _positions(wrt, len(examples)), *way)
             given = arguments.take(examples)
             ways[arguments.key(given)] = arguments, given
-        self._tables = _tables(sums_to_one, places(names, given))
+        self._tables = _tables(tables, places(names, given))
         for self._key, (self._arguments, given) in ways.items():
             self._signature = self._arguments.signature(given)
             self._kept = dict[Any, Any]()
@@ -355,11 +343,7 @@ class Program:
 
     # ------------------------------------------------------------------ one for each signature
     def _record(
-        self,
-        args: Sequence[Any],
-        clean: bool | None = None,
-        backward: bool = True,
-        again: bool = False,
+        self, args: Any, clean: Any = None, backward: bool = True, again: bool = False
     ) -> Recording:
         record = partial(Recording, self._f, args, self._wrt, self._fuse, self._tables)
         recording = record(backward)

@@ -50,11 +50,7 @@ DECIDES = re.compile(
 
 
 def write_sizes(
-    recording: Any,
-    record: Callable[..., Any],
-    args: Sequence[Any],
-    wrt: Sequence[int],
-    load: Callable[[Any], Any] | None = None,
+    recording: Any, record: Callable[..., Any], args: Any, wrt: Sequence[int], load: Any = None
 ) -> None:
     """Put sizes in the place of the constants of a recording of f, or its like, that are some.
 
