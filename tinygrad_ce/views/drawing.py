@@ -15,7 +15,7 @@ from ..engine.language import speaking, spoken
 from ..engine.names import names, operands
 from ..engine.text import _, require
 from ..engine.value import Value, numbers
-from .formulas import ENTRIES, Formula, bracketed, flow, inline, joined, product, small, summarise
+from .formulas import ENTRIES, fill, flow, inline, joined, numeral, product, small, summarise
 from .picture import FORMS, Drawing, Edge, Item, fitting
 
 SHOW = ("op", "shape", "value", "gradient", "roles")
@@ -174,7 +174,7 @@ class Sketch:
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             sent = flow(node, k, node.grad)
         self.shares[parent].insert(0, sent.contribution)
-        formula = joined(*product(node, k, sent, lambda x: Formula(_brief(x), "")))
+        formula = joined(*product(node, k, sent, lambda x: numeral(_brief(x))))
         return f"{formula.text.replace('⊙', '×')} = {_brief(sent.contribution)}"
 
     def item(self, name: str) -> Item:
@@ -212,8 +212,8 @@ class Sketch:
             return
         gradient, shares = summarise(node.grad), self.shares[node]
         if 1 < len(shares) <= ENTRIES:  # paths meet here
-            terms = [bracketed(_brief(share)) for share in shares]
-            paths = f"{' + '.join(terms)} = {summarise(sum(shares))}"
+            terms = [fill("+ <x>", x=numeral(_brief(share))).text for share in shares]
+            paths = f"{' '.join(terms)[2:]} = {summarise(sum(shares))}"
             if paths.endswith(f"= {gradient}"):
                 gradient = paths
             else:

@@ -23,7 +23,20 @@ from ..programs.lines import elementwise
 SUM = r"\sum"
 FEW = 4  # entries of a vector that a line of text still holds
 ENTRIES = 6  # of an array, that a node of a picture shows in full
-TIGHT, ATOM = 6, 7  # how tightly a formula binds: this one never needs brackets
+# How tightly a formula binds, the loosest first; an atom never needs brackets.
+CHOICE, COMPARED, TERMS, SIGNED, FACTORS, MATRICES, TIGHT, ATOM = range(8)
+# A formula binds as the first of these signs does that stands outside all brackets: in this order.
+# Then how tightly its first term has to bind, and the others.
+SIGNS = {
+    r" if ": (COMPARED, COMPARED),
+    r" (=|\\lt|\\le|\\gt|\\ge|\\ne) ": (TERMS, TERMS),
+    " [-+] ": (TERMS, SIGNED),
+    "^-": (FACTORS, FACTORS),
+    r"\\cdot|\\frac": (SIGNED, FACTORS),
+    r"\\,": (MATRICES, MATRICES),
+    r"\\sum|\^|\\sqrt": (ATOM, ATOM),
+    "": (ATOM, ATOM),
+}
 WORDS = {
     "cdot": "·", "le": "≤", "neg": "not", "to": "→", "dots": "…", "sum": "Σ", "top": "ᵀ",
     "lt": "<", "gt": ">", "ge": "≥", "ne": "≠",
@@ -32,6 +45,7 @@ WORDS = {
     "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ",
     "Phi": "Φ", "omega": "ω",
 }  # fmt: skip
+AXES = str.maketrans("ijklmn", "ᵢⱼₖₗₘₙ")
 # What \text{} cannot hold: not even escaped, for a converter to MathML that takes it literally.
 OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
     "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim ", "<": r"\lt ", ">": r"\gt "
@@ -163,6 +177,7 @@ def rule(op: Primitive, argument: int | None = None) -> str:
 @cache
 def plain(latex: str) -> str:
     r"""Turn the LaTeX of a rule into text: ``\frac{<x>}{<y>}`` is ``<x> / <y>``."""
+    latex = re.sub(r"_\{([i-n]+)\}", lambda m: m[1].translate(AXES), latex)
     for pattern, text in {
         r"\\frac\{\\partial (.*?)\}\{\\partial (.*?)\}": r"∂\1/∂\2",
         r"(?<=[}c])\{([^{}]* [-+] [^{}]*)\}": r"{(\1)}",  # a sum in a fraction
@@ -187,16 +202,18 @@ def number(x: Any) -> Formula:
     x = detach(x)
     if hasattr(x, "tape") and (x.size == 1 or (x.ndim == 1 and x.size <= FEW)):
         mark = f"{OPEN}{x.tape.lines.index(x.line)}{CLOSE}"
-        return Formula(mark, rf"\text{{{mark}}}")
-    x = example(x)
-    latex = spell(x).replace("−", "-").replace("×", r" \times ").replace(", ", r",\, ")
-    latex = latex.replace("inf", r"\infty").replace("nan", r"\text{nan}")
-    return Formula(spell(x), powers_of_ten(latex))
+        return Formula(mark, rf"\text{{{mark}}}", SIGNED)
+    return numeral(spell(example(x)))
 
 
-def powers_of_ten(latex: str) -> str:
-    """Return a formula with 1e-05 in it as it is typeset."""
-    return re.sub(r"(?<=\d)e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", latex)
+def numeral(text: str) -> Formula:
+    """Return numbers that are written as text, or one by another, as a formula."""
+    latex = re.sub("(−?)(.+) / (.+)", r"\1\\frac{\2}{\3}", text).replace("×", r" \times ")
+    latex = latex.replace("−", "-").replace("·", r"\cdot").replace(", ", r",\, ")
+    latex = re.sub(r"\binf\b", r"\\infty", re.sub(r"\bnan\b", r"\\text{nan}", latex))
+    latex = re.sub(r"(?<=\d)e\+?(-?)0*(\d+)", r" \\times 10^{\1\2}", latex)
+    is_product = re.search(r"^[^[(]*([/·]|\de)", text)
+    return Formula(text, latex, SIGNED if text[:1] == "−" else FACTORS if is_product else ATOM)
 
 
 def name(x: str) -> Formula:
@@ -204,35 +221,46 @@ def name(x: str) -> Formula:
     return Formula(x, symbol(x))
 
 
-def bracketed(text: str) -> str:
-    """Return a number as it can be a factor: one that begins with a sign gets brackets."""
-    if MARK.fullmatch(text):
-        return text.replace(
-            OPEN, OPEN + "±"
-        )  # whether it gets them depends on what will stand there
-    return f"({text})" if text[:1] in ("-", "−") or r"\times 10^" in text else text
+def bracketed(shown: str) -> str:
+    """Return a formula in brackets; of a number that can change, it depends on what it will be."""
+    if MARK.fullmatch(shown):
+        return shown.replace(OPEN, OPEN + "±")
+    if re.fullmatch(r"[\d.]+e.\d+", shown):  # as text, 1e−05 is one word
+        return shown
+    return rf"\left({shown}\right)" if re.search(r"\\(frac|sum)", shown) else f"({shown})"
 
 
-def fill(latex: str, **terms: Formula) -> Formula:
-    """Put formulas where the LaTeX of a rule has its placeholders; what is not given goes."""
-    text = _filled(plain(latex), {key: x.text for key, x in terms.items()})
-    return Formula(text, _filled(latex, {key: x.latex for key, x in terms.items()}))
+def fill(latex: str, level: int | None = None, /, **terms: Formula) -> Formula:
+    """Put formulas where the LaTeX of an operation has its placeholders; what is not given goes.
 
-
-def _filled(rule: str, terms: dict[str, str]) -> str:
-    """Fill one notation.
-
-    A negative number gets brackets unless it comes first or after one: ``<x> + <y>`` is -2 + (-3).
+    They get brackets by what a formula of the ``level`` needs; without one, negative numbers do,
+    but for a first: ``<x> + <y>`` is -2 + (-3).
     """
+    needs = (CHOICE, TIGHT) if level is None else [*SIGNS.values()][level]
 
-    def put(match: re.Match[str]) -> str:
-        before, term = match[1], terms.get(match[2])
-        if term is None:
-            return before.replace(", ", "")
-        bare = (before or not match.start()) and match[3] != "^"
-        return before + (term if bare else bracketed(term))
+    def put(template: str, notation: int, minus: str) -> str:
+        def one(match: re.Match[str]) -> str:
+            before, key, after = match.groups()
+            if key not in terms:
+                return before.replace(", ", "")
+            shown, need = str(terms[key][notation]), needs[match.start() > 0]
+            is_inside = before[:1] in tuple("([{|,")
+            if is_inside and after in tuple(")]}|,"):
+                need = CHOICE
+            elif after in tuple("^ᵀ") or (level == FACTORS and shown.startswith(SUM)):
+                need = ATOM
+            elif before == "/ ":
+                need = MATRICES
+            elif is_inside and level is None:
+                need = CHOICE
+            return before + (shown if terms[key].binds >= need else bracketed(shown))
 
-    return re.sub(r"([{(|[]|, |)<(x|y|z|args?|out|g|op)>(?=(.?))", put, rule)
+        place = r"([({\[|]|, ?|/ |)<(x|y|z|at|args?|out|g|op)>(?=(.?))"
+        filled = re.sub(place, one, template).replace(f"+ {minus}", f"{minus} ")
+        return filled.replace(f"{minus} {minus}", "+ ")
+
+    binds = ATOM if level is None else level
+    return Formula(put(plain(latex), 0, "−"), put(latex, 1, "-"), binds)
 
 
 def joined(*parts: Formula, by: str = " ", binds: int = ATOM) -> Formula:
@@ -262,9 +290,8 @@ def product(
     share, *factors = (np.shape(x) for x in (sent.contribution, sent.upstream, sent.local))
     if math.prod(share) < max(map(math.prod, factors)):  # broadcasting is undone
         upstream = joined(fill(SUM), upstream)
-    times = fill(r"\odot" if factors[0] == factors[1] != () else r"\times")
-    local = show(sent.local)
-    return [upstream, joined(times, Formula(bracketed(local.text), bracketed(local.latex)))]
+    times = r"\odot" if factors[0] == factors[1] != () else r"\times"
+    return [upstream, fill(times + " <x>", x=show(sent.local))]
 
 
 def slope(loss: str, variable: str) -> Formula:

@@ -2,7 +2,6 @@
 
 import operator
 import re
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -12,26 +11,25 @@ from ..engine.operation import TABLE
 from ..engine.rules import scatter
 from ..programs.lines import CHECKED, Line, Size, astype, constant, elementwise, fact, option, reads
 from ..programs.simplifier import REDUCTIONS, is_call, key_of, uniform
-from .formulas import ATOM, TIGHT, Formula, fill, joined, name, number, plain, powers_of_ten, rule
+from .formulas import (
+    ATOM,
+    FACTORS,
+    SIGNED,
+    SIGNS,
+    TIGHT,
+    Formula,
+    fill,
+    joined,
+    name,
+    number,
+    numeral,
+    rule,
+)
 
-# How tightly a formula binds, the loosest first: by the first of these signs outside all brackets.
-# Then what it asks of its first argument, and of the others.
-CHOICE, COMPARED, TERMS, SIGNED, FACTORS, MATRICES = range(TIGHT)
-SIGNS = {
-    r" if ": (COMPARED, COMPARED),
-    r" (=|\\lt|\\le|\\gt|\\ge|\\ne) ": (TERMS, TERMS),
-    " [-+] ": (TERMS, SIGNED),
-    "^-": (FACTORS, FACTORS),
-    r"\\cdot|\\frac": (SIGNED, FACTORS),
-    r"\\,": (MATRICES, MATRICES),
-    r"\\sum|\^|\\sqrt": (ATOM, ATOM),
-    "": (ATOM, ATOM),
-}
 GROUPS = r"\([^()]*\)|\[[^\[\]]*\]|\|[^|]*\||\{[^{}]*\}"
 SAME = {constant, astype, np.positive, np.squeeze, np.broadcast_to, *CHECKED}
 OTHERS = {np.outer: r"<x> \, <y>^\top", np.mean: r"\operatorname{mean} <x>"}
 RELATIONS = {"<": r"\lt", "<=": r"\le", ">": r"\gt", ">=": r"\ge", "==": "=", "!=": r"\ne"}
-AXES = str.maketrans("ijklmn", "ᵢⱼₖₗₘₙ")
 
 
 class Formulas:
@@ -90,12 +88,12 @@ class Formulas:
         terms = {k: show(x) for k, x in zip("xyz", args) if f"<{k}>" in latex}
         level = _level(latex)
         if f not in (np.multiply, np.divide, np.negative):
-            return filled(latex, terms, level)
+            return filled(latex, level, **terms)
         first, is_negative = latex[latex.index("<") + 1], latex[0] == "-"
         if terms[first].binds == SIGNED:  # its sign comes to the front
             text, typeset, _binds = terms[first]
             terms[first], is_negative = Formula(text[1:], typeset[1:], FACTORS), not is_negative
-        factors = filled(latex.lstrip("-"), terms, level)._replace(binds=FACTORS)
+        factors = filled(latex.lstrip("-"), level, **terms)._replace(binds=FACTORS)
         return joined(fill("-"), factors, by="", binds=SIGNED) if is_negative else factors
 
     def indexed(self, line: Line) -> Formula:
@@ -107,7 +105,7 @@ class Formulas:
         else:
             at = self.index(line.args[1])
         latex = r"(<x> \text{ at } [<at>])" if line.function is scatter else "<x>[<at>]"
-        return filled(latex, {"x": x, "at": at})
+        return filled(latex, x=x, at=at)
 
     def part(self, x: Any) -> Formula:
         """An argument."""
@@ -133,9 +131,9 @@ class Formulas:
         """An argument of what does not broadcast it: that it is one number, repeated, is said."""
         shown = self.part(x)
         if is_call(x, np.broadcast_to) and shown == self.of(x.args[0]):
-            return filled(r"\operatorname{broadcast}(<x>)", {"x": shown})
+            return filled(r"\operatorname{broadcast}(<x>)", x=shown)
         if x.__class__ is not Line and np.ndim(getattr(x, "example", x)) and shown.binds < TIGHT:
-            return filled(r"\operatorname{full}(<x>)", {"x": shown})
+            return filled(r"\operatorname{full}(<x>)", x=shown)
         return shown
 
     def size(self, x: Size) -> Formula:
@@ -145,8 +143,8 @@ class Formulas:
             return self.part(x.example)
         text = (full[1] or full[2]) if full else x.text
         text = re.sub(r"\d+\.\d{6,}", lambda m: f"{float(m[0]):.6g}", text)
-        level = ATOM if text.isidentifier() else FACTORS if np.all(x.example > 0) else SIGNED
-        return _quotient(text, level)
+        number = numeral(text.replace("-", "−").replace("*", "·"))
+        return number if text.isidentifier() else number._replace(binds=min(number.binds, FACTORS))
 
     def item(self, x: Any) -> Formula:
         """An argument of a call, or what stands in a list."""
@@ -169,27 +167,10 @@ class Formulas:
         return fill(r"\dots") if x is ... else self.item(x)
 
 
-def filled(latex: str, terms: dict[str, Formula], level: int = ATOM) -> Formula:
-    """The LaTeX of an operation with its arguments, in brackets or not."""
-    text = plain(re.sub(r"_\{([i-n]+)\}", lambda m: m[1].translate(AXES), latex))
-    text, needs = re.sub(r"(Σ[ᵢⱼₖₗₘₙ]*) ", r"\1", text), [*SIGNS.values()][level]
-
-    def put(template: str, shown: dict[str, str], brackets: Sequence[str], minus: str) -> str:
-        def one(match: re.Match[str]) -> str:
-            before, key, after = match.groups()
-            closed = before[:1] in tuple("({[|,") and after in tuple(")}]|,")
-            need = MATRICES if before == "/ " else needs[match.start() > 0]
-            if after in tuple("^ᵀ") or (level == FACTORS and shown[key].startswith(r"\sum")):
-                need = ATOM
-            is_bare = closed or terms[key].binds >= need
-            return before + (shown[key] if is_bare else shown[key].join(brackets))
-
-        formula = re.sub(r"([({\[|]|, ?|/ |)<(x|y|z|at)>(?=(.?))", one, template)
-        return formula.replace(f"+ {minus}", f"{minus} ").replace(f"{minus} {minus}", "+ ")
-
-    text = put(text, {key: x.text for key, x in terms.items()}, "()", "−")
-    typeset = {key: x.latex for key, x in terms.items()}
-    return Formula(text, put(latex, typeset, (r"\left(", r"\right)"), "-"), level)
+def filled(latex: str, level: int = ATOM, **terms: Formula) -> Formula:
+    """The LaTeX of an operation with its arguments; in text, a sum stands close to its terms."""
+    formula = fill(latex, level, **terms)
+    return formula._replace(text=re.sub(r"(Σ[ᵢⱼₖₗₘₙ]*) ", r"\1", formula.text))
 
 
 def _template(line: Line) -> str:
@@ -225,16 +206,9 @@ def _level(latex: str) -> int:
 def _decimal(x: float) -> Formula:
     """A number to six digits, or as a fraction."""
     share = Fraction(x).limit_denominator(99) if np.isfinite(x) else Fraction(0)
-    exact = f"{x:.6g}" != f"{x:.15g}" and float(share) == x
-    text = f"{share.numerator} / {share.denominator}" if exact else f"{x:.6g}"
-    return _quotient(text, SIGNED if x < 0 else FACTORS if exact else ATOM)
-
-
-def _quotient(text: str, binds: int) -> Formula:
-    """A number, or one by a size."""
-    latex = re.sub(r"(-?)(.+) / (.+)", r"\1\\frac{\2}{\3}", text).replace("*", r"\cdot")
-    binds = min(binds, FACTORS) if re.search(r"\de", text) else binds
-    return Formula(plain(latex), powers_of_ten(latex), binds)
+    is_exact = f"{x:.6g}" != f"{x:.15g}" and float(share) == x
+    text = f"{share.numerator} / {share.denominator}" if is_exact else f"{x:.6g}"
+    return numeral(text.replace("-", "−"))
 
 
 def _axes(line: Line) -> str:
