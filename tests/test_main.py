@@ -151,7 +151,7 @@ def test_whatever_the_terminals_encoding_it_writes_utf_8() -> None:
     run = subprocess.run([sys.executable, "-m", "tinygrad_ce"], capture_output=True, env=env)
     out = run.stdout.decode("utf-8")
     assert run.returncode == 0, run.stderr
-    assert re.search(r"^p − t +\[ -0\.1782   0\.1229   0\.0552\] 0e\+00$", out, re.MULTILINE)
+    assert re.search(r"^p − t +\[ -0\.1782   0\.1229   0\.0552\]  0e\+00$", out, re.MULTILINE)
     assert "∂L/∂z" in out
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .checks.diagnosis import diagnose
 from .checks.gradient_check import gradcheck, numeric_gradient
-from .checks.wording import columns
+from .checks.wording import columns, table
 from .engine.text import _
 from .engine.transforms import grad, value_and_grad
 from .engine.value import Value
@@ -85,11 +85,6 @@ def _title(text: str) -> None:
     print(f"\n{text}\n{'-' * columns(text)}")
 
 
-def _left(text: str) -> str:
-    """A text as wide as the first column of a table."""
-    return text + " " * (28 - columns(text))
-
-
 def _textbook(z: Any, t: Any) -> Any:
     """Cross-entropy as it is first written down, a letter for each step."""
     e = np.exp(z)
@@ -107,27 +102,25 @@ def compare(z: Any, t: Any) -> None:
     right, loss = softmax(z) - t, partial(cross_entropy, target=t, fused=False)
     print(_("\nloss L = {loss:.4f}\n     p = {p}", loss=loss(z), p=_show(softmax(z))))
     _title(_("One gradient, four ways"))
-    rows = {
+    ways = {
         "p − t": right,
         _("composed, by the chain rule"): grad(loss)(z),
         _("fused node LogSoftmaxNLL"): grad(cross_entropy)(z, t),
         _("finite differences"): numeric_gradient(loss, z),
         _("complex step"): numeric_gradient(loss, z, method="complex"),
     }
-    print(f"{_left('')} {'∂L/∂z':<{len(_show(right))}} {_('off by at most')}")
-    for name, g in rows.items():
-        print(f"{_left(name)} {_show(g)} {np.max(abs(g - right)):.0e}")
+    rows = [(way, _show(g), f"{np.max(abs(g - right)):.0e}") for way, g in ways.items()]
+    print(*table([("", "∂L/∂z", _("off by at most")), *rows]), sep="\n")
     _title(_("The same logits, moved up to 1000: p is the same, exp(1000) is not a number we have"))
     losses = {
         _("textbook exp / sum"): partial(_textbook, t=t),
         _("maximum subtracted"): loss,
         _("fused node LogSoftmaxNLL"): partial(cross_entropy, target=t),
     }
-    for name, loss in losses.items():
-        with np.errstate(all="ignore"):
-            value, g = value_and_grad(loss)(z - z.max() + 1000.0)
-        told = _("loss {value:8.4f}   ∂L/∂z {gradient}", value=value, gradient=_show(g))
-        print(f"{_left(name)} {told}")
+    with np.errstate(all="ignore"):
+        found = [value_and_grad(loss)(z - z.max() + 1000.0) for loss in losses.values()]
+    told = [_("loss {value:8.4f}   ∂L/∂z {gradient}", value=x, gradient=_show(g)) for x, g in found]
+    print(*table([*zip(losses, told)]), sep="\n")
     print(f"\n{diagnose(partial(_textbook, t=t), z - z.max() + 1000.0)}")
 
 
@@ -180,9 +173,9 @@ def write(loss: Value, steps: Steps, folder: Path) -> Iterable[str]:
 def iris() -> tuple[Any, Any]:
     """Fisher's 150 flowers: four standardised measurements, and the species 0, 1 or 2."""
     with (files(__package__) / "iris.csv").open() as file:
-        table = np.loadtxt(file, delimiter=",", skiprows=3)
-    x = table[:, :4]
-    return (x - x.mean(axis=0)) / x.std(axis=0), table[:, 4].astype(int)
+        flowers = np.loadtxt(file, delimiter=",", skiprows=3)
+    x = flowers[:, :4]
+    return (x - x.mean(axis=0)) / x.std(axis=0), flowers[:, 4].astype(int)
 
 
 def train(steps: int = 500, rate: float = 1.0) -> None:
