@@ -174,18 +174,19 @@ def derive(
     '∂L/∂z = p'
     """
     with speaking(lang):
-        return _derived(derivation(f, examples, wrt, sums_to_one))
-
-
-def _derived(made: Derived) -> Derivation:
-    writer = Writer(made)
-    note = "Each line was computed for {n} inputs, the example or like it, and gave what the one "
-    note += "before it gives." if made.is_whole else "before it gives. The next one did not."
-    note = note if made.checked else "No line was checked: the gradient is inf or nan."
-    told = _(note, n=made.checked)
-    if not writer.forms:
-        told += " " + _("f gives no single number: there is no gradient to derive.")
-    return Derivation(tuple(writer.steps()), told)
+        made = derivation(f, examples, wrt, sums_to_one)
+        writer = Writer(made)
+        note = "Each line was computed for {n} inputs, the example or like it, and gave what the "
+        note += (
+            "one before it gives."
+            if made.is_whole
+            else "one before it gives. The next one did not."
+        )
+        note = note if made.checked else "No line was checked: the gradient is inf or nan."
+        told = _(note, n=made.checked)
+        if not writer.forms:
+            told += " " + _("f gives no single number: there is no gradient to derive.")
+        return Derivation(tuple(writer.steps()), told)
 
 
 class Writer:

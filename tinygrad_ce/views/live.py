@@ -158,30 +158,27 @@ class Script:
         whole = f is astype and dtype.kind in "iu" and line.args[0].dtype.kind == "f"
         if whole or (dtype.kind == "f" and dtype != np.float64):
             raise StillError(_("JavaScript has no {dtype}", dtype=dtype))
-        out = self.called(f, args, options)
+        out = self.called(line, args, options)
         truth = dtype.kind == "b" and f in (astype, np.add, np.matmul)
         return self.elementwise(np.not_equal, (out, 0.0)) if truth else out
 
-    def called(self, f: Any, args: Any, options: Any) -> Any:
-        """What a function gives, of symbols or of numbers."""
+    def called(self, line: Line, args: Any, options: Any) -> Any:
+        """What a line's function gives, of symbols or of numbers."""
+        f = line.function
         if f in SAME:
             return args[0]
         if elementwise(f):
             return self.elementwise(f, args)
-        if f in (np.max, np.min):
-            pair = np.maximum if f is np.max else np.minimum
-            return self.extremum(pair, *args, **options)
+        if f in (np.max, np.min):  # two by two
+            pair = partial(self.call, np.maximum if f is np.max else np.minimum)
+            f, options = np.frompyfunc(pair, 2, 1, identity=None).reduce, {"axis": None} | options
+            args = np.asarray(args[0], object), *args[1:]
         try:
             return f(*args, **options)
         except StillError:
             raise
         except Exception as error:
-            raise StillError(_("JavaScript has no {name}", name=name_of(f))) from error
-
-    def extremum(self, pair: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        """The largest or smallest along axes, two by two."""
-        two = np.frompyfunc(partial(self.call, pair), 2, 1, identity=None)
-        return two.reduce(np.asarray(x, object), axis, keepdims=keepdims)
+            raise StillError(_("JavaScript has no {name}", name=name_of(line.function))) from error
 
     def text(self, results: Sequence[Any]) -> str:
         """A function of the numbers of all arguments that gives the results', each in one list."""
