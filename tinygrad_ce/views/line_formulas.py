@@ -119,8 +119,6 @@ class Formulas:
             return name(called)
         if np.ndim(x) == 2 and key_of(x.T) in self.constants:
             return self.write(Line(np.transpose, (x.T,)))
-        if np.ndim(x) and x.dtype.kind == "f" and key_of(-x) in self.constants:
-            return self.write(Line(np.negative, (-x,)))
         if np.ndim(x):
             return number(x)
         if isinstance(x, bool | np.bool_) or not isinstance(x, float | int | np.number):
