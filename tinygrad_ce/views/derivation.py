@@ -217,10 +217,8 @@ class Writer:
         for variable, x in named.items():
             if variable:
                 gradients[variable] = form = formulas.of(x)
-                if variable not in self.last:
-                    self.last[variable] = (
-                        form if length([x]) <= LONG else slope(self.loss, variable)
-                    )
+                short = form if length([x]) <= LONG else slope(self.loss, variable)
+                self.last.setdefault(variable, short)
                 if x.__class__ is Line and not x.name:
                     formulas.known[x] = self.last[variable]
         return gradients
@@ -260,14 +258,14 @@ class Writer:
             words, claim = _("like terms collected") if k else "", self.claims(k)
             return _words(words + (claim and _("; {claim}, as you said", claim=claim))), claim
         equation, claim = self.equation(k)
-        one, *others = [
+        was, is_, *inside = (
             is_call(_bare(x), np.add, np.subtract) for x in (before, after, *before.args)
-        ]
-        if others[0] and any(others[1:]) and not one:
+        )
+        if is_ and any(inside) and not was:
             return _words(_("multiplied out")), ""
         if claim or columns(equation.text) <= SHORT:
             return equation, claim
-        in_front = one and is_call(after, np.multiply)
+        in_front = was and is_call(after, np.multiply)
         return _words(_("a common factor in front") if in_front else ""), ""
 
     def steps(self) -> Iterator[DerivationStep]:

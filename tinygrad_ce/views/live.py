@@ -17,23 +17,13 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..engine.text import _
 from ..engine.value import Value
-from ..programs.lines import (
-    CHECKED,
-    Line,
-    astype,
-    constant,
-    elementwise,
-    entry,
-    evaluate,
-    live,
-    name_of,
-    replace,
-)
+from ..programs import lines
+from ..programs.lines import Line, elementwise, live, name_of, replace
 from ..programs.recorder import Tape
 from .formulas import CLOSE, MARK, OPEN, spell
 
 MOST = 20_000  # statements
-SAME = (constant, astype, *CHECKED)
+SAME = (lines.constant, lines.astype, *lines.CHECKED)
 SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.USub: "-", ast.Not: "!",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
@@ -139,7 +129,7 @@ class Script:
         args = tuple(map(_bare, args))
         if not any(x.__class__ is Symbol for x in args):
             return function(*args)
-        template = entry(function)
+        template = lines.entry(function)
         if callable(template):
             return template(*args)
         if not template:
@@ -155,11 +145,11 @@ class Script:
     def run(self, line: Line, args: Any, options: Any) -> Any:
         """What a line gives, of symbols or of numbers, as its dtype has it."""
         f, dtype = line.function, line.dtype
-        whole = f is astype and dtype.kind in "iu" and line.args[0].dtype.kind == "f"
+        whole = f is lines.astype and dtype.kind in "iu" and line.args[0].dtype.kind == "f"
         if whole or (dtype.kind == "f" and dtype != np.float64):
             raise StillError(_("JavaScript has no {dtype}", dtype=dtype))
         out = self.called(line, args, options)
-        truth = dtype.kind == "b" and f in (astype, np.add, np.matmul)
+        truth = dtype.kind == "b" and f in (lines.astype, np.add, np.matmul)
         return self.elementwise(np.not_equal, (out, 0.0)) if truth else out
 
     def called(self, line: Line, args: Any, options: Any) -> Any:
@@ -182,9 +172,9 @@ class Script:
 
     def text(self, results: Sequence[Any]) -> str:
         """A function of the numbers of all arguments that gives the results', each in one list."""
-        lines = [f"const {name}={text};" for text, name in self.names.items()]
+        made = "".join(f"const {name}={text};\n" for text, name in self.names.items())
         rows = [f"[{','.join(map(_written, np.ravel(np.asarray(x, object))))}]" for x in results]
-        return f"(x)=>{{\nconst pow={POWER};\n{chr(10).join(lines)}\nreturn [{','.join(rows)}];}}"
+        return f"(x)=>{{\nconst pow={POWER};\n{made}return [{','.join(rows)}];}}"
 
 
 def _bare(x: Any) -> Any:
@@ -244,7 +234,7 @@ class Live:
         shown = dict.fromkeys([*tape.arguments, *marks, *data])
         self.slots = {line: k for k, line in enumerate(shown)}
         with np.errstate(all="ignore"):
-            self.examples = evaluate(live(tape.lines, [*self.slots]), tape.arguments)
+            self.examples = lines.evaluate(live(tape.lines, [*self.slots]), tape.arguments)
         self.source, start = expanded(tape, [*self.slots])
         places = {node.name: k for k, node in enumerate(walkers[0].order) if node.op is None}
         last = {step.target_index: step.after for step in self.walks[0]}
