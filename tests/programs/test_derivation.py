@@ -212,6 +212,13 @@ def test_smoothed_labels_sum_to_one() -> None:
     assert made.steps[-1].formula.startswith("∂L/∂z = p / n − (0.933333 / n if y = ")
 
 
+def test_slopes_that_are_constants_stay_with_their_variables() -> None:
+    f = lambda a, b: 2.0 * a + 3.0 * b
+    for wrt, slopes in (((0, 1), ["∂L/∂a = 2", "∂L/∂b = 3"]), ((1,), ["∂L/∂b = 3"])):
+        steps = derive(f, 1.0, 1.0, wrt=wrt).steps
+        assert [step.formula for step in steps if step.part == "chain rule"] == slopes
+
+
 def test_every_gradient_of_numbers_has_its_last_line() -> None:
     def tiny(a: Any, b: Any) -> Any:
         c = a + b

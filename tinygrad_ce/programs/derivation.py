@@ -67,7 +67,8 @@ class Derived:
         self.constants = _name(self.arguments, recording.constants, lines, value)
         for symbol, x in captured.items():
             symbol.name = self.constants[key_of(x)]
-        gradients = [g for _at, g in flatten(slopes)] if recording.differentiated else []
+        each = slopes if isinstance(slopes, tuple) else [slopes]  # (2.0, 3.0) reads as one array
+        gradients = [g for x in each for _at, g in flatten(x)] if recording.differentiated else []
         names = [x.name or x.args[0].name for x in recording.variables]  # of a table, its own
         wrt = dict(zip(names, gradients))
         named = _targets(lines, value) | wrt | {"": value}
