@@ -25,6 +25,7 @@ from tinygrad_ce.views.formulas import (
     number,
     plain,
     rule,
+    slope,
     summarise,
     symbol,
 )
@@ -124,6 +125,14 @@ def test_a_negative_number_gets_the_brackets_it_needs(text: str, filled: str) ->
 )
 def test_data_in_a_line(x: object, text: str, latex: str) -> None:
     assert number(x)[:2] == (text, latex)
+
+
+def test_a_slope_is_transposed_as_a_whole_and_a_vector_needs_no_brackets() -> None:
+    turned = fill(r"<g>^\top", g=slope("L", "z"))
+    assert turned[:2] == ("(∂L/∂z)ᵀ", r"\left(\frac{\partial L}{\partial z}\right)^\top")
+    vector = fill(r"\odot <x>", x=number(np.array([1e-7, -2.0])))
+    assert vector[:2] == ("⊙ [1e−07, −2]", r"\odot [1 \times 10^{-7},\, -2]")
+    assert fill("<x> / <y>", x=number(1.0), y=number(-np.inf)).latex == r"1 / (-\infty)"
 
 
 def test_how_a_formula_ends() -> None:
