@@ -425,7 +425,7 @@ HABITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "a binary loss of probabilities": (
         lambda z: tg.binary_cross_entropy(tg.sigmoid(z), T),
         (Z,),
-        "a sigmoid already",
+        "are probabilities already",
     ),
     "a label that a mask hides": (
         lambda z: tg.cross_entropy(np.where(T > 0, -np.inf, z), Y),

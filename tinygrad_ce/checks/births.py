@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice, product
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +106,6 @@ def as_it_was(nodes: Sequence[Value]) -> tuple[dict[Value, Value], set[Value]] |
         x, y = (copies[x] if x.__class__ is Value else x for x in (node.x, node.y))
         copy = make_node(result, node.op, None, x, y, node.dx, node.dy)
         copy.call = (made, data, options, ()) if node.call else None
-        copy.number = node.number if node.op else -1
         copy.name, copy.origin, copy.grad = node.name, node.origin, node.grad
         copy._passes, copies[node] = node.passes, copy
     return copies, {copy for x, copy in copies.items() if x.op is None and x not in old}
@@ -283,17 +282,16 @@ def _cause(node: Value, entry: Entry, value: float, numbers: Sequence[float]) ->
         return "indeterminate" if np.isnan(value) else "pole"
     if np.isnan(value):
         return "domain"
-    return "overflow" if any(map(np.isfinite, _smaller(node, entry))) else "pole"
+    return "overflow" if _is_finite_of_less(node, entry) else "pole"
 
 
-def _smaller(node: Value, entry: Entry) -> Iterator[float]:
-    """An entry of a node, of one argument that is smaller, and not rounded anew."""
-    data = [*map(detach, node.parents)]
-    sizes = product(range(len(data)), (2.0**-3, 2.0**-10, 2.0**-30, 2.0**-100, 2.0**-1000))
-    for k, by in sizes:
-        args = [Value(x * by if i == k else x) if is_real(x) else x for i, x in enumerate(data)]
-        with suppress(np.linalg.LinAlgError):  # of a matrix that is singular now
-            yield entry_of(apply(node.op, args, node.options), entry)
+def _is_finite_of_less(node: Value, entry: Entry) -> bool:
+    """Whether an entry of a node is finite where one of its arguments is far smaller."""
+    args = [*map(detach, node.parents)]
+    less = ([*args[:k], x * 2.0**-1000, *args[k + 1 :]] for k, x in enumerate(args) if is_real(x))
+    with suppress(np.linalg.LinAlgError):  # of a matrix that is singular
+        return any(np.isfinite(entry_of(node.op.fn(*x, **node.options), entry)) for x in less)
+    return False
 
 
 def culprit(birth: Birth) -> Source:

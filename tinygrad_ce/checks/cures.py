@@ -20,13 +20,12 @@ from ..engine.operation import REAL
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..losses.losses import LogSoftmaxNLL
-from ..programs.expressions import is_bare
 from ..programs.fusion import fuse
 from ..programs.lines import elementwise
 from .births import Birth, is_finite, ones_like, ordered, values
 from .forms import FORMS, found, spelled, written
 from .habits import moved, sigmoid_of
-from .wording import Names, template
+from .wording import Names, filled
 
 New = dict[Value, Any]  # the nodes that are computed again
 Change = dict[Value, Callable[[New], Any]]  # what computes some of them, from those before
@@ -57,7 +56,7 @@ class Changes:
     def __init__(self, names: Names, birth: Birth, unknown: Collection[Value]) -> None:
         self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
         above = {n for n in self.nodes if unknown and any(x in unknown for x in values(n))}
-        self.inputs = above.union(names.by_op[None])  # with their data
+        self.inputs = above.union(names.by_op.get(None, ()))  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
         self.work = WORK
 
@@ -94,12 +93,11 @@ class Changes:
         """Code of x in place of arguments x; c in it is a mask."""
         texts, change = [], Change()
         for node, k in at:
-            old, form = self.names.parts(node), template(node.op, len(node.parents))
-            code = self.names(node.parents[k]).join(re.split(r"\bx\b", how))
-            code = code if not node.op.symbol or is_bare(form, k, how) else f"({code})"
-            if not node.op.symbol and getattr(np, node.op.name, None) is node.op.function:
-                form = f"np.{form}"
-            texts.append((form.format(*old[:k], code, *old[k + 1 :]), form.format(*old)))
+            parts = self.names.parts(node)
+            code = self.names(node.parents[k]).join(re.split(r"\bx\b", how)), how
+            new, old = (filled(node.op, p)[0] for p in ([*parts[:k], code, *parts[k + 1 :]], parts))
+            is_numpys = not node.op.symbol and getattr(np, node.op.name, 0) is node.op.function
+            texts.append((f"np.{new}", f"np.{old}") if is_numpys else (new, old))
             change[node] = partial(_computed, node, ((k, how, mask),))
         new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
         return _(text, new=new, old=old_text, how=how), change
@@ -156,7 +154,7 @@ class Trials(Changes):
         """The package's own loss in place of the textbook's; targets may have to be constants."""
         whole = [n for n in self.live if n.op in (ops.EXP, ops.SIGMOID)]
         below = {x for node in whole for x in ordered(node)}
-        targets: Change = {n: partial(_known, detach(n)) for n in self.inputs if n not in below}
+        targets: Change = {n: _instead(detach(n)) for n in self.inputs if n not in below}
         for fixed in ({}, targets):
             stable = fuse(self.recompute(fixed)[self.root], allow_unnormalized=True)
             softmax = any(n.op is LogSoftmaxNLL for n in ordered(stable))
@@ -165,15 +163,14 @@ class Trials(Changes):
                 z = self.names.learners(z) or "z" if isinstance(z, Value) else "z"
                 name = "cross_entropy" if softmax else "binary_cross_entropy"
                 text = "fuse(loss), or {name}({z}, ...) of the logits, in place of the exponentials"
-                yield _(text, name=name, z=z), {self.root: partial(_known, stable)}
+                yield _(text, name=name, z=z), {self.root: _instead(stable)}
 
     def forms(self) -> Iterator[Try]:
         """What is known by a form of its own in that."""
         for old, new in FORMS:
             bound = {node: x for node, x in found(old, self.names.by_op) if node in self.live}
             if bound:
-                letters = _letters(next(iter(bound.values())), self.names)
-                better, worse, where = spelled((new, old), letters)
+                better, worse, where = spelled((new, old), next(iter(bound.values())), self.names)
                 text = _("{new} for {old}{where}", new=better, old=worse, where=where)
                 change: Change = {n: partial(_rewritten, new, known) for n, known in bound.items()}
                 if self.keeps(change, bound, 1e-2):  # where digits cancel, few are kept
@@ -215,7 +212,7 @@ class Trials(Changes):
         if kind != np.float64:
             text = _("float64: {kind} ends at {end:.2g}", kind=kind, end=float(np.finfo(kind).max))
             leaves = {n: Value(np.asarray(detach(n), float)) for n in self.inputs}
-            yield text, {n: partial(_known, x) for n, x in leaves.items()}
+            yield text, {n: _instead(x) for n, x in leaves.items()}
 
     def constants(self) -> Iterator[Try]:
         """Something for counts of nothing; and for -inf, of which nothing is left in the loss."""
@@ -292,15 +289,12 @@ def _below_largest(node: Value, exponentials: Sequence[Value], new: New) -> Any:
     return np.exp(new[node.parents[0]] - largest)
 
 
-def _known(x: Any, new: New) -> Any:
-    return x
-
-
 def _rewritten(text: str, known: dict[str, Any], new: New) -> Any:
-    letters = _letters(known, lambda x: new[x] if isinstance(x, Value) else x)
-    return written(text, options=known["options"], **letters)
+    """A form of the new nodes."""
+    anew = {name: new[x] if isinstance(x, Value) else x for name, x in known.items()}
+    return written(text, **anew)
 
 
-def _letters(known: dict[str, Any], look: Callable[[Any], Any]) -> dict[str, Any]:
-    """What is known of the letters of a form."""
-    return {letter: look(x) for letter, x in known.items() if letter != "options"}
+def _instead(x: Any) -> Callable[[New], Any]:
+    """What is there whatever else is new."""
+    return lambda _new: x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import permutations
 from typing import Any
@@ -62,15 +62,16 @@ EXACT = (
 )
 
 
-def spelled(texts: Sequence[str], names: dict[str, str]) -> list[str]:
+def spelled(texts: Sequence[str], known: dict[str, Any], called: Callable[[Any], str]) -> list[str]:
     """Forms of the table, with what each letter is called; and what it is, where that is long."""
-    short = {c: name for c, name in names.items() if name.replace(".", "_").isidentifier()}
+    names = {letter: called(x) for letter, x in known.items() if letter != "options"}
     free = [c for c in "xyzuvw" if not re.search(rf"\b{c}\b", "; ".join(names.values()))]
-    short |= {c: c if c in free else free[i] for i, c in enumerate(names) if c not in short}
+    short = {c: c if c in free else free[i] for i, c in enumerate(names)}
+    short |= {c: name for c, name in names.items() if name.replace(".", "_").isidentifier()}
     texts = [re.sub(", axis(=0)?", "", text) for text in texts]
-    known = [re.sub(r"\b[abx]\b", lambda c: short.get(c[0], c[0]), text) for text in texts]
+    texts = [re.sub(r"\b[abx]\b", lambda c: short.get(c[0], c[0]), text) for text in texts]
     long = [_("{x} is {text}", x=short[c], text=names[c]) for c in names if short[c] != names[c]]
-    return [*known, _(", where {what}", what=_(" and ").join(long)) if long else ""]
+    return [*texts, _(", where {what}", what=_(" and ").join(long)) if long else ""]
 
 
 def written(text: str, x: Any, options: dict[str, Any] = NONE, **others: Any) -> Any:
@@ -97,10 +98,10 @@ def matched(text: str, node: Value) -> dict[str, Any] | None:
 
 
 def found(text: str, nodes: dict[Any, list[Value]]) -> Iterator[tuple[Value, dict[str, Any]]]:
-    """The nodes of a form, and what its letters stand for there, of nodes by their operations."""
+    """The nodes of a form, of nodes by their operations, and what `matched` says of each."""
     form, needed = _graph(text)
     for node in nodes[form.op] if needed <= nodes.keys() else ():
-        if known := _match(form, node, {"options": {}}):
+        if known := matched(text, node):
             yield node, known
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..engine.operation import TABLE
 from ..engine.text import _
 from ..engine.value import Value, apply, detach
 from ..losses.losses import LogSoftmaxNLL as FUSED
-from .births import is_finite, ones_like, values
+from .births import is_finite, ones_like, ordered, values
 from .forms import matched
 from .wording import Names
 
@@ -31,7 +32,8 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
     of = names.by_op
     two = [op for op in of if op and isinstance(op.function, np.ufunc) and op.arity == 2]
     for look, which in (
-        (_twice, (ops.DIVIDE, ops.SIGMOID, ops.LOG, FUSED, TABLE[np.logaddexp])),
+        (_twice, (ops.DIVIDE, ops.SIGMOID, ops.LOG)),
+        (_of_probabilities, (FUSED, TABLE[np.logaddexp])),
         (_masked, (FUSED,)),
         (_labels, (ops.ADD,) if ops.LOG in of else ()),
         (_stretched, two),
@@ -47,11 +49,13 @@ def warnings_of(names: Names, slopes: dict[Value, Any], assigned: Sequence[Value
             found = [_(text, text=found[0], n=len(found) - 1)]
         yield from found
     yield from _without_logarithm(names, slopes)
-    text = "{name} was assigned since, and no backward pass has reached it"
-    yield from (_(text, name=names(leaf)) for leaf in assigned if not leaf.passes)
-    text = "{name} was assigned since, and the gradient it had got is not finite"
-    lost = [leaf for leaf in assigned if leaf.passes and not is_finite(leaf.grad)]
-    yield from (_(text, name=names(leaf)) for leaf in ([] if slopes else lost))
+    for leaf in assigned:
+        if not leaf.passes:
+            text = "{name} was assigned since, and no backward pass has reached it"
+            yield _(text, name=names(leaf))
+        elif not slopes and not is_finite(leaf.grad):
+            text = "{name} was assigned since, and the gradient it had got is not finite"
+            yield _(text, name=names(leaf))
     yield from _vanished(names, slopes)
 
 
@@ -95,6 +99,11 @@ def sigmoid_of(node: Value) -> Any:
     return moved(known.get("x"))
 
 
+def log_of(node: Value) -> Any:
+    """What a node is the logarithm of, but for a softplus, else None."""
+    return node.parents[0] if node.op is ops.LOG and not matched(SOFTPLUS, node) else None
+
+
 def _is_probability(x: Any) -> bool:
     """Whether a node has rows from 0 to 1 that sum to 1."""
     if not isinstance(x, Value) or not x.shape or x.shape[-1] < 2 or not x.size:
@@ -105,27 +114,21 @@ def _is_probability(x: Any) -> bool:
 
 # ------------------------------------------------------------------ one habit each
 def _twice(node: Value, names: Names) -> Iterator[str]:
-    """A softmax, a sigmoid or a logarithm of what is one already; a loss of probabilities."""
-    for what, function in (("softmax", softmax_of), ("sigmoid", sigmoid_of)):
-        x = moved(function(node))
-        if isinstance(x, Value) and x.op is not None and function(x) is not None:
+    """A softmax, a sigmoid or a logarithm of what is one already."""
+    for what, inner in (("softmax", softmax_of), ("sigmoid", sigmoid_of), ("logarithm", log_of)):
+        x = moved(inner(node))
+        if isinstance(x, Value) and x.op and inner(x) is not None:
             text = "{name} is the {what} of {inner}, which is a {what} already"
-            yield _(text, name=names.placed(node), what=what, inner=names(x))
-    x = node.parents[0]
-    if node.op is FUSED and _is_probability(z := moved(x)) and z.op is not None:
-        text = "{loss} wants logits, and {inner} are probabilities: rows from 0 to 1 that sum to 1"
-        yield _(text, loss=names.placed(node, _("the loss")), inner=names(z))
-    if node.op.function is np.logaddexp and (s := _sigmoid(moved(node.parents[-1]))) is not None:
-        text = "{loss} wants logits, and {inner} is a sigmoid already"
-        yield _(text, loss=names.placed(node, _("the loss")), inner=names(s))
-    if node.op is ops.LOG and getattr(x, "op", None) is ops.LOG and not matched(SOFTPLUS, x):
-        text = "{name} is the logarithm of {inner}, which is one already"
-        yield _(text, name=names.placed(node), inner=names(x))
+            yield _(text, name=names.placed(node), what=_(what), inner=names(x))
 
 
-def _sigmoid(x: Any) -> Value | None:
-    """A node that is a sigmoid, else None."""
-    return x if isinstance(x, Value) and x.op and sigmoid_of(x) is not None else None
+def _of_probabilities(node: Value, names: Names) -> Iterator[str]:
+    """A loss of probabilities that wants logits."""
+    x = moved(node.parents[0 if node.op is FUSED else -1])
+    is_one = isinstance(x, Value) and x.op is not None
+    if is_one and (_is_probability(x) if node.op is FUSED else sigmoid_of(x) is not None):
+        text = "{loss} wants logits, and {inner} are probabilities already"
+        yield _(text, loss=names.placed(node, _("the loss")), inner=names(x))
 
 
 def _masked(node: Value, names: Names) -> Iterator[str]:
@@ -257,20 +260,16 @@ def _scaled(node: Value, names: Names) -> Iterator[str]:
 def _vanished(names: Names, slopes: dict[Value, Any]) -> Iterator[str]:
     """Leaves whose whole gradient is 0 because a smooth operation is saturated."""
     lost = {n for n in slopes if n.op is None and n.size and not np.any(slopes[n])}
-    seen = set[Value]()
-    for node in reversed(names.nodes) if lost else ():
-        if node.op and node not in seen and _is_saturated(node, slopes[node]):
-            below = [node]
-            for inner in below:
-                more = [x for x in values(inner) if x not in seen]
-                below += dict.fromkeys(more)
-                seen.update(more)
-            if leaves := ", ".join(sorted(map(names, lost.intersection(below)))):
-                text = "the gradient of {leaves} is exactly 0: {name} is saturated, as its "
-                text += "argument goes from {low:.3g} to {high:.3g}"
-                x = detach(node.parents[0])
-                ends = {"low": np.min(x), "high": np.max(x)}
-                yield _(text, leaves=leaves, name=names.placed(node), **ends)
+    saturated = (n for n in reversed(names.nodes) if lost and n.op and _is_saturated(n, slopes[n]))
+    for node in islice(saturated, MANY):
+        below = lost.intersection(ordered(node))
+        lost -= below
+        if leaves := ", ".join(sorted(map(names, below))):
+            x = detach(node.parents[0])
+            text = "the gradient of {leaves} is exactly 0: {name} is saturated, as its "
+            text += "argument goes from {low:.3g} to {high:.3g}"
+            ends = {"low": np.min(x), "high": np.max(x)}
+            yield _(text, leaves=leaves, name=names.placed(node), **ends)
 
 
 def _is_saturated(node: Value, g: Any) -> bool:

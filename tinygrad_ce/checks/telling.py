@@ -167,7 +167,7 @@ def _instead(names: Names, node: Value) -> str:
     above = [n for n in names.nodes if any(x is node for x in n.parents)]
     for old, new in EXACT:
         for known in filter(None, (matched(old, n) for n in (node, *above))):
-            better, where = spelled((new,), {"x": names(known["x"])})
+            better, where = spelled((new,), known, names)
             return _("; {function} keeps them{where}", function=better, where=where)
     return ""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from textwrap import wrap
@@ -20,14 +19,15 @@ from ..engine.value import Value
 from ..programs.expressions import is_bare, pattern
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))  # of whose lines a learner knows nothing
+Part = tuple[str, str]  # an expression, and its `pattern`
 LONG = 48  # characters of an expression; of a longer one less is shown
 
 
 def by_op(nodes: Iterable[Value]) -> dict[Any, list[Value]]:
     """The nodes of each operation; leaves have None."""
-    found = defaultdict[Any, list[Value]](list)
+    found: dict[Any, list[Value]] = {}
     for node in nodes:
-        found[node.op].append(node)
+        found.setdefault(node.op, []).append(node)
     return found
 
 
@@ -78,24 +78,19 @@ class Names:
 
     def expression(self, node: Value) -> str:
         """What a node was written as, so deep as there is room for."""
-        texts = (self._written(node, depth)[0] for depth in (4, 3, 2))
-        return next((t for t in texts if len(t) <= LONG), self._written(node, 1)[0])
+        deep = (filled(node.op, self.parts(node, depth))[0] for depth in (4, 3, 2))
+        flat, _inner = filled(node.op, self.parts(node, 1))
+        return next((text for text in deep if len(text) <= LONG), flat)
 
-    def _written(self, node: Value, depth: int) -> tuple[str, str]:
-        """An operation of its arguments' expressions, and its `pattern`."""
-        form = template(node.op, len(node.parents))
-        return form.format(*self.parts(node, depth)), pattern(form)
+    def parts(self, node: Value, depth: int = 4) -> list[Part]:
+        """The arguments of an operation as one writes them."""
 
-    def parts(self, node: Value, depth: int = 4) -> list[str]:
-        """The arguments of an operation, in brackets where it needs them."""
-        form, texts = template(node.op, len(node.parents)), []
-        for k, x in enumerate(node.parents):
+        def part(x: Any) -> Part:
             if not isinstance(x, Value) or self.learners(x):
-                text, inner = self(x), "_"
-            else:
-                text, inner = self._written(x, depth - 1) if depth > 1 else ("…", "_")
-            texts.append(text if not node.op.symbol or is_bare(form, k, inner) else f"({text})")
-        return texts
+                return self(x), "_"
+            return filled(x.op, self.parts(x, depth - 1)) if depth > 1 else ("…", "_")
+
+        return [*map(part, node.parents)]
 
     def at(self, x: Any, entry: Any, value: float) -> str:
         """An entry with its number: ``z[0, 0] = 1000``."""
@@ -104,6 +99,14 @@ class Names:
         if " " in name or "(" in name:
             return f"{name} = {number(value)}" + (_(" at {entry}", entry=where) if where else "")
         return f"{name}{where} = {number(value)}"
+
+
+def filled(op: Any, parts: Sequence[Part]) -> Part:
+    """An operation of arguments, in brackets where it needs them."""
+    form = template(op, len(parts))
+    bare = [not op.symbol or is_bare(form, k, inner) for k, (_text, inner) in enumerate(parts)]
+    texts = [text if plain else f"({text})" for (text, _inner), plain in zip(parts, bare)]
+    return form.format(*texts), pattern(form)
 
 
 def template(op: Any, n: int) -> str:
@@ -118,9 +121,7 @@ def met(op: Any, numbers: Sequence[float]) -> str:
     if not numbers:
         return _("{op} of no numbers", op=op.name)
     if len(numbers) <= 3:
-        form, texts = template(op, len(numbers)), [*map(number, numbers)]
-        bare = [not op.symbol or is_bare(form, k, text) for k, text in enumerate(texts)]
-        return form.format(*(t if plain else f"({t})" for t, plain in zip(texts, bare)))
+        return filled(op, [(number(x), number(x)) for x in numbers])[0]
     fields = {"n": len(numbers), "low": number(min(numbers)), "high": number(max(numbers))}
     return _("{op} of {n} numbers from {low} to {high}", op=op.name, **fields)
 
