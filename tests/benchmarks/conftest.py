@@ -1,4 +1,4 @@
-"""Speed against peers: one table of ratios, on the screen and (``--readme``) in README.md here."""
+"""Speed against peers: a table of ratios, on the screen and (``--readme``) in README.md here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import statistics
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from time import perf_counter, sleep
 from types import ModuleType
@@ -33,7 +34,6 @@ PEERS = {
 }
 LEFT_OUT: dict[str, str] = {}  # a peer that is installed, and why it does not run here
 README = Path(__file__).parent / "README.md"
-MARKED = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
 
 def find(name: str) -> ModuleType | None:
@@ -74,25 +74,32 @@ def spelled(seconds: float) -> str:
 
 
 def record(
-    work: str, ours: float, peers: dict[str, float], bars: dict[str, float], calls: int = 1
+    work: str,
+    ours: list[float],
+    peers: dict[str, list[float]],
+    bars: dict[str, float],
+    calls: int = 1,
+    middle: Callable[[list[float]], float] = statistics.median,
 ) -> None:
-    """Add a row from the seconds that ``calls`` calls took us and each peer."""
-    add_row(work, ours / calls, {name: seconds / ours for name, seconds in peers.items()}, bars)
+    """Add a row from the seconds that ``calls`` calls took us and each peer in each round.
 
-
-def add_row(work: str, ours: float, ratios: dict[str, float], bars: dict[str, float]) -> None:
-    """Add a row from our seconds and how many times that each peer took."""
+    Medians are of the rounds' ratios, means of the seconds; the spread of a ratio is from its first
+    to its third quartile.
+    """
+    shown, ratios = {}, {}
+    for name, theirs in peers.items():
+        by_round = [t / m for t, m in zip(theirs, ours, strict=True)]
+        mean = middle is statistics.mean
+        ratios[name] = middle(theirs) / middle(ours) if mean else middle(by_round)
+        shown[name] = told(ratios[name])
+        if len(by_round) > 2:
+            low, _median, high = statistics.quantiles(by_round, method="inclusive")
+            shown[name] += f" ({told(low)} to {told(high)})"
     wanted = {name: bar for name, bar in bars.items() if name in ratios}
     by_bar = {bar: [n for n in wanted if wanted[n] == bar] for bar in wanted.values()}
-    ROWS.append(
-        Row(
-            work,
-            spelled(ours),
-            {name: told(ratio) for name, ratio in ratios.items()},
-            ", ".join(f"{' and '.join(names)} ≥ {bar_text(bar)}" for bar, names in by_bar.items()),
-            all(ratios[name] >= bar for name, bar in wanted.items()) if wanted else None,
-        )
-    )
+    bar = ", ".join(f"{' and '.join(names)} ≥ {bar_text(bar)}" for bar, names in by_bar.items())
+    met = all(ratios[name] >= bar for name, bar in wanted.items()) if wanted else None
+    ROWS.append(Row(work, spelled(middle(ours) / calls), shown, bar, met))
 
 
 def bar_text(bar: float) -> str:
@@ -139,22 +146,16 @@ def compare(benchmark: Any) -> Callable[..., None]:
         for call in (ours, *there.values()):
             call()  # warm up: imports, thread pools, memory
         benchmark.pedantic(repeat, args=(ours,), setup=peers_round, rounds=rounds)
-        mine = benchmark.stats.stats.data
-        if mean:
-            theirs = {name: statistics.mean(times) for name, times in taken.items()}
-            record(work, statistics.mean(mine), theirs, bars, calls)
-            return
-        pairs = {name: zip(times, mine, strict=True) for name, times in taken.items()}
-        ratios = {name: statistics.median([t / m for t, m in pairs[name]]) for name in pairs}
-        add_row(work, statistics.median(mine) / calls, ratios, bars)
+        middle = statistics.mean if mean else statistics.median
+        record(work, benchmark.stats.stats.data, taken, bars, calls, middle)
 
     return run
 
 
 def table() -> list[str]:
-    """The rows in Markdown."""
+    """The rows in Markdown, first of all those that miss a bar."""
     lines = [["work", "tinygrad_ce", "a peer's time / ours", "bar", "met"]]
-    for row in ROWS:
+    for row in sorted(ROWS, key=lambda row: row.met is not False):
         met = "" if row.met is None else "yes" if row.met else "**no**"
         peers = ", ".join(f"{name} {row.peers[name]}" for name in PEERS if name in row.peers)
         lines.append([row.work, row.ours, peers, row.bar, met])
@@ -186,8 +187,10 @@ def notes() -> list[str]:
             versions.append(f"{told_as} {modules[name].__version__}")
     if numba := find("numba"):
         versions.append(f"Numba {numba.__version__}")
-    where = f"{cpu()}, {os.cpu_count()} cores, {vectors()}, {platform.system()}"
-    lines = [f"Measured on {where}, {', '.join(versions)}."]
+    without = "NPY_DISABLE_CPU_FEATURES" in os.environ
+    width = f"{vectors()}{' (wider vectors switched off)' if without else ''}"
+    where = f"{cpu()}, {os.cpu_count()} cores, {width}, {platform.system()}"
+    lines = [f"Measured on {date.today()} on {where}, {', '.join(versions)}."]
     if LOAD > 0.5:
         lines.append(f"The machine was busy (load {LOAD:.1f} at the start): measure again.")
     lines += [f"Left out: {name}: {why}" for name, why in LEFT_OUT.items()]
@@ -195,7 +198,11 @@ def notes() -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--readme", action="store_true", help="write the table into README.md here")
+    parser.addoption(
+        "--readme",
+        action="store_true",
+        help="write the table into README.md here",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -209,7 +216,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in [*table(), "", *notes()]:
         terminalreporter.line(line)
     if config.getoption("--readme"):
-        text = README.read_text(encoding="utf-8")
-        block = "\n".join([*table(), "", *notes()]) + "\n"
-        text = MARKED.sub(lambda found: found[1] + block + found[2], text)
-        README.write_text(text, encoding="utf-8")
+        block = "\n".join([f"## {vectors()}", "", *table(), "", *notes()]) + "\n\n"
+        before, *sections = re.split(r"(?m)^(?=## )", README.read_text(encoding="utf-8"))
+        others = [part for part in sections if not part.startswith(f"## {vectors()}\n")]
+        README.write_text(before + "".join(sorted([*others, block])), encoding="utf-8")

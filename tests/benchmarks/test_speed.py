@@ -36,12 +36,6 @@ def python(code: str, *args: str, **environment: str) -> float:
     return float(result.stdout)
 
 
-def in_turn(code: str, ours: list[str], peer: list[str], rounds: int) -> tuple[float, float]:
-    """Median of what fresh interpreters print, by turns for us and for the peer."""
-    mine, theirs = by_turns(code, [ours, peer], rounds)
-    return statistics.median(mine), statistics.median(theirs)
-
-
 def by_turns(code: str, runs: list[list[str]], rounds: int) -> list[list[float]]:
     """For each run what ``rounds`` fresh interpreters print, one of each run at a time."""
     found = [[python(code, *run) for run in runs] for _ in range(rounds)]
@@ -90,9 +84,9 @@ def test_scalar_mlp(benchmark: Any, collector: str, bars: dict[str, float]) -> N
         pytest.skip("micrograd is not installed, whose network this is")
     benchmark.pedantic(lambda: None)
     runs = [["ours", collector], ["micrograd", collector]]
-    ours, theirs = map(statistics.mean, by_turns(MLP, runs, 5))
+    ours, theirs = by_turns(MLP, runs, 5)
     name = f"scalar MLP 2-16-16-1, 20 samples, garbage collector {collector}"
-    record(name, ours, {"micrograd": theirs}, bars)
+    record(name, ours, {"micrograd": theirs}, bars, middle=statistics.mean)
 
 
 def regression_data(n: int, features: int, classes: int) -> tuple[Any, Any, Any, Any]:
@@ -329,6 +323,6 @@ print(time.perf_counter() - start)
 def test_import(benchmark: Any) -> None:
     """pytest-benchmark would time the start of the interpreter too."""
     benchmark.pedantic(lambda: None)
-    in_turn(IMPORT, ["tinygrad_ce"], ["numpy"], 1)  # compiles
-    ours, numpy = in_turn(IMPORT, ["tinygrad_ce"], ["numpy"], 25)
+    by_turns(IMPORT, [["tinygrad_ce"], ["numpy"]], 1)  # compiles
+    ours, numpy = by_turns(IMPORT, [["tinygrad_ce"], ["numpy"]], 25)
     record("import, bytecode cached", ours, {"NumPy": numpy}, {"NumPy": 1 / 1.15})

@@ -79,15 +79,16 @@ say((time.perf_counter() - start) / 1000)
 def test_scalars(benchmark: Any, what: str, collector: str, bar: float) -> None:
     benchmark.pedantic(lambda: None)
     runs = [[who, collector, what.split("'")[0].lower()] for who in ("ours", "plain Python")]
-    ours, theirs = map(statistics.mean, by_turns(SCALARS, runs, 3))
+    ours, theirs = by_turns(SCALARS, runs, 3)
     name = f"tiny GPT in numbers, {what}, garbage collector {collector}"
-    record(name, ours, {"plain Python": theirs}, {"plain Python": bar})
+    record(name, ours, {"plain Python": theirs}, {"plain Python": bar}, middle=statistics.mean)
 
 
 def test_arrays(benchmark: Any) -> None:
     """A step, of 1,000 with compiling, against one of the scalars on the plain engine."""
     benchmark.pedantic(lambda: None)
-    ours = statistics.median(python(ARRAYS) for _ in range(3))
-    scalars = sum(python(SCALARS, "plain Python", "on", part) for part in ("pass", "adam"))
+    ours = [python(ARRAYS) for _ in range(3)]
+    parts = [by_turns(SCALARS, [["plain Python", "on", part]], 3)[0] for part in ("pass", "adam")]
+    scalars = [one + two for one, two in zip(*parts)]
     name = "tiny GPT in arrays, a step of 1,000, compiling included"
     record(name, ours, {"plain Python": scalars}, {"plain Python": 30.0})
