@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import os
+import random
+import re
+import statistics
 import subprocess
 import sys
 import traceback
@@ -16,7 +19,8 @@ import pytest
 from conftest import need
 from helpers.errors import LOST, a, s, v
 
-from tinygrad_ce import Value, primitive, program, softmax
+import tinygrad_ce as tg
+from tinygrad_ce import Value, cross_entropy, primitive, program, sigmoid, softmax
 
 
 def raised(mistake: Callable[[], Any]) -> BaseException:
@@ -111,6 +115,14 @@ CALLED: dict[str, tuple[Callable[[Any], Any], str]] = {  # what is called, and w
     "math.log": (lambda x: math.log(x), "np.log"),
     "math.pow": (lambda x: math.pow(x, 2.0), "np.pow" if hasattr(np, "pow") else ""),
     "math.fsum": (lambda x: math.fsum([x, x]), ""),
+    "PAIR.dot": (lambda x: PAIR.dot(x), "np.dot"),
+    "PAIR.T.dot": (lambda x: PAIR.T.dot(x), "np.dot"),
+    "X.sum": (lambda x: X.sum(initial=x), "np.sum"),
+    "softmax": (lambda x: softmax([x, x]), "np.stack"),
+    "sigmoid": (lambda x: sigmoid([x, x]), "np.stack"),
+    "tg.logsumexp": (lambda x: tg.logsumexp([x, x]), "np.stack"),
+    "statistics.fmean": (lambda x: statistics.fmean([x, x]), ""),
+    "statistics.correlation": (lambda x: statistics.correlation([x, x], [1.0, 2.0]), ""),
     "math.comb": (lambda x: math.comb(x, 1), ""),
     "range": (lambda x: range(x), ""),
 }
@@ -130,6 +142,61 @@ def test_an_error_speaks_of_the_function_that_was_called(name: str) -> None:
         assert drops in said
         assert way in said
         assert "copyto" not in said
+
+
+def test_an_arrays_own_method_that_calls_a_ufunc_of_its_own_names_numpys_function() -> None:
+    for mistake in (
+        lambda: X.clip(0.0, s()),
+        lambda: X.clip(s(), 9.0),
+        lambda: X.clip(0.0, v()),
+        lambda: program(lambda x: X.clip(0.0, x).sum(), 2.0),
+    ):
+        message = str(raised(mistake))
+        assert message == "X.clip, which takes plain numbers, would lose the gradient. " + CLIP
+    w = v()
+    np.clip(X, 0.0, w * 0.5).sum().backward()
+    np.testing.assert_array_equal(w.grad, [0.5, 0.5, 0.5])
+
+
+CLIP = "Use np.clip. Its data is v.data."
+
+
+def test_the_line_is_the_learners_behind_pythons_own_and_matplotlibs_too() -> None:
+    """Not one of random.py; and what is named is what the line calls."""
+    for mistake in (
+        lambda: random.gauss(v(), a()[0, :2]),
+        lambda: random.uniform(v(), np.ones(2)),
+        lambda: random.triangular(v(), np.ones(2), v()),
+    ):
+        message = str(raised(mistake))
+        at = mistake.__code__.co_firstlineno
+        assert message.startswith(f"test_messages.py, line {at}: ")
+        assert "operands could not be broadcast" in message
+    plt = need("matplotlib.pyplot")
+    for mistake, name in ((lambda: plt.plot([s()]), "plot"), (lambda: plt.bar(v(), X), "bar")):
+        message = str(raised(mistake))
+        assert re.match(rf"(matplotlib\.py)?pl(o)?t\.{name}, which takes plain", message), message
+        assert "v.data" in message
+    plt.close()
+
+
+def test_the_number_is_named_where_a_library_goes_through_the_entries() -> None:
+    for mistake in (
+        lambda: need("torch").tensor(v()),
+        lambda: operator.mod("%.3f", s()),
+        lambda: [*s()],
+    ):
+        assert "number" in str(raised(mistake))
+        assert "is v.data" in str(raised(mistake))
+
+
+def test_what_is_named_for_whole_numbers_and_for_out_works() -> None:
+    y = Value([0.0, 2.0])
+    assert "v.data.astype(" in str(raised(lambda: y.astype(int)))
+    assert "y.data.astype(int)" in str(raised(lambda: cross_entropy(a(), y)))
+    assert "Leave out= away" in str(raised(lambda: np.exp(v(), out=X.copy())))
+    assert "Leave out= away" in str(raised(lambda: np.add(v(), 1.0, out=X.copy())))
+    assert float(cross_entropy(a(), y.data.astype(int)).data) > 0.0
 
 
 def test_a_program_names_the_learners_line_behind_scipys() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .data import lost
+from .operation import SPELLINGS, TABLE
 from .origin import callee, library_call
 from .text import _
 
@@ -23,12 +24,12 @@ def _method(function: Any) -> Callable[..., Any]:
     return method
 
 
-_WAYS = {  # what keeps the gradient where a library's function is called so
+_WAYS = {  # what keeps the gradient where NumPy's function is called so, or another of that module
     "full full_like": "np.broadcast_to(v, shape)",
     "pad": "np.concatenate",
     "nan_to_num": "np.where(np.isnan(x), v, x)",
     "arange": "v * np.arange(n)",
-    "softmax log_softmax logsumexp": "tinygrad_ce.{name}",
+    "scipy.special.softmax scipy.special.log_softmax scipy.special.logsumexp": "tinygrad_ce.{name}",
     "normal": "v + scale * rng.normal(size=n)",
 }
 
@@ -42,11 +43,17 @@ def as_called(what: str, instead: str, direct: bool = True) -> tuple[str, str]:
     if not called:
         return what, instead
     name = called.rpartition(".")[2]
-    way = next((way for names, way in _WAYS.items() if name in names.split()), "")
-    if called.startswith("math.") and hasattr(np, name):
-        way = "np.{name}"
+    way = next((way for names, way in _WAYS.items() if {called, name} & {*names.split()}), "")
+    if "." in called and not called.startswith(("np.", "numpy.")) and takes_values(name):
+        way = "np.{name}"  # of math.log(v), and of an array's own A.dot(v)
     instead = _("Use {way}. Its data is v.data.", way=way.format(name=name)) if way else instead
     return _("{called}, which takes plain numbers,", called=called), instead
+
+
+def takes_values(name: str) -> bool:
+    """Whether a function of NumPy's that is called so takes `Value`s."""
+    function = getattr(np, name, None)
+    return function in TABLE or function in SPELLINGS
 
 
 def _refusal(function: Any, what: str, instead: str, convert: bool = False) -> Callable[..., Any]:
@@ -123,7 +130,7 @@ class ArrayLike:
         float,
         "float(v), which r[i] = v and math.log(v) call,",
         "For r[i] = v: collect in a list, then np.stack. For math.log(v): np.log(v), likewise "
-        "np.exp. Its number is v.data.",
+        "np.exp. Its number, for '%.3f' too, is v.data.",
     )
     __int__ = _conversion(int, "int(v)", "Use int(v.data).")
     __complex__ = _conversion(complex, "complex(v)", "Use v.data; Values are real.")
@@ -157,7 +164,7 @@ class ArrayLike:
 
     def __len__(self) -> int:
         if not self.shape:
-            text = "{value} is a scalar: it has no length and no entries"
+            text = "{value} is a scalar: it has no length and no entries; its number is v.data"
             raise TypeError(_(text, value=repr(self)))
         return int(self.shape[0])
 

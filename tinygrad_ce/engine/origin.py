@@ -27,7 +27,9 @@ Place = tuple[int | None, int | None, int | None, int | None]  # lines from, to;
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _SITE = os.path.dirname(os.path.dirname(np.__file__))
-_OTHERS = tuple(os.path.join(_SITE, name, "") for name in ("numpy", "scipy", "pandas", "sklearn"))
+_LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "matplotlib")
+_OTHERS = tuple(os.path.join(_SITE, name, "") for name in _LIBRARIES)
+_PYTHONS = os.path.join(os.path.dirname(os.__file__), "")
 # A learner's line calls these; what else there is calls learners' functions.
 _CALLED = tuple(
     os.path.join(_PACKAGE, *part)
@@ -79,14 +81,21 @@ def learners_frame() -> FrameType | None:
 
 @cache
 def is_learners(filename: str) -> bool:
-    """Whether a file is neither of this package nor of NumPy or what rests on it."""
-    return not filename.startswith((*_CALLED, *_CALLING, *_OTHERS))
+    """Whether a file is neither of this package nor of a library."""
+    return not filename.startswith(_CALLING) and not _is_called(filename)
 
 
 @cache
 def _is_called(filename: str) -> bool:
     """Whether a file's code is called on learners' lines; what calls learners' code is not."""
-    return filename.startswith((*_CALLED, *_OTHERS))
+    return filename.startswith(_CALLED) or _is_library(filename)
+
+
+@cache
+def _is_library(filename: str) -> bool:
+    """Whether a file is of Python itself, of NumPy or of what rests on it."""
+    pythons = filename.startswith(_PYTHONS) and "-packages" not in filename
+    return pythons or filename.startswith(_OTHERS)
 
 
 def here(depth: int) -> Origin | None:
@@ -109,7 +118,7 @@ def library_call() -> str:
     """
     frame, called = sys._getframe(1), ""
     while frame.f_back and not is_learners(frame.f_code.co_filename):
-        if frame.f_code.co_filename.startswith(_OTHERS):
+        if _is_library(frame.f_code.co_filename):
             home = re.sub(r"\.lib\b|\._.*", "", frame.f_globals.get("__name__", ""))
             name = frame.f_code.co_qualname
             known = hasattr(sys.modules.get(home), name)  # a method is not

@@ -24,7 +24,7 @@ def cast(x: Any, dtype: Any) -> Any:
     """``x.astype(dtype)`` of a float type; of None, or of its own, x itself."""
     if dtype is None or np.dtype(dtype) == x.dtype:
         return x
-    text = "got dtype={dtype}, wanted a float type: there is no gradient of others"
+    text = "got dtype={dtype}, wanted a float type; of others, v.data.astype(...)"
     require(np.dtype(dtype).kind == "f", text, TypeError, dtype=np.dtype(dtype))
     return TABLE[astype](x, dtype=np.dtype(dtype))
 

@@ -17,7 +17,7 @@ from numpy import ndarray  # with np. in front it takes longer than what is aske
 
 from . import backward as chain_rule
 from . import ops
-from .arraylike import ArrayLike, as_called
+from .arraylike import ArrayLike, as_called, takes_values
 from .calls import arrays_and_options, spelled
 from .data import (
     LEAF,
@@ -247,7 +247,7 @@ class Value(ArrayLike):
             return self.__array_function__(ufunc, (), inputs, options)
         if options.get("out") is not None:
             what = _("out= (or in-place {name})", name=ufunc.__name__)
-            lost(what, "Use a = a + v, which makes a new Value.")
+            lost(what, "Leave out= away; for a += v, a = a + v makes a new Value.")
         if method == "outer" and not options:
             x, y = inputs
             return ufunc(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)
@@ -451,6 +451,9 @@ def _no_rule(function: Any) -> NoReturn:
                 _("np.{name}, which writes into an array,", name=called), instead, direct=False
             )
         )
+    if takes_values(name) and getattr(np, name) is not ufunc:  # of an array's own A.clip(0, v)
+        what = _("{called}, which takes plain numbers,", called=library_call() or name)
+        lost(what, _("Use {way}. Its data is v.data.", way=f"np.{name}"))
     for home in () if module else ("numpy", "scipy.special"):  # none before NumPy 2.1
         module = home if getattr(sys.modules.get(home), name, None) is ufunc else module
     called = ".".join(filter(None, dict.fromkeys((module, name, function.__name__))))

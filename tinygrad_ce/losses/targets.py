@@ -194,7 +194,9 @@ def _read_probabilities(
     """The classes of a one-hot target, which is exact as indices; of any other, itself."""
     rows = shape[:-1]
     if target.shape == rows:
-        wrong = "target: class indices are integers, got {dtype}; make them so by y.astype(int)"
+        wrong = (
+            "target: class indices are integers, got {dtype}: y.astype(int), or y.data.astype(int)"
+        )
         raise TypeError(_(wrong, dtype=target.dtype))
     if target.shape != shape:
         wrong = (
