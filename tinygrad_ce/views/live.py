@@ -202,11 +202,6 @@ def expanded(tape: Tape, outputs: Sequence[Line]) -> tuple[str, list[float]]:
     return script.text([values[line] for line in outputs]), start
 
 
-def recorded(x: Any) -> Line | None:
-    """The line of data that are recorded; None of others, which never change."""
-    return x.line if hasattr(x, "tape") else None
-
-
 def fields(step: Any) -> tuple[Any, ...]:
     """A step's data, in the order of the page's table."""
     return step.upstream, step.local, step.contribution, step.before, step.after
@@ -230,9 +225,9 @@ class Live:
         self.lines, self.derive = tape.lines, derive
         steps = [step for walk in self.walks for step in walk]
         marks = [tape.lines[int(m[2])] for step in steps for m in MARK.finditer(step.words)]
-        data = [line for step in steps for x in fields(step) if (line := recorded(x))]
+        data = [x.line for step in steps for x in fields(step) if hasattr(x, "line")]
         shown = dict.fromkeys([*tape.arguments, *marks, *data])
-        self.slots = {line: k for k, line in enumerate(shown)}
+        self.slots: dict[Any, int] = {line: k for k, line in enumerate(shown)}
         with np.errstate(all="ignore"):
             self.examples = lines.evaluate(live(tape.lines, [*self.slots]), tape.arguments)
         self.source, start = expanded(tape, [*self.slots])
@@ -256,13 +251,12 @@ class Live:
         }
 
     def slot(self, x: Any) -> int | None:
-        """Where the numbers of data are in what the function gives."""
-        line = recorded(x)
-        return None if line is None else self.slots.get(line)
+        """Where the numbers of data are in what the function gives; None of what never changes."""
+        return self.slots.get(getattr(x, "line", None))
 
     def slope(self, x: Any) -> int | list[float] | None:
         """The slot of a gradient, or its numbers where they never change."""
-        return np.ravel(x).tolist() if x is not None and recorded(x) is None else self.slot(x)
+        return self.slot(x) if x is None or hasattr(x, "line") else np.ravel(x).tolist()
 
     def constants(self, order: Sequence[Value]) -> dict[str, int | None]:
         """The slots of constants, by the name that each has in the picture."""

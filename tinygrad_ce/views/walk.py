@@ -172,12 +172,12 @@ class Walker:
         self.seed = seed = frozen(as_upstream(gradient, loss.data, self.called[loss]))
         with np.errstate(all="ignore"):  # inf and nan are what there is to see
             for node in self.order:
-                self.write(node, frozen(node.data))
-            self.send(loss, None, loss, Flow(seed, None, seed))
+                self.write(node)
+            self.write(loss, loss, None, Flow(seed, None, seed))
             for node in reversed(self.order):
                 for k, parent in enumerate(node.parents):
                     if isinstance(parent, Value):
-                        self.send(node, k, parent, flow(node, k, self.last[node].after))
+                        self.write(node, parent, k, flow(node, k, self.last[node].after))
 
     def steps(self) -> Steps:
         """Return the steps, with a picture of the graph."""
@@ -192,20 +192,16 @@ class Walker:
         named = not loss.op or title.rstrip("0123456789").removesuffix("_") != loss.op.name
         return Steps(tuple(steps), tuple(self.called.values()), drawing, title=title * named)
 
-    def send(self, node: Value, k: int | None, target: Value, sent: Flow) -> None:
-        """Take the step back from a node to an argument, whose shares add up."""
-        sent = sent._replace(local=frozen(sent.local), contribution=frozen(sent.contribution))
-        after = sent.contribution
-        if target in self.last:
-            after = frozen(unbroadcast(self.last[target].after + after, target.data, node.op))
-        self.arrived[target].append(sent.contribution)
-        self.last[target] = self.write(node, after, target, k, sent)
-
     def write(
-        self, node: Value, after: Data, target: Any = None, k: Any = None, sent: Flow | None = None
-    ) -> Step:
-        """Write down a step: to a node's value; or back to a target, to which a share is sent."""
-        earlier, arrived = self.last.get(target), self.arrived[target]
+        self, node: Value, target: Any = None, k: int | None = None, sent: Flow | None = None
+    ) -> None:
+        """Write down a step: to a node's value; or back to a target, whose shares add up."""
+        earlier, arrived, after = self.last.get(target), self.arrived[target], frozen(node.data)
+        if sent is not None:
+            sent = sent._replace(local=frozen(sent.local), contribution=frozen(sent.contribution))
+            arrived.append(after := sent.contribution)
+        if earlier is not None:
+            after = frozen(unbroadcast(earlier.after + after, target.data, node.op))
         formula = self.formula(node, after, target, k, sent)
         step = Step(
             number=len(self.records) + 1,
@@ -226,7 +222,8 @@ class Walker:
             arrived=arrived,
         )
         self.records.append(step)
-        return step
+        if sent is not None:
+            self.last[target] = step
 
     def formula(
         self, node: Value, after: Data, target: Any, k: int | None, sent: Flow | None
