@@ -10,7 +10,8 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_ce.training.chunks import ChunkedRows, aligned
+from tinygrad_ce.training.objective import ChunkedRows
+from tinygrad_ce.training.validation import aligned
 
 dask = need("dask")
 da = need("dask.array")

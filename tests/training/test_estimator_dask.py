@@ -11,7 +11,7 @@ from conftest import need
 from helpers import fits  # noqa: F401 - skips without scikit-learn
 
 from tinygrad_ce import SoftmaxRegression
-from tinygrad_ce.training.chunks import is_dask
+from tinygrad_ce.training.validation import is_dask
 
 dask = need("dask")
 da = need("dask.array")

@@ -20,11 +20,10 @@ except ImportError:
     raise ImportError(_(text)) from None
 
 from . import validation
-from .chunks import aligned, as_rows, is_dask
 from .objective import one_blas_thread
 from .persistence import PersistenceMixin
 from .solvers import Monitor, descend, lbfgs, monitored, new_optimizer, progress_bar, store
-from .validation import for_chunks, params_of, random_generator, sample_of
+from .validation import for_chunks, is_dask, params_of, sample_of
 
 FROM_0 = Interval(Real, 0, None, closed="left")
 FROM_1 = Interval(Integral, 1, None, closed="left")
@@ -37,7 +36,7 @@ def _over_chunks(method: Any) -> Any:
     def either(self: Any, X: Any) -> Any:
         if not is_dask(X):
             return method(self, X)
-        model, rows = for_chunks(self), as_rows(X)
+        model, rows = for_chunks(self), validation.as_rows(X)
         none = method(model, sample_of(self, X, reset=False))[:0]
 
         def predict(X: Any) -> Any:
@@ -74,7 +73,7 @@ class SoftmaxMixin(LinearClassifierMixin):  # type: ignore[misc]
         if not is_dask(X):
             return float(super().score(X, y, sample_weight))
         sample_of(self, X, reset=False)
-        X, y, weight = aligned(X, y, sample_weight)
+        X, y, weight = validation.aligned(X, y, sample_weight)
         return float(np.average(for_chunks(self).predict(X) == y, weights=weight))
 
 
@@ -177,7 +176,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         ``sample_weight``, one number from 0 up a sample, counts a sample so many times.
         """
         self._validate_params()
-        rng = random_generator(self)
+        rng = validation.random_generator(self)
         train, valid = validation.rows_to_fit(self, X, y, sample_weight, rng)
         params = params_of(self)
         with monitored(self, params, train, valid) as monitor, one_blas_thread() as train.threads:
@@ -198,7 +197,7 @@ class SoftmaxRegression(SoftmaxMixin, PersistenceMixin, BaseEstimator):  # type:
         if not hasattr(self, "_optimizer"):
             self.solver_ = "sgd" if self.solver == "sgd" else "adam"
             self._optimizer = new_optimizer(self, params_of(self))
-        optimizer, rng = self._optimizer, random_generator(self)
+        optimizer, rng = self._optimizer, validation.random_generator(self)
         params = [p.data for p in optimizer.params]
         with progress_bar(self.verbose, 1) as bar:
             try:

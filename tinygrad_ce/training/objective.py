@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from threading import Lock
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ Params = list[Any]  # [W] or [W, b]: (features, columns) and (columns,); two cla
 
 BLOCK = 2**20  # bytes of rows, logits and what is made of these at a time: they stay in cache
 LEAST = 256  # rows at a time, that a product of matrices pays
+TREE = 8  # how many chunks' results are added in one task
 _limiting = Lock()
 
 
@@ -105,6 +107,40 @@ class Rows:
 
         in_threads(run, range(threads))
         return add(sums)
+
+
+class ChunkedRows:
+    """Rows in Dask's chunks, as `Rows` are in memory: Dask arrays with the same chunks of rows.
+
+    What goes to a chunk is a function and the parameters, on whatever scheduler is active; what
+    comes back is the sum over the chunks. Dask is imported only where its collections are passed.
+    """
+
+    def __init__(self, X: Any, y: Any, weight: Any, loss: str) -> None:
+        # What the arrays share is computed once, for their chunks' keys stay.
+        chunks = (x.to_delayed(optimize_graph=False).flat for x in (X, y, weight))
+        self.parts, self.count, self.loss = list(zip(*chunks)), len(y), loss
+
+    def each(self, f: Callable[..., Any], *args: Any, only: slice = slice(None)) -> list[Any]:
+        """Return ``f(rows, *args)`` of the `Rows` of each chunk, or only some, to be computed."""
+        call, shared = _delayed(_call), _delayed((f, args, self.loss))  # which travels once
+        return [call(shared, *part) for part in self.parts[only]]
+
+    def sum(self, f: Callable[[Rows], Params], width: int) -> Params:
+        """As of `Rows`; added in the order of the chunks, whichever of them is ready first."""
+        sums, add_up = self.each(Rows.sum, f, width), _delayed(add)
+        while len(sums) > 1:
+            sums = [add_up(sums[i : i + TREE]) for i in range(0, len(sums), TREE)]
+        return list(sums[0].compute())
+
+
+def _delayed(x: Any) -> Any:
+    return import_module("dask").delayed(x, pure=False, traverse=False)
+
+
+def _call(shared: Any, X: Any, y: Any, weight: Any) -> Any:
+    f, args, loss = shared
+    return f(Rows(np.asarray(X, weight.dtype), y, weight, loss), *args)
 
 
 @contextmanager

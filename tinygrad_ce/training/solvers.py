@@ -16,8 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..engine.text import _
 from ..engine.value import Value
-from .chunks import ChunkedRows
-from .objective import Params, Rows, accuracy, loss_and_grad, moments
+from .objective import ChunkedRows, Params, Rows, accuracy, loss_and_grad, moments
 from .optimizers import SGD, Adam
 from .validation import for_chunks, strengths, tolerance
 

@@ -1,6 +1,7 @@
 """What a fit takes, checked: parameters, and rows in memory or in Dask's chunks."""
 
 from copy import copy
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_non_negative, v
 
 from ..engine.data import array_of_a_kind
 from ..engine.text import require
-from .chunks import ChunkedRows, aligned, as_rows, is_dask
-from .objective import Params, Rows
+from .objective import ChunkedRows, Params, Rows
 
 FLOATS = [np.float64, np.float32]
 
@@ -143,6 +143,50 @@ def _rows(model: Any, classes: Any, dtype: Any, X: Any, y: Any, weight: Any) -> 
     if lazy:
         return ChunkedRows(X, y.persist(), weight.persist(), model.loss)
     return Rows(X.astype(dtype, copy=False), y, weight, model.loss)
+
+
+def is_dask(x: Any) -> bool:
+    """Return whether ``x`` is a Dask collection: an array, a DataFrame, a column of one."""
+    return hasattr(x, "__dask_graph__")
+
+
+def _as_array(x: Any) -> Any:
+    """Return a Dask array, or the values of a DataFrame or column: sizes may be unknown."""
+    if not hasattr(x, "to_dask_array"):
+        return x
+    dtypes = [x.dtype] if hasattr(x, "dtype") else x.dtypes
+    plain = all(isinstance(dtype, np.dtype) for dtype in dtypes)
+    return (x if plain else x.astype(object)).to_dask_array()  # it warns of pandas' own dtypes
+
+
+def as_rows(X: Any) -> Any:
+    """Return a Dask array or DataFrame as a Dask array of two axes, all columns in each chunk."""
+    X = _as_array(X)
+    require(X.ndim == 2, "X: got a Dask array of shape {shape}, wanted two axes", shape=X.shape)
+    return X.rechunk({1: -1})
+
+
+def aligned(X: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    """Return rows, labels and weights (1 for None) as Dask arrays with the same chunks of rows.
+
+    Chunks without rows are left out. If the sizes of chunks are unknown, that takes a pass.
+    """
+    da = import_module("dask.array")
+    X = _sized(as_rows(X))
+    rows, columns = tuple(n for n in X.chunks[0] if n), []
+    for name, column in ("y", y), ("sample_weight", weight):
+        if column is None:  # a 1 that is broadcast makes Dask warn
+            column = da.ones(len(X), chunks=(rows,))
+        column = _sized(da.asarray(_as_array(column)))
+        column = column if column.ndim else da.broadcast_to(column, (len(X),))
+        text, shape = "{name}: got shape {shape} for the {n} rows of X", column.shape
+        require(shape == (len(X),), text, name=name, shape=shape, n=len(X))
+        columns.append(column.rechunk((rows,)))
+    return X.rechunk({0: rows}), columns[0], columns[1]
+
+
+def _sized(x: Any) -> Any:
+    return x.copy().compute_chunk_sizes() if x.ndim and np.isnan(x.shape[0]) else x
 
 
 def sample_of(model: Any, X: Any, reset: bool) -> Any:
