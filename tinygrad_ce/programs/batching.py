@@ -174,9 +174,7 @@ class Reader(Writer):
             raise NotASumError
         first = np.ravel(x)[0]
         if np.any(x != first):
-            sign = -1.0 if np.all(x <= 0) else 1.0  # of -t, as t has a name
-            axes, factor = self.atom(x if sign > 0 else -x, x.shape)
-            return Form(axes, factor.scaled(sign))
+            return self.atom(x, x.shape)
         return Form(self.labels(np.shape(x)), self.deltas().scaled(float(first)))
 
     operand = of
