@@ -2,7 +2,7 @@
 
 An entry that is nan or inf is followed back through the entries that it was computed from, to the
 first operation that made it of finite ones. Which entries those are the rules say: where the share
-of an upstream gradient of one entry is not 0.
+of an upstream gradient of one entry is not 0. Who calls this ignores NumPy's warnings.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _resting(op: Primitive, data: Sequence[Any], options: Any, entry: Entry) -> 
     That is where its share of an upstream gradient of that entry is not 0, for drawn numbers.
     """
     rng, masks = np.random.default_rng(0), list[Any]([False] * len(data))
-    with suppress(Exception), np.errstate(all="ignore"):  # where it has no value there
+    with suppress(Exception):  # where it has no value there
         numbers = data if op.piecewise else [rng.uniform(0.5, 1.5, np.shape(x)) for x in data]
         drawn = [Value(new) if is_real(x) else x for x, new in zip(data, numbers)]
         alone = apply(op, drawn, options)
@@ -308,12 +308,10 @@ def culprit(birth: Birth) -> Source:
 def limit(node: Value, x: float) -> float:
     """How far the operation takes numbers before its result is infinite, or 0, as it is of x."""
     low, high = 0.0, x
-    with np.errstate(all="ignore"):
-        for _halving in range(1_200):  # from 1e308 down to any number
-            middle = 0.5 * (low + high)
-            out = node.op.fn(node.dtype.type(middle))
-            fits = np.isfinite(out) and out != 0.0
-            low, high = (middle, high) if fits else (low, middle)
+    for _halving in range(1_200):  # from 1e308 down to any number
+        middle = 0.5 * (low + high)
+        out = node.op.fn(node.dtype.type(middle))
+        low, high = (middle, high) if np.isfinite(out) and out != 0.0 else (low, middle)
     return low
 
 
@@ -363,12 +361,11 @@ def find_births(
     """
     data = np.asarray(nodes[-1].data)
     if not is_finite(data):
-        bad = np.isnan(data) if np.any(np.isnan(data)) else ~np.isfinite(data)
+        bad = np.isnan(data) if np.isnan(data).any() else np.isinf(data)
         birth, path = Forward(nodes, assigned).birth(nodes[-1], first(bad))
         return [birth], path, {}
     if seed is None:
         return [], [], {}
-    with np.errstate(all="ignore"):
-        slopes = dict(zip(nodes, gradients(nodes[-1], seed, nodes)))
-        finite = all(is_finite(g) for node, g in slopes.items() if node.op is None)
-        return [] if finite else [*_backward(nodes, slopes)], [], slopes
+    slopes = dict(zip(nodes, gradients(nodes[-1], seed, nodes)))
+    finite = all(is_finite(g) for node, g in slopes.items() if node.op is None)
+    return [] if finite else [*_backward(nodes, slopes)], [], slopes

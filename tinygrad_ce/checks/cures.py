@@ -134,13 +134,12 @@ class Trials(Changes):
         """The first change after which the loss and all its gradients are finite."""
         tries = [self.fused, self.forms, self.shifted, self.guarded, self.wider, self.constants]
         tries += [] if self.too_small() else [self.edges]
-        with np.errstate(all="ignore"):
-            for make in tries:
-                with suppress(Exception):  # what cannot be computed is no cure
-                    for text, change in make():
-                        loss = self.recompute(change)[self.root]
-                        if _works(loss) and is_finite(total := float(np.sum(loss.data))):
-                            return Cure(text, total)
+        for make in tries:
+            with suppress(Exception):  # what cannot be computed is no cure
+                for text, change in make():
+                    loss = self.recompute(change)[self.root]
+                    if _works(loss) and is_finite(total := float(np.sum(loss.data))):
+                        return Cure(text, total)
         return None
 
     def too_small(self) -> bool:

@@ -102,17 +102,14 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
         if op is None or (op.moves and op.linear) or len(op.terms) == 1 or op.piecewise:
             continue  # whose entries are entries of its arguments, or their negatives
         alike = defaultdict[Any, list[Any]](list)
-        stacks = elementwise(op.function) or op.direct or op in (ops.MATMUL, TABLE[np.einsum])
-        stacks = stacks and not op.keeps  # arguments along a new first axis
+        stacks = elementwise(op.function) or op in (ops.MATMUL, TABLE[np.einsum])
         for node in several:
             call = node.call or (None, [*map(detach, node.parents)], NONE)
             result, data, options = detach(node), call[1], call[2]
             shapes = tuple([getattr(x, "shape", ()) for x in (result, *data)])
-            key = (
-                (shapes, node.dtype, repr(options) if options else "") if stacks else not shapes[0]
-            )
+            key: Any = (shapes, node.dtype, repr(options) if options else "")
             if _size(result):
-                alike[key].append((node, result, data, options))
+                alike[key if stacks else not shapes[0]].append((node, result, data, options))
         for calls in alike.values():
             n = max(1, ENTRIES // max(map(_size, (calls[0][1], *calls[0][2]))))
             for block in (calls[i : i + n] for i in range(0, len(calls), n)):
@@ -134,17 +131,16 @@ def _row(arrays: Sequence[Any]) -> Any:
 
 
 def _together(op: Primitive, results: Any, data: Any, options: dict[str, Any]) -> Any:
-    """The rounding of nodes that are alike, in a row; None where there are no wider numbers."""
+    """The rounding of nodes that are alike, their arguments along a new first axis, in a row.
+
+    None where there are no wider numbers.
+    """
     shapes, options = [*map(np.shape, data[0])], {**options}
     if op is ops.MATMUL:  # a vector is a row on the left, a column on the right
         shapes = [s if s[1:] else (*s, 1) if k else (1, *s) for k, s in enumerate(shapes)]
     if subscripts := options.get("subscripts"):
         letter = min({*ascii_letters} - {*subscripts})
         options["subscripts"] = re.sub("(^|,|>)", rf"\1{letter}", subscripts)
-    elif op.direct:
-        axes, n = options.get("axis"), len(shapes[0])
-        axes = range(n) if axes is None else np.atleast_1d(axes).tolist()
-        options["axis"] = tuple([i % n + 1 for i in axes])
     else:  # what broadcasts has as many axes as the others
         shapes = [(1,) * (max(map(len, shapes)) - len(shape)) + shape for shape in shapes]
     columns, result = zip(shapes, zip(*data)), _row(results)

@@ -17,7 +17,6 @@ from .forms import EXACT, matched, spelled
 from .wording import Names, at, number
 
 SHOWN = 4  # nodes of a way that are named
-WEAK = 0.5  # of the digits of a dtype: with fewer, the report says which step costs them
 WHY = {
     "overflow": "{op} overflows above {limit:.5g} in {dtype}",
     "underflow": "{op} underflows below {limit:.5g} in {dtype}",
@@ -88,9 +87,8 @@ def _data(names: Names, birth: Birth) -> str:
     if isinstance(x, Value) and x.passes:  # a parameter
         text = "{where}{more} before anything is computed, and its last gradient is not finite "
         text += "either: look at the loss of the step before."
-        if is_finite(x.grad):
-            text = "{where}{more} before anything is computed, though its last gradient is finite: "
-            text += "look at the optimizer's step."
+        better = "{where}{more} before anything is computed, though its last gradient is finite: "
+        text = better + "look at the optimizer's step." if is_finite(x.grad) else text
     return _(text, where=names.at(x, entry, birth.value), more=more)
 
 
@@ -100,11 +98,10 @@ def _why(names: Names, birth: Birth) -> Iterator[str]:
     cause, n = birth.cause, len(birth.sources)
     cause = SEVERAL.get(cause, cause) if n > (2 if cause == "pole" else 1) else cause
     if cause in WHY and n:
-        ends = cause in ("overflow", "underflow")
+        ends, source = cause in ("overflow", "underflow"), culprit(birth)
         most = limit(birth.node, entry_of(*birth.sources[0])) if ends else 0.0
         fields = {"dtype": kind, "limit": most, "end": np.finfo(kind), "n": n}
-        fields["numbers"] = birth.numbers
-        text, source = _(WHY[cause], op=op and op.name, **fields), culprit(birth)
+        text = _(WHY[cause], op=op and op.name, numbers=birth.numbers, **fields)
         exact = birth.cause == "underflow"
         entry = names.at(*source, entry_of(*source)) if exact else _behind(names, *source)
         said = cause == "singular" or isinstance(source[0], float)  # a number has no name
@@ -129,15 +126,15 @@ def tell_cure(names: Names, cure: Cure | None, births: Sequence[Birth]) -> Itera
     if cure:
         text = "Cure: {text}. The loss is then {loss:.6g}, and all gradients are finite."
         yield _(text, text=cure.text, loss=cure.loss)
-    for birth in [b for b in births[:1] if b.sources and not cure]:
-        first = min((*birth.before, birth), key=lambda b: b.step)
+    elif births and births[0].sources:
+        first = min((*births[0].before, births[0]), key=lambda b: b.step)
         x, entry = culprit(first)
-        size = abs(entry_of(x, entry))
-        kind = "overflow" if size > 10.0 else "pole" if size == 0.0 else "of a rule"
+        value = entry_of(x, entry)
+        kind = "overflow" if abs(value) > 10.0 else "pole" if value == 0.0 else "of a rule"
         advice = ADVICE.get(kind if first.cause in ("rule", "indeterminate") else first.cause)
         if advice and (names.has(x) or np.ndim(x)):
             name = names(x) if names.has(x) else _("a constant")
-            advice = _(advice, x=name, value=number(entry_of(x, entry)))
+            advice = _(advice, x=name, value=number(value))
             yield _("No change of form helps: {advice}.", advice=advice)
 
 
@@ -146,20 +143,15 @@ def tell_digits(names: Names, known: Sequence[Digits]) -> Iterator[str]:
     for d in known:
         if d.error > 1.0 and d is not known[0]:
             yield _("The gradient of {name} is 0 but for rounding.", name=d.name)
-        elif d.digits < WEAK * d.most:
-            text = "Of {name}, {digits:.0f} of {all:.0f} digits are right."
-            fields: dict[str, Any] = {"name": d.name, "digits": d.digits, "all": d.most}
-            if d.node is not None:
-                text = "Of {name}, {digits:.0f} of {all:.0f} digits are right: "
-                cancels = "{n:.0f} cancel in {formula}{instead}."
-                rounds = "the rounding of {formula} counts most{instead}."
-                text += cancels if d.cancelled else rounds
-                formula = names.equation(d.node)
-                if d.node not in names.called and formula.count("…") > 1:
-                    formula = _("{op} on the way back", op=d.node.op and d.node.op.name)
-                fields |= {"n": d.cancelled, "formula": formula}
-                fields["instead"] = _instead(names, d.node)
-            yield _(text, **fields)
+        elif d.node is not None:
+            text = "Of {name}, {digits:.0f} of {all:.0f} digits are right: "
+            cancels = "{n:.0f} cancel in {formula}{instead}."
+            text += cancels if d.cancelled else "the rounding of {formula} counts most{instead}."
+            formula = names.equation(d.node)
+            if d.node not in names.called and formula.count("…") > 1:
+                formula = _("{op} on the way back", op=d.node.op and d.node.op.name)
+            fields = {"digits": d.digits, "all": d.most, "n": d.cancelled, "formula": formula}
+            yield _(text, name=d.name, instead=_instead(names, d.node), **fields)
 
 
 def _instead(names: Names, node: Value) -> str:
