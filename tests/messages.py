@@ -111,7 +111,7 @@ class Scan:
     def note_words(self, node: ast.Call, env: Env) -> None:
         """Take the arguments that are words, not names: what sentences are made of."""
         for texts in (evaluate(arg, env) for arg in node.args):
-            for text in texts if isinstance(texts, frozenset) else ():
+            for text in sorted(texts) if isinstance(texts, frozenset) else ():
                 if " " in text and ("{" not in text or node.keywords):
                     self.found.setdefault(text, node.lineno)
 
