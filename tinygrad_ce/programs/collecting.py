@@ -31,7 +31,7 @@ from .index_notation import (
     term,
 )
 from .lines import Line, elementwise, fact, live, reads, walk
-from .simplifier import Simplifier, alike, is_call, is_plain_sum, mark_gradient, number_of, simplify
+from .simplifier import Simplifier, alike, is_call, is_plain_sum, mark_gradient, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 60  # calls of a simplifier, and terms beside the first: the textbook's take up to 40
@@ -113,23 +113,6 @@ def _one(factor: Factor) -> Sum:
     return Sum({frozenset([(factor, 1)]): 1.0})
 
 
-def _logistic(rows: _Gradients, x: Any) -> Form | None:
-    """1 / (1 + exp z) is 1 - 1 / (1 + exp -z), as `np.logaddexp` has them."""
-    z, zero = x, None
-    for f in (np.exp, np.negative, np.logaddexp):
-        if not is_call(z, f):
-            return None
-        zero, z = z.args[0], z.args[-1]
-    if number_of(zero) != 0.0 or is_call(z, np.negative):
-        return None
-    for f, *args in ((np.negative,), (np.logaddexp, 0.0), (np.negative,), (np.exp,)):
-        z = rows.emit(f, *args, z)
-    axes = rows.labels(x.shape)
-    factor = rows.factor(z, axes)
-    rows.complements[factor.array] = rows.factor(x, axes).array
-    return Form(axes, Sum.of([(ONE, 1.0), *_one(factor).scaled(-1.0).items()]))
-
-
 def _with_picks(picks: dict[tuple[int, int], int], product: Term) -> Term | None:
     """What a table of picks multiplies, as the entries picked alone."""
     to = dict[Factor, Factor]()
@@ -151,7 +134,6 @@ class _Gradients(Reader):
         self.collector, self.deep = collector, deep
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
-        self.complements = dict[int, int]()  # of 1 / (1 + exp -z) the array 1 / (1 + exp z)
         self.picks: dict[tuple[int, int], int] = {}  # x[rows, y] by a table of ones and x
         self.tables = set[int]()  # of ones, one in each row
         self.sums: Any = None  # the deep ones
@@ -201,7 +183,7 @@ class _Gradients(Reader):
         x, forward = self.collector.new[line], line in self.collector.forward
         if q := self.quotients.get(x) if x.__class__ is Line else None:
             return self.times_divisor(q, line.shape)
-        result = self.picked(line) or _logistic(self, x) or super().form(line)
+        result = self.picked(line) or super().form(line)
         self.collector.until -= max(len(result.terms) - 1, 0)
         for factor in [f for product in result.terms for f, _ in product if f.array >= 0]:
             if forward and self.arrays[factor.array] is x:
@@ -217,17 +199,6 @@ class _Gradients(Reader):
         axes, terms = self.atom(x, shape)
         self.lines |= {factor.array: q for product in terms for factor, _ in product}
         return Form(axes, terms * self.atom(b, b.shape).onto(axes))
-
-    def write(self, form: Form, shape: Sequence[int]) -> Any:
-        """A line; where 1 - 1 / (1 + exp -z) was of no use it is 1 / (1 + exp z) again."""
-        terms = Sum(form.terms)
-        for product, c in form.terms.items() if self.complements else ():
-            for factor, n in product:
-                rest, other = product - {(factor, n)}, self.complements.get(factor.array)
-                if n == 1 and other is not None and terms.get(rest) == -c and product in terms:
-                    del terms[product], terms[rest]
-                    terms[rest | {(Factor(other, factor.labels), 1)}] = -c
-        return super().write(Form(form.axes, terms), shape)
 
     def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
         """A product; none of more exponentials than divisors: in another order it may overflow."""

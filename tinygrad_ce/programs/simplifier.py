@@ -415,11 +415,18 @@ def _sigmoid(x: Any) -> Args | None:
 def _other_side(s: Simplifier, q: Any) -> Any:
     """The line σ(z) of q = σ(-z), if it is there; the two are 1 in sum."""
     args = _sigmoid(q) or ()
-    if not args[1:] or args[0].function is not np.less_equal:
+    if args[1:] and args[0].function is np.less_equal:
+        right = s.seen.get((np.greater_equal, *map(key_of, args[0].args)))
+        top = s.seen.get((np.where, right, *map(key_of, args[1:])))
+        return s.seen.get((np.divide, top, q.args[1]))
+    if not is_call(q, np.exp) or not is_call(q.args[0], np.negative):
         return None
-    right = s.seen.get((np.greater_equal, *map(key_of, args[0].args)))
-    top = s.seen.get((np.where, right, *map(key_of, args[1:])))
-    return s.seen.get((np.divide, top, q.args[1]))
+    total = q.args[0].args[0]  # log(1 + exp z)
+    if not is_call(total, np.logaddexp) or number_of(total.args[0]) != 0.0:
+        return None
+    sign, z = unsigned(total.args[1])
+    other = s.seen.get((np.logaddexp, key_of(0.0), z if sign < 0 else s.seen.get((np.negative, z))))
+    return s.seen.get((np.exp, s.seen.get((np.negative, other))))
 
 
 def _is_one(s: Simplifier, z: Any, q: Any) -> bool:
