@@ -31,7 +31,7 @@ from .index_notation import (
     term,
 )
 from .lines import Line, elementwise, fact, live, reads, walk
-from .simplifier import Simplifier, alike, is_call, is_plain_sum, mark_gradient, simplify
+from .simplifier import Simplifier, alike, is_plain_sum, mark_gradient, simplify
 
 LONG = 1000  # lines from which nobody reads a gradient
 EFFORT = 60  # calls of a simplifier, and terms beside the first: the textbook's take up to 40
@@ -199,14 +199,6 @@ class _Gradients(Reader):
         axes, terms = self.atom(x, shape)
         self.lines |= {factor.array: q for product in terms for factor, _ in product}
         return Form(axes, terms * self.atom(b, b.shape).onto(axes))
-
-    def product(self, c: float, powers: Powers, out: Sequence[int], *others: Any) -> Any:
-        """A product; none of more exponentials than divisors: in another order it may overflow."""
-        known = [(self.arrays[f.array], n) for f, n in powers.items() if f.array >= 0]  # no δ
-        exps = [n for x, n in known if is_call(x, np.exp) and n > 0]
-        if exps and len(powers) > 1 and sum(exps) > -sum(n for n in powers.values() if n < 0):
-            raise NotASumError
-        return super().product(c, powers, out, *others)
 
     # ------------------------------------------------------------------ one entry of each row
     def picked(self, line: Line) -> Form | None:
