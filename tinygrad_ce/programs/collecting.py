@@ -52,10 +52,10 @@ class Collector(Simplifier):
     def __init__(self, lines: Sequence[Line], outputs: Any, dtype: Any) -> None:
         super().__init__(lines, outputs)
         self.dtype = dtype
-        self.values, self.results = ({*walk(x)} for x in outputs)
+        self.results = {*walk(outputs[1])}
         self.forward = {*live(lines, outputs[0])}
         self.moving = {line.of for line in self.results}  # what depends on variables
-        self.ends, self.shared = {*self.results}, list[Any]()
+        self.ends = {*self.results}
         for line in lines:
             if line not in self.forward and not _is_open(line):
                 self.ends.update(x for x in reads(line) if x.dtype == dtype)
@@ -80,15 +80,13 @@ class Collector(Simplifier):
             other = self.reader.written(line)
             self.left = self.until - self.calls
             if other is not result:
-                needed = [*self.shared, *self.pending.values()]  # anyway
+                needed = [*self.pending.values()]  # anyway
                 both = [cost(live(self.lines, [*needed, x])) for x in (other, result)]
                 result = other if both[0] <= both[1] else result
             if result.__class__ is Line:
                 result.name = result.name or line.name
                 mark_gradient(self, line, result, result not in self.before_gradients)
         self.pending[line] = result
-        if line in self.values or (line in self.ends and self.uses[line] > 1):
-            self.shared.append(result)
         return result
 
 
