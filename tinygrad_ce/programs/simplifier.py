@@ -44,17 +44,13 @@ Args = tuple[Any, ...]
 FLOATS = float | np.floating
 REDUCTIONS = (np.sum, np.mean, np.max, np.min)  # one axis after the other
 PLAIN = (1, 1), (1, -1)  # the powers of a product, and of a quotient
-PASSES = 4  # of numbers: what one pass takes out may let the next take more
 
 
 def simplify(lines: Sequence[Line], outputs: Any) -> tuple[list[Line], Any]:
-    """The same outputs in fewer lines; of numbers, while a pass takes out one in fifty."""
+    """The same outputs in fewer lines; of numbers, one pass lets another take out more."""
     lines = live(lines, outputs)
-    for _ in range(PASSES if all(line.is_number for line in lines) else 1):
-        before = len(lines)
+    for _pass in range(2 if all(line.is_number for line in lines) else 1):
         lines, outputs = Simplifier(lines, outputs).run()
-        if before - len(lines) < before / 50:
-            break
     return lines, outputs
 
 
