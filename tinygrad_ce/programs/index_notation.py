@@ -302,7 +302,7 @@ class Writer(Products):
             right = {f: n for f, n in powers.items() if column in f.labels} or vectors
             left = {f: n for f, n in powers.items() if f not in right}
             rows = [x for x in kept if not any(x in f.labels for f in right)]
-            one = column is not None or len(left) == 1
+            one = column is not None or (len(left) == 1 and not self.has(left | right))
             if left and right and rows and one:
                 ends = [rows[-1], column] if column is not None else []
                 outer = [x for x in kept if x not in ends]
@@ -310,6 +310,11 @@ class Writer(Products):
                 y = self.product(1.0, right, [*outer, k, *ends[1:]])
                 return self.factor(self.emit(np.matmul, x, y), [*outer, *ends])
         return None
+
+    def has(self, powers: Powers) -> bool:
+        """Whether the product of two arrays is there."""
+        pair = frozenset(key_of(self.arrays[f.array]) for f in powers if f.array >= 0)  # no δ
+        return len(powers) == 2 and (np.multiply, pair) in self.simplifier.seen
 
     # ------------------------------------------------------------------ sums
     def write(self, form: Form, shape: Sequence[int]) -> Any:

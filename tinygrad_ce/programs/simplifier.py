@@ -306,6 +306,8 @@ class Simplifier:
             return x
         if is_call(x, np.subtract) and self.needs[x] == 1:
             return self.make(np.subtract, x.args[::-1], {}, like)
+        if is_call(x, np.divide) and isinstance(x.args[0], FLOATS) and x.args[0] < 0:
+            return self.make(np.divide, (-x.args[0], x.args[1]), {}, like)
         return self.make(np.negative, (x,), {}, like)
 
 
@@ -440,6 +442,10 @@ def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
         rest = [z.args[z.args[0] is p] for z, p in ((x, a), (y, b))]
         if all(p is (_other_side(s, z) or _complement(z)) for z, p in zip(rest, (b, a))):
             return s.emit(f, a, b)  # a·(1 - b) - b·(1 - a)
+    if both and f is np.subtract and y.args[0] is x and y.args[1] is x.args[1]:
+        g, q = x.args
+        if rest_of_one := s.seen.get((np.subtract, key_of(1.0), q)):  # g·q - g·q·q
+            return s.call(np.multiply, (g, s.emit(np.multiply, q, rest_of_one)), {}, like)
     for common in x.args if both and s.needs[x] == s.needs[y] == 1 else ():
         if common.__class__ is Line and any(common is p for p in y.args):
             rest = [z.args[z.args[0] is common] for z in (x, y)]
