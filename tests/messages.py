@@ -12,6 +12,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,7 @@ def union(values: Iterable[Any]) -> Any:
     return frozenset().union(*texts) if texts else None
 
 
+@cache
 def scans() -> list[Scan]:
     return [Scan(path) for path in sorted(PACKAGE.rglob("*.py"))]
 
@@ -255,6 +257,7 @@ def of_the_page() -> Iterator[tuple[str, str]]:
     yield from ((json.loads(text), "views/page.html") for text in texts)
 
 
+@cache
 def templates() -> dict[str, str]:
     """Every template, and the file that it stands in first."""
     found = {text: scan.name for scan in scans() for text in scan.found if text}

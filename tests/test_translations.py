@@ -17,7 +17,6 @@ from tinygrad_ce.engine.language import speaking
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 KOREAN = language.catalogue("ko")
-TEMPLATES = messages.templates()
 # A particle after a field is written in both forms, which `particles` chooses from.
 ALONE = r"\}(을|를|은|는|과|와|으로|로|이|가)(?=[\s,.)]|$)"
 
@@ -37,17 +36,20 @@ HALVES = ("name", "look")
 def test_every_template_is_found_in_the_code() -> None:
     """What reaches `_` through something that the scan cannot follow would be missing."""
     assert [place for scan in messages.scans() for place in scan.unknown] == []
+    templates = messages.templates()
     for text in ("stopped", "Play", "The sigmoid", "numerator", "stable at large scores"):
-        assert text in TEMPLATES
-    assert "{name}: passed, {n} of {all}" in TEMPLATES  # by a condition
-    assert "log of {line}: that is no softmax and no sigmoid" in TEMPLATES  # through an exception
-    assert not [text for text in TEMPLATES if text.endswith((" and", " the", ", "))]  # no halves
+        assert text in templates
+    assert "{name}: passed, {n} of {all}" in templates  # by a condition
+    assert "log of {line}: that is no softmax and no sigmoid" in templates  # through an exception
+    assert not [text for text in templates if text.endswith((" and", " the", ", "))]  # no halves
 
 
 @in_each
 def test_every_template_has_a_translation(code: str) -> None:
     known = language.catalogue(code)
-    missing = [f"{place}: {text}" for text, place in TEMPLATES.items() if text not in known]
+    missing = [
+        f"{place}: {text}" for text, place in messages.templates().items() if text not in known
+    ]
     assert not missing, f"{len(missing)}; python tests/messages.py brings them in: {missing[:5]}"
 
 

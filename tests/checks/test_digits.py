@@ -141,7 +141,7 @@ def slopes(f: Callable[..., Any], m: Exact, at: list[Any], k: int, h: Any) -> An
     return found
 
 
-@pytest.mark.parametrize("count", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [15, pytest.param(80, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", HALF)
 def test_of_arrays_and_their_gradients(kind: Any, count: int) -> None:
     mp = need("mpmath")

@@ -540,7 +540,9 @@ def test_a_gradient_that_another_needs_anyway_is_not_written_a_second_time() -> 
 @settings(max_examples=300, database=None)
 def test_drawn_functions_are_the_same_with_no_more_operations(case: Any) -> None:
     f, args, wrt, how = case
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+        # A source is for any number of rows, and trying them takes twice as long as all of this.
+        patch.setattr("tinygrad_ce.programs.compiled.write_sizes", lambda *args: None)
         raw, made = (program(f, *args, wrt=wrt, clean=clean, **how) for clean in (False, True))
         near(made(*args), raw, args)
         assert operations(made.source) <= operations(raw.source), made.source
@@ -583,7 +585,7 @@ STEP = st.tuples(st.integers(0, len(LARGE) - 1), st.integers(0, 9))
 @example(steps=[(7, 0), (0, 2), (0, 2)], seed=1)  # z + z² is no number at -inf, z·(1 + z) is
 @example(steps=[(10, 8), (7, 3), (7, 4)], seed=68)  # (a + b)·e / e overflows in a·e
 @given(steps=st.lists(STEP, min_size=1, max_size=4), seed=st.integers(0, 99))
-@settings(max_examples=150, database=None)
+@settings(max_examples=100, database=None)
 @pytest.mark.filterwarnings("ignore:.*encountered")
 def test_at_700_nothing_is_nan_that_was_none(steps: Any, seed: int) -> None:
     x, y = np.random.default_rng(seed).choice([-700.0, -1.0, 0.5, 700.0], (2, 4, 3))

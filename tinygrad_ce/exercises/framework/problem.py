@@ -25,13 +25,13 @@ def tolerance(answer: Any, wanted: Any) -> float:
     differences (1e-10); no wrong derivation is as close as 1e-6. A float32 answer has less.
     """
     part = 1e-4 if answer.dtype == np.float32 else 1e-6
-    return part * (1.0 + float(np.max(np.abs(wanted), initial=0.0)))
+    return part * (1.0 + float(np.abs(wanted).max(initial=0.0)))
 
 
 def close(answer: Any, *wanted: Any) -> bool:
     """Whether an array is the first of those wanted, to the accuracy that any of them needs."""
     allowed = max(tolerance(answer, x) for x in wanted)
-    return answer.shape == wanted[0].shape and bool(np.all(np.abs(answer - wanted[0]) <= allowed))
+    return answer.shape == wanted[0].shape and bool((np.abs(answer - wanted[0]) <= allowed).all())
 
 
 def array_text(x: Any) -> str:
