@@ -73,9 +73,10 @@ class Changes:
         for node in self.nodes:
             if node in change:
                 new[node] = change[node](new)
+            elif node in self.inputs:
+                new[node] = Value(leaf(detach(node)))
             else:
-                is_input = node in self.inputs
-                new[node] = Value(leaf(detach(node))) if is_input else _computed(node, (), new)
+                new[node] = _computed(node, new)
         return new
 
     def keeps(self, change: Change, nodes: Iterable[Value], near: float) -> bool:
@@ -98,7 +99,7 @@ class Changes:
             new, old = (filled(node.op, p)[0] for p in ([*parts[:k], code, *parts[k + 1 :]], parts))
             is_numpys = not node.op.symbol and getattr(np, node.op.name, 0) is node.op.function
             texts.append((f"np.{new}", f"np.{old}") if is_numpys else (new, old))
-            change[node] = partial(_computed, node, ((k, how, mask),))
+            change[node] = partial(_computed, node, k=k, how=how, mask=mask)
         new, old_text = (_(" and ").join(dict.fromkeys(several)) for several in zip(*texts))
         return _(text, new=new, old=old_text, how=how), change
 
@@ -272,11 +273,11 @@ def _is_of_finite(node: Value) -> bool:
 
 
 # ------------------------------------------------------------------ what computes a node anew
-def _computed(node: Value, how: Sequence[tuple[int, str, Any]], new: New) -> Any:
-    """A node of the new arguments, with code in place of some."""
+def _computed(node: Value, new: New, k: int = 0, how: str = "", mask: Any = None) -> Any:
+    """A node of the new arguments, with code in place of one."""
     args = [new[x] if isinstance(x, Value) else x for x in node.parents]
-    for k, code, mask in how:
-        args[k] = written(code, args[k], c=mask)
+    if how:
+        args[k] = written(how, args[k], c=mask)
     if not any(isinstance(x, Value) for x in args):  # of targets that are constants now
         return node.op.fn(*args, **node.options)
     return apply(node.op, args, node.options)

@@ -179,12 +179,10 @@ def _restored(names: Names) -> tuple[Names, list[Value], set[Value], Any, list[s
         text = str(error) + "."
     else:
         return names, [], set(), ones_like(root), []
-    used = ((node, x) for node in names.nodes for x in values(node))
-    assigned = [*dict.fromkeys(x for node, x in used if x.number > node.number)]
+    assigned = [*dict.fromkeys(x for n in names.nodes for x in values(n) if x.number > n.number)]
     if assigned:
-        text = _(
-            "Assigned since the loss was computed: {names}.", names=", ".join(map(names, assigned))
-        )
+        called = ", ".join(map(names, assigned))
+        text = _("Assigned since the loss was computed: {names}.", names=called)
     if (before := as_it_was(names.nodes)) is None:
         again = _("For the way back compute it again.")
         return names, assigned, {*assigned}, None, [f"{text} {again}"]

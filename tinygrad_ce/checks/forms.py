@@ -128,6 +128,4 @@ def _match(form: Any, node: Any, known: dict[str, Any]) -> dict[str, Any] | None
 
 def _is_reshaped(node: Value) -> bool:
     """Whether a node has all the entries of its only argument, in another shape."""
-    return bool(
-        node.op and node.op.moves and node.op.linear == (0,) and node.size == node.parents[0].size
-    )
+    return bool(node.op and node.op.moves and node.size == np.size(node.parents[0]))

@@ -7,10 +7,11 @@ tell a right gradient from a wrong one, or the function has a kink there, the ve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
 from functools import partial
+from itertools import chain, starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -371,14 +372,14 @@ def _blame(f: _Contraction, failed: bool) -> str:
         for k, parent in enumerate(node.parents)
         if isinstance(parent, Value)
     ]
-    looks: list[Callable[..., str]] = [_written]
+    texts: list[Iterable[str]] = [starmap(_written, shares)]
     if failed and nodes:
-        looks += [partial(_alone, f.method, "fail", g) for g in (1.0, -2.0)]  # they are linear
-        looks += [lambda *_each: _born(out), partial(_alone, f.method, "inconclusive", 1.0)]
+        wrong = [starmap(partial(_alone, f.method, "fail", g), shares) for g in (1.0, -2.0)]
+        doubts = starmap(partial(_alone, f.method, "inconclusive", 1.0), shares)
+        texts += [*wrong, map(_born, [out]), doubts]  # rules are linear in g
     with np.errstate(all="ignore"):
-        for text in (look(*each) for look in looks for each in shares):
-            if text:
-                return text
+        if text := next(filter(None, chain(*texts)), ""):
+            return text
     text = "none: every node's own rule is right, so part of f does not go through the graph "
     return _(text + "(v.data, or a Value made inside f)") if failed else ""
 

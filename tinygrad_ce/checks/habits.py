@@ -79,7 +79,7 @@ def moved(x: Any) -> Any:
     """What stands below reshapes, copies, and np.where of a node and its negative."""
     while isinstance(x, Value) and x.op is not None:
         inner = [p for p in x.parents if isinstance(p, Value)]
-        if x.op is ops.WHERE or (x.op.moves and x.op.linear) or len(x.op.terms) == 1:
+        if (x.op.moves and x.op.linear) or len(x.op.terms) == 1:
             x = inner[-1] if inner else None
         elif x.op is ops.SUBTRACT and not isinstance(x.parents[1], Value):
             x = x.parents[0]  # a maximum, that softmax subtracts
@@ -172,7 +172,7 @@ def _stretched(node: Value, names: Names) -> Iterator[str]:
 
 def _over_all(node: Value, names: Names) -> Iterator[str]:
     """Exponentials of a table divided by the sum of all of them."""
-    is_table = node.op is ops.DIVIDE and len(node.shape) == 2 and min(node.shape) > 1
+    is_table = len(node.shape) == 2 and min(node.shape) > 1
     if is_table and softmax_of(node) is not None and np.size(moved(node.parents[1])) == 1:
         text = "{name} sums to 1 over all {shape} entries: are rows meant? "
         text += "sum(axis=1, keepdims=True)"
