@@ -52,7 +52,7 @@ OUTSIDE = {c: "\\" + c for c in "#$%&_{}"} | {
 }  # fmt: skip
 # The place of a number that can change, between what no name has: `inline` escapes it.
 OPEN, CLOSE = "\ue000", "\ue001"
-MARK = re.compile(rf"(?:\\text\{{)?{OPEN}(±?)(\d+){CLOSE}\}}?")
+MARK = re.compile(rf"(?:\\text\{{)?{OPEN}(±?)(\d+):([^{CLOSE}]*){CLOSE}\}}?")
 TRIAL = np.array([0.7, 0.3, 0.9, 0.2, 0.5, 0.4]).reshape(2, 1, 3)  # in order of nothing
 
 
@@ -201,7 +201,7 @@ def number(x: Any) -> Formula:
     """Return data as a formula; of recorded data, if it is shown in full, a `MARK` of it."""
     x = detach(x)
     if hasattr(x, "tape") and (x.size == 1 or (x.ndim == 1 and x.size <= FEW)):
-        mark = f"{OPEN}{x.tape.lines.index(x.line)}{CLOSE}"
+        mark = f"{OPEN}{x.tape.lines.index(x.line)}:{spell(x.example)}{CLOSE}"
         return Formula(mark, rf"\text{{{mark}}}", SIGNED)
     return numeral(spell(example(x)))
 

@@ -20,7 +20,7 @@ from ..engine.value import Value
 from ..programs import lines
 from ..programs.lines import Line, elementwise, live, name_of, replace
 from ..programs.recorder import Tape
-from .formulas import CLOSE, MARK, OPEN, spell
+from .formulas import CLOSE, MARK, OPEN
 
 MOST = 20_000  # statements
 SAME = (lines.constant, lines.astype, *lines.CHECKED)
@@ -228,8 +228,6 @@ class Live:
         data = [x.line for step in steps for x in fields(step) if hasattr(x, "line")]
         shown = dict.fromkeys([*tape.arguments, *marks, *data])
         self.slots: dict[Any, int] = {line: k for k, line in enumerate(shown)}
-        with np.errstate(all="ignore"):
-            self.examples = lines.evaluate(live(tape.lines, [*self.slots]), tape.arguments)
         self.source, start = expanded(tape, [*self.slots])
         places = {node.name: k for k, node in enumerate(walkers[0].order) if node.op is None}
         last = {step.target_index: step.after for step in self.walks[0]}
@@ -268,8 +266,8 @@ class Live:
 
         def put(match: re.Match[str]) -> str:
             line, tag = self.lines[int(match[2])], "mn" if match[0][0] == "<" else "span"
-            text, factor = spell(self.examples[line]), ' data-b=""' * bool(match[1])
+            text, factor = match[3].replace("\xa0", " "), ' data-b=""' * bool(match[1])
             text = f"({text})" if factor and text[0] == "−" else text
             return f'<{tag} data-n="{self.slots[line]}"{factor}>{text}</{tag}>'
 
-        return re.sub(rf"(?:<mtext>)?{OPEN}(±?)(\d+){CLOSE}(?:</mtext>)?", put, html)
+        return re.sub(rf"(?:<mtext>)?{OPEN}(±?)(\d+):([^{CLOSE}]*){CLOSE}(?:</mtext>)?", put, html)
