@@ -37,7 +37,7 @@ class Primitive:
     name: str
     fn: Rule  # what computes it
     vjps: Any  # a tuple, with None where no gradient flows, or `Each`
-    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <args> <arg> <out> <g>
+    latex: tuple[str, ...]  # the operation, then its rules; <x> <y> <z> <args> <arg> <out> <g> <op>
     domain: tuple[Interval, ...] | None = None  # of each argument: where rules hold, and smooth ...
     piecewise: bool = False  # ... but for borders between pieces (of abs: x < 0 and x > 0)
     scalar: Rule | None = None  # the same on Python floats, faster
@@ -111,7 +111,7 @@ class Primitive:
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
     """Put the record of a function into the table; a rule is a VJP, it and its LaTeX, or None."""
     name = name or function.__name__
-    reads = [latex or rf"\operatorname{{{name}}}(<args>)"]
+    reads = [latex or r"\operatorname{<op>}(<args>)"]
     vjps: list[Any] = []
     for rule in rules:
         usual = "0" if rule is None else r"<g> \cdot \frac{\partial <out>}{\partial <arg>}"

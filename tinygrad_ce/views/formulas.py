@@ -1,8 +1,9 @@
 r"""What flows along an edge, and how it, names, data and rules read: as text, and as LaTeX.
 
 A rule's LaTeX in an operation's record has placeholders: ``<x> <y> <z>`` for the first three
-arguments, ``<args>`` for all, ``<arg>`` for the one that the rule is for, ``<out>`` for the result
-and ``<g>`` for the upstream gradient. `fill` puts names or numbers there, in both notations.
+arguments, ``<args>`` for all, ``<arg>`` for the one that the rule is for, ``<out>`` for the result,
+``<g>`` for the upstream gradient, ``<op>`` for the operation's name. `fill` puts names or numbers
+there, in both notations.
 """
 
 import math
@@ -163,15 +164,9 @@ def symbol(name: str) -> str:
 
 
 def rule(op: Primitive, argument: int | None = None) -> str:
-    """Return the LaTeX of an operation, or of the rule of one of its arguments, on one line.
-
-    A name that is no word, as ``leaky_relu``, becomes the placeholder ``<op>``.
-    """
+    """Return the LaTeX of an operation, or of the rule of one of its arguments, on one line."""
     k = 0 if argument is None else min(argument + 1, len(op.latex) - 1)  # one may serve them all
-    latex = op.latex[k]
-    if not op.name.isalpha():
-        latex = latex.replace(rf"\operatorname{{{op.name}}}", r"\operatorname{<op>}")
-    return "".join(c if c.isprintable() else " " for c in latex)
+    return "".join(c if c.isprintable() else " " for c in op.latex[k])
 
 
 @cache
