@@ -123,8 +123,14 @@ def diagnose(loss: Value | Callable[..., Any], *args: Any, lang: str = "") -> Di
     >>> diagnose(p).births[0].numbers
     'inf / inf'
     """
-    with speaking(lang), np.errstate(all="ignore"), _without_collector():
-        return _diagnosed(loss, args)
+    was_on = gc.isenabled()
+    gc.disable()  # Python's collector of cycles would go through a large graph again and again
+    try:
+        with speaking(lang), np.errstate(all="ignore"):
+            return _diagnosed(loss, args)
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _diagnosed(loss: Any, args: Any) -> Diagnosis:
@@ -152,18 +158,6 @@ def _diagnosed(loss: Any, args: Any) -> Diagnosis:
     sentences = [re.sub("^the ", "The ", text) for text in sentences]
     texts = tuple(warnings), tuple(notes), tuple(sentences)
     return Diagnosis(tuple(births), cure, tuple(digits), *texts)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Python's collector of cycles waits: it would go through a large graph again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _restored(names: Names) -> tuple[Names, list[Value], set[Value], Any, list[str]]:
