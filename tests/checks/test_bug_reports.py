@@ -563,3 +563,18 @@ def test_a_change_of_form_that_is_another_function_is_no_cure() -> None:
     assert found.cure
     p = np.exp(z - 800.0) / np.exp(z - 800.0).sum()
     assert found.cure.loss == pytest.approx(float((p**2).sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("f", "right"),
+    [
+        (lambda z: np.log(np.exp(z) / np.exp(z).sum()), lambda z: z - tg.logsumexp(z)),
+        (lambda z: np.log(np.cumsum(np.exp(z))), lambda z: np.logaddexp.accumulate(z.ravel())),
+    ],
+)
+def test_a_form_of_rows_is_no_cure_of_what_is_over_the_whole_table(f: Any, right: Any) -> None:
+    z = np.array([[800.0, 1.0], [0.0, 799.0]])
+    found = diagnose(lambda z: (f(z) ** 2).sum(), z)
+    assert found.births
+    loss = pytest.approx(float((right(z) ** 2).sum()), rel=1e-12)
+    assert found.cure is None or found.cure.loss == loss
