@@ -199,3 +199,20 @@ def test_a_number_is_rounded(wrt: Any) -> None:
     assert value == 1.26 * 0.7 + 0.74
     if wrt is not None:
         assert made(1.26, 0.74)[1] == (0.7, 1.0)[wrt]
+
+
+@pytest.mark.parametrize("index", [None, (), ..., (..., None), (None, None), True])
+@pytest.mark.parametrize("example", [2.0, np.float64(2.0), np.array(2.0)])
+def test_a_number_takes_the_indices_that_numpys_numbers_take(index: Any, example: Any) -> None:
+    weights = np.array([1.0, 2.0])
+    recorded = program(lambda x: np.sum((x * x)[index] * weights), example)
+    printed: dict[str, Any] = {}
+    exec(recorded.source, printed)
+    for x in (3.0, np.float64(3.0), np.array(3.0)):
+        for value, slope in (recorded(x), printed["loss_and_grad"](x)):
+            np.testing.assert_array_equal([value, slope], [27.0, 18.0])
+
+
+def test_a_number_has_no_entry_0() -> None:
+    with pytest.raises(IndexError, match=r"getitem of x \(\): \[0\]: too many indices"):
+        program(lambda x: x[0] * 2.0, 2.0)

@@ -326,7 +326,7 @@ class RecordedArray(NDArrayOperatorsMixin):
         if op is SCATTER:
             return self.tape.call(scatter, (*args, options["index"], options["shape"]), {})
         if op is GETITEM:  # perhaps of a constant, which cannot be indexed by what records
-            return self.tape.call(operator.getitem, (*args, options["index"]), {})
+            return self.entries(args[0], options["index"])
         return op.fn(*args, **options)
 
     def __getitem__(self, index: Any) -> Any:
@@ -334,7 +334,13 @@ class RecordedArray(NDArrayOperatorsMixin):
             mask = part.__class__ is RecordedArray and part.dtype.kind == "b"
             if mask or (part.__class__ is slice and [*walk(part, RecordedArray)]):
                 self.tape.refuse("The shape of x[mask] or x[:n]", FIXED_SHAPE)
-        return self.tape.call(operator.getitem, (self, index), {})
+        return self.entries(self, index)
+
+    def entries(self, x: Any, index: Any) -> Any:
+        """The entries at ``index``: what is one alone is reshaped, since Python's has no index."""
+        if not getattr(x, "shape", ()):
+            return self.tape.call(np.reshape, (x, np.empty(())[index].shape), {})
+        return self.tape.call(operator.getitem, (x, index), {})
 
     def within(self, low: int, high: int, besides: int | None = None) -> Any:
         """Itself, once a program has checked its entries: from low to high - 1, or ``besides``."""
