@@ -66,14 +66,14 @@ class Call(NamedTuple):
     """A result, where it was written, what the function that made it is called, and on what."""
 
     result: Any
-    origin: Origin | None
+    origin: Origin
     called: Collection[str]
     args: Sequence[Any]
 
     @property
-    def at(self) -> tuple[int, int] | None:
+    def at(self) -> tuple[int, int]:
         """Where, for a dict: the hash of a long function's code takes long."""
-        return self.origin and (id(self.origin[0]), self.origin[1])
+        return id(self.origin[0]), self.origin[1]
 
 
 def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]:
@@ -85,8 +85,6 @@ def words(calls: Sequence[Call]) -> tuple[dict[Any, str], list[tuple[Any, str]]]
     last = dict(zip(places, (call.result for call in calls)))
     assigned, used, read = dict[Any, str](), list[tuple[Any, str]](), dict[Any, Any]()
     for at, (result, origin, function, args) in zip(places, calls):
-        if origin is None:
-            continue
         if (key := (at, function, len(args))) not in read:  # once for what a loop calls often
             line = written(origin)
             read[key] = line.target, line.is_call(function), line.names(function, len(args))
@@ -106,7 +104,7 @@ def operands(node: Value) -> list[tuple[Any, str]]:
 
 
 def _call(node: Value) -> Call:
-    assert node.op is not None
+    assert node.op is not None is not node.origin
     return Call(node, node.origin, called(node.op), node.parents)
 
 

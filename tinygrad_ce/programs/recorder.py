@@ -101,6 +101,7 @@ class Tape:
         calls = [
             Call(line, origin, (getattr(line.function, "__name__", ""),), line.args)
             for line, origin in self.origins.items()
+            if origin
         ]
         assigned, used = words(calls)
         at = {call.result: call.at for call in calls}

@@ -131,9 +131,8 @@ def _limits(
     straight = all(known and _is_straight(code) for code, known in asking)
     if straight and all(map(pair.is_alike, _lines(pair.one))):
         return 1, None
-    several = min(MOST, TRIED // pair.other.calls)
-    row = sum(x.size for x in _lines(pair.other)) / (n * pair.times)  # entries
-    several = min(several, int(ENTRIES / (row * (n + several))))
+    entries = sum(x.size for x in _lines(pair.other))
+    several = min(MOST, TRIED // pair.other.calls, ENTRIES // entries)
 
     def end(ks: range) -> int:
         last = n
