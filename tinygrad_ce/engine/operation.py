@@ -111,7 +111,7 @@ class Primitive:
 def define(function: Rule, latex: str, *rules: Any, name: str = "", **fields: Any) -> Primitive:
     """Put the record of a function into the table; a rule is a VJP, it and its LaTeX, or None."""
     name = name or function.__name__
-    reads = [latex or r"\operatorname{<op>}(<args>)"]
+    reads = [latex or "<op>(<args>)"]
     vjps: list[Any] = []
     for rule in rules:
         usual = "0" if rule is None else r"<g> \cdot \frac{\partial <out>}{\partial <arg>}"
