@@ -35,10 +35,9 @@ QUIT = ("q", "Q", "\x04", "\x1b")  # and Ctrl-D, Escape
 class _Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         text = super().format_help()
-        heads = ("usage:", _("usage:")), ("positional arguments:", _("positional arguments:"))
-        help_ = "show this help message and exit", _("show this help message and exit")
-        for word, said in (*heads, ("options:", _("options:")), help_):
-            text = text.replace(word, said)
+        words = "usage:", "positional arguments:", "options:", "show this help message and exit"
+        for word in words:
+            text = text.replace(word, _(word))
         return text
 
     def error(self, message: str) -> NoReturn:
