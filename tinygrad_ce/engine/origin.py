@@ -151,6 +151,22 @@ def written(origin: Origin) -> Written:
     return _look(code, id(code))[2][at // 2]
 
 
+def function_of(code: CodeType) -> tuple[Any, list[Place]]:
+    """The syntax of the function that code is of, None without a source; its instructions' places.
+
+    Code of a comprehension is of the function in which that stands.
+    """
+    lines, places, _written = _look(code, id(code))
+    wide: list[Any] = [at for at in places if None not in at and at[2] != at[3]]
+    around: Any = None
+    for node in ast.walk(ast.parse("".join(lines))):
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            first, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+            if all(first <= (at[0], at[2]) and (at[1], at[3]) <= end for at in wide):
+                around = node  # the innermost comes last
+    return around, places
+
+
 @lru_cache(maxsize=1024)
 def _look(code: CodeType, _identity: int) -> tuple[list[str], list[Place], list[Written]]:
     """The lines of a code object's file; the place of each instruction, and what is written there.
@@ -185,18 +201,18 @@ def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
         return {}, set()
     for code in codes:
         codes += [x for x in code.co_consts if isinstance(x, CodeType)]
-    targets = {_place(value): name for node in nodes for value, name in _assignments(node)}
+    targets = {place(value): name for node in nodes for value, name in _assignments(node)}
     written = dict[Place, Written]()
     for node in nodes:
         if call := _call(node):
-            at, callee = _place(node), _name(getattr(node, "func", None))
+            at, callee = place(node), _name(getattr(node, "func", None))
             function, operands, *owned = call
             names = tuple(map(_name, operands))
             written[at] = Written(targets.get(at, ""), function, names, callee, *owned)
     return written, {*codes}
 
 
-def _place(node: Any) -> Place:
+def place(node: Any) -> Place:
     """Where the instruction of an expression says that it stands."""
     first, column = node.lineno, node.col_offset
     attribute = node.func if isinstance(node, ast.Call) else node

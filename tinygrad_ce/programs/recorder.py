@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 from unicodedata import normalize
 
@@ -43,6 +43,7 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
 }  # fmt: skip
 CALLED = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
 # What tells how many entries there are.
+HOMES = {"builtins", "math", "numpy", "tinygrad_ce"}
 ASK = {"shape", "size", "__len__", "__iter__", "__array_function__", "__repr__"}
 SHAPE = "The shape of np.{name}'s result"
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
@@ -85,7 +86,8 @@ class Tape:
         self.constants: list[tuple[Any, str]] = []  # arrays that f did not compute here, and names
         self.caller: CodeType | None = None  # what calls f
         # F's code under way where it asks for a size, and whether it calls nothing of a learner's.
-        self.asking: dict[CodeType, bool] = {}
+        # Code that asks for sizes: at which instructions, and names of what may do anything.
+        self.asking: dict[CodeType, tuple[set[int], set[str]]] = {}
 
     def write(self, function: Any, args: Any, options: Any, example: Any) -> RecordedArray:
         """Write one line down."""
@@ -179,8 +181,10 @@ class Tape:
         while frame and frame.f_code is not self.caller:
             code = frame.f_code
             if is_learners(code.co_filename):
-                called = [*map(frame.f_globals.get, code.co_names), *frame.f_locals.values()]
-                self.asking[code] = self.asking.get(code, True) and all(map(_is_known, called))
+                offsets, others = self.asking.setdefault(code, (set(), set()))
+                offsets.add(frame.f_lasti)
+                names = {name: frame.f_globals.get(name) for name in code.co_names}
+                others |= {n for n, x in (names | frame.f_locals).items() if not _is_known(x)}
             frame = frame.f_back
 
     def refuse(self, what: str, instead: str, **fields: Any) -> NoReturn:
@@ -197,11 +201,9 @@ class Tape:
 
 
 def _is_known(x: Any) -> bool:
-    """Whether something is no function, or one of NumPy, Python or this package."""
-    home = str(getattr(x, "__module__", "")).partition(".")[0]
-    return (
-        not callable(x) or x.__class__ is np.ufunc or home in ("numpy", "builtins", "tinygrad_ce")
-    )
+    """Whether something is one of Python's, NumPy's or this package's functions, or a module."""
+    home = x.__name__ if isinstance(x, ModuleType) else getattr(x, "__module__", "")
+    return x is None or str(home).partition(".")[0] in HOMES or x.__class__ is np.ufunc
 
 
 def _is_number(x: Any) -> bool:

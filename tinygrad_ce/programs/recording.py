@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat, zip_longest
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,10 @@ class Recording:
             called = getattr(f, "__name__", x.name), getattr(f, "__self__", None)
             yield x, (called, x.shape, x.kind, key_of(inputs))
         yield None, key_of(replace(self.outputs[0], order.__getitem__))
+
+    def made_at(self, code: CodeType) -> set[int]:
+        """The instructions of code that made an array that records."""
+        return {origin[1] for origin in self.origins.values() if origin and origin[0] is code}
 
     def indices_are_no_more(self) -> bool:
         """Whether whole numbers among the arguments are read as indices alone."""

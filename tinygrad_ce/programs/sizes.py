@@ -10,21 +10,19 @@ and the program refuses others.
 
 from __future__ import annotations
 
-import dis
+import ast
 import math
 import operator
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import pairwise
 from types import CodeType, EllipsisType
 from typing import Any
 
 import numpy as np
 
-from ..engine.operation import TABLE
+from ..engine.origin import Place, function_of, place
 from ..engine.rules import scatter
 from ..engine.transforms import flatten, unflatten
 from .lines import CHECKED, Line, Size, constant, elementwise, live, replace, within
@@ -37,16 +35,14 @@ ENOUGH = 100  # rows
 # How many numbers of rows are tried, of how many lines and entries in all.
 MOST, TRIED, ENTRIES = 500, 4_000, 2**24
 HUGE = 2**30  # rows
-# What does the same with any number of rows; of names in f's code, what is smooth in a size.
+# What does the same with any number of rows; what gives more of more rows.
 ALIKE = {np.matmul, np.reshape, np.transpose, np.expand_dims, np.squeeze, np.broadcast_to}
 ALIKE |= {np.take_along_axis, np.argsort, np.argmax, np.cumsum, constant, *CHECKED, *NEW}
-SMOOTH = {f.__name__ for f, op in TABLE.items() if elementwise(f) and not op.piecewise | op.plain}
-SMOOTH |= {"np", "tg", "len", "float", "shape", "size", "T", "newaxis", "arange", "ones", "sum"}
-SMOOTH |= {"mean", "dot", "softmax", "log_softmax", "logsumexp", "cross_entropy", "nll", "mse"}
-DECIDES = re.compile(
-    r".*(JUMP|COMPARE|CONTAINS|SLICE|FOR_|MATCH)|.*BINARY_OP (//|%|<<|>>|&|\|)"
-    r"|(?!LOAD_CONST|LOAD_SMALL|BUILD_TUPLE).+ BINARY_(SUBSCR|OP \[)"  # an entry of a table
-)
+SMOOTH = {"len", "float", "arange", "ones", "zeros", "sum", "mean"}
+ARITHMETIC = ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow
+# Others may use what these name; what fails with few rows decides there.
+CLOSED = ast.FunctionDef | ast.Lambda | ast.Global | ast.Nonlocal | ast.Try | ast.TryStar | ast.With
+SMOOTH |= {"len", "float", "size", "arange", "ones", "sum", "mean", "dot"}
 
 
 def write_sizes(
@@ -63,7 +59,7 @@ def write_sizes(
     data = [i not in wrt for i, arg in enumerate(args) for _ in flatten(arg)]
     for group in _groups(leaves, data):
         n, times = len(leaves[min(group)]), 4  # halves and doubles are exact
-        some, place = partial(_with_rows, args, group), [*recording.arguments][min(group)]
+        some, source = partial(_with_rows, args, group), [*recording.arguments][min(group)]
         with suppress(Exception):  # what f raises of arrays that do not fit is no one class
             other = record(some(times * n))
             by_row = other.calls != recording.calls  # a Jacobian has blocks once it is clean
@@ -78,20 +74,75 @@ def write_sizes(
                 least, most = _limits(alone, forward, some)
             pair = _Pair(n, times, recording, other)
             pair.join()
-            recording.rows = pair.name, place, 1, None
+            recording.rows = pair.name, source, 1, None
             if load:
                 holds = partial(_agrees, recording, record, load)
                 least = max(least, next((k for k in (1, 2, n // 2) if holds(some(k))), n))
-                recording.rows = pair.name, place, least, most
+                recording.rows = pair.name, source, least, most
             return
 
 
-def _is_straight(code: CodeType) -> bool:
-    """Whether code does the same with any size: smooth functions, no table, no comparison."""
-    steps = [f"{step.opname} {step.argrepr}" for step in dis.get_instructions(code)]
-    decides = any(DECIDES.match(" ".join(two)) for two in pairwise(steps))
-    others = code.co_freevars or code.co_exceptiontable or not SMOOTH.issuperset(code.co_names)
-    return not (decides or others or {CodeType, slice} & {*map(type, code.co_consts)})
+class _Flow:
+    """Where the sizes go that code asks for: whether they decide something."""
+
+    def __init__(self, code: CodeType, offsets: set[int], others: set[str], made: set[int]) -> None:
+        self.function, places = function_of(code)
+        self.asked, self.made = ({places[k // 2] for k in ks} for ks in (offsets, made))
+        self.names, self.found = set[str](), set[Place]()
+        nodes = [*ast.walk(self.function)] if self.function else []
+        stored = [x.id for x in nodes if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)]
+        self.others = others.union(stored)
+
+    def decides(self) -> bool:
+        """Whether a branch, a loop, a table or an unknown function may rest on a size."""
+        known = -1
+        with suppress(NotASizeError):
+            while self.function and known < len(self.names):  # in a loop a name may come later
+                known = len(self.names)
+                for node in ast.iter_child_nodes(self.function):
+                    self.holds(node)
+            return self.found != self.asked
+        return True
+
+    def holds(self, node: Any) -> bool:
+        """Whether an expression holds a size, and no array yet; an error where that decides."""
+        parts = [self.holds(x) for x in ast.iter_child_nodes(node)]
+        if isinstance(node, ast.expr):
+            if (at := place(node)) in self.asked:
+                self.found.add(at)
+                return True
+            if at in self.made:
+                return False
+        if isinstance(node, CLOSED):
+            raise NotASizeError
+        if isinstance(node, ast.Name):
+            return node.id in self.names
+        return any(parts) and self.goes_on(node, parts)
+
+    def goes_on(self, node: Any, parts: list[bool]) -> bool:
+        """Whether what is made of a size holds one, too; an error where the size decides."""
+        match node:
+            case ast.BinOp(op=op) | ast.AugAssign(op=op) if not isinstance(op, ARITHMETIC):
+                raise NotASizeError
+            case ast.BinOp(op=ast.Pow()) if parts[2]:
+                raise NotASizeError  # (-1) ** n
+            case ast.BinOp() | ast.UnaryOp(op=ast.USub()) | ast.Tuple() | ast.keyword():
+                return True
+            case ast.Call(func=ast.Attribute(ast.Name(owner), f) | ast.Name(f as owner)):
+                if not parts[0] and f in SMOOTH and owner not in self.others:
+                    return True
+            case ast.Subscript(value=shape):
+                if place(shape) in self.asked and not parts[1]:
+                    return True
+            case ast.Assign() | ast.AugAssign():
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [x for target in targets for x in getattr(target, "elts", [target])]
+                if all(isinstance(x, ast.Name) for x in names):
+                    self.names |= {x.id for x in names}
+                    return False
+            case ast.Return() | ast.Expr():
+                return False
+        raise NotASizeError
 
 
 def _with_rows(args: Sequence[Any], group: set[int], n: int) -> list[Any]:
@@ -127,9 +178,10 @@ def _limits(
     Where nothing tells one number of rows from another that is any; else each one around n is
     tried. ``some(k)`` are arguments of k rows.
     """
-    n, asking = pair.n, [*pair.one.asking.items(), *pair.other.asking.items()]
-    straight = all(known and _is_straight(code) for code, known in asking)
-    if straight and all(map(pair.is_alike, _lines(pair.one))):
+    n = pair.n
+    asking = [(x, *each) for x in (pair.one, pair.other) for each in x.asking.items()]
+    free = not any(_Flow(code, *asked, x.made_at(code)).decides() for x, code, asked in asking)
+    if free and all(map(pair.is_alike, _lines(pair.one))):
         return 1, None
     entries = sum(x.size for x in _lines(pair.other))
     several = min(MOST, TRIED // pair.other.calls, ENTRIES // entries)
