@@ -141,7 +141,7 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
 }
 
 
-@pytest.mark.parametrize("loss", some_quick(LOSSES, 4), ids=lambda loss: str(loss.__name__))
+@pytest.mark.parametrize("loss", some_quick(LOSSES, 5), ids=lambda loss: str(loss.__name__))
 def test_a_mistake_in_any_loss_is_told_in_its_own_names(loss: Any) -> None:
     inputs, wrt, right, answers = LOSSES[loss]
     exercise = Exercise(loss=loss, inputs=inputs, wrt=wrt)

@@ -237,9 +237,12 @@ LOOP = "    while True:\n        pass\n"
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to a process")
 @pytest.mark.parametrize(
-    "text", [f"print(1, flush=True)\nif True:\n{LOOP}",
-             f"def gradient(z, t):\n    print(1, flush=True)\n{LOOP}"],
-)  # fmt: skip
+    "text",
+    [
+        pytest.param(f"print(1, flush=True)\nif True:\n{LOOP}", marks=pytest.mark.slow),
+        f"def gradient(z, t):\n    print(1, flush=True)\n{LOOP}",
+    ],
+)
 def test_an_endless_loop_is_stopped_by_ctrl_c_in_one_line(text: str) -> None:
     heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     file = answer(heard + text)  # which a job in the background lacks
@@ -254,10 +257,8 @@ def test_an_endless_loop_is_stopped_by_ctrl_c_in_one_line(text: str) -> None:
     assert (rest, said) == ("", "stopped\n")
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cp1252", "utf-8")]
-
-
-@pytest.mark.parametrize("encoding", ["ascii", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_as_a_command_in_any_terminal(encoding: str) -> None:
     env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     env["PYTHONPATH"] = str(Path(tour.__file__).parents[1])

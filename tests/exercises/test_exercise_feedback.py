@@ -324,7 +324,9 @@ def test_what_else_gives_the_same_numbers_is_said() -> None:
     assert "나옵니다" in load("two_paths").check(lambda x: 2 * x * np.exp(2 * x), lang="ko").message
 
 
-@pytest.mark.parametrize("name", ["log_derivative", "sigmoid", "softmax_jacobian"])
+@pytest.mark.parametrize(
+    "name", ["log_derivative", pytest.param("sigmoid", marks=pytest.mark.slow), "softmax_jacobian"]
+)
 def test_what_no_draw_tells_apart_is_known_beforehand(name: str) -> None:
     twins = load(name).twins
     assert all(text in same for text, same in twins.items() if same)

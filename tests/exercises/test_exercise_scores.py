@@ -299,6 +299,7 @@ def test_nothing_of_it_reaches_the_screen(function: Any, capsys: Any) -> None:
     assert np.geterr() == before
 
 
+@pytest.mark.slow
 def test_a_learner_who_has_numpy_raise_is_checked_alike() -> None:
     for name in names():
         with np.errstate(all="raise"):
