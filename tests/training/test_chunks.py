@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import need
+from helpers import fits  # noqa: F401 - skips without scikit-learn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
