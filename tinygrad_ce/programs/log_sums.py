@@ -57,7 +57,7 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
         rest_on: set[Any] = {known[x][0] if x in known else None for x in reads(line)}
         fixed = op is not ops.WHERE and [*walk((line.args, line.options), RecordedArray)]
         if op in (ops.EXP, ops.SIGMOID):
-            u, sign = _inner(line)
+            u, sign = _signed(*line.args)
             x = drawn.setdefault(u, rng.uniform(1.0, 2.0, u.shape))
             known[line] = line, op(sign * x)
         elif None in rest_on or len(rest_on) != 1 or fixed:
@@ -68,20 +68,10 @@ def read_logs(lines: Iterable[Line]) -> dict[Line, Log]:
             known[line] = e, op(*args, **line.options)
         if line in known and op is not ops.EXP:
             e, value = known[line]
-            u, _sign = _inner(e)
+            u, _sign = _signed(*e.args)
             if log := _of_sigmoid(line, u, drawn[u], value) or _of_sum(line, known):
                 logs[line] = log
     return logs
-
-
-def _inner(e: Line) -> tuple[Line, Any]:
-    """What it is of but for signs, which an exponential's condition may choose, and these."""
-    [v] = e.args
-    if e.function is ops.EXP and v.function is ops.WHERE and len([*walk(v.args[1:])]) == 2:
-        (u, s), (w, t) = map(_signed, v.args[1:])
-        if u is w:
-            return u, np.where(example(v.args[0]), s, t)
-    return _signed(v)
 
 
 def _signed(v: Line) -> tuple[Line, float]:
