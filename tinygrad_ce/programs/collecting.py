@@ -76,7 +76,7 @@ class Collector(Simplifier):
         plain = result.__class__ is not Line or not line.shape or line not in self.ends
         if not plain and self.left > 0:  # newest first: what is next to the loss
             self.until = self.calls + self.left
-            self.reader = self.reader or _Gradients(self, self.dtype)
+            self.reader = self.reader or _Gradients(self)
             other = self.reader.written(line)
             self.left = self.until - self.calls
             if other is not result:
@@ -107,10 +107,6 @@ def _picks_one(index: Any, shape: Sequence[int]) -> bool:
     return fits and np.array_equal(np.reshape(rows, -1), range(y.size))
 
 
-def _one(factor: Factor) -> Sum:
-    return Sum({frozenset([(factor, 1)]): 1.0})
-
-
 def _with_picks(picks: dict[tuple[int, int], int], product: Term) -> Term | None:
     """What a table of picks multiplies, as the entries picked alone."""
     to = dict[Factor, Factor]()
@@ -127,8 +123,8 @@ class _Gradients(Reader):
     Those that are ``deep`` are multiplied out down to the arguments.
     """
 
-    def __init__(self, collector: Collector, dtype: Any, deep: bool = False) -> None:
-        super().__init__(collector, None, dtype, set(), True)
+    def __init__(self, collector: Collector, deep: bool = False) -> None:
+        super().__init__(collector, None, collector.dtype, set(), True)
         self.collector, self.deep = collector, deep
         self.quotients: dict[Any, Line] = {}  # by what is divided
         self.lines: dict[int, Line] = {}  # of arrays
@@ -208,11 +204,13 @@ class _Gradients(Reader):
         if not _picks_one(index, shape):
             return None
         rows, y = index
-        index, axes = (rows, self.collector.new[y]), self.labels(shape)
-        table = self.factor(self.emit(scatter, np.ones(y.shape, self.dtype), index, shape), axes)
+        index = rows, self.collector.new[y]
+        ones = self.emit(scatter, np.ones(y.shape, self.dtype), index, shape)
+        axes, one = self.atom(ones, shape)
+        [[(table, _)]] = one
         self.tables.add(table.array)
         if rest:
-            return Form(axes, self.of(x).onto((axes[0], None)[: y.ndim]) * _one(table))
+            return Form(axes, self.of(x).onto((axes[0], None)[: y.ndim]) * one)
         result = self.atom(self.collector.new[line], line.shape)
         [[(entry, _)]] = result.terms
         for product in self.of(x).terms:
@@ -238,7 +236,7 @@ class _Gradients(Reader):
         line = self.lines.get(factor.array)
         if self.deep or others or n != 1 or line is None:
             return None
-        self.sums = self.sums or _Gradients(self.collector, self.dtype, deep=True)
+        self.sums = self.sums or _Gradients(self.collector, deep=True)
         if not self.sums.takes_apart(line):
             return None
         axes, terms = self.sums.read(line)

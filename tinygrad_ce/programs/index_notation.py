@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .lines import Line, astype
-from .simplifier import Simplifier, is_call, is_moderate, key_of, number_of, uniform
+from .simplifier import Simplifier, is_call, is_moderate, key_of, uniform
 
 MOST = 24  # terms of one sum; more would be no clearer than the rows
 
@@ -187,9 +187,6 @@ class Products:
         """
         above, below, deltas = list[Any](), list[Any](), list[Any]()
         for f, n in sorted(powers.items(), key=lambda f: (len(f[0].labels), f[0])):
-            x = self.arrays[f.array] if f.array >= 0 else None
-            if x.__class__ is Line and x.function is np.divide and number_of(x.args[0]) == 1.0:
-                f, n = self.factor(x.args[1], f.labels), -n
             x = self.array(f, out)
             if n < 0:
                 below += [x] * -n  # one by one: their product could overflow

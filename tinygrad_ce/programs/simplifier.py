@@ -425,12 +425,6 @@ def _other_side(s: Simplifier, q: Any) -> Any:
     return s.seen.get((np.exp, s.seen.get((np.negative, other))))
 
 
-def _is_one(s: Simplifier, z: Any, q: Any) -> bool:
-    """Whether z / q is 1: they are σ(-x) and 1 - σ(x)."""
-    p = _other_side(s, z)
-    return p is not None and _complement(q) is p
-
-
 def _factored(s: Simplifier, f: Any, x: Any, y: Any, like: Line) -> Any:
     """A sum or difference with a number, or a factor, that both terms have in front."""
     (c, u), (d, v) = _apart(s, x), _apart(s, y)
@@ -475,7 +469,9 @@ def _cancelled(s: Simplifier, powers: Any, args: Args, like: Line) -> Any:
     rest = [(z, n) for z, n in factors if not isinstance(z, FLOATS)]
     above, below = ([z for z, m in rest if m == n] for n in (1, -1))
     ends = [(z, z) for z in above if any(z is q for q in below)]
-    ends += [(z, q) for z in above if is_call(z, np.divide) for q in below if _is_one(s, z, q)]
+    for z in above:  # σ(-x), and 1 - σ(x) below the line
+        p = _other_side(s, z)
+        ends += [(z, q) for q in below if p is not None and _complement(q) is p]
     end = next((pair for pair in ends if is_positive(pair[0])), None)
     if end is None or not above[1:] or not all(z for z, _ in numbers):
         return None
