@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from functools import wraps
+from contextlib import ExitStack, suppress
 from itertools import product
 from typing import Any
 
@@ -104,35 +103,26 @@ class Derived:
 
 def derivation(f: Any, examples: Any, wrt: Any, sums_to_one: Any) -> Derived:
     """The derivation of f's gradient; what a fused loss does is derived, too."""
+    with ExitStack() as stack:
+        stack.callback(COMPOSED.reset, COMPOSED.set(True))
+        program = Program(f, examples, wrt, False, True, False, sums_to_one)
+        variables, (_recording, args) = program._arguments.variables, program._example
 
-    @wraps(f)
-    def composed(*args: Any) -> Any:
-        before = COMPOSED.set(True)
-        try:
-            return f(*args)
-        finally:
-            COMPOSED.reset(before)
+        def anew(args: Any) -> Derived:
+            return Derived(program._record(args, clean=False), args)
 
-    program = Program(
-        composed if callable(f) else f, examples, wrt, False, True, False, sums_to_one
-    )
+        def sized(args: Any) -> Derived:
+            made = anew(args)
+            write_sizes(made, anew, args, variables)
+            return made
 
-    def anew(args: Any) -> Derived:
-        return Derived(program._record(args, clean=False), args)
-
-    def sized(args: Any) -> Derived:
-        made = anew(args)
-        write_sizes(made, anew, args, variables)
-        return made
-
-    variables, (_recording, args) = program._arguments.variables, program._example
-    args = [*map(_as_arrays, args)]  # of a number x · x would be no square
-    made, few = sized(args), {np.shape(x)[0] for _at, x in flatten(args) if np.ndim(x)}
-    for n, kept in product(sorted(few & {*FEW}) if made.rows is None else (), ((), variables)):
-        if made.rows is None:  # 2 / n is 1, and gone, where n is 2
-            with suppress(Exception):  # what f raises of arrays that do not fit is no one class
-                more = sized([_as_arrays(x, n * (i not in kept)) for i, x in enumerate(args)])
-                made = more if more.rows else made
+        args = [*map(_as_arrays, args)]  # of a number x · x would be no square
+        made, few = sized(args), {np.shape(x)[0] for _at, x in flatten(args) if np.ndim(x)}
+        for n, kept in product(sorted(few & {*FEW}) if made.rows is None else (), ((), variables)):
+            if made.rows is None:  # 2 / n is 1, and gone, where n is 2
+                with suppress(Exception):  # what f raises of arrays that do not fit is no one class
+                    more = sized([_as_arrays(x, n * (i not in kept)) for i, x in enumerate(args)])
+                    made = more if more.rows else made
     return made
 
 
