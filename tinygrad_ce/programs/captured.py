@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 def lift(lines: Sequence[Line], names: dict[Any, str]) -> tuple[list[Line], dict[Line, Array]]:
     """The lines, which read a line for each array of floats that has a name; and these arrays.
 
-    What is 1 - y, or a multiple of y, is computed from y; of tables it is said that their rows sum
+    What is 1 - y is computed from y; of tables it is said that their rows sum
     to 1, where they do to rounding.
     """
     constants = [x for line in lines for x in walk((line.args, line.options), np.ndarray)]
@@ -45,13 +45,8 @@ def lift(lines: Sequence[Line], names: dict[Any, str]) -> tuple[list[Line], dict
 def _of_another(x: Array, captured: dict[Line, Array]) -> Line | None:
     """How an array is computed from one of those, to the bit."""
     for symbol, y in reversed(captured.items()):
-        if (x.shape, x.dtype) == (y.shape, y.dtype):
-            top = np.argmax(np.abs(y))
-            ratio = float(x.flat[top] / y.flat[top])
-            if np.array_equal(1.0 - y, x):
-                return Line(np.subtract, (1.0, symbol), {}, x.shape, x.dtype)
-            if np.array_equal(ratio * y, x):
-                return Line(np.multiply, (ratio, symbol), {}, x.shape, x.dtype)
+        if (x.shape, x.dtype) == (y.shape, y.dtype) and np.array_equal(1.0 - y, x):
+            return Line(np.subtract, (1.0, symbol), {}, x.shape, x.dtype)
     return None
 
 
