@@ -193,7 +193,7 @@ SHORT: dict[str, tuple[Function, Any, str]] = {  # and what is written, line by 
     "squares": (lambda x: np.sum(x * x), X3, "hessian = 2.0 * np.eye(n)"),
     "cubes": (lambda x: np.sum(x**3), X3, "hessian = np.diag(6.0 * x)"),
     "exp": (lambda x: np.exp(x).sum(), X3, "hessian = np.diag(np.exp(x))"),
-    "log": (lambda x: np.log(x).sum(), np.abs(X3), "hessian = np.diag(-1.0 / x / x)"),
+    "log": (lambda x: np.log(x).sum(), np.abs(X3), "hessian = np.diag(-(1.0 / x) ** 2)"),
     "a line": (lambda x: np.sum(x * X3[0]), X3, "return np.zeros((n, n))"),
     "its square": (lambda x: np.sum(x) ** 2, X3, "return np.full((n, n), 2.0)"),
 }
