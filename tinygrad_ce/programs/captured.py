@@ -19,12 +19,14 @@ Array = np.ndarray[Any, Any]
 def lift(lines: Sequence[Line], names: dict[Any, str]) -> tuple[list[Line], dict[Line, Array]]:
     """The lines, which read a line for each array of floats that has a name; and these arrays.
 
-    What is 1 - y is computed from y; of tables it is said that their rows sum
-    to 1, where they do to rounding.
+    What is 1 - y is computed from y; of tables it is said that their rows sum to 1, where they do
+    to rounding.
     """
+    if not names:
+        return [*lines], {}
     constants = [x for line in lines for x in walk((line.args, line.options), np.ndarray)]
     floats = [x for x in constants if x.dtype.kind == "f" and x.size and not uniform(x)]
-    arrays = {key_of(x): x for x in floats} if names else {}
+    arrays = {key_of(x): x for x in floats}
     captured, known = dict[Line, Array](), dict[Any, Line]()
     for key in [key for key in arrays if key in names]:
         x = arrays.pop(key)
@@ -37,7 +39,7 @@ def lift(lines: Sequence[Line], names: dict[Any, str]) -> tuple[list[Line], dict
     def symbol_of(x: Array) -> Any:
         return known.get(key_of(x), x)
 
-    for line in lines if known else ():
+    for line in lines:
         line.args, line.options = replace((line.args, line.options), symbol_of, np.ndarray)
     return [*dict.fromkeys([*captured, *known.values(), *lines])], captured
 
