@@ -36,7 +36,7 @@ class Backward:
         for node, k, x in ends:
             self.first.setdefault(x, self._handed(node, k, x, self.first[node]))
         # At the inputs first, then near the loss: of a chain these say most.
-        told = [end for end in ends if self.called[end[0]] != self.called[end[2]]]
+        told = (end for end in ends if self.called[end[0]] != self.called[end[2]])
         self.ends = sorted(told, key=lambda end: end[2].op is not None)
 
     def _arriving(self, node: Any, upstream: Any) -> Arrays:
@@ -116,10 +116,9 @@ class Backward:
     def _slopes_of_activations(self) -> Mistakes:
         """Answers with another slope of the softmax or the sigmoid."""
         for z, node, name in self.loss.activations:
-            g, own = self.received[node], node.data * (1.0 - node.data)
-            if g is None or name == "logsumexp":
+            if (g := self.received[node]) is None or name == "logsumexp":
                 continue
-            arrives = gradients(node, g, [z, *self.leaves])[0]
+            own, arrives = node.data * (1.0 - node.data), gradients(node, g, [z, *self.leaves])[0]
             for text, wrong in {
                 "only the diagonal of the Jacobian of {p}: each p has a slope by every z": g * own,
                 "the slope of {p} by its own z, alone: what arrives there from above?": own,

@@ -118,8 +118,7 @@ class Exercise(Problem):
         with speaking(lang), np.errstate(all="ignore"):  # an answer may hold inf, nan
             trials = [attempt(function, draws[0])]  # what it prints is heard once
             with redirect_stdout(StringIO()):
-                trials += [attempt(function, t) for t in draws[1:]]
-                trials += [] if self.asks else _numbers(function, self.telling)
+                trials += [attempt(function, t) for t in draws[1:]] + _wide(function, self.telling)
                 troubled = next((t for t in trials if t.trouble), None)
                 return self.untried(troubled.trouble, troubled) if troubled else _judge(trials)
 
@@ -183,7 +182,7 @@ class Exercise(Problem):
         return namedtuple("Inputs", copies)(**copies)
 
 
-def _numbers(function: Any, wide: Sequence[Trial]) -> list[Trial]:
+def _wide(function: Any, wide: Sequence[Trial]) -> list[Trial]:
     """The answers to wide draws that are numbers: who overflows there is not to blame."""
     return [t for w in wide if not ((t := attempt(function, w)).trouble or judge_finite(t))]
 
@@ -212,7 +211,7 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
     by_chance = _is_constant(trials) and all(map(judge_shape, trials))  # 0 is the sum of p - t, too
     strange = judge_finite(shown)
-    wide = _numbers(shown.function, [draw(problem, seed) for seed in WIDE])
+    wide = _wide(shown.function, [draw(problem, seed) for seed in WIDE])
     mistake, *twins = (not by_chance and name_mistakes(trials, wide)) or [""]
     name, _colon, look = spoken(mistake).partition(": ")
     others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])

@@ -206,7 +206,7 @@ def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
 
 def telling(problem: Problem) -> Sequence[Trial]:
     """The wide draws on which a mistake is wrong that is right on all others."""
-    draws = [draw(problem, seed) for seed in (*range(DRAWS), *WIDE)]
+    draws = [draw(problem, seed) for seed in (*range(DRAWS), *WIDE) if not problem.asks]
     right = [t._replace(yours=t.right) for t in sorted(draws, key=lambda t: t.size)]
     usual = [t for t in right if t.seed < FAR]
     n = len(_explaining(usual, problem.parts))
