@@ -222,9 +222,8 @@ class Trials(Changes):
             (0.0, counts, "np.maximum(x, 1)", "{new} for {old}: nothing is counted there"),
             (-np.inf, (ops.WHERE, ops.ADD, ops.SUBTRACT), "np.maximum(x, -1e30)", mask),
         ):
-            nodes = [n for op in used for n in self.names.by_op.get(op, ()) if n in self.live]
-            every = [(n, k) for n in nodes for k, x in enumerate(n.parents) if _is_fixed(x)]
-            if at := [(n, k) for n, k in every if np.any(n.parents[k] == number)]:
+            every = ((n, k, x) for n in self.live if n.op in used for k, x in enumerate(n.parents))
+            if at := [(n, k) for n, k, x in every if _is_fixed(x) and np.any(x == number)]:
                 text, change = self.replaced(text, at, how)
                 if np.all(np.abs(self.recompute(change)[self.root].data) < HUGE):
                     yield text, change

@@ -107,9 +107,10 @@ def _roundings(nodes: Iterable[Value]) -> Iterator[tuple[Sequence[Value], Any, A
             call = node.call or (None, [*map(detach, node.parents)], NONE)
             result, data, options = detach(node), call[1], call[2]
             shapes = tuple([getattr(x, "shape", ()) for x in (result, *data)])
-            key: Any = (shapes, node.dtype, repr(options) if options else "")
+            same = repr(options) if options and stacks else ""  # saved arrays would take long
+            key: Any = (shapes, node.dtype, same) if stacks else not shapes[0]
             if _size(result):
-                alike[key if stacks else not shapes[0]].append((node, result, data, options))
+                alike[key].append((node, result, data, options))
         for calls in alike.values():
             n = max(1, ENTRIES // max(map(_size, (calls[0][1], *calls[0][2]))))
             for block in (calls[i : i + n] for i in range(0, len(calls), n)):
