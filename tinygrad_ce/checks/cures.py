@@ -40,6 +40,7 @@ SMALLER: Sequence[Leaf] = (  # leaves where exponentials are finite, and product
     lambda x: np.sign(x) * abs(x) ** 1e-4,
 )
 HUGE = 1e20  # of a loss that a mask's -1e30 is no part of
+NEAR = 3_000  # nodes before the first birth that are computed again; older ones keep their data
 WORK = 100_000  # nodes that are computed again in all trials of one graph
 
 
@@ -54,9 +55,16 @@ class Changes:
     """One graph computed again with changes of it: each with what to write."""
 
     def __init__(self, names: Names, birth: Birth, unknown: Collection[Value]) -> None:
-        self.nodes, self.names, self.birth, self.root = names.nodes, names, birth, names.nodes[-1]
+        self.names, self.birth, self.root = names, birth, names.nodes[-1]
+        self.births = [birth]
+        for b in self.births:
+            self.births += b.before
+        start = max(0, min(b.step for b in self.births) - NEAR)
+        far, near = names.nodes[:start], names.nodes[start:]
+        used = {x for n in near for x in values(n)}
+        self.nodes = [*filter(used.__contains__, far), *near]
         above = {n for n in self.nodes if unknown and any(x in unknown for x in values(n))}
-        self.inputs = above.union(names.by_op.get(None, ()))  # with their data
+        self.inputs = above.union(far, names.by_op.get(None, ()))  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
         self.work = WORK
 
@@ -145,17 +153,23 @@ class Trials(Changes):
 
     def too_small(self) -> bool:
         """Whether a 0 is one by underflow alone: the loss would rest on what is added to it."""
-        births = [self.birth]
-        for birth in births:
-            births += birth.before
-        return any(b.cause == "underflow" or (b.cause == "pole" and b.before) for b in births)
+        return any(b.cause == "underflow" or (b.cause == "pole" and b.before) for b in self.births)
+
+    def below(self, nodes: Iterable[Value]) -> set[Value]:
+        """The nodes, and all that they are computed of."""
+        found = {*nodes}
+        for node in reversed(self.nodes):
+            if node in found:
+                found.update(values(node))
+        return found
 
     def fused(self) -> Iterator[Try]:
         """The package's own loss in place of the textbook's; targets may have to be constants."""
         whole = [n for n in self.live if n.op in (ops.EXP, ops.SIGMOID)]
-        below = {x for node in whole for x in ordered(node)}
+        below = self.below(whole)
         targets: Change = {n: _instead(detach(n)) for n in self.inputs if n not in below}
-        for fixed in ({}, targets):
+        blamed = not self.below([self.birth.node]).isdisjoint(whole)  # it rests on an exponential
+        for fixed in ({}, targets) if blamed else ():
             stable = fuse(self.recompute(fixed)[self.root], allow_unnormalized=True)
             softmax = any(n.op is LogSoftmaxNLL for n in ordered(stable))
             if softmax or any(sigmoid_of(n) is not None for n in self.live):
