@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,29 +84,34 @@ def along(shape: tuple[int, ...], indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(index)
 
 
+@lru_cache(maxsize=1024)
+def letters_back(i: int, subscripts: str, shape: tuple[int, ...]) -> tuple[str, str, str, str]:
+    """The letters of operand i; each once; those of g and the others; and what gives these."""
+    inputs, result = subscripts.split("->")
+    letters = inputs.split(",")
+    mine = letters.pop(i)
+    once = "".join(dict.fromkeys(mine))
+    there = {*result, *"".join(letters)} - {c for c, n in zip(mine, shape) if n == 1}
+    known = "".join(c for c in once if c in there)
+    return mine, once, known, ",".join([result, *letters]) + "->" + known
+
+
 def einsum_back(
     i: int, g: Any, out: Any, *xs: Any, subscripts: str = "", optimize: Any = False
 ) -> Any:
     """∂L/∂xᵢ: an einsum again, of g and the other operands, into the letters of xᵢ.
 
-    A letter that only xᵢ has was summed over: there it is 1, times the rest. Of one that xᵢ has
-    twice the diagonal was read, so it is written there.
+    One that an axis of length 1 has is summed: the other operands may have stretched it. Of a
+    letter that xᵢ has twice the diagonal was read, so it is written there.
     """
-    inputs, result = subscripts.split("->")
-    letters, shape, others = inputs.split(","), np.shape(xs[i]), xs[:i] + xs[i + 1 :]
-    mine = letters.pop(i)
-    once = "".join(dict.fromkeys(mine))
-    lengths = [shape[mine.index(c)] for c in once]
-    if not {*once} <= {*result, *"".join(letters)}:
-        letters, others = [*letters, once], (*others, np.ones_like(xs[i], shape=lengths))
-    into = ",".join([result, *letters]) + "->" + once
-    back = np.einsum(into, g, *others, optimize=bool(optimize))
-    if once == mine:
+    others, shape = xs[:i] + xs[i + 1 :], np.shape(xs[i])
+    mine, once, known, back_into = letters_back(i, subscripts, shape)
+    back = np.einsum(back_into, g, *others, optimize=bool(optimize))
+    if known == mine:
         return back
-    stretched = tuple(k for k, n in enumerate(lengths) if n == 1)
-    grid = dict(zip(once, np.indices(lengths, sparse=True)))
-    index = tuple(grid[c] for c in mine)
-    return SCATTER(np.sum(back, stretched, keepdims=True), index=index, shape=shape)
+    back = np.expand_dims(back, tuple(k for k, c in enumerate(once) if c not in known))
+    grid = dict(zip(once, np.indices([shape[mine.index(c)] for c in once], sparse=True)))
+    return back if once == mine else SCATTER(back, index=tuple(grid[c] for c in mine), shape=shape)
 
 
 def reshape(x: Any, shape: Any, order: Any = "C") -> Any:
