@@ -167,8 +167,8 @@ def _instead(names: Names, node: Value) -> str:
 # ------------------------------------------------------------------ the entry behind an entry
 def _behind(names: Names, x: Any, entry: Entry) -> str:
     """The entry that an entry comes from, as far back as it has a name: ``z[0, 0] = 1000``."""
-    best = x, entry
-    while (further := _weighty(names, x, entry)) is not None:
+    best, steps = (x, entry), 0
+    while (further := _weighty(names, x, entry)) is not None and (steps := steps + 1) < 1_000:
         x, entry = further
         best = further if not isinstance(x, Value) or names.learners(x) else best
     return names.at(*best, entry_of(*best))
