@@ -39,12 +39,8 @@ class NoLoss(Exception):
     """Why a line stays as it is; of several reasons the one of the lowest rank is printed."""
 
     def __init__(self, template: str, rank: int = 0, **fields: object) -> None:
-        super().__init__(template, fields)
+        super().__init__(_(template, **fields))
         self.rank = rank
-
-    def __str__(self) -> str:
-        template, fields = self.args
-        return _(template, **fields)  # when it is printed: most are not
 
 
 # ------------------------------------------------------------------ softmaxes and sigmoids
