@@ -93,7 +93,7 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "two_paths": {
         "no gradient between x and 2 * x": lambda x: 2 * x * np.exp(2 * x),
-        "no gradient between x and x ** 2": lambda x: x**2 * 2 * np.exp(2 * x),
+        "x left out": lambda x: x**2 * 2 * np.exp(2 * x),
         "derivatives multiplied": lambda x: 2 * x * 2 * np.exp(2 * x),
         "a factor 2 missing between x and 2 * x": lambda x: (2 * x + x**2) * np.exp(2 * x),
         "sign flipped between x and 2 * x": lambda x: (2 * x - 2 * x**2) * np.exp(2 * x),
@@ -105,11 +105,9 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign of the entries off the diagonal": hessian(
             lambda p, t: np.outer(p, p) + diag(p - 2 * p**2)
         ),
-        "… * … left out": hessian(lambda p, t: diag(p)),
-        "diag(…) + (… * …) in place of diag(…) - … * …": hessian(
-            lambda p, t: diag(p) + np.outer(p, p)
-        ),
-        "diag(…) left out": hessian(lambda p, t: -np.outer(p, p)),
+        "a part (…) left out": hessian(lambda p, t: diag(p)),
+        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
+        "a part (…) left out #2": hessian(lambda p, t: -np.outer(p, p)),
         "diag(1) in place of diag(…)": hessian(lambda p, t: np.eye(len(p)) - np.outer(p, p)),
     },
     "softmax_cross_entropy": {
@@ -156,7 +154,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "x.T left out": regression(lambda x, d, t, n: (np.ones(x.shape).T @ d / n, d.mean(axis=0))),
         "t left out": regression(lambda x, d, t, n: (x.T @ (d + t) / n, (d + t).mean(axis=0))),
         "sum left out": regression(lambda x, d, t, n: (x.T @ d / n, d / n)),
-        "sum(… / …, axis=1) in place of sum(… / …)": regression(
+        "sum(…, axis=1) in place of sum(…)": regression(
             lambda x, d, t, n: (x.T @ d / n, d.sum(axis=1) / n)
         ),
         "the results swapped": regression(lambda x, d, t, n: (d.mean(axis=0), x.T @ d / n)),
@@ -178,11 +176,11 @@ DERIVED: dict[str, dict[str, Any]] = {
         ),
     },
     "l2_penalty": {
-        "N times too small between mean(… - …) and L": l2(
+        "N times too small between mean(…) and L": l2(
             lambda dw, db, w, b, a, n: (dw / n + a * w, db / n)
         ),
         "sign flipped": l2(lambda dw, db, w, b, a, n: (-dw - a * w, -db)),
-        "N times too large between mean(… - …) and L": l2(
+        "N times too large between mean(…) and L": l2(
             lambda dw, db, w, b, a, n: (n * dw + a * w, n * db)
         ),
         "a forgotten": l2(lambda dw, db, w, b, a, n: (dw, db)),
@@ -241,9 +239,9 @@ DERIVED: dict[str, dict[str, Any]] = {
         "summed over the batch": lambda z: sm(z).sum(axis=0),
         "no gradient between z and max(z)": lambda z: sm(z) - (z == z.max(1)[:, None]),
         "no gradient between z and max(z) #2": lambda z: sm(z) + (z == z.max(1)[:, None]),
-        "no gradient between log(sum(…)) and logsumexp(z)": lambda z: (
-            z == z.max(1)[:, None]
-        ).astype(float),
+        "no gradient between log(…) and logsumexp(z)": lambda z: (z == z.max(1)[:, None]).astype(
+            float
+        ),
         "not divided by the sum": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
         "still a logarithm": lambda z: z - np.log(total(np.exp(z))),
         "one softmax over all rows": lambda z: np.exp(z) / np.exp(z).sum(),
@@ -262,17 +260,15 @@ DERIVED: dict[str, dict[str, Any]] = {
             (sm(z * T) - t) * T,
             ((sm(z * T) - t) * z).sum(),
         ),
-        "sum(… * …, axis=1) in place of sum(… * …)": tempered(
+        "sum(…, axis=1) in place of sum(…)": tempered(
             lambda z, d, t, T: (d / T, -(d * z).sum(axis=1) / T**2)
         ),
     },
     "hessian_of_cross_entropy": {
         "sign flipped": hessian(lambda p, t: np.outer(p, p) - diag(p)),
         "only the diagonal": hessian(lambda p, t: diag(p * (1 - p))),
-        "… * … left out": hessian(lambda p, t: diag(p)),
-        "diag(…) + (… * …) in place of diag(…) - … * …": hessian(
-            lambda p, t: diag(p) + np.outer(p, p)
-        ),
+        "a part (…) left out": hessian(lambda p, t: diag(p)),
+        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
         "the gradient's outer product": hessian(lambda p, t: np.outer(p - t, p - t)),
         "the gradient itself": hessian(lambda p, t: p - t),
     },
@@ -302,7 +298,7 @@ DERIVED: dict[str, dict[str, Any]] = {
             np.sum(g) * (sm(z) - t)
         ),
         "mean(g) in place of g": lambda z, t, g: np.mean(g) * (sm(z) - t),
-        "… on one part only of a sum": lambda z, t, g: g[:, None] * sm(z) - t,
+        "a factor (…) on one part only of a sum": lambda z, t, g: g[:, None] * sm(z) - t,
         "t left out": lambda z, t, g: g[:, None] * sm(z),
         "N times too small": lambda z, t, g: g[:, None] * (sm(z) - t) / len(g),
         f"the slope of g * {LOSS} by {LOSS} taken twice": lambda z, t, g: (

@@ -36,8 +36,7 @@ class Backward:
         for node, k, x in ends:
             self.first.setdefault(x, self._handed(node, k, x, self.first[node]))
         # At the inputs first, then near the loss: of a chain these say most.
-        told = (end for end in ends if self.called[end[0]] != self.called[end[2]])
-        self.ends = sorted(told, key=lambda end: end[2].op is not None)
+        self.ends = sorted(ends, key=lambda end: end[2].op is not None)
 
     def _arriving(self, node: Any, upstream: Any) -> Arrays:
         """What comes to each part of the answer, of an upstream gradient at a node."""
@@ -116,9 +115,10 @@ class Backward:
     def _slopes_of_activations(self) -> Mistakes:
         """Answers with another slope of the softmax or the sigmoid."""
         for z, node, name in self.loss.activations:
-            if (g := self.received[node]) is None or name == "logsumexp":
+            g, arrives = self.received[node], self.received[z]
+            if g is None or arrives is None or name == "logsumexp":
                 continue
-            own, arrives = node.data * (1.0 - node.data), gradients(node, g, [z, *self.leaves])[0]
+            own = node.data * (1.0 - node.data)
             for text, wrong in {
                 "only the diagonal of the Jacobian of {p}: each p has a slope by every z": g * own,
                 "the slope of {p} by its own z, alone: what arrives there from above?": own,

@@ -1,6 +1,8 @@
 """A function's steps in a draw, and what it gives where one of them is another.
 
-What the steps are called, and what is usually written in the place of each.
+A wrong derivation is the right one with one step changed: a step of the loss, of the chain rule
+through it, or of the solution. Here are the steps of a function, what they are called, and what is
+usually written in the place of each.
 """
 
 import re
@@ -32,15 +34,20 @@ OTHERS: Mapping[Any, Mapping[str, Callable[..., Any]]] = {
     np.multiply: {
         "{x} / {y}": np.divide, "{y} / {x}": lambda x, y: y / x, "{x} + {y}": np.add,
         "{x} * {y} ** 2": lambda x, y: x * y * y, "{x} ** 2 * {y}": lambda x, y: x * x * y},
-    np.divide: {"{x} * {y}": np.multiply, "{y} / {x}": lambda x, y: y / x},
-    np.power: {"2 * abs({x})": lambda x, y: 2.0 * abs(x), "abs({x})": lambda x, y: abs(x)},
+    np.divide: {
+        "{x} * {y}": np.multiply, "{y} / {x}": lambda x, y: y / x,
+        "{x} / {y} ** 2": lambda x, y: x / y / y},
+    np.power: {
+        "{x} ** ({y} + 1)": lambda x, y: x ** (y + 1.0),
+        "{x} ** ({y} - 1)": lambda x, y: x ** (y - 1.0), "2 * abs({x})": lambda x, y: 2.0 * abs(x)},
     np.absolute: {"{x} ** 2": lambda x: x * x, "{x} ** 2 / 2": lambda x: x * x / 2.0},
-    np.exp: {
-        "{x} * exp({x})": lambda x: x * np.exp(x), "exp({x}) ** 2": lambda x: np.exp(2.0 * x),
-        "sigmoid({x})": sigmoid},
+    np.exp: {"{x} * exp({x})": lambda x: x * np.exp(x)},
     np.log: {
         "log10({x})": np.log10, "log2({x})": np.log2, "log(1 - {x})": lambda x: np.log(1.0 - x)},
+    np.maximum: {"minimum({x}, {y})": np.minimum},
+    np.minimum: {"maximum({x}, {y})": np.maximum},
     np.diag: {"diag(1)": lambda x: np.diag(np.ones(x.shape))},
+    np.where: {"{z} if {x} else {y}": lambda x, y, z: np.where(x, z, y)},
 }  # fmt: skip
 # What can stand where the softmax of scores z belongs, or the sigmoid.
 ACTIVATIONS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
@@ -52,15 +59,12 @@ ACTIVATIONS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         "scores in place of probabilities: where is the softmax?": lambda z: z,
         "exp not divided by its sum: what makes probabilities of it?": np.exp,
         "not divided by the sum: by what?": lambda z: np.exp(z - np.max(z, -1, keepdims=True)),
-        "still a logarithm: take exp of it": log_softmax,
-        "the softmax taken twice: of what is it one already?": lambda z: softmax(softmax(z))},
+        "still a logarithm: take exp of it": log_softmax},
     "sigmoid": {
         "scores in place of probabilities: where is the sigmoid?": lambda z: z,
         "exp in place of the sigmoid: what keeps it below 1?": np.exp,
         "tanh in place of the sigmoid: which of them is above 0?": np.tanh,
-        "the softmax in place of the sigmoid: which numbers share a sum?": softmax,
-        "the sigmoid taken twice: of what is it one already?": lambda z: sigmoid(sigmoid(z)),
-        "a step in place of the sigmoid: does it jump?": lambda z: np.where(z > 0.0, 1.0, 0.0)},
+        "the softmax in place of the sigmoid: which numbers share a sum?": softmax},
 }  # fmt: skip
 
 
@@ -108,20 +112,25 @@ class Graph:
 
     def short(self, x: Any) -> str:
         """An argument in a formula."""
-        if x.__class__ is Value:
-            return self.called[x]
-        plain = isinstance(x, int | float)  # a maximum is an array
-        return (self.sizes.get(x) or f"{float(x):g}") if plain else UNKNOWN
+        if x.__class__ is not Value:
+            number = float(np.ravel(x)[0])
+            named = self.sizes.get(int(number)) if number.is_integer() else None
+            return (named or f"{number:g}") if np.size(x) == 1 else UNKNOWN
+        return self.called[x]
 
     def instead(self, node: Any, wrong: str) -> Sentence:
         """What it is called that a step is another, if that tells no more than is known."""
         parts, right = [*map(self.short, node.parents)], self.called[node]
-        if node.op and right == outline(node):
-            parts = [x if UNKNOWN in x else UNKNOWN for x in parts]
+        if right == UNKNOWN and node.op:
+            if node.op.symbol in "+-" and wrong in ("{x} + {y}", "{x} - {y}", "{y} - {x}"):
+                return Sentence("plus and minus exchanged")
+            if node.op.symbol in "*/" and wrong in ("{x} * {y}", "{x} / {y}", "{y} / {x}"):
+                return Sentence("a product and a fraction exchanged")
+            parts = [UNKNOWN] * len(parts)
             right = formula(node, parts)
         if re.match(r"\{.\} ", wrong):  # an operator: what is no atom is in brackets
-            bare = [is_bare(ATOM, 0, x.replace(UNKNOWN, "_")) for x in parts]
-            parts = [x if plain else f"({x})" for x, plain in zip(parts, bare)]
+            atoms = [x == UNKNOWN or is_bare(ATOM, 0, x) for x in parts]
+            parts = [x if atom else f"({x})" for x, atom in zip(parts, atoms)]
         wrong = wrong.format(**dict(zip("xyz", parts)))
         return Sentence("{wrong} in place of {right}", wrong=wrong, right=right)
 
@@ -131,14 +140,15 @@ class Graph:
         for k, x in enumerate(args if len(args) < 3 else ()):
             lost = SHORT.get(node.op.name, node.op.name)
             lost = self.short(args[1 - k]) if len(args) == 2 else lost
-            lost = Sentence("{part} left out", part=f"** {lost}" if f is np.power else lost)
+            part = Sentence("a part (…)") if lost == UNKNOWN else lost
+            lost = Sentence("{part} left out", part=part)
             if f is np.matmul:
                 ones = [np.ones(np.shape(p)) if p is not x else p for p in args]
                 yield lost, node, partial(node.op, *ones)
             elif x.__class__ is Value and not (f is np.power and k):
                 ways = {np.subtract: lambda x: -x, np.divide: lambda x: 1.0 / x} if k else {}
                 make = partial(_alone, ways.get(f, lambda x: x), x, node.shape)
-                known = self.called[node] not in (outline(node), self.called[x]) and f not in ways
+                known = self.called[node] != UNKNOWN and f not in ways
                 yield self.instead(node, "{y}" if k else "{x}") if known else lost, node, make
 
     def _brackets(self, node: Any) -> Iterator[Change]:
@@ -148,7 +158,9 @@ class Graph:
             inner = x.op.function if x.__class__ is Value and x.op else None
             if inner in (np.add, np.subtract) and (f is np.multiply or k == 0):
                 by, (a, b) = node.parents[1 - k], x.parents
-                text = Sentence("{part} on one part only of a sum", part=self.short(by))
+                known = self.short(by) != UNKNOWN
+                part = self.short(by) if known else Sentence("a factor (…)")
+                text = Sentence("{part} on one part only of a sum", part=part)
                 yield text, node, partial(lambda i, a, b, by: i(f(a, by), b), inner, a, b, by)
                 yield text, node, partial(lambda i, a, b, by: i(a, f(b, by)), inner, a, b, by)
 
@@ -158,17 +170,18 @@ class Graph:
         if f not in (np.sum, np.mean, np.max) or x.__class__ is not Value:
             return
         axis, other = options.get("axis"), np.mean if f is np.sum else np.sum
-        others = {f"{other.__name__}({{x}})": partial(other, x, **options)}
+        text = self.instead(node, f"{other.__name__}({{x}})")
+        yield text, node, partial(other, x, **options)
         for part in x.parents if x.op and x.op.function is np.multiply else ():
             if np.shape(part) == x.shape:
-                others[f"mean({self.short(part)})"] = partial(np.mean, part, **options)
+                text = self.instead(node, f"mean({self.short(part)})")
+                yield text, node, partial(np.mean, part, **options)
         for wrong in {*range(x.ndim)} - {axis % x.ndim if isinstance(axis, int) else None}:
-            make = partial(f, x, **{**options, "axis": wrong})
-            others[f"{f.__name__}({{x}}, axis={wrong})"] = make
+            text = self.instead(node, f"{f.__name__}({{x}}, axis={wrong})")
+            yield text, node, partial(f, x, **{**options, "axis": wrong})
         if isinstance(axis, int) and x.ndim > 1:
-            others[f"{f.__name__}({{x}}) of all"] = partial(_filled, f, x, node.shape)
-        for text, make in others.items():
-            yield self.instead(node, text), node, make
+            text = self.instead(node, f"{f.__name__}({{x}}) of all")
+            yield text, node, partial(_filled, f, x, node.shape)
 
     def _inputs(self, x: Any) -> Iterator[Change]:
         """What stands in the place of an input: another one, a sum, another coding."""
@@ -180,8 +193,10 @@ class Graph:
         for f in (np.sum, np.mean) if x.ndim else ():
             text = self.instead(x, f"{f.__name__}({name})")
             yield text, x, partial(_filled, f, x, x.shape)
-        if np.all((x.data >= 0.0) & (x.data <= 1.0)):
+        if {*np.ravel(x.data)} <= {0.0, 1.0}:
             yield self.instead(x, f"1 - {name}"), x, lambda: 1.0 - x
+        elif {*np.ravel(x.data)} <= {-1.0, 1.0}:
+            yield self.instead(x, f"(1 + {name}) / 2"), x, lambda: (1.0 + x) / 2.0
 
 
 def _filled(f: Callable[[Any], Any], x: Any, shape: tuple[int, ...]) -> Any:
@@ -213,8 +228,7 @@ def graph_of(f: Callable[..., Any], t: Trial, like: Graph | None = None) -> Grap
         COMPOSED.reset(before)
     graph = Graph([*found] if isinstance(found, tuple) else [found], t)
     graph.leaves = {name: x for name, x in leaves.items() if x.__class__ is Value}
-    least = min(t.sizes.values(), default=0)  # where it is 1, more steps look the same
-    key = like is None, least == 1, *(n.op.name if n.op else n.name for n in graph.nodes)
+    key = like is None, *(node.op.name if node.op else node.name for node in graph.nodes)
     if key not in problem.words:  # they take long, and are the same in every draw
         graph.activations = [*_activations(graph.nodes)]
         if like:
@@ -239,7 +253,7 @@ def _same_in(like: Graph, x: Any) -> str:
     for n in like.nodes:
         if _same(n, x.data) or (x.ndim == 2 and _same(n, x.data.T)):
             return like.called[n] + ("" if _same(n, x.data) else ".T")
-    return outline(x)
+    return UNKNOWN
 
 
 def _activations(nodes: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
@@ -265,21 +279,12 @@ def _call_by_formulas(graph: Graph) -> None:
     for node in graph.nodes:
         if not node.op or not re.fullmatch(re.escape(node.op.name) + r"(_\d+)?", called[node]):
             continue
-        parts = [*map(graph.short, node.parents)]
-        text = formula(node, parts)
+        text = formula(node, [*map(graph.short, node.parents)])
         if node in special and node.op.symbol != "-":
             z, name = special[node]
             text = f"{name}({called[z]})"
-        if len(text) > LONG:
-            parts = [x if len(x) <= LONG // 2 else outline(p) for x, p in zip(parts, node.parents)]
-            text = formula(node, parts)
+        text = text if len(text) <= LONG else f"{node.op.name}(…)"
         called[node] = text if node is not graph.nodes[-1] else "L"
-
-
-def outline(x: Any) -> str:
-    """A step without the names of what it is of."""
-    text = formula(x, [UNKNOWN] * len(x.parents)) if getattr(x, "op", None) else UNKNOWN
-    return text.removesuffix("[...]")
 
 
 def formula(node: Any, parts: Sequence[str]) -> str:
@@ -287,5 +292,5 @@ def formula(node: Any, parts: Sequence[str]) -> str:
     form, symbol = template(node.op, len(parts)), node.op.symbol
     if symbol == "-" and parts[1:] == [UNKNOWN] != parts[:1]:
         return parts[0]  # a maximum is subtracted
-    bare = [not symbol or is_bare(form, k, x.replace(UNKNOWN, "_")) for k, x in enumerate(parts)]
+    bare = [not symbol or x == UNKNOWN or is_bare(form, k, x) for k, x in enumerate(parts)]
     return form.format(*(x if plain else f"({x})" for x, plain in zip(parts, bare)))

@@ -21,8 +21,8 @@ from .apart import Apart
 from .calling import attempt
 from .changes import UNKNOWN
 from .feedback import Credit, Feedback, Note
-from .inputs import DRAWS, WIDE
-from .mistakes import name_mistakes, telling, twins_of
+from .inputs import DRAWS
+from .mistakes import name_mistakes, twins_of
 from .problem import Arrays, Problem, Trial, close, draw
 from .properties import COMMON, STABLE, judge_agreement, judge_finite, judge_shape, properties
 
@@ -68,7 +68,7 @@ class Exercise(Problem):
     result: str = ""
     code: str = ""
 
-    twins, telling = cached_property(twins_of), cached_property(telling)
+    twins = cached_property(twins_of)
     _hinted = 0  # the number of the last hint
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Exercise(Problem):
         with speaking(lang), np.errstate(all="ignore"):  # an answer may hold inf, nan
             trials = [attempt(function, draws[0])]  # what it prints is heard once
             with redirect_stdout(StringIO()):
-                trials += [attempt(function, t) for t in draws[1:]] + _wide(function, self.telling)
+                trials += [attempt(function, t) for t in draws[1:]]
                 troubled = next((t for t in trials if t.trouble), None)
                 return self.untried(troubled.trouble, troubled) if troubled else _judge(trials)
 
@@ -182,11 +182,6 @@ class Exercise(Problem):
         return namedtuple("Inputs", copies)(**copies)
 
 
-def _wide(function: Any, wide: Sequence[Trial]) -> list[Trial]:
-    """The answers to wide draws that are numbers: who overflows there is not to blame."""
-    return [t for w in wide if not ((t := attempt(function, w)).trouble or judge_finite(t))]
-
-
 def _judge(trials: Sequence[Trial]) -> Feedback:
     """What there is to say of an answer: to show is what is not finite, else what is off."""
     problem, faults = trials[0].problem, _faults(trials)
@@ -211,8 +206,7 @@ def _judge(trials: Sequence[Trial]) -> Feedback:
         return Feedback(problem.name, True, credits, message, None, _(OVERFLOWS), shown)
     by_chance = _is_constant(trials) and all(map(judge_shape, trials))  # 0 is the sum of p - t, too
     strange = judge_finite(shown)
-    wide = _wide(shown.function, [draw(problem, seed) for seed in WIDE])
-    mistake, *twins = (not by_chance and name_mistakes(trials, wide)) or [""]
+    mistake, *twins = (not by_chance and name_mistakes(trials)) or [""]
     name, _colon, look = spoken(mistake).partition(": ")
     others = (x for x in twins if UNKNOWN not in x and x.split()[0] != mistake.split()[0])
     twin = spoken(next(others, "")).partition(": ")[0]  # in other words

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 
 DRAWS = 24  # of a check; the first half are small integers, which a learner can check by hand
-FAR = 10**9 + 6  # from here on draws are wide, with tiny and huge numbers ...
-WIDE = FAR, FAR + 1  # ... and these tell apart what others do not
 LARGE = 1000.0  # exp(1000) is inf and exp(-1000) is 0: a float64 ends at exp(709)
 
 Shape = tuple[int, ...]
@@ -21,14 +19,10 @@ class Drawing:
         self.rng = np.random.default_rng(seed)
         self.seed, self.large = int(seed), large
         level = self.seed % DRAWS
-        self.integers = level < DRAWS // 2 and self.seed < FAR
+        self.integers = level < DRAWS // 2
         self.room = -(-(level % (DRAWS // 2)) // 3)  # sizes grow with the level, from the least
         # A batch of one now and then: there a 1/N does not show.
         self.sizes = {"N": 1} if level % 3 == 0 else {}
-
-    def scale(self, shape: Shape) -> Any:
-        """What numbers are multiplied by, so that wide draws have tiny and huge ones."""
-        return 10.0 ** self.rng.uniform(-2.0, 2.0, shape) if self.seed >= FAR else 1.0
 
     def shape(self, dimensions: tuple[str, ...]) -> Shape:
         """The shape that some dimensions make; each has one size wherever it stands."""
@@ -48,9 +42,9 @@ def drawn(draw: Callable[[Drawing, Shape], Any]) -> Callable[..., Input]:
 def real(d: Drawing, shape: Shape) -> Any:
     """Real numbers; no two of a row are the same, so that its maximum is one of them."""
     if not shape:
-        return d.rng.integers(-3, 4) if d.integers else d.rng.normal() * d.scale(())
+        return d.rng.integers(-3, 4) if d.integers else d.rng.normal()
     if not d.integers:
-        return d.rng.normal(0.0, 1.5, shape) * d.scale(shape)
+        return d.rng.normal(0.0, 1.5, shape)
     row = np.arange(max(6.0, shape[-1])) - 2.0
     return d.rng.permuted(np.tile(row, (*shape[:-1], 1)), axis=-1)[..., : shape[-1]]
 
@@ -75,8 +69,7 @@ def scores(*dimensions: str) -> Input:
 @drawn
 def positive(d: Drawing, shape: Shape) -> Any:
     """Numbers above zero."""
-    x = d.rng.integers(1, 5, shape) if d.integers else d.rng.uniform(0.2, 4.0, shape)
-    return x * d.scale(shape)
+    return d.rng.integers(1, 5, shape) * 1.0 if d.integers else d.rng.uniform(0.2, 4.0, shape)
 
 
 signs = drawn(lambda d, shape: d.rng.choice((-1.0, 1.0), shape))  # the two classes, in one coding

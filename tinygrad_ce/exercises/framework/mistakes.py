@@ -1,13 +1,14 @@
 """Known wrong derivations, and which of them an answer is.
 
-A wrong derivation is the right one with one step changed: of the chain rule through the loss, of
-the loss itself, or of the solution; or it ends too early. Each has a name and, behind a colon,
-where to look. What no step explains a teacher lists.
+A wrong derivation is the right one with one step changed: what arrives over one path of the graph,
+or all of it, is forgotten, has the wrong sign, or a factor; a slope is left out, or is another
+one's; a step of the loss, or of the solution, is another operation; the steps end too early. Each
+has a name and, behind a colon, where to look. What no step explains a teacher lists.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import chain, combinations, product
 from typing import Any
 
@@ -19,11 +20,10 @@ from ...engine.value import Value
 from ...programs.lines import walk
 from .backward import Backward, Make
 from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
-from .inputs import DRAWS, FAR, WIDE
+from .inputs import DRAWS
 from .problem import Arrays, Problem, Trial, close, draw
 
 Pair = tuple[str, str]  # a factor, or nothing, and a mistake
-Wrong = tuple[Words, Callable[[], Arrays | None]]  # a mistake, and what it arrives at in a draw
 # How many times too large all of an answer can be, or what arrives over one path.
 FACTORS = {
     "no gradient: is every path from the input to L in it?": 0.0,
@@ -39,7 +39,11 @@ SHAPES: Mapping[str, Callable[[Any, int], Any]] = {
     "averaged over the batch: each sample has a row of its own": lambda g, n: g.mean(axis=0),
     "summed over all: each entry has a slope of its own": lambda g, n: g.sum(),
     "summed over each row: each entry has a slope of its own": lambda g, n: g.sum(axis=-1),
+    "rows summed, with an axis too many: each entry has a slope of its own":
+        lambda g, n: g.sum(axis=-1, keepdims=True),
     "an axis too many: is a keepdims=True to go?": lambda g, n: g[None],
+    "an axis too many at the end: is a keepdims=True to go?": lambda g, n: g[..., None],
+    "upside down: one divided by your answer is right": lambda g, n: 1.0 / g,
     "squared: each slope stands in it once": lambda g, n: g * g,
 }  # fmt: skip
 # The same where the answer is a matrix.
@@ -55,11 +59,15 @@ def _factors(t: Trial) -> dict[str, float]:
     """How many times too large all of an answer can be, in a draw."""
     found = dict(FACTORS)
     for name, size in t.sizes.items():
-        found[Sentence("{size} times too large: is it a sum or a mean?", size=name)] = size
-        found[Sentence("{size} times too small: is it a sum or a mean?", size=name)] = 1 / size
-        if "N" in t.sizes and name != "N":
+        look = "what is a mean?"
+        if name == "N":
+            look = "it is right for a batch of one only: what is summed, and what is a mean?"
+        elif "N" in t.sizes:
             text = "divided by {size} in place of N: of how many samples is the mean?"
             found[Sentence(text, size=name)] = t.sizes["N"] / size
+        why = Sentence(look)
+        found[Sentence("{size} times too large: {look}", size=name, look=why)] = size
+        found[Sentence("{size} times too small: {look}", size=name, look=why)] = 1 / size
     return found
 
 
@@ -96,14 +104,24 @@ def _forgotten(t: Trial) -> Iterator[tuple[str, Make]]:
     def instead(inputs: Arrays) -> Arrays:
         return t.problem.named(t.problem.derivative(*inputs.values()))
 
+    def coded(name: str, y: Any) -> Arrays:
+        """With classes −1 and 1 in a formula for 0 and 1: what it is for all of a class."""
+        ones, others = (instead({**t.inputs, name: sign * abs(y)}) for sign in (1.0, -1.0))
+        return {n: y * g + (1.0 - y) * others[n] for n, g in ones.items()}
+
     for name, x in t.inputs.items():
         text = Sentence("{name} forgotten: where has it gone?", name=name)
-        for number in (0.0, 1.0):
-            yield text, partial(instead, {**t.inputs, name: 0.0 * x + number})
-    for (a, x), (b, y) in combinations(t.inputs.items(), 2):
-        if np.shape(x) == np.shape(y):
+        for number in (0.0, 1.0) if np.asarray(x).dtype.kind == "f" else ():
+            other = np.full_like(x, number) if np.ndim(x) else number
+            yield text, partial(instead, {**t.inputs, name: other})
+        if {*np.ravel(x)} <= {-1.0, 1.0} and np.ndim(x):
+            text = Sentence("{name} taken as 0 or 1: its classes are −1 and 1", name=name)
+            yield text, partial(coded, name, x)
+    for a, b in combinations(t.inputs, 2):
+        if np.shape(t.inputs[a]) == np.shape(t.inputs[b]):
+            turned = {**t.inputs, a: t.inputs[b], b: t.inputs[a]}
             text = Sentence("{a} and {b} exchanged: which of them stands where?", a=a, b=b)
-            yield text, partial(instead, {**t.inputs, a: y, b: x})
+            yield text, partial(instead, turned)
 
 
 def _in_solution(t: Trial, loss: Graph) -> Iterator[tuple[str, Make]]:
@@ -127,14 +145,26 @@ def _in_solution(t: Trial, loss: Graph) -> Iterator[tuple[str, Make]]:
         yield told, partial(found, node, wrong)
 
 
-def _made(make: Make) -> Arrays | None:
-    """The arrays of a wrong answer; None if they cannot be, or are not finite."""
-    with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
-        with np.errstate(all="ignore"):
-            made = {name: np.asarray(x) for name, x in make().items()}
-        # Beside inf, every answer would be close enough.
-        return made if all(np.isfinite(x).all() for x in made.values()) else None
-    return None
+class Wrong:
+    """What a mistake is called, and what it arrives at in a draw."""
+
+    def __init__(self, text: str, make: Make) -> None:
+        self.text, self.make = text if isinstance(text, Words) else Words(text), make
+
+    @cached_property
+    def arrays(self) -> Arrays | None:
+        """The arrays, made when they are first asked for; None if that cannot be."""
+        with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
+            with np.errstate(all="ignore"):
+                made = {name: np.asarray(x) for name, x in self.make().items()}
+            # Beside inf, every answer would be close enough.
+            return made if all(np.isfinite(x).all() for x in made.values()) else None
+        return None
+
+    def explains(self, t: Trial, off: Sequence[str], factor: float) -> bool:
+        """Whether some of the results of a draw are these, times a factor."""
+        made = self.arrays or {}
+        return bool(made) and all(close(t.yours[n], factor * made[n], t.right[n]) for n in off)
 
 
 @lru_cache(maxsize=1024)
@@ -150,8 +180,7 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
         loss = graph_of(problem.loss, t)
         found += _forgotten(t)
         solution = [*_in_solution(t, loss)]
-        names = t.inputs if len(t.right) > 1 else {*t.inputs} - {*problem.wrt}  # it has more to it
-        first = {*chain(*ACTIVATIONS.values()), *(f"{name} left out" for name in names)}
+        first = {*chain(*ACTIVATIONS.values()), *(f"{name} left out" for name in t.inputs)}
         found += [pair for pair in solution if {pair[0], pair[0].partition(":")[0]} & first]
         backward = Backward(t, loss) if problem.derive is grad else None
         found += backward.mistakes(_factors(t)) if backward else ()
@@ -161,22 +190,18 @@ def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
         found += [pair for pair in solution if UNKNOWN not in pair[0]]
         found += backward.too_early() if backward else ()
         found += solution
-    texts = (text if isinstance(text, Words) else Words(text) for text, _make in found)
-    return [(text, cache(partial(_made, make))) for text, (_text, make) in zip(texts, found)]
+    return [Wrong(text, make) for text, make in found]
 
 
-def name_mistakes(trials: Sequence[Trial], more: Iterable[Trial] = ()) -> Sequence[str]:
+def name_mistakes(trials: Sequence[Trial]) -> Sequence[str]:
     """The mistakes whose answers these are on every draw, with where to look; the first is named.
 
-    Of several, those count that are so on ``more`` draws. One array of several may be right: then
-    the mistake is in the others. Or each has its own. Two mistakes at once are tried where one of
-    them is a factor of all of the answer.
+    One array of several may be right: then the mistake is in the others. Or each has its own. Two
+    mistakes at once are tried where one of them is a factor of all of the answer.
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
     found = _explaining(trials, off) if off else []
-    if len(found) > 1:
-        found = _explaining([*more, *trials], off) or found
     if found or not off:
         return [text for _factor, text in found]
     text = "{one:name}, and {other:name}: {one:look}; {other:look}"
@@ -197,21 +222,11 @@ def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
     >>> [f"{text:name}" for text in sigmoid.twins["squared: each slope stands in it once"]]
     ['squared', 'the slope of the sigmoid in it once more']
     """
-    draws = [draw(problem, seed) for seed in (*WIDE, *range(DRAWS))]
-    made = [{text: f() for text, f in reversed(wrong_answers(problem, t.seed))} for t in draws]
+    draws = [draw(problem, seed) for seed in range(DRAWS)]
+    made = [{w.text: w.arrays for w in reversed(wrong_answers(problem, t.seed))} for t in draws]
     pairs = {text: [(t, x.get(text)) for t, x in zip(draws, made)] for text in made[-1]}
     answers = {text: [t._replace(yours=x) for t, x in two if x] for text, two in pairs.items()}
     return {text: name_mistakes(trials) for text, trials in answers.items() if trials}
-
-
-def telling(problem: Problem) -> Sequence[Trial]:
-    """The wide draws on which a mistake is wrong that is right on all others."""
-    draws = [draw(problem, seed) for seed in (*range(DRAWS), *WIDE) if not problem.asks]
-    right = [t._replace(yours=t.right) for t in sorted(draws, key=lambda t: t.size)]
-    usual = [t for t in right if t.seed < FAR]
-    n = len(_explaining(usual, problem.parts))
-    wide = [t for t in right if t.seed >= FAR and t.agrees]  # else it is no number
-    return [t for t in wide if len(_explaining([t, *usual], problem.parts)) < n]
 
 
 def _explaining(trials: Sequence[Trial], off: Sequence[str], pairs: bool = False) -> list[Pair]:
@@ -223,16 +238,11 @@ def _explaining(trials: Sequence[Trial], off: Sequence[str], pairs: bool = False
     for t in reversed(trials):  # the largest first, which leaves the fewest
         factors = {Words(x): f for x, f in _factors(t).items() if f} if pairs else {Words(): 1.0}
         explains = dict[Pair, bool]()
-        wrongs = wrong_answers(t.problem, t.seed)
-        for (text, made), (one, factor) in product(wrongs, factors.items()):
-            two = one, text
+        for wrong, (one, factor) in product(wrong_answers(t.problem, t.seed), factors.items()):
+            two = one, wrong.text
             if (found is None or two in found) and not explains.get(two):
-                if not (answer := made()) and t.seed >= FAR:
-                    continue  # a wide draw may be too much for it
                 explains.pop(two, None)  # its place is that of what does explain it
-                explains[two] = answer is not None and all(
-                    close(t.yours[n], factor * answer[n], t.right[n]) for n in off
-                )
+                explains[two] = wrong.explains(t, off, factor)
         found = dict.fromkeys(explains, 0) if found is None else found
         counts = {two: n + explains.get(two, False) for two, n in found.items()}
         found = {two: n for two, n in counts.items() if explains.get(two, True)}
