@@ -79,6 +79,7 @@ def test_a_picture_says_all_in_korean() -> None:
     assert "값 " not in draw(out).text
 
 
+@pytest.mark.slow
 def test_a_thing_speaks_the_language_it_was_made_in(korean: None) -> None:
     steps, derivation = step_through(loss, Z, T), derive(loss, Z, T)
     report, feedback = diagnose(loss, Z, T), ex.check(lambda z: z)

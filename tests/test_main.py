@@ -145,6 +145,7 @@ def test_runs_as_a_module_and_survives_a_closed_pipe() -> None:
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 def test_whatever_the_terminals_encoding_it_writes_utf_8() -> None:
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     env["PYTHONPATH"] = str(Path(tour.__file__).parents[1])

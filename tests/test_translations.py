@@ -33,6 +33,7 @@ def fields(template: str) -> set[str]:
 HALVES = ("name", "look")
 
 
+@pytest.mark.slow
 def test_every_template_is_found_in_the_code() -> None:
     """What reaches `_` through something that the scan cannot follow would be missing."""
     assert [place for scan in messages.scans() for place in scan.unknown] == []

@@ -822,7 +822,7 @@ def test_nan_through_a_loop_is_followed_in_linear_time() -> None:
     W, v = Value(np.eye(3)), Value(np.zeros((3, 3)))
     with np.errstate(all="ignore"):
         v = v / v
-        for _step in range(1_000):
+        for _step in range(200):
             v = v @ W
     start = time.process_time()
     assert diagnose(v.sum()).births[0].numbers == "0 / 0"
@@ -853,7 +853,7 @@ def test_100_000_nodes() -> None:
     assert once < 20.0  # it takes under 2; this sees what grows with the square
 
 
-@pytest.mark.parametrize("steps", [5, 2_000, pytest.param(33_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [5, 1_200, pytest.param(33_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shift", [0.0, -5000.0])
 def test_the_cure_is_found_at_the_end_of_a_graph_of_any_length(steps: int, shift: float) -> None:
     x = v = Value(np.array([0.1, -0.1, 0.6, 0.1]))

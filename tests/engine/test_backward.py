@@ -323,6 +323,7 @@ def test_a_rule_may_return_what_broadcasts_to_the_argument() -> None:
 
 
 # ------------------------------------------------------------------ against PyTorch
+@pytest.mark.slow
 def test_scalar_expressions_as_pytorch() -> None:
     """Micrograd's check, on expressions of its kind: every operator, and relu on both sides."""
     torch = need("torch")
@@ -421,6 +422,7 @@ def test_a_chain_of_a_million_nodes(n: int) -> None:
         print(f"backward: {seconds(n) / n * 1e9:.0f} ns a node")
 
 
+@pytest.mark.slow
 def test_memory_per_node_is_small_and_freed_by_reference_counting() -> None:
     n = 10_000
     with no_collector():
@@ -441,6 +443,7 @@ def test_memory_per_node_is_small_and_freed_by_reference_counting() -> None:
     assert left < 10_000
 
 
+@pytest.mark.slow
 def test_graphs_of_tensors_are_freed_by_reference_counting() -> None:
     with no_collector():
         values = sum(type(o) is Value for o in gc.get_objects())

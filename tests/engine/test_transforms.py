@@ -48,6 +48,7 @@ def close(got: Any, wanted: Any, rtol: float = 1e-11) -> None:
 
 
 # ------------------------------------------------------------------ against PyTorch
+@pytest.mark.slow
 @pytest.mark.parametrize("argnum", [0, 1, -1, -2])
 def test_first_and_second_order_as_pytorch(argnum: int) -> None:
     torch = need("torch")
@@ -492,6 +493,7 @@ def test_a_failing_rule_changes_no_grad() -> None:
     assert w.grad == 7.0
 
 
+@pytest.mark.slow
 def test_graphs_of_transforms_are_freed_by_reference_counting() -> None:
     def f(p: Any) -> Any:
         return (np.tanh(p["w"] @ p["x"]) ** 2).sum()

@@ -75,6 +75,7 @@ def test_gradescope_gets_a_point_for_each_credit(capsys: Any, submissions: Path)
     assert sum(test["max_score"] for test in results["tests"]) == 7
 
 
+@pytest.mark.slow
 def test_a_teachers_exercise_is_found_in_a_folder(capsys: Any, tmp_path: Path) -> None:
     (tmp_path / "cubes.py").write_text(COURSE, encoding="utf-8")
     (tmp_path / "helper.py").write_text("x = 1\n", encoding="utf-8")

@@ -67,6 +67,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_the_verdict_does_not_stand_in_a_colour_alone(tab: Any) -> None:
     page = tab(1200, "light")
     passed = page.get_by_role("group", name="softmax_cross_entropy: passed, 7 of 7", exact=True)

@@ -193,6 +193,7 @@ def test_a_bad_argument_gets_one_line(capsys: Any, argv: list[str], said: str) -
 
 
 # ------------------------------------------------------------------ progress
+@pytest.mark.slow
 def test_progress_is_kept_only_where_that_is_asked_for(capsys: Any, folder: Path) -> None:
     need("platformdirs")
     assert run(NAME, "--file", answer(RIGHT)) == 0

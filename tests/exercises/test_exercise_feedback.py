@@ -267,6 +267,7 @@ def test_what_is_shown_cannot_spoil_the_next_check() -> None:
     assert ex.check(right).passed
 
 
+@pytest.mark.slow
 def test_a_seed_begins_other_draws() -> None:
     for start in (17, 5, 123):
         example = ex.check(lambda z, t: t - sm(z), seed=start).example

@@ -248,6 +248,7 @@ def test_a_shift_changes_no_softmax(z: np.ndarray, c: float) -> None:
     np.testing.assert_allclose(logsumexp(z + c), logsumexp(z) + c, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(Z)
 def test_softmax_is_a_distribution_and_log_softmax_its_logarithm(z: np.ndarray) -> None:
     p = softmax(z)

@@ -45,6 +45,7 @@ def logits(dtype: Any, rng: Any) -> Any:
     return z.astype(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["index", "table", "smoothed"])
 def test_a_large_batch_is_its_rows(kind: str, dtype: Any, rng: Any) -> None:

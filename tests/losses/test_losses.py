@@ -545,6 +545,7 @@ def test_a_loss_used_twice_and_logits_used_twice(rng: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_peak_memory_is_the_gradient_and_little_more(rng: Any) -> None:
     v = Value(rng.standard_normal((1500, 10_000), dtype=np.float32))
     t = rng.integers(0, 10_000, 1500)

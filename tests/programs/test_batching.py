@@ -427,7 +427,7 @@ def test_drawn_hessians_in_a_fresh_interpreter(tmp_path: Path) -> None:
     drawn: list[tuple[str, list[Any], Any]] = []
 
     @given(cases())
-    @settings(max_examples=20, phases=[Phase.generate], database=None)
+    @settings(max_examples=12, phases=[Phase.generate], database=None)
     def draw(case: Case) -> None:
         f, args, _, _ = case
         with np.errstate(all="ignore"):

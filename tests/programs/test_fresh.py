@@ -21,7 +21,7 @@ def test_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     drawn: list[tuple[str, list[Any], Any]] = []
 
     @given(cases(), st.booleans())
-    @settings(max_examples=150, phases=[Phase.generate], database=None)
+    @settings(max_examples=100, phases=[Phase.generate], database=None)
     def draw(case: Case, clean: bool) -> None:
         f, args, wrt, _ = case
         with np.errstate(all="ignore"):
@@ -34,7 +34,7 @@ def test_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
         drawn.append((made.source, args, wanted))
 
     draw()
-    assert len({source for source, _, _ in drawn}) > 120
+    assert len({source for source, _, _ in drawn}) > 80
     results = fresh(tmp_path, [source for source, _, _ in drawn], [args for _, args, _ in drawn])
     for (value, slopes), (_, _, wanted) in zip(results, drawn):
         close(value, wanted[0])
@@ -42,7 +42,7 @@ def test_drawn_graphs_in_a_fresh_interpreter(tmp_path: Path) -> None:
             close(got, want)
     ruffed(tmp_path)
     numbers = [source for source, args, _ in drawn if isinstance(args[0], float)]
-    assert len(numbers) > 10
+    assert len(numbers) > 5
     assert not any("numpy" in source for source in numbers)
 
 

@@ -523,7 +523,9 @@ def test_an_operation_of_the_user_prints_simplified(sine: None) -> None:
     assert "math.cos(x" in program(np.sin, 0.5).source  # of NumPy 2.0 it is x_0
 
 
-@pytest.mark.parametrize(("wrt", "size"), [(0, 3), ((0, 1), 10_000), (None, 3)])
+@pytest.mark.parametrize(
+    ("wrt", "size"), [(0, 3), pytest.param((0, 1), 10_000, marks=pytest.mark.slow), (None, 3)]
+)
 def test_arrays_that_f_writes_into_are_taken_as_they_are_at_each_use(wrt: Any, size: int) -> None:
     mask = np.zeros(size)
 
