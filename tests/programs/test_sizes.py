@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import math
 import re
 from pathlib import Path
@@ -334,6 +335,17 @@ def test_a_size_that_only_goes_into_arithmetic_sets_no_limits(name: str) -> None
         X = rows(n)[0]
         for got, want in zip(run(W, X), value_and_grad(f)(W, X)):
             close(got, want)
+
+
+def test_a_source_that_is_no_python_leaves_the_size_and_sets_limits() -> None:
+    """As a notebook's cell is that has a magic in it."""
+    text = "def f(w, X):\n    return np.sum(X @ w) / len(X)\n"
+    space: dict[str, Any] = {"np": np}
+    exec(compile("\n" + text, "<a cell>", "exec"), space)
+    lines = f"%matplotlib inline\n{text}".splitlines(True)
+    linecache.cache["<a cell>"] = (len(text), None, lines, "<a cell>")
+    run = run_source(program(space["f"], W, rows(8)[0]))
+    close(run(W, X := rows(9)[0])[0], space["f"](W, X))
 
 
 def test_a_loss_of_a_part_of_the_rows_is_for_as_many() -> None:

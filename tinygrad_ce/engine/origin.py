@@ -159,7 +159,7 @@ def function_of(code: CodeType) -> tuple[Any, list[Place]]:
     lines, places, _written = _look(code, id(code))
     wide: list[Any] = [at for at in places if None not in at and at[2] != at[3]]
     around: Any = None
-    for node in ast.walk(ast.parse("".join(lines))):
+    for node in _read("".join(lines))[2]:
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             first, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
             if all(first <= (at[0], at[2]) and (at[1], at[3]) <= end for at in wide):
@@ -191,14 +191,14 @@ def _source(code: CodeType) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
-    """Every operation and call in a source, by its place; and its code objects."""
+def _read(text: str) -> tuple[dict[Place, Written], set[CodeType], list[Any]]:
+    """Every operation and call in a source, by its place; its code objects, and its syntax."""
     try:
         with warnings.catch_warnings(action="ignore"):  # which its own import gave
             codes = [compile(text, "", "exec", dont_inherit=True)]
             nodes: list[Any] = [*ast.walk(ast.parse(text))]
     except (SyntaxError, ValueError, RecursionError):
-        return {}, set()
+        return {}, set(), []
     for code in codes:
         codes += [x for x in code.co_consts if isinstance(x, CodeType)]
     targets = {place(value): name for node in nodes for value, name in _assignments(node)}
@@ -209,7 +209,7 @@ def _read(text: str) -> tuple[dict[Place, Written], set[CodeType]]:
             function, operands, *owned = call
             names = tuple(map(_name, operands))
             written[at] = Written(targets.get(at, ""), function, names, callee, *owned)
-    return written, {*codes}
+    return written, {*codes}, nodes
 
 
 def place(node: Any) -> Place:
