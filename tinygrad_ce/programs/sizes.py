@@ -42,7 +42,6 @@ SMOOTH = {"len", "float", "arange", "ones", "zeros", "sum", "mean"}
 ARITHMETIC = ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow
 # Others may use what these name; what fails with few rows decides there.
 CLOSED = ast.FunctionDef | ast.Lambda | ast.Global | ast.Nonlocal | ast.Try | ast.TryStar | ast.With
-SMOOTH |= {"len", "float", "size", "arange", "ones", "sum", "mean", "dot"}
 
 
 def write_sizes(
