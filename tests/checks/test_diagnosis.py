@@ -868,20 +868,6 @@ def test_the_cure_is_found_at_the_end_of_a_graph_of_any_length(steps: int, shift
     assert f"The loss is then {logits.max() - logits[0]:.6g}" in said
 
 
-def test_no_cure_by_fusing_is_tried_where_a_birth_rests_on_no_exponential() -> None:
-    """However many nodes are above it, the advice is what is right of the birth itself."""
-    x = v = Value(np.array([0.1, 0.2]))
-    with np.errstate(all="ignore"):
-        v = v * np.log(Value(np.array([-1.0, 1.0])))
-        for _step in range(1_000):
-            v = np.tanh(v) + x
-        e = np.exp(v)
-        loss = -np.log(e / e.sum())[0]
-    said = str(diagnose(loss)).replace("\n", " ")
-    assert "log(-1) at [0]" in said
-    assert "is -1 there: keep it in the domain" in said
-
-
 @pytest.mark.parametrize(("at", "advice"), [(0.0, "x is 0 there: add a small"), (2.0, "")])
 def test_a_rule_of_ones_own_that_has_a_pole(at: float, advice: str) -> None:
     """Only at 0 does a small number help."""
