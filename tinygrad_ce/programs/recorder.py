@@ -42,8 +42,8 @@ RESERVED = {*keyword.kwlist, "np", "math", "loss_and_grad", "value"} | {
     "I", "O", "l",  # letters that linters take for numbers
 }  # fmt: skip
 CALLED = (FunctionType, BuiltinFunctionType, type(np.sum), np.ufunc)
+HOMES = {"builtins", "math", "numpy", "tinygrad_ce"}  # of functions that are known
 # What tells how many entries there are.
-HOMES = {"builtins", "math", "numpy", "tinygrad_ce"}
 ASK = {"shape", "size", "__len__", "__iter__", "__array_function__", "__repr__"}
 SHAPE = "The shape of np.{name}'s result"
 FIXED_SHAPE = "Use np.where(mask, x, 0.0), or counts that are whole numbers."
@@ -85,7 +85,6 @@ class Tape:
         self.origins: dict[Line, Origin | None] = {}
         self.constants: list[tuple[Any, str]] = []  # arrays that f did not compute here, and names
         self.caller: CodeType | None = None  # what calls f
-        # F's code under way where it asks for a size, and whether it calls nothing of a learner's.
         # Code that asks for sizes: at which instructions, and names of what may do anything.
         self.asking: dict[CodeType, tuple[set[int], set[str]]] = {}
 
