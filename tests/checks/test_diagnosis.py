@@ -868,6 +868,18 @@ def test_the_cure_is_found_at_the_end_of_a_graph_of_any_length(steps: int, shift
     assert f"The loss is then {logits.max() - logits[0]:.6g}" in said
 
 
+@pytest.mark.parametrize("steps", [5, 1_200])
+def test_no_cure_is_told_where_a_gradient_far_below_is_not_finite(steps: int) -> None:
+    x = Value(np.array([0.0, 0.1, 0.6, 0.1]))
+    with np.errstate(all="ignore"):
+        root = v = np.sqrt(x)
+        for _step in range(steps):
+            v = np.tanh(v * 0.9) + root
+        e = np.exp(v * 1000.0)
+        loss = -np.log(e / e.sum())[0]
+    assert "all gradients are finite" not in str(diagnose(loss)).replace("\n", " ")
+
+
 @pytest.mark.parametrize(("at", "advice"), [(0.0, "x is 0 there: add a small"), (2.0, "")])
 def test_a_rule_of_ones_own_that_has_a_pole(at: float, advice: str) -> None:
     """Only at 0 does a small number help."""

@@ -66,6 +66,7 @@ class Changes:
         above = {n for n in self.nodes if unknown and any(x in unknown for x in values(n))}
         self.inputs = above.union(far, names.by_op.get(None, ()))  # with their data
         self.live = {n: None for n in self.nodes if n not in self.inputs}
+        self.copied = dict[Value, Value]()  # of a leaf that was made, the node
         self.work = WORK
 
     def spend(self, nodes: int) -> None:
@@ -83,9 +84,22 @@ class Changes:
                 new[node] = change[node](new)
             elif node in self.inputs:
                 new[node] = Value(leaf(detach(node)))
+                self.copied[new[node]] = node
             else:
                 new[node] = _computed(node, new)
         return new
+
+    def works(self, loss: Any) -> bool:
+        """Whether a loss and all its gradients are finite, those of older nodes too."""
+        if not isinstance(loss, Value) or not is_finite(loss.data):
+            return False
+        leaves = [n for n in ordered(loss) if n.op is None]
+        slopes = [*map(detach, gradients(loss, ones_like(loss), leaves))]
+        if not all(map(is_finite, slopes)):
+            return False
+        pairs = [(self.copied[x], g) for x, g in zip(leaves, slopes) if x in self.copied]
+        older = [np.sum(node * g) for node, g in pairs if node.op]
+        return not older or self.works(sum(older[1:], older[0]))
 
     def keeps(self, change: Change, nodes: Iterable[Value], near: float) -> bool:
         """Whether a change keeps what is finite without it, as far as smaller leaves tell."""
@@ -147,7 +161,7 @@ class Trials(Changes):
             with suppress(Exception):  # what cannot be computed is no cure
                 for text, change in make():
                     loss = self.recompute(change)[self.root]
-                    if _works(loss) and is_finite(total := float(np.sum(loss.data))):
+                    if self.works(loss) and is_finite(total := float(np.sum(loss.data))):
                         return Cure(text, total)
         return None
 
@@ -261,14 +275,6 @@ class Trials(Changes):
         several = [on[:2], on[:1] + after[:1]]  # of 0 / 0 a small number makes 0, whose log is -inf
         several += [] if self.rests(on, added, 1e-12) else [on]
         yield from (self.nudged(at, added, 1e-12) for at in several)
-
-
-def _works(loss: Any) -> bool:
-    """Whether a loss and all its gradients are finite."""
-    if not isinstance(loss, Value) or not is_finite(loss.data):
-        return False
-    slopes = gradients(loss, ones_like(loss), [n for n in ordered(loss) if n.op is None])
-    return all(is_finite(detach(g)) for g in slopes)
 
 
 def _is_fixed(x: Any) -> bool:
