@@ -215,6 +215,12 @@ def through_a_name(w: Any, X: Any) -> Any:
     return np.sum(X @ w) * (2.0 if scale > 151 else 3.0)
 
 
+def through_a_name_given_later(w: Any, X: Any) -> Any:
+    n = len(X)
+    sum = min
+    return np.sum(X @ w) / sum(n, 133)
+
+
 def through_a_function_within(w: Any, X: Any) -> Any:
     n = len(X)
 
@@ -263,6 +269,7 @@ DECIDES: dict[str, Any] = {
     "columns": lambda w, X: np.sum(np.linalg.svdvals(np.tanh(X @ w) @ np.ones((3, 144)))),
     "odd or even, in place": in_place,
     "through a name": through_a_name,
+    "through a name that is given later": through_a_name_given_later,
     "through a function within": through_a_function_within,
     "a part of positions, by a name": through_positions,
     "a root that is cut": lambda w, X: np.sum(X @ w) * np.sqrt(len(X)).clip(0.0, 12.0),
