@@ -22,14 +22,16 @@ from tinygrad_ce import exercises
 from tinygrad_ce.engine import language
 from tinygrad_ce.engine.language import Sentence
 from tinygrad_ce.engine.operation import TABLE
-from tinygrad_ce.exercises.framework import changes, mistakes, properties
-from tinygrad_ce.losses import losses  # noqa: F401
+from tinygrad_ce.exercises.framework import mistakes, properties
+from tinygrad_ce.losses import activations, losses  # noqa: F401
 from tinygrad_ce.views.picture import FORMS
 
 PACKAGE = Path(tinygrad_ce.__file__).parent
 TAKES = {
     "_": 0,
     "Sentence": 0,
+    "_way": 0,
+    "ways": 0,
     "require": 1,
     "refuse": 2,
     "NoLoss": 0,
@@ -64,7 +66,7 @@ class Scan:
             return env
         if isinstance(s, ast.FunctionDef):
             known = {s.name, env.get("class")} & {*TAKES, *SAYS}
-            arguments = {a.arg: GIVEN for a in s.args.args if known}
+            arguments = {a.arg: GIVEN for a in (*s.args.posonlyargs, *s.args.args) if known}
             self.run(s.body, {**env, **arguments, "class": None})
             return env
         for part in ast.iter_child_nodes(s):
@@ -81,6 +83,13 @@ class Scan:
             case ast.AugAssign(target=ast.Name(name), op=ast.Add(), value=value):
                 whole = ast.BinOp(ast.Name(name), ast.Add(), value)
                 env = {**env, name: evaluate(whole, env)}
+            case ast.AugAssign(target=ast.Name(name), op=ast.BitOr(), value=value):
+                tables = env.get(name), evaluate(value, env)
+                if all(isinstance(table, dict) for table in tables):
+                    both = {
+                        part: [x for t in tables for x in t[part]] for part in ("keys", "values")
+                    }
+                    env = {**env, name: both}
             case ast.For(target=target, iter=values):
                 env = bind(target, each(values, env), env)
         bodies = [getattr(s, name, []) for name in ("body", "orelse", "finalbody")]
@@ -140,8 +149,11 @@ def join(*envs: Env) -> Env:
     for env in envs:
         for name, value in env.items():
             old = joined.get(name, value)
-            both = isinstance(old, frozenset) and isinstance(value, frozenset)
-            joined[name] = old | value if both else value
+            joined[name] = value
+            if isinstance(old, frozenset) and isinstance(value, frozenset):
+                joined[name] = old | value
+            elif isinstance(old, dict) and isinstance(value, dict):
+                joined[name] = {part: [*old[part], *value[part]] for part in old}
     return joined
 
 
@@ -235,7 +247,7 @@ def of_exercises() -> Iterator[tuple[str, str]]:
         mistakes.FACTORS,
         mistakes.SHAPES,
         mistakes.MATRICES,
-        *changes.ACTIVATIONS.values(),
+        *activations.MISTAKEN.values(),
     ):
         yield from ((text, "exercises/framework/mistakes.py") for text in table)
     yield from ((text, "exercises/framework/properties.py") for text in properties.COMMON)

@@ -143,7 +143,7 @@ def test_the_engine_is_read_in_one_sitting() -> None:
 
 
 def test_the_exercises_on_losses_are_small() -> None:
-    """What they are made of and the sixteen tasks, without those to write an engine."""
+    """What they are made of and the sixteen tasks, without the three to write an engine."""
     room = PACKAGE / "exercises"
     files = [*room.glob("framework/*.py"), *room.glob("tasks/*.py")]
     assert lines(path for path in files if not path.stem.startswith("engine_")) < 2_490

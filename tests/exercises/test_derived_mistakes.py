@@ -74,6 +74,90 @@ def on_the_margin(change: Callable[..., Any]) -> Any:
     return lambda x, y, w: change(x, y, (y * (x @ w) < 1.0) * 1.0, len(x))
 
 
+def recurrent(x1: Any, x2: Any, h: Any, W: Any, U: Any) -> Any:
+    h1 = np.tanh(x1 @ W + h @ U)
+    h2 = np.tanh(x2 @ W + h1 @ U)
+    return (h2**2).sum()
+
+
+def through_time(slope: Callable[[Any, Any], Any], back: Callable[[Any], Any]) -> Any:
+    """An answer from the slope of tanh, of a state and what it is of, and what leads back."""
+
+    def answer(x1: Any, x2: Any, h: Any, W: Any, U: Any) -> Any:
+        z1 = x1 @ W + h @ U
+        h1 = np.tanh(z1)
+        z2 = x2 @ W + h1 @ U
+        h2 = np.tanh(z2)
+        d2 = 2 * h2 * slope(h2, z2)
+        d1 = back(d2 @ U.T) * slope(h1, z1)
+        return x1.T @ d1 + x2.T @ d2, h.T @ d1 + h1.T @ d2
+
+    return answer
+
+
+def cosine(u: Any, v: Any) -> Any:
+    a, b = np.sqrt((u * u).sum(axis=1)), np.sqrt((v * v).sum(axis=1))
+    return (1 - (u * v).sum(axis=1) / (a * b)).sum()
+
+
+def alike(change: Callable[..., Any]) -> Any:
+    """An answer from u, v, their lengths, or those of all rows together, and the cosine."""
+
+    def answer(u: Any, v: Any) -> Any:
+        a, b = (np.sqrt(total(x * x)) for x in (u, v))
+        c = total(u * v) / (a * b)
+        return change(u, v, a, b, c), change(v, u, b, a, c)
+
+    return answer
+
+
+def of_all(u: Any, v: Any) -> Any:
+    a, b = np.sqrt(np.sum(u * u)), np.sqrt(np.sum(v * v))
+    c = total(u * v) / (a * b)
+    return c * u / a**2 - v / (a * b), c * v / b**2 - u / (a * b)
+
+
+def swish(x: Any, W: Any, v: Any) -> Any:
+    z = x @ W
+    h = z / (1 + np.exp(-z))
+    return (h @ v).sum()
+
+
+def swished(slope: Callable[[Any, Any], Any], out: Callable[[Any, Any], Any]) -> Any:
+    def answer(x: Any, W: Any, v: Any) -> Any:
+        z = x @ W
+        s = sig(z)
+        return x.T @ (slope(z, s) * v), out(z, s).sum(axis=0)
+
+    return answer
+
+
+def poisson(x: Any, y: Any, w: Any) -> Any:
+    z = x @ w
+    return (np.exp(z) - y * z).sum()
+
+
+def counted(change: Callable[..., Any]) -> Any:
+    return lambda x, y, w: x.T @ change(np.exp(x @ w), y)
+
+
+def divergence(z: Any, s: Any) -> Any:
+    p, q = sm_of(z), sm_of(s)
+    return (p * (np.log(p) - np.log(q))).sum()
+
+
+def sm_of(z: Any) -> Any:
+    return np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+
+
+def pooled(q: Any, k: Any, v: Any) -> Any:
+    return sm_of(k @ q / np.sqrt(len(q))) @ v
+
+
+def diverged(change: Callable[..., Any]) -> Any:
+    return lambda z, s: (change(sm(z), np.log(sm(z)) - np.log(sm(s))), sm(s) - sm(z))
+
+
 LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]] = {
     focal_loss: (
         {"z": real("N"), "y": signs("N")},
@@ -92,7 +176,7 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
         ["x"],
         normed(lambda h, s, g, mean: (g - mean(g) - h * mean(g * h)) / s),
         {
-            "overwritten where paths meet": normed(lambda h, s, g, mean: g / s),
+            "no gradient between x and m, each time": normed(lambda h, s, g, mean: g / s),
             "no gradient between sqrt(v) and h": normed(lambda h, s, g, mean: (g - mean(g)) / s),
             "no gradient between x and m": normed(lambda h, s, g, mean: (g - h * mean(g * h)) / s),
             "h itself": normed(lambda h, s, g, mean: h),
@@ -109,6 +193,17 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
             "sum(…, axis=0) in place of sum(…)": attended(
                 lambda A, g: A * (g - (g * A).sum(axis=0))
             ),
+        },
+    ),
+    pooled: (
+        {"q": real("D"), "k": real("N", "D"), "v": real("N")},
+        ["v"],
+        lambda q, k, v: sm_of(k @ q / np.sqrt(len(q))),
+        {
+            "sqrt(D) once too often below": lambda q, k, v: (
+                sm_of(k @ q / np.sqrt(len(q))) / np.sqrt(len(q))
+            ),
+            "k @ q in place of z": lambda q, k, v: sm_of(k @ q),
         },
     ),
     gaussian: (
@@ -136,6 +231,60 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
             "sign flipped": on_the_margin(lambda x, y, k, n: x.T @ (k * y) / n),
             "N times too large": on_the_margin(lambda x, y, k, n: -x.T @ (k * y)),
             "the slope of m by x @ w left out": on_the_margin(lambda x, y, k, n: -x.T @ k / n),
+        },
+    ),
+    recurrent: (
+        {n: real("N", "D") for n in ("x1", "x2", "h")} | {n: real("D", "D") for n in ("W", "U")},
+        ["W", "U"],
+        through_time(lambda h, z: 1 - h**2, lambda d: d),
+        {
+            "the slope of h2 by x2 @ W + h1 @ U left out, each time": through_time(
+                lambda h, z: 1.0, lambda d: d
+            ),
+            "the slope of h2 by x2 @ W + h1 @ U taken at h2, each time": through_time(
+                lambda h, z: 1 - np.tanh(h) ** 2, lambda d: d
+            ),
+            "no gradient between h1 and h1 @ U": through_time(lambda h, z: 1 - h**2, np.zeros_like),
+        },
+    ),
+    cosine: (
+        {"u": nonzero("N", "D"), "v": nonzero("N", "D")},
+        ["u", "v"],
+        alike(lambda u, v, a, b, c: c * u / a**2 - v / (a * b)),
+        {
+            "sum(u * v) / (a * b) once too often in the slope of sum(u * v) / (a * b) by a * "
+            "b": alike(lambda u, v, a, b, c: c * c * u / a**2 - v / (a * b)),
+            "sum(u * v) / (a * b) left out": alike(lambda u, v, a, b, c: u / a**2 - v / (a * b)),
+            "sum(u * u) of all in place of sum(u * u), each time": of_all,
+        },
+    ),
+    swish: (
+        {"x": real("N", "D"), "W": real("D", "K"), "v": real("K")},
+        ["W", "v"],
+        swished(lambda z, s: s + z * s * (1 - s), lambda z, s: z * s),
+        {
+            "the slope of h by z left out": swished(
+                lambda z, s: np.ones(z.shape), lambda z, s: z * s
+            ),
+            "z in place of h": swished(lambda z, s: s + z * s * (1 - s), lambda z, s: z),
+        },
+    ),
+    poisson: (
+        {"x": real("N", "D"), "y": positive("N"), "w": real("D")},
+        ["w"],
+        counted(lambda e, y: e - y),
+        {
+            "exp(z) once too often in what arrives at z": counted(lambda e, y: (e - y) * e),
+            "sigmoid(z) in place of exp(z)": counted(lambda e, y: e / (1 + e) - y),
+        },
+    ),
+    divergence: (
+        {"z": real("N", "K"), "s": real("N", "K")},
+        ["z", "s"],
+        diverged(lambda p, r: p * (r - total(p * r))),
+        {
+            "only the diagonal of the Jacobian of p": diverged(lambda p, r: (1 + r) * p * (1 - p)),
+            "the slope of p left out": diverged(lambda p, r: 1 + r),
         },
     ),
 }

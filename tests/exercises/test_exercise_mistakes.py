@@ -74,6 +74,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "log(x) in place of its slope by x": np.log,
         "squared": lambda x: 1 / x**2,
         "differentiated twice": lambda x: -1 / x**2,
+        "x * log(x) - x in place of the slope of log(x) by x": lambda x: x * np.log(x) - x,
     },
     "quotient_rule": {
         "sign flipped": lambda x: (x**2 - 1) / (1 + x**2) ** 2,
@@ -84,17 +85,23 @@ DERIVED: dict[str, dict[str, Any]] = {
         "no gradient between 1 + x * x and x / (1 + x * x)": lambda x: 1 / (1 + x**2),
         "no gradient between x and x / (1 + x * x)": lambda x: -2 * x**2 / (1 + x**2) ** 2,
         "derivatives divided": lambda x: 1 / (2 * x),
+        "1 differentiated as well": lambda x: (1 + x**2 - x * (1 + 2 * x)) / (1 + x**2) ** 2,
+        "… ** …, of each part of the sum alone": lambda x: (1 - x**2) / (1 + x**4),
     },
     "sigmoid": {
         "sign flipped": lambda z: -sig(z) * (1 - sig(z)),
         "sigmoid(z) itself": sig,
         "the slope of exp(-z) by -z left out": lambda z: sig(z) ** 2,
+        "stopped at exp(-z)": lambda z: -(sig(z) ** 2),
+        "1 - sigmoid(z) ** 2 in place of the slope of sigmoid(z)": lambda z: 1 - sig(z) ** 2,
+        "the sigmoid taken twice": lambda z: sig(sig(z)) * (1 - sig(sig(z))),
         "the denominator of sigmoid(z) not squared": lambda z: 1 - sig(z),
     },
     "two_paths": {
         "no gradient between x and 2 * x": lambda x: 2 * x * np.exp(2 * x),
-        "x left out": lambda x: x**2 * 2 * np.exp(2 * x),
+        "no gradient between x and x ** 2": lambda x: x**2 * 2 * np.exp(2 * x),
         "derivatives multiplied": lambda x: 2 * x * 2 * np.exp(2 * x),
+        "the slopes of x ** 2 * exp(2 * x) exchanged": lambda x: 2 * x**3 + 2 * np.exp(4 * x),
         "a factor 2 missing between x and 2 * x": lambda x: (2 * x + x**2) * np.exp(2 * x),
         "sign flipped between x and 2 * x": lambda x: (2 * x - 2 * x**2) * np.exp(2 * x),
     },
@@ -105,9 +112,16 @@ DERIVED: dict[str, dict[str, Any]] = {
         "sign of the entries off the diagonal": hessian(
             lambda p, t: np.outer(p, p) + diag(p - 2 * p**2)
         ),
-        "a part (…) left out": hessian(lambda p, t: diag(p)),
-        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
-        "a part (…) left out #2": hessian(lambda p, t: -np.outer(p, p)),
+        "… * … left out": hessian(lambda p, t: diag(p)),
+        "diag(…) + (… * …) in place of diag(…) - … * …": hessian(
+            lambda p, t: diag(p) + np.outer(p, p)
+        ),
+        "diag(…) left out": hessian(lambda p, t: -np.outer(p, p)),
+        "…[:, None] in place of diag(…)": hessian(lambda p, t: p[:, None] * (1 - p)),
+        "reshape(…) * … off the diagonal in place of reshape(…) * …": hessian(
+            lambda p, t: diag(p) - np.outer(p, p) * (1 - np.eye(len(p)))
+        ),
+        "reshape(…) @ … in place of reshape(…) * …": hessian(lambda p, t: diag(p) - p @ p),
         "diag(1) in place of diag(…)": hessian(lambda p, t: np.eye(len(p)) - np.outer(p, p)),
     },
     "softmax_cross_entropy": {
@@ -154,7 +168,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "x.T left out": regression(lambda x, d, t, n: (np.ones(x.shape).T @ d / n, d.mean(axis=0))),
         "t left out": regression(lambda x, d, t, n: (x.T @ (d + t) / n, (d + t).mean(axis=0))),
         "sum left out": regression(lambda x, d, t, n: (x.T @ d / n, d / n)),
-        "sum(…, axis=1) in place of sum(…)": regression(
+        "sum(… / …, axis=1) in place of sum(… / …)": regression(
             lambda x, d, t, n: (x.T @ d / n, d.sum(axis=1) / n)
         ),
         "the results swapped": regression(lambda x, d, t, n: (d.mean(axis=0), x.T @ d / n)),
@@ -176,11 +190,11 @@ DERIVED: dict[str, dict[str, Any]] = {
         ),
     },
     "l2_penalty": {
-        "N times too small between mean(…) and L": l2(
+        "N times too small between mean(… - …) and L": l2(
             lambda dw, db, w, b, a, n: (dw / n + a * w, db / n)
         ),
         "sign flipped": l2(lambda dw, db, w, b, a, n: (-dw - a * w, -db)),
-        "N times too large between mean(…) and L": l2(
+        "N times too large between mean(… - …) and L": l2(
             lambda dw, db, w, b, a, n: (n * dw + a * w, n * db)
         ),
         "a forgotten": l2(lambda dw, db, w, b, a, n: (dw, db)),
@@ -237,13 +251,18 @@ DERIVED: dict[str, dict[str, Any]] = {
     },
     "logsumexp": {
         "summed over the batch": lambda z: sm(z).sum(axis=0),
-        "no gradient between z and max(z)": lambda z: sm(z) - (z == z.max(1)[:, None]),
-        "no gradient between z and max(z) #2": lambda z: sm(z) + (z == z.max(1)[:, None]),
-        "no gradient between log(…) and logsumexp(z)": lambda z: (z == z.max(1)[:, None]).astype(
-            float
+        "no gradient between max(z) and logsumexp(z)": lambda z: sm(z) - (z == z.max(1)[:, None]),
+        "no gradient between max(z)[...] and z - max(z)[...]": lambda z: (
+            sm(z) + (z == z.max(1)[:, None])
         ),
+        "no gradient between log(sum(…)) and logsumexp(z)": lambda z: (
+            z == z.max(1)[:, None]
+        ).astype(float),
         "not divided by the sum": lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
         "still a logarithm": lambda z: z - np.log(total(np.exp(z))),
+        "the maximum subtracted above, not below": lambda z: (
+            np.exp(z - z.max(axis=1)[:, None]) / total(np.exp(z))
+        ),
         "one softmax over all rows": lambda z: np.exp(z) / np.exp(z).sum(),
         "differentiated twice": lambda z: sm(z) * (1 - sm(z)),
     },
@@ -260,15 +279,17 @@ DERIVED: dict[str, dict[str, Any]] = {
             (sm(z * T) - t) * T,
             ((sm(z * T) - t) * z).sum(),
         ),
-        "sum(…, axis=1) in place of sum(…)": tempered(
+        "sum(… * …, axis=1) in place of sum(… * …)": tempered(
             lambda z, d, t, T: (d / T, -(d * z).sum(axis=1) / T**2)
         ),
     },
     "hessian_of_cross_entropy": {
         "sign flipped": hessian(lambda p, t: np.outer(p, p) - diag(p)),
         "only the diagonal": hessian(lambda p, t: diag(p * (1 - p))),
-        "a part (…) left out": hessian(lambda p, t: diag(p)),
-        "plus and minus exchanged": hessian(lambda p, t: diag(p) + np.outer(p, p)),
+        "… * … left out": hessian(lambda p, t: diag(p)),
+        "diag(…) + (… * …) in place of diag(…) - … * …": hessian(
+            lambda p, t: diag(p) + np.outer(p, p)
+        ),
         "the gradient's outer product": hessian(lambda p, t: np.outer(p - t, p - t)),
         "the gradient itself": hessian(lambda p, t: p - t),
     },
@@ -294,11 +315,9 @@ DERIVED: dict[str, dict[str, Any]] = {
     "fused_vjp": {
         "sign flipped": lambda z, t, g: g[:, None] * (t - sm(z)),
         "g forgotten": lambda z, t, g: sm(z) - t,
-        "sum(t * log(softmax(z))) of all in place of sum(t * log(softmax(z)))": lambda z, t, g: (
-            np.sum(g) * (sm(z) - t)
-        ),
+        "sum(g) in place of g": lambda z, t, g: np.sum(g) * (sm(z) - t),
         "mean(g) in place of g": lambda z, t, g: np.mean(g) * (sm(z) - t),
-        "a factor (…) on one part only of a sum": lambda z, t, g: g[:, None] * sm(z) - t,
+        "… on one part only of a sum": lambda z, t, g: g[:, None] * sm(z) - t,
         "t left out": lambda z, t, g: g[:, None] * sm(z),
         "N times too small": lambda z, t, g: g[:, None] * (sm(z) - t) / len(g),
         f"the slope of g * {LOSS} by {LOSS} taken twice": lambda z, t, g: (

@@ -185,11 +185,13 @@ def selection(function: Any) -> Any:
 define(np.maximum, r"\max(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<x> > <y>]"),
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<y> > <x>]"),
-    piecewise=True, number="{0} if {0} >= {1} or math.isnan({0}) else {1}")  # nan wins, as in NumPy
+    piecewise=True, number="{0} if {0} >= {1} or math.isnan({0}) else {1}",  # nan wins, as in NumPy
+    instead=[("minimum({x}, {y})", np.minimum)])
 define(np.minimum, r"\min(<x>, <y>)",
     (lambda g, out, x, y: win(g, np.less(y, x), np.equal(x, y)), r"<g> \cdot [<x> < <y>]"),
     (lambda g, out, x, y: win(g, np.less(x, y), np.equal(x, y)), r"<g> \cdot [<y> < <x>]"),
-    piecewise=True, number="{0} if {0} <= {1} or math.isnan({0}) else {1}")
+    piecewise=True, number="{0} if {0} <= {1} or math.isnan({0}) else {1}",
+    instead=[("maximum({x}, {y})", np.maximum)])
 define(np.logaddexp, r"\log(e^{<x>} + e^{<y>})",
     (lambda g, out, x, y: g * _logistic(y - x), r"<g> \cdot e^{<x> - <out>}"),
     (lambda g, out, x, y: g * _logistic(x - y), r"<g> \cdot e^{<y> - <out>}"),
@@ -207,7 +209,9 @@ for _ufunc, _reads, _rule, _rule_reads, _fields in (
     (np.sqrt, r"\sqrt{<x>}", lambda g, out, x: g / (2.0 * out), r"<g> / (2 \sqrt{<x>})",
      {"domain": (POSITIVE,)}),
     (np.tanh, r"\tanh <x>", lambda g, out, x: g * (1.0 - out * out),
-     r"<g> \cdot (1 - \tanh^2 <x>)", {}),
+     r"<g> \cdot (1 - \tanh^2 <x>)", {"slips": [
+         ("tanh({x}) * (1 - tanh({x}))", lambda x: np.tanh(x) * (1.0 - np.tanh(x))),
+         ("1 - tanh({x})", lambda x: 1.0 - np.tanh(x)), ("1 - {x} ** 2", lambda x: 1.0 - x * x)]}),
     (np.sinh, r"\sinh <x>", lambda g, out, x: g * np.cosh(x), r"<g> \cosh <x>", {}),
     (np.cosh, r"\cosh <x>", lambda g, out, x: g * np.sinh(x), r"<g> \sinh <x>", {"even": True}),
     (np.arcsin, r"\arcsin <x>", lambda g, out, x: g / np.sqrt((1.0 - x) * (1.0 + x)),
@@ -281,10 +285,14 @@ define(np.convolve, "<x> * <y>",
     linear=(0, 1))
 define(astype, "<x>", (lambda g, out, x, *, dtype: g, "<g>"), linear=(0,))
 for _function in (np.roll, np.flip, np.fliplr, np.flipud, np.rot90, np.repeat, np.tile, np.resize,
-                  np.delete, np.diagonal, np.diag, np.diagflat, np.tril, np.triu):
+                  np.delete, np.diagonal, np.diagflat, np.tril, np.triu):
     define(_function, rf"\operatorname{{{_function.__name__}}} <x>",
         (selection(_function), r"<g> \to [\dots]"), linear=(0,),
-        moves=_function not in (np.diag, np.diagflat, np.tril, np.triu))
+        moves=_function not in (np.diagflat, np.tril, np.triu))
+define(np.diag, r"\operatorname{diag} <x>", (selection(np.diag), r"<g> \to [\dots]"), linear=(0,),
+    instead=[
+        ("diag(1)", lambda x: np.diag(np.ones(x.shape))),
+        ("{x}[:, None]", lambda x: x[:, None] * np.ones(x.shape))])
 define(np.reshape, r"\operatorname{reshape} <x>",
     (lambda g, out, x, shape=(), order="C": reshape(g, np.shape(x), order),
      r"\operatorname{reshape} <g>"), fn=reshape, linear=(0,), moves=True)

@@ -57,6 +57,9 @@ class Primitive:
     symbol: str = ""  # Python's operator for it; its precedence is Python's
     number: Any = ""  # on Python numbers, as a template, or what to call instead; "" for math's own
     follows: str = "data"  # its shape from "shapes" alone, as all of it, or from data ("count")
+    # What learners write, as it reads and as it is computed:
+    instead: Sequence[tuple[str, Rule]] = ()  # in its place, of the same arguments
+    slips: Sequence[tuple[str, Rule]] = ()  # for the slope by its first argument
 
     @cached_property
     def arity(self) -> int | None:

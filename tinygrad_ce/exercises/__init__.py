@@ -12,11 +12,11 @@ Each file in ``tasks/`` is an exercise, and `names` finds it. What they are made
   framework/feedback.py    what a check found, a task, a hint: text, a card, JSON
   framework/properties.py  what an answer has right on its own, which earns it credits
   framework/changes.py     a function's steps, and what is usually written in the place of each
-  framework/backward.py    the chain rule through a loss, with one of its steps changed
+  framework/backward.py    the chain rule through a loss, and what is usually done wrong in it
   framework/mistakes.py    known wrong derivations, and which of them an answer is
   framework/exercise.py    `Exercise`: a problem with its words and a check, on draws of every size
-  framework/graphs.py      small graphs, on which an engine is tried that a learner writes
 
+``engines.py`` has the small graphs on which an engine is tried that a learner writes, and
 ``command.py`` is the command ``tinygrad-ce exercise``.
 """
 

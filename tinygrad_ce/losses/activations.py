@@ -7,7 +7,9 @@ adding a constant to every logit changes none of the results (softmax) or cancel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,3 +129,28 @@ def relu(x: Any) -> Any:
     array([0., 2.])
     """
     return RELU(as_input(x, "relu"))
+
+
+# What learners write where the softmax of scores z belongs, or the sigmoid (for exercises).
+MISTAKEN: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "softmax": {
+        "softmax over the wrong axis: the classes of a sample stand in a row":
+            partial(softmax, axis=0),
+        "one softmax over all rows: each row has its own": lambda z: np.exp(z) / np.sum(np.exp(z)),
+        "the sigmoid in place of the softmax: the classes of a row share one sum": sigmoid,
+        "scores in place of probabilities: where is the softmax?": lambda z: z,
+        "exp not divided by its sum: what makes probabilities of it?": np.exp,
+        "not divided by the sum: by what?": lambda z: np.exp(z - np.max(z, -1, keepdims=True)),
+        "the maximum subtracted above, not below: does it cancel?":
+            lambda z: np.exp(z - np.max(z, -1, keepdims=True))
+            / np.sum(np.exp(z), -1, keepdims=True),
+        "still a logarithm: take exp of it": log_softmax,
+        "the softmax taken twice: of what is it one already?": lambda z: softmax(softmax(z))},
+    "sigmoid": {
+        "scores in place of probabilities: where is the sigmoid?": lambda z: z,
+        "exp in place of the sigmoid: what keeps it below 1?": np.exp,
+        "tanh in place of the sigmoid: which of them is above 0?": np.tanh,
+        "the softmax in place of the sigmoid: which numbers share a sum?": softmax,
+        "the sigmoid taken twice: of what is it one already?": lambda z: sigmoid(sigmoid(z)),
+        "a step in place of the sigmoid: does it jump?": lambda z: np.where(z > 0.0, 1.0, 0.0)},
+}  # fmt: skip

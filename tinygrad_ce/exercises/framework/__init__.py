@@ -7,11 +7,10 @@ import numpy as np
 from ...engine.transforms import grad, hessian, jacobian
 from ...losses.activations import COMPOSED, logsumexp, sigmoid, softmax
 from ...losses.activations import log_softmax as stable_log_softmax
-from . import graphs
 from .exercise import Exercise
 from .inputs import bits, nonzero, one_hot, positive, real, scalar, scores, signs
 
-__all__ = ["SOFTMAX", "Exercise", "graphs"]
+__all__ = ["SOFTMAX", "Exercise"]
 __all__ += ["bits", "nonzero", "one_hot", "positive", "real", "scalar", "scores", "signs"]
 __all__ += ["log_softmax", "logsumexp", "sigmoid", "softmax", "softplus"]
 __all__ += ["grad", "hessian", "jacobian"]

@@ -8,8 +8,8 @@ has a name and, behind a colon, where to look. What no step explains a teacher l
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache, partial
-from itertools import chain, combinations, product
+from functools import lru_cache, partial
+from itertools import chain, combinations, count, product
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ import numpy as np
 from ...engine.language import Sentence, Words
 from ...engine.transforms import grad, jacobian
 from ...engine.value import Value
+from ...losses.activations import MISTAKEN
 from ...programs.lines import walk
-from .backward import Backward, Make
-from .changes import ACTIVATIONS, UNKNOWN, Graph, graph_of
+from .backward import Backward, Make, Mistakes, more_factors, of_chain_rule, too_early
+from .changes import UNKNOWN, Graph, Steps, again, each_time, graph_of, held
 from .inputs import DRAWS
 from .problem import Arrays, Problem, Trial, close, draw
 
-Pair = tuple[str, str]  # a factor, or nothing, and a mistake
+Pair = tuple[str, str, int]  # a factor, or nothing, and a mistake, with its kind
 # How many times too large all of an answer can be, or what arrives over one path.
 FACTORS = {
     "no gradient: is every path from the input to L in it?": 0.0,
@@ -31,6 +32,7 @@ FACTORS = {
     "a factor 2 too many: where does a 2 come from, or a 1/2 go?": 2.0,
     "a factor 2 missing: is there a square, or a sum of two?": 0.5,
 }
+SWAPPED = Sentence("the results swapped: in which order are they wanted?")  # all of them
 # What is done to a right answer, whose batch has n samples.
 SHAPES: Mapping[str, Callable[[Any, int], Any]] = {
     "transposed: your answer has the shape of the input, turned round": lambda g, n: g.T,
@@ -71,7 +73,7 @@ def _factors(t: Trial) -> dict[str, float]:
     return found
 
 
-def _answers(t: Trial) -> Iterator[tuple[str, Make]]:
+def _answers(t: Trial) -> Mistakes:
     """What becomes of the whole answer."""
     square = [g.ndim == 2 and g.shape[0] == g.shape[1] for g in t.right.values()]
     changes = {**(MATRICES if all(square) and t.problem.derive is not grad else {}), **SHAPES}
@@ -80,8 +82,7 @@ def _answers(t: Trial) -> Iterator[tuple[str, Make]]:
     for text, factor in _factors(t).items():
         yield text, partial(_of_each, t, np.multiply, factor)
     for a, b in combinations(t.right, 2):
-        turned: Make = partial(dict, {**t.right, a: t.right[b], b: t.right[a]})
-        yield Sentence("the results swapped: in which order are they wanted?"), turned
+        yield SWAPPED, partial(dict[str, Any], {**t.right, a: t.right[b], b: t.right[a]})
     for text, before in t.problem.earlier(t.inputs).items():
         yield text, partial(lambda f: dict.fromkeys(t.right, f()), before)
 
@@ -98,7 +99,7 @@ def _twice(t: Trial) -> Arrays:
     }
 
 
-def _forgotten(t: Trial) -> Iterator[tuple[str, Make]]:
+def _forgotten(t: Trial) -> Mistakes:
     """Answers without one of the inputs, as if it were 0, or 1, or with two of them exchanged."""
 
     def instead(inputs: Arrays) -> Arrays:
@@ -124,93 +125,131 @@ def _forgotten(t: Trial) -> Iterator[tuple[str, Make]]:
             yield text, partial(instead, turned)
 
 
-def _in_solution(t: Trial, loss: Graph) -> Iterator[tuple[str, Make]]:
+def _in_solution(t: Trial) -> Mistakes:
     """What a solution gives that has another operation in one step; steps of the loss are told."""
-    graph = graph_of(t.problem.solved(t.inputs), t, loss)
+    graph = graph_of(lambda t: t.problem.solved(t.inputs), t, _loss(t.problem, t.seed))
 
-    def found(node: Any, wrong: Any) -> Arrays:
-        outputs = graph.rerun(node, wrong())
-        return dict(zip(t.right, (np.asarray(getattr(x, "data", x)) for x in outputs)))
+    def found(steps: Steps) -> Arrays:
+        return dict(zip(t.right, map(held, graph.rerun(steps))))
 
     for z, node, name in graph.activations:
-        for text, other in ACTIVATIONS.get(name, {}).items():
-            yield text, partial(found, node, partial(other, z.data))
-        text = Sentence("the slope of the {name} in it once more: where is it already?", name=name)
-        for step in (n for n in graph.nodes if node in {*walk(n.parents, Value)}):
-            yield text, partial(found, step, partial(lambda n, p: n * p * (1.0 - p), step, node))
-            again = Sentence("the {name} in it once more: where is it already?", name=name)
-            yield again, partial(found, step, partial(np.multiply, step, node))
-    for change, node, wrong in graph.changes():
-        told = Sentence("{change}: is each step as you derived it?", change=change)
-        yield told, partial(found, node, wrong)
+        for text, other in MISTAKEN.get(name, {}).items():
+            yield text, partial(found, {node: lambda *_args, f=other, z=z: f(z.data)})
+    for text, steps in each_time(graph.ways("is each step as you derived it?")):
+        yield text, partial(found, steps)
+    for _z, p, name in graph.activations:
+        for step in (n for n in graph.nodes if p in {*walk(n.parents, Value)}):
+            for text, by in {
+                "the slope of the {name} in it once more: where is it already?": p.data
+                * (1.0 - p.data),
+                "the {name} in it once more: where is it already?": p.data,
+            }.items():
+                more = {step: lambda *args, n=step, by=by: by * again(n, *args)}
+                yield Sentence(text, name=name), partial(found, more)
+
+
+@lru_cache(maxsize=256)
+def _loss(problem: Problem, seed: int) -> Graph:
+    return graph_of(lambda t: t.problem.loss, draw(problem, seed))
+
+
+@lru_cache(maxsize=256)
+def _chain(problem: Problem, seed: int) -> Backward:
+    return Backward(draw(problem, seed), _loss(problem, seed))
+
+
+def _own(t: Trial) -> Mistakes:
+    for text, wrong in t.problem.mistakes.items():
+        yield text, partial(lambda f: t.problem.named(f(*t.inputs.values())), wrong)
+
+
+def _in_chain_rule(chain: Backward) -> Mistakes:
+    t = chain.t
+    yield from of_chain_rule(chain, _factors(t))
+    if len(t.right) == 1:
+        yield Sentence("differentiated twice: one derivative too far"), partial(_twice, t)
+
+
+KINDS = _own, _answers, _forgotten, _in_chain_rule, too_early, _in_solution, more_factors
+CHAINED = _in_chain_rule, too_early, more_factors  # what a gradient alone has
+USUAL = 4  # the rank up to which a mistake is told beside the one that is named
+
+
+def _kinds(problem: Problem) -> Sequence[int]:
+    if problem.asks:
+        return 0, 1
+    return [k for k, kind in enumerate(KINDS) if problem.derive is grad or kind not in CHAINED]
+
+
+def _rank(problem: Problem, pair: Pair) -> int:
+    """Which of the mistakes that explain an answer is named, the least."""
+    _factor, text, kind = pair
+    if KINDS[kind] is not _in_solution:
+        return kind
+    first = {*chain(*MISTAKEN.values()), *(f"{name} left out" for name in problem.inputs)}
+    if len(problem.wrt) == 1:  # of which more than one step is to be left out
+        first.discard(f"{problem.wrt[0]} left out")
+    vague = UNKNOWN in text or text[0].isdigit()
+    return 2 if {text, text.partition(":")[0]} & first else 5 if vague else 3
 
 
 class Wrong:
-    """What a mistake is called, and what it arrives at in a draw."""
+    """The mistakes of a kind in a draw, and their answers; made when they are asked for."""
 
-    def __init__(self, text: str, make: Make) -> None:
-        self.text, self.make = text if isinstance(text, Words) else Words(text), make
+    def __init__(self, t: Trial, kind: int) -> None:
+        self.seen, self.made = list[tuple[Words, Make]](), dict[int, Arrays]()
+        of: Any = _chain(t.problem, t.seed) if KINDS[kind] in CHAINED else t
+        self.rest = KINDS[kind](of)
 
-    @cached_property
-    def arrays(self) -> Arrays | None:
-        """The arrays, made when they are first asked for; None if that cannot be."""
-        with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
-            with np.errstate(all="ignore"):
-                made = {name: np.asarray(x) for name, x in self.make().items()}
-            # Beside inf, every answer would be close enough.
-            return made if all(np.isfinite(x).all() for x in made.values()) else None
-        return None
+    def __iter__(self) -> Iterator[tuple[int, Words]]:
+        for number in count():
+            if number == len(self.seen):
+                with np.errstate(all="ignore"):
+                    text, make = next(self.rest, ("", dict))
+                if not text:
+                    return
+                self.seen.append((text if isinstance(text, Words) else Words(text), make))
+            yield number, self.seen[number][0]
 
-    def explains(self, t: Trial, off: Sequence[str], factor: float) -> bool:
-        """Whether some of the results of a draw are these, times a factor."""
-        made = self.arrays or {}
-        return bool(made) and all(close(t.yours[n], factor * made[n], t.right[n]) for n in off)
-
-
-@lru_cache(maxsize=1024)
-def wrong_answers(problem: Problem, seed: int) -> Sequence[Wrong]:
-    """What each mistake arrives at in a draw, the exercise's own first; a name may stand twice."""
-    t = draw(problem, seed)
-    found: list[tuple[str, Make]] = [
-        (text, partial(lambda f: problem.named(f(*t.inputs.values())), wrong))
-        for text, wrong in problem.mistakes.items()
-    ]
-    found += _answers(t)
-    if not problem.asks:
-        loss = graph_of(problem.loss, t)
-        found += _forgotten(t)
-        solution = [*_in_solution(t, loss)]
-        first = {*chain(*ACTIVATIONS.values()), *(f"{name} left out" for name in t.inputs)}
-        found += [pair for pair in solution if {pair[0], pair[0].partition(":")[0]} & first]
-        backward = Backward(t, loss) if problem.derive is grad else None
-        found += backward.mistakes(_factors(t)) if backward else ()
-        if backward and len(t.right) == 1:
-            text = Sentence("differentiated twice: one derivative too far")
-            found.append((text, partial(_twice, t)))
-        found += [pair for pair in solution if UNKNOWN not in pair[0]]
-        found += backward.too_early() if backward else ()
-        found += solution
-    return [Wrong(text, make) for text, make in found]
+    def arrays(self, number: int) -> Arrays:
+        """What a mistake arrives at; nothing if that cannot be, or is not finite."""
+        if number not in self.made:
+            self.made[number] = {}
+            with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
+                with np.errstate(all="ignore"):
+                    made = {name: np.asarray(x) for name, x in self.seen[number][1]().items()}
+                if all(np.isfinite(x).all() for x in made.values()):  # inf is close to all
+                    self.made[number] = made
+        return self.made[number]
 
 
-def name_mistakes(trials: Sequence[Trial]) -> Sequence[str]:
+@lru_cache(maxsize=8192)
+def wrong_answers(problem: Problem, seed: int, kind: int) -> Wrong:
+    """The mistakes of a kind in a draw; a name may stand twice."""
+    return Wrong(draw(problem, seed), kind)
+
+
+def name_mistakes(trials: Sequence[Trial], every: bool = False) -> Sequence[str]:
     """The mistakes whose answers these are on every draw, with where to look; the first is named.
 
-    One array of several may be right: then the mistake is in the others. Or each has its own. Two
-    mistakes at once are tried where one of them is a factor of all of the answer.
+    Vague ones are told if there is no other, or with ``every``. One array of several may be right:
+    then the mistake is in the others. Or each has its own. Two mistakes at once are tried where one
+    of them is a factor of all of the answer.
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
     found = _explaining(trials, off) if off else []
     if found or not off:
-        return [text for _factor, text in found]
+        least = max([USUAL, *(_rank(problem, pair) for pair in found[:1])])
+        told = [pair for pair in found if every or _rank(problem, pair) <= least]
+        return [*dict.fromkeys(text for _factor, text, _kind in told)]
     text = "{one:name}, and {other:name}: {one:look}; {other:look}"
     pairs = _explaining(trials, off, pairs=True)
     if not pairs and len(off) == 2:
         text = "{a} {one:name}, and {b} {other:name}: {one:look}; {other:look}"
         each = [_explaining(trials, [name]) for name in off]
-        pairs = [(one, other) for (_one, one), (_other, other) in zip(*each)]
-    return [Sentence(text, a=off[0], b=off[-1], one=x, other=y) for x, y in pairs[:1]]
+        pairs = [(one[1], *other[1:]) for one, other in zip(*each)]
+    return [Sentence(text, a=off[0], b=off[-1], one=x, other=y) for x, y, _kind in pairs[:1]]
 
 
 def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
@@ -223,29 +262,55 @@ def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
     ['squared', 'the slope of the sigmoid in it once more']
     """
     draws = [draw(problem, seed) for seed in range(DRAWS)]
-    made = [{w.text: w.arrays for w in reversed(wrong_answers(problem, t.seed))} for t in draws]
+    made = [dict[str, Arrays]() for _draw in draws]
+    for (t, of), kind in product(zip(draws, made), _kinds(problem)):
+        wrong = wrong_answers(problem, t.seed, kind)
+        for number, text in wrong:
+            of.setdefault(text, wrong.arrays(number))
     pairs = {text: [(t, x.get(text)) for t, x in zip(draws, made)] for text in made[-1]}
     answers = {text: [t._replace(yours=x) for t, x in two if x] for text, two in pairs.items()}
-    return {text: name_mistakes(trials) for text, trials in answers.items() if trials}
+    return {text: name_mistakes(trials, every=True) for text, trials in answers.items() if trials}
+
+
+def _telling(t: Trial) -> Any:
+    """How much a draw tells apart: sizes that differ, and broken numbers."""
+    return len({*t.sizes.values()} - {1, 2}), t.size[1], t.size
 
 
 def _explaining(trials: Sequence[Trial], off: Sequence[str], pairs: bool = False) -> list[Pair]:
     """The mistakes that explain some of the results on every draw; or ``pairs`` with a factor.
 
-    A solution has fewer steps where a dimension is 1, say; half of the draws have to have the step.
+    The draw that tells most comes first, and leaves the fewest. A solution has fewer steps where a
+    dimension is 1, say; half of the draws have to have the step.
     """
-    found: dict[Pair, int] | None = None
-    for t in reversed(trials):  # the largest first, which leaves the fewest
+    problem = trials[0].problem
+    found, kinds = dict[Pair, int](), {*_kinds(problem)}
+    order = sorted(trials, key=_telling, reverse=True)
+    for t in order:
         factors = {Words(x): f for x, f in _factors(t).items() if f} if pairs else {Words(): 1.0}
-        explains = dict[Pair, bool]()
-        for wrong, (one, factor) in product(wrong_answers(t.problem, t.seed), factors.items()):
-            two = one, wrong.text
-            if (found is None or two in found) and not explains.get(two):
-                explains.pop(two, None)  # its place is that of what does explain it
-                explains[two] = wrong.explains(t, off, factor)
-        found = dict.fromkeys(explains, 0) if found is None else found
-        counts = {two: n + explains.get(two, False) for two, n in found.items()}
-        found = {two: n for two, n in counts.items() if explains.get(two, True)}
+        first, tried = t is order[0], set[Pair]()
+        waiting = {*found}  # for an answer that is this draw's
+        for kind in kinds:
+            wrong = wrong_answers(problem, t.seed, kind)
+            for number, text in wrong:
+                if not (first or waiting):
+                    break
+                if pairs and text is SWAPPED and len(off) < len(t.right):
+                    continue  # both are, or none
+                for one, factor in factors.items():
+                    two = one, text, kind
+                    if first and two not in found:
+                        found[two] = 0
+                        waiting.add(two)
+                    if two in waiting and (x := wrong.arrays(number)):
+                        tried.add(two)
+                        if all(close(t.yours[n], factor * x[n], t.right[n]) for n in off):
+                            waiting.remove(two)
+                            found[two] += 1
+        tried &= waiting
+        found = {two: n for two, n in found.items() if two not in tried and (n or first)}
+        kinds = {kind for _one, _text, kind in found}
         if not found:
             return []
-    return [two for two, n in (found or {}).items() if 2 * n >= len(trials)]
+    left = [two for two, n in found.items() if 2 * n >= len(trials)]
+    return sorted(left, key=partial(_rank, problem))

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...engine.language import Sentence
 from ...engine.transforms import grad, hessian, jacobian
-from ...programs.compiled import cleaned
+from ...programs.batching import batch
+from ...programs.collecting import collect
 from ...programs.lines import evaluate, live, replace
 from ...programs.recording import Recording
 from .inputs import DRAWS, Drawing, Input
@@ -94,6 +95,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.words: dict[Any, Any] = {}  # what steps are called, by their operations
+        self.numbers: dict[Any, Any] = {}  # and their numbers, in the draw that came first
+        self.solutions: dict[Any, Callable[..., Any]] = {}  # by the shapes of the inputs
         self.name = self.file.rpartition(".")[2] or self.loss.__name__  # what it is imported by
         wanted = "gradient" if self.derive is grad else self.derive.__name__
         self.places = [[*self.inputs].index(name) for name in self.wrt]
@@ -113,15 +116,19 @@ class Problem:
 
     def solved(self, inputs: Arrays) -> Callable[..., Any]:
         """The answer written out for inputs of these shapes, simplified as `program` does it."""
+        shapes = tuple(map(np.shape, inputs.values()))
+        if shapes in self.solutions:
+            return self.solutions[shapes]
         made = Recording(self.derivative, [*inputs.values()], None, False, ())
         if self.derive is grad:
             made = Recording(self.loss, [*inputs.values()], self.places, False, self.tables)
-        lines, (value, slopes) = cleaned(made.lines, made.outputs)
+        lines, (value, slopes) = collect(*batch(made.lines, made.outputs))
         wanted = [*slopes] if self.derive is grad else [value]
         known = made.arguments.values()
-        return lambda *inputs: tuple(
+        self.solutions[shapes] = lambda *inputs: tuple(
             replace(wanted, evaluate(live(lines, wanted), dict(zip(known, inputs))).__getitem__)
         )
+        return self.solutions[shapes]
 
     @cached_property
     def tables(self) -> list[str]:

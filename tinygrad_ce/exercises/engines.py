@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.backward import topological
-from ...engine.text import _, require
-from ...engine.value import Value
-from ...views.drawing import draw
-from .calling import Trouble
-from .exercise import Exercise
-from .inputs import Drawing
+from ..engine.backward import topological
+from ..engine.text import _, require
+from ..engine.value import Value
+from ..views.drawing import draw
+from .framework.calling import Trouble
+from .framework.exercise import Exercise
+from .framework.inputs import Drawing
 
 SIGNS = "+", "−", "·"
 OPERATIONS = operator.add, operator.sub, operator.mul
