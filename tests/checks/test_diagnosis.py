@@ -868,7 +868,7 @@ def test_the_cure_is_found_at_the_end_of_a_graph_of_any_length(steps: int, shift
     assert f"The loss is then {logits.max() - logits[0]:.6g}" in said
 
 
-@pytest.mark.parametrize("steps", [5, 1_200])
+@pytest.mark.parametrize("steps", [5, pytest.param(1_200, marks=pytest.mark.slow)])
 def test_no_cure_is_told_where_a_gradient_far_below_is_not_finite(steps: int) -> None:
     x = Value(np.array([0.0, 0.1, 0.6, 0.1]))
     with np.errstate(all="ignore"):

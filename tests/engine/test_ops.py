@@ -28,7 +28,7 @@ from helpers.operations import (
 from hypothesis import Phase, given, settings
 
 from tinygrad_ce import Value, detach, grad, primitive
-from tinygrad_ce.engine.operation import TABLE, Each, Primitive
+from tinygrad_ce.engine.operation import POSITIVE, TABLE, Each, Primitive
 
 
 def test_every_operation_has_a_line() -> None:
@@ -168,6 +168,22 @@ def test_what_a_record_says_of_its_function_holds_and_is_all(name: str) -> None:
     if not op.powers:
         assert seen - other == {*op.linear}
     assert op.moves == ("moves" not in other)
+
+
+@pytest.mark.parametrize("name", [name for name, op in OPS.items() if op.instead or op.slips])
+def test_what_learners_write_in_the_place_of_an_operation_is_wrong(name: str) -> None:
+    op = OPS[name]
+    signs = [1, 1, 1] if op.domain and op.domain[0] == POSITIVE else [-1, 1, -1]
+    x, y = np.array([0.3, 0.6, 0.8]) * signs, np.array([0.7, 3.0, 1.5])
+    args = {1: [x], 2: [x, y], 3: [x < 0.5, x, y]}[op.arity or 0]
+    right = op.fn(*args)
+    for reads, f in op.instead:
+        wrong = np.asarray(f(*args))
+        assert wrong.shape == right.shape, reads
+        assert not np.allclose(wrong, right), reads
+    slope = op.vjps[0](np.ones(3), right, *args) if op.vjps[0] else None
+    for reads, f in op.slips:
+        assert not np.allclose(f(x), slope), reads
 
 
 A, ROW = np.array([[2.0, 1.0], [0.5, 3.0]]), np.array([1.0, -2.0, 0.5])

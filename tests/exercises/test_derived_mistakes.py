@@ -10,6 +10,7 @@ import pytest
 from conftest import some_quick
 from helpers.answers import sig, sm, total
 
+from tinygrad_ce import primitive
 from tinygrad_ce.exercises.framework import Exercise, nonzero, positive, real, signs
 
 Answers = dict[str, Callable[..., Any]]
@@ -290,7 +291,7 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
 }
 
 
-@pytest.mark.parametrize("loss", some_quick(LOSSES, 5), ids=lambda loss: str(loss.__name__))
+@pytest.mark.parametrize("loss", some_quick(LOSSES, 11), ids=lambda loss: str(loss.__name__))
 def test_a_mistake_in_any_loss_is_told_in_its_own_names(loss: Any) -> None:
     inputs, wrt, right, answers = LOSSES[loss]
     exercise = Exercise(loss=loss, inputs=inputs, wrt=wrt)
@@ -304,3 +305,27 @@ def test_a_right_answer_is_not_refused_where_the_loss_has_a_kink() -> None:
     inputs, wrt, right, _answers = LOSSES[hinge]
     exercise = Exercise(loss=hinge, inputs=inputs, wrt=wrt)
     assert all(exercise.check(right, seed=seed).passed for seed in (0, 7, 1000))
+
+
+def test_what_is_usually_wrong_of_an_operation_of_ones_own_is_named() -> None:
+    softsign = primitive(
+        lambda g, out, x: g / (1.0 + abs(x)) ** 2,
+        instead=[("{x} / (1 + {x} ** 2)", lambda x: x / (1.0 + x * x))],
+        slips=[("1 / (1 + abs({x}))", lambda x: 1.0 / (1.0 + abs(x)))],
+    )(lambda x: x / (1.0 + abs(x)))
+
+    def loss(x: Any) -> Any:
+        s = softsign(x)
+        return (s * s).sum()
+
+    def answer(s: Any, slope: Any) -> Any:
+        return 2 * s * slope
+
+    exercise = Exercise(loss=loss, inputs={"x": nonzero("N")}, wrt=["x"])
+    signed = lambda x: x / (1 + abs(x))
+    assert exercise.check(lambda x: answer(signed(x), 1 / (1 + abs(x)) ** 2)).passed
+    slip = exercise.check(lambda x: answer(signed(x), 1 / (1 + abs(x))))
+    assert slip.mistake == "1 / (1 + abs(x)) in place of the slope of s by x"
+    square = lambda x: x / (1 + x * x)
+    other = exercise.check(lambda x: answer(square(x), (1 - x * x) / (1 + x * x) ** 2))
+    assert other.mistake == "x / (1 + x ** 2) in place of s"

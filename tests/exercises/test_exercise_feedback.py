@@ -202,7 +202,7 @@ def test_each_credit_counts_for_itself() -> None:
     assert not next(c.earned for c in jacobian.credits if c.name == "symmetric")
 
 
-@pytest.mark.parametrize("name", some_quick(GRADIENTS, 4))
+@pytest.mark.parametrize("name", some_quick(GRADIENTS, 8))
 def test_zeros_earn_their_shape_and_no_more(name: str) -> None:
     """They are symmetric, sum to 0 and do not change, but nobody derived that."""
     good = answer_of(name)
@@ -285,6 +285,7 @@ def test_the_entry_is_the_one_that_is_furthest_off() -> None:
     assert example.where.endswith("off by +0.25")
 
 
+@pytest.mark.slow
 def test_a_fault_that_only_batches_have_is_shown_in_a_batch() -> None:
     feedback = load("soft_labels").check(lambda z, t, e: sm(z) - (1 - e) * t - e / t.shape[1])
     assert feedback.mistake == "N times too large"
@@ -325,9 +326,7 @@ def test_what_else_gives_the_same_numbers_is_said() -> None:
     assert "나옵니다" in load("two_paths").check(lambda x: 2 * x * np.exp(2 * x), lang="ko").message
 
 
-@pytest.mark.parametrize(
-    "name", ["log_derivative", pytest.param("sigmoid", marks=pytest.mark.slow), "softmax_jacobian"]
-)
+@pytest.mark.parametrize("name", some_quick(["log_derivative", "sigmoid", "softmax_jacobian"], 3))
 def test_what_no_draw_tells_apart_is_known_beforehand(name: str) -> None:
     twins = load(name).twins
     assert all(text in same for text, same in twins.items() if same)

@@ -342,7 +342,7 @@ def plain(mistake: str) -> str:
 
 
 @and_seeds(7, 1000, 31415)
-@pytest.mark.parametrize(("name", "mistake"), some_quick(CASES, 6))
+@pytest.mark.parametrize(("name", "mistake"), some_quick(CASES, 12))
 def test_a_mistake_is_known_by_its_name(name: str, mistake: str, seeds: Any) -> None:
     for seed in seeds:
         feedback = load(name).check(DERIVED[name][mistake], seed=seed)
@@ -457,7 +457,7 @@ TWO = {
 }
 
 
-@pytest.mark.parametrize(("name", "one", "other"), some_quick(TWO, 3))
+@pytest.mark.parametrize(("name", "one", "other"), some_quick(TWO, 5))
 def test_two_mistakes_at_once_are_named(name: str, one: str, other: str) -> None:
     for seed in (0, 60):
         mistake = load(name).check(TWO[name, one, other], seed=seed).mistake

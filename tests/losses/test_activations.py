@@ -257,6 +257,7 @@ def test_softmax_is_a_distribution_and_log_softmax_its_logarithm(z: np.ndarray) 
     np.testing.assert_allclose(np.exp(log_softmax(z)), p, rtol=1e-12)
 
 
+@pytest.mark.slow
 @given(st.floats(-300, 300), st.floats(-300, 300))
 def test_two_classes_are_a_sigmoid(a: float, b: float) -> None:
     np.testing.assert_allclose(softmax(np.array([a, b]))[1], sigmoid(b - a), rtol=1e-12)

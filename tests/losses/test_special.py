@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import need
+from conftest import need, some_quick
 
 from tinygrad_ce import Value, diagnose, grad, hessian, program
 from tinygrad_ce.engine.operation import TABLE
@@ -31,7 +31,7 @@ EXACT = {
 
 
 @pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("x", [-30.0, -3.0, 0.0, 0.5, 8.0, 30.0])
+@pytest.mark.parametrize("x", some_quick([-30.0, 0.0, 0.5, 30.0, -3.0, 8.0], 3))
 def test_slopes_in_the_tails(name: str, x: float) -> None:
     tol = {"log_ndtr": 1e-9}.get(name, 2e-12)  # r·(−x − r), r = pdf / cdf, is small beside x
     with mpmath.workdps(300):  # 1 - 1e-198 is not 1

@@ -285,7 +285,7 @@ DECIDES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", some_quick(DECIDES, 3))
+@pytest.mark.parametrize("name", some_quick(DECIDES, 6))
 def test_what_f_decides_by_the_number_of_rows_is_right_or_refused(name: str) -> None:
     f = DECIDES[name]
     made = program(f, W, rows(8)[0])
