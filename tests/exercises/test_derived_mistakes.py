@@ -277,6 +277,9 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
         {
             "exp(z) once too often in what arrives at z": counted(lambda e, y: (e - y) * e),
             "sigmoid(z) in place of exp(z)": counted(lambda e, y: e / (1 + e) - y),
+            "mean(…) * sum(… - …) in place of … @ (… - …)": lambda x, y, w: (
+                x.mean(axis=0) * (np.exp(x @ w) - y).sum()
+            ),
         },
     ),
     divergence: (

@@ -157,6 +157,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "N times too large": lambda z, t, e: sm(z) - soft(t, e),
         "N times too small": lambda z, t, e: (sm(z) - soft(t, e)) / len(z) ** 2,
         "e forgotten": lambda z, t, e: (sm(z) - t) / len(z),
+        "N in place of K": lambda z, t, e: (sm(z) - (1 - e) * t - e / len(z)) / len(z),
         "e in place of e / K": lambda z, t, e: (sm(z) - (1 - e) * t - e) / len(z),
         "t in place of (1 - e) * t": lambda z, t, e: (sm(z) - t - e / t.shape[1]) / len(z),
     },

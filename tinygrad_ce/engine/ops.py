@@ -65,7 +65,7 @@ POWER = define(np.power, "<x>^{<y>}",
 MATMUL = define(np.matmul, r"<x> \, <y>",
     (rules.matmul_left, r"<g> \, <y>^\top"),
     (rules.matmul_right, r"<x>^\top <g>"), fn=rules.product, linear=(0, 1), symbol="@",
-    roles=("left", "right"))
+    roles=("left", "right"), instead=[("mean({x}) * sum({y})", rules.apart)])
 IDENTITY = define(np.positive, "<x>",
     (lambda g, out, x: g, "<g>"), scalar=operator.pos, terms=(1,))
 NEGATIVE = define(np.negative, "-<x>",

@@ -24,6 +24,12 @@ def astype(x: Any, dtype: Any) -> Any:
     return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
 
 
+def apart(x: Any, y: Any) -> Any:
+    """What is not their product: the means of one times the sums of the other."""
+    x, y = np.mean(x, axis=-1), np.sum(y, axis=-2 if np.ndim(y) > 1 else 0)
+    return np.multiply.outer(x, y) if np.ndim(x) and np.ndim(y) else x * y
+
+
 def relu(x: Any) -> Any:
     """The positive part of x; NaN stays NaN."""
     return np.maximum(x, 0.0) if np.ndim(x) else np.where(x <= 0.0, 0.0, x)

@@ -152,12 +152,12 @@ def _paths(chain: Backward, factors: Mapping[str, float]) -> Iterator[Way]:
 def _slopes(chain: Backward) -> Iterator[Way]:
     """Steps that have another slope."""
     for node, k, x, called in (end for end in chain.ends if end[0].shape == end[2].shape):
-        ones = np.ones(node.shape)
-        slopes = {"the slope of {node} by {x} left out: how fast does it change?": 1.0}
-        if not node.op.linear:
-            twice = share(node, k, share(node, k, ones))
-            slopes |= {"the slope of {node} by {x} taken twice: where is it already?": twice}
-        slopes |= {"{node} in place of its slope by {x}: how fast does it change?": node.data}
+        once = share(node, k, np.ones(node.shape))
+        slopes = {
+            "the slope of {node} by {x} left out: how fast does it change?": 1.0,
+            "the slope of {node} by {x} taken twice: where is it already?": share(node, k, once),
+            "{node} in place of its slope by {x}: how fast does it change?": node.data,
+        }
         for text, slope in slopes.items():
             yield _way(text, node, partial(_sloped, node, k, slope), k, **called)
         for wrong, f in node.op.slips if not k else ():
@@ -167,7 +167,7 @@ def _slopes(chain: Backward) -> Iterator[Way]:
             yield _way(text, node, f, wrong, wrong=reads, **called)
         if len(node.parents) == 1:
             text = "the slope of {node} by {x} taken at {node}: where is it wanted?"
-            slope = share(node.op(Value(node.data), **node.options), 0, ones)
+            slope = share(node.op(Value(node.data), **node.options), 0, np.ones(node.shape))
             yield _way(text, node, partial(_sloped, node, k, slope), k, **called)
 
 

@@ -151,7 +151,8 @@ class Graph:
                 others = {y: name for y, name in others.items() if y.shape == of.shape}
                 others = {y.T: f"{name}.T" for y, name in others.items()} if turned else others
             elif right.isupper():
-                others = {x - 1: f"({right} - 1)"}
+                sizes = {**self.t.sizes, f"({right} - 1)": x - 1}
+                others = {size: name for name, size in sizes.items()}
             for other, name in others.items():
                 text = Sentence("{wrong} in place of {right}", wrong=name, right=right)
                 yield text, lambda *args, k=k, other=other: _with(node, k, other, args)

@@ -164,10 +164,9 @@ def _own(t: Trial) -> Mistakes:
 
 
 def _in_chain_rule(chain: Backward) -> Mistakes:
-    t = chain.t
-    yield from of_chain_rule(chain, _factors(t))
-    if len(t.right) == 1:
-        yield Sentence("differentiated twice: one derivative too far"), partial(_twice, t)
+    yield from of_chain_rule(chain, _factors(chain.t))
+    if len(chain.right) == 1:
+        yield Sentence("differentiated twice: one derivative too far"), partial(_twice, chain.t)
 
 
 KINDS = _own, _answers, _forgotten, _in_chain_rule, too_early, _in_solution, more_factors
