@@ -84,12 +84,7 @@ class Scan:
                 whole = ast.BinOp(ast.Name(name), ast.Add(), value)
                 env = {**env, name: evaluate(whole, env)}
             case ast.AugAssign(target=ast.Name(name), op=ast.BitOr(), value=value):
-                tables = env.get(name), evaluate(value, env)
-                if all(isinstance(table, dict) for table in tables):
-                    both = {
-                        part: [x for t in tables for x in t[part]] for part in ("keys", "values")
-                    }
-                    env = {**env, name: both}
+                env = join(env, {name: evaluate(value, env)})
             case ast.For(target=target, iter=values):
                 env = bind(target, each(values, env), env)
         bodies = [getattr(s, name, []) for name in ("body", "orelse", "finalbody")]

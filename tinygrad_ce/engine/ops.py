@@ -73,8 +73,7 @@ NEGATIVE = define(np.negative, "-<x>",
 ABS = define(np.absolute, "|<x>|",
     (lambda g, out, x: g * np.sign(x), r"<g> \cdot \operatorname{sign} <x>"),
     piecewise=True, scalar=abs, name="abs", even=True, number="abs({})", instead=[
-        ("{x}", np.positive), ("{x} ** 2", lambda x: x * x),
-        ("{x} ** 2 / 2", lambda x: x * x / 2.0)])
+        ("{x} ** 2", lambda x: x * x), ("{x} ** 2 / 2", lambda x: x * x / 2.0)])
 EXP = define(np.exp, "e^{<x>}",
     (lambda g, out, x: g * out, r"<g> \cdot e^{<x>}"), scalar=math.exp, positive=True,
     instead=[

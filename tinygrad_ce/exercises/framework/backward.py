@@ -13,9 +13,9 @@ import numpy as np
 
 from ...engine.backward import gradients, share
 from ...engine.language import Sentence, Words
-from ...engine.value import Value
+from ...engine.value import Value, detach
 from ...losses.activations import MISTAKEN
-from .changes import UNKNOWN, Graph, Steps, Way, again, each_time, filled, held
+from .changes import UNKNOWN, Graph, Steps, Way, again, each_time, filled, with_argument
 from .problem import Arrays, Trial
 
 Make = Callable[[], Arrays]
@@ -37,7 +37,7 @@ class Backward:
             mine = [(n, k, p) for n, k, p in mine if p in moving and k not in n.op.constants]
             moving |= {node} if mine else set()
             ends = mine + ends
-        self.moving = {x: x.shape for x in loss.nodes if x in moving}  # what is computed from them
+        self.moving = dict.fromkeys(x for x in loss.nodes if x in moving)  # what they are in
         # At the inputs first, then near the loss: of a chain these say most.
         called = loss.called
         told = [(n, k, x, {"node": called[n], "x": called[x]}) for n, k, x in ends]
@@ -123,8 +123,8 @@ def more_factors(chain: Backward) -> Mistakes:
         for y, name in zip(node.parents, chain.loss.reads(node)):
             for text, by in (
                 {
-                    "{y} once too often: where is it already?": held(y),
-                    "{y} once too often below: where is it already?": np.divide(1.0, held(y)),
+                    "{y} once too often: where is it already?": detach(y),
+                    "{y} once too often below: where is it already?": np.divide(1.0, detach(y)),
                 }.items()
                 if np.ndim(y) == 0
                 else ()
@@ -176,7 +176,7 @@ def _factors(chain: Backward) -> Iterator[Way]:
     for node, k, x, called in chain.ends:
         every = dict(zip(chain.loss.reads(node), node.parents)) | {called["node"]: node}
         for name, by in (
-            (name, held(y)) for name, y in every.items() if name not in (UNKNOWN, "1")
+            (name, detach(y)) for name, y in every.items() if name not in (UNKNOWN, "1")
         ):
             for text, factor in {
                 "{y} once too often in the slope of {node} by {x}: which factors has it?": by,
@@ -254,7 +254,7 @@ def _products(chain: Backward) -> Iterator[Way]:
         if 1 in parts and node.op.function is np.divide:
             text = "the denominator of {node} not squared: what stands below?"
             for k in (None, 1):
-                f = partial(_scaled, node, k, held(node.parents[1]))
+                f = partial(_scaled, node, k, detach(node.parents[1]))
                 yield _way(text, node, f, k, node=called)
         if len(parts) == 2 and node.op.function is np.multiply:
             text = "the slopes of {node} exchanged: by one factor it is the other"
@@ -282,18 +282,18 @@ def _scaled(node: Any, k: int | None, by: Any, *args: Any) -> Any:
     """A step that hands its argument k, or all of them, so many times what is right."""
     if k is None:
         out = again(node, *args)
-        return held(out) + by * (out - held(out))
-    x = held(args[k])
+        return detach(out) + by * (out - detach(out))
+    x = detach(args[k])
     part = x + np.broadcast_to(by, np.shape(x)) * (args[k] - x)
-    return node.op(*args[:k], part, *args[k + 1 :], **node.options)
+    return with_argument(node, k, part, args)
 
 
 def _sloped(node: Any, k: int, slope: Any, *args: Any) -> Any:
     """A step that has another slope by its argument k."""
-    x = held(args[k])
-    return node.op(*args[:k], x, *args[k + 1 :], **node.options) + slope * (args[k] - x)
+    x = detach(args[k])
+    return with_argument(node, k, x, args) + slope * (args[k] - x)
 
 
 def _exchanged(x: Any, y: Any) -> Any:
     """A product that hands each factor what is the other's."""
-    return held(x) * held(y) + held(x) * (x - held(x)) + held(y) * (y - held(y))
+    return detach(x) * detach(y) + detach(x) * (x - detach(x)) + detach(y) * (y - detach(y))

@@ -124,7 +124,7 @@ class Graph:
             inner = x.op.function if x.__class__ is Value and x.op else None
             if inner not in (np.add, np.subtract):
                 continue
-            (a, b), f = x.parents, partial(_with, node, k)
+            (a, b), f = x.parents, partial(with_argument, node, k)
             if node.op.powers and (k == 0 or node.op.function is np.multiply):
                 by = self.reads(node)[1 - k]
                 text = Sentence("{part} on one part only of a sum", part=by)
@@ -155,7 +155,7 @@ class Graph:
                 others = {size: name for name, size in sizes.items()}
             for other, name in others.items():
                 text = Sentence("{wrong} in place of {right}", wrong=name, right=right)
-                yield text, lambda *args, k=k, other=other: _with(node, k, other, args)
+                yield text, lambda *args, k=k, other=other: with_argument(node, k, other, args)
 
     def _reductions(self, node: Any) -> Iterator[Written]:
         """A sum or a mean over another axis, over all, of a part, or in the place of the other."""
@@ -202,17 +202,12 @@ def each_time(ways: Iterable[Way]) -> Iterator[Change]:
             yield told, steps
 
 
-def held(x: Any) -> Any:
-    """The numbers of a step, which hand nothing on."""
-    return x.data if x.__class__ is Value else x
-
-
 def again(node: Any, *args: Any) -> Any:
     """A step of the same arguments, or of others."""
     return node.op(*args, **node.options) if node.op else node
 
 
-def _with(node: Any, k: int, x: Any, args: Sequence[Any] = ()) -> Any:
+def with_argument(node: Any, k: int, x: Any, args: Sequence[Any] = ()) -> Any:
     """A step with another argument k."""
     args = args or node.parents
     return node.op(*args[:k], x, *args[k + 1 :], **node.options)

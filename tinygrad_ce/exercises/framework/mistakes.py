@@ -16,11 +16,11 @@ import numpy as np
 
 from ...engine.language import Sentence, Words
 from ...engine.transforms import grad, jacobian
-from ...engine.value import Value
+from ...engine.value import Value, detach
 from ...losses.activations import MISTAKEN
 from ...programs.lines import walk
 from .backward import Backward, Make, Mistakes, more_factors, of_chain_rule, too_early
-from .changes import UNKNOWN, Graph, Steps, again, each_time, graph_of, held
+from .changes import UNKNOWN, Graph, Steps, again, each_time, graph_of
 from .inputs import DRAWS
 from .problem import Arrays, Problem, Trial, close, draw
 
@@ -130,7 +130,7 @@ def _in_solution(t: Trial) -> Mistakes:
     graph = graph_of(lambda t: t.problem.solved(t.inputs), t, _loss(t.problem, t.seed))
 
     def found(steps: Steps) -> Arrays:
-        return dict(zip(t.right, map(held, graph.rerun(steps))))
+        return dict(zip(t.right, map(detach, graph.rerun(steps))))
 
     for z, node, name in graph.activations:
         for text, other in MISTAKEN.get(name, {}).items():
