@@ -11,6 +11,7 @@ from conftest import some_quick
 from helpers.answers import sig, sm, total
 
 from tinygrad_ce import primitive
+from tinygrad_ce.exercises import load
 from tinygrad_ce.exercises.framework import Exercise, nonzero, positive, real, signs
 
 Answers = dict[str, Callable[..., Any]]
@@ -332,3 +333,19 @@ def test_what_is_usually_wrong_of_an_operation_of_ones_own_is_named() -> None:
     square = lambda x: x / (1 + x * x)
     other = exercise.check(lambda x: answer(square(x), (1 - x * x) / (1 + x * x) ** 2))
     assert other.mistake == "x / (1 + x ** 2) in place of s"
+
+
+def test_results_are_called_swapped_only_if_all_of_them_are() -> None:
+    """Here one is minus the other, and the second is right."""
+    inputs, wrt, _right, _answers = LOSSES[divergence]
+    exercise = Exercise(loss=divergence, inputs=inputs, wrt=wrt)
+    mistake = str(exercise.check(lambda z, s: (sm(z) - sm(s), sm(s) - sm(z))).mistake)
+    assert mistake.startswith("sign flipped, and ")
+    assert "swapped" not in mistake
+
+
+def test_a_mistake_that_is_plain_has_no_far_fetched_twin() -> None:
+    """As many times too large is a number that is missing below."""
+    feedback = load("quotient_rule").check(lambda x: (x**2 - 1) / (1 + x**2) ** 2)
+    assert feedback.mistake == "sign flipped"
+    assert "missing in the slope" not in feedback.message
