@@ -65,6 +65,13 @@ def some_quick(cases: Iterable[Any], one_of: int) -> list[Any]:
     ]
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what passes in the file of TINYGRAD_CE_PASSED; what stands there is not run again."""
+    if (noted := os.environ.get("TINYGRAD_CE_PASSED")) and report.when == "call" and report.passed:
+        with open(noted, "a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid!r}\n")
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Folders are shared out among the cores: files alone are done sooner, benchmarks measure."""
     named = [str(argument).partition("::")[0] for argument in config.args]
@@ -73,10 +80,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is slow is not traced, which takes twice as long.
+    """What is slow is not traced, which takes twice as long; what has passed is not run again.
 
     The examples of a module that wants an optional library: the same rule as in `need`.
     """
+    with suppress(KeyError, FileNotFoundError):
+        passed = {*Path(os.environ["TINYGRAD_CE_PASSED"]).read_text("utf-8").splitlines()}
+        items[:] = [item for item in items if repr(item.nodeid) not in passed]
     if config.pluginmanager.hasplugin("pytest_cov"):
         for item in items:
             if item.get_closest_marker("slow"):

@@ -96,7 +96,7 @@ def executed(notebook: Any, where: Path, sliders: bool = False) -> Any:
     parts = (part for cell in copy.cells for part in (cell, checks_of(cell)) if part)
     copy.cells = [before, *parts]
     client = NotebookClient(
-        copy, timeout=300, kernel_name="python3", allow_errors=True,
+        copy, timeout=60, kernel_name="python3", allow_errors=True,
         extra_arguments=["--log-level=ERROR"],  # it warns of TCP without encryption, to itself
         resources={"metadata": {"path": str(where)}},
     )  # fmt: skip

@@ -23,7 +23,7 @@ def test_the_right_answer_is_taken_for_no_mistake(name: str, seeds: Any) -> None
 
 
 @pytest.mark.parametrize("name", some_quick(GRADIENTS, 8))
-@pytest.mark.parametrize(("seed", "count"), [(3, 4), pytest.param(4, 16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "count"), [(3, 4), pytest.param(4, 6, marks=pytest.mark.slow)])
 def test_random_wrong_answers_are_taken_for_no_mistake(name: str, seed: int, count: int) -> None:
     ex, right = load(name), answer_of(name)
     rng = np.random.default_rng(seed)
@@ -85,6 +85,5 @@ def test_what_pytorch_derives_is_right(name: str) -> None:
         found = torch.autograd.grad(loss(*given), [given[k] for k in places])
         return tuple(part.numpy() for part in found) if len(found) > 1 else found[0].numpy()
 
-    for seed in (0, 2026):
-        feedback = ex.check(by_pytorch, seed=seed)
-        assert feedback.passed, feedback
+    feedback = ex.check(by_pytorch, seed=2026)
+    assert feedback.passed, feedback

@@ -379,9 +379,8 @@ def test_a_usual_mistake_is_known_in_every_exercise(mistake: str) -> None:
                 return tuple(np.asarray(change(part, n)) for part in found)
             return np.asarray(change(found, n))
 
-        feedback = [load(name).check(wrong, seed=seed) for seed in (0, 60)]
-        if not feedback[0].passed:  # a vector transposed is the same
-            named += [name] * all(f.mistake == mistake for f in feedback)
+        feedback = load(name).check(wrong, seed=60)
+        named += [name] * (feedback.mistake == mistake)  # a vector transposed is right
     assert len(named) >= 5
 
 

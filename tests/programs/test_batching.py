@@ -444,7 +444,7 @@ def test_drawn_hessians_in_a_fresh_interpreter(
     for loss, _ in FORMS.values():
         args = [RNG.normal(size=4), np.eye(4)[2]]
         drawn.append((program(hessian(loss), *args).source, args, hessian(loss)(*args)))
-    for f, x in KINDS.values():
+    for f, x in [*KINDS.values()][::4]:
         drawn.append((program(hessian(f), x).source, [x], hessian(f)(x)))
     found = fresh(tmp_path, [source for source, _, _ in drawn], [args for _, args, _ in drawn])
     for result, (_, _, wanted) in zip(found, drawn):

@@ -71,7 +71,7 @@ def by_backward(f: Callable[..., Any], at: tuple[float, ...]) -> tuple[Any, list
     ),
     st.tuples(*[st.integers(-3, 3).map(float)] * 3),
 )
-@settings(max_examples=300, database=None)
+@settings(max_examples=150, database=None)
 def test_nothing_changes_where_nothing_rounds(
     steps: list[tuple[int, int, int]], at: tuple[float, ...]
 ) -> None:

@@ -262,7 +262,7 @@ def test_javascript_has_pythons_numbers(visit: Visit, f: Any, args: Any) -> None
     assert steps.live is not None
     tab, rng = visit(steps), np.random.default_rng(1)
     shapes, places = steps.live.payload["shapes"], steps.live.payload["fields"][0]
-    for _ in range(4):
+    for _ in range(2):
         new = drawn(args, rng)
         wanted = step_through(f, *new)
         call = f"JSON.stringify(({steps.live.source})({json.dumps(flat(new))}))"
