@@ -128,7 +128,8 @@ def as_upstream(gradient: Any, data: Any, name: str) -> Any:
     shape = getattr(data, "shape", ())
     if gradient is None:
         if math.prod(shape) == 1:
-            return 1.0 if data.__class__ is float else np.ones(shape, getattr(data, "dtype", float))
+            dtype = getattr(data, "dtype", float)  # np.ones takes three times as long
+            return 1.0 if data.__class__ is float else np.array(1.0, dtype, ndmin=len(shape))
         text = (
             "a gradient starts from a scalar, this is {name} of shape {shape}: reduce it (.sum(), "
             ".mean()), or give an upstream gradient (gradient= of backward, vjp); see also jacobian"

@@ -37,6 +37,7 @@ from .origin import Origin, called, here, library_call, line, written
 from .text import _
 
 ERRORS = (np.linalg.LinAlgError, ValueError, IndexError, TypeError)  # which get the learner's line
+WRITABLE = (list, ndarray)  # others may write into it
 TINY = sys.float_info.min  # below it floats have fewer digits
 numbers = count()  # one counter orders creation and assignment, in all threads
 _new = object.__new__
@@ -304,7 +305,8 @@ def apply(op: Primitive, args: Sequence[Any], options: dict[str, Any] = NONE) ->
         args, options = _settled(op, args, options)
     elif op.scalar is not None and (node := _of_floats(op, args)) is not None:
         return node
-    parents, data = list[Any](), list[Any]()
+    parents: list[Any] = []
+    data: list[Any] = []
     watched: tuple[tuple[Any, bytes], ...] = ()
     for x in args:
         if x.__class__ is Value:
@@ -375,10 +377,12 @@ def _of_floats(op: Primitive, args: Sequence[Any]) -> Value | None:
 
 def _wide(op: Primitive, args: Any, data: Any, options: dict[str, Any], out: Any) -> Any:
     """The result in float64, of a number of float64 beside NumPy's numbers of less precision."""
-    small = out.__class__ in (np.float16, np.float32) and not any(map(np.ndim, data))
-    if small and any(x.__class__ is Value and x._array.__class__ is float for x in args):
+    if out.__class__ not in (np.float16, np.float32):
+        return out
+    numbers = (x.__class__ is Value and x._array.__class__ is float for x in args)
+    if any(numbers) and not any(map(np.ndim, data)):
         return op.fn(*map(np.float64, data), **options)
-    return out
+    return np.asarray(out)
 
 
 def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
@@ -395,10 +399,10 @@ def _settled(op: Primitive, args: Any, options: dict[str, Any]) -> Any:
             what = _("{op}: argument {i} has no derivative; a Value there", op=op.name, i=i)
             lost(what, "Use v.data there.")
     for name, x in options.items():
-        if isinstance(x, list | ndarray):  # others may write into it
+        if isinstance(x, WRITABLE):
             options = {**options, name: deepcopy(x)}
     if op.keeps:
-        wanted = tuple(k for k, a in enumerate(args) if a.__class__ is Value)
+        wanted = [k for k, a in enumerate(args) if a.__class__ is Value]
         options = {**options, "saved": {"wanted": wanted}}
     return args, options
 

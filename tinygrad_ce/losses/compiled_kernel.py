@@ -104,20 +104,23 @@ def _total(row: Any) -> float:
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     """Loss and gradient of rows, each with one target class; ``e`` is the gradient."""
+    _by_index(z, index, np.full(loss.shape, peak, z.dtype), loss, e)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     for i in range(len(z)):
-        row, t, m = e[i], index[i], largest(z[i])
+        row, t, m = e[i], index[i, 0], largest(z[i])
         for j in range(len(row)):
             row[j] = exponential(z[i, j] - m)
         chosen, row[t] = row[t], 0.0
         others, away = _total(row), m - z[i, t]
         total = chosen + others
-        loss[i] = peak[i] * (math.log1p(others) if away == 0.0 else away + math.log(total))
-        if peak[i] == 0.0:
-            loss[i] = 0.0
-        scale = row.dtype.type(peak[i] / total)
+        surprise = math.log1p(others) if away == 0.0 else away + math.log(total)
+        loss[i, 0] = peak[i, 0] * surprise if peak[i, 0] else 0.0
+        scale = row.dtype.type(peak[i, 0] / total)
         for j in range(len(row)):
             row[j] *= scale
         row[t] = -others * scale
@@ -138,7 +141,7 @@ def by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
         chosen, row[top] = row[top], 0.0
         others = _total(row)
         row[top] = chosen
-        loss[i] = away + mass * math.log1p(others) if mass else 0.0
+        loss[i, 0] = away + mass * math.log1p(others) if mass else 0.0
         scale = row.dtype.type(mass / (chosen + others))
         for j in range(len(row)):
             row[j] = row[j] * scale - t[j]

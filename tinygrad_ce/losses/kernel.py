@@ -30,8 +30,9 @@ def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
     chosen = flat[at]
     flat[at] = 0.0
     if e.shape[1] > (128 if e.itemsize > 4 else 1024):
-        return chosen, np.add.reduce(e, axis=1)  # pairwise, which keeps long rows within 3 ulp
-    return chosen, np.einsum("ij->i", e)  # a third of the time of pairwise sums
+        # Pairwise, which keeps long rows within 3 ulp.
+        return chosen, np.add.reduce(e, axis=1, keepdims=True)
+    return chosen, np.einsum("ij->i", e)[:, None]  # a third of the time of pairwise sums
 
 
 def by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
@@ -40,19 +41,17 @@ def by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     Nothing cancels, whatever is added to a row. So nothing is, unless exp leaves the range where
     sums and quotients are safe: subtracting the maximum everywhere would take a third of the time.
     """
-    classes = z.shape[1]
-    at = np.arange(0, z.size, classes)
-    at += index
+    at = index + np.arange(0, z.size, z.shape[1])[:, None]
     chosen, others = _exponentials(z, at, e)
     total, ratio = chosen + others, others / chosen
     np.log1p(ratio, out=loss)
-    limit = np.sqrt(np.finfo(z.dtype).max)
-    high = total + ratio
-    if not (high.item(high.argmax()) <= limit and total.item(total.argmin()) >= 0.5):  # or nan
-        redo = np.flatnonzero(~((high <= limit) & (total >= 0.5)))
+    limit = np.finfo(z.dtype).max ** 0.5
+    ratio += total
+    if not (ratio.item(ratio.argmax()) <= limit and total.item(total.argmin()) >= 0.5):  # or nan
+        redo = np.flatnonzero(~((ratio <= limit) & (total >= 0.5)))
         away = z[redo]
         away -= away.max(axis=1, keepdims=True)
-        here = np.arange(0, away.size, classes) + index[redo]
+        here = index[redo] + np.arange(0, away.size, z.shape[1])[:, None]
         distance = -away.reshape(-1)[here]
         o, s = _exponentials(away, here, away)
         loss[redo] = np.where(distance > 0, distance + np.log(o + s), np.log1p(s / o))
@@ -61,39 +60,39 @@ def by_index(z: Any, index: Any, peak: Any, loss: Any, e: Any) -> None:
     if peak.__class__ is np.ndarray:
         loss[peak == 0] = 0.0
     scale = peak / total
-    if classes >= BUFFER:
+    if z.shape[1] >= BUFFER:
         np.setbufsize(BUFFER)
-    e *= scale[:, None]
+    e *= scale
     scale *= others
     e.reshape(-1)[at] = -scale
 
 
 def by_table(z: Any, table: Any, loss: Any, e: Any) -> None:
     """The same for targets on many classes, accurate where the largest logit dominates."""
-    rows = np.arange(len(z))
-    top = z.argmax(axis=1)  # a nan counts as the maximum
-    m = z[rows, top]
-    np.subtract(z, m[:, None], out=e)
-    chosen, others = _exponentials(e, rows * z.shape[1] + top, e)
-    away = np.subtract(m[:, None], z)
-    away += np.log1p(others / chosen)[:, None]
+    at = z.argmax(axis=1, keepdims=True)  # a nan counts as the maximum
+    at += np.arange(0, z.size, z.shape[1])[:, None]
+    m = z.reshape(-1)[at]
+    np.subtract(z, m, out=e)
+    chosen, others = _exponentials(e, at, e)
+    away = m - z
+    away += np.log1p(others / chosen)
     away *= table
     np.copyto(away, 0.0, where=table == 0)  # a class of no weight, though its logit be -inf
-    np.add.reduce(away, axis=1, out=loss)
-    scale = np.add.reduce(table, axis=1) / (chosen + others)
-    e *= scale[:, None]
-    e[rows, top] = chosen * scale
+    np.add.reduce(away, axis=1, keepdims=True, out=loss)
+    scale = np.add.reduce(table, axis=1, keepdims=True) / (chosen + others)
+    e *= scale
+    e.reshape(-1)[at] = chosen * scale
     e -= table
 
 
 @cache
 def _compiled(dtype: Any, one_hot: bool) -> tuple[Any, str]:
     """The compiled kernel, tried on two numbers; or None, and why there is none."""
-    z, one = np.zeros((1, 2), dtype), np.zeros(1, dtype)
+    z, one = np.zeros((1, 2), dtype), np.zeros((1, 1), dtype)
     try:
         fast = import_module(".compiled_kernel", __package__)
         if one_hot:
-            fast.by_index(z, np.zeros(1, np.intp), one, one, np.empty_like(z))
+            fast.by_index(z, np.zeros((1, 1), np.intp), 1.0, one, np.empty_like(z))
         else:
             fast.by_table(z, z, one, np.empty_like(z))
     except Exception as error:  # of whatever kind: what is fast is not needed
@@ -131,26 +130,26 @@ def _kernel_for(z: Any, t: Target) -> Any:
 
 def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     """The loss of each sample; its gradient is written into an array, which may be ``z`` itself."""
-    flat = z.reshape(-1, z.shape[-1])
-    t = t if z.ndim == 2 else t.each(lambda x: x.reshape(-1, x.shape[-1]))
-    out = None if gradient is None or gradient is z else gradient.reshape(flat.shape)
-    loss = np.empty(len(flat), z.dtype)
-    step = rows_at_once(len(flat), flat[0].nbytes)
+    if z.ndim != 2:
+        flat = None if gradient is None else gradient.reshape(-1, z.shape[-1])
+        t = t.each(lambda x: x.reshape(-1, x.shape[-1]))
+        return sample_losses(z.reshape(-1, z.shape[-1]), t, flat).reshape((*z.shape[:-1], 1))
+    loss = np.empty((len(z), 1), z.dtype)
+    step = rows_at_once(len(z), z.nbytes // len(z))
     kernel = _kernel_for(z, t)
 
     def run(start: int) -> None:
         rows = slice(start, start + step)
-        part = np.ascontiguousarray(flat[rows])
-        some = t if step >= len(flat) else t.each(lambda x: x[rows])
-        e = np.empty(part.shape, z.dtype) if out is None else out[rows]
+        part = np.ascontiguousarray(z[rows])
+        some = t if step >= len(z) else t.each(lambda x: x[rows])
+        e = np.empty_like(part) if gradient is None or gradient is z else gradient[rows]
         with np.errstate(all="ignore"):  # inf and nan logits give nan; that is the answer
             if some.one_hot:
-                peak = np.full((len(part), 1), some.peak, z.dtype)
-                kernel.by_index(part, some.index[:, 0], peak[:, 0], loss[rows], e)
+                kernel.by_index(part, some.index, some.peak, loss[rows], e)
             else:
-                kernel.by_table(part, some.dense(part.shape[1]), loss[rows], e)
+                kernel.by_table(part, some.dense(z.shape[1]), loss[rows], e)
         if gradient is z:
-            flat[rows] = e
+            z[rows] = e
 
-    in_threads(run, range(0, len(flat), step))
-    return loss.reshape((*z.shape[:-1], 1))
+    in_threads(run, range(0, len(z), step))
+    return loss

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.data import example
+from ..engine.data import WHOLE, example
 from ..engine.operation import primitive
 from ..engine.text import _
 from ..engine.value import Value, detach
@@ -105,13 +105,14 @@ object.__setattr__(LogSoftmaxNLL, "__doc__", _fused.__doc__)  # what help() show
 
 def _classes_last(z: Any, target: Any, axis: int) -> tuple[Any, Any]:
     """Logits, and a target of as many axes, with the class axis moved to the end."""
-    if not isinstance(axis, int | np.integer):
+    if not isinstance(axis, WHOLE):
         raise TypeError(_("axis: got {got!r}, wanted an integer", got=axis))
-    if not -z.ndim <= axis < z.ndim:
+    axes = z.ndim
+    if not -axes <= axis < axes:
         raise ValueError(_("axis={axis}: the logits have shape {shape}", axis=axis, shape=z.shape))
-    if axis in (-1, z.ndim - 1):
+    if axis in (-1, axes - 1):
         return z, target
-    table = target.ndim == z.ndim
+    table = target.ndim == axes
     return np.moveaxis(z, axis, -1), np.moveaxis(target, axis, -1) if table else target
 
 
@@ -173,11 +174,16 @@ def cross_entropy(
     ('0.1962', array([-0.1782,  0.1229,  0.0552]))
     """
     z, target = _classes_last(as_input(logits, "logits"), soft(target), axis)
-    options = (weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
+    options: dict[str, Any] = {
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+        "allow_unnormalized": allow_unnormalized,
+    }
     if not fused or COMPOSED.get():
-        t = read_target(z, target, *options)
-        return compose(log_softmax(z), t)
-    return LogSoftmaxNLL(z, target, **dict(zip(LogSoftmaxNLL.options, options)))
+        return compose(log_softmax(z), read_target(z, target, **options))
+    return LogSoftmaxNLL(z, target, **options)
 
 
 def nll(

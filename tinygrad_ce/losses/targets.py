@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.data import example, real
+from ..engine.data import WHOLE, example, real
 from ..engine.text import _
 from ..engine.value import Value, detach
+
+REALS = (float, int, np.floating)  # what an option may be; a union would be made at each call
 
 
 def soft(target: Any) -> Any:
@@ -86,10 +88,7 @@ class Target(NamedTuple):
     @property
     def peak(self) -> Any:
         """``row · weight`` at the class ``index``."""
-        if self.weight is None:
-            return self.row
-        share = np.take_along_axis(self.weight, self.index.reshape(-1), 0)
-        return self.row * share.reshape(self.index.shape)  # protocols know no weight[index]
+        return _peak(self.row, self.weight, self.index)
 
     def dense(self, classes: int) -> Any:
         """T itself, of as many classes."""
@@ -117,56 +116,70 @@ def read_target(
 ) -> Target:
     """Check a target and its options, and make them one `Target`; logits are of use as a shape."""
     shape, dtype = logits.shape, logits.dtype
-    check_reduction(reduction)
-    _check_options(shape, ignore_index, label_smoothing)
+    _check_options(shape, ignore_index, label_smoothing, reduction)
     rows, classes = shape[:-1], shape[-1]
     if weight is not None:
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
     index = table = start = None
     row: Any = 1.0
-    if by_class := target.shape == rows and target.dtype.kind in "iu":
+    if target.shape == rows and target.dtype.kind in "iu":
         index, row = _read_classes(target, shape, ignore_index)
     else:
         index, table = _read_probabilities(target, shape, ignore_index, allow_unnormalized)
         if table is not None and table.__class__ is not Value:
             table = table.astype(dtype, copy=False)
-    even = float(label_smoothing) / classes
-    t = Target(index, table, row, weight, 1.0 - float(label_smoothing), even, reduction)
     if reduction == "mean":
-        peak = t.peak if by_class else 1.0
-        total = math.prod(rows) if peak.__class__ is float else np.sum(peak)
-        start, total = _start_and_divisor(t, total, dtype)
-        # Of no weight at all the total is nan; what is ignored is 0 all the same.
-        plainly = weight is None or row.__class__ is float
-        row = row / total if plainly else np.where(row, 1.0 / total, 0.0)
-    number = float if dtype == np.float64 else dtype.type  # Python's are printed best
-    return t._replace(row=number(row) if row.__class__ is float else row.astype(dtype), start=start)
+        by_weight = target.shape == rows and weight is not None
+        if row.__class__ is float and not by_weight:
+            row = 1.0 / math.prod(rows)
+        else:
+            row, start = _of_mean(row, weight, index, dtype)
+    if row.__class__ is not float:
+        row = row.astype(dtype)
+    elif dtype.type is not np.float64:  # Python's are printed best
+        row = dtype.type(row)
+    smooth = float(label_smoothing)
+    return Target(index, table, row, weight, 1.0 - smooth, smooth / classes, reduction, start)
 
 
-def _start_and_divisor(t: Target, total: Any, dtype: Any) -> tuple[Any, Any]:
-    """What a mean starts from and is divided by: its loss is nan if no sample counts, as PyTorch's.
+def _peak(row: Any, weight: Any, index: Any) -> Any:
+    if weight is None:
+        return row
+    share = np.take_along_axis(weight, index.reshape(-1), 0)  # protocols know no weight[index]
+    return row * share.reshape(index.shape)
 
-    Its gradient is 0 if all are ignored, nan if they weigh nothing.
+
+def _of_mean(row: Any, weight: Any, index: Any, dtype: Any) -> tuple[Any, Any]:
+    """The factors of a mean over weights, and what it starts from.
+
+    Its loss is nan if no sample counts, as PyTorch's. Its gradient is 0 if all are ignored, nan if
+    they weigh nothing.
     """
-    kept = 1 if t.row.__class__ is float else np.sum(t.row)
+    total = np.sum(_peak(row, weight, index))
+    kept = 1 if row.__class__ is float else np.sum(row)
+    start = None
     if not hasattr(total, "apply_primitive"):
-        return (None, total or math.nan) if kept else (math.nan, 1.0)
-    if kept.__class__ is int:
-        return None, total
-    none = kept == 0.0  # of a program, for other data too
-    return np.where(none, math.nan, 0.0).astype(dtype), np.where(none, 1.0, total)
+        start, total = (None, total or math.nan) if kept else (math.nan, 1.0)
+    elif kept.__class__ is not int:
+        none = kept == 0.0  # of a program, for other data too
+        start = np.where(none, math.nan, 0.0).astype(dtype)
+        total = np.where(none, 1.0, total)
+    # Of no weight at all the total is nan; what is ignored is 0 all the same.
+    plainly = weight is None or row.__class__ is float
+    return row / total if plainly else np.where(row, 1.0 / total, 0.0), start
 
 
-def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any) -> None:
+def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any, reduction: str) -> None:
+    check_reduction(reduction)
     if not shape:
         raise ValueError(_("logits of shape () have no axis of classes"))
     if 0 in shape:
         raise ValueError(_("logits of shape {shape} hold no samples or no classes", shape=shape))
-    if not isinstance(label_smoothing, float | int | np.floating):
+    if not isinstance(label_smoothing, REALS):
         raise TypeError(_("label_smoothing: got {got!r}, wanted a number", got=label_smoothing))
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(_("label_smoothing: got {got}, wanted 0 to 1", got=label_smoothing))
-    if ignore_index is not None and not isinstance(ignore_index, int | np.integer):
+    if ignore_index is not None and not isinstance(ignore_index, WHOLE):
         raise TypeError(_("ignore_index: got {got!r}, wanted an integer", got=ignore_index))
 
 
