@@ -16,6 +16,7 @@ NARROW = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "+avx2,+fma",  # else those of this machine
     "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
 }
 

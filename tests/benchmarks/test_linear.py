@@ -83,7 +83,7 @@ else:
     make = lambda a: torch.from_numpy(a).requires_grad_()
     loss = lambda x, W, b, t: torch.nn.functional.cross_entropy(x @ W + b, t)
     t = torch.tensor(t)
-loss(make(x[:256]), make(W[:, :64].copy()), make(b[:64]), t[:256] % 64).backward()  # 2^14 logits
+loss(make(x[:256]), make(W[:, :64].copy()), make(b[:64]), t[:256] % 64).backward()  # for Numba
 values = [make(a) for a in (x, W, b)]
 status = lambda what: int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 before = status("VmRSS")

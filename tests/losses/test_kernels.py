@@ -1,6 +1,6 @@
 """The two kernels of the fused loss, NumPy's and Numba's: the same meaning, and which one is used.
 
-A batch of 2^14 entries in 32 classes or more is the compiled kernel's, where Numba is installed;
+A batch of 2^13 entries in 32 classes or more is the compiled kernel's, where Numba is installed;
 its rows taken a few at a time are NumPy's.
 """
 

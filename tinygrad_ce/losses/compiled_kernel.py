@@ -15,6 +15,7 @@ from numba import float32, njit
 from numba.extending import overload
 
 LOG2 = 0.6931471805599453, 2.3190468138462996e-17  # log 2, and what of it a float64 leaves out
+SPARE = 64  # 2^k may be too small for a float: it is 2^(k + 64), then times 2^-64
 BLOCK = 256  # numbers that are added up at once, in any order
 
 
@@ -29,30 +30,26 @@ def _exponential(x: Any) -> Any:
     single = x == float32
     number: Any = np.float32 if single else np.float64
     bits: Any = np.uint32 if single else np.uint64
-    digits, degree, bias = (23, 7, 127) if single else (52, 13, 1023)
-    least = number(-104.0 if single else -746.0)  # of this, and of less, exp is 0
-    # Added to x / log 2, this leaves no digits for a fraction: k stands in the last bits.
-    magic = number(1.5 * 2.0**digits)
-    offset = bits(magic.view(bits) - 2 * bias)
+    digits, degree, least = (23, 7, number(-104.0)) if single else (52, 13, number(-746.0))
+    # Added to x / log 2, this leaves no digits for a fraction: k + SPARE stands in the last bits.
+    magic = number(1.5 * 2.0**digits + SPARE)
     scale = 2.0 ** (11 if single else 31)
     high: Any = round(LOG2[0] * scale) / scale  # k times this is exact
     high, low = number(high), number(LOG2[0] - high + LOG2[1])
-    per, one, shift = number(1 / LOG2[0]), bits(1), bits(digits)
+    per, shift, tiny = number(1 / LOG2[0]), bits(digits), number(2.0**-SPARE)
     first, *rest = [number(1 / math.factorial(n)) for n in range(degree, -1, -1)]
     coefficients = tuple(rest)
 
     def implementation(x: Any) -> Any:
-        x = least if x < least else x
+        x = least if x < least else x  # exp is 0
         turns = x * per + magic
         k = turns - magic
         r = (x - k * high) - k * low
         p = first
         for c in coefficients:
             p = p * r + c
-        both = bits(number(turns).view(bits) - offset)  # k, and the bias of two exponents
-        half = bits(both >> one)  # 2^k may be too small for one factor
-        rest = bits(both - half)
-        return p * bits(half << shift).view(number) * bits(rest << shift).view(number)
+        power = bits(number(turns).view(bits) << shift)
+        return bits(number(p).view(bits) + power).view(number) * tiny
 
     return implementation
 

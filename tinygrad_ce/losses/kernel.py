@@ -20,7 +20,7 @@ from .targets import Target
 from .threads import CPUS, in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-REPAID = 2**14, 32  # numbers and classes from which on a batch repays the compiled kernel
+REPAID = 2**13, 32  # numbers and classes from which on a batch repays the compiled kernel
 
 
 def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
@@ -114,7 +114,7 @@ def config() -> dict[str, Any]:
     Examples
     --------
     >>> config()["numbers"], config()["classes"]
-    (16384, 32)
+    (8192, 32)
     """
     fast, why = _compiled(np.dtype(float), True)
     known = {"kernel": "Numba" if fast else "NumPy", "why": why, "threads": CPUS}

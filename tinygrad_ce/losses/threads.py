@@ -20,8 +20,9 @@ BLOCK = 2**21
 
 def rows_at_once(rows: int, row: int) -> int:
     """How many rows of ``row`` bytes a thread takes at a time; all, if one thread is enough."""
-    threads = CPUS if rows * row >= THREADED else 1
-    return max(1, min(BLOCK // row, -(-rows // threads)))
+    if rows * row < THREADED:
+        return rows
+    return max(1, min(BLOCK // row, -(-rows // CPUS)))
 
 
 def in_threads(run: Callable[[int], None], starts: range) -> None:
