@@ -182,7 +182,8 @@ def cross_entropy(
         "allow_unnormalized": allow_unnormalized,
     }
     if not fused or COMPOSED.get():
-        return compose(log_softmax(z), read_target(z, target, **options))
+        t = read_target(z, target, **options)
+        return compose(log_softmax(z), t)
     return LogSoftmaxNLL(z, target, **options)
 
 
