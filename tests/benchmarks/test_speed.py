@@ -210,7 +210,7 @@ def by_numpy(call: Callable[[], Any]) -> Callable[[], Any]:
     """The same with the kernel in NumPy, whatever else is there."""
 
     def run() -> None:
-        repaid, kernel.REPAID = kernel.REPAID, (sys.maxsize, 0)
+        repaid, kernel.REPAID = kernel.REPAID, {"numbers": sys.maxsize, "classes": 0}
         call()
         kernel.REPAID = repaid
 

@@ -30,23 +30,22 @@ def _exponential(x: Any) -> Any:
     single = x == float32
     number: Any = np.float32 if single else np.float64
     bits: Any = np.uint32 if single else np.uint64
-    digits, degree, least = (23, 7, number(-104.0)) if single else (52, 13, number(-746.0))
+    # Of the least number, and of less, exp is 0.
+    digits, short, degree, least = (23, 11, 7, -104.0) if single else (52, 31, 13, -746.0)
     # Added to x / log 2, this leaves no digits for a fraction: k + SPARE stands in the last bits.
     magic = number(1.5 * 2.0**digits + SPARE)
-    scale = 2.0 ** (11 if single else 31)
-    high: Any = round(LOG2[0] * scale) / scale  # k times this is exact
-    high, low = number(high), number(LOG2[0] - high + LOG2[1])
-    per, shift, tiny = number(1 / LOG2[0]), bits(digits), number(2.0**-SPARE)
-    first, *rest = [number(1 / math.factorial(n)) for n in range(degree, -1, -1)]
-    coefficients = tuple(rest)
+    high: Any = number(round(LOG2[0] * 2.0**short) / 2.0**short)  # k times this is exact
+    low = number(LOG2[0] - float(high) + LOG2[1])
+    least, per, shift, tiny = number(least), number(1 / LOG2[0]), bits(digits), number(2.0**-SPARE)
+    coefficients = tuple([number(1 / math.factorial(n)) for n in range(degree, -1, -1)])
 
     def implementation(x: Any) -> Any:
-        x = least if x < least else x  # exp is 0
+        x = least if x < least else x
         turns = x * per + magic
         k = turns - magic
         r = (x - k * high) - k * low
-        p = first
-        for c in coefficients:
+        p = coefficients[0]
+        for c in coefficients[1:]:
             p = p * r + c
         power = bits(number(turns).view(bits) << shift)
         return bits(number(p).view(bits) + power).view(number) * tiny

@@ -20,7 +20,7 @@ from .targets import Target
 from .threads import CPUS, in_threads, rows_at_once
 
 BUFFER = 256  # numbers: rows that fill NumPy's buffer broadcast two to three times as fast
-REPAID = 2**13, 32  # numbers and classes from which on a batch repays the compiled kernel
+REPAID = {"numbers": 2**13, "classes": 32}  # from which on a batch repays the compiled kernel
 
 
 def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
@@ -30,8 +30,7 @@ def _exponentials(z: Any, at: Any, e: Any) -> tuple[Any, Any]:
     chosen = flat[at]
     flat[at] = 0.0
     if e.shape[1] > (128 if e.itemsize > 4 else 1024):
-        # Pairwise, which keeps long rows within 3 ulp.
-        return chosen, np.add.reduce(e, axis=1, keepdims=True)
+        return chosen, np.add.reduce(e, axis=1, keepdims=True)  # pairwise: within 3 ulp
     return chosen, np.einsum("ij->i", e)[:, None]  # a third of the time of pairwise sums
 
 
@@ -117,15 +116,14 @@ def config() -> dict[str, Any]:
     (8192, 32)
     """
     fast, why = _compiled(np.dtype(float), True)
-    known = {"kernel": "Numba" if fast else "NumPy", "why": why, "threads": CPUS}
-    return known | dict(zip(("numbers", "classes"), REPAID))
+    return {"kernel": "Numba" if fast else "NumPy", "why": why, "threads": CPUS, **REPAID}
 
 
 def _kernel_for(z: Any, t: Target) -> Any:
     """The module whose kernel is the faster; which it is, shape and dtype alone decide."""
-    numbers, classes = REPAID
-    repaid = z.size >= numbers and z.shape[-1] >= classes and z.dtype in (np.float32, np.float64)
-    return (repaid and _compiled(z.dtype, t.one_hot)[0]) or sys.modules[__name__]
+    large = z.size >= REPAID["numbers"] and z.shape[1] >= REPAID["classes"]
+    known = large and z.dtype in (np.float32, np.float64)
+    return (known and _compiled(z.dtype, t.one_hot)[0]) or sys.modules[__name__]
 
 
 def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:

@@ -107,12 +107,11 @@ def _classes_last(z: Any, target: Any, axis: int) -> tuple[Any, Any]:
     """Logits, and a target of as many axes, with the class axis moved to the end."""
     if not isinstance(axis, WHOLE):
         raise TypeError(_("axis: got {got!r}, wanted an integer", got=axis))
-    axes = z.ndim
-    if not -axes <= axis < axes:
+    if not -z.ndim <= axis < z.ndim:
         raise ValueError(_("axis={axis}: the logits have shape {shape}", axis=axis, shape=z.shape))
-    if axis in (-1, axes - 1):
+    if axis in (-1, z.ndim - 1):
         return z, target
-    table = target.ndim == axes
+    table = target.ndim == z.ndim
     return np.moveaxis(z, axis, -1), np.moveaxis(target, axis, -1) if table else target
 
 
@@ -174,17 +173,11 @@ def cross_entropy(
     ('0.1962', array([-0.1782,  0.1229,  0.0552]))
     """
     z, target = _classes_last(as_input(logits, "logits"), soft(target), axis)
-    options: dict[str, Any] = {
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-        "allow_unnormalized": allow_unnormalized,
-    }
+    options = (weight, ignore_index, label_smoothing, reduction, allow_unnormalized)
     if not fused or COMPOSED.get():
-        t = read_target(z, target, **options)
+        t = read_target(z, target, *options)
         return compose(log_softmax(z), t)
-    return LogSoftmaxNLL(z, target, **options)
+    return LogSoftmaxNLL(z, target, **dict(zip(LogSoftmaxNLL.options, options)))
 
 
 def nll(

@@ -12,8 +12,6 @@ from ..engine.data import WHOLE, example, real
 from ..engine.text import _
 from ..engine.value import Value, detach
 
-REALS = (float, int, np.floating)  # what an option may be; a union would be made at each call
-
 
 def soft(target: Any) -> Any:
     """A target of probabilities or numbers, to which a gradient flows, as it is; others `plain`."""
@@ -88,7 +86,10 @@ class Target(NamedTuple):
     @property
     def peak(self) -> Any:
         """``row · weight`` at the class ``index``."""
-        return _peak(self.row, self.weight, self.index)
+        if self.weight is None:
+            return self.row
+        share = np.take_along_axis(self.weight, self.index.reshape(-1), 0)
+        return self.row * share.reshape(self.index.shape)  # protocols know no weight[index]
 
     def dense(self, classes: int) -> Any:
         """T itself, of as many classes."""
@@ -122,51 +123,40 @@ def read_target(
         weight = factor(weight, "weight", dtype, (classes,), stretched=False)
     index = table = start = None
     row: Any = 1.0
-    if target.shape == rows and target.dtype.kind in "iu":
+    if by_class := target.shape == rows and target.dtype.kind in "iu":
         index, row = _read_classes(target, shape, ignore_index)
     else:
         index, table = _read_probabilities(target, shape, ignore_index, allow_unnormalized)
         if table is not None and table.__class__ is not Value:
             table = table.astype(dtype, copy=False)
-    if reduction == "mean":
-        by_weight = target.shape == rows and weight is not None
-        if row.__class__ is float and not by_weight:
-            row = 1.0 / math.prod(rows)
-        else:
-            row, start = _of_mean(row, weight, index, dtype)
+    if reduction == "mean" and row.__class__ is float and not (by_class and weight is not None):
+        row /= math.prod(rows)
+    elif reduction == "mean":
+        row, start = _of_mean(Target(index, table, row, weight, 1.0, 0.0, reduction), dtype)
     if row.__class__ is not float:
         row = row.astype(dtype)
     elif dtype.type is not np.float64:  # Python's are printed best
         row = dtype.type(row)
-    smooth = float(label_smoothing)
-    return Target(index, table, row, weight, 1.0 - smooth, smooth / classes, reduction, start)
+    even = float(label_smoothing)
+    return Target(index, table, row, weight, 1.0 - even, even / classes, reduction, start)
 
 
-def _peak(row: Any, weight: Any, index: Any) -> Any:
-    if weight is None:
-        return row
-    share = np.take_along_axis(weight, index.reshape(-1), 0)  # protocols know no weight[index]
-    return row * share.reshape(index.shape)
+def _of_mean(t: Target, dtype: Any) -> tuple[Any, Any]:
+    """Rows' factors in a mean over weights; what it starts from: nan if none counts, as PyTorch's.
 
-
-def _of_mean(row: Any, weight: Any, index: Any, dtype: Any) -> tuple[Any, Any]:
-    """The factors of a mean over weights, and what it starts from.
-
-    Its loss is nan if no sample counts, as PyTorch's. Its gradient is 0 if all are ignored, nan if
-    they weigh nothing.
+    Its gradient is 0 if all are ignored, nan if they weigh nothing.
     """
-    total = np.sum(_peak(row, weight, index))
-    kept = 1 if row.__class__ is float else np.sum(row)
-    start = None
+    total: Any = np.sum(t.peak)
+    kept: Any = 1 if t.row.__class__ is float else np.sum(t.row)
+    start: Any = None
     if not hasattr(total, "apply_primitive"):
         start, total = (None, total or math.nan) if kept else (math.nan, 1.0)
     elif kept.__class__ is not int:
         none = kept == 0.0  # of a program, for other data too
-        start = np.where(none, math.nan, 0.0).astype(dtype)
-        total = np.where(none, 1.0, total)
+        start, total = np.where(none, math.nan, 0.0).astype(dtype), np.where(none, 1.0, total)
     # Of no weight at all the total is nan; what is ignored is 0 all the same.
-    plainly = weight is None or row.__class__ is float
-    return row / total if plainly else np.where(row, 1.0 / total, 0.0), start
+    plainly = t.weight is None or t.row.__class__ is float
+    return t.row / total if plainly else np.where(t.row, 1.0 / total, 0.0), start
 
 
 def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any, reduction: str) -> None:
@@ -175,7 +165,7 @@ def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any, reductio
         raise ValueError(_("logits of shape () have no axis of classes"))
     if 0 in shape:
         raise ValueError(_("logits of shape {shape} hold no samples or no classes", shape=shape))
-    if not isinstance(label_smoothing, REALS):
+    if not isinstance(label_smoothing, float | int | np.floating):
         raise TypeError(_("label_smoothing: got {got!r}, wanted a number", got=label_smoothing))
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(_("label_smoothing: got {got}, wanted 0 to 1", got=label_smoothing))

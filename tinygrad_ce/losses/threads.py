@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import cache, partial
 from typing import Any
 
-THREADED = 2**21  # bytes below which one thread is as fast as several
+THREADED = 2**20  # bytes below which one thread is as fast as several
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # Bytes of a block, which with its gradient is to stay in cache. Where a core has 2 MiB of cache,
@@ -20,9 +20,8 @@ BLOCK = 2**21
 
 def rows_at_once(rows: int, row: int) -> int:
     """How many rows of ``row`` bytes a thread takes at a time; all, if one thread is enough."""
-    if rows * row < THREADED:
-        return rows
-    return max(1, min(BLOCK // row, -(-rows // CPUS)))
+    threads = CPUS if rows * row >= THREADED else 1
+    return max(1, min(BLOCK // row, -(-rows // threads)))
 
 
 def in_threads(run: Callable[[int], None], starts: range) -> None:
