@@ -107,11 +107,12 @@ def _classes_last(z: Any, target: Any, axis: int) -> tuple[Any, Any]:
     """Logits, and a target of as many axes, with the class axis moved to the end."""
     if not isinstance(axis, WHOLE):
         raise TypeError(_("axis: got {got!r}, wanted an integer", got=axis))
-    if not -z.ndim <= axis < z.ndim:
+    axes = z.ndim
+    if not -axes <= axis < axes:
         raise ValueError(_("axis={axis}: the logits have shape {shape}", axis=axis, shape=z.shape))
-    if axis in (-1, z.ndim - 1):
+    if axis in (-1, axes - 1):
         return z, target
-    table = target.ndim == z.ndim
+    table = target.ndim == axes
     return np.moveaxis(z, axis, -1), np.moveaxis(target, axis, -1) if table else target
 
 

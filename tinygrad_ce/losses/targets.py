@@ -165,7 +165,7 @@ def _check_options(shape: Any, ignore_index: Any, label_smoothing: Any, reductio
         raise ValueError(_("logits of shape () have no axis of classes"))
     if 0 in shape:
         raise ValueError(_("logits of shape {shape} hold no samples or no classes", shape=shape))
-    if not isinstance(label_smoothing, float | int | np.floating):
+    if not isinstance(label_smoothing, (float, int, np.floating)):
         raise TypeError(_("label_smoothing: got {got!r}, wanted a number", got=label_smoothing))
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(_("label_smoothing: got {got}, wanted 0 to 1", got=label_smoothing))
