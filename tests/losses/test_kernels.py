@@ -64,11 +64,15 @@ def test_a_large_batch_is_its_rows(kind: str, dtype: Any, rng: Any) -> None:
     np.testing.assert_allclose(got[1], want[1], rtol=400 * eps, atol=4 * eps)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+R_NA = np.uint64(0x7FF00000000007A2).view(float)  # a nan with 1954 in its last bits
+SMALL_NA = np.uint32(0x7FC007A2).view(np.float32)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, R_NA, SMALL_NA])
 @pytest.mark.parametrize("kind", ["index", "table"])
-def test_nan_and_inf_make_their_row_nan_and_no_other(bad: float, kind: str, rng: Any) -> None:
+def test_nan_and_inf_make_their_row_nan_and_no_other(bad: Any, kind: str, rng: Any) -> None:
     for where in (0, 1, CLASSES - 1):  # at the target, beside it, at the end
-        z = rng.normal(size=(ROWS, CLASSES))
+        z = rng.normal(size=(ROWS, CLASSES)).astype(np.asarray(bad).dtype)
         z[::9, where] = bad
         z[1] = -np.inf
         t = np.zeros(ROWS, int) if kind == "index" else np.full((ROWS, CLASSES), 1.0 / CLASSES)

@@ -48,7 +48,8 @@ def _exponential(x: Any) -> Any:
         for c in coefficients[1:]:
             p = p * r + c
         power = bits(number(turns).view(bits) << shift)
-        return bits(number(p).view(bits) + power).view(number) * tiny
+        power = bits(number(p).view(bits) + power).view(number)
+        return power * tiny + (x - x)  # of a nan with bits at its end, power may be a number
 
     return implementation
 

@@ -129,9 +129,11 @@ def _kernel_for(z: Any, t: Target) -> Any:
 def sample_losses(z: Any, t: Target, gradient: Any = None) -> Any:
     """The loss of each sample; its gradient is written into an array, which may be ``z`` itself."""
     if z.ndim != 2:
-        flat = None if gradient is None else gradient.reshape(-1, z.shape[-1])
+        flat = z.reshape(-1, z.shape[-1])
+        if gradient is not None:
+            gradient = flat if gradient is z else gradient.reshape(flat.shape)
         t = t.each(lambda x: x.reshape(-1, x.shape[-1]))
-        return sample_losses(z.reshape(-1, z.shape[-1]), t, flat).reshape((*z.shape[:-1], 1))
+        return sample_losses(flat, t, gradient).reshape((*z.shape[:-1], 1))
     loss = np.empty((len(z), 1), z.dtype)
     step = rows_at_once(len(z), z.nbytes // len(z))
     kernel = _kernel_for(z, t)
