@@ -245,9 +245,11 @@ LOOP = "    while True:\n        pass\n"
     ],
 )
 def test_an_endless_loop_is_stopped_by_ctrl_c_in_one_line(text: str) -> None:
+    # A job in the background does not hear it, nor do its children.
     heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    file = answer(heard + text)  # which a job in the background lacks
-    command = [sys.executable, "-m", "tinygrad_ce", "exercise", NAME, "--file", file]
+    module = "import runpy\nrunpy.run_module('tinygrad_ce', run_name='__main__')\n"
+    file = answer(heard + text)
+    command = [sys.executable, "-c", heard + module, "exercise", NAME, "--file", file]
     env = os.environ | {"PYTHONPATH": str(Path(tour.__file__).parents[1])}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=env, text=True, **pipes) as process:
