@@ -4,7 +4,6 @@ What the steps are called, and what is usually written in the place of each.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -184,22 +183,16 @@ def filled(form: str, parts: Sequence[str]) -> str:
 
 def each_time(ways: Iterable[Way]) -> Iterator[Change]:
     """Each step changed alone, and then all that are changed alike at once."""
-    alike = defaultdict[Any, dict[Any, Any]](dict)
-    names = dict[Any, Sentence]()
+    alike = dict[Any, tuple[Sentence, dict[Any, Any]]]()
     for kind, text, node, f in ways:
         yield text, {node: f}
-        of = [
-            (x.op, len({*map(id, x.parents)}))
-            for x in node.parents
-            if x.__class__ is Value and x.op
-        ]
+        parts = (x for x in walk(node.parents, Value) if x.op)
+        of = [(x.op, len({*map(id, x.parents)})) for x in parts]
         for some in (kind, (kind, *of)):  # of the same arguments, too
-            alike[some][node] = f
-            names.setdefault(some, text)
-    for kind, steps in alike.items():
+            alike.setdefault(some, (text, {}))[1][node] = f
+    for text, steps in alike.values():
         if len(steps) > 1:
-            told = Sentence("{change:name}, each time: {change:look}", change=names[kind])
-            yield told, steps
+            yield Sentence("{change:name}, each time: {change:look}", change=text), steps
 
 
 def again(node: Any, *args: Any) -> Any:
@@ -220,7 +213,7 @@ def _filled(f: Callable[[Any], Any], shape: tuple[int, ...], x: Any) -> Any:
 
 def _alone(f: Callable[[Any], Any], k: int, shape: tuple[int, ...], *args: Any) -> Any:
     """An argument in the shape of the result, where that can be."""
-    x = f(args[k])
+    x = f(args[k]) - 1e-9  # where it is 0, a max would jump
     with suppress(ValueError):
         if np.broadcast_shapes(x.shape, shape) == shape != x.shape:
             return x * np.ones(shape)

@@ -6,10 +6,10 @@ one's; a step of the loss, or of the solution, is another operation; the steps e
 has a name and, behind a colon, where to look. What no step explains a teacher lists.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from itertools import chain, combinations, count, product
+from itertools import chain, combinations, product, tee
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,7 @@ def _forgotten(t: Trial) -> Mistakes:
         if {*np.ravel(x)} <= {-1.0, 1.0} and np.ndim(x):
             text = Sentence("{name} taken as 0 or 1: its classes are −1 and 1", name=name)
             yield text, partial(coded, name, x)
+            yield text, partial(instead, {**t.inputs, name: (x + 1.0) / 2.0})
     for a, b in combinations(t.inputs, 2):
         if np.shape(t.inputs[a]) == np.shape(t.inputs[b]):
             turned = {**t.inputs, a: t.inputs[b], b: t.inputs[a]}
@@ -185,47 +186,34 @@ def _rank(problem: Problem, pair: Pair) -> int:
     _factor, text, kind = pair
     if KINDS[kind] is not _in_solution:
         return kind
-    first = {*chain(*MISTAKEN.values()), *(f"{name} left out" for name in problem.inputs)}
-    if len(problem.wrt) == 1:  # of which more than one step is to be left out
-        first.discard(f"{problem.wrt[0]} left out")
+    only = [*problem.wrt]  # of one, more than one step is to be left out
+    first = {*chain(*MISTAKEN.values())} | {f"{n} left out" for n in problem.inputs if [n] != only}
     vague = UNKNOWN in text or text[0].isdigit()
-    return 2 if {text, text.partition(":")[0]} & first else 5 if vague else 3
+    return 2 if {text, text.partition(":")[0]} & first else 8 if vague else 3
 
 
-class Wrong:
-    """The mistakes of a kind in a draw, and their answers; made when they are asked for."""
-
-    def __init__(self, t: Trial, kind: int) -> None:
-        self.seen, self.made = list[tuple[Words, Make]](), dict[int, Arrays]()
-        of: Any = _chain(t.problem, t.seed) if KINDS[kind] in CHAINED else t
-        self.rest = KINDS[kind](of)
-
-    def __iter__(self) -> Iterator[tuple[int, Words]]:
-        for number in count():
-            if number == len(self.seen):
-                with np.errstate(all="ignore"):
-                    text, make = next(self.rest, ("", dict))
-                if not text:
-                    return
-                self.seen.append((text if isinstance(text, Words) else Words(text), make))
-            yield number, self.seen[number][0]
-
-    def arrays(self, number: int) -> Arrays:
-        """What a mistake arrives at; nothing if that cannot be, or is not finite."""
-        if number not in self.made:
-            self.made[number] = {}
-            with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
-                with np.errstate(all="ignore"):
-                    made = {name: np.asarray(x) for name, x in self.seen[number][1]().items()}
-                if all(np.isfinite(x).all() for x in made.values()):  # inf is close to all
-                    self.made[number] = made
-        return self.made[number]
+@lru_cache(maxsize=2**15)
+def _made(make: Make) -> Arrays:
+    """What a mistake arrives at; nothing if that cannot be, or is not finite."""
+    with suppress(ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
+        made = {name: np.asarray(x) for name, x in make().items()}
+        if all(np.isfinite(x).all() for x in made.values()):  # inf is close to all
+            return made
+    return {}
 
 
 @lru_cache(maxsize=8192)
-def wrong_answers(problem: Problem, seed: int, kind: int) -> Wrong:
-    """The mistakes of a kind in a draw; a name may stand twice."""
-    return Wrong(draw(problem, seed), kind)
+def _first(problem: Problem, seed: int, kind: int) -> list[Any]:
+    """The mistakes of a kind in a draw, from the first; each is found once."""
+    of: Any = (_chain if KINDS[kind] in CHAINED else draw)(problem, seed)
+    return [((x if isinstance(x, Words) else Words(x), make) for x, make in KINDS[kind](of))]
+
+
+def wrong_answers(problem: Problem, seed: int, kind: int) -> Iterator[tuple[Words, Make]]:
+    """The mistakes of a kind in a draw, with what makes their answers; a name may stand twice."""
+    kept = _first(problem, seed, kind)
+    kept[0], them = tee(kept[0])
+    return them
 
 
 def name_mistakes(trials: Sequence[Trial], every: bool = False) -> Sequence[str]:
@@ -237,16 +225,20 @@ def name_mistakes(trials: Sequence[Trial], every: bool = False) -> Sequence[str]
     """
     problem = trials[0].problem
     off = [n for n in problem.parts if not all(close(t.yours[n], t.right[n]) for t in trials)]
-    found = _explaining(trials, off) if off else []
+    late = [k for k in _kinds(problem) if KINDS[k] is more_factors]
+    kinds = [k for k in _kinds(problem) if k not in late]
+    found = _explaining(trials, off, kinds) if off else []
+    if off and (every or not any(_rank(problem, pair) <= USUAL for pair in found)):
+        found = sorted(found + _explaining(trials, off, late), key=partial(_rank, problem))
     if found or not off:
         least = max([USUAL, *(_rank(problem, pair) for pair in found[:1])])
         told = [pair for pair in found if every or _rank(problem, pair) <= least]
         return [*dict.fromkeys(text for _factor, text, _kind in told)]
     text = "{one:name}, and {other:name}: {one:look}; {other:look}"
-    pairs = _explaining(trials, off, pairs=True)
+    pairs = _explaining(trials, off, kinds + late, pairs=True)
     if not pairs and len(off) == 2:
         text = "{a} {one:name}, and {b} {other:name}: {one:look}; {other:look}"
-        each = [_explaining(trials, [name]) for name in off]
+        each = [_explaining(trials, [name], kinds + late) for name in off]
         pairs = [(one[1], *other[1:]) for one, other in zip(*each)]
     return [Sentence(text, a=off[0], b=off[-1], one=x, other=y) for x, y, _kind in pairs[:1]]
 
@@ -262,52 +254,46 @@ def twins_of(problem: Problem) -> Mapping[str, Sequence[str]]:
     """
     draws = [draw(problem, seed) for seed in range(DRAWS)]
     made = [dict[str, Arrays]() for _draw in draws]
-    for (t, of), kind in product(zip(draws, made), _kinds(problem)):
-        wrong = wrong_answers(problem, t.seed, kind)
-        for number, text in wrong:
-            of.setdefault(text, wrong.arrays(number))
+    with np.errstate(all="ignore"):
+        for (t, of), kind in product(zip(draws, made), _kinds(problem)):
+            for text, make in wrong_answers(problem, t.seed, kind):
+                of.setdefault(text, _made(make))
     pairs = {text: [(t, x.get(text)) for t, x in zip(draws, made)] for text in made[-1]}
     answers = {text: [t._replace(yours=x) for t, x in two if x] for text, two in pairs.items()}
     return {text: name_mistakes(trials, every=True) for text, trials in answers.items() if trials}
 
 
-def _telling(t: Trial) -> Any:
-    """How much a draw tells apart: sizes that differ, and broken numbers."""
-    return len({*t.sizes.values()} - {1, 2}), t.size[1], t.size
-
-
-def _explaining(trials: Sequence[Trial], off: Sequence[str], pairs: bool = False) -> list[Pair]:
+def _explaining(
+    trials: Sequence[Trial], off: Sequence[str], kinds: Iterable[int], pairs: bool = False
+) -> list[Pair]:
     """The mistakes that explain some of the results on every draw; or ``pairs`` with a factor.
 
     The draw that tells most comes first, and leaves the fewest. A solution has fewer steps where a
     dimension is 1, say; half of the draws have to have the step.
     """
     problem = trials[0].problem
-    found, kinds = dict[Pair, int](), {*_kinds(problem)}
-    order = sorted(trials, key=_telling, reverse=True)
+    found = dict[Pair, int]()
+    order = sorted(
+        trials, key=lambda t: (len({*t.sizes.values()} - {1, 2}), t.size[1], t.size), reverse=True
+    )
     for t in order:
         factors = {Words(x): f for x, f in _factors(t).items() if f} if pairs else {Words(): 1.0}
-        first, tried = t is order[0], set[Pair]()
-        waiting = {*found}  # for an answer that is this draw's
+        first, tried = t is order[0], dict[Pair, Any].fromkeys(found)
         for kind in kinds:
-            wrong = wrong_answers(problem, t.seed, kind)
-            for number, text in wrong:
-                if not (first or waiting):
+            mine = [two for two in found if two[-1] == kind]
+            for text, make in wrong_answers(problem, t.seed, kind):
+                if not first and all(map(tried.get, mine)):
                     break
                 if pairs and text is SWAPPED and len(off) < len(t.right):
                     continue  # both are, or none
-                for one, factor in factors.items():
-                    two = one, text, kind
-                    if first and two not in found:
-                        found[two] = 0
-                        waiting.add(two)
-                    if two in waiting and (x := wrong.arrays(number)):
-                        tried.add(two)
-                        if all(close(t.yours[n], factor * x[n], t.right[n]) for n in off):
-                            waiting.remove(two)
-                            found[two] += 1
-        tried &= waiting
-        found = {two: n for two, n in found.items() if two not in tried and (n or first)}
+                for two, factor in (((one, text, kind), f) for one, f in factors.items()):
+                    if first:
+                        tried.setdefault(two)
+                    if two in tried and not tried[two] and (x := _made(make)):
+                        right = (close(t.yours[n], factor * x[n], t.right[n]) for n in off)
+                        tried[two] = all(right)
+        found = {two: found.get(two, 0) + bool(x) for two, x in tried.items() if x is not False}
+        found = {two: n for two, n in found.items() if n or first}
         kinds = {kind for _one, _text, kind in found}
         if not found:
             return []
