@@ -12,7 +12,7 @@ from helpers.answers import sig, sm, total
 
 from tinygrad_ce import primitive
 from tinygrad_ce.exercises import load
-from tinygrad_ce.exercises.framework import Exercise, nonzero, positive, real, signs
+from tinygrad_ce.exercises.framework import Exercise, bits, nonzero, positive, real, scalar, signs
 
 Answers = dict[str, Callable[..., Any]]
 
@@ -156,6 +156,45 @@ def pooled(q: Any, k: Any, v: Any) -> Any:
     return sm_of(k @ q / np.sqrt(len(q))) @ v
 
 
+def log_cosh(x: Any, y: Any, w: Any) -> Any:
+    u = x @ w - y
+    return np.log(np.cosh(u)).sum()
+
+
+def residual(slope: Callable[[Any], Any]) -> Any:
+    return lambda x, y, w: x.T @ slope(x @ w - y)
+
+
+def boosted(x: Any) -> Any:
+    return np.exp(-3 * x).sum()
+
+
+def weighted(z: Any, y: Any, c: Any) -> Any:
+    return (c * y * np.log(1 + np.exp(-z)) + (1 - y) * np.log(1 + np.exp(z))).sum()
+
+
+def of_both(change: Callable[..., Any]) -> Any:
+    """An answer from the slopes of the two terms, without c, and c."""
+    return lambda z, y, c: change(y * (sig(z) - 1), (1 - y) * sig(z), c)
+
+
+def encoded(m: Any, s: Any) -> Any:
+    return (m**2 + np.exp(s) - s).sum() / 2
+
+
+def gated(h: Any, z: Any, y: Any) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return ((h * s - y) ** 2).sum() / 2
+
+
+def wave(a: Any, b: Any, x: Any) -> Any:
+    return (a * np.sin(b * x)).sum()
+
+
+def margins(z: Any, y: Any) -> Any:
+    return (np.maximum(1 - y * z, 0) ** 2).sum()
+
+
 def diverged(change: Callable[..., Any]) -> Any:
     return lambda z, s: (change(sm(z), np.log(sm(z)) - np.log(sm(s))), sm(s) - sm(z))
 
@@ -233,6 +272,7 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
             "sign flipped": on_the_margin(lambda x, y, k, n: x.T @ (k * y) / n),
             "N times too large": on_the_margin(lambda x, y, k, n: -x.T @ (k * y)),
             "the slope of m by x @ w left out": on_the_margin(lambda x, y, k, n: -x.T @ k / n),
+            "1 left out": lambda x, y, w: -x.T @ (y * (y * (x @ w) < 0)) / len(x),
         },
     ),
     recurrent: (
@@ -283,6 +323,77 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
             ),
         },
     ),
+    log_cosh: (
+        {"x": real("N", "D"), "y": real("N"), "w": real("D")},
+        ["w"],
+        residual(np.tanh),
+        {
+            "u in place of the slope of log(cosh(u)) by u": residual(lambda u: u),
+            "sign(u) in place of the slope of log(cosh(u)) by u": residual(np.sign),
+            "1 - tanh(u) ** 2 in place of the slope of log(cosh(u)) by u": residual(
+                lambda u: 1 - np.tanh(u) ** 2
+            ),
+        },
+    ),
+    boosted: (
+        {"x": real("N")},
+        ["x"],
+        lambda x: -3 * np.exp(-3 * x),
+        {
+            "(-3 * x) * exp((-3 * x) - 1) in place of the slope of exp(-3 * x) by x": lambda x: (
+                -3 * x * np.exp(-3 * x - 1)
+            ),
+        },
+    ),
+    weighted: (
+        {"z": real("N"), "y": bits("N"), "c": scalar(2, 3, 5)},
+        ["z"],
+        of_both(lambda one, other, c: c * one + other),
+        {
+            "c once too often in what arrives at (1 - y) * log(1 + exp(z))": of_both(
+                lambda one, other, c: c * one + c * other
+            ),
+            "c on (1 - y) * log(1 + exp(z)) in place of c * y * log(1 + exp(-z))": of_both(
+                lambda one, other, c: one + c * other
+            ),
+            "derived by sigmoid(z), not by z": lambda z, y, c: -c * y / sig(z) + (1 - y) / sig(-z),
+        },
+    ),
+    encoded: (
+        {"m": real("N"), "s": real("N")},
+        ["m", "s"],
+        lambda m, s: (m, (np.exp(s) - 1) / 2),
+        {"derived by exp(s), not by s": lambda m, s: (m, (1 - np.exp(-s)) / 2)},
+    ),
+    gated: (
+        {"h": real("N"), "z": real("N"), "y": real("N")},
+        ["h", "z"],
+        lambda h, z, y: (((h * sig(z) - y) * sig(z), (h * sig(z) - y) * h * sig(z) * sig(-z))),
+        {
+            "z * (1 - z) in place of the slope of s by z": lambda h, z, y: (
+                ((h * sig(z) - y) * sig(z), (h * sig(z) - y) * h * z * (1 - z))
+            ),
+        },
+    ),
+    wave: (
+        {"a": scalar(2, 3, 0.5), "b": scalar(2, 0.5, 3), "x": real("N")},
+        ["a", "b"],
+        lambda a, b, x: (np.sin(b * x).sum(), (a * x * np.cos(b * x)).sum()),
+        {
+            "b in place of the slope of b * x by b": lambda a, b, x: (
+                (np.sin(b * x).sum(), (a * b * np.cos(b * x)).sum())
+            ),
+        },
+    ),
+    margins: (
+        {"z": real("N"), "y": signs("N")},
+        ["z"],
+        lambda z, y: -2 * y * np.maximum(1 - y * z, 0),
+        {
+            "1 left out": lambda z, y: -2 * y * np.maximum(-y * z, 0),
+            "y taken as 0 or 1": lambda z, y: -(y + 1) * np.maximum(1 - (y + 1) / 2 * z, 0),
+        },
+    ),
     divergence: (
         {"z": real("N", "K"), "s": real("N", "K")},
         ["z", "s"],
@@ -295,7 +406,7 @@ LOSSES: dict[Callable[..., Any], tuple[dict[str, Any], list[str], Any, Answers]]
 }
 
 
-@pytest.mark.parametrize("loss", some_quick(LOSSES, 11), ids=lambda loss: str(loss.__name__))
+@pytest.mark.parametrize("loss", some_quick(LOSSES, 18), ids=lambda loss: str(loss.__name__))
 def test_a_mistake_in_any_loss_is_told_in_its_own_names(loss: Any) -> None:
     inputs, wrt, right, answers = LOSSES[loss]
     exercise = Exercise(loss=loss, inputs=inputs, wrt=wrt)

@@ -85,7 +85,7 @@ LOG = define(np.log, r"\log <x>",
         ("log10({x})", np.log10), ("log2({x})", np.log2),
         ("log(1 - {x})", lambda x: np.log(1.0 - x))],
     slips=[
-        ("1 / log({x})", lambda x: 1.0 / np.log(x)),
+        ("1 / log({x})", lambda x: 1.0 / np.log(x)), ("1 / exp({x})", lambda x: np.exp(-x)),
         ("{x} * log({x}) - {x}", lambda x: x * np.log(x) - x)])
 WHERE = define(np.where, r"<y> \text{ if } <x> \text{ else } <z>", None,
     (lambda g, out, c, x, y: rules.pick(c, g, 0.0), r"<g> \cdot [<x>]"),

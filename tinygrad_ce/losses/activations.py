@@ -145,7 +145,9 @@ MISTAKEN: dict[str, dict[str, Callable[[Any], Any]]] = {
             lambda z: np.exp(z - np.max(z, -1, keepdims=True))
             / np.sum(np.exp(z), -1, keepdims=True),
         "still a logarithm: take exp of it": log_softmax,
-        "the softmax taken twice: of what is it one already?": lambda z: softmax(softmax(z))},
+        "the softmax taken twice: of what is it one already?": lambda z: softmax(softmax(z)),
+        "the exponentials left out above: which of them stands there?":
+            lambda z: np.ones(np.shape(z)) / np.sum(np.exp(z), -1, keepdims=True)},
     "sigmoid": {
         "scores in place of probabilities: where is the sigmoid?": lambda z: z,
         "exp in place of the sigmoid: what keeps it below 1?": np.exp,
@@ -153,4 +155,13 @@ MISTAKEN: dict[str, dict[str, Callable[[Any], Any]]] = {
         "the softmax in place of the sigmoid: which numbers share a sum?": softmax,
         "the sigmoid taken twice: of what is it one already?": lambda z: sigmoid(sigmoid(z)),
         "a step in place of the sigmoid: does it jump?": lambda z: np.where(z > 0.0, 1.0, 0.0)},
+}  # fmt: skip
+# And for the slope of what is made of x in one step or several.
+SLOPES: dict[str, Callable[[Any], Any]] = {
+    "{x}": np.positive, "1 - {x}": lambda x: 1.0 - x,
+    "{x} * (1 - {x})": lambda x: x * (1.0 - x), "1 - {x} ** 2": lambda x: 1.0 - x * x,
+    "sign({x})": np.sign, "1 if {x} > 0": lambda x: 1.0 * (x > 0.0),
+    "sigmoid({x})": sigmoid, "tanh({x})": np.tanh,
+    "sigmoid({x}) * (1 - sigmoid({x}))": lambda x: sigmoid(x) * sigmoid(-x),
+    "1 - tanh({x}) ** 2": lambda x: 1.0 - np.tanh(x) ** 2,
 }  # fmt: skip

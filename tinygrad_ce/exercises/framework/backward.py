@@ -5,19 +5,31 @@ else. So the loss is computed anew with that one in its place, and differentiate
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from itertools import product
+from functools import cached_property, partial
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
 
 from ...engine.backward import gradients, share
+from ...engine.data import unbroadcast
 from ...engine.language import Sentence, Words
 from ...engine.value import Value, detach
-from ...losses.activations import MISTAKEN
+from ...losses.activations import MISTAKEN, SLOPES, sigmoid
+from ...programs.lines import elementwise, walk
 from .changes import UNKNOWN, Graph, Steps, Way, again, each_time, filled, with_argument
 from .problem import Arrays, Trial
 
+LEFT_OUT = "the slope of {node} by {x} left out: how fast does it change?"
+SLOPE = "{wrong} in place of the slope of {node} by {x}: how fast does it change?"
+FACTOR = {
+    "{y} once too often in the slope of {node} by {x}: which factors has it?": 1.0,
+    "{y} missing in the slope of {node} by {x}, or below it: which factors has it?": -1.0,
+}
+ONCE = {
+    "{y} once too often: where is it already?": 1.0,
+    "{y} once too often below: where is it already?": -1.0,
+}
 Make = Callable[[], Arrays]
 Mistakes = Iterator[tuple[str, Make]]
 
@@ -53,31 +65,33 @@ class Backward:
         more = zip(self.right.items(), self.back(node, wrong - right))
         return {name: g if m is None else g + m for (name, g), m in more}
 
-    def of(self, steps: Steps, z: Any = None, p: Any = None) -> Arrays:
-        """The gradients of a loss with other steps.
-
-        Or only of what arrives at z over the numerator of its softmax p: the sum of a target that
-        is another is 1 all the same.
-        """
+    def of(self, steps: Steps) -> Arrays:
+        """The gradients of a loss with other steps."""
         (out,) = self.loss.rerun(steps, plain=False)
-        if z is None:
-            return dict(zip(self.right, self.back(out, 1.0)))
-        wrong = self.back(out, 1.0, p)[0]
-        return self.instead(z, p.data * wrong, p.data * self.received[p])
+        return dict(zip(self.right, self.back(out, 1.0)))
+
+    @cached_property
+    def composed(self) -> dict[tuple[Any, Any], None]:
+        """Each step with those before it of whose entries its own are made, one of one."""
+        before, mixed = dict[Any, set[Any]](), dict[Any, set[Any]]()
+        for node in self.moving:
+            parts = [p for p in walk(node.parents, Value) if p in before]
+            plain = node.op and elementwise(node.op.function)
+            before[node] = {node}.union(*(before[p] for p in parts))
+            mixed[node] = {*()}.union(*((mixed if plain else before)[p] for p in parts))
+        every = ((n, x) for x, n in product(self.moving, self.moving) if x is not n)
+        return dict.fromkeys((n, x) for n, x in every if x in before[n] - mixed[n])
+
+    def sloped(self, node: Any, x: Any, slope: Any) -> Arrays:
+        """The answer, with another slope of a step by one of whose entries its own are made."""
+        g = self.received[node]
+        wrong = unbroadcast(g * slope * np.ones(node.shape), x.data, node.op)
+        return self.instead(x, wrong, self.back(node, g, x)[0])
 
     def differentiated(self, node: Any, k: int, x: Any) -> Arrays:
         """The answer, with what a node hands a constant added to that of an input."""
         more = np.broadcast_to(share(node, k, self.received[node]), x.shape)
         return {n: g + more * (x is y) for (n, g), y in zip(self.right.items(), self.wrt)}
-
-    def joined(self, node: Any, x: Any) -> Arrays:
-        """The slopes of two arguments, by what both are computed from, joined as these are."""
-        ones, (a, b) = np.ones(node.shape), node.parents
-        g = self.received[node] * ones
-        wrong = node.op.function(self.back(a, g, x)[0], self.back(b, ones, x)[0])
-        if np.allclose(wrong, 0.0):  # a path is forgotten
-            raise ValueError
-        return self.instead(x, wrong, self.back(node, g, x)[0])
 
     def also(self, term: Any, x: Any, other: Any) -> Arrays:
         """The answer with a term of one input for another as well."""
@@ -93,16 +107,15 @@ def of_chain_rule(chain: Backward, factors: Mapping[str, float]) -> Mistakes:
     yield from _of(chain, _paths(chain, factors))
     yield from _joined(chain)
     yield from _of(chain, _slopes(chain))
-    for text, steps in each_time(loss.ways("which of the two does the loss have?")):
-        yield text, partial(chain.of, steps)
-        for z, p, name in loss.activations:
-            if name == "softmax" and all(n.op and n not in chain.moving for n in steps):
-                yield text, partial(chain.of, steps, z, p)
+    yield from _of(chain, loss.ways("which of the two does the loss have?"))
     for z, node, name in loss.activations:
         for other, wrong in MISTAKEN.get(name, {}).items():
             yield other, partial(chain.of, {node: lambda *_args, f=wrong, z=z: f(z)})
     yield from _places(chain)
-    yield from _further(chain)
+    for node, x in (pair for pair in chain.composed if pair[1].op and pair[1].shape):
+        told = Sentence(LEFT_OUT, node=loss.called[node], x=loss.called[x])
+        yield told, partial(chain.sloped, node, x, 1.0)
+    yield from _weights(chain)
 
 
 def too_early(chain: Backward) -> Mistakes:
@@ -119,18 +132,13 @@ def too_early(chain: Backward) -> Mistakes:
 def more_factors(chain: Backward) -> Mistakes:
     """What it gives with a factor that is there already, or without one."""
     yield from _of(chain, _factors(chain))
-    for node in chain.loss.nodes:
-        for y, name in zip(node.parents, chain.loss.reads(node)):
-            for text, by in (
-                {
-                    "{y} once too often: where is it already?": detach(y),
-                    "{y} once too often below: where is it already?": np.divide(1.0, detach(y)),
-                }.items()
-                if np.ndim(y) == 0
-                else ()
-            ):
-                made = {name: by * g for name, g in chain.right.items()}
-                yield Sentence(text, y=name), partial(dict, made)
+    pairs = [xy for node in chain.loss.nodes for xy in zip(chain.loss.reads(node), node.parents)]
+    for name, by in ((name, detach(y)) for name, y in pairs if np.ndim(y) == 0):
+        for text, power in ONCE.items():
+            made = {part: np.power(by, power) * g for part, g in chain.right.items()}
+            yield Sentence(text, y=name), partial(dict, made)
+    yield from _composed(chain)
+    yield from _derived_by(chain)
 
 
 def _of(chain: Backward, ways: Iterator[Way]) -> Mistakes:
@@ -152,22 +160,20 @@ def _paths(chain: Backward, factors: Mapping[str, float]) -> Iterator[Way]:
 def _slopes(chain: Backward) -> Iterator[Way]:
     """Steps that have another slope."""
     for node, k, x, called in (end for end in chain.ends if end[0].shape == end[2].shape):
-        once = share(node, k, np.ones(node.shape))
+        ones = np.ones(node.shape)
+        once = share(node, k, ones)
         slopes = {
-            "the slope of {node} by {x} left out: how fast does it change?": 1.0,
-            "the slope of {node} by {x} taken twice: where is it already?": share(node, k, once),
+            LEFT_OUT: 1.0,
+            "the slope of {node} by {x} taken twice: where is it already?": once * once,
             "{node} in place of its slope by {x}: how fast does it change?": node.data,
         }
-        for text, slope in slopes.items():
-            yield _way(text, node, partial(_sloped, node, k, slope), k, **called)
-        for wrong, f in node.op.slips if not k else ():
-            text = "{wrong} in place of the slope of {node} by {x}: how fast does it change?"
-            reads = filled(wrong, [called["x"]])
-            f = partial(_sloped, node, k, f(x.data))
-            yield _way(text, node, f, wrong, wrong=reads, **called)
         if len(node.parents) == 1:
-            text = "the slope of {node} by {x} taken at {node}: where is it wanted?"
-            slope = share(node.op(Value(node.data), **node.options), 0, np.ones(node.shape))
+            there = share(node.op(Value(node.data), **node.options), 0, ones)
+            slopes |= {"the slope of {node} by {x} taken at {node}: where is it wanted?": there}
+        for form, f in node.op.slips if not k else ():
+            sloped, wrong = partial(_sloped, node, k, f(x.data)), filled(form, [called["x"]])
+            yield _way(SLOPE, node, sloped, form, wrong=wrong, **called)
+        for text, slope in slopes.items():
             yield _way(text, node, partial(_sloped, node, k, slope), k, **called)
 
 
@@ -175,22 +181,20 @@ def _factors(chain: Backward) -> Iterator[Way]:
     """Steps that have a factor in a slope which is there already, or is not."""
     for node, k, x, called in chain.ends:
         every = dict(zip(chain.loss.reads(node), node.parents)) | {called["node"]: node}
-        for name, by in (
-            (name, detach(y)) for name, y in every.items() if name not in (UNKNOWN, "1")
-        ):
-            for text, factor in {
-                "{y} once too often in the slope of {node} by {x}: which factors has it?": by,
-                "{y} missing in the slope of {node} by {x}, or below it: which factors has it?":
-                    np.divide(1.0, by),
-            }.items():  # fmt: skip
-                yield _way(text, node, partial(_scaled, node, k, factor), k, y=name, **called)
-        if x.op:
+        named = [(name, detach(y)) for name, y in every.items() if name not in (UNKNOWN, "1")]
+        for text, power in FACTOR.items():
+            for name, y in named:
+                f = partial(_scaled, node, k, np.power(y, power))
+                yield _way(text, node, f, k, y=name, **called)
+        fixed = {name: y for name, y in chain.loss.leaves.items() if y not in chain.moving}
+        for name, y in ({called["node"]: node} | fixed).items() if x.op else ():
             text = "{node} once too often in what arrives at {x}: which factors has that?"
-            yield _way(text, x, partial(_scaled, x, None, node.data), **called)
+            by = np.reshape(y.data, y.shape + (1,) * (x.ndim - y.ndim))  # of each sample
+            yield _way(text, x, partial(_scaled, x, None, by), node=name, x=called["x"])
 
 
 def _places(chain: Backward) -> Mistakes:
-    """Answers with slopes taken elsewhere, or with a term of one input for another as well."""
+    """Answers with slopes taken elsewhere, a term of another input, or the slope of a constant."""
     loss = chain.loss
     for node, _k, x, called in chain.ends:
         if node.shape == x.shape and node is not loss.nodes[-1]:
@@ -199,52 +203,32 @@ def _places(chain: Backward) -> Mistakes:
     for term in (p for p in loss.nodes[-1].parents if p.__class__ is Value):
         own = [x for x in Graph([term], chain.t).nodes if x in {*chain.wrt}]
         for other in (x for x in chain.wrt if len(own) == 1 and x is not own[0]):
-            text = Sentence(
-                "{x} in {term} as well: is it there?", x=other.name, term=loss.called[term]
-            )
-            yield text, partial(chain.also, term, own[0], other)
-
-
-def _further(chain: Backward) -> Mistakes:
-    """Answers where a constant is taken for a variable; or a step back skips several."""
-    loss, received = chain.loss, chain.received
-    for node in (n for n in loss.nodes if received[n] is not None):
+            text = "{x} in {term} as well: is it there?"
+            told = Sentence(text, x=other.name, term=loss.called[term])
+            yield told, partial(chain.also, term, own[0], other)
+    for node in (n for n in loss.nodes if chain.received[n] is not None):
         for k, (c, name) in enumerate(zip(node.parents, loss.reads(node))):
             if k not in node.op.constants and not (c.__class__ is Value and c in chain.moving):
                 text = Sentence("{c} differentiated as well: is it a variable?", c=name)
                 for x in chain.wrt:
                     yield text, partial(chain.differentiated, node, k, x)
-    named = [x for x in chain.moving if x.op and x in loss.known and received[x] is not None]
-    for x, node in product(named, chain.moving):
-        if x.number < node.number and x.shape == node.shape:
-            called = {"node": loss.called[node], "x": loss.called[x]}
-            left = Sentence(
-                "the slope of {node} by {x} left out: how fast does it change?", **called
-            )
-            yield left, partial(chain.instead, x, received[node], received[x])
 
 
 def _slopes_of_activations(chain: Backward) -> Mistakes:
     """Answers with another slope of the softmax or the sigmoid."""
     for z, node, name in chain.loss.activations:
-        if (g := chain.received[node]) is None or name == "logsumexp":
-            continue
-        p, arrives = node.data, chain.back(node, g, z)[0]
-        own = p * (1.0 - p)
-        slopes = {
-            "only the diagonal of the Jacobian of {p}: each p has a slope by every z": g * own,
-            "the slope of {p} by its own z, alone: what arrives there from above?": own,
-            "the slope of {p} left out: how fast does it change?": g,
-        }
-        if name == "sigmoid":
-            slopes |= {
-                "{p} itself: how fast does it change?": g * p,
-                "1 - {p} in place of the slope of {p}: is that all?": g * (1.0 - p),
+        if name != "logsumexp" and (g := chain.received[node]) is not None:
+            p, arrives = node.data, chain.back(node, g, z)[0]
+            own = p * (1.0 - p)
+            slopes = {
+                "only the diagonal of the Jacobian of {p}: each p has a slope by every z": g * own,
+                "the slope of {p} by its own z, alone: what arrives there from above?": own,
+                "the slope of {p} left out: how fast does it change?": g,
                 "1 - {p} ** 2 in place of the slope of {p}: what has it?": g * (1.0 - p * p),
             }
-        for text, wrong in slopes.items():
-            named = Sentence(text, p=chain.loss.called[node])
-            yield named, partial(chain.instead, z, wrong, arrives)
+            for text, wrong in slopes.items():
+                named = Sentence(text, p=chain.loss.called[node])
+                yield named, partial(chain.instead, z, wrong, arrives)
 
 
 def _products(chain: Backward) -> Iterator[Way]:
@@ -267,10 +251,52 @@ def _joined(chain: Backward) -> Mistakes:
         np.multiply: Sentence("derivatives multiplied: a product has another rule"),
         np.divide: Sentence("derivatives divided: a fraction has another rule"),
     }
-    for node, x in product(chain.moving, chain.moving):
-        before = x.number < node.number and (x.shape == node.shape or not x.op)
-        if before and node.op and node.op.function in rules:
-            yield rules[node.op.function], partial(chain.joined, node, x)
+    for node, x in (pair for pair in chain.composed if pair[0].op.function in rules):
+        parts = [y for y in walk(node.parents, Value) if y is x or (y, x) in chain.composed]
+        if len(parts) == 2:
+            slope = node.op.function(*(chain.back(y, np.ones(y.shape), x)[0] for y in parts))
+            yield rules[node.op.function], partial(chain.sloped, node, x, slope)
+
+
+def _composed(chain: Backward) -> Mistakes:
+    """Answers with another slope of several steps together, or of one."""
+    loss = chain.loss
+    for node, x in (pair for pair in chain.composed if pair[0] is not loss.nodes[-1]):
+        called = {"node": loss.called[node], "x": loss.called[x]}
+        yield Sentence(LEFT_OUT, **called), partial(chain.sloped, node, x, 1.0)
+        wrong = dict[str, Any]()
+        if node.op.powers:
+            parts = [y.parents for y in walk(node.parents, Value) if y is not x]
+            others = {y: loss.called[y] for y in (x, *walk(parts, Value))} | loss.known
+            wrong = {w: y.data for y, w in others.items() if y.shape in (node.shape, x.shape)}
+        if not x.op or x.op.terms or not elementwise(x.op.function):
+            for of, (w, f) in product((x, node), SLOPES.items()):
+                wrong[filled(w, [loss.called[of]])] = f(of.data)
+            for w, f in node.op.slips:
+                wrong[filled(w, loss.reads(node))] = f(node.parents[0].data)
+        for w, slope in wrong.items():
+            yield Sentence(SLOPE, wrong=w, **called), partial(chain.sloped, node, x, slope)
+
+
+def _weights(chain: Backward) -> Mistakes:
+    """Answers with a factor of one term of a sum on the other."""
+    called, sums = chain.loss.called, (n for n in chain.moving if n.op and len(n.op.terms) == 2)
+    for x, y in (two for n in sums for two in permutations(walk(n.parents, Value), 2)):
+        for c in (c for c in Graph([x], chain.t).nodes if c not in chain.moving):
+            factors = {x: np.divide(1.0, c.data), y: c.data}
+            steps = {z: partial(_scaled, z, None, by) for z, by in factors.items()}
+            text = "{c} on {y} in place of {x}: what is it a factor of?"
+            yield Sentence(text, c=called[c], y=called[y], x=called[x]), partial(chain.of, steps)
+
+
+def _derived_by(chain: Backward) -> Mistakes:
+    """Answers by what is made of a step."""
+    for x in (x for x in chain.moving if chain.received[x] is not None):
+        g, name, s = chain.received[x], chain.loss.called[x], sigmoid(x.data)
+        for made, slope in {"exp({x})": np.exp(x.data), "sigmoid({x})": s * (1.0 - s)}.items():
+            text = "derived by {y}, not by {x}: how fast does {y} change?"
+            told = Sentence(text, y=filled(made, [name]), x=name)
+            yield told, partial(chain.instead, x, g / slope, g)
 
 
 def _moved(node: Any, data: Any, *args: Any) -> Any:
