@@ -460,3 +460,12 @@ def test_a_mistake_that_is_plain_has_no_far_fetched_twin() -> None:
     feedback = load("quotient_rule").check(lambda x: (x**2 - 1) / (1 + x**2) ** 2)
     assert feedback.mistake == "sign flipped"
     assert "missing in the slope" not in feedback.message
+
+
+def test_a_sum_does_not_stand_in_place_of_its_slope() -> None:
+    """The slope of a sum is 1, which nobody forgets; that of a maximum is."""
+    inputs = {"q": positive("N"), "y": bits("N"), "m": scalar(1.0, 2.0, 3.0)}
+    loss = lambda q, y, m: np.mean(y * q + np.maximum(m - q, 0.0))
+    pairs = Exercise(loss=loss, inputs=inputs, wrt=["q"])
+    wrong = lambda q, y, m: (y - np.maximum(m - q, 0)) / len(q)
+    assert pairs.check(wrong).mistake == "maximum(m - q, 0) in place of its slope by m - q"

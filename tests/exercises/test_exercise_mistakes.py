@@ -87,6 +87,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         "derivatives divided": lambda x: 1 / (2 * x),
         "1 differentiated as well": lambda x: (1 + x**2 - x * (1 + 2 * x)) / (1 + x**2) ** 2,
         "… ** …, of each part of the sum alone": lambda x: (1 - x**2) / (1 + x**4),
+        "the slope of x * x by x left out": lambda x: (1 + x**2 - x) / (1 + x**2) ** 2,
     },
     "sigmoid": {
         "sign flipped": lambda z: -sig(z) * (1 - sig(z)),
@@ -293,6 +294,7 @@ DERIVED: dict[str, dict[str, Any]] = {
         ),
         "the gradient's outer product": hessian(lambda p, t: np.outer(p - t, p - t)),
         "the gradient itself": hessian(lambda p, t: p - t),
+        "t differentiated as well": hessian(lambda p, t: diag(p - t) - np.outer(p, p)),
     },
     "softmax_vjp": {
         "sign flipped": lambda z, g: sm(z) * (total(g * sm(z)) - g),

@@ -165,8 +165,9 @@ def _slopes(chain: Backward) -> Iterator[Way]:
         slopes = {
             LEFT_OUT: 1.0,
             "the slope of {node} by {x} taken twice: where is it already?": once * once,
-            "{node} in place of its slope by {x}: how fast does it change?": node.data,
         }
+        if not node.op.terms:
+            slopes |= {"{node} in place of its slope by {x}: how fast does it change?": node.data}
         if len(node.parents) == 1:
             there = share(node.op(Value(node.data), **node.options), 0, ones)
             slopes |= {"the slope of {node} by {x} taken at {node}: where is it wanted?": there}
@@ -253,7 +254,7 @@ def _joined(chain: Backward) -> Mistakes:
     }
     for node, x in (pair for pair in chain.composed if pair[0].op.function in rules):
         parts = [y for y in walk(node.parents, Value) if y is x or (y, x) in chain.composed]
-        if len(parts) == 2:
+        if len(parts) == 2 and parts[0] is not parts[1]:
             slope = node.op.function(*(chain.back(y, np.ones(y.shape), x)[0] for y in parts))
             yield rules[node.op.function], partial(chain.sloped, node, x, slope)
 

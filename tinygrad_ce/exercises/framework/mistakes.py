@@ -94,9 +94,8 @@ def _of_each(t: Trial, f: Callable[..., Any], *args: Any) -> Arrays:
 def _twice(t: Trial) -> Arrays:
     """The slope of each entry of a gradient by its own input."""
     found = jacobian(t.problem.derivative, t.problem.places[0])(*t.inputs.values())
-    return {
-        n: np.diag(np.reshape(found, (g.size, -1))).reshape(g.shape) for n, g in t.right.items()
-    }
+    ((name, g),) = t.right.items()
+    return {name: np.diag(np.reshape(found, (g.size, -1))).reshape(g.shape)}
 
 
 def _forgotten(t: Trial) -> Mistakes:
@@ -295,7 +294,5 @@ def _explaining(
         found = {two: found.get(two, 0) + bool(x) for two, x in tried.items() if x is not False}
         found = {two: n for two, n in found.items() if n or first}
         kinds = {kind for _one, _text, kind in found}
-        if not found:
-            return []
     left = [two for two, n in found.items() if 2 * n >= len(trials)]
     return sorted(left, key=partial(_rank, problem))

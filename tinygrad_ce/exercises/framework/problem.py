@@ -75,11 +75,6 @@ class Trial(NamedTuple):
         return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
-def same(function: Any) -> Any:
-    """The function itself."""
-    return function
-
-
 @dataclass(eq=False, repr=False, kw_only=True)
 class Problem:
     """A derivative to find; `Exercise` describes the fields."""
@@ -91,7 +86,7 @@ class Problem:
     derive: Callable[..., Callable[..., Any]] = grad
     file: str = ""
     asks: str = ""
-    through: Callable[[Any], Callable[..., Any]] = same
+    through: Callable[[Any], Callable[..., Any]] = field(default=lambda function: function)
 
     def __post_init__(self) -> None:
         self.words: dict[Any, Any] = {}  # what steps are called, by their operations
@@ -149,6 +144,9 @@ class Problem:
             found[Sentence(text)] = first
             text = "the gradient's outer product: that is the square of a slope, not its slope"
             found[Sentence(text)] = lambda *args: np.multiply.outer(first(*args), first(*args))
+            for name, c in inputs.items():
+                text = Sentence("{c} differentiated as well: is it a variable?", c=name)
+                found[text] = lambda *args, c=c: self.derivative(*args) - np.diag(c)
         return {x: partial(f, *inputs.values()) for x, f in found.items()}
 
     def told(self, inputs: Arrays) -> list[str]:
