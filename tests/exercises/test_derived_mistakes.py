@@ -465,7 +465,8 @@ def test_a_mistake_that_is_plain_has_no_far_fetched_twin() -> None:
 def test_a_sum_does_not_stand_in_place_of_its_slope() -> None:
     """The slope of a sum is 1, which nobody forgets; that of a maximum is."""
     inputs = {"q": positive("N"), "y": bits("N"), "m": scalar(1.0, 2.0, 3.0)}
-    loss = lambda q, y, m: np.mean(y * q + np.maximum(m - q, 0.0))
+    loss = lambda q, y, m: np.mean(y * q + (1 - y) * np.maximum(m - q, 0.0))
     pairs = Exercise(loss=loss, inputs=inputs, wrt=["q"])
-    wrong = lambda q, y, m: (y - np.maximum(m - q, 0)) / len(q)
-    assert pairs.check(wrong).mistake == "maximum(m - q, 0) in place of its slope by m - q"
+    wrong = lambda q, y, m: (y - (1 - y) * np.maximum(m - q, 0)) / len(q)
+    named = "(1 - y) * maximum(m - q, 0) in place of its slope by maximum(m - q, 0)"
+    assert pairs.check(wrong).mistake == named
