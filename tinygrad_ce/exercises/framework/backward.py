@@ -294,10 +294,9 @@ def _derived_by(chain: Backward) -> Mistakes:
     """Answers by what is made of a step."""
     for x in (x for x in chain.moving if chain.received[x] is not None):
         g, name, s = chain.received[x], chain.loss.called[x], sigmoid(x.data)
-        for made, slope in {"exp({x})": np.exp(x.data), "sigmoid({x})": s * (1.0 - s)}.items():
+        for y, by in {"exp({x})": np.exp(x.data), "sigmoid({x})": s * (1.0 - s)}.items():
             text = "derived by {y}, not by {x}: how fast does {y} change?"
-            told = Sentence(text, y=filled(made, [name]), x=name)
-            yield told, partial(chain.instead, x, g / slope, g)
+            yield Sentence(text, y=filled(y, [name]), x=name), partial(chain.instead, x, g / by, g)
 
 
 def _moved(node: Any, data: Any, *args: Any) -> Any:

@@ -75,6 +75,11 @@ class Trial(NamedTuple):
         return sum(map(np.size, arrays)), broken, sum(float(x.sum()) for x in arrays)
 
 
+def same(function: Any) -> Any:
+    """The function itself."""
+    return function
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class Problem:
     """A derivative to find; `Exercise` describes the fields."""
@@ -86,7 +91,7 @@ class Problem:
     derive: Callable[..., Callable[..., Any]] = grad
     file: str = ""
     asks: str = ""
-    through: Callable[[Any], Callable[..., Any]] = field(default=lambda function: function)
+    through: Callable[[Any], Callable[..., Any]] = same
 
     def __post_init__(self) -> None:
         self.words: dict[Any, Any] = {}  # what steps are called, by their operations
